@@ -1,0 +1,37 @@
+"""Binarized neural networks whose weights live in unreliable memory: train, pack, store, break, measure.
+
+Names are loaded on first use, so that `import bnnsim` costs nothing and never imports matplotlib, h5py or scipy.
+"""
+
+import importlib
+
+__version__ = "0.1.0.dev0"
+
+_HOME = {
+    "PackedBits": "bits",
+    "PackedNetwork": "packed",
+    "Sequential": "model",
+    "Split": "datasets",
+    "fit": "training",
+    "load_dataset": "datasets",
+    "pack": "packed",
+    "sweep": "campaign",
+    "threads": "kernels",
+    "warmup": "packed",
+}
+_MODULES = ("architectures", "bits", "campaign", "datasets", "faults", "layers", "losses", "model", "optimizers",
+            "packed", "plotting", "training", "weights")
+
+__all__ = [*_HOME, *_MODULES]
+
+
+def __getattr__(name):
+    if name in _HOME:
+        return getattr(importlib.import_module(f"bnnsim.{_HOME[name]}"), name)
+    if name in _MODULES:
+        return importlib.import_module(f"bnnsim.{name}")
+    raise AttributeError(f"module 'bnnsim' has no attribute {name!r}; it has {', '.join(sorted(__all__))}")
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])
