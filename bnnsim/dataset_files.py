@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .cifar_pickle import read_python_batch
+from bnnsim.cifar_pickle import read_python_batch
 
 MAX_BYTES = 1 << 30                     # of one array, decompressed; the largest official one has 47 MB
 CIFAR_RECORD_BYTES = 1 + 3 * 32 * 32    # a label, then the red, green and blue planes, row by row

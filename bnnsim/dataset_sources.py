@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .checks import check_choice
-from .dataset_files import CIFAR_RECORD_BYTES, idx_sha256, read_idx
+from bnnsim.checks import check_choice
+from bnnsim.dataset_files import CIFAR_RECORD_BYTES, idx_sha256, read_idx
 
 MAX_BYTES = 1 << 28             # of one download; the largest official one has 170 MB
 READ_SECONDS = 30.0             # without a byte, once a server has answered

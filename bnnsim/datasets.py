@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .checks import check_choice, check_images, check_int, check_labels
-from .dataset_files import LAYOUTS, SUBSET, idx_sha256
-from .dataset_sources import SOURCES, cache_folder, download_dataset
+from bnnsim.checks import check_choice, check_images, check_int, check_labels
+from bnnsim.dataset_files import LAYOUTS, SUBSET, idx_sha256
+from bnnsim.dataset_sources import SOURCES, cache_folder, download_dataset
 
 _SYSTEM_FOLDERS = (Path("/usr/share/datasets"),         # Debian's dataset-fashion-mnist
                    Path("/usr/local/share/datasets"))
@@ -187,6 +187,14 @@ def _data_folder():
     """Where data/ is: inside an installed package, beside it in a clone."""
     here = Path(__file__).resolve().parent
     return here / "data" if None not in SUBSET.find(here / "data").values() else here.parent / "data"
+
+
+def data_file(name):
+    """Path of a file that comes with the library, such as a trained network; FileNotFoundError if it is missing."""
+    path = _data_folder() / name
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing from this installation: install bnnsim again")
+    return path
 
 
 def _candidates(folder, name):

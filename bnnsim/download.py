@@ -4,32 +4,30 @@
     python -m bnnsim.download cifar10 --folder ~/datasets
 """
 
-import argparse
 import sys
 
-from .dataset_sources import SOURCES, DownloadError, download_dataset
+import bnnsim.command_line as command_line
+import bnnsim.dataset_sources as dataset_sources
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        self.exit(2, f"{self.prog}: error: {message}\n")
+def arguments():
+    """The options."""
+    parser = command_line.parser("download", __doc__)
+    parser.add_argument("name", metavar="NAME", help=f"one of {', '.join(dataset_sources.SOURCES)}")
+    parser.add_argument("--folder", help="store in FOLDER/NAME (default: your cache, ~/.cache/bnnsim/NAME)")
+    return parser
+
+
+def work(options):
+    """Download, say where the files are."""
+    folder = dataset_sources.download_dataset(options.name, options.folder)
+    n_files = len(dataset_sources.SOURCES[options.name].sha256)
+    print(f"{options.name}: {n_files} files in {folder}, SHA-256 checked")
 
 
 def main(argv=None):
-    """Parse, download, say where the files are; exits with 2 for bad input, with 1 if no address helped."""
-    parser = _Parser("python -m bnnsim.download", description=__doc__.split("\n", 1)[0],
-                     epilog="load_dataset(NAME) finds the files, or load_dataset(NAME, folder=FOLDER).")
-    parser.add_argument("name", metavar="NAME", help=f"one of {', '.join(SOURCES)}")
-    parser.add_argument("--folder", help="store in FOLDER/NAME (default: your cache, ~/.cache/bnnsim/NAME)")
-    options = parser.parse_args(argv)
-    try:
-        folder = download_dataset(options.name, options.folder)
-    except DownloadError as error:
-        parser.exit(1, f"{parser.prog}: error: {options.name} could not be downloaded: {error}\n")
-    except (ValueError, OSError) as error:
-        parser.error(str(error))
-    print(f"{options.name}: {len(SOURCES[options.name].sha256)} files in {folder}, SHA-256 checked")
-    return 0
+    """The command line."""
+    return command_line.run(arguments(), work, argv)
 
 
 if __name__ == "__main__":

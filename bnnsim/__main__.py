@@ -1,0 +1,31 @@
+"""The command ``bnnsim``: ``bnnsim NAME ...`` is ``python -m bnnsim.NAME ...``."""
+
+import importlib
+import sys
+
+import bnnsim
+
+COMMANDS = {"ber_sweep": "accuracy of stored networks over bit error rates",
+            "download": "fetch a data set from its official address",
+            "train": "train a network, pack it, store it"}
+
+
+def main(argv=None):
+    """Run one of the command lines."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    if argv and argv[0].replace("-", "_") in COMMANDS:
+        return importlib.import_module(f"bnnsim.{argv[0].replace('-', '_')}").main(argv[1:])
+    if argv == ["--version"]:
+        print(f"bnnsim {bnnsim.__version__}")
+        return 0
+    lines = "\n".join(f"  {name:<10} {text}" for name, text in COMMANDS.items())
+    usage = f"usage: bnnsim COMMAND [options]; bnnsim COMMAND --help tells more\n\n{lines}"
+    if not argv or argv[0] in ("-h", "--help"):
+        print(usage)
+        return 0
+    print(f"bnnsim: error: no command {argv[0]!r}\n{usage}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""What the command lines share: one clear line and exit code 2 for bad input, and how rates are written."""
+
+import argparse
+import os
+import sys
+import warnings
+
+import numpy as np
+
+from bnnsim.checks import check_int, check_probability
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
+def parser(module, text):
+    """A parser for ``python -m bnnsim.<module>``, described by that module's docstring."""
+    return Parser(f"python -m bnnsim.{module}", description=text.split("\n", 1)[0],
+                  epilog=text.split("\n", 1)[1].strip("\n"), formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def run(parser, work, argv):
+    """Parse and call ``work(options)``; bad input ends with 2, Ctrl-C with 130, each with one line."""
+    options = parser.parse_args(argv)
+    warnings.showwarning = lambda message, *_, **__: print(f"{parser.prog}: note: {message}", file=sys.stderr)
+    try:
+        work(options)
+    except KeyboardInterrupt as stop:
+        parser.exit(130, f"{parser.prog}: {str(stop) or 'interrupted'}\n")
+    except (ValueError, TypeError, OSError) as error:
+        parser.error(" ".join(str(error).split()))
+    return 0
+
+
+def check_target(path, endings):
+    """A file to be written: known ending, existing folder; found out before the work, not after it."""
+    if path is None:
+        return
+    if not path.lower().endswith(endings):
+        raise ValueError(f"{path!r} must end in {' or '.join(endings)}")
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"the folder {folder} for {path!r} does not exist: make it first")
+
+
+def parse_rates(text):
+    """Bit error rates: '1e-3,0.01,0.1', or start:stop:count in equal log steps; 0 is always added.
+
+    Returns
+    -------
+    list of float, ascending
+
+    Examples
+    --------
+    >>> parse_rates("0.001:0.1:3")
+    [0.0, 0.001, 0.01, 0.1]
+    """
+    try:
+        if ":" in text:
+            start, stop, count = text.split(":")
+            start, stop = (check_probability("rates", float(value)) for value in (start, stop))
+            if not 0 < start < stop:
+                raise ValueError(f"rates start:stop:count need 0 < start < stop, got {text!r}")
+            values = np.geomspace(start, stop, check_int("count", int(count), 2, 10_000))
+            rates = [float(f"{value:.4g}") for value in values]
+        else:
+            rates = [check_probability("rates", float(value)) for value in text.split(",")]
+    except ValueError as error:
+        if "rates" in str(error) or "count" in str(error):
+            raise
+        raise ValueError(f"rates must be numbers such as '1e-3,0.01' or start:stop:count such as 1e-4:0.3:13, got "
+                         f"{text!r}") from None
+    return sorted({0.0, *rates})

@@ -1,0 +1,87 @@
+"""Somebody else's network: +-1 weight arrays, with batch norm or thresholds, into packed layers."""
+
+from dataclasses import replace
+
+import numpy as np
+
+import bnnsim.products as products
+from bnnsim.checks import check_finite, check_int
+from bnnsim.layers.batchnorm import batch_scale
+from bnnsim.packed_layer import PackedLayer, fold_thresholds, largest_preactivation
+
+_ARRAY_KEYS = {"weight", "threshold", "inverted", "gamma", "beta", "mean", "var", "eps", "stride", "padding",
+               "pad_value", "pool", "flatten"}
+
+
+def _vector(name, value, units, dtype):
+    value = np.asarray(value)
+    if value.shape != (units,):
+        raise ValueError(f"{name} must have shape ({units},), one for each unit, got {value.shape}")
+    return value.astype(dtype)
+
+
+def _plus_minus_one(name, weight):
+    weight = np.asarray(weight)
+    if weight.ndim not in (2, 4) or weight.dtype.kind not in "if":
+        raise ValueError(f"{name} must be a +-1 array (U, F) or (K, kh, kw, C), got {weight.dtype} {weight.shape}")
+    if not np.all(np.abs(weight) == 1):
+        raise ValueError(f"{name} must hold only +1 and -1; for latent weights pass np.where(w >= 0, 1, -1)")
+    return weight.astype(np.int8)
+
+
+def _reordered(name, weight, flatten, shape):
+    """Columns of a dense weight into H, W, C order."""
+    if flatten not in ("HWC", "CHW"):
+        raise ValueError(f"{name}: flatten must be 'HWC' or 'CHW', got {flatten!r}")
+    if flatten == "HWC" or len(shape) != 3:
+        return weight
+    height, width, channels = shape
+    if weight.shape[1] != height * width * channels:
+        raise ValueError(f"{name} must have {height * width * channels} columns, got {weight.shape[1]}")
+    return weight.reshape(-1, channels, height, width).transpose(0, 2, 3, 1).reshape(len(weight), -1)
+
+
+def layer_from_arrays(i, fields, shape, offset, last):
+    """PackedLayer number i of fields as `PackedNetwork.from_arrays` takes them; shape: what comes in, (H, W, C) or (F,).
+    """
+    name = f"layers[{i}]"
+    unknown = set(fields) - _ARRAY_KEYS
+    if unknown or "weight" not in fields:
+        raise ValueError(f"{name} must have 'weight' and may have {', '.join(sorted(_ARRAY_KEYS - {'weight'}))}; got "
+                         f"{', '.join(sorted(map(str, fields)))}")
+    weight = _plus_minus_one(f"{name} weight", fields["weight"])
+    settings = {key: check_int(f"{name} {key}", fields[key]) for key in ("stride", "padding", "pad_value", "pool")
+                if key in fields}
+    if weight.ndim == 2:
+        weight = _reordered(f"{name} weight", weight, fields.get("flatten", "HWC"), shape)
+    words = products.pack_signs(weight.reshape(-1, weight.shape[-1])).reshape(*weight.shape[:-1], -1)
+    layer = PackedLayer("dense" if weight.ndim == 2 else "conv", weight.shape[-1], words, **settings)
+    return replace(layer, **_ending(name, fields, layer, largest_preactivation(layer, i == 0, offset), last))
+
+
+def _ending(name, fields, layer, bound, last):
+    """threshold and inverted of a hidden layer, or mean, scale and shift of the last."""
+    if "threshold" in fields and not last:
+        if "gamma" in fields:
+            raise ValueError(f"{name} must have a threshold or batch norm, not both")
+        theta = _vector(f"{name} threshold", fields["threshold"], layer.units, np.float64)
+        theta = np.clip(np.ceil(check_finite(f"{name} threshold", theta)), -bound, bound + 1)
+        inverted = _vector(f"{name} inverted", fields.get("inverted", np.zeros(layer.units)), layer.units, bool)
+        return {"threshold": theta.astype(np.int32), "inverted": inverted}
+    if "gamma" in fields:
+        missing = {"beta", "mean", "var"} - set(fields)
+        if missing:
+            raise ValueError(f"{name}: batch norm needs gamma, beta, mean and var; missing {', '.join(missing)}")
+        gamma, beta, mean, var = (_vector(f"{name} {key}", fields[key], layer.units, np.float64)
+                                  for key in ("gamma", "beta", "mean", "var"))
+        if np.any(var + fields.get("eps", 0.0) <= 0):
+            raise ValueError(f"{name}: var + eps must be > 0")
+        scale = batch_scale(gamma, var, fields.get("eps", 0.0))[1]
+    elif last:
+        mean, scale, beta = np.zeros(layer.units), np.ones(layer.units), np.zeros(layer.units)
+    else:
+        raise ValueError(f"{name} must have a threshold, or batch norm (gamma, beta, mean, var, eps)")
+    if last:
+        return {"mean": mean, "scale": scale, "shift": beta}
+    theta, inverted = fold_thresholds(mean, scale, beta, bound)
+    return {"threshold": theta, "inverted": inverted}

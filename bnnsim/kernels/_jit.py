@@ -1,0 +1,96 @@
+"""The only compile flags, and a disk cache that cannot serve stale code.
+
+Kernels are compiled serial and without the GIL; `_parallel.split` runs one on slices of its rows in several threads.
+One compilation therefore serves both, nothing depends on Numba's threading layer (which may not be entered from two
+Python threads at once), and a result cannot depend on the number of threads.
+
+Numba's own cache looks at the one file that a function stands in, so a kernel that calls a changed word operation in
+another file would be served stale. Here the stamp is a digest of every kernel source, so an edit anywhere recompiles.
+"""
+
+import functools
+import hashlib
+import os
+from pathlib import Path
+
+import numba
+import numpy as np
+from numba.core import config
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+
+JIT_OFF = bool(config.DISABLE_JIT)
+_FLAGS = dict(nogil=True, error_model="numpy", boundscheck=False, fastmath=False)
+_FOLDER = Path(__file__).resolve().parent
+
+
+@functools.cache
+def sources_digest():
+    """Digest of the text of all kernel files."""
+    digest = hashlib.sha256()
+    for path in sorted(_FOLDER.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:20]
+
+
+def _is_writable(folder):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+        return True
+    except OSError:
+        return False
+
+
+@functools.cache
+def cache_folder():
+    """First writable of: NUMBA_CACHE_DIR, __pycache__ beside the kernels, the user's cache; None if there is none."""
+    candidates = [_FOLDER / "__pycache__"]
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    if not home.startswith("~"):                                # else: a user without a home, as in some containers
+        candidates.append(Path(home) / "bnnsim" / "numba")
+    if config.CACHE_DIR:
+        candidates.insert(0, Path(config.CACHE_DIR) / "bnnsim")
+    return next((folder for folder in candidates if _is_writable(folder)), None)
+
+
+class _Locator(_CacheLocator):
+    def __init__(self, py_func, py_file):
+        self._lineno = py_func.__code__.co_firstlineno
+
+    def get_cache_path(self):
+        return str(cache_folder())
+
+    def get_source_stamp(self):
+        return sources_digest()
+
+    def get_disambiguator(self):
+        return str(self._lineno)
+
+    @classmethod
+    def from_function(cls, py_func, py_file):
+        return cls(py_func, py_file)
+
+
+class _CacheImpl(CompileResultCacheImpl):
+    _locator_classes = [_Locator]
+
+
+class _KernelCache(FunctionCache):
+    _impl_class = _CacheImpl
+
+
+def kernel(function):
+    """Compile a loop over arrays; cached on disk where a folder is writable, silently uncached elsewhere."""
+    if JIT_OFF:
+        return np.errstate(over="ignore")(function)             # uint64 arithmetic is meant to wrap
+    dispatcher = numba.njit(**_FLAGS)(function)
+    if cache_folder() is not None:
+        dispatcher._cache = _KernelCache(function)
+    return dispatcher
+
+
+def inline(function):
+    """Compile a word operation that kernels call; part of their code, with no cache of its own."""
+    return numba.njit(**_FLAGS)(function)

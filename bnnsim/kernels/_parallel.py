@@ -1,0 +1,113 @@
+"""Running a kernel on slices of its rows in several threads: the one place that knows how many there are."""
+
+import contextlib
+import contextvars
+import functools
+import os
+import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+
+from bnnsim.checks import check_int
+
+
+def _cores():
+    try:
+        available = len(os.sched_getaffinity(0))
+    except AttributeError:                       # macOS, Windows
+        available = os.cpu_count() or 1
+    wanted = os.environ.get("NUMBA_NUM_THREADS", "")
+    return min(int(wanted), available) if wanted.isdigit() and int(wanted) else available
+
+
+_n_threads = contextvars.ContextVar("bnnsim_threads", default=0)
+
+
+def thread_count():
+    """Threads that kernels use now: the number of cores this process may use, unless `threads` says otherwise."""
+    return _n_threads.get() or _cores()
+
+
+@contextlib.contextmanager
+def threads(n_threads):
+    """Use `n_threads` threads inside a with block; the former number is back after it.
+
+    Results are the same for any number. Each worker of a sweep runs under ``threads(1)``.
+
+    Parameters
+    ----------
+    n_threads : int, >= 1
+
+    Examples
+    --------
+    >>> import bnnsim
+    >>> with bnnsim.threads(1):
+    ...     pass
+    """
+    token = _n_threads.set(check_int("n_threads", n_threads, 1, 4096))
+    try:
+        yield
+    finally:
+        _n_threads.reset(token)
+
+
+_local = threading.local()          # .serial is true while this thread works on a part of something larger
+
+
+@functools.cache
+def _pool(process_id, n_threads):
+    """One pool a process (a forked child must not inherit its parent's threads) and size."""
+    return ThreadPoolExecutor(n_threads, thread_name_prefix="bnnsim")
+
+
+def _serially(function, *args):
+    """Call with nested `split` and `run_tasks` serial: a part must not wait for the pool that runs it."""
+    former, _local.serial = getattr(_local, "serial", False), True
+    try:
+        return function(*args)
+    finally:
+        _local.serial = former
+
+
+def slices(n_items, n_slices):
+    """Cut 0..n_items into at most `n_slices` neighbouring (start, stop), none of them empty."""
+    n_slices = max(1, min(n_slices, n_items))
+    cuts = [n_items * i // n_slices for i in range(n_slices + 1)]
+    return list(zip(cuts[:-1], cuts[1:]))
+
+
+def split(kernel, n_items, *args):
+    """Run ``kernel(*args, start, stop)`` over 0..n_items in parts, one a thread; the calling thread does one too."""
+    n_threads = 1 if getattr(_local, "serial", False) else thread_count()
+    parts = slices(n_items, n_threads)
+    if len(parts) == 1:
+        kernel(*args, *parts[0])
+        return
+    pool = _pool(os.getpid(), n_threads)
+    waiting = [pool.submit(_serially, kernel, *args, *part) for part in parts[1:]]
+    try:
+        _serially(kernel, *args, *parts[0])
+    finally:
+        errors = [future.exception() for future in waiting]      # wait: `args` are still being written to
+    for error in errors:
+        if error is not None:
+            raise error
+
+
+def run_tasks(function, items):
+    """Yield ``function(item)`` in the order of `items`; several threads work ahead, each with serial kernels."""
+    n_threads = 1 if getattr(_local, "serial", False) else thread_count()
+    if n_threads == 1:
+        yield from (_serially(function, item) for item in items)
+        return
+    pool, items, waiting = _pool(os.getpid(), n_threads), iter(items), deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(_serially, function, item))
+            if len(waiting) > 2 * n_threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()

@@ -1,0 +1,111 @@
+"""Binarized dense layers on packed words: XNOR-popcount forward, and the product behind both gradients.
+
+N rows (batch), F input features in W = ceil(F / 64) words, U output units; S = 64 * ceil(U / 64), the width of scratch
+rows. An int32 sum holds 65,536 terms of a 16-bit value times +-1, so longer sums are widened to int64 on the way.
+"""
+
+import numpy as np
+
+from bnnsim.kernels._jit import inline, kernel
+from bnnsim.kernels.simd import madd16_tile, madd_tile, xnor_tile_1, xnor_tile_8
+from bnnsim.kernels.threshold import threshold_row
+
+BLOCK_ROWS = 32                     # rows of pre-activations kept in L2 between the product and the comparison
+MAX_PAIRS_BITS = 32768              # 65,536 terms of 32767 * 1
+MAX_PAIRS_PIXELS = 128              # 256 terms of 32767 * 255
+
+
+@inline
+def xnor_block(x, first, last, panel, n_features, h):
+    """Rows first..last of x (N, W) against panel (U / 16, W, 16) -> rows 0.. of h (., S) int32."""
+    n_words = x.shape[1]
+    stride = h.shape[1]
+    base = np.int32(n_features)
+    for p in range(panel.shape[0]):
+        n = first
+        while n + 8 <= last:
+            xnor_tile_8(x, n * n_words, n_words, panel, p * n_words * 16, n_words, base, h,
+                        (n - first) * stride + 16 * p, stride)
+            n += 8
+        while n < last:
+            xnor_tile_1(x, n * n_words, n_words, panel, p * n_words * 16, n_words, base, h,
+                        (n - first) * stride + 16 * p, stride)
+            n += 1
+
+
+@kernel
+def xnor_dense(x, panel, n_features, out, start, stop):
+    """x (N, W) words, panel of the weights -> pre-activations out (N, U) int32, U = F - 2 popcount(x ^ w)."""
+    n_units = out.shape[1]
+    h = np.empty((BLOCK_ROWS, (n_units + 63) // 64 * 64), np.int32)
+    for first in range(start, stop, BLOCK_ROWS):
+        last = min(first + BLOCK_ROWS, stop)
+        xnor_block(x, first, last, panel, n_features, h)
+        for n in range(first, last):
+            for u in range(n_units):
+                out[n, u] = h[n - first, u]
+
+
+@kernel
+def xnor_dense_threshold(x, panel, n_features, theta, inverted, n_units, out, start, stop):
+    """The same, straight to output bits: out (N, ceil(U / 64)) = (h >= theta) xor inverted; theta (S,), inverted words."""
+    h = np.empty((BLOCK_ROWS, theta.shape[0]), np.int32)
+    for first in range(start, stop, BLOCK_ROWS):
+        last = min(first + BLOCK_ROWS, stop)
+        xnor_block(x, first, last, panel, n_features, h)
+        for n in range(first, last):
+            threshold_row(h, n - first, theta, inverted, n_units, out[n])
+
+
+@inline
+def madd_columns(a, row, panel, word, n_pairs, tile, total):
+    """total (6, 64) int64 = rows row..row + 5 of a (M, 2 n_pairs) int16 times column word `word` of the panel."""
+    total[:] = 0
+    for first in range(0, n_pairs, MAX_PAIRS_BITS):
+        tile[:] = 0
+        madd_tile(a, row * a.shape[1] + 2 * first, a.shape[1], panel, 4 * (word * n_pairs + first),
+                  min(MAX_PAIRS_BITS, n_pairs - first), tile, 0)
+        for r in range(6):
+            for c in range(64):
+                total[r, c] += tile[r, c]
+
+
+@inline
+def store_scaled(total, row, column, scale, out):
+    """out (M, F) float32 [row.., column..] = total * scale of its row, as far as out reaches."""
+    for r in range(min(6, out.shape[0] - row)):
+        for c in range(min(64, out.shape[1] - column)):
+            out[row + r, column + c] = np.float32(total[r, c] * scale[row + r])
+
+
+@kernel
+def madd_dense(a, panel, scale, out, start, stop):
+    """a (6 T, 2 P) int16, panel (V, P, 4) of +-1 -> out (M, F) float32 = (a times panel) * scale (M,).
+
+    With a = dH by row and the panel of W it is dX; with a = dH transposed and the panel of X it is dW. Runs over the
+    V * T tiles, column word after column word.
+    """
+    tile, total = np.empty((6, 64), np.int32), np.empty((6, 64), np.int64)
+    n_tiles = a.shape[0] // 6
+    for item in range(start, stop):
+        word, row = item // n_tiles, item % n_tiles * 6
+        madd_columns(a, row, panel, word, panel.shape[1], tile, total)
+        store_scaled(total, row, 64 * word, scale, out)
+
+
+@kernel
+def madd16_dense(a, panel, scale, out, start, stop):
+    """`madd_dense` against int16 values of at most 255 in size (pixels): panel (V, P, 64, 2) int16."""
+    tile, total = np.empty((6, 64), np.int32), np.empty((6, 64), np.int64)
+    n_tiles, n_pairs = a.shape[0] // 6, panel.shape[1]
+    for item in range(start, stop):
+        word, row = item // n_tiles, item % n_tiles * 6
+        total[:] = 0
+        for first in range(0, n_pairs, MAX_PAIRS_PIXELS):
+            tile[:] = 0
+            madd16_tile(a, row * a.shape[1] + 2 * first, a.shape[1], panel, 64 * (word * n_pairs + first),
+                        min(MAX_PAIRS_PIXELS, n_pairs - first), tile, 0)
+            for r in range(6):
+                for c in range(64):
+                    total[r, c] += tile[r, c]
+        store_scaled(total, row, 64 * word, scale, out)

@@ -1,0 +1,147 @@
+"""Between +-1 values and packed words, and from words to the panels that the tiles read.
+
+N rows, F features of a row in W = ceil(F / 64) words, feature f at bit f % 64 of word f // 64; bit 1 is +1, bit 0 is
+-1, bits past F are 0. A conv row is one tap, so a (K, kh, kw, C) array is K * kh * kw rows of C features.
+"""
+
+import numpy as np
+
+from bnnsim.kernels._jit import inline, kernel
+from bnnsim.kernels.simd import sign_word
+
+ONE = np.uint64(1)
+ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
+
+
+@kernel
+def pack_signs(values, words, start, stop):
+    """values (N, F), float32 or int8 -> words (N, W): bit = value >= 0, so sign(0) = +1."""
+    n_features = values.shape[1]
+    for n in range(start, stop):
+        for w in range(words.shape[1]):
+            word = np.uint64(0)
+            for i in range(min(64, n_features - 64 * w)):
+                if values[n, 64 * w + i] >= 0:
+                    word |= ONE << np.uint64(i)
+            words[n, w] = word
+
+
+@kernel
+def pack_latent(weights, words, start, stop):
+    """`pack_signs` of float32 (N, F), whole words at once."""
+    n_features = weights.shape[1]
+    for n in range(start, stop):
+        for w in range(n_features // 64):
+            words[n, w] = sign_word(weights, n * n_features + 64 * w)
+        if n_features % 64:
+            word = np.uint64(0)
+            for i in range(n_features % 64):
+                if weights[n, n_features // 64 * 64 + i] >= 0:
+                    word |= ONE << np.uint64(i)
+            words[n, n_features // 64] = word
+
+
+@kernel
+def unpack_signs(words, values, start, stop):
+    """words (N, W) -> values (N, F) of +1 and -1."""
+    for n in range(start, stop):
+        for f in range(values.shape[1]):
+            values[n, f] = 1 if (words[n, f >> 6] >> np.uint64(f & 63)) & ONE else -1
+
+
+@kernel
+def negate_masked(mask, values, start, stop):
+    """values (N, F) change sign where the bit of mask (N, W) is 1."""
+    for n in range(start, stop):
+        for f in range(values.shape[1]):
+            if (mask[n, f >> 6] >> np.uint64(f & 63)) & ONE:
+                values[n, f] = -values[n, f]
+
+
+@kernel
+def repack_rows(taps, n_features, words, start, stop):
+    """Join rows: taps (N, T, ceil(C / 64)) with C features each -> words (N, ceil(T * C / 64)), tap after tap."""
+    for n in range(start, stop):
+        words[n, :] = 0
+        for t in range(taps.shape[1]):
+            for w in range(taps.shape[2]):
+                at = t * n_features + 64 * w
+                shift = np.uint64(at & 63)
+                words[n, at >> 6] |= taps[n, t, w] << shift
+                if shift and (at >> 6) + 1 < words.shape[1]:
+                    words[n, (at >> 6) + 1] |= taps[n, t, w] >> (np.uint64(64) - shift)
+
+
+@kernel
+def xnor_panel(words, panel, start, stop):
+    """words (U, W) -> panel (ceil(U / 16), W, 16); units past U are 0. Runs over panel rows."""
+    n_units, n_words = words.shape
+    for p in range(start, stop):
+        for w in range(n_words):
+            for c in range(16):
+                u = 16 * p + c
+                panel[p, w, c] = words[u, w] if u < n_units else np.uint64(0)
+
+
+@inline
+def _spread16(word):
+    """Put the low 16 bits of a word on its even bit positions 0..30."""
+    word &= np.uint64(0xFFFF)
+    word = (word | (word << np.uint64(8))) & np.uint64(0x00FF00FF)
+    word = (word | (word << np.uint64(4))) & np.uint64(0x0F0F0F0F)
+    word = (word | (word << np.uint64(2))) & np.uint64(0x33333333)
+    return (word | (word << ONE)) & np.uint64(0x55555555)
+
+
+@inline
+def pair_masks(first, second, panel, at):
+    """Interleave two words into 4 masks panel[at..at + 3]: bit 2i + j of mask v is bit 16v + i of word j."""
+    for v in range(4):
+        shift = np.uint64(16 * v)
+        panel[at + v] = np.uint32(_spread16(first >> shift) | (_spread16(second >> shift) << ONE))
+
+
+@kernel
+def madd_panel(words, panel, start, stop):
+    """words (K, W), rows along the summed axis -> panel (W, ceil(K / 2), 4) uint32. Runs over words.
+
+    An odd K ends in a pair whose second row is 0 bits; the int16 operand has a 0 there.
+    """
+    n_rows = words.shape[0]
+    flat = panel.reshape(-1)
+    n_pairs = panel.shape[1]
+    for w in range(start, stop):
+        for pair in range(n_pairs):
+            second = words[2 * pair + 1, w] if 2 * pair + 1 < n_rows else np.uint64(0)
+            pair_masks(words[2 * pair, w], second, flat, 4 * (w * n_pairs + pair))
+
+
+@inline
+def _transpose_64(block):
+    """Transpose 64 words as a 64 x 64 bit matrix in place (Hacker's Delight, section 7-3, for bit i = column i)."""
+    width = np.uint64(32)
+    mask = np.uint64(0x00000000FFFFFFFF)
+    while width:
+        step = np.int64(width)
+        for base in range(0, 64, 2 * step):
+            for k in range(base, base + step):
+                swap = ((block[k] >> width) ^ block[k + step]) & mask
+                block[k] ^= swap << width
+                block[k + step] ^= swap
+        width >>= ONE
+        mask ^= mask << width
+
+
+@kernel
+def transpose_bits(words, turned, start, stop):
+    """words (U, W) -> turned (64 W, ceil(U / 64)): bit u of row f is bit f of row u. Runs over words."""
+    n_units = words.shape[0]
+    block = np.empty(64, np.uint64)
+    for w in range(start, stop):
+        for group in range(turned.shape[1]):
+            for i in range(64):
+                u = 64 * group + i
+                block[i] = words[u, w] if u < n_units else np.uint64(0)
+            _transpose_64(block)
+            for i in range(64):
+                turned[64 * w + i, group] = block[i]

@@ -1,0 +1,111 @@
+"""Batch norm of integer pre-activations: with a sign behind it (hidden layers), alone (scores), or none (logits).
+
+Works on h (N, U) or (N, H, W, U) int32; statistics are taken over all axes but the last.
+"""
+
+import numpy as np
+
+import bnnsim.products as products
+from bnnsim.checks import check_int
+from bnnsim.kernels import batchnorm, split
+
+MOMENTUM, EPS = 0.1, 1e-5
+
+
+def batch_scale(gamma, variance, eps):
+    """(inverse, scale): 1 / sqrt(var + eps) and gamma times it, float64."""
+    inverse = 1.0 / np.sqrt(variance + eps)
+    return inverse, gamma.astype(np.float64) * inverse
+
+
+class _Norm:
+    """Parameters gamma, beta (U,) float32; running mean, variance (U,) float64; the straight-through `clip`."""
+
+    clip = np.inf
+
+    def __init__(self, units, eps=EPS):
+        self.units, self.eps = check_int("units", units, 1), eps
+        self.parameters = {"gamma": np.ones(units, np.float32), "beta": np.zeros(units, np.float32)}
+        self.running = {"mean": np.zeros(units), "variance": np.ones(units)}
+
+    def output_shape(self, shape):
+        """Unchanged; the last axis must be U."""
+        if shape[-1] != self.units:
+            raise ValueError(f"{type(self).__name__}({self.units}) cannot follow an output of shape {tuple(shape)}")
+        return tuple(shape)
+
+    def affine(self):
+        """(mean, scale, shift) float64 of the running statistics: output = (h - mean) * scale + shift."""
+        _, scale = batch_scale(self.parameters["gamma"], self.running["variance"], self.eps)
+        return self.running["mean"].copy(), scale, self.parameters["beta"].astype(np.float64)
+
+    def forward(self, h):
+        return self.outputs(h, *self.affine())
+
+    def forward_train(self, h):
+        rows = h.reshape(-1, self.units)
+        mean, variance = np.empty(self.units), np.empty(self.units)
+        split(batchnorm.column_moments, self.units, rows, mean, variance)
+        unbiased = variance * (len(rows) / max(len(rows) - 1, 1))
+        for name, value in (("mean", mean), ("variance", unbiased)):
+            self.running[name] += MOMENTUM * (value - self.running[name])
+        inverse, scale = batch_scale(self.parameters["gamma"], variance, self.eps)
+        shift = self.parameters["beta"].astype(np.float64)
+        return self.outputs(h, mean, scale, shift), (h, mean, inverse, scale, shift)
+
+    def backward(self, dout, cache):
+        h, mean, inverse, scale, shift = cache
+        rows, drows = h.reshape(-1, self.units), dout.reshape(-1, self.units)
+        dgamma, dbeta, dh = np.empty(self.units), np.empty(self.units), np.empty(rows.shape, np.float32)
+        split(batchnorm.gradient_sums, self.units, drows, rows, mean, inverse, scale, shift, self.clip, dgamma, dbeta)
+        split(batchnorm.gradient_rows, len(rows), drows, rows, mean, inverse, scale, shift, self.clip, dgamma, dbeta,
+              dh)
+        return dh.reshape(h.shape), {"gamma": dgamma.astype(np.float32), "beta": dbeta.astype(np.float32)}
+
+
+class BatchNormSign(_Norm):
+    """Batch norm, then sign: h int32 -> packed activations (..., ceil(U / 64)) uint64, +1 iff the output is >= 0.
+
+    Backward is the straight-through estimator, masked where |batch norm output| > 1 [C: Buschjaeger et al. 2020].
+    """
+
+    clip = 1.0
+
+    def outputs(self, h, mean, scale, shift):
+        rows = h.reshape(-1, self.units)
+        words = np.empty((len(rows), products.n_words(self.units)), np.uint64)
+        split(batchnorm.affine_sign, len(rows), rows, mean, scale, shift, words)
+        return words.reshape(*h.shape[:-1], -1)
+
+
+class BatchNorm(_Norm):
+    """Batch norm alone, after the last layer: h (N, U) int32 -> scores (N, U) float64."""
+
+    def outputs(self, h, mean, scale, shift):
+        return products.affine_scores(h, mean, scale, shift)
+
+
+class Logits:
+    """The output without batch norm: integer logits as scores (N, U) float64."""
+
+    parameters = {}
+
+    def __init__(self, units):
+        self.units = check_int("units", units, 1)
+
+    def output_shape(self, shape):
+        """(U,) -> (U,)."""
+        return tuple(shape)
+
+    def affine(self):
+        """The identity: mean 0, scale 1, shift 0."""
+        return np.zeros(self.units), np.ones(self.units), np.zeros(self.units)
+
+    def forward(self, h):
+        return products.affine_scores(h, *self.affine())
+
+    def forward_train(self, h):
+        return self.forward(h), None
+
+    def backward(self, dout, cache):
+        return dout.astype(np.float32), {}

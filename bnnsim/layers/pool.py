@@ -1,0 +1,64 @@
+"""Layers without parameters: max-pooling of pre-activations, and flattening of packed conv activations."""
+
+import numpy as np
+
+import bnnsim.products as products
+from bnnsim.checks import check_int
+from bnnsim.kernels import pool, split
+
+
+class MaxPool2d:
+    """Max-pool h (N, H, W, C) int32 over size x size windows, stride = size; ties go to the window's first entry."""
+
+    parameters = {}
+
+    def __init__(self, size=2):
+        self.size = check_int("size", size, 1, 15)
+
+    def output_shape(self, shape):
+        """(H, W, C) -> (H // size, W // size, C)."""
+        if len(shape) != 3 or min(shape[:2]) < self.size:
+            raise ValueError(f"MaxPool2d({self.size}) needs an input (H, W, C) of at least {self.size} x {self.size}, "
+                             f"got {tuple(shape)}")
+        return (shape[0] // self.size, shape[1] // self.size, shape[2])
+
+    def forward(self, x):
+        return self.forward_train(x)[0]
+
+    def forward_train(self, x):
+        out = np.empty((len(x), *self.output_shape(x.shape[1:])), np.int32)
+        winner = np.empty(out.shape, np.uint8)
+        split(pool.max_pool, len(x), x, self.size, out, winner)
+        return out, (winner, x.shape)
+
+    def backward(self, dout, cache):
+        winner, shape = cache
+        dh = np.empty(shape, np.float32)
+        split(pool.max_pool_backward, len(dh), dout, winner, self.size, dh)
+        return dh, {}
+
+
+class Flatten:
+    """Packed activations (N, H, W, ceil(C / 64)) -> (N, ceil(H * W * C / 64)), features in H, W, C order."""
+
+    parameters = {}
+
+    def __init__(self, n_channels):
+        self.n_channels = check_int("n_channels", n_channels, 1)
+
+    def output_shape(self, shape):
+        """(H, W, C) -> (H * W * C,)."""
+        if len(shape) != 3 or shape[2] != self.n_channels:
+            raise ValueError(f"Flatten of {self.n_channels} channels cannot follow an output of shape {tuple(shape)}")
+        return (shape[0] * shape[1] * shape[2],)
+
+    def forward(self, x):
+        return products.repack(x.reshape(len(x), -1, x.shape[-1]), self.n_channels)
+
+    def forward_train(self, x):
+        return self.forward(x), x.shape
+
+    def backward(self, dout, cache):
+        return dout.reshape(*cache[:3], self.n_channels), {}
+
+

@@ -1,0 +1,50 @@
+"""What dense and conv layers share: latent weights, the bits they stand for, and reading those bits from a memory."""
+
+import numpy as np
+
+import bnnsim.products as products
+from bnnsim.kernels import packing, split
+
+
+class Weighted:
+    """A layer with latent float32 weights (U, ..., F) in [-1, 1], stored as packed words (U, ..., ceil(F / 64)).
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the latent weights.
+    fan_in, fan_out : int
+        For the initial weights, uniform in +-sqrt(1.5 / (fan_in + fan_out)) [C: the code of Buschjaeger et al. 2020].
+    generator : numpy.random.Generator
+    """
+
+    def __init__(self, shape, fan_in, fan_out, generator):
+        bound = np.sqrt(1.5 / (fan_in + fan_out))
+        self.parameters = {"weight": generator.uniform(-bound, bound, shape).astype(np.float32)}
+        self.gradient = np.zeros(shape, np.float32)            # reused at every step: it is as large as the weights
+        self.refresh()
+
+    def refresh(self):
+        """Pack the latent weights' signs anew: after each update."""
+        self.words = products.pack_latent(self.parameters["weight"])
+
+    def forward(self, x):
+        """Pre-activations int32 of x."""
+        return self.preactivations(x, self.words)
+
+    def forward_train(self, x, words=None, mask=None):
+        """Pre-activations from `words` as read from a memory (None: the stored ones), and the cache.
+
+        mask : words of the flipped bits if the weight gradient is to see them ("native"), else None.
+        """
+        words = self.words if words is None else words
+        return self.preactivations(x, words), (x, words, mask)
+
+    def backward(self, dout, cache):
+        """dx from the words that the forward pass read; dweight from x, and from `mask` where there is one."""
+        x, words, mask = cache
+        self.weight_gradient(dout, x, self.gradient)           # straight through the sign: B(W) := W
+        if mask is not None:                                   # native: dW = M * (dH X^T)
+            rows = self.gradient.reshape(-1, self.gradient.shape[-1])
+            split(packing.negate_masked, len(rows), mask.reshape(len(rows), -1), rows)
+        return self.input_gradient(dout, x, words), {"weight": self.gradient}

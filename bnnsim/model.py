@@ -1,0 +1,116 @@
+"""A network in training: layers in a row, from images to scores."""
+
+import math
+
+import numpy as np
+
+from bnnsim.checks import check_images
+from bnnsim.layers.weighted import Weighted
+
+EVALUATION_BATCH = 500
+
+
+class Sequential:
+    """Layers in a row.
+
+    Parameters
+    ----------
+    layers : list
+        See `bnnsim.layers`; the first is an Input layer, the last BatchNorm or Logits. ValueError where two neighbours
+        do not fit.
+    input_shape : (C, H, W)
+        Of one image.
+
+    Attributes
+    ----------
+    shapes : list of tuple
+        Output shape of each layer, without the batch.
+    """
+
+    def __init__(self, layers, input_shape):
+        self.layers, self.input_shape = list(layers), tuple(input_shape)
+        self.shapes, shape = [], self.input_shape
+        for layer in self.layers:
+            shape = layer.output_shape(shape)
+            self.shapes.append(shape)
+        if len(shape) != 1:
+            raise ValueError(f"the last layer must give scores (n_classes,), it gives {shape}")
+        self.n_classes = shape[0]
+
+    @property
+    def weighted(self):
+        """The layers with binary weights, in order."""
+        return [layer for layer in self.layers if isinstance(layer, Weighted)]
+
+    def scores(self, images):
+        """Scores (N, n_classes) float64 of images (N, C, H, W) uint8: layer by layer, batch norm unfolded."""
+        check_images(images, self.input_shape)
+        out = np.empty((len(images), self.n_classes))
+        for start in range(0, len(images), EVALUATION_BATCH):
+            x = images[start:start + EVALUATION_BATCH]
+            for layer in self.layers:
+                x = layer.forward(x)
+            out[start:start + EVALUATION_BATCH] = x
+        return out
+
+    def predict(self, images):
+        """Class of each image (N,) int64; ties go to the lowest."""
+        return self.scores(images).argmax(axis=1)
+
+    def accuracy(self, split):
+        """Share of a Split's images that are classified right."""
+        return float(np.mean(self.predict(split.images) == split.labels))
+
+    def forward_train(self, images, read=None):
+        """Scores with batch statistics, and the caches for `backward`.
+
+        read : function (index, layer) -> (words, mask), or None
+            How layer number `index` with weights reads its bits from memory: see `Weighted.forward_train`.
+        """
+        x, caches, index = images, [], 0
+        for layer in self.layers:
+            if isinstance(layer, Weighted):
+                x, cache = layer.forward_train(x, *(read(index, layer) if read else (None, None)))
+                index += 1
+            else:
+                x, cache = layer.forward_train(x)
+            caches.append(cache)
+        return x, caches
+
+    def backward(self, dscores, caches):
+        """Gradients of all parameters: one dict a layer. They are valid until the next call."""
+        gradients = [None] * len(self.layers)
+        for i in reversed(range(len(self.layers))):
+            dscores, gradients[i] = self.layers[i].backward(dscores, caches[i])
+        return gradients
+
+    def update(self, gradients, optimizer, factor, step):
+        """One optimizer step on every parameter; latent weights are clipped to [-1, 1] and packed anew."""
+        for i, (layer, grads) in enumerate(zip(self.layers, gradients)):
+            for name, gradient in grads.items():
+                bound = 1.0 if name == "weight" else math.inf
+                optimizer.update(f"{i}.{name}", layer.parameters[name], gradient, factor, step, bound)
+            if "weight" in grads:
+                layer.refresh()
+
+    def arrays(self):
+        """Everything that training changes, by name ("0.weight", "1.running_mean", ...): views, not copies."""
+        found = {}
+        for i, layer in enumerate(self.layers):
+            for name, value in layer.parameters.items():
+                found[f"{i}.{name}"] = value
+            for name, value in getattr(layer, "running", {}).items():
+                found[f"{i}.running_{name}"] = value
+        return found
+
+    def load_arrays(self, arrays):
+        """Take over what `arrays` gave; the bits are packed anew."""
+        for name, value in self.arrays().items():
+            value[...] = arrays[name]
+        for layer in self.weighted:
+            layer.refresh()
+
+    def describe(self):
+        """One line that names the layers and their sizes."""
+        shapes = " ".join(f"{type(layer).__name__}{list(shape)}" for layer, shape in zip(self.layers, self.shapes))
+        return f"{list(self.input_shape)} {shapes}"

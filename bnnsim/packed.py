@@ -1,0 +1,292 @@
+"""PackedNetwork: the bits that a memory stores, integer thresholds, and exact inference on them.
+
+A hidden layer is y = (h >= threshold) xor inverted, pooled by OR before the xor; the last one gives scores
+(h - mean) * scale + shift in float64. N images, U units, V = ceil(U / 64) words.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+import bnnsim.products as products
+import bnnsim.weights as weights
+from bnnsim.checks import check_images
+from bnnsim.foreign import layer_from_arrays
+from bnnsim.kernels import batchnorm, conv, dense, first_layer, split
+from bnnsim.layers import Conv2d, Dense, Flatten, InputConv2d, InputDense, MaxPool2d
+from bnnsim.layers.batchnorm import BatchNormSign
+from bnnsim.layers.weighted import Weighted
+from bnnsim.packed_layer import PackedLayer, fold_thresholds, largest_preactivation
+
+BLOCK_IMAGES = 64                   # images that a thread takes through all layers at a time
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a layer stands: is it first, its geometry (conv), channels to flatten before it (0: none), output shape."""
+
+    first: bool
+    geometry: conv.Geometry | None
+    flatten: int
+    output_shape: tuple
+
+
+def _places(layers, input_shape):
+    shape, places = (input_shape[1], input_shape[2], input_shape[0]), []
+    for i, layer in enumerate(layers):
+        if layer.kind == "conv":
+            g = products.conv_geometry(*shape[:2], layer.words.shape[1:3], layer.stride, layer.padding)
+            output = (g.out_height // layer.pool, g.out_width // layer.pool, layer.units)
+            places.append(_Place(i == 0, g, 0, output))
+        else:
+            output = (layer.units,)
+            places.append(_Place(i == 0, None, shape[2] if i and len(shape) == 3 else 0, output))
+        shape = output
+    return places
+
+
+def _hidden(layer, place, offset, x):
+    """Output bits of a hidden layer for a block x of images or packed activations; runs in one thread."""
+    out = np.empty((len(x), *place.output_shape[:-1], products.n_words(layer.units)), np.uint64)
+    theta, inverted = layer.comparison
+    end = (theta, inverted, layer.units)
+    if place.first and layer.kind == "dense":
+        first_layer.pixels_dense_threshold(x, offset, layer.pixel_panel, *end, out, 0, len(x))
+    elif place.first:
+        first_layer.pixels_conv_threshold(x, offset, layer.pad_value, place.geometry, layer.pixel_panel, *end,
+                                          layer.pool, out, 0, len(x))
+    elif layer.kind == "dense":
+        dense.xnor_dense_threshold(x, layer.bit_panel, layer.n_in, *end, out, 0, len(x))
+    else:
+        conv.xnor_conv_threshold(x, layer.bit_panel, layer.n_in, *layer.padding_operands, place.geometry, *end,
+                                 layer.pool, out, 0, len(x))
+    return out
+
+
+def _output(layer, place, offset, x, scores):
+    """Scores of the last, dense layer."""
+    h = np.empty((len(x), layer.units), np.int32)
+    if place.first:
+        first_layer.pixels_dense(x, offset, layer.pixel_panel, h, 0, len(x))
+    else:
+        dense.xnor_dense(x, layer.bit_panel, layer.n_in, h, 0, len(x))
+    batchnorm.affine_rows(h, layer.mean, layer.scale, layer.shift, scores, 0, len(x))
+
+
+# ---------------------------------------------------------------- the network
+
+class PackedNetwork:
+    """A binarized network as a memory stores it; immutable.
+
+    Parameters
+    ----------
+    layers : sequence of PackedLayer
+        The last is dense and has mean, scale and shift; the others have threshold and inverted.
+    input_shape : (C, H, W)
+    input_offset : int
+        Subtracted from the uint8 pixels, 0..255.
+    metadata : dict of str to str
+        Where the network came from; stored with it.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where the layers do not fit each other; the message names the layer.
+    """
+
+    def __init__(self, layers, input_shape, input_offset=0, metadata=None):
+        self.layers, self.input_shape = tuple(layers), tuple(int(size) for size in input_shape)
+        self.input_offset, self.metadata = input_offset, dict(metadata or {})
+        weights.check_network(self.fields())
+        self._places = _places(self.layers, self.input_shape)
+
+    @property
+    def n_classes(self):
+        """Scores an image gets."""
+        return self.layers[-1].units
+
+    @property
+    def n_bits(self):
+        """Binary weights of all layers: what the memory stores."""
+        return sum(layer.n_bits for layer in self.layers)
+
+    def fields(self):
+        """The network as the plain dict that files hold: see `bnnsim.weights`."""
+        return {"input_shape": self.input_shape, "input_offset": self.input_offset, "metadata": self.metadata,
+                "layers": [layer.fields() for layer in self.layers]}
+
+    @cached_property
+    def checksum(self):
+        """SHA-256 of the content, as stored in files."""
+        return weights.checksum(self.fields())
+
+    def with_words(self, words):
+        """A copy whose layers i have the words[i] given; everything else is shared, not copied."""
+        return PackedNetwork([replace(layer, words=words[i]) if i in words else layer
+                              for i, layer in enumerate(self.layers)],
+                             self.input_shape, self.input_offset, self.metadata)
+
+    def scores(self, images):
+        """Scores of images.
+
+        Parameters
+        ----------
+        images : uint8 (N, C, H, W)
+
+        Returns
+        -------
+        float64 (N, n_classes)
+        """
+        images = check_images(images, self.input_shape)
+        out = np.empty((len(images), self.n_classes))
+        self.prepare()
+        split(self._scores_slice, len(images), images, out)
+        return out
+
+    def prepare(self):
+        """Lay the weights out as the kernels read them; done once, and shared with copies that leave a layer alone."""
+        for layer, place in zip(self.layers, self._places):
+            layer.pixel_panel if place.first else layer.bit_panel
+            if layer.threshold is not None:
+                layer.comparison
+            if place.geometry and not place.first:
+                layer.padding_operands
+
+    def _scores_slice(self, images, out, start, stop):
+        for first in range(start, stop, BLOCK_IMAGES):
+            last = min(first + BLOCK_IMAGES, stop)
+            x = images[first:last]
+            for layer, place in zip(self.layers, self._places):
+                if place.flatten:
+                    x = products.flatten_block(x, place.flatten)
+                if layer is self.layers[-1]:
+                    _output(layer, place, self.input_offset, x, out[first:last])
+                else:
+                    x = _hidden(layer, place, self.input_offset, x)
+
+    def predict(self, images):
+        """Class of each image, int64 (N,); ties go to the lowest."""
+        return self.scores(images).argmax(axis=1)
+
+    def accuracy(self, split):
+        """Share of a Split's images that are classified right."""
+        return float(np.mean(self.predict(split.images) == split.labels))
+
+    def save(self, path):
+        """Write an HDF5 file, atomically: see `bnnsim.weights`."""
+        weights.save_network(path, self.fields())
+
+    @classmethod
+    def load(cls, path):
+        """Read and check a file that `save` wrote."""
+        fields = weights.load_network(path)
+        layers = [PackedLayer(**layer) for layer in fields["layers"]]
+        return cls(layers, fields["input_shape"], fields["input_offset"], fields["metadata"])
+
+    @classmethod
+    def from_arrays(cls, layers, input_shape, input_offset=0, metadata=None):
+        """Take over somebody else's network.
+
+        Parameters
+        ----------
+        layers : sequence of dict
+            ``weight``: +-1 array, dense (U, F) or conv (K, kh, kw, C) (from PyTorch's (K, C, kh, kw):
+            ``weight.transpose(0, 2, 3, 1)``); then either ``threshold`` and, where outputs are inverted, ``inverted``
+            (U,), or batch norm ``gamma``, ``beta``, ``mean``, ``var`` (U,) and ``eps``, which are folded; the last
+            layer may have neither: integer logits. Conv layers take ``stride``, ``padding``, ``pad_value`` (0, 1, -1)
+            and ``pool``. A dense layer behind a conv, or the first, expects its features in H, W, C order;
+            ``flatten="CHW"`` says that they stand in C, H, W order, as in PyTorch, and reorders them.
+        input_shape : (C, H, W)
+        input_offset : int
+            The network's input is uint8 pixel - input_offset.
+
+        Returns
+        -------
+        PackedNetwork
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> network = PackedNetwork.from_arrays([{"weight": np.array([[1, -1, 1, 1], [-1, -1, 1, -1]])}], (1, 2, 2))
+        >>> network.scores(np.array([[[[9, 1], [0, 5]]]], np.uint8)).tolist()
+        [[13.0, -15.0]]
+        """
+        shape, packed = (input_shape[1], input_shape[2], input_shape[0]), []
+        for i, fields in enumerate(layers):
+            layer = layer_from_arrays(i, fields, shape, input_offset, last=i == len(layers) - 1)
+            packed.append(layer)
+            shape = _places([layer], (shape[2], shape[0], shape[1]))[0].output_shape if layer.kind == "conv" else \
+                (layer.units,)
+        return cls(packed, input_shape, input_offset, metadata)
+
+    def summary(self):
+        """A table: per layer output shape, binary and other parameters, kB, binary and integer MACs an image."""
+        rows = [("layer", "output", "binary", "other", "kB", "binary MACs", "integer MACs")]
+        for i, (layer, place) in enumerate(zip(self.layers, self._places)):
+            macs = layer.n_bits
+            if place.geometry:
+                macs *= place.geometry.out_height * place.geometry.out_width
+            n_other = layer.units * (3 if layer.threshold is None else 2)
+            n_bytes = layer.n_bits / 8 + layer.units * (24 if layer.threshold is None else 4 + 1 / 8)
+            rows.append((f"{i} {layer.kind}", " x ".join(map(str, place.output_shape)), layer.n_bits, n_other,
+                         n_bytes / 1000, 0 if i == 0 else macs, macs if i == 0 else 0))
+        rows.append(("total", "", *(sum(row[c] for row in rows[1:]) for c in range(2, 7))))
+        text = [[f"{cell:,.1f}" if isinstance(cell, float) else f"{cell:,}" if isinstance(cell, int) else cell
+                 for cell in row] for row in rows]
+        widths = [max(len(row[c]) for row in text) for c in range(7)]
+        return "\n".join("  ".join(cell.ljust(w) if c < 2 else cell.rjust(w)
+                                   for c, (cell, w) in enumerate(zip(row, widths))).rstrip() for row in text)
+
+    def __repr__(self):
+        return f"<PackedNetwork {list(self.input_shape)} -> {self.n_classes}, {self.n_bits:,} binary weights>"
+
+
+# ---------------------------------------------------------------- packing a trained model
+
+def pack(model, metadata=None):
+    """The packed network of a trained model: it predicts what the model does, on every image.
+
+    Parameters
+    ----------
+    model : Sequential
+    metadata : dict of str to str, optional
+        Stored with the network.
+
+    Returns
+    -------
+    PackedNetwork
+    """
+    packed, layer = [], None
+    offset = getattr(model.layers[0], "offset", 0)
+    for part in model.layers:
+        if isinstance(part, Weighted):
+            layer = _packed_weights(part)
+        elif isinstance(part, MaxPool2d):
+            layer = replace(layer, pool=part.size)
+        elif isinstance(part, BatchNormSign):
+            bound = largest_preactivation(layer, not packed, offset)
+            theta, inverted = fold_thresholds(*part.affine(), bound)
+            packed.append(replace(layer, threshold=theta, inverted=inverted))
+        elif not isinstance(part, Flatten):
+            mean, scale, shift = part.affine()
+            packed.append(replace(layer, mean=mean, scale=scale, shift=shift))
+    return PackedNetwork(packed, model.input_shape, offset, metadata)
+
+
+def _packed_weights(part):
+    if isinstance(part, (Dense, InputDense)):
+        return PackedLayer("dense", part.n_features, part.words.copy())
+    if isinstance(part, (Conv2d, InputConv2d)):
+        return PackedLayer("conv", part.in_channels, part.words.copy(), part.stride, part.padding, part.pad_value)
+    raise TypeError(f"cannot pack a layer of type {type(part).__name__}")
+
+
+def warmup():
+    """Compile what inference and bit errors need, or load it from the disk cache: some seconds once, then instant."""
+    import bnnsim.architectures as architectures
+
+    images = np.zeros((2, 1, 8, 8), np.uint8)
+    for spec in ("FC64 FC10", "C8 MP2 C8 FC10"):
+        pack(architectures.build(spec, (1, 8, 8), rng=0)).scores(images)
+    products.flip_masks(1, 64, 0.5, np.zeros(2, np.uint64))

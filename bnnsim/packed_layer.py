@@ -1,0 +1,113 @@
+"""One stored layer: its bits, and the integer thresholds that batch norm and sign fold into.
+
+U units (K output channels) in V = ceil(U / 64) words, S = 64 V; F input features or C input channels.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+import bnnsim.products as products
+from bnnsim.checks import check_finite
+
+
+@dataclass(frozen=True, eq=False)
+class PackedLayer:
+    """One stored layer; its fields are those of `weights.check_network`."""
+
+    kind: str
+    n_in: int
+    words: np.ndarray
+    stride: int = 1
+    padding: int = 0
+    pad_value: int = 0
+    pool: int = 1
+    threshold: np.ndarray | None = None
+    inverted: np.ndarray | None = None
+    mean: np.ndarray | None = None
+    scale: np.ndarray | None = None
+    shift: np.ndarray | None = None
+
+    @property
+    def units(self):
+        """U, or K output channels."""
+        return len(self.words)
+
+    @property
+    def fan_in(self):
+        """Weights of one unit."""
+        return self.n_in * int(np.prod(self.words.shape[1:-1]))
+
+    @property
+    def n_bits(self):
+        """Binary weights: what the memory stores. Padding bits are not among them."""
+        return self.units * self.fan_in
+
+    def fields(self):
+        """The layer as the plain dict that files hold."""
+        names = ["kind", "n_in", "words", "stride", "padding", "pad_value", "pool"]
+        names += ["mean", "scale", "shift"] if self.threshold is None else ["threshold", "inverted"]
+        return {name: getattr(self, name) for name in names}
+
+    @cached_property
+    def comparison(self):
+        """(theta (S,), inverted words (V,)) as the kernels read them."""
+        theta = np.zeros(64 * products.n_words(self.units), np.int32)
+        theta[:self.units] = self.threshold
+        inverted = np.where(self.inverted, 1, -1).astype(np.int8)
+        return theta, products.pack_signs(inverted[None])[0]
+
+    @cached_property
+    def bit_panel(self):
+        """The weights as the XNOR tile reads them."""
+        return products.xnor_panel(self.words.reshape(self.units, -1))
+
+    @cached_property
+    def pixel_panel(self):
+        """The weights as the first layer's tile reads them."""
+        words = self.words if self.kind == "dense" else products.joined_taps(self.words, self.n_in)
+        return products.pixel_weights_panel(words, self.fan_in)
+
+    @cached_property
+    def padding_operands(self):
+        """What a convolution on bits needs for its padding: fill words, tap sums, whether the padding is zero."""
+        return (products.pad_words(self.n_in, self.pad_value), products.tap_sums(self.words, self.n_in),
+                self.pad_value == 0)
+
+
+def largest_preactivation(layer, first, offset):
+    """Largest |h| that a layer can give."""
+    level = max(offset, 255 - offset, abs(layer.pad_value)) if first else 1
+    return layer.fan_in * level
+
+
+def fold_thresholds(mean, scale, shift, bound):
+    """Batch norm and sign as integer thresholds: (h - mean) * scale + shift >= 0 iff (h >= theta) xor inverted.
+
+    Parameters
+    ----------
+    mean, scale, shift : float64 (U,)
+    bound : int
+        Largest |h| that can occur.
+
+    Returns
+    -------
+    theta : int32 (U,)
+        The least integer in [-bound, bound + 1] at which the float64 expression changes side, found by bisection of
+        that expression itself, so that it agrees with evaluation on every integer.
+    inverted : bool (U,)
+        scale < 0; for scale = 0 the output is the constant sign(shift).
+    """
+    for name, value in (("mean", mean), ("scale", scale), ("shift", shift)):
+        check_finite(name, value)
+    inverted = np.where(scale == 0, shift < 0, scale < 0)
+    low = np.full(len(mean), -bound, np.int64)                  # the answer lies in low..high
+    high = np.full(len(mean), bound + 1, np.int64)
+    while np.any(low < high):
+        middle = (low + high) >> 1
+        above = ((middle.astype(np.float64) - mean) * scale + shift >= 0) != inverted
+        open_ = low < high
+        high = np.where(open_ & above, middle, high)
+        low = np.where(open_ & ~above, middle + 1, low)
+    return low.astype(np.int32), inverted

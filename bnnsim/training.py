@@ -1,0 +1,355 @@
+"""Training: mini-batches, schedules, bit errors in the forward pass, checkpoints that resume to the same bytes.
+
+Every draw has a stream of its own (`seeding`): the order of an epoch's images hangs on (seed, epoch), the crops and
+flips of a batch's images and the bit errors of a forward pass on (seed, step). So a run that was killed goes on from
+its last checkpoint, at any step, as if nothing had happened.
+"""
+
+import logging
+import math
+import os
+import signal
+import threading
+import time
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+from tqdm import tqdm
+
+import bnnsim.products as products
+from bnnsim.checks import check_choice, check_images, check_int, check_labels, check_probability, check_real
+from bnnsim.losses import LOSSES
+from bnnsim.optimizers import Adam, Cosine
+from bnnsim.seeding import generator, root_seed, stream_key
+
+log = logging.getLogger("bnnsim")
+
+
+@dataclass
+class History:
+    """What each epoch gave; lists of one entry an epoch. Accuracies are shares of 1, None without validation."""
+
+    loss: list = field(default_factory=list)
+    accuracy: list = field(default_factory=list)
+    validation_accuracy: list = field(default_factory=list)
+    learning_rate: list = field(default_factory=list)
+
+
+@dataclass
+class _Progress:
+    """Where a run stands: steps done, and sums over the present epoch."""
+
+    step: int = 0
+    loss_sum: float = 0.0
+    n_right: int = 0
+    n_seen: int = 0
+    history: History = field(default_factory=History)
+
+
+def fit(model, train, epochs=20, validation=None, rng=None, *, batch_size=256, optimizer=None, schedule=None,
+        loss="cross-entropy", flip_rate=0.0, gradient="straight-through", augment=False, checkpoint=None,
+        resume=False, checkpoint_seconds=30.0, progress=True):
+    """Train a model in place.
+
+    Parameters
+    ----------
+    model : Sequential
+    train : Split
+    epochs : int
+    validation : Split, optional
+        Evaluated after each epoch, with running statistics and without bit errors.
+    rng : None, int, SeedSequence or Generator
+        The root seed; it is logged.
+    batch_size : int
+        The last batch of an epoch may be smaller; every image is seen once an epoch.
+    optimizer : Adam or Sgd, optional
+        Adam at 1e-3 by default. It keeps its moments: give a new one to each run.
+    schedule : Cosine, Step, Exponential or Constant, optional
+        Of the learning rate; Cosine by default.
+    loss : "cross-entropy"
+    flip_rate : float, or one float a layer with weights
+        Probability that a weight bit is read wrong in training's forward pass; a new mask each forward
+        [V: Hirtzlin et al. 2019; Buschjaeger et al. 2020, section V].
+    gradient : "straight-through" or "native"
+        Whether the weight gradient ignores the mask (dW = dH X^T, Buschjaeger et al. 2020 [R]) or sees it
+        (dW = M * dH X^T, Hirtzlin et al. 2019 [R]).
+    augment : bool
+        Random crop (4 black pixels around) and horizontal flip of each image, as for CIFAR-10 [C].
+    checkpoint : path, optional
+        HDF5 file, written every `checkpoint_seconds`, at the end and on Ctrl-C. An existing file is an error unless
+        `resume`, which goes on from it to the bytes that an uninterrupted run gives.
+    checkpoint_seconds : float
+    progress : bool
+        Show a bar with loss and accuracy.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    KeyboardInterrupt
+        On Ctrl-C, after the step in flight is finished and the checkpoint is written.
+    ValueError, TypeError, FileExistsError
+        Where an argument is bad, or the checkpoint belongs to another run: the message says what differs.
+
+    Examples
+    --------
+    >>> import numpy as np, bnnsim
+    >>> split = bnnsim.Split(np.zeros((8, 1, 4, 4), np.uint8), np.arange(8, dtype=np.uint8) % 2)
+    >>> model = bnnsim.architectures.build("FC8 FC2", (1, 4, 4), rng=0)
+    >>> len(bnnsim.fit(model, split, epochs=2, rng=0, progress=False).loss)
+    2
+    """
+    for split in (train, validation):
+        if split is not None:
+            check_images(split.images, model.input_shape)
+            check_labels(split.labels, len(split.images), model.n_classes)
+    root = root_seed(rng)
+    log.info("training with seed %d", root)
+    run = _Run(model, train, validation, root, check_int("epochs", epochs, 1), check_int("batch_size", batch_size, 1),
+               optimizer or Adam(), schedule or Cosine(), LOSSES[check_choice("loss", loss, LOSSES)],
+               _flip_rates(flip_rate, len(model.weighted)),
+               check_choice("gradient", gradient, ("straight-through", "native")), bool(augment))
+    keeper = _Keeper(checkpoint, check_real("checkpoint_seconds", checkpoint_seconds, 0), run, resume)
+    keeper.start()
+    with _deferred_interrupt() as interrupted, _bar(run, progress) as bar:
+        while run.progress.step < run.n_steps:
+            _train_step(run)
+            bar.update(1)
+            if run.progress.step % run.steps_per_epoch == 0:
+                _end_epoch(run)
+            _show(bar, run)
+            if interrupted.is_set():
+                keeper.save()
+                raise KeyboardInterrupt(keeper.hint())
+            keeper.save_if_due()
+    keeper.save()
+    return run.progress.history
+
+
+@dataclass
+class _Run:
+    """A run's settings, which do not change, and its progress, which does."""
+
+    model: object
+    train: object
+    validation: object
+    root: int
+    epochs: int
+    batch_size: int
+    optimizer: object
+    schedule: object
+    loss: object
+    flip_rates: tuple
+    gradient: str
+    augment: bool
+    progress: _Progress = field(default_factory=_Progress)
+
+    def __post_init__(self):
+        if len(self.train.images) == 0:
+            raise ValueError("train must have at least one image")
+        self.steps_per_epoch = math.ceil(len(self.train.images) / self.batch_size)
+        self.n_steps = self.epochs * self.steps_per_epoch
+        self._order = (None, None)
+
+    def batch_indices(self, step):
+        """Which images step number `step` (from 0) sees: a fresh permutation each epoch."""
+        epoch, batch = divmod(step, self.steps_per_epoch)
+        if self._order[0] != epoch:
+            self._order = (epoch, generator(self.root, "order", epoch).permutation(len(self.train.images)))
+        return self._order[1][batch * self.batch_size:(batch + 1) * self.batch_size]
+
+    def settings(self):
+        """What a checkpoint must agree on for a resumed run to give the same bytes; plain JSON."""
+        def described(thing):
+            return {"type": type(thing).__name__,
+                    **{k: v for k, v in asdict(thing).items() if k != "state"}}
+        return {"model": self.model.describe(), "seed": str(self.root), "epochs": self.epochs,
+                "batch_size": self.batch_size, "optimizer": described(self.optimizer),
+                "schedule": described(self.schedule), "loss": self.loss.__name__, "flip_rates": list(self.flip_rates),
+                "gradient": self.gradient, "augment": self.augment, "train": self.train.sha256,
+                "validation": self.validation.sha256 if self.validation is not None else None}
+
+
+def _flip_rates(flip_rate, n_layers):
+    if np.ndim(flip_rate) == 0:
+        return (check_probability("flip_rate", flip_rate),) * n_layers
+    if len(flip_rate) != n_layers:
+        raise ValueError(f"flip_rate must be one probability or {n_layers}, one for each layer with weights, got "
+                         f"{len(flip_rate)}")
+    return tuple(check_probability(f"flip_rate[{i}]", p) for i, p in enumerate(flip_rate))
+
+
+# ---------------------------------------------------------------- one step
+
+def _flipping_read(run):
+    """The read function of this step: each layer's words with fresh bit errors; None where there are none."""
+    if not any(run.flip_rates):
+        return None
+    step = run.progress.step
+
+    def read(index, layer):
+        words = layer.words.reshape(-1, layer.words.shape[-1])
+        masks = products.flip_masks(len(words), layer.parameters["weight"].shape[-1], run.flip_rates[index],
+                                    stream_key(run.root, "training flips", step, index)).reshape(layer.words.shape)
+        return layer.words ^ masks, masks if run.gradient == "native" else None
+
+    return read
+
+
+def augmented(images, rng, margin=4):
+    """Random crops, `margin` black pixels around, and horizontal flips of images (N, C, H, W) uint8."""
+    n, channels, height, width = images.shape
+    padded = np.pad(images, ((0, 0), (0, 0), (margin, margin), (margin, margin)))
+    top, left = rng.integers(0, 2 * margin + 1, (2, n))
+    columns = left[:, None] + np.arange(width)
+    columns = np.where(rng.random(n)[:, None] < 0.5, columns[:, ::-1], columns)
+    rows = top[:, None] + np.arange(height)
+    return padded[np.arange(n)[:, None, None, None], np.arange(channels)[:, None, None], rows[:, None, :, None],
+                  columns[:, None, None, :]]
+
+
+def _train_step(run):
+    state = run.progress
+    chosen = run.batch_indices(state.step)
+    images, labels = run.train.images[chosen], run.train.labels[chosen]
+    if run.augment:
+        images = augmented(images, generator(run.root, "augment", state.step))
+    scores, caches = run.model.forward_train(images, _flipping_read(run))
+    loss, dscores = run.loss(scores, labels)
+    if not math.isfinite(loss):
+        raise FloatingPointError(f"the loss is {loss} at step {state.step}: try a lower learning rate")
+    gradients = run.model.backward(dscores, caches)
+    factor = run.schedule.factor(state.step / run.steps_per_epoch, run.epochs)
+    run.model.update(gradients, run.optimizer, factor, state.step + 1)
+    state.step += 1
+    state.loss_sum += loss * len(labels)
+    state.n_right += int(np.sum(scores.argmax(axis=1) == labels))
+    state.n_seen += len(labels)
+
+
+def _end_epoch(run):
+    state, history = run.progress, run.progress.history
+    validation = run.model.accuracy(run.validation) if run.validation is not None else None
+    last = run.schedule.factor((state.step - 1) / run.steps_per_epoch, run.epochs)
+    for name, value in (("loss", state.loss_sum / state.n_seen), ("accuracy", state.n_right / state.n_seen),
+                        ("validation_accuracy", validation), ("learning_rate", run.optimizer.learning_rate * last)):
+        getattr(history, name).append(value)
+    log.info("epoch %d of %d: loss %.4f, accuracy %.4f, validation %s", len(history.loss), run.epochs,
+             history.loss[-1], history.accuracy[-1], validation)
+    state.loss_sum, state.n_right, state.n_seen = 0.0, 0, 0
+
+
+def _bar(run, progress):
+    return tqdm(total=run.n_steps, initial=run.progress.step, unit="step", disable=not progress, mininterval=0.5)
+
+
+def _show(bar, run):
+    state, history = run.progress, run.progress.history
+    shown = {"epoch": f"{min(state.step // run.steps_per_epoch + 1, run.epochs)}/{run.epochs}"}
+    if state.n_seen:
+        shown |= {"loss": f"{state.loss_sum / state.n_seen:.3f}", "accuracy": f"{state.n_right / state.n_seen:.3f}"}
+    if history.validation_accuracy and history.validation_accuracy[-1] is not None:
+        shown["validation"] = f"{history.validation_accuracy[-1]:.4f}"
+    bar.set_postfix(shown, refresh=False)
+
+
+class _deferred_interrupt:
+    """Inside: the first Ctrl-C sets an event, so that the step in flight is finished; a second one interrupts at once.
+
+    Outside of the main thread signals cannot be caught, and nothing is changed.
+    """
+
+    def __enter__(self):
+        event = threading.Event()
+        self._former = None
+        if threading.current_thread() is threading.main_thread():
+            def handle(number, frame):
+                if event.is_set():
+                    raise KeyboardInterrupt
+                event.set()
+            self._former = signal.signal(signal.SIGINT, handle)
+        return event
+
+    def __exit__(self, *exception):
+        if self._former is not None:
+            signal.signal(signal.SIGINT, self._former)
+
+
+# ---------------------------------------------------------------- checkpoints
+
+class _Keeper:
+    """Writes and reads the checkpoint of one run; does nothing where no path was given."""
+
+    def __init__(self, path, seconds, run, resume):
+        self.path, self.seconds, self.run, self.resume = path, seconds, run, resume
+        if resume and path is None:
+            raise ValueError("resume=True needs the path of a checkpoint")
+
+    def start(self):
+        """Load the checkpoint if one is to be resumed; complain of one that is in the way."""
+        self.saved_at = time.monotonic()
+        if self.path is None:
+            return
+        if os.path.exists(self.path):
+            if not self.resume:
+                raise FileExistsError(f"{self.path} exists: pass resume=True to go on from it, or remove it")
+            self._load()
+        elif not os.path.isdir(os.path.dirname(os.path.abspath(self.path))):
+            raise FileNotFoundError(f"the folder of checkpoint {self.path} does not exist: make it first")
+
+    def _moment_names(self, key):
+        return {f"{key}.{name}": name for name in self.run.optimizer.moments}
+
+    def _expected(self):
+        arrays = self.run.model.arrays()
+        expected = {name: (value.dtype, value.shape) for name, value in arrays.items()}
+        for name, value in arrays.items():
+            if ".running_" not in name:
+                expected |= {full: (np.dtype(np.float32), (value.size,)) for full in self._moment_names(name)}
+        return expected
+
+    def _load(self):
+        import bnnsim.weights as weights
+
+        self._compare(weights.load_settings(self.path))
+        _, arrays, progress = weights.load_checkpoint(self.path, self._expected())
+        self.run.model.load_arrays(arrays)
+        for key in self.run.model.arrays():
+            if ".running_" not in key:
+                self.run.optimizer.state[key] = {name: arrays[full] for full, name in self._moment_names(key).items()}
+        self.run.progress = _Progress(**{**progress, "history": History(**progress["history"])})
+
+    def _compare(self, saved):
+        """Refuse the checkpoint of another run, naming what differs."""
+        wanted = self.run.settings()
+        differing = [f"{name} is {saved.get(name)!r} there and {wanted.get(name)!r} here"
+                     for name in sorted({*saved, *wanted}) if saved.get(name) != wanted.get(name)]
+        if differing:
+            raise ValueError(f"{self.path} is the checkpoint of another run: {'; '.join(differing)}")
+
+    def save(self):
+        """Write the checkpoint now."""
+        if self.path is None:
+            return
+        import bnnsim.weights as weights
+
+        arrays = dict(self.run.model.arrays())
+        for key, moments in self.run.optimizer.state.items():
+            arrays |= {full: moments[name] for full, name in self._moment_names(key).items()}
+        weights.save_checkpoint(self.path, self.run.settings(), arrays, asdict(self.run.progress))
+        self.saved_at = time.monotonic()
+
+    def save_if_due(self):
+        """Write it if the last one is older than `seconds`."""
+        if self.path is not None and time.monotonic() - self.saved_at >= self.seconds:
+            self.save()
+
+    def hint(self):
+        """What to do after an interrupt."""
+        done = f"interrupted after {self.run.progress.step} of {self.run.n_steps} steps"
+        return f"{done}; go on with checkpoint={str(self.path)!r}, resume=True" if self.path else \
+            f"{done}; nothing was saved (no checkpoint= was given)"
+
+
