@@ -26,14 +26,25 @@ def parser(module, text):
 def run(parser, work, argv):
     """Parse and call ``work(options)``; bad input ends with 2, Ctrl-C with 130, each with one line."""
     options = parser.parse_args(argv)
-    warnings.showwarning = lambda message, *_, **__: print(f"{parser.prog}: note: {message}", file=sys.stderr)
     try:
-        work(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: print(f"{parser.prog}: note: {message}", file=sys.stderr)
+            work(options)
     except KeyboardInterrupt as stop:
         parser.exit(130, f"{parser.prog}: {str(stop) or 'interrupted'}\n")
     except (ValueError, TypeError, OSError) as error:
         parser.error(" ".join(str(error).split()))
     return 0
+
+
+def parse_probabilities(name, text):
+    """Probabilities separated by commas; one alone is returned as a float."""
+    try:
+        values = [float(value) for value in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{name} must be a probability, or several separated by commas, got {text!r}") from None
+    values = [check_probability(name, value) for value in values]
+    return values if len(values) > 1 else values[0]
 
 
 def check_target(path, endings):

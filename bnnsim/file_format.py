@@ -13,7 +13,8 @@ Root attributes of every file
 The checksum is the SHA-256 of a line of canonical JSON (sorted keys, no spaces) that describes the content,
 then for each array in sorted order of names the line [name, dtype, shape] in JSON and its bytes. It leaves
 out library_version and created: "the same bytes" means the same checksum. It is no signature: whoever writes
-a file writes its checksum."""
+a file writes its checksum.
+"""
 
 import hashlib
 import json

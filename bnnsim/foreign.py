@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 import bnnsim.products as products
-from bnnsim.checks import check_finite, check_int
+from bnnsim.checks import check_finite, check_int, check_real
 from bnnsim.layers.batchnorm import batch_scale
 from bnnsim.packed_layer import PackedLayer, fold_thresholds, largest_preactivation
 
@@ -61,22 +61,28 @@ def layer_from_arrays(i, fields, shape, offset, last):
 
 def _ending(name, fields, layer, bound, last):
     """threshold and inverted of a hidden layer, or mean, scale and shift of the last."""
-    if "threshold" in fields and not last:
-        if "gamma" in fields:
-            raise ValueError(f"{name} must have a threshold or batch norm, not both")
+    norm = [key for key in ("gamma", "beta", "mean", "var", "eps") if key in fields]
+    if "threshold" in fields and (last or norm):
+        raise ValueError(f"{name} must have a threshold or batch norm, not both" if norm else
+                         f"{name} must not have a threshold: the last layer gives scores")
+    if "inverted" in fields and "threshold" not in fields:
+        raise ValueError(f"{name}: inverted belongs to a threshold, which is missing")
+    if "threshold" in fields:
         theta = _vector(f"{name} threshold", fields["threshold"], layer.units, np.float64)
         theta = np.clip(np.ceil(check_finite(f"{name} threshold", theta)), -bound, bound + 1)
         inverted = _vector(f"{name} inverted", fields.get("inverted", np.zeros(layer.units)), layer.units, bool)
         return {"threshold": theta.astype(np.int32), "inverted": inverted}
-    if "gamma" in fields:
-        missing = {"beta", "mean", "var"} - set(fields)
+    if norm:
+        missing = [key for key in ("gamma", "beta", "mean", "var") if key not in fields]
         if missing:
             raise ValueError(f"{name}: batch norm needs gamma, beta, mean and var; missing {', '.join(missing)}")
-        gamma, beta, mean, var = (_vector(f"{name} {key}", fields[key], layer.units, np.float64)
+        gamma, beta, mean, var = (check_finite(f"{name} {key}", _vector(f"{name} {key}", fields[key], layer.units,
+                                                                        np.float64))
                                   for key in ("gamma", "beta", "mean", "var"))
-        if np.any(var + fields.get("eps", 0.0) <= 0):
-            raise ValueError(f"{name}: var + eps must be > 0")
-        scale = batch_scale(gamma, var, fields.get("eps", 0.0))[1]
+        eps = check_real(f"{name} eps", fields.get("eps", 0.0), 0)
+        if np.any(var < 0) or np.any(var + eps <= 0):
+            raise ValueError(f"{name}: var must be >= 0 and var + eps > 0, got a var of {var.min()} and eps {eps}")
+        scale = batch_scale(gamma, var, eps)[1]
     elif last:
         mean, scale, beta = np.zeros(layer.units), np.ones(layer.units), np.zeros(layer.units)
     else:

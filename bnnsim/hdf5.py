@@ -3,7 +3,8 @@
 A file may come from anybody, or from a failing disk. What is read here is exactly what was expected by name;
 it is linked hard, stored in this very file, contiguous, unfiltered, of a known type, and no larger than the
 file itself; all this is known before memory is allocated. Whatever HDF5 has to say to a damaged file becomes
-one ValueError."""
+one ValueError.
+"""
 
 import contextlib
 import errno
@@ -19,8 +20,8 @@ from h5py import h5d, h5s, h5t
 from bnnsim.schema import Announced
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-# Since this version of the format HDF5 keeps checksums of its own structures: a flipped bit there raises, where
-# the older one that h5py writes by default goes on with a wrong address or size.
+# Since this version of the format HDF5 keeps checksums of its own structures: a flipped bit there raises,
+# where the older one that h5py writes by default goes on with a wrong address or size.
 LIBVER = ("v110", "v110")
 MAX_STRING = 200                # bytes of an attribute
 DTYPES = tuple(np.dtype(name) for name in ("float32", "float64", "int64", "uint64", "int32", "uint8", "bool"))
@@ -38,8 +39,9 @@ class Refused(ValueError):
 def new_file(path):
     """An h5py.File that becomes `path` when the block ends well, and vanishes otherwise.
 
-    It is written beside the target under an unpredictable name, flushed to the disk and renamed, so that readers
-    see the old file or the new one, never a part. A killed process may leave a ``.bnnsim-*.tmp`` behind; remove it.
+    It is written beside the target under an unpredictable name, flushed to the disk and renamed, so that
+    readers see the old file or the new one, never a part. A killed process may leave a ``.bnnsim-*.tmp`` behind,
+    which may be removed.
 
     Raises
     ------
@@ -117,7 +119,7 @@ def open_file(path):
         with h5py.File(path, "r", locking=False) as file:
             yield file
     except Refused as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{path}: {error}") from None
     except HDF5_ERRORS as error:
         raise ValueError(f"{path} is damaged or cut off; copy it again or make it anew (HDF5 says: {error})"
                          ) from error
@@ -154,7 +156,8 @@ def _check_names(group, what, collection, wanted):
     if names != wanted:
         missing, extra = sorted(wanted - names)[:5], sorted(names - wanted)[:5]
         raise Refused(f"{group.name}: wanted exactly the {what} {', '.join(sorted(wanted)) or '(none)'}; "
-                      f"missing: {', '.join(missing) or 'none'}, unknown: {', '.join(map(ascii, extra)) or 'none'}")
+                      f"missing: {', '.join(missing) or 'none'}, "
+                      f"unknown: {', '.join(map(ascii, extra)) or 'none'}")
 
 
 def read_attributes(group, wanted):

@@ -29,12 +29,15 @@ class Sequential:
 
     def __init__(self, layers, input_shape):
         self.layers, self.input_shape = list(layers), tuple(input_shape)
-        self.shapes, shape = [], self.input_shape
-        for layer in self.layers:
-            shape = layer.output_shape(shape)
+        self.shapes, shape, given = [], self.input_shape, "pixels"
+        for i, layer in enumerate(self.layers):
+            if layer.takes != given:
+                raise ValueError(f"layers[{i}], {type(layer).__name__}, takes {layer.takes}, but gets {given}: weights give "
+                                 "pre-activations, BatchNormSign makes bits of them, BatchNorm or Logits scores")
+            shape, given = layer.output_shape(shape), layer.gives
             self.shapes.append(shape)
-        if len(shape) != 1:
-            raise ValueError(f"the last layer must give scores (n_classes,), it gives {shape}")
+        if given != "scores" or len(shape) != 1:
+            raise ValueError(f"the last layer must give scores (n_classes,), it gives {given} {shape}")
         self.n_classes = shape[0]
 
     @property

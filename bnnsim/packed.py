@@ -263,7 +263,7 @@ def pack(model, metadata=None):
         if isinstance(part, Weighted):
             layer = _packed_weights(part)
         elif isinstance(part, MaxPool2d):
-            layer = replace(layer, pool=part.size)
+            layer = replace(layer, pool=layer.pool * part.size)     # windows of windows: exact, remainders too
         elif isinstance(part, BatchNormSign):
             bound = largest_preactivation(layer, not packed, offset)
             theta, inverted = fold_thresholds(*part.affine(), bound)

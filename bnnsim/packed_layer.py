@@ -106,7 +106,8 @@ def fold_thresholds(mean, scale, shift, bound):
     high = np.full(len(mean), bound + 1, np.int64)
     while np.any(low < high):
         middle = (low + high) >> 1
-        above = ((middle.astype(np.float64) - mean) * scale + shift >= 0) != inverted
+        with np.errstate(over="ignore"):                        # an infinity is on the right side too
+            above = ((middle.astype(np.float64) - mean) * scale + shift >= 0) != inverted
         open_ = low < high
         high = np.where(open_ & above, middle, high)
         low = np.where(open_ & ~above, middle + 1, low)

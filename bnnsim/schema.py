@@ -11,7 +11,8 @@ A network is a dict of ``input_shape`` (C, H, W), ``input_offset`` 0..255, ``met
   last, which is dense: ``mean``, ``scale``, ``shift`` float64 (U,), score = (h - mean) * scale + shift.
 
 A conv gives ((H + 2 padding - kh) // stride + 1) // pool rows, and columns alike; a dense layer behind it
-reads its output, or the image if it is the first layer, flattened in H, W, C order."""
+reads its output, or the image if it is the first layer, flattened in H, W, C order.
+"""
 
 import math
 from dataclasses import dataclass
@@ -133,8 +134,8 @@ def _check_words(name, words, kind, n_in):
         padding = words[..., -1] >> np.uint64(n_in % 64)
         if padding.any():
             where = tuple(int(i) for i in np.argwhere(padding)[0])
-            raise ValueError(f"{name} must have 0 in every padding bit (past feature {n_in - 1}), got 1 in row "
-                             f"{where}")
+            raise ValueError(f"{name} must have 0 in every padding bit (past feature {n_in - 1}), got 1 in "
+                             f"row {where}")
     return words
 
 
@@ -179,9 +180,9 @@ def _conv_output(name, layer, shape):
     out = tuple(size // layer["pool"] for size in sizes)
     if min(sizes) < 1 or min(out) < 1:
         kernel = " x ".join(map(str, layer["words"].shape[1:3]))
-        raise ValueError(f"{name}: a {kernel} kernel with stride {layer['stride']}, padding {layer['padding']} "
-                         f"and pool {layer['pool']} must fit its input of {shape[0]} x {shape[1]}, got an output of "
-                         f"{out[0]} x {out[1]}")
+        raise ValueError(f"{name}: a {kernel} kernel with stride {layer['stride']}, padding "
+                         f"{layer['padding']} and pool {layer['pool']} must fit its input of "
+                         f"{shape[0]} x {shape[1]}, got an output of {out[0]} x {out[1]}")
     return (*out, _units(layer))
 
 

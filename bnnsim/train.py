@@ -65,16 +65,15 @@ def work(options):
 
     command_line.check_target(options.out, (".h5",))
     command_line.check_target(options.plot, (".png", ".svg", ".pdf"))
+    flip_rate = command_line.parse_probabilities("flip_rate", options.flip_rate)
     train, test = datasets.load_dataset(options.dataset, options.data)
     model = make_model(options.network or DEFAULT_NETWORK[options.dataset], train, not options.no_output_norm,
                        options.seed)
     optimizer = OPTIMIZERS[options.optimizer]
-    flip_rate = [float(p) for p in options.flip_rate.split(",")]
     history = training.fit(
         model, train, options.epochs, test, options.seed, batch_size=options.batch_size,
         optimizer=optimizer(options.learning_rate) if options.learning_rate is not None else optimizer(),
-        schedule=SCHEDULES[options.schedule](), flip_rate=flip_rate if len(flip_rate) > 1 else flip_rate[0],
-        gradient=options.gradient, checkpoint=options.checkpoint, resume=options.resume,
+        schedule=SCHEDULES[options.schedule](), flip_rate=flip_rate, gradient=options.gradient, checkpoint=options.checkpoint, resume=options.resume,
         augment=options.dataset == "cifar10" if options.augment is None else options.augment,
         progress=not options.quiet)
     network = packed.pack(model)

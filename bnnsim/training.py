@@ -149,6 +149,8 @@ class _Run:
     def __post_init__(self):
         if len(self.train.images) == 0:
             raise ValueError("train must have at least one image")
+        if self.optimizer.state:
+            raise ValueError("optimizer must be a new one: this one has the moments of another run")
         self.steps_per_epoch = math.ceil(len(self.train.images) / self.batch_size)
         self.n_steps = self.epochs * self.steps_per_epoch
         self._order = (None, None)

@@ -6,8 +6,8 @@ what its fields mean and must satisfy) has format "bnnsim-network" and
     /             attributes input_shape int64 (3,); input_offset, n_layers int64; metadata_checksum string
     /metadata     string: a JSON object of strings
     /layer0 ...   a group a layer: attributes kind (string), n_in, stride, padding, pad_value, pool (int64);
-                  datasets words (uint64); threshold (int32) and inverted (bool as h5py writes it, an int8 enum),
-                  or in the last layer mean, scale and shift (float64)
+                  datasets words (uint64); threshold (int32) and inverted (bool as h5py writes it, an int8
+                  enum), or in the last layer mean, scale and shift (float64)
 
 a checkpoint has format "bnnsim-checkpoint" and
 
@@ -21,7 +21,8 @@ attributes. Readers refuse everything else before they allocate.
 
 A network's checksum covers all numbers and arrays (named "layer0/words" and so on), but not the metadata,
 which has its own: so it depends on what the network computes, not on where it came from. A checkpoint's
-covers settings, progress and arrays."""
+covers settings, progress and arrays.
+"""
 
 import re
 
@@ -99,7 +100,7 @@ def load_network(path):
 
 
 def checksum(network):
-    """SHA-256 of a network's content, hexadecimal: equal iff all numbers and arrays are; metadata is left out.
+    """SHA-256 of a network's content, hexadecimal: equal iff all numbers and arrays are; no metadata.
 
     Parameters
     ----------

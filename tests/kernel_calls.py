@@ -1,14 +1,14 @@
-"""Kernels called from +-1 arrays: each function lays operands out, allocates, and runs one kernel through `split`.
+"""Kernels called from +-1 arrays: each function lays operands out, allocates, and runs one kernel.
 
 Output arrays start full of garbage, except where a kernel says that they come zeroed. Letters as in `naive`.
-`in_threads` runs such a function with 1, 2 and 3 threads; `rows` makes a table of cases out of a small and a large part.
+`in_threads` runs such a function with 1, 2 and 3 threads; `rows` joins the small and large parts of a table.
 """
 
 import numpy as np
 import pytest
 
-from bnnsim.kernels import (adam, batchnorm, conv, dense, first_layer, fixed_point, packing, pool, random_bits, split,
-                            thread_count, threads)
+from bnnsim.kernels import (adam, batchnorm, conv, dense, first_layer, fixed_point, packing, pool,
+                            random_bits, split, thread_count, threads)
 from bnnsim.kernels._parallel import slices
 
 GARBAGE = 0x5A
@@ -160,7 +160,7 @@ def conv_operands(x, weights, pad_value, g):
     """The arguments that both forward kernels begin with."""
     k, kh, kw, channels = weights.shape
     panel = xnor_panel(pack(weights).reshape(k, -1))
-    tap_sums = np.ascontiguousarray(weights.astype(np.int32).sum(axis=3).reshape(k, kh * kw).T.astype(np.int32))
+    tap_sums = np.ascontiguousarray(weights.sum(axis=3, dtype=np.int32).reshape(k, kh * kw).T)
     return pack(x), panel, channels, fill_words(channels, pad_value), tap_sums, pad_value == 0, g
 
 
@@ -174,8 +174,8 @@ def xnor_conv(x, weights, stride, padding, pad_value):
 def xnor_conv_threshold(x, weights, stride, padding, pad_value, theta, inverted, size):
     g = geometry(x.shape, weights.shape[1:3], stride, padding)
     out = dirty((len(x), g.out_height // size, g.out_width // size, n_words(len(weights))), np.uint64)
-    split(conv.xnor_conv_threshold, len(x), *conv_operands(x, weights, pad_value, g), *padded_theta(theta, inverted),
-          len(weights), size, out)
+    split(conv.xnor_conv_threshold, len(x), *conv_operands(x, weights, pad_value, g),
+          *padded_theta(theta, inverted), len(weights), size, out)
     return out
 
 
@@ -219,7 +219,7 @@ def conv_dweight(dh, x, kernel, stride, padding, pad_value):
 # first layer
 
 def transposed_panel(weights):
-    """Panel of a forward pass: weights (U, F) turned so that columns are units, an odd F without its last row."""
+    """Panel of a forward pass: weights (U, F) turned so that columns are units."""
     return madd_panel(transpose(pack(weights))[:weights.shape[1]])
 
 
@@ -263,15 +263,16 @@ def pixels_conv_threshold(images, offset, weights, stride, padding, pad_value, t
     g = image_geometry(images, weights.shape[1:3], stride, padding)
     out = dirty((len(images), g.out_height // size, g.out_width // size, n_words(len(weights))), np.uint64)
     split(first_layer.pixels_conv_threshold, len(images), images, offset, pad_value, g,
-          transposed_panel(weights.reshape(len(weights), -1)), *padded_theta(theta, inverted), len(weights), size, out)
+          transposed_panel(weights.reshape(len(weights), -1)), *padded_theta(theta, inverted), len(weights),
+          size, out)
     return out
 
 
 def pixels_conv_dweight(dh, images, offset, kernel, stride, padding, pad_value):
     a, g, channels = gradients_by_unit(dh), image_geometry(images, kernel, stride, padding), images.shape[1]
     n_columns = kernel[0] * kernel[1] * channels
-    total = summed(first_layer.pixels_conv_dweight, len(images), (a.shape[1], n_words(n_columns), 64), a, images,
-                   offset, pad_value, g)
+    shape = (a.shape[1], n_words(n_columns), 64)
+    total = summed(first_layer.pixels_conv_dweight, len(images), shape, a, images, offset, pad_value, g)
     return total.reshape(a.shape[1], -1)[:dh.shape[3], :n_columns].reshape(-1, *kernel, channels)
 
 
@@ -310,7 +311,8 @@ def affine_sign(h, mean, scale, shift):
 
 def batch_norm_backward(dout, h, mean, inverse, scale, shift, clip):
     """-> dh float32, dgamma, dbeta float64."""
-    dgamma, dbeta, dh = dirty(h.shape[1], np.float64), dirty(h.shape[1], np.float64), dirty(h.shape, np.float32)
+    dgamma, dbeta = dirty(h.shape[1], np.float64), dirty(h.shape[1], np.float64)
+    dh = dirty(h.shape, np.float32)
     settings = dout, h, mean, inverse, scale, shift, clip, dgamma, dbeta
     split(batchnorm.gradient_sums, h.shape[1], *settings)
     split(batchnorm.gradient_rows, len(h), *settings, dh)
@@ -351,6 +353,6 @@ def momentum_step(value, gradient, velocity, *settings):
 def flip_masks(n_rows, n_features, key0, key1, threshold):
     """Masks for a 64-bit threshold p * 2^64 (2^64 flips all)."""
     masks = dirty((n_rows, n_words(n_features)), np.uint64)
-    split(random_bits.flip_masks, n_rows, n_features, np.uint64(key0), np.uint64(key1), np.uint64(threshold >> 32),
-          np.uint64(threshold % 2**32), masks)
+    numbers = (np.uint64(number) for number in (key0, key1, threshold >> 32, threshold % 2**32))
+    split(random_bits.flip_masks, n_rows, n_features, *numbers, masks)
     return masks

@@ -1,7 +1,8 @@
-"""Slow, obviously right twins of what bnnsim computes, on +-1 integers and plain ints; imports nothing from bnnsim.
+"""Slow, obviously right twins of what bnnsim computes, on +-1 integers; imports nothing from bnnsim.
 
-N batch, F features, U units, C and K channels in and out, H, W image, OH, OW output, T = kh * kw taps. Activations are
-N, H, W, C; images N, C, H, W; weights (U, F) or (K, kh, kw, C). Bit f of a row is bit f % 64 of word f // 64.
+N batch, F features, U units, C and K channels in and out, H, W image, OH, OW output, T = kh * kw taps.
+Activations are N, H, W, C; images N, C, H, W; weights (U, F) or (K, kh, kw, C). Bit f of a row is bit f % 64
+of word f // 64.
 """
 
 from fractions import Fraction
@@ -30,7 +31,8 @@ def bit(words, n, f):
 
 
 def unpack(words, n_features):
-    return np.array([[2 * bit(words, n, f) - 1 for f in range(n_features)] for n in range(len(words))], np.int64)
+    rows = [[2 * bit(words, n, f) - 1 for f in range(n_features)] for n in range(len(words))]
+    return np.array(rows, np.int64)
 
 
 def count(words):
@@ -60,7 +62,7 @@ def patches(x, kernel, stride, padding, pad_value):
 
 
 def conv(x, weights, stride, padding, pad_value):
-    """Pre-activations (N, OH, OW, K) of x (N, H, W, C); a padded position has `pad_value` in every channel."""
+    """Pre-activations (N, OH, OW, K) of x (N, H, W, C); a padded position holds `pad_value` throughout."""
     return np.einsum("nijabc,kabc->nijk", patches(x, weights.shape[1:3], stride, padding, pad_value),
                      weights.astype(np.int64))
 
@@ -129,7 +131,7 @@ def through_sign(dout, y, clip):
 
 
 def batch_norm_backward(dy, h, mean, inverse, scale):
-    """dh, dgamma, dbeta in float64, of y = gamma * (h - mean(h)) / std(h) + beta; sums in the order of the rows."""
+    """dh, dgamma, dbeta in float64, of y = gamma * (h - mean(h)) / std(h) + beta; sums run in row order."""
     n_rows, n_units = h.shape
     dgamma, dbeta = np.zeros(n_units), np.zeros(n_units)
     normed = (h - mean) * inverse
@@ -140,7 +142,7 @@ def batch_norm_backward(dy, h, mean, inverse, scale):
 
 
 def threshold(mean, scale, shift, largest):
-    """(theta, inverted) such that (h >= theta) xor inverted is the sign of the batch norm, for all |h| <= largest."""
+    """(theta, inverted): (h >= theta) xor inverted is the sign of the batch norm, for all |h| <= largest."""
     signs = [(h - mean) * scale + shift >= 0.0 for h in range(-largest, largest + 1)]
     inverted = signs[0] if signs[0] != signs[-1] else scale < 0
     wanted = [sign != inverted for sign in signs]

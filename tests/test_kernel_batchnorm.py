@@ -1,4 +1,4 @@
-"""Batch-norm kernels: against `naive`, against finite differences, and the straight-through mask by its definition."""
+"""Batch-norm kernels against `naive` and finite differences; the straight-through mask by its definition."""
 
 from itertools import cycle
 

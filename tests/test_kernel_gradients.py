@@ -1,6 +1,6 @@
-"""Backward kernels, fixed point and optimizer steps against `naive`: exact where they are integers, in any number of threads.
+"""Backward kernels, fixed point and optimizer steps against `naive`: exact, in any number of threads.
 
-Gradients enter as 16-bit integers up to +-32767, so that a sum which is not widened to 64 bits in time wraps visibly.
+Gradients enter as 16-bit integers up to +-32767, so that a sum which is not widened in time wraps visibly.
 """
 
 from itertools import cycle, product
@@ -66,7 +66,7 @@ def test_dense_first_layer_dweight_of_bright_images_is_widened(n_images):
 
 
 def conv_cases(channels):
-    """((N, H, W), (C, K), kernel, stride, padding, pad value): all that vary the geometry, sizes going round."""
+    """((N, H, W), (C, K), kernel, stride, padding, pad value): each geometry, with sizes that go round."""
     batches, sizes = cycle(range(1, 18)), cycle(product(channels, SIZES))
     return [((next(batches), 5, 7), next(sizes), *case)
             for case in product([(1, 1), (2, 2), (3, 3), (3, 2)], (1, 2), (0, 1, 2), (0, 1, -1))]
@@ -88,7 +88,10 @@ def test_conv_gradients(rng, image, channels, kernel, stride, padding, pad_value
          naive.conv_dweight(dh, x, kernel, stride, padding, pad_value))
 
 
-@rows(CONV_NAMES, [((2, 3, 5), (3, 2), (3, 3), 1, 1, 0), ((1, 4, 3), (1, 7), (3, 2), 2, 2, -1)], conv_cases((1, 3)))
+PIXELS_CONV_SMALL = [((2, 3, 5), (3, 2), (3, 3), 1, 1, 0), ((1, 4, 3), (1, 7), (3, 2), 2, 2, -1)]
+
+
+@rows(CONV_NAMES, PIXELS_CONV_SMALL, conv_cases((1, 3)))
 def test_conv_first_layer_dweight(rng, image, channels, kernel, stride, padding, pad_value):
     images = rng.integers(0, 256, (image[0], channels[0], *image[1:]), dtype=np.uint8)
     pixels = naive.pixels(images, 128)
@@ -99,7 +102,7 @@ def test_conv_first_layer_dweight(rng, image, channels, kernel, stride, padding,
 
 @pytest.mark.parametrize("pad_value", [0, 1])
 def test_conv_dweight_of_large_images_is_widened(pad_value):
-    """61 images of 33 x 33 at full scale: more positions than a mask panel holds, more terms than an int32."""
+    """61 images of 33 x 33 at full scale: more positions than one panel, more terms than an int32 holds."""
     x, dh = np.ones((61, 33, 33, 1), np.int8), np.full((61, 33, 33, 1), -FULL)
     ref = naive.conv_dweight(dh, x, (3, 3), 1, 1, pad_value)
     assert ref.min() < -2**31
@@ -146,12 +149,12 @@ def test_fixed_point_uses_the_whole_range_and_rounds_ties_to_even():
 
 
 def within_bound(comp, exact, scale, sum_of_operand):
-    """|sum - exact| <= scale / 2 * sum |operand|, and half a unit of the float32 that the sum is stored in."""
+    """|sum - exact| <= scale / 2 * sum |operand|, and the rounding of the sum to float32."""
     return np.all(np.abs(comp - exact) <= scale / 2 * sum_of_operand + np.spacing(np.abs(comp)) / 2)
 
 
 def test_error_bound_of_fixed_point_dx(rng):
-    """The promise that 16-bit gradients are good enough; and the bound is one: a scale too large by 4 breaks it."""
+    """The promise that 16-bit gradients are good enough; 14-bit ones break it, so the bound is one."""
     dh = rng.normal(size=(40, 3)).astype(np.float32)
     weights = signs(rng, 3, 64)
     exact = dh.astype(np.float64) @ weights
@@ -162,7 +165,8 @@ def test_error_bound_of_fixed_point_dx(rng):
 
 
 def test_error_bound_of_fixed_point_first_layer(rng):
-    dh, images = rng.normal(size=(50, 7)).astype(np.float32), rng.integers(0, 256, (50, 1, 8, 8), dtype=np.uint8)
+    dh = rng.normal(size=(50, 7)).astype(np.float32)
+    images = rng.integers(0, 256, (50, 1, 8, 8), dtype=np.uint8)
     pixels = naive.pixels(images, 128).reshape(50, -1)
     whole, scale = calls.quantise_columns(dh[:, None, :])
     comp = calls.pixels_dense_dweight(whole[:, :, 0].T, images, 128, scale)
@@ -206,7 +210,6 @@ def test_optimizer_steps(rng, n, bound):
 def test_optimizer_steps_keep_latent_weights_between_minus_one_and_one():
     value = np.array([0.9, -0.9, 0.2], np.float32)
     gradient = np.array([-1, 1, 0], np.float32)
-    zeros = np.zeros(3, np.float32)
-    same(calls.adam_step(value, gradient, zeros, zeros, *settings(0.9, 0.999, 5, 1, 1e-8, 1))[0],
-         np.array([1, -1, 0.2], np.float32))
-    same(calls.momentum_step(value, gradient, zeros, *settings(0.9, 5, 1))[0], np.array([1, -1, 0.2], np.float32))
+    zeros, ref_value = np.zeros(3, np.float32), np.array([1, -1, 0.2], np.float32)
+    same(calls.adam_step(value, gradient, zeros, zeros, *settings(0.9, 0.999, 5, 1, 1e-8, 1))[0], ref_value)
+    same(calls.momentum_step(value, gradient, zeros, *settings(0.9, 5, 1))[0], ref_value)

@@ -1,7 +1,7 @@
 """Forward kernels against `naive`: exact equality, in any number of threads; and the laws of packing.
 
-Rows of the tables go through F, U, C and K in 1, 63, 64, 65, 130, batches of 1 to 17, and output sizes that no tile
-divides. Every output array starts as garbage, so equality with naive words also says that padding bits are 0.
+Rows of the tables go through F, U, C and K in 1, 63, 64, 65, 130, batches of 1 to 17, and output sizes that
+no tile divides. Outputs start as garbage, so equality with naive words also says that padding bits are 0.
 """
 
 from itertools import cycle, product
@@ -14,7 +14,7 @@ import pytest
 from hypothesis import strategies as st
 from kernel_calls import in_threads, rows, signs
 
-from bnnsim.kernels import packing, split, thread_count, threads
+from bnnsim.kernels import packing, run_tasks, split, thread_count, threads
 from bnnsim.kernels._parallel import slices
 
 SIZES = (1, 63, 64, 65, 130)
@@ -135,9 +135,10 @@ def test_dense_output_bits(rng, n, f, u):
 
 @pytest.mark.jit_off
 def test_folded_thresholds_give_the_sign_of_batch_norm(rng):
-    """A deployed network would differ from the trained one; scale of both signs and 0, outputs of exactly 0."""
+    """Deployed networks would differ from trained ones; scale of both signs and 0, outputs of exactly 0."""
     x, weights = signs(rng, 16, 63), signs(rng, 130, 63)
-    mean, scale, shift = rng.integers(-8, 8, 130).astype(float), rng.integers(-2, 3, 130) * 0.25, rng.normal(size=130)
+    mean, scale = rng.integers(-8, 8, 130).astype(float), rng.integers(-2, 3, 130) * 0.25
+    shift = rng.normal(size=130)
     shift[::3] = 0.0
     folded = [naive.threshold(*unit, 63) for unit in zip(mean, scale, shift)]
     theta, inverted = (np.array(part) for part in zip(*folded))
@@ -206,7 +207,8 @@ PIXELS_CONV_SMALL = [((2, 3, 5), (3, 2), (3, 3), 1, 1, 0), ((1, 4, 3), (1, 65), 
 
 @rows(CONV_NAMES, PIXELS_CONV_SMALL, conv_cases((1, 3)))
 def test_conv_first_layer(rng, image, channels, kernel, stride, padding, pad_value):
-    images, weights = random_images(rng, image[0], channels[0], *image[1:]), signs(rng, channels[1], *kernel, channels[0])
+    images = random_images(rng, image[0], channels[0], *image[1:])
+    weights = signs(rng, channels[1], *kernel, channels[0])
     settings = stride, padding, pad_value
     h = naive.conv(naive.pixels(images, 128), weights, *settings)
     theta, inverted = random_thresholds(rng, h)
@@ -264,3 +266,22 @@ def test_an_error_in_any_thread_reaches_the_caller():
 
     with threads(3), pytest.raises(ValueError, match="row 2"):
         split(third_row_fails, 3)
+
+
+@pytest.mark.jit_off
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+def test_tasks_come_back_in_order_and_may_run_kernels_themselves(n_threads):
+    """A task that split its kernel over the pool that runs it would wait for itself for ever."""
+    def negated(n):
+        out = np.zeros(5, int)
+        split(lambda start, stop: out.__setitem__(slice(start, stop), -n), 5)
+        return out
+
+    with threads(n_threads):
+        same(list(run_tasks(negated, range(20))), -np.arange(20)[:, None] * np.ones(5, int))
+
+
+@pytest.mark.jit_off
+def test_an_error_in_a_task_reaches_the_caller():
+    with threads(2), pytest.raises(ZeroDivisionError):
+        list(run_tasks(lambda n: 1 // (n - 7), range(20)))

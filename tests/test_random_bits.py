@@ -1,4 +1,4 @@
-"""Random flips: the draws of NumPy's Philox bit for bit, exact Bernoulli statistics, nested rates, and nothing past F."""
+"""Random flips: the draws of NumPy's Philox bit for bit, their statistics, nested rates, nothing past F."""
 
 import math
 
@@ -59,7 +59,7 @@ def test_a_row_can_be_drawn_alone():
 @pytest.mark.jit_off
 @pytest.mark.parametrize("n, f", [(0, 0), (0, 129), (1, 63), (2, 70)])
 def test_a_draw_equal_to_the_threshold_is_decided_by_the_second_draw(n, f):
-    """Once in 2^32 bits: without it the rate would be rounded to a multiple of 2^-32 (0 for a BER of 1e-10)."""
+    """Once in 2^32 bits: without it rates would be multiples of 2^-32, and a BER of 1e-10 would be 0."""
     word, i = 3 * n + f // 64, f % 64
     first, second = naive.draw(word, i, *KEY), naive.draw(word, i, KEY[0], KEY[1] ^ naive.SECOND_KEY)
     for low, flips in ((second, False), (second + 1, True), (0, False), (2**32 - 1, second < 2**32 - 1)):
@@ -100,7 +100,7 @@ def test_neighbouring_bits_flip_independently():
 
 
 def test_wrong_models_fail_the_same_test():
-    """Sampling positions with replacement, and a rate 5 % off, are what the statistics must be able to see."""
+    """Sampling with replacement, and a rate 5 % off, are what the statistics must be able to see."""
     rng = np.random.default_rng(23)
     with_replacement = np.zeros(N_BITS, bool)
     with_replacement[rng.integers(0, N_BITS, round(N_BITS * P_FLIP))] = True

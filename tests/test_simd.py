@@ -1,4 +1,4 @@
-"""The vector tiles against their plain twins, on this CPU and on a generic one; and the disk cache of compiled code."""
+"""The vector tiles against their plain twins, here and on a generic CPU; and the cache of compiled code."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ import pytest
 import bnnsim
 from bnnsim.kernels import _jit, simd
 
-pytestmark = pytest.mark.skipif(_jit.JIT_OFF, reason="NUMBA_DISABLE_JIT=1: tiles and their cache exist only compiled")
+pytestmark = pytest.mark.skipif(_jit.JIT_OFF, reason="NUMBA_DISABLE_JIT=1: tiles exist only in compiled code")
 PACKAGE = Path(bnnsim.__file__).parent
 GARBAGE = 77
 
@@ -45,7 +45,8 @@ XNOR_CALL = {n_rows: compiled(tile, 10) for n_rows, (tile, _) in TILES.items()}
 
 @pytest.mark.parametrize("n_rows", [8, 1])
 @pytest.mark.parametrize("n_words, x_off, x_extra, p_off, o_off, o_stride",
-                         [(0, 0, 0, 0, 0, 16), (1, 0, 0, 0, 0, 16), (3, 2, 1, 16, 5, 24), (17, 7, 2, 48, 1, 17)])
+                         [(0, 0, 0, 0, 0, 16), (1, 0, 0, 0, 0, 16), (3, 2, 1, 16, 5, 24),
+                          (17, 7, 2, 48, 1, 17)])
 def test_xnor_tile(rng, n_rows, n_words, x_off, x_extra, p_off, o_off, o_stride):
     """With offsets and strides, and without a write outside its 16 columns."""
     x, panel = words(rng, x_off + 8 * (n_words + x_extra)), words(rng, p_off + 16 * n_words + 1)
@@ -117,7 +118,8 @@ def test_multiply_high(rng):
             assert call(a, b) == simd.multiply_high_plain(a, b)
 
 
-@pytest.mark.parametrize("values", [np.zeros((64, 2), np.float32).T[0], np.zeros(64)], ids=["strided", "float64"])
+@pytest.mark.parametrize("values", [np.zeros((64, 2), np.float32)[:, 0], np.zeros(64)],
+                         ids=["strided", "float64"])
 def test_a_tile_refuses_an_array_that_it_would_misread(values):
     """It reads raw memory: a strided or 64-bit array would silently give other numbers."""
     with pytest.raises(numba.core.errors.NumbaError, match="C-contiguous"):
@@ -133,8 +135,10 @@ import numpy as np
 from bnnsim.kernels import simd
 rng = np.random.default_rng(0)
 x, weights = calls.signs(rng, 9, 130), calls.signs(rng, 17, 130)
-parts = [calls.pack(x), calls.xnor_dense(x, weights), calls.madd_dense(calls.gradients(rng, 7, 9), x, np.ones(7)),
-         calls.pixels_dense_dweight(calls.gradients(rng, 7, 5), np.full((5, 1, 4, 4), 250, np.uint8), 0, np.ones(7)),
+images = np.full((5, 1, 4, 4), 250, np.uint8)
+parts = [calls.pack(x), calls.xnor_dense(x, weights),
+         calls.madd_dense(calls.gradients(rng, 7, 9), x, np.ones(7)),
+         calls.pixels_dense_dweight(calls.gradients(rng, 7, 5), images, 0, np.ones(7)),
          calls.flip_masks(5, 130, 1, 2, 2**62)]
 print(simd.HAS_VNNI, hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest())
 """
@@ -148,8 +152,9 @@ print(hex(words[0, 0]), sum(packing.pack_latent.stats.cache_hits.values()))
 
 
 def run(program, folder, **environment):
-    """Last line that a program prints in a process of its own, with `folder` first in the path; warnings are errors."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA", "XDG", "PYTHON"))}
+    """Words that a program prints in a process of its own, with `folder` in its path; warnings are errors."""
+    ours = ("NUMBA", "XDG", "PYTHON")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     clean["PYTHONPATH"] = os.pathsep.join([str(folder), str(Path(__file__).parent)])
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], cwd=folder, env=clean | environment,
                           capture_output=True, text=True, timeout=300)
@@ -158,7 +163,7 @@ def run(program, folder, **environment):
 
 
 def test_a_cpu_without_the_instructions_gives_the_same_results(tmp_path):
-    """A seed must train the same network on each machine; NUMBA_CPU_NAME=generic aborted the process before."""
+    """A seed must train the same network on each machine; with NUMBA_CPU_NAME=generic it once aborted."""
     cache = {"NUMBA_CACHE_DIR": str(tmp_path)}
     _, ref_digest = run(RESULTS_PROGRAM, PACKAGE.parent)
     has_vnni, comp_digest = run(RESULTS_PROGRAM, PACKAGE.parent, NUMBA_CPU_NAME="generic", **cache)
@@ -178,11 +183,11 @@ def cached(folder):
 
 
 def test_an_edited_word_operation_is_never_served_stale(copy):
-    """pack_latent stands in packing.py, the comparison that it calls in simd.py: Numba's own stamp misses the edit."""
+    """pack_latent is in packing.py, the comparison that it calls in simd.py: Numba's stamp would miss it."""
     all_plus, all_minus = hex(2**64 - 1), "0x0"
     assert run(PACK_PROGRAM, copy) == [all_plus, "0"]
     before = cached(copy)
-    assert before and run(PACK_PROGRAM, copy) == [all_plus, "1"], "the second run must load what the first compiled"
+    assert before and run(PACK_PROGRAM, copy) == [all_plus, "1"], "the second run must load, not compile"
     assert cached(copy) == before
     source = copy / "bnnsim" / "kernels" / "simd.py"
     assert source.read_text().count('fcmp_ordered(">="') == 1
@@ -192,7 +197,7 @@ def test_an_edited_word_operation_is_never_served_stale(copy):
 
 
 def test_without_a_writable_folder_it_runs_uncached_and_silent(copy, tmp_path):
-    """A read-only install and home: folders under a regular file stand for them, as root may write anywhere."""
+    """Read-only install and home: folders under a regular file stand for them, as root may write anywhere."""
     (copy / "bnnsim" / "kernels" / "__pycache__").write_text("not a folder")
     (tmp_path / "file").write_text("not a folder")
     blocked = str(tmp_path / "file" / "cache")

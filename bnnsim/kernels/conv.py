@@ -182,7 +182,10 @@ def _add_padded_taps(a, n, counts, positions, n_channels, total):
 
 @kernel
 def conv_dweight(a, x, n_channels, fill, zero_pad, g, total, start, stop):
-    """a (N, 6 M, Q) int16 (dH by output channel, Q >= OH * OW even), x words -> total (6 M, T, Cw, 64) int64 += dW."""
+    """a (N, 6 M, Q) int16 (dH by output channel, Q >= OH * OW even), x words -> total (6 M, T, Cw, 64) int64 += dW.
+
+    Slices run at once need a `total` each.
+    """
     n_positions = g.out_height * g.out_width
     panel, tile = np.empty(4 * CHUNK_PAIRS, np.uint32), np.empty((6, 64), np.int32)
     counts, positions = _padded_positions(g)

@@ -134,7 +134,10 @@ def pixels_conv_threshold(images, offset, pad_value, g, panel, theta, inverted, 
 
 @kernel
 def pixels_conv_dweight(a, images, offset, pad_value, g, total, start, stop):
-    """a (N, 6 T, Q) int16 (dH by output channel, Q >= OH * OW even) -> total (6 T, V, 64) int64 += dW in its units."""
+    """a (N, 6 T, Q) int16 (dH by output channel, Q >= OH * OW even) -> total (6 T, V, 64) int64 += dW in its units.
+
+    Slices run at once need a `total` each.
+    """
     n_positions, n_columns = g.out_height * g.out_width, g.kernel_height * g.kernel_width * images.shape[1]
     n_words = total.shape[1]
     row = np.zeros(64 * n_words, np.int16)

@@ -22,6 +22,7 @@ class _Norm:
     """Parameters gamma, beta (U,) float32; running mean, variance (U,) float64; the straight-through `clip`."""
 
     clip = np.inf
+    takes, gives = "pre-activations", "scores"
 
     def __init__(self, units, eps=EPS):
         self.units, self.eps = check_int("units", units, 1), eps
@@ -70,6 +71,7 @@ class BatchNormSign(_Norm):
     """
 
     clip = 1.0
+    gives = "bits"
 
     def outputs(self, h, mean, scale, shift):
         rows = h.reshape(-1, self.units)
@@ -89,13 +91,16 @@ class Logits:
     """The output without batch norm: integer logits as scores (N, U) float64."""
 
     parameters = {}
+    takes, gives = "pre-activations", "scores"
 
     def __init__(self, units):
         self.units = check_int("units", units, 1)
 
     def output_shape(self, shape):
         """(U,) -> (U,)."""
-        return tuple(shape)
+        if tuple(shape) != (self.units,):
+            raise ValueError(f"Logits({self.units}) cannot follow an output of shape {tuple(shape)}")
+        return (self.units,)
 
     def affine(self):
         """The identity: mean 0, scale 1, shift 0."""

@@ -43,6 +43,8 @@ class Conv2d(_Convolution):
     generator : numpy.random.Generator
     """
 
+    takes = "bits"
+
     def __init__(self, in_channels, out_channels, kernel=3, stride=1, padding=1, pad_value="zero", *, generator):
         super().__init__(in_channels, out_channels, kernel, stride, padding, pad_value, generator)
 
@@ -68,6 +70,8 @@ class InputConv2d(_Convolution):
 
     `pad_value` is in pixel levels after the offset: "zero" pads with exactly 0.
     """
+
+    takes = "pixels"
 
     def __init__(self, in_channels, out_channels, kernel=3, stride=1, padding=1, pad_value="zero", *, offset,
                  generator):

@@ -18,6 +18,8 @@ class Dense(Weighted):
         Draws the initial latent weights.
     """
 
+    takes = "bits"
+
     def __init__(self, n_features, units, generator):
         self.n_features, self.units = check_int("n_features", n_features, 1), check_int("units", units, 1)
         super().__init__((units, n_features), n_features, units, generator)
@@ -49,6 +51,8 @@ class InputDense(Weighted):
         Subtracted from the pixels, 0..255.
     generator : numpy.random.Generator
     """
+
+    takes = "pixels"
 
     def __init__(self, input_shape, units, offset, generator):
         self.input_shape, self.n_features = tuple(input_shape), math.prod(input_shape)

@@ -11,6 +11,7 @@ class MaxPool2d:
     """Max-pool h (N, H, W, C) int32 over size x size windows, stride = size; ties go to the window's first entry."""
 
     parameters = {}
+    takes = gives = "pre-activations"
 
     def __init__(self, size=2):
         self.size = check_int("size", size, 1, 15)
@@ -42,6 +43,7 @@ class Flatten:
     """Packed activations (N, H, W, ceil(C / 64)) -> (N, ceil(H * W * C / 64)), features in H, W, C order."""
 
     parameters = {}
+    takes = gives = "bits"
 
     def __init__(self, n_channels):
         self.n_channels = check_int("n_channels", n_channels, 1)

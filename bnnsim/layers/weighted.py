@@ -18,6 +18,8 @@ class Weighted:
     generator : numpy.random.Generator
     """
 
+    gives = "pre-activations"
+
     def __init__(self, shape, fan_in, fan_out, generator):
         bound = np.sqrt(1.5 / (fan_in + fan_out))
         self.parameters = {"weight": generator.uniform(-bound, bound, shape).astype(np.float32)}

@@ -1,0 +1,142 @@
+"""The command lines: what they print and write, and one clear line with exit code 2 for bad input."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import bnnsim
+from bnnsim import __main__, ber_sweep, campaign, command_line, train
+
+SMALL = ["--network", "FC16 FC10", "--dataset", "fashion-subset", "--epochs", "1", "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A small network trained from the command line."""
+    path = tmp_path_factory.mktemp("trained") / "net.h5"
+    assert train.main([*SMALL, "--out", str(path), "--plot", str(path.with_suffix(".svg"))]) == 0
+    return path
+
+
+def test_train_stores_a_network_with_its_origin(trained):
+    network = bnnsim.PackedNetwork.load(trained)
+    assert network.metadata["dataset"] == "fashion-subset" and network.metadata["seed"] == "0"
+    _, test = bnnsim.load_dataset("fashion-subset")
+    assert network.metadata["test_accuracy"] == f"{network.accuracy(test):.4f}"
+    assert trained.with_suffix(".svg").read_bytes().startswith(b"<?xml")
+
+
+def test_train_resumes_from_its_checkpoint(tmp_path, trained):
+    checkpoint, out = tmp_path / "run.h5", tmp_path / "net.h5"
+    arguments = [*SMALL, "--checkpoint", str(checkpoint), "--out", str(out)]
+    assert train.main(arguments) == 0
+    assert train.main([*arguments, "--resume"]) == 0
+    assert bnnsim.PackedNetwork.load(out).checksum == bnnsim.PackedNetwork.load(trained).checksum
+
+
+@pytest.mark.parametrize("ending", ["h5", "csv"])
+def test_ber_sweep_prints_and_writes_all_cells(trained, tmp_path, capsys, ending):
+    out, plot = tmp_path / f"sweep.{ending}", tmp_path / "sweep.png"
+    assert ber_sweep.main([str(trained), "--rates", "0.01,0.1", "--trials", "2", "--quiet", "--seed", "3",
+                           "--out", str(out), "--plot", str(plot)]) == 0
+    printed = capsys.readouterr().out
+    assert "all 2,000 images" in printed and "seed 3" in printed
+    assert len(printed.strip().splitlines()) == 2 + 3                    # header, title, and the rates with 0
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    _, test = bnnsim.load_dataset("fashion-subset")
+    expected = bnnsim.sweep({"net": bnnsim.PackedNetwork.load(trained)}, test, [0, 0.01, 0.1], 2, 3, progress=False)
+    if ending == "h5":
+        result = campaign.SweepResult.load(out)
+        assert np.array_equal(result.accuracy, expected.accuracy) and result.names == ("net",)
+    else:
+        assert out.read_text() == expected.csv()
+
+
+def test_two_networks_share_a_table(trained, capsys):
+    assert ber_sweep.main([str(trained), str(trained), "--rates", "0.1", "--trials", "1", "--quiet"]) == 0
+    assert capsys.readouterr().out.count("0.1") >= 2
+
+
+def test_without_arguments_the_shipped_network_is_swept(capsys):
+    assert ber_sweep.main(["--quiet", "--trials", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "fashion-subset-test, all 2,000 images" in printed
+    assert len(printed.strip().splitlines()) == 2 + 14
+    clean = float(printed.splitlines()[2].split()[2])
+    assert clean > 85
+
+
+BAD = [
+    (ber_sweep, ["--rates", "0.1,1.5"], "rates must be a probability in [0, 1], got 1.5"),
+    (ber_sweep, ["--rates", "nan"], "rates must be a probability"),
+    (ber_sweep, ["--rates", "a:b"], "start:stop:count"),
+    (ber_sweep, ["--rates", "0.1:0.01:5"], "0 < start < stop"),
+    (ber_sweep, ["--rates", "1e-3:0.1:1"], "count must be in [2, 10000]"),
+    (ber_sweep, ["--trials", "0"], "trials must be >= 1"),
+    (ber_sweep, ["--seed", "-1"], "rng must be a seed >= 0"),
+    (ber_sweep, ["--dataset", "fashon"], "did you mean 'fashion'"),
+    (ber_sweep, ["missing.h5"], "missing.h5"),
+    (ber_sweep, ["--plot", "sweep.jpg"], "must end in .png"),
+    (ber_sweep, ["--out", "no/such/folder/sweep.h5"], "does not exist"),
+    (ber_sweep, ["--no-such-option"], "--no-such-option"),
+    (train, ["--network", "fashion_fcn"], "did you mean 'fashion_fcnn'"),
+    (train, ["--network", "FC16 MP2 FC10", "--dataset", "fashion-subset"], "must follow a C"),
+    (train, ["--flip-rate", "2", *SMALL], "flip_rate must be a probability"),
+    (train, ["--flip-rate", "x", *SMALL], "flip_rate must be a probability, or"),
+    (train, ["--dataset", "imagenet"], "dataset"),
+    (train, [*SMALL, "--epochs", "0"], "epochs must be >= 1"),
+    (train, [*SMALL, "--resume"], "resume"),
+]
+
+
+@pytest.mark.parametrize(("module", "arguments", "message"), BAD)
+def test_bad_input_is_one_line_and_exit_code_2(module, arguments, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        module.main(arguments)
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_an_existing_file_survives_a_failing_sweep(trained, tmp_path):
+    out = tmp_path / "sweep.h5"
+    out.write_bytes(b"precious")
+    with pytest.raises(SystemExit):
+        ber_sweep.main([str(trained), "--rates", "7", "--out", str(out)])
+    assert out.read_bytes() == b"precious" and os.listdir(tmp_path) == ["sweep.h5"]
+
+
+def test_the_command_lists_its_parts_and_suggests(capsys):
+    assert __main__.main([]) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in __main__.COMMANDS)
+    assert __main__.main(["sweeep"]) == 2
+    assert "no command 'sweeep'" in capsys.readouterr().err
+    assert __main__.main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == f"bnnsim {bnnsim.__version__}"
+
+
+def test_rates_always_have_0_and_ascend():
+    assert command_line.parse_rates("0.1,0.001") == [0.0, 0.001, 0.1]
+    rates = command_line.parse_rates("1e-4:0.3:13")
+    assert len(rates) == 14 and rates[0] == 0 and rates[1] == 1e-4 and rates[-1] == 0.3
+
+
+def test_ctrl_c_ends_with_one_line(tmp_path):
+    """SIGINT in the middle of a training: exit code 130, a checkpoint, and how to go on."""
+    checkpoint = tmp_path / "run.h5"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bnnsim.train", *SMALL[:-3], "--epochs", "1000", "--checkpoint", str(checkpoint)],
+        stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    seen = ""
+    while "accuracy=" not in seen:                                       # the bar shows that steps are being done
+        seen += process.stderr.read(1)
+    process.send_signal(signal.SIGINT)
+    rest = process.stderr.read()
+    assert process.wait() == 130, rest
+    assert "Traceback" not in rest and "resume" in rest
+    assert checkpoint.exists()
