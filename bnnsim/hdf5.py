@@ -40,8 +40,8 @@ def new_file(path):
     """An h5py.File that becomes `path` when the block ends well, and vanishes otherwise.
 
     It is written beside the target under an unpredictable name, flushed to the disk and renamed, so that
-    readers see the old file or the new one, never a part. A killed process may leave a ``.bnnsim-*.tmp`` behind,
-    which may be removed.
+    readers see the old file or the new one, never a part. A killed process may leave a ``.bnnsim-*.tmp``
+    behind, which may be removed.
 
     Raises
     ------

@@ -7,20 +7,21 @@ import numpy as np
 
 def dense_layer(n_in, units, rng, last=False):
     words = naive.pack(rng.choice([-1, 1], (units, n_in)))
-    return {"kind": "dense", "n_in": n_in, "words": words, "stride": 1, "padding": 0, "pad_value": 0, "pool": 1,
-            **ending(units, rng, last)}
+    return {"kind": "dense", "n_in": n_in, "words": words, "stride": 1, "padding": 0, "pad_value": 0,
+            "pool": 1, **ending(units, rng, last)}
 
 
 def conv_layer(n_in, units, rng, **settings):
     words = naive.pack(rng.choice([-1, 1], (units, 3, 3, n_in)))
-    return {"kind": "conv", "n_in": n_in, "words": words, "stride": 1, "padding": 1, "pad_value": 0, "pool": 1,
-            **settings, **ending(units, rng, last=False)}
+    return {"kind": "conv", "n_in": n_in, "words": words, "stride": 1, "padding": 1, "pad_value": 0,
+            "pool": 1, **settings, **ending(units, rng, last=False)}
 
 
 def ending(units, rng, last):
     if last:
         return {name: rng.standard_normal(units) for name in ("mean", "scale", "shift")}
-    return {"threshold": rng.integers(-2**31, 2**31, units).astype(np.int32), "inverted": rng.random(units) < 0.5}
+    return {"threshold": rng.integers(-2**31, 2**31, units).astype(np.int32),
+            "inverted": rng.random(units) < 0.5}
 
 
 def dense_network(seed=0):
@@ -33,17 +34,19 @@ def dense_network(seed=0):
 def conv_network(seed=0):
     """(3, 9, 8) -> 70 channels of 4 x 4 -> 2 channels of 1 x 1 -> 4 -> 3."""
     rng = np.random.default_rng(seed)
-    return {"input_shape": (3, 9, 8), "input_offset": 128, "metadata": {"dataset": "noise", "who": "Jürgen \0\n"},
-            "layers": [conv_layer(3, 70, rng, pool=2), conv_layer(70, 2, rng, stride=2, padding=0, pad_value=-1),
+    return {"input_shape": (3, 9, 8), "input_offset": 128,
+            "metadata": {"dataset": "noise", "who": "Jürgen \0\n"},
+            "layers": [conv_layer(3, 70, rng, pool=2),
+                       conv_layer(70, 2, rng, stride=2, padding=0, pad_value=-1),
                        dense_layer(2, 4, rng), dense_layer(4, 3, rng, last=True)]}
 
 
 def checkpoint(seed=0):
     """(settings, arrays, progress), with each dtype, a scalar and an empty array."""
     rng = np.random.default_rng(seed)
-    arrays = {"0.weight": rng.standard_normal((7, 5)).astype(np.float32), "0.weight.first": rng.standard_normal(35),
-              "key": rng.integers(0, 2**64, 2, np.uint64), "order": np.arange(9), "scalar": np.array(-3, np.int32),
-              "empty": np.zeros((0, 4), np.uint8)}
+    arrays = {"0.weight": rng.standard_normal((7, 5)).astype(np.float32),
+              "0.weight.first": rng.standard_normal(35), "key": rng.integers(0, 2**64, 2, np.uint64),
+              "order": np.arange(9), "scalar": np.array(-3, np.int32), "empty": np.zeros((0, 4), np.uint8)}
     return {"epochs": 3, "spec": ["a", None, {"b": True}]}, arrays, {"step": 2**80, "loss": 0.1, "note": "ü"}
 
 

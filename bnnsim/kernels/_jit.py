@@ -45,13 +45,16 @@ def _is_writable(folder):
 
 @functools.cache
 def cache_folder():
-    """First writable of: NUMBA_CACHE_DIR, __pycache__ beside the kernels, the user's cache; None if there is none."""
+    """First writable of: NUMBA_CACHE_DIR, __pycache__ beside the kernels, the user's cache; None if there is none.
+
+    Folders that several installations may share have a part for each state of the sources.
+    """
     candidates = [_FOLDER / "__pycache__"]
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     if not home.startswith("~"):                                # else: a user without a home, as in some containers
-        candidates.append(Path(home) / "bnnsim" / "numba")
+        candidates.append(Path(home) / "bnnsim" / "numba" / sources_digest())
     if config.CACHE_DIR:
-        candidates.insert(0, Path(config.CACHE_DIR) / "bnnsim")
+        candidates.insert(0, Path(config.CACHE_DIR) / "bnnsim" / sources_digest())
     return next((folder for folder in candidates if _is_writable(folder)), None)
 
 

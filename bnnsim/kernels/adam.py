@@ -5,7 +5,14 @@ All arrays are flat and of one length. `bound` is 1 for latent weights and infin
 
 import numpy as np
 
-from bnnsim.kernels._jit import kernel
+from bnnsim.kernels._jit import inline, kernel
+
+
+@inline
+def _clipped(value, bound):
+    """Into [-bound, bound]; selects, which LLVM vectorises, where min and max (for their NaN rules) run at half speed."""
+    value = bound if value > bound else value
+    return -bound if value < -bound else value
 
 
 @kernel
@@ -17,8 +24,7 @@ def adam_step(value, gradient, first, second, beta1, beta2, step_size, second_sc
         v = beta2 * second[i] + (np.float32(1) - beta2) * g * g
         first[i] = m
         second[i] = v
-        updated = value[i] - step_size * m / (np.sqrt(v) * second_scale + eps)
-        value[i] = min(max(updated, -bound), bound)
+        value[i] = _clipped(value[i] - step_size * m / (np.sqrt(v) * second_scale + eps), bound)
 
 
 @kernel
@@ -26,4 +32,4 @@ def momentum_step(value, gradient, velocity, momentum, learning_rate, bound, sta
     """velocity = momentum * velocity + gradient; value -= learning_rate * velocity."""
     for i in range(start, stop):
         velocity[i] = momentum * velocity[i] + gradient[i]
-        value[i] = min(max(value[i] - learning_rate * velocity[i], -bound), bound)
+        value[i] = _clipped(value[i] - learning_rate * velocity[i], bound)

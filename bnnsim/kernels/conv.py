@@ -145,10 +145,10 @@ def conv_dx(a, panel, scale, g, out, start, stop):
             for r in range(n_rows):
                 _gather_gradients(a, n, first + r, g, rows[r])
             for w in range(panel.shape[0]):
-                madd_columns(rows, 0, panel, w, panel.shape[1], tile, total)
+                exact = madd_columns(rows, 0, panel, w, panel.shape[1], tile, total)
                 for r in range(n_rows):
                     for c in range(min(64, n_channels - 64 * w)):
-                        out[n, first + r, 64 * w + c] = np.float32(total[r, c] * scale[n])
+                        out[n, first + r, 64 * w + c] = np.float32((tile[r, c] if exact else total[r, c]) * scale[n])
 
 
 @inline

@@ -59,23 +59,45 @@ def xnor_dense_threshold(x, panel, n_features, theta, inverted, n_units, out, st
 
 @inline
 def madd_columns(a, row, panel, word, n_pairs, tile, total):
-    """total (6, 64) int64 = rows row..row + 5 of a (M, 2 n_pairs) int16 times column word `word` of the panel."""
+    """Rows row..row + 5 of a (M, 2 n_pairs) int16 times column word `word` of the panel.
+
+    The sums are left in `tile` (6, 64) int32 where that is wide enough (the result is True), else in `total`, int64.
+    """
+    tile[:] = 0
+    if n_pairs <= MAX_PAIRS_BITS:
+        madd_tile(a, row * a.shape[1], a.shape[1], panel, 4 * word * n_pairs, n_pairs, tile, 0)
+        return True
     total[:] = 0
     for first in range(0, n_pairs, MAX_PAIRS_BITS):
         tile[:] = 0
         madd_tile(a, row * a.shape[1] + 2 * first, a.shape[1], panel, 4 * (word * n_pairs + first),
                   min(MAX_PAIRS_BITS, n_pairs - first), tile, 0)
-        for r in range(6):
-            for c in range(64):
-                total[r, c] += tile[r, c]
+        total += tile
+    return False
 
 
 @inline
-def store_scaled(total, row, column, scale, out):
-    """out (M, F) float32 [row.., column..] = total * scale of its row, as far as out reaches."""
+def madd16_columns(a, row, panel, word, n_pairs, tile, total):
+    """`madd_columns` against a panel of int16 of at most 255 in size (pixels)."""
+    tile[:] = 0
+    if n_pairs <= MAX_PAIRS_PIXELS:
+        madd16_tile(a, row * a.shape[1], a.shape[1], panel, 64 * word * n_pairs, n_pairs, tile, 0)
+        return True
+    total[:] = 0
+    for first in range(0, n_pairs, MAX_PAIRS_PIXELS):
+        tile[:] = 0
+        madd16_tile(a, row * a.shape[1] + 2 * first, a.shape[1], panel, 64 * (word * n_pairs + first),
+                    min(MAX_PAIRS_PIXELS, n_pairs - first), tile, 0)
+        total += tile
+    return False
+
+
+@inline
+def store_scaled(sums, row, column, scale, out):
+    """out (M, F) float32 [row.., column..] = sums (6, 64) * scale of the row, as far as out reaches."""
     for r in range(min(6, out.shape[0] - row)):
         for c in range(min(64, out.shape[1] - column)):
-            out[row + r, column + c] = np.float32(total[r, c] * scale[row + r])
+            out[row + r, column + c] = np.float32(sums[r, c] * scale[row + r])
 
 
 @kernel
@@ -89,23 +111,20 @@ def madd_dense(a, panel, scale, out, start, stop):
     n_tiles = a.shape[0] // 6
     for item in range(start, stop):
         word, row = item // n_tiles, item % n_tiles * 6
-        madd_columns(a, row, panel, word, panel.shape[1], tile, total)
-        store_scaled(total, row, 64 * word, scale, out)
+        if madd_columns(a, row, panel, word, panel.shape[1], tile, total):
+            store_scaled(tile, row, 64 * word, scale, out)
+        else:
+            store_scaled(total, row, 64 * word, scale, out)
 
 
 @kernel
 def madd16_dense(a, panel, scale, out, start, stop):
     """`madd_dense` against int16 values of at most 255 in size (pixels): panel (V, P, 64, 2) int16."""
     tile, total = np.empty((6, 64), np.int32), np.empty((6, 64), np.int64)
-    n_tiles, n_pairs = a.shape[0] // 6, panel.shape[1]
+    n_tiles = a.shape[0] // 6
     for item in range(start, stop):
         word, row = item // n_tiles, item % n_tiles * 6
-        total[:] = 0
-        for first in range(0, n_pairs, MAX_PAIRS_PIXELS):
-            tile[:] = 0
-            madd16_tile(a, row * a.shape[1] + 2 * first, a.shape[1], panel, 64 * (word * n_pairs + first),
-                        min(MAX_PAIRS_PIXELS, n_pairs - first), tile, 0)
-            for r in range(6):
-                for c in range(64):
-                    total[r, c] += tile[r, c]
-        store_scaled(total, row, 64 * word, scale, out)
+        if madd16_columns(a, row, panel, word, panel.shape[1], tile, total):
+            store_scaled(tile, row, 64 * word, scale, out)
+        else:
+            store_scaled(total, row, 64 * word, scale, out)

@@ -200,12 +200,13 @@ def compare_word_plain(h, h_off, theta, t_off):
 
 @intrinsic
 def _sign_word(_, values, offset):
-    """Word whose bit i is values[offset + i] >= 0, for 64 float32."""
+    """Word whose bit i is values[offset + i] >= 0, for 64 float32 or float64."""
     signature = types.uint64(values, types.intp)
 
     def generate(context, builder, signature, args):
-        vector = ir.VectorType(ir.FloatType(), 64)
-        pointer = _pointer(context, builder, signature.args[0], *args, ir.FloatType())
+        item = ir.FloatType() if signature.args[0].dtype == types.float32 else ir.DoubleType()
+        vector = ir.VectorType(item, 64)
+        pointer = _pointer(context, builder, signature.args[0], *args, item)
         values = builder.load(builder.bitcast(pointer, vector.as_pointer()), align=4)
         return builder.bitcast(builder.fcmp_ordered(">=", values, ir.Constant(vector, None)), I64)
 

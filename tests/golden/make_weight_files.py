@@ -1,7 +1,7 @@
-"""Write network.h5 and checkpoint.h5 of this folder as the docstrings of bnnsim.weights and bnnsim.file_format say.
+"""Write network.h5 and checkpoint.h5 beside this file as bnnsim.weights and bnnsim.file_format document them.
 
-It uses h5py, hashlib and json alone, so that a reader which loads them agrees with the documents and not only with the
-writer beside it. Run it once per format version: python tests/golden/make_weight_files.py
+It uses h5py, hashlib and json alone, so that a reader which loads them agrees with the documents and not only
+with the writer beside it. Run it once per format version: python tests/golden/make_weight_files.py
 """
 
 import hashlib
@@ -38,8 +38,8 @@ def root(kind, description, arrays):
 
 
 def layers():
-    """A 3 x 3 convolution of 2 channels to 3, zero-padded and pooled by 2, then 12 -> 2 dense, for images (2, 4, 4)."""
-    conv = np.arange(27, dtype=np.uint64).reshape(3, 3, 3, 1) % np.uint64(4)        # bits 0 and 1: two channels
+    """Images (2, 4, 4): a 3 x 3 convolution to 3 channels, zero-padded, pooled by 2, then 12 -> 2 dense."""
+    conv = np.arange(27, dtype=np.uint64).reshape(3, 3, 3, 1) % np.uint64(4)     # bits 0 and 1: two channels
     dense = np.array([[0b101010101010], [0b000000111111]], np.uint64)
     return [({"kind": "conv", "n_in": 2, "stride": 1, "padding": 1, "pad_value": 0, "pool": 2},
              {"words": conv, "threshold": np.array([-3, 0, 700], np.int32),
@@ -52,8 +52,10 @@ def layers():
 def write_network(path):
     metadata = json.dumps({"dataset": "none", "note": "Büschel"}, sort_keys=True, separators=(",", ":"))
     description = {"format": "bnnsim-network", "format_version": 1, "bit_convention": CONVENTION,
-                   "input_shape": [2, 4, 4], "input_offset": 128, "layers": [numbers for numbers, _ in layers()]}
-    arrays = {f"layer{i}/{name}": array for i, (_, found) in enumerate(layers()) for name, array in found.items()}
+                   "input_shape": [2, 4, 4], "input_offset": 128,
+                   "layers": [numbers for numbers, _ in layers()]}
+    arrays = {f"layer{i}/{name}": array
+              for i, (_, found) in enumerate(layers()) for name, array in found.items()}
     with h5py.File(path, "w", libver=("v110", "v110")) as file:
         set_attributes(file, {**root("bnnsim-network", description, arrays), "input_shape": (2, 4, 4),
                               "input_offset": 128, "n_layers": 2,
@@ -68,9 +70,10 @@ def write_network(path):
 def write_checkpoint(path):
     settings, progress = '{"epochs":3,"rates":[0.1,1e-30]}', '{"step":7}'
     arrays = {"0.weight": np.array([[0.5, -1.0]], np.float32), "0.weight.first": np.array([1e-3, 2.0]),
-              "key": np.array([2**64 - 1], np.uint64), "order": np.array([2, 0, 1]), "empty": np.zeros(0, np.uint8),
-              "count": np.array(-4, np.int32)}
-    description = {"format": "bnnsim-checkpoint", "format_version": 1, "settings": settings, "progress": progress}
+              "key": np.array([2**64 - 1], np.uint64), "order": np.array([2, 0, 1]),
+              "empty": np.zeros(0, np.uint8), "count": np.array(-4, np.int32)}
+    description = {"format": "bnnsim-checkpoint", "format_version": 1, "settings": settings,
+                   "progress": progress}
     with h5py.File(path, "w", libver=("v110", "v110")) as file:
         set_attributes(file, root("bnnsim-checkpoint", description, arrays))
         file["settings"], file["progress"] = np.bytes_(settings), np.bytes_(progress)
