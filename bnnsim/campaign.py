@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 import bnnsim.hdf5 as hdf5
-import bnnsim.weights as weights
+import bnnsim.results as results
 from bnnsim.checks import check_images, check_int, check_labels, check_probability
 from bnnsim.faults import BitFlips
 from bnnsim.kernels import run_tasks
@@ -83,12 +83,12 @@ class SweepResult:
             return
         settings = {"names": list(self.names), "checksums": list(self.checksums), "n_images": self.n_images,
                     "split": self.split, "seed": str(self.seed)}
-        weights.save_results(path, settings, {"accuracy": self.accuracy, "rates": self.rates})
+        results.save_results(path, settings, {"accuracy": self.accuracy, "rates": self.rates})
 
     @classmethod
     def load(cls, path):
         """Read and check an HDF5 file that `save` wrote."""
-        settings, arrays = weights.load_results(path)
+        settings, arrays = results.load_results(path)
         return cls(tuple(settings["names"]), arrays["rates"], arrays["accuracy"], settings["n_images"],
                    settings["split"], int(settings["seed"]), tuple(settings["checksums"]))
 
@@ -106,6 +106,8 @@ def _named(networks):
         raise TypeError("networks must be a PackedNetwork or a dict of name to PackedNetwork, got "
                         f"{type(networks).__name__}")
     for name, network in networks.items():
+        if not isinstance(name, str):
+            raise TypeError(f"names must be strings, got {name!r}")
         if not isinstance(network, PackedNetwork):
             raise TypeError(f"networks[{name!r}] must be a PackedNetwork (see bnnsim.pack), got "
                             f"{type(network).__name__}")
@@ -169,8 +171,8 @@ def sweep(networks, split, rates, trials=10, rng=None, progress=True):
         n, r, t = cell
         return BitFlips(float(rates[r])).apply(models[n], root, t).accuracy(split)
 
-    results = run_tasks(evaluate, cells)
-    for (n, r, t), value in zip(cells, tqdm(results, total=len(cells), unit="cell", disable=not progress)):
+    values = run_tasks(evaluate, cells)
+    for (n, r, t), value in zip(cells, tqdm(values, total=len(cells), unit="cell", disable=not progress)):
         accuracy[n, r, t if rates[r] > 0 else slice(None)] = value
     return SweepResult(tuple(networks), rates, accuracy, len(split.images), split.name, root,
                        tuple(network.checksum for network in models))

@@ -50,8 +50,10 @@ def layer_from_arrays(i, fields, shape, offset, last):
         raise ValueError(f"{name} must have 'weight' and may have {', '.join(sorted(_ARRAY_KEYS - {'weight'}))}; got "
                          f"{', '.join(sorted(map(str, fields)))}")
     weight = _plus_minus_one(f"{name} weight", fields["weight"])
-    settings = {key: check_int(f"{name} {key}", fields[key]) for key in ("stride", "padding", "pad_value", "pool")
-                if key in fields}
+    if weight.ndim == 4 and len(shape) != 3:
+        raise ValueError(f"{name} is conv behind a dense layer: only dense layers may follow a dense one")
+    least = {"stride": 1, "padding": 0, "pad_value": -1, "pool": 1}
+    settings = {key: check_int(f"{name} {key}", fields[key], low) for key, low in least.items() if key in fields}
     if weight.ndim == 2:
         weight = _reordered(f"{name} weight", weight, fields.get("flatten", "HWC"), shape)
     words = products.pack_signs(weight.reshape(-1, weight.shape[-1])).reshape(*weight.shape[:-1], -1)

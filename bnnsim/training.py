@@ -96,19 +96,24 @@ def fit(model, train, epochs=20, validation=None, rng=None, *, batch_size=256, o
     Examples
     --------
     >>> import numpy as np, bnnsim
-    >>> split = bnnsim.Split(np.zeros((8, 1, 4, 4), np.uint8), np.arange(8, dtype=np.uint8) % 2)
+    >>> split = bnnsim.Split(np.zeros((8, 1, 4, 4), np.uint8), np.arange(8) % 2, "zeros")
     >>> model = bnnsim.architectures.build("FC8 FC2", (1, 4, 4), rng=0)
     >>> len(bnnsim.fit(model, split, epochs=2, rng=0, progress=False).loss)
     2
     """
-    for split in (train, validation):
+    optimizer, schedule = Adam() if optimizer is None else optimizer, Cosine() if schedule is None else schedule
+    _check_plug_in("optimizer", optimizer, "update", "bnnsim.optimizers.Adam()")
+    _check_plug_in("schedule", schedule, "factor", "bnnsim.optimizers.Cosine()")
+    for name, split in (("train", train), ("validation", validation)):
         if split is not None:
             check_images(split.images, model.input_shape)
             check_labels(split.labels, len(split.images), model.n_classes)
+            if len(split.images) == 0:
+                raise ValueError(f"{name} must have at least one image")
     root = root_seed(rng)
     log.info("training with seed %d", root)
     run = _Run(model, train, validation, root, check_int("epochs", epochs, 1), check_int("batch_size", batch_size, 1),
-               optimizer or Adam(), schedule or Cosine(), LOSSES[check_choice("loss", loss, LOSSES)],
+               optimizer, schedule, LOSSES[check_choice("loss", loss, LOSSES)],
                _flip_rates(flip_rate, len(model.weighted)),
                check_choice("gradient", gradient, ("straight-through", "native")), bool(augment))
     keeper = _Keeper(checkpoint, check_real("checkpoint_seconds", checkpoint_seconds, 0), run, resume)
@@ -147,8 +152,6 @@ class _Run:
     progress: _Progress = field(default_factory=_Progress)
 
     def __post_init__(self):
-        if len(self.train.images) == 0:
-            raise ValueError("train must have at least one image")
         if self.optimizer.state:
             raise ValueError("optimizer must be a new one: this one has the moments of another run")
         self.steps_per_epoch = math.ceil(len(self.train.images) / self.batch_size)
@@ -172,6 +175,11 @@ class _Run:
                 "schedule": described(self.schedule), "loss": self.loss.__name__, "flip_rates": list(self.flip_rates),
                 "gradient": self.gradient, "augment": self.augment, "train": self.train.sha256,
                 "validation": self.validation.sha256 if self.validation is not None else None}
+
+
+def _check_plug_in(name, value, method, example):
+    if isinstance(value, type) or not callable(getattr(value, method, None)):
+        raise TypeError(f"{name} must be an object with a method `{method}`, such as {example}, got {value!r}")
 
 
 def _flip_rates(flip_rate, n_layers):
@@ -250,8 +258,9 @@ def _bar(run, progress):
 def _show(bar, run):
     state, history = run.progress, run.progress.history
     shown = {"epoch": f"{min(state.step // run.steps_per_epoch + 1, run.epochs)}/{run.epochs}"}
-    if state.n_seen:
-        shown |= {"loss": f"{state.loss_sum / state.n_seen:.3f}", "accuracy": f"{state.n_right / state.n_seen:.3f}"}
+    loss, accuracy = (state.loss_sum / state.n_seen, state.n_right / state.n_seen) if state.n_seen else \
+        (history.loss[-1], history.accuracy[-1])
+    shown |= {"loss": f"{loss:.3f}", "accuracy": f"{accuracy:.3f}"}
     if history.validation_accuracy and history.validation_accuracy[-1] is not None:
         shown["validation"] = f"{history.validation_accuracy[-1]:.4f}"
     bar.set_postfix(shown, refresh=False)

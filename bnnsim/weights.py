@@ -187,7 +187,7 @@ def save_checkpoint(path, settings, arrays, progress):
     ValueError, TypeError, OSError
         As `save_network`.
     """
-    arrays = _check_arrays(arrays)
+    _check_arrays(arrays)
     texts = {"settings": file_format.to_json("settings", settings),
              "progress": file_format.to_json("progress", progress)}
     root = file_format.root_attributes(CHECKPOINT, FORMAT_VERSION, _checkpoint_checksum(texts, arrays))
@@ -259,7 +259,6 @@ def _check_arrays(arrays):
         if not isinstance(array, np.ndarray) or array.dtype not in ARRAY_DTYPES:
             raise TypeError(f"array {name} must be a NumPy array of {', '.join(map(str, ARRAY_DTYPES))}; got "
                             f"{getattr(array, 'dtype', type(array).__name__)}")
-    return {name: np.asarray(array, order="C") for name, array in arrays.items()}
 
 
 def _announced_arrays(group):

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import struct
 import threading
 from functools import partial
 
@@ -206,6 +207,13 @@ def _add(name, count=1):
     return change
 
 
+def _one_layer_many_times(file):
+    file.move("layer1", "layer200")
+    for i in range(1, 200):
+        file[f"layer{i}"] = file["layer0"]
+    file.attrs["n_layers"] = np.int64(201)
+
+
 def _padding_bit(file):
     file["layer0/words"][5, 1] |= np.uint64(2)
 
@@ -229,6 +237,8 @@ HOSTILE_NETWORKS = {
     "array for int": (_attribute("layer0", "n_in", np.array([65])), "n_in of /layer0: wanted shape"),
     "nothing for int": (_attribute("layer0", "n_in", h5py.Empty("i8")), "n_in of /layer0: wanted shape"),
     "negative": (_attribute("layer0", "n_in", np.int64(-65)), r"layers\[0\] n_in must be in"),
+    "four for three": (_attribute("/", "input_shape", np.ones(4, np.int64)), r"shape \(3,\), got \(4,\)"),
+    "one layer 200 times": (_one_layer_many_times, r"wanted at most \d+ bytes of data, got"),
     "no layers": (_attribute("/", "n_layers", np.int64(0)), "n_layers must be in"),
     "too many layers": (_attribute("/", "n_layers", np.int64(2**62)), "n_layers must be in"),
     "fewer layers": (_attribute("/", "n_layers", np.int64(1)), "unknown: 'layer1'"),
@@ -297,6 +307,32 @@ def test_a_hostile_network_is_refused(copies, name):
         weights.load_network(path)
     assert str(path) in str(caught.value)
     assert "damaged or cut off" not in str(caught.value), "found by a rule, not by an accident of HDF5"
+
+
+@pytest.mark.parametrize("move, grow", [(0, 0), (0, -8), (0, 8), (2**14, 0), (2**40, 0)])
+def test_words_that_lie_elsewhere_than_in_the_file_are_refused(copies, move, grow):
+    """In the older HDF5 format, whose structures have no checksums: bytes past the end would be read as 0.
+
+    HDF5 2.0 finds some of them itself ("invalid dataset size").
+    """
+    path, old = copies / "network.h5", copies / "network.old.h5"
+    with h5py.File(path) as source, h5py.File(old, "w") as copy:
+        for name in ("/", "layer0", "layer1"):
+            for key, value in source[name].attrs.items():
+                copy.require_group(name).attrs.create(key, value)
+            for key, value in source[name].items():
+                if isinstance(value, h5py.Dataset):
+                    copy[name].create_dataset(key, data=value[()])
+        place = copy[WORDS].id.get_offset(), copy[WORDS].id.get_storage_size()
+    content = old.read_bytes()
+    assert content.count(struct.pack("<QQ", *place)) == 1
+    moved = struct.pack("<QQ", place[0] + move, place[1] + grow)
+    old.write_bytes(content.replace(struct.pack("<QQ", *place), moved))
+    if move or grow:
+        with pytest.raises(ValueError, match="/layer0/words: shape .* announces 2080|invalid dataset size"):
+            weights.load_network(old)
+    else:
+        assert_same(weights.load_network(old), CONTENT["network"])
 
 
 def _many_hard_links(file):
