@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from tqdm import tqdm
 
-import bnnsim.hdf5 as hdf5
+import bnnsim.files as files
 import bnnsim.results as results
 from bnnsim.checks import check_images, check_int, check_labels, check_probability
 from bnnsim.faults import BitFlips
@@ -78,7 +78,7 @@ class SweepResult:
     def save(self, path):
         """Write a .csv table, or an HDF5 file, whole or not at all; its content hangs on the sweep's arguments alone."""
         if os.fspath(path).lower().endswith(".csv"):
-            with hdf5.new_text_file(path) as file:
+            with files.replaced(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
                 file.write(self.csv())
             return
         settings = {"names": list(self.names), "checksums": list(self.checksums), "n_images": self.n_images,

@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from bnnsim import hdf5
+import bnnsim.hdf5 as hdf5
 
 BIT_CONVENTION = "bit 1 = +1, bit 0 = -1; feature f in word f // 64 at bit f % 64; padding bits 0"
 ROOT = {"format": str, "format_version": (), "library_version": str, "bit_convention": str, "created": str,

@@ -10,13 +10,13 @@ import contextlib
 import errno
 import math
 import os
-import secrets
 import stat
 
 import h5py
 import numpy as np
 from h5py import h5d, h5s, h5t
 
+import bnnsim.files as files
 from bnnsim.schema import Announced
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -37,61 +37,14 @@ class Refused(ValueError):
 
 @contextlib.contextmanager
 def new_file(path):
-    """An h5py.File that becomes `path` when the block ends well, and vanishes otherwise.
-
-    It is written beside the target under an unpredictable name, flushed to the disk and renamed, so that
-    readers see the old file or the new one, never a part. A killed process may leave a ``.bnnsim-*.tmp``
-    behind, which may be removed.
-
-    Raises
-    ------
-    OSError
-        With the path and the reason; the file that was there before is unchanged.
-    """
-    target = os.path.realpath(os.fsdecode(path))                    # a symbolic link stays one
-    _check_target(target)
-    temporary = os.path.join(os.path.dirname(target), f".bnnsim-{secrets.token_hex(8)}.tmp")
-    try:
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        # no lock: nobody else knows this name, and network disks often have none to give
-        with h5py.File(temporary, "w", libver=LIBVER, locking=False) as file:
-            yield file
-        _sync(temporary)
-        os.replace(temporary, target)
-    except (OSError, RuntimeError) as error:                        # HDF5 says RuntimeError to a full disk
-        reason = getattr(error, "strerror", None) or error
-        raise OSError(getattr(error, "errno", None) or errno.EIO,
-                      f"cannot write {target}: {reason}; a file that was there is unchanged") from error
-    finally:
-        with contextlib.suppress(FileNotFoundError):                # renamed, or never made
-            os.unlink(temporary)
-    _sync_folder(os.path.dirname(target))
-
-
-def _check_target(target):
-    folder = os.path.dirname(target)
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(errno.ENOENT, f"cannot write {os.path.basename(target)}: its folder does not "
-                                              "exist; make it first", folder)
-    if os.path.isdir(target):
-        raise IsADirectoryError(errno.EISDIR, "cannot write a file over a folder", target)
-    if os.path.exists(target) and not os.path.isfile(target):       # /dev/null would be replaced, for root
-        raise ValueError(f"cannot write {target}: it is a device or a pipe, wanted a plain file")
-
-
-def _sync(path):
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder):
-    """Let the rename survive a power cut, where the system can: Windows and some network disks cannot."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
+    """An h5py.File that becomes `path` when the block ends well, and vanishes otherwise: see `files.replaced`."""
+    with files.replaced(path) as temporary:
         try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            # no lock: nobody else knows this name, and network disks often have none to give
+            with h5py.File(temporary, "w", libver=LIBVER, locking=False) as file:
+                yield file
+        except RuntimeError as error:                               # HDF5 says RuntimeError to a full disk
+            raise OSError(errno.EIO, str(error)) from error
 
 
 def write_array(group, name, array):

@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+import bnnsim.files as files
+
 # Okabe and Ito's colours, which differ for colour-blind readers; markers differ as well, for grey prints
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vP*"
@@ -19,7 +21,8 @@ def save_figure(figure, path):
     ending = os.path.splitext(os.fspath(path))[1].lower()
     if ending not in (".png", ".svg", ".pdf"):
         raise ValueError(f"path must end in .png, .svg or .pdf, got {os.fspath(path)!r}")
-    figure.savefig(path, dpi=150)
+    with files.replaced(path) as temporary:
+        figure.savefig(temporary, dpi=150)
 
 
 def _new_axes(width=6.4, height=4.2):

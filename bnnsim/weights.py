@@ -28,7 +28,8 @@ import re
 
 import numpy as np
 
-from bnnsim import file_format, hdf5
+import bnnsim.file_format as file_format
+import bnnsim.hdf5 as hdf5
 from bnnsim.schema import HIDDEN, MAX_LAYERS, OUTPUT, Announced, check_network
 
 NETWORK, CHECKPOINT = "bnnsim-network", "bnnsim-checkpoint"

@@ -1,17 +1,20 @@
-"""A whole binarized network in NumPy, obviously right and slow: float64 and plain integers, gradients never quantised.
+"""A whole binarized network in NumPy, obviously right and slow; gradients are float64 and never quantised.
 
-A network is a list of blocks, dicts with the latent ``weight`` (U, F) or (K, kh, kw, C), a conv's ``stride``, ``padding``,
-``pad_value``, ``pool``, batch norm's ``gamma``, ``beta``, ``mean``, ``variance``, ``eps`` (absent: integer logits), and
-``sign``, which says whether the block ends in +-1. `of_model` reads such a list off a bnnsim model, by attributes.
+A network is a list of blocks, dicts with the latent ``weight`` (U, F) or (K, kh, kw, C), a conv's
+``stride``, ``padding``, ``pad_value``, ``pool``, batch norm's ``gamma``, ``beta``, ``mean``, ``variance``,
+``eps`` (absent: integer logits), and ``sign``, which says whether the block ends in +-1. `of_model` reads
+such a list off a bnnsim model, by attributes.
 
-Beside every gradient, `backward` gives a bound on what 16-bit fixed point and float32 may change in it, derived from
-the definition: a row of values v is rounded to multiples of max |v| / 32767, hence by at most half of that.
+Beside every gradient, `backward` gives a bound on what 16-bit fixed point and float32 may change in it,
+derived from the definition: a row of values v is rounded to multiples of max |v| / 32767, hence by at most
+half of that.
 """
 
 import naive
 import numpy as np
 
-ROUND32 = 2.0**-23                          # of a float32, doubled: each intermediate result is rounded once or twice
+# of a float32, doubled: each intermediate result is rounded once or twice
+ROUND32 = 2.0**-23
 
 
 def signs(weight):
@@ -49,7 +52,7 @@ def product(block, x):
 
 
 def normed(block, h, mean, variance):
-    """Batch norm of integers over the last axis, in the order of operations that is promised: (h - mean) * scale + shift."""
+    """Batch norm of integers over the last axis, as is promised: (h - mean) * scale + shift."""
     return (h - mean) * (block["gamma"] / np.sqrt(variance + block["eps"])) + block["beta"]
 
 
@@ -91,7 +94,7 @@ def cross_entropy(scores, labels):
     return loss, dscores
 
 
-# ---------------------------------------------------------------- backward: every gradient comes with its error bound
+# ---------------------------------------------------------------- backward: each gradient with its error bound
 
 def rounded(value, error):
     """The bound after a result is stored as float32."""
@@ -173,7 +176,7 @@ def backward(blocks, caches, dscores):
 
 
 def named(model, per_block):
-    """Gradients of blocks by the names that `model.arrays()` uses, "3.weight" ...: batch norm is a layer of its own."""
+    """Gradients of blocks by the names of `model.arrays()`, "3.weight": batch norm is a layer of its own."""
     found, block = {}, -1
     for i, layer in enumerate(model.layers):
         block += "weight" in layer.parameters
@@ -186,5 +189,6 @@ def named(model, per_block):
 def adam_first_step(value, gradient, learning_rate, bound):
     """Algorithm 1 of Kingma & Ba at t = 1 with the usual constants."""
     zero = np.zeros_like(value)
-    settings = [np.float32(s) for s in (0.9, 0.999, learning_rate / (1 - 0.9), 1 / np.sqrt(1 - 0.999), 1e-8, bound)]
+    settings = [np.float32(s)
+                for s in (0.9, 0.999, learning_rate / (1 - 0.9), 1 / np.sqrt(1 - 0.999), 1e-8, bound)]
     return naive.adam(value, gradient, zero, zero, *settings)[0]

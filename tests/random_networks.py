@@ -1,4 +1,4 @@
-"""Random small networks of every kind that can be built, for hypothesis: models whose thresholds are actually met."""
+"""Random small networks of every kind that can be built, for hypothesis; their thresholds are met exactly."""
 
 import numpy as np
 from hypothesis import strategies as st
@@ -15,9 +15,11 @@ def plans(draw):
     convs = draw(st.lists(st.fixed_dictionaries({
         "channels": st.sampled_from(CHANNELS), "kernel": st.tuples(st.integers(1, 3), st.integers(1, 3)),
         "stride": st.integers(1, 2), "padding": st.integers(0, 2),
-        "pad_value": st.sampled_from(("zero", "plus", "minus")), "pool": st.sampled_from((1, 2))}), max_size=3))
-    return {"input_shape": (draw(st.integers(1, 3)), draw(st.integers(3, 9)), draw(st.integers(3, 9))), "convs": convs,
-            "dense": draw(st.lists(st.sampled_from(CHANNELS), max_size=2)), "classes": draw(st.integers(1, 11)),
+        "pad_value": st.sampled_from(("zero", "plus", "minus")), "pool": st.sampled_from((1, 2))}),
+        max_size=3))
+    return {"input_shape": (draw(st.integers(1, 3)), draw(st.integers(3, 9)), draw(st.integers(3, 9))),
+            "convs": convs, "dense": draw(st.lists(st.sampled_from(CHANNELS), max_size=2)),
+            "classes": draw(st.integers(1, 11)),
             "offset": draw(st.sampled_from((0, 128, 255))), "norm": draw(st.booleans()),
             "seed": draw(st.integers(0, 2**20))}
 
@@ -44,7 +46,8 @@ def stack_of(plan, rng):
     for units in (*plan["dense"], plan["classes"]):
         if len(shape) == 3 and stack:
             add(layers.Flatten(shape[-1]))
-        add(layers.Dense(shape[0], units, rng) if stack else layers.InputDense(shape, units, plan["offset"], rng))
+        add(layers.Dense(shape[0], units, rng) if stack
+            else layers.InputDense(shape, units, plan["offset"], rng))
         add(layers.BatchNormSign(units))
     stack[-1] = layers.BatchNorm(plan["classes"]) if plan["norm"] else layers.Logits(plan["classes"])
     return stack
@@ -58,8 +61,8 @@ def fill(model, images, rng):
             layer.parameters["weight"][...] = rng.uniform(-1, 1, layer.parameters["weight"].shape)
             layer.refresh()
         elif "gamma" in layer.parameters:
-            met = x.reshape(-1, layer.units)[rng.integers(x.reshape(-1, layer.units).shape[0], size=layer.units),
-                                             np.arange(layer.units)]
+            rows = x.reshape(-1, layer.units)
+            met = rows[rng.integers(len(rows), size=layer.units), np.arange(layer.units)]
             layer.parameters["gamma"][:] = rng.normal(0, 1, layer.units) * (rng.random(layer.units) < 0.8)
             layer.parameters["beta"][:] = rng.normal(0, 1, layer.units) * (rng.random(layer.units) < 0.5)
             layer.running["mean"][:] = met

@@ -46,7 +46,7 @@ def within_5_sigma(k, n, p):
 
 @pytest.mark.parametrize("p", [0.3, 0.01, 1e-3])
 def test_counts_are_binomial(p):
-    """Within 5 sigma in each layer of a network of 2 M bits; a rate that is 5 % off would fail at 0.3 and at 0.01."""
+    """Within 5 sigma in each layer of a network of 2 M bits; 5 % more would fail at 0.3 and at 0.01."""
     network = network_of("FC1024 FC1024 FC10", (1, 28, 28))
     for layer, mask in zip(network.layers, masks_of(network, p)):
         assert within_5_sigma(count(mask), layer.n_bits, p)
@@ -65,10 +65,11 @@ def test_counts_spread_as_a_binomial(network):
 def test_each_bit_flips_at_its_rate(network):
     """First and last bits of words too, over 400 chips."""
     p, n_chips = 0.2, 400
-    hits = sum(np.unpackbits(masks_of(network, p, 0, t)[0].view(np.uint8), axis=1, bitorder="little", count=100).astype(int)
-               for t in range(n_chips))
+    bytes_of = [masks_of(network, p, 0, t)[0].view(np.uint8) for t in range(n_chips)]
+    hits = sum(np.unpackbits(each, axis=1, bitorder="little", count=100).astype(int) for each in bytes_of)
     sigma = math.sqrt(n_chips * p * (1 - p))
-    assert np.abs(hits - n_chips * p).max() < 6 * sigma and np.abs(hits.mean(0) - n_chips * p).max() < 0.6 * sigma
+    assert np.abs(hits - n_chips * p).max() < 6 * sigma
+    assert np.abs(hits.mean(0) - n_chips * p).max() < 0.6 * sigma
 
 
 @pytest.mark.jit_off
@@ -119,7 +120,8 @@ def test_rates_nest(network):
 
 
 def correlation(a, b, n_in):
-    bits = [np.unpackbits(words.view(np.uint8), axis=1, bitorder="little", count=n_in).reshape(-1) for words in (a, b)]
+    bits = [np.unpackbits(words.view(np.uint8), axis=1, bitorder="little", count=n_in).reshape(-1)
+            for words in (a, b)]
     return np.corrcoef(*bits)[0, 1]
 
 
@@ -162,7 +164,8 @@ def test_threads_do_not_change_flips(network):
     (lambda n: BitFlips("0.1"), TypeError, "p must be a probability"),
     (lambda n: BitFlips(True), TypeError, "p must be a probability"),
     (lambda n: BitFlips([0.1, 2]), ValueError, r"p\[1\] must be a probability"),
-    (lambda n: BitFlips((0.1,)).apply(n), ValueError, "p must be one probability or 2, one for each layer, got 1"),
+    (lambda n: BitFlips((0.1,)).apply(n), ValueError,
+     "p must be one probability or 2, one for each layer, got 1"),
     (lambda n: BitFlips(0.1).apply(n, -1), ValueError, "rng must be a seed >= 0"),
     (lambda n: BitFlips(0.1).apply(n, 0, -1), ValueError, "trial must be >= 0"),
     (lambda n: BitFlips(0.1).apply(n, 0, 0.5), TypeError, "trial must be an integer")])
@@ -177,7 +180,8 @@ RATES = [0.0, 0.01, 0.2]
 
 
 def swept(networks, split=None, rates=RATES, trials=3, rng=5, **settings):
-    return sweep(networks, split_of() if split is None else split, rates, trials, rng, progress=False, **settings)
+    return sweep(networks, split_of() if split is None else split, rates, trials, rng, progress=False,
+                 **settings)
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +226,8 @@ def test_a_grid_can_grow(network, result):
     np.testing.assert_array_equal(swept({"a": a, "b": b}, trials=5).accuracy[:, :, :3], result.accuracy)
     np.testing.assert_array_equal(swept({"a": a, "b": b}, rates=[0.2, 0.05, 0.01, 0]).accuracy[:, [3, 2, 0]],
                                   result.accuracy)
-    np.testing.assert_array_equal(swept({"c": network_of("FC20 FC10"), "b": b, "a": a}).accuracy[[2, 1]], result.accuracy)
+    np.testing.assert_array_equal(swept({"c": network_of("FC20 FC10"), "b": b, "a": a}).accuracy[[2, 1]],
+                                  result.accuracy)
     np.testing.assert_array_equal(swept(b).accuracy[0], result.accuracy[1])
 
 
@@ -259,7 +264,8 @@ def test_csv_and_table():
     lines = found.csv().splitlines()
     assert lines[0].split(",")[:4] == ["network", "rate", "trial", "accuracy"] and len(lines) == 5
     cells = {(line.split(",")[1], int(line.split(",")[2])): float(line.split(",")[3]) for line in lines[1:]}
-    assert cells == {(repr(float(p)), t): found.accuracy[0, r, t] for r, p in enumerate(found.rates) for t in range(2)}
+    assert cells == {(repr(float(p)), t): found.accuracy[0, r, t] for r, p in enumerate(found.rates)
+                     for t in range(2)}
     table = found.table().splitlines()
     assert len(table) == 3 and table[2].split()[0] == "mine"
     assert table[2].split()[1:3] == ["0.25", f"{100 * found.mean()[0, 1]:.2f}"]
@@ -267,7 +273,8 @@ def test_csv_and_table():
 
 SMALL = ("FC4 FC10", (1, 2, 2))
 BAD = {
-    "rate > 1": (dict(rates=[0.1, 1.5]), ValueError, r"rates\[1\] must be a probability in \[0, 1\], got 1.5"),
+    "rate > 1": (dict(rates=[0.1, 1.5]), ValueError,
+                 r"rates\[1\] must be a probability in \[0, 1\], got 1.5"),
     "rate < 0": (dict(rates=[-0.1]), ValueError, r"rates\[0\] must be a probability"),
     "NaN rate": (dict(rates=[math.nan]), ValueError, "must be a probability"),
     "no rates": (dict(rates=[]), ValueError, "rates must have at least one bit error rate"),
@@ -281,10 +288,12 @@ BAD = {
     "seed": (dict(rng=-3), ValueError, "rng must be a seed"),
     "image size": (dict(split=split_of((1, 2, 3))), ValueError, "images must have shape"),
     "no images": (dict(split=split_of((1, 2, 2), 0)), ValueError, "split must have at least one image"),
-    "labels": (dict(split=Split(np.zeros((1, 1, 2, 2), np.uint8), [10], "t", 11)), ValueError, "labels must be in 0..9"),
+    "labels": (dict(split=Split(np.zeros((1, 1, 2, 2), np.uint8), [10], "t", 11)), ValueError,
+               "labels must be in 0..9"),
     "a model": (dict(networks=build(*SMALL, rng=0)), TypeError, "networks must be a PackedNetwork or a dict"),
     "a list": (dict(networks=[network_of(*SMALL)]), TypeError, "networks must be a PackedNetwork or a dict"),
-    "a dict of models": (dict(networks={"m": build(*SMALL, rng=0)}), TypeError, r"networks\['m'\] must be a PackedNetwork"),
+    "a dict of models": (dict(networks={"m": build(*SMALL, rng=0)}), TypeError,
+                         r"networks\['m'\] must be a PackedNetwork"),
     "no networks": (dict(networks={}), (TypeError, ValueError), "networks must be"),
     "a name": (dict(networks={1: network_of(*SMALL)}), TypeError, "names must be strings, got 1"),
 }
@@ -294,6 +303,7 @@ BAD = {
 @pytest.mark.parametrize("row", BAD)
 def test_bad_sweeps(row):
     changes, error, message = BAD[row]
-    settings = {"networks": network_of(*SMALL), "split": split_of((1, 2, 2), 3), "rates": [0.1], "trials": 1, **changes}
+    settings = {"networks": network_of(*SMALL), "split": split_of((1, 2, 2), 3), "rates": [0.1], "trials": 1,
+                **changes}
     with pytest.raises(error, match=message):
         swept(**settings)

@@ -30,7 +30,8 @@ def norm(rng, units, size):
 def ended(fields, h):
     """What follows the pre-activations of a layer: +-1, or scores where it is the last."""
     if "threshold" in fields:
-        return naive.threshold_bits(h, np.asarray(fields["threshold"]), np.asarray(fields.get("inverted", 0)).astype(bool))
+        return naive.threshold_bits(h, np.asarray(fields["threshold"]),
+                                    np.asarray(fields.get("inverted", 0)).astype(bool))
     if "gamma" not in fields:
         return h
     y = (h - fields["mean"]) / np.sqrt(fields["var"] + fields["eps"]) * fields["gamma"] + fields["beta"]
@@ -43,7 +44,8 @@ def evaluate(stack, images, offset):
     for i, fields in enumerate(stack):
         weight = np.asarray(fields["weight"])
         if weight.ndim == 4:
-            h = naive.conv(x, weight, fields.get("stride", 1), fields.get("padding", 0), fields.get("pad_value", 0))
+            h = naive.conv(x, weight, fields.get("stride", 1), fields.get("padding", 0),
+                           fields.get("pad_value", 0))
             h = naive.max_pool(h, fields.get("pool", 1))[0]
         else:
             if x.ndim == 4 and fields.get("flatten") == "CHW":
@@ -56,7 +58,8 @@ def evaluate(stack, images, offset):
 
 
 def check(stack, shape, offset, rng):
-    bright = rng.random((20, *shape)) < rng.random((20, 1, 1, 1))       # else all images are alike to a dense layer
+    # else all images are alike to a dense layer
+    bright = rng.random((20, *shape)) < rng.random((20, 1, 1, 1))
     images = rng.integers(0, 64, (20, *shape), np.uint8) + np.uint8(191) * bright
     comp = PackedNetwork.from_arrays(stack, shape, offset).scores(images)
     ref = evaluate(stack, images, offset)
@@ -75,7 +78,8 @@ def test_dense_with_batch_norm(rng, offset, order):
 
 def test_thresholds(rng):
     """Real thresholds too, and far ones; outputs inverted where asked; integer logits at the end."""
-    stack = [{"weight": pm1(rng, 70, 16), "threshold": rng.normal(0, 400, 70), "inverted": rng.random(70) < 0.5},
+    stack = [{"weight": pm1(rng, 70, 16), "threshold": rng.normal(0, 400, 70),
+              "inverted": rng.random(70) < 0.5},
              {"weight": pm1(rng, 66, 70), "threshold": np.r_[rng.integers(-8, 9, 64), -10**6, 10**6]},
              {"weight": pm1(rng, 5, 66)}]
     check(stack, (1, 4, 4), 128, rng)
@@ -85,8 +89,10 @@ def test_thresholds(rng):
 def test_conv(rng, order):
     """Strides, even kernels, pooling, padding of each kind, 70 channels, flattened either way."""
     stack = [{"weight": pm1(rng, 70, 3, 3, 3), "padding": 1, "pool": 2, **norm(rng, 70, 500)},
-             {"weight": pm1(rng, 10, 2, 2, 70), "padding": 1, "pad_value": -1, "stride": 2, **norm(rng, 10, 15)},
-             {"weight": pm1(rng, 6, 1, 2, 10), "padding": 1, "pad_value": 1, "threshold": rng.integers(-3, 4, 6),
+             {"weight": pm1(rng, 10, 2, 2, 70), "padding": 1, "pad_value": -1, "stride": 2,
+              **norm(rng, 10, 15)},
+             {"weight": pm1(rng, 6, 1, 2, 10), "padding": 1, "pad_value": 1,
+              "threshold": rng.integers(-3, 4, 6),
               "inverted": rng.integers(0, 2, 6)},
              {"weight": pm1(rng, 7, 5 * 3 * 6), "flatten": order, **norm(rng, 7, 10)}]
     check(stack, (3, 8, 7), 128, rng)
@@ -121,7 +127,8 @@ def test_the_arrays_are_left_alone(rng):
     assert network.metadata == {"from": "afar"}
 
 
-HIDDEN = {"weight": np.ones((3, 4)), "gamma": np.ones(3), "beta": np.zeros(3), "mean": np.zeros(3), "var": np.ones(3)}
+HIDDEN = {"weight": np.ones((3, 4)), "gamma": np.ones(3), "beta": np.zeros(3), "mean": np.zeros(3),
+          "var": np.ones(3)}
 LAST = {"weight": np.ones((2, 3))}
 
 
@@ -141,7 +148,8 @@ BAD = {
     "gamma length": (dict(HIDDEN, gamma=np.ones(4)), r"layers\[0\] gamma must have shape .3,., .*got .4,."),
     "scalar mean": (dict(HIDDEN, mean=0.0), r"mean must have shape .3,."),
     "no weight": (without("weight"), "must have 'weight'"),
-    "unknown key": (dict(HIDDEN, bias=np.zeros(3)), r"layers\[0\] must have 'weight' and may have .*; got .*bias"),
+    "unknown key": (dict(HIDDEN, bias=np.zeros(3)),
+                    r"layers\[0\] must have 'weight' and may have .*; got .*bias"),
     "no end": ({"weight": np.ones((3, 4))}, "must have a threshold, or batch norm"),
     "no variance": (without("var"), "missing var"),
     "no gamma": (without("gamma"), "missing gamma"),
@@ -150,7 +158,8 @@ BAD = {
     "inverted without threshold": (dict(HIDDEN, inverted=np.ones(3)), "inverted belongs to a threshold"),
     "var 0": (dict(HIDDEN, var=np.array([1, 0, 1.0])), "var must be >= 0 and var . eps > 0"),
     "var < 0": (dict(HIDDEN, var=np.array([1, -1e-9, 1.0]), eps=1e-3), "var must be >= 0"),
-    "NaN gamma": (dict(HIDDEN, gamma=np.array([1, np.nan, 1])), r"layers\[0\] gamma must be finite, got nan at index"),
+    "NaN gamma": (dict(HIDDEN, gamma=np.array([1, np.nan, 1])),
+                  r"layers\[0\] gamma must be finite, got nan at index"),
     "NaN var": (dict(HIDDEN, var=np.array([1, np.nan, 1])), r"layers\[0\] var must be finite"),
     "infinite mean": (dict(HIDDEN, mean=np.array([1, np.inf, 1])), r"layers\[0\] mean must be finite"),
     "NaN eps": (dict(HIDDEN, eps=np.nan), "eps must be finite"),

@@ -1,9 +1,10 @@
-"""Who may import whom, what `import bnnsim` costs, and that every public name is there, documented and works."""
+"""Who may import whom, what `import bnnsim` costs, and that every public name is there and documented."""
 
 import ast
 import doctest
 import importlib
 import inspect
+import os
 import pkgutil
 import subprocess
 import sys
@@ -15,8 +16,8 @@ import bnnsim
 
 ROOT = Path(bnnsim.__file__).resolve().parent
 
-# Highest first. A module imports from rows below its own only; what stands in one row does not know of each other,
-# except inside of one package. A new module takes its place here.
+# Highest first. A module imports from rows below its own only; what stands in one row does not know of each
+# other, except inside of one package. A new module takes its place here.
 ROWS = [
     ["__main__", "ber_sweep", "train", "download"],
     ["command_line"],
@@ -52,7 +53,8 @@ UNAWARE = ("layers", "model", "architectures", "losses", "optimizers", "training
 
 
 def is_module(name):
-    return (ROOT / name.replace(".", "/")).with_suffix(".py").is_file() or (ROOT / name.replace(".", "/")).is_dir()
+    path = ROOT / name.replace(".", "/")
+    return path.is_dir() or path.with_suffix(".py").is_file()
 
 
 def imports(path):
@@ -82,7 +84,7 @@ def own(path):
 @pytest.mark.jit_off
 @pytest.mark.parametrize("name", NAMES)
 def test_imports_point_one_way(name):
-    """Networks do not know that memory fails, and nothing knows of command lines: each part can be used alone."""
+    """Networks do not know that memory fails, and nothing knows of command lines."""
     head = name.split(".")[0]
     assert head in HEIGHT, f"give {head} a place in ROWS"
     for other in own(MODULES[NAMES.index(name)]):
@@ -96,7 +98,8 @@ def test_imports_point_one_way(name):
 def test_the_import_rule_sees_imports(tmp_path):
     """Also those inside functions, and names of the root."""
     file = tmp_path / "x.py"
-    file.write_text("import bnnsim.faults as f\ndef g():\n    from bnnsim.devices import d\n    from bnnsim import hdf5\n")
+    file.write_text("import bnnsim.faults as f\ndef g():\n    from bnnsim.devices import d\n"
+                    "    from bnnsim import hdf5\n")
     assert own(file) == {"faults", "devices", "hdf5"}
     for text in ("from bnnsim import fit\n", "import bnnsim\n"):
         file.write_text(text)
@@ -114,8 +117,9 @@ def test_only_plotting_imports_matplotlib_and_never_pyplot():
 
 
 def in_a_fresh_process(code):
-    env = {**__import__("os").environ, "PYTHONPATH": str(ROOT.parent)}
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True).stdout
+    env = {**os.environ, "PYTHONPATH": str(ROOT.parent)}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env,
+                          check=True).stdout
 
 
 @pytest.mark.jit_off
@@ -127,8 +131,7 @@ def test_import_loads_nothing_heavy():
 
 
 def test_training_and_faults_load_neither_matplotlib_nor_scipy_stats():
-    code = "import bnnsim, sys; bnnsim.fit, bnnsim.pack, bnnsim.sweep, bnnsim.faults.BitFlips, bnnsim.load_dataset; " \
-           "print(*sys.modules)"
+    code = "import bnnsim as b, sys; b.fit, b.pack, b.sweep, b.faults.BitFlips, b.load_dataset; print(*sys.modules)"
     assert not {"matplotlib", "scipy.stats", "bnnsim.plotting"} & set(in_a_fresh_process(code).split())
 
 

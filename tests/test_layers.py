@@ -25,7 +25,8 @@ def random_pm1(rng, *shape):
 
 def random_gradient(rng, *shape):
     """float32 gradients whose rows and columns differ in size by a lot, as they do in training."""
-    sizes = np.exp(rng.normal(0, 2, shape[-1:])) * np.exp(rng.normal(0, 2, (shape[0], *[1] * (len(shape) - 1))))
+    sizes = np.exp(rng.normal(0, 2, shape[-1:]))
+    sizes = sizes * np.exp(rng.normal(0, 2, (shape[0], *[1] * (len(shape) - 1))))
     return (rng.normal(0, 1, shape) * sizes).astype(np.float32)
 
 
@@ -40,7 +41,7 @@ def fixed_sum(values, product):
 
 
 def check_within_fixed_point(comp, exact, values, summands):
-    """|error| <= scale / 2 * sum |operand|, for values rounded in one piece, plus the float32 rounding of the result."""
+    """|error| <= scale / 2 * sum |operand|, for values rounded in one piece, and float32's rounding."""
     scale = np.abs(values).max() / naive.FULL_SCALE
     bound = scale / 2 * summands + 2.0**-23 * np.abs(exact)
     assert np.all(np.abs(comp - exact) <= bound)
@@ -62,7 +63,8 @@ def test_dense_forward(rng, n_features, units, n):
 @pytest.mark.parametrize("n_features, units, n", DENSE)
 def test_dense_gradients(rng, n_features, units, n):
     """dW = dH^T X and dX = dH W with the weights' signs: the straight-through estimator's definition."""
-    layer, x, dh = layers.Dense(n_features, units, rng), random_pm1(rng, n, n_features), random_gradient(rng, n, units)
+    layer, x = layers.Dense(n_features, units, rng), random_pm1(rng, n, n_features)
+    dh = random_gradient(rng, n, units)
     weight = signs(layer.parameters["weight"])
     dx, found = layer.backward(dh, layer.forward_train(naive.pack(x))[1])
     exact, exact_dx = dh.T.astype(float) @ x, dh.astype(float) @ weight
@@ -74,10 +76,12 @@ def test_dense_gradients(rng, n_features, units, n):
         check_within_fixed_point(dx[i], exact_dx[i], dh[i], units)
 
 
-@pytest.mark.parametrize("input_shape, units, offset", [((1, 1, 1), 1, 0), ((3, 5, 5), 7, 128), ((2, 4, 9), 65, 255)])
+@pytest.mark.parametrize("input_shape, units, offset",
+                         [((1, 1, 1), 1, 0), ((3, 5, 5), 7, 128), ((2, 4, 9), 65, 255)])
 def test_input_dense(rng, input_shape, units, offset):
     """Pixels enter as u - offset, flattened in H, W, C order; nothing flows back to them."""
-    layer, images = layers.InputDense(input_shape, units, offset, rng), rng.integers(0, 256, (3, *input_shape), np.uint8)
+    layer = layers.InputDense(input_shape, units, offset, rng)
+    images = rng.integers(0, 256, (3, *input_shape), np.uint8)
     x, dh = naive.pixels(images, offset).reshape(3, -1), random_gradient(rng, 3, units)
     h, cache = layer.forward_train(images)
     same(h, naive.dense(x, signs(layer.parameters["weight"])))
@@ -93,14 +97,17 @@ def test_input_dense(rng, input_shape, units, offset):
 
 PAD = {"zero": 0, "plus": 1, "minus": -1}
 CONV = [(3, 5, 3, 1, 1, "zero"), (65, 3, 3, 1, 1, "zero"), (70, 6, 2, 1, 0, "zero"), (64, 2, 2, 2, 1, "zero"),
-        (3, 70, (3, 2), 2, 2, "zero"), (5, 4, 3, 1, 1, "plus"), (66, 3, 2, 2, 1, "plus"), (5, 4, 3, 1, 2, "minus"),
+        (3, 70, (3, 2), 2, 2, "zero"), (5, 4, 3, 1, 1, "plus"), (66, 3, 2, 2, 1, "plus"),
+        (5, 4, 3, 1, 2, "minus"),
         (130, 2, (2, 3), 2, 1, "minus"), (7, 3, 1, 1, 0, "zero")]
-INPUT_CONV = [(1, 5, 3, 1, 1, "zero"), (3, 3, 2, 2, 1, "zero"), (3, 4, (3, 2), 1, 1, "plus"), (2, 66, 3, 2, 2, "minus")]
+INPUT_CONV = [(1, 5, 3, 1, 1, "zero"), (3, 3, 2, 2, 1, "zero"), (3, 4, (3, 2), 1, 1, "plus"),
+              (2, 66, 3, 2, 2, "minus")]
 
 
 def fixed_conv_dweight(dh, x, layer, k):
     whole, scale = naive.fixed_point(dh[..., k])
-    total = naive.conv_dweight(whole[..., None], x, layer.kernel, layer.stride, layer.padding, layer.pad_value)[0]
+    total = naive.conv_dweight(whole[..., None], x, layer.kernel, layer.stride, layer.padding,
+                               layer.pad_value)[0]
     return (total * scale).astype(np.float32)
 
 
@@ -116,7 +123,7 @@ def check_conv_dweight(comp, dh, x, layer):
 
 @pytest.mark.parametrize("channels, units, kernel, stride, padding, pad_value", CONV)
 def test_conv(rng, channels, units, kernel, stride, padding, pad_value):
-    """Forward, dW and dX; a padded position counts as 0, +1 or -1 in every channel, and takes its gradient with it."""
+    """Forward, dW and dX; a padded position counts as 0, +1 or -1 in every channel, in dW too."""
     layer = layers.Conv2d(channels, units, kernel, stride, padding, pad_value, generator=rng)
     x, weight = random_pm1(rng, 2, 4, 5, channels), signs(layer.parameters["weight"])
     h, cache = layer.forward_train(naive.pack(x))
@@ -127,15 +134,16 @@ def test_conv(rng, channels, units, kernel, stride, padding, pad_value):
     dx, found = layer.backward(dh, cache)
     check_conv_dweight(found["weight"], dh, x, layer)
     for i in range(len(x)):
-        ref = fixed_sum(dh[i], lambda whole: naive.conv_dx(whole[None], weight, (1, *x.shape[1:]), stride, padding)[0])
-        same(dx[i], ref)
+        geometry = weight, (1, *x.shape[1:]), stride, padding
+        same(dx[i], fixed_sum(dh[i], lambda whole: naive.conv_dx(whole[None], *geometry)[0]))
 
 
 @pytest.mark.parametrize("offset", [0, 128])
 @pytest.mark.parametrize("channels, units, kernel, stride, padding, pad_value", INPUT_CONV)
 def test_input_conv(rng, channels, units, kernel, stride, padding, pad_value, offset):
     """Padding is in pixel levels after the offset: zero padding is exactly 0, also where black is -128."""
-    layer = layers.InputConv2d(channels, units, kernel, stride, padding, pad_value, offset=offset, generator=rng)
+    layer = layers.InputConv2d(channels, units, kernel, stride, padding, pad_value, offset=offset,
+                               generator=rng)
     images = rng.integers(0, 256, (2, channels, 4, 5), np.uint8)
     x = naive.pixels(images, offset)
     h, cache = layer.forward_train(images)
@@ -161,7 +169,7 @@ def masked_dense(rng):
 @pytest.mark.parametrize("make", [masked_dense, masked_conv])
 @pytest.mark.parametrize("native", [False, True])
 def test_gradients_through_flipped_bits(rng, make, native):
-    """h and dX are those of the words that were read; dW ignores the flips (straight-through), or is M * (dH X^T)."""
+    """h and dX are those of the words that were read; dW ignores the flips, or is M * (dH X^T): native."""
     layer, x = make(rng)
     flips = rng.random(layer.parameters["weight"].shape) < 0.3
     mask = naive.pack(np.where(flips, 1, -1))
@@ -307,13 +315,17 @@ def dense_in(units=5):
 
 MISFITS = {
     "batch norm of another width": ([dense_in(), layers.BatchNormSign(4)], "BatchNormSign.4. cannot follow"),
-    "dense of another width": ([dense_in(), layers.BatchNormSign(5), layers.Dense(6, 3, RNG)], "Dense.6 features"),
+    "dense of another width": ([dense_in(), layers.BatchNormSign(5), layers.Dense(6, 3, RNG)],
+                               "Dense.6 features"),
     "dense behind a conv": ([conv_in(), layers.BatchNormSign(5), layers.Dense(5, 3, RNG)], "Dense"),
     "conv of other channels": ([conv_in(), layers.BatchNormSign(5), layers.Conv2d(4, 3, generator=RNG)],
                                "Conv2d of 4 channels cannot follow"),
-    "conv behind a dense": ([dense_in(), layers.BatchNormSign(5), layers.Conv2d(5, 3, generator=RNG)], "Conv2d of 5"),
-    "flatten of other channels": ([conv_in(), layers.BatchNormSign(5), layers.Flatten(4)], "Flatten of 4 channels"),
-    "flatten behind a dense": ([dense_in(), layers.BatchNormSign(5), layers.Flatten(5)], "Flatten of 5 channels"),
+    "conv behind a dense": ([dense_in(), layers.BatchNormSign(5), layers.Conv2d(5, 3, generator=RNG)],
+                            "Conv2d of 5"),
+    "flatten of other channels": ([conv_in(), layers.BatchNormSign(5), layers.Flatten(4)],
+                                  "Flatten of 4 channels"),
+    "flatten behind a dense": ([dense_in(), layers.BatchNormSign(5), layers.Flatten(5)],
+                               "Flatten of 5 channels"),
     "images of other channels": ([layers.InputConv2d(3, 5, offset=0, generator=RNG)], "images of 3 channels"),
     "images of another shape": ([layers.InputDense((1, 6, 6), 5, 0, RNG)], "expects images of shape"),
     "pool behind a dense": ([dense_in(), layers.MaxPool2d(2)], "MaxPool2d.2. needs an input"),
@@ -323,8 +335,10 @@ MISFITS = {
     "no sign between two dense": ([dense_in(), layers.Dense(5, 3, RNG), layers.BatchNorm(3)],
                                   r"layers\[1\], Dense, takes bits, but gets pre-activations"),
     "no sign before flatten": ([conv_in(), layers.Flatten(5)], "Flatten, takes bits"),
-    "pool behind the sign": ([conv_in(), layers.BatchNormSign(5), layers.MaxPool2d(2)], "MaxPool2d, takes pre-act"),
-    "batch norm twice": ([dense_in(), layers.BatchNormSign(5), layers.BatchNorm(5)], "BatchNorm, takes pre-act"),
+    "pool behind the sign": ([conv_in(), layers.BatchNormSign(5), layers.MaxPool2d(2)],
+                             "MaxPool2d, takes pre-act"),
+    "batch norm twice": ([dense_in(), layers.BatchNormSign(5), layers.BatchNorm(5)],
+                         "BatchNorm, takes pre-act"),
     "a second input layer": ([dense_in(), layers.BatchNormSign(5), dense_in()], "InputDense, takes pixels"),
     "a hidden layer first": ([layers.Dense(72, 5, RNG)], "Dense, takes bits, but gets pixels"),
     "scores of a conv": ([conv_in(), layers.BatchNorm(5)], "must give scores"),

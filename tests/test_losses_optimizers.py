@@ -1,4 +1,4 @@
-"""Losses by a random-direction gradient check, optimizers bit for bit against naive float32, schedules at known points."""
+"""Losses by differences in random directions, optimizers bit for bit, schedules at known points."""
 
 import math
 
@@ -34,7 +34,8 @@ def check_gradient(loss, gradient, at, rng, tolerance=1e-5):
 def loss_cases(rng):
     """Scores spread as at the start of training, as late in it, and shifted far off zero."""
     labels = rng.integers(0, 10, 6).astype(np.uint8)
-    return [(rng.normal(0, spread, (6, 10)) + shift, labels) for spread, shift in ((0.1, 0), (2, 0), (1, 300))]
+    kinds = (0.1, 0), (2, 0), (1, 300)
+    return [(rng.normal(0, spread, (6, 10)) + shift, labels) for spread, shift in kinds]
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -86,7 +87,7 @@ def updates(optimizer, naive_update, rng, n_steps, bound, schedule):
 
 @pytest.mark.parametrize("bound", [1.0, math.inf])
 def test_adam_is_its_formula(rng, bound):
-    """Bit for bit in float32, bias correction and decaying rate included: a checkpoint must mean the same everywhere."""
+    """Bit for bit in float32, bias correction and decaying rate included."""
     moments = [np.zeros(SIZE, np.float32)] * 2
 
     def naive_update(value, gradient, factor, step):
@@ -118,7 +119,7 @@ def test_defaults():
 
 @pytest.mark.parametrize("optimizer", [Adam(0.5), Sgd(50.0)])
 def test_latent_weights_stay_clipped_and_words_are_their_signs(rng, optimizer):
-    """The authors' code clips a copy, so nothing is clipped there; stale words would train another network."""
+    """The paper's code clips a copy, so nothing is clipped there; stale words would train another network."""
     model = build("C5 MP2 FC70 FC3", (1, 6, 6), rng=0)
     optimizer.state.clear()
     images, labels = rng.integers(0, 256, (8, 1, 6, 6), np.uint8), rng.integers(0, 3, 8)
@@ -133,7 +134,8 @@ def test_latent_weights_stay_clipped_and_words_are_their_signs(rng, optimizer):
             np.testing.assert_array_equal(layer.words, naive.pack(np.where(weight >= 0, 1, -1)))
             clipped += np.sum(np.abs(weight) == 1)
             changed += np.sum(words != layer.words)
-        assert max(np.abs(layer.parameters["gamma"]).max() for layer in model.layers if hasattr(layer, "clip")) > 1
+        assert max(np.abs(layer.parameters["gamma"]).max() for layer in model.layers
+                   if hasattr(layer, "clip")) > 1
     assert clipped and changed
 
 

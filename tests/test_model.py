@@ -1,7 +1,7 @@
-"""Whole networks, one training step at a time, against a naive float64 network whose gradients are never quantised.
+"""Whole networks, one training step at a time, against a naive float64 network that quantises nothing.
 
-The golden file holds a first step and ten losses: it shows a change of any kernel's result to whoever makes it. The
-script beside it made it.
+The golden file holds a first step and ten losses: it shows a change of any kernel's result to whoever
+makes it. The script beside it made it.
 """
 
 import json
@@ -62,7 +62,7 @@ def rng():
 
 @pytest.mark.parametrize("case", cases(*SMALL))
 def test_a_training_step_against_float64(case, rng):
-    """Scores and loss to 1e-12; every gradient within what 16-bit fixed point may change, which is under 1 %."""
+    """Scores and loss to 1e-12; each gradient within what 16-bit fixed point may change, under 1 %."""
     model, (images, labels), offset = random_model(case, rng), random_batch(case, rng), CASES[case][2]
     blocks = naive_network.of_model(model)
     ref_scores, ref_caches = naive_network.forward(blocks, images, offset)
@@ -71,8 +71,8 @@ def test_a_training_step_against_float64(case, rng):
     loss, dscores = cross_entropy(scores, labels)
     np.testing.assert_allclose(scores, ref_scores, rtol=1e-12, atol=1e-12)
     assert loss == pytest.approx(ref_loss, rel=1e-12)
-    ref = naive_network.named(model, [g for g, _ in naive_network.backward(blocks, ref_caches, ref_dscores)])
-    bounds = naive_network.named(model, [b for _, b in naive_network.backward(blocks, ref_caches, ref_dscores)])
+    per_block = naive_network.backward(blocks, ref_caches, ref_dscores)
+    ref, bounds = (naive_network.named(model, each) for each in zip(*per_block))
     for i, found in enumerate(model.backward(dscores, caches)):
         for name, gradient in found.items():
             exact, bound = ref[f"{i}.{name}"], bounds[f"{i}.{name}"]
@@ -92,7 +92,7 @@ def test_evaluation_against_float64(case, rng):
 
 @pytest.mark.jit_off
 def test_a_whole_update_against_float64(rng):
-    """Gradients reach the parameter that they belong to: after one Adam step most weights are those of float64."""
+    """Gradients reach their parameter: after one Adam step nearly all weights are those of float64."""
     case = "strided CNN, offset 128"
     model, (images, labels) = random_model(case, rng), random_batch(case, rng)
     blocks = naive_network.of_model(model)
@@ -105,7 +105,8 @@ def test_a_whole_update_against_float64(rng):
     for name, gradient in ref.items():
         bound = 1 if name.endswith("weight") else np.inf
         wanted = naive_network.adam_first_step(values[name], gradient.astype(np.float32), 0.01, bound)
-        off = np.abs(model.arrays()[name] - wanted) > 1e-5      # the first step is lr * sign(g): g near 0 may differ
+        # the first step is lr * sign(g): g near 0 may differ
+        off = np.abs(model.arrays()[name] - wanted) > 1e-5
         assert off.mean() < 0.02, name
         assert np.abs(model.arrays()[name] - values[name]).mean() > 0.003
 
@@ -114,12 +115,14 @@ def test_a_whole_update_against_float64(rng):
 def test_threads_do_not_change_a_bit(case):
     found = []
     for n_threads in (1, 2, 3):
-        model, (images, labels) = random_model(case, np.random.default_rng(3)), random_batch(case, np.random.default_rng(4))
+        model = random_model(case, np.random.default_rng(3))
+        images, labels = random_batch(case, np.random.default_rng(4))
         with threads(n_threads):
             scores, caches = model.forward_train(images)
             gradients = model.backward(cross_entropy(scores, labels)[1], caches)
             model.update(gradients, optimizers.Adam(0.01), 1.0, 1)
-            found.append(b"".join(value.tobytes() for value in model.arrays().values()) + model.scores(images).tobytes())
+            parts = [*model.arrays().values(), model.scores(images)]
+            found.append(b"".join(part.tobytes() for part in parts))
     assert found[0] == found[1] == found[2]
 
 
@@ -145,8 +148,9 @@ def n_weights(model):
 
 @pytest.mark.parametrize("name, weights, units", [
     ("fashion_fcnn", 784 * 2048 + 2048 * 2048 + 2048 * 10, [2048, 2048, 10]),
-    ("fashion_cnn", 9 * 64 + 9 * 64 * 64 + 7 * 7 * 64 * 2048 + 2048 * 2048 + 2048 * 10, [64, 64, 2048, 2048, 10]),
-    ("cifar10_cnn", 9 * (3 * 128 + 128 * 128 + 128 * 256 + 3 * 256 * 256) + 16 * 256 * 2048 + 2048 * 2048 + 20480,
+    ("fashion_cnn", 9 * 64 + 9 * 64 * 64 + 7 * 7 * 64 * 2048 + 2048 * 2048 + 2048 * 10,
+     [64, 64, 2048, 2048, 10]),
+    ("cifar10_cnn", 9 * (3 * 128 + 128**2 + 128 * 256 + 3 * 256**2) + 16 * 256 * 2048 + 2048**2 + 2048 * 10,
      [128, 128, 256, 256, 256, 256, 2048, 2048, 10]),
     ("mnist_mlp", 784 * 1024 + 1024 * 1024 + 1024 * 10, [1024, 1024, 10])])
 def test_the_papers_networks(name, weights, units):
@@ -158,7 +162,8 @@ def test_the_papers_networks(name, weights, units):
         assert getattr(layer, "kernel", (3, 3)) == (3, 3) and getattr(layer, "padding", 1) == 1
         assert getattr(layer, "stride", 1) == 1 and getattr(layer, "pad_value", 0) == 0
     assert isinstance(model.layers[-1], layers.BatchNorm)
-    assert architectures.ARCHITECTURES["mnist_mlp"](rng=0, output_norm=False).describe().endswith("Logits[10]")
+    plain = architectures.ARCHITECTURES[name](rng=0, output_norm=False)
+    assert plain.describe().endswith("Logits[10]")
 
 
 @pytest.mark.jit_off
@@ -166,9 +171,10 @@ def test_order_of_a_conv_block():
     """conv -> max-pool -> batch norm -> sign; after the flatten, dense layers."""
     model = build("C8 MP2 C5k5x3s2p2 FC6 FC3", (1, 12, 10), rng=0)
     assert [type(layer).__name__ for layer in model.layers] == [
-        "InputConv2d", "MaxPool2d", "BatchNormSign", "Conv2d", "BatchNormSign", "Flatten", "Dense", "BatchNormSign",
-        "Dense", "BatchNorm"]
-    assert model.shapes == [(12, 10, 8), (6, 5, 8), (6, 5, 8), (3, 4, 5), (3, 4, 5), (60,), (6,), (6,), (3,), (3,)]
+        "InputConv2d", "MaxPool2d", "BatchNormSign", "Conv2d", "BatchNormSign", "Flatten", "Dense",
+        "BatchNormSign", "Dense", "BatchNorm"]
+    assert model.shapes == [(12, 10, 8), (6, 5, 8), (6, 5, 8), (3, 4, 5), (3, 4, 5), (60,), (6,), (6,),
+                            (3,), (3,)]
 
 
 @pytest.mark.jit_off
@@ -185,7 +191,8 @@ def test_the_seed_draws_the_weights():
 
 @pytest.mark.jit_off
 @pytest.mark.parametrize("spec, shape, message", [
-    ("", (1, 8, 8), "must end in FC"), ("C8 MP2", (1, 8, 8), "must end in FC"), ("FC8 D10", (1, 8, 8), "got 'D10'"),
+    ("", (1, 8, 8), "must end in FC"), ("C8 MP2", (1, 8, 8), "must end in FC"),
+    ("FC8 D10", (1, 8, 8), "got 'D10'"),
     ("MP2 FC3", (1, 8, 8), "must begin with C or FC"), ("FC8 MP2 FC3", (1, 8, 8), "MP2 must follow a C"),
     ("C8 MP2 MP2 FC3", (1, 8, 8), "MP2 must follow a C"), ("FC8 C3 FC3", (1, 8, 8), "C3 cannot follow an FC"),
     ("FC0", (1, 8, 8), "units must be >= 1"), ("C8k9p0 FC3", (1, 8, 8), "does not fit"),
@@ -200,7 +207,8 @@ def test_bad_specs(spec, shape, message):
 def test_bad_images():
     model = build("FC3", (1, 4, 4), rng=0)
     for images, error, message in (
-            (np.zeros((2, 1, 4, 4)), TypeError, "uint8"), (np.zeros((2, 1, 4, 5), np.uint8), ValueError, "shape"),
+            (np.zeros((2, 1, 4, 4)), TypeError, "uint8"),
+            (np.zeros((2, 1, 4, 5), np.uint8), ValueError, "shape"),
             (np.zeros((1, 4, 4), np.uint8), ValueError, "shape"), ([[0]], TypeError, "uint8")):
         with pytest.raises(error, match=message):
             model.scores(images)

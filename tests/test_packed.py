@@ -17,10 +17,12 @@ from bnnsim.layers.weighted import Weighted
 from bnnsim.model import Sequential
 from bnnsim.packed_layer import fold_thresholds, largest_preactivation
 
-CNN = {"input_shape": (3, 9, 9), "dense": [70], "classes": 10, "offset": 128, "norm": True, "seed": 3, "convs": [
+CNN = {"input_shape": (3, 9, 9), "dense": [70], "classes": 10, "offset": 128, "norm": True, "seed": 3,
+       "convs": [
     {"channels": 70, "kernel": (3, 3), "stride": 1, "padding": 1, "pad_value": "zero", "pool": 2},
     {"channels": 5, "kernel": (2, 2), "stride": 1, "padding": 1, "pad_value": "minus", "pool": 1}]}
-FCNN = {"input_shape": (1, 4, 4), "convs": [], "dense": [70], "classes": 10, "offset": 0, "norm": True, "seed": 4}
+FCNN = {"input_shape": (1, 4, 4), "convs": [], "dense": [70], "classes": 10, "offset": 0, "norm": True,
+        "seed": 4}
 
 
 def same(comp, ref):
@@ -37,7 +39,7 @@ def packed_case(plan, n_images=9):
 @settings(max_examples=150)
 @given(random_networks.plans())
 def test_scores_are_those_of_the_model(plan):
-    """Every score of every image, not only the class; thresholds that are met exactly, gamma < 0 and = 0 included."""
+    """Every score of every image, not only the class; thresholds met exactly, gamma < 0 and = 0 too."""
     network, model, images = packed_case(plan)
     ref = model.scores(images)
     same(network.scores(images), ref)
@@ -68,10 +70,12 @@ def test_ties_of_thresholds_do_occur_in_these_cases():
     model, images = random_networks.build(CNN)
     h = model.layers[1].forward(model.layers[0].forward(images))
     norm = model.layers[2]
-    assert np.any((h == norm.running["mean"]) & (norm.parameters["beta"] == 0) & (norm.parameters["gamma"] < 0))
+    beta, gamma = norm.parameters["beta"], norm.parameters["gamma"]
+    assert np.any((h == norm.running["mean"]) & (beta == 0) & (gamma < 0))
 
 
-@pytest.mark.parametrize("spec, shape, offset", [("FC96 FC10", (1, 6, 6), 0), ("C10 MP2 C70 MP2 FC33 FC10", (3, 12, 12), 128)])
+@pytest.mark.parametrize("spec, shape, offset",
+                         [("FC96 FC10", (1, 6, 6), 0), ("C10 MP2 C70 MP2 FC33 FC10", (3, 12, 12), 128)])
 def test_a_trained_network(spec, shape, offset):
     """After real training steps, with their batch-norm statistics."""
     rng = np.random.default_rng(8)
@@ -85,7 +89,7 @@ def test_a_trained_network(spec, shape, offset):
 
 
 def test_windows_of_windows():
-    """Two max-pools behind each other are one of 4 x 4, rows and columns that fill no window left out alike."""
+    """Two max-pools behind each other are one of 4 x 4, with the same remainders left out."""
     rng = np.random.default_rng(0)
     stack = [layers.InputConv2d(1, 5, offset=0, generator=rng), layers.MaxPool2d(2), layers.MaxPool2d(2),
              layers.BatchNormSign(5), layers.Flatten(5), layers.Dense(30, 3, rng), layers.BatchNorm(3)]
@@ -128,7 +132,8 @@ def test_of_equal_scores_the_lowest_class_wins():
 # folding
 
 WIDE = st.one_of(st.integers(-30, 30).map(float), st.floats(-40, 40), st.sampled_from(
-    [0.0, -0.0, 5e-324, -5e-324, 1e-300, 1e-12, -1e-12, 1e12, -1e12, 1e300, -1e300, 1.7e308, -1.7e308, 0.5, -0.5]))
+    [0.0, -0.0, 5e-324, -5e-324, 1e-300, 1e-12, -1e-12, 1e12, -1e12, 1e300, -1e300, 1.7e308, -1.7e308, 0.5,
+     -0.5]))
 
 
 @pytest.mark.jit_off
@@ -153,7 +158,8 @@ def test_folded_thresholds_of_many_units_at_once():
     theta, inverted = fold_thresholds(mean, scale, shift, 60)
     h = np.arange(-60, 61)[:, None]
     same((h >= theta) != inverted, (h - mean) * scale + shift >= 0)
-    same([naive.threshold(*unit, 60)[0] for unit in zip(mean, scale, shift) if unit[1] != 0], theta[scale != 0])
+    same([naive.threshold(*unit, 60)[0] for unit in zip(mean, scale, shift) if unit[1] != 0],
+         theta[scale != 0])
 
 
 @pytest.mark.jit_off
@@ -185,7 +191,7 @@ total                4,840     78  0.9        4,768        10,368"""
 
 @pytest.mark.jit_off
 def test_summary():
-    """By hand: conv 8 * 9 weights at 12 * 12 positions; 6 * 6 * 8 = 288 features; 4 1/8 or 24 bytes beside a unit's bits."""
+    """By hand: 8 * 9 conv weights at 12 * 12 positions; 6 * 6 * 8 features; 4 1/8 or 24 bytes a unit."""
     network = packed.pack(architectures.build("C8 MP2 FC16 FC10", (1, 12, 12), rng=0))
     assert network.summary() == SUMMARY
     assert network.n_bits == 4840 and network.n_classes == 10
@@ -204,7 +210,8 @@ def test_with_words_shares_what_it_does_not_replace():
             assert getattr(old, name) is getattr(new, name)
     assert other.layers[0].pixel_panel is network.layers[0].pixel_panel
     assert other.checksum != checksum == network.checksum and other.metadata == network.metadata
-    fresh = packed.PackedNetwork([dataclasses.replace(layer) for layer in other.layers], other.input_shape, 128)
+    copies = [dataclasses.replace(layer) for layer in other.layers]
+    fresh = packed.PackedNetwork(copies, other.input_shape, 128)
     same(other.scores(images), fresh.scores(images))
     assert not np.array_equal(other.scores(images), ref)
     same(network.scores(images), ref)
@@ -231,14 +238,19 @@ def flipped(network, i):
 
 
 BAD = {
-    "padding bit": (lambda n: n.with_words(flipped(n, 1)), ValueError, r"layers\[1\] words must have 0 in every padding"),
-    "dtype": (lambda n: n.with_words({0: n.layers[0].words.astype(np.int64)}), TypeError, "dtype uint64, got int64"),
-    "units": (lambda n: n.with_words({0: n.layers[0].words[:9]}), ValueError, r"layers\[0\] threshold must have shape"),
+    "padding bit": (lambda n: n.with_words(flipped(n, 1)), ValueError,
+                    r"layers\[1\] words must have 0 in every padding"),
+    "dtype": (lambda n: n.with_words({0: n.layers[0].words.astype(np.int64)}), TypeError,
+              "dtype uint64, got int64"),
+    "units": (lambda n: n.with_words({0: n.layers[0].words[:9]}), ValueError,
+              r"layers\[0\] threshold must have shape"),
     "layers": (lambda n: packed.PackedNetwork(n.layers[:1], n.input_shape), ValueError, r"layers\[0\]"),
     "no layers": (lambda n: packed.PackedNetwork([], n.input_shape), ValueError, "number of layers"),
     "shape": (lambda n: packed.PackedNetwork(n.layers, (1, 5, 4)), ValueError, "n_in must be 20"),
-    "offset": (lambda n: packed.PackedNetwork(n.layers, n.input_shape, 256), ValueError, "input_offset must be in"),
-    "metadata": (lambda n: packed.PackedNetwork(n.layers, n.input_shape, 0, {"a": 1}), TypeError, "str to str"),
+    "offset": (lambda n: packed.PackedNetwork(n.layers, n.input_shape, 256), ValueError,
+               "input_offset must be in"),
+    "metadata": (lambda n: packed.PackedNetwork(n.layers, n.input_shape, 0, {"a": 1}), TypeError,
+                 "str to str"),
     "float images": (lambda n: n.scores(np.zeros((2, 1, 4, 4))), TypeError, "np.round.images . 255"),
     "image size": (lambda n: n.scores(np.zeros((2, 1, 4, 5), np.uint8)), ValueError, "must have shape"),
     "one image": (lambda n: n.predict(np.zeros((1, 4, 4), np.uint8)), ValueError, "must have shape"),

@@ -1,4 +1,4 @@
-"""Training: the same seed gives the same bytes, whatever the threads, interrupts, kills and resumes on the way."""
+"""Training: the same seed gives the same bytes, whatever threads, interrupts, kills and resumes there are."""
 
 import logging
 import math
@@ -37,7 +37,8 @@ def test_accuracy_is_far_over_chance():
     """2,000 images, 2 epochs: chance is 10 %."""
     train, test = load_embedded()
     model = training_run.build("FC256 FC10", (1, 28, 28), rng=0)
-    history = training.fit(model, train[:2000], 2, test, 0, batch_size=50, optimizer=Adam(3e-3), progress=False)
+    history = training.fit(model, train[:2000], 2, test, 0, batch_size=50, optimizer=Adam(3e-3),
+                           progress=False)
     assert history.loss[1] < 0.9 * history.loss[0] and history.accuracy[1] > history.accuracy[0] > 0.4
     assert history.validation_accuracy[1] > 0.6
     assert history.validation_accuracy[1] == model.accuracy(test) == packed.pack(model).accuracy(test)
@@ -47,7 +48,8 @@ def test_accuracy_is_far_over_chance():
     {}, {"optimizer": Sgd(0.05)}, {"flip_rate": [0.05, 0.05, 0]}, {"flip_rate": 0.05, "gradient": "native"},
     {"schedule": Constant()}])
 def test_loss_falls(changes):
-    settings = {"flip_rate": 0, "augment": False, "gradient": "straight-through", "epochs": 15, "optimizer": Adam(0.01),
+    settings = {"flip_rate": 0, "augment": False, "gradient": "straight-through", "epochs": 15,
+                "optimizer": Adam(0.01),
                 "model": small_model("FC64 FC64 FC10")}
     _, history = run(**{**settings, **changes})
     assert history.loss[-1] < 0.7 * history.loss[0] and history.accuracy[-1] > 0.5
@@ -55,7 +57,7 @@ def test_loss_falls(changes):
 
 @pytest.mark.jit_off
 def test_history(monkeypatch):
-    """Means over the images of an epoch, a smaller last batch counted by its images; what was printed is what was."""
+    """Means over the images of an epoch, a smaller last batch counted by its images."""
     seen = []
 
     def recorded(scores, labels):
@@ -178,7 +180,8 @@ def test_augmentation_is_new_in_each_epoch(monkeypatch):
     seen, train = record_batches(monkeypatch), small_split(2)
     run(train=train, epochs=6)
     assert len({bytes(image) for batch in seen for image in batch}) > 6
-    assert all(any(crop_of(image, original) for original in train.images) for batch in seen for image in batch)
+    assert all(any(crop_of(image, original) for original in train.images) for batch in seen
+               for image in batch)
     seen.clear()
     run(train=train, epochs=2, augment=False)
     assert {bytes(image) for batch in seen for image in batch} == set(map(bytes, train.images))
@@ -205,7 +208,8 @@ def test_flip_rates_by_layer(monkeypatch):
     run(model=small_model("FC300 FC300 FC10"), flip_rate=rates)
     for layer, p in enumerate(rates):
         reads = seen[layer::3]
-        assert len(reads) == N_STEPS and len({flips.tobytes() for flips, _, _ in reads}) == (N_STEPS if p else 1)
+        assert len(reads) == N_STEPS
+        assert len({flips.tobytes() for flips, _, _ in reads}) == (N_STEPS if p else 1)
         for flips, mask, n_bits in reads:
             np.testing.assert_array_equal(mask, flips)
             assert abs(np.bitwise_count(flips).sum() - p * n_bits) <= 5 * math.sqrt(n_bits * p * (1 - p))
@@ -243,7 +247,8 @@ BAD = {
     "gradient": ({"gradient": "STE"}, ValueError, "gradient must be one of"),
     "flip rate": ({"flip_rate": 1.1}, ValueError, r"flip_rate must be a probability in \[0, 1\], got 1.1"),
     "flip rate NaN": ({"flip_rate": math.nan}, ValueError, "flip_rate must be a probability"),
-    "flip rates": ({"flip_rate": [0.1, 0.2]}, ValueError, "one probability or 3, one for each layer with weights, got 2"),
+    "flip rates": ({"flip_rate": [0.1, 0.2]}, ValueError,
+                   "one probability or 3, one for each layer with weights, got 2"),
     "a flip rate": ({"flip_rate": [0.1, -1, 0]}, ValueError, r"flip_rate\[1\] must be a probability"),
     "seed": ({"rng": -1}, ValueError, "rng must be a seed >= 0"),
     "rng": ({"rng": "7"}, TypeError, "rng must be None, an integer"),
@@ -252,12 +257,17 @@ BAD = {
     "schedule": ({"schedule": "cosine"}, TypeError, "schedule must be"),
     "schedule class": ({"schedule": Cosine}, TypeError, "schedule must be"),
     "resume nothing": ({"resume": True}, ValueError, "resume=True needs the path"),
-    "no folder": ({"checkpoint": "/nowhere/run.h5"}, FileNotFoundError, "/nowhere/run.h5 does not exist: make it"),
-    "other images": ({"train": Split(np.zeros((4, 1, 6, 7), np.uint8), [0] * 4, "t")}, ValueError, "images must have"),
+    "no folder": ({"checkpoint": "/nowhere/run.h5"}, FileNotFoundError,
+                  "/nowhere/run.h5 does not exist: make it"),
+    "other images": ({"train": Split(np.zeros((4, 1, 6, 7), np.uint8), [0] * 4, "t")}, ValueError,
+                     "images must have"),
     "no images": ({"train": small_split()[:0]}, ValueError, "train must have at least one image"),
-    "labels": ({"train": Split(np.zeros((2, 1, 6, 6), np.uint8), [0, 10], "t", 11)}, ValueError, "labels must be in"),
-    "validation": ({"validation": Split(np.zeros((4, 3, 6, 6), np.uint8), [0] * 4, "t")}, ValueError, "images must"),
-    "empty validation": ({"validation": small_split()[:0]}, ValueError, "validation must have at least one image"),
+    "labels": ({"train": Split(np.zeros((2, 1, 6, 6), np.uint8), [0, 10], "t", 11)}, ValueError,
+               "labels must be in"),
+    "validation": ({"validation": Split(np.zeros((4, 3, 6, 6), np.uint8), [0] * 4, "t")}, ValueError,
+                   "images must"),
+    "empty validation": ({"validation": small_split()[:0]}, ValueError,
+                         "validation must have at least one image"),
 }
 
 
@@ -274,7 +284,7 @@ def test_bad_input(row):
 
 @pytest.mark.jit_off
 def test_an_optimizer_is_not_used_twice():
-    """Its moments are those of another run, possibly of another size: results would hang on what ran before."""
+    """Its moments are another run's, possibly of another size: results would hang on what ran before."""
     optimizer = Adam()
     run(epochs=1, optimizer=optimizer)
     with pytest.raises(ValueError, match="optimizer must be a new one"):
@@ -293,7 +303,8 @@ def test_a_loss_that_is_no_number_stops_the_run(monkeypatch, value):
         return (loss, dscores) if len(calls) < 3 else (value, dscores)
 
     monkeypatch.setitem(training.LOSSES, "cross-entropy", spoilt)
-    with pytest.raises(FloatingPointError, match=r"the loss is (nan|inf) at step 2: try a lower learning rate"):
+    with pytest.raises(FloatingPointError,
+                       match=r"the loss is (nan|inf) at step 2: try a lower learning rate"):
         run()
 
 
@@ -323,7 +334,7 @@ def stop():
 
 @pytest.mark.parametrize("at", range(1, N_STEPS + 1))
 def test_resume_gives_the_bytes_of_an_uninterrupted_run(tmp_path, monkeypatch, whole, at):
-    """Moments, running statistics, sums of an unfinished epoch, order, crops and flips all go on; at any step."""
+    """Moments, statistics, sums of an unfinished epoch, order, crops and flips go on; at any step."""
     with monkeypatch.context() as patch:
         interrupt_at(patch, at, stop)
         with pytest.raises(RuntimeError, match="stopped by the test"):
@@ -350,9 +361,12 @@ def test_resume_with_momentum(tmp_path, monkeypatch):
 
 
 OTHER_RUNS = {
-    "seed": {"rng": 6}, "epochs": {"epochs": 4}, "batch_size": {"batch_size": 16}, "flip_rates": {"flip_rate": 0.2},
-    "gradient": {"gradient": "straight-through"}, "augment": {"augment": False}, "optimizer": {"optimizer": Sgd()},
-    "schedule": {"schedule": Constant()}, "train": {"train": small_split(80, 3)}, "validation": {"validation": None},
+    "seed": {"rng": 6}, "epochs": {"epochs": 4}, "batch_size": {"batch_size": 16},
+    "flip_rates": {"flip_rate": 0.2},
+    "gradient": {"gradient": "straight-through"}, "augment": {"augment": False},
+    "optimizer": {"optimizer": Sgd()},
+    "schedule": {"schedule": Constant()}, "train": {"train": small_split(80, 3)},
+    "validation": {"validation": None},
     "model": {"model": small_model("C4 MP2 FC21 FC10")},
 }
 
@@ -366,7 +380,7 @@ def checkpoint(tmp_path_factory):
 
 @pytest.mark.parametrize("what", OTHER_RUNS)
 def test_the_checkpoint_of_another_run_is_refused(checkpoint, what):
-    """Going on with other settings would be neither run; the message names the setting, and the file stays."""
+    """Going on with other settings would be neither run; the message names it, and the file stays."""
     before, changes = checkpoint.read_bytes(), dict(OTHER_RUNS[what])
     model = changes.pop("model", None) or small_model()
     untouched = state(model, None)
@@ -413,7 +427,8 @@ def test_ctrl_c_finishes_the_step_and_keeps_a_checkpoint(tmp_path, monkeypatch, 
         interrupt_at(patch, 4, press)
         with pytest.raises(KeyboardInterrupt) as stopped:
             run(path, checkpoint_seconds=3600)
-    assert str(stopped.value) == f"interrupted after 4 of 9 steps; go on with checkpoint='{path}', resume=True"
+    hint = f"go on with checkpoint='{path}', resume=True"
+    assert str(stopped.value) == f"interrupted after 4 of 9 steps; {hint}"
     assert signal.getsignal(signal.SIGINT) is former
     assert state(*run(path, resume=True)) == whole
 
@@ -489,7 +504,7 @@ def test_sigint_from_outside(tmp_path, whole):
 
 
 def kill_and_resume(path, n_kills, seed):
-    """Kill -9 at random moments, also while a checkpoint is written, and start again each time; the final digest."""
+    """Kill -9 at random moments, also while a checkpoint is written, and start again each time."""
     print("seed", seed)
     moments = random.Random(seed)
     for _ in range(n_kills):
@@ -507,7 +522,7 @@ def kill_and_resume(path, n_kills, seed):
 
 @pytest.mark.parametrize("n_kills", [5, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_killed_run_ends_with_the_same_bytes(tmp_path, n_kills):
-    """Power cut, scheduler's kill, out of memory: the file is whole at each moment, and nothing is lost but time."""
+    """Power cut, scheduler's kill, out of memory: the file is whole at each moment."""
     for attempt in range(max(1, n_kills // 4)):
         seed = random.SystemRandom().randrange(10**6)
         assert kill_and_resume(tmp_path / f"run{attempt}.h5", min(n_kills, 5), seed) == digest(*run())

@@ -2,8 +2,9 @@
 
     python tests/golden/make_training.py
 
-Images are drawn from a seeded generator: each class has a random pattern, and every image is its class's under noise.
-Run it anew only for a change that is meant to change what training computes, and say so in the changelog.
+Images are drawn from a seeded generator: each class has a random pattern, and every image is its class's
+under noise. Run it anew only for a change that is meant to change what training computes, and say so in
+the changelog.
 """
 
 import json
@@ -15,7 +16,8 @@ from bnnsim.architectures import build
 from bnnsim.losses import cross_entropy
 from bnnsim.optimizers import Adam
 
-CASES = {"fcnn": ("FC48 FC20 FC10", (1, 6, 6), 0, 20), "cnn": ("C8 MP2 C70 MP2 FC64 FC10", (3, 12, 12), 128, 24)}
+CASES = {"fcnn": ("FC48 FC20 FC10", (1, 6, 6), 0, 20),
+         "cnn": ("C8 MP2 C70 MP2 FC64 FC10", (3, 12, 12), 128, 24)}
 
 
 def synthetic(shape, n_images, rng):

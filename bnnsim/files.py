@@ -1,0 +1,62 @@
+"""Files that appear whole or not at all: written beside their target under another name, flushed, and renamed."""
+
+import contextlib
+import errno
+import os
+import secrets
+
+
+@contextlib.contextmanager
+def replaced(path):
+    """The name of a temporary file, which becomes `path` when the block ends well, and vanishes otherwise.
+
+    Readers see the old file or the new one, never a part. A killed process may leave a ``.bnnsim-*`` behind,
+    which may be removed. The ending of the temporary name is the target's.
+
+    Raises
+    ------
+    OSError
+        With the path and the reason; the file that was there before is unchanged.
+    """
+    target = os.path.realpath(os.fsdecode(path))                    # a symbolic link stays one
+    _check_target(target)
+    folder, name = os.path.split(target)
+    temporary = os.path.join(folder, f".bnnsim-{secrets.token_hex(8)}{os.path.splitext(name)[1]}")
+    try:
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        yield temporary
+        _sync(temporary)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise OSError(error.errno or errno.EIO, f"cannot write {target}: {error.strerror or error}; a file that was "
+                                                "there is unchanged") from error
+    finally:
+        with contextlib.suppress(FileNotFoundError):                # renamed, or never made
+            os.unlink(temporary)
+    _sync_folder(folder)
+
+
+def _check_target(target):
+    folder = os.path.dirname(target)
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, f"cannot write {os.path.basename(target)}: its folder does not "
+                                              "exist; make it first", folder)
+    if os.path.isdir(target):
+        raise IsADirectoryError(errno.EISDIR, "cannot write a file over a folder", target)
+    if os.path.exists(target) and not os.path.isfile(target):       # /dev/null would be replaced, for root
+        raise ValueError(f"cannot write {target}: it is a device or a pipe, wanted a plain file")
+
+
+def _sync(path):
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder):
+    """Let the rename survive a power cut, where the system can: Windows and some network disks cannot."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
