@@ -32,8 +32,8 @@ class Sequential:
         self.shapes, shape, given = [], self.input_shape, "pixels"
         for i, layer in enumerate(self.layers):
             if layer.takes != given:
-                raise ValueError(f"layers[{i}], {type(layer).__name__}, takes {layer.takes}, but gets {given}: weights give "
-                                 "pre-activations, BatchNormSign makes bits of them, BatchNorm or Logits scores")
+                raise ValueError(f"layers[{i}], {type(layer).__name__}, takes {layer.takes}, but gets {given}: weights "
+                                 "give pre-activations, BatchNormSign makes bits of them, BatchNorm or Logits scores")
             shape, given = layer.output_shape(shape), layer.gives
             self.shapes.append(shape)
         if given != "scores" or len(shape) != 1:

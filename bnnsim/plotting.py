@@ -47,6 +47,7 @@ def _place_zero(axes, rates):
     axes.set_xticks([zero, *decades])
     axes.xaxis.set_major_formatter(FuncFormatter(
         lambda x, _: "0" if x <= zero * 1.001 else f"$10^{{{round(np.log10(x))}}}$"))
+    axes.minorticks_off()
     axes.axvline(zero * np.sqrt(10), linestyle=":", color="0.5", linewidth=1)
     return np.where(rates > 0, rates, zero)
 
@@ -66,17 +67,21 @@ def ber_curve(result, path=None):
     figure, axes = _new_axes()
     order = np.argsort(result.rates)
     places = _place_zero(axes, result.rates[order])
+    drawn = result.rates[order] > 0
     for i, name in enumerate(result.names):
         trials = 100 * result.accuracy[i][order]
-        colour = COLOURS[i % len(COLOURS)]
-        axes.fill_between(places, trials.min(axis=1), trials.max(axis=1), color=colour, alpha=0.2, linewidth=0)
-        axes.plot(places, trials.mean(axis=1), color=colour, marker=MARKERS[i % len(MARKERS)], markersize=4, label=name)
+        style = dict(color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)], markersize=4)
+        axes.plot(places[drawn], trials.mean(axis=1)[drawn], label=name, **style)
+        axes.plot(places[~drawn], trials.mean(axis=1)[~drawn], linestyle="", **style)       # 0 is not on the log axis
+        axes.fill_between(places[drawn], trials.min(axis=1)[drawn], trials.max(axis=1)[drawn], color=style["color"],
+                          alpha=0.2, linewidth=0)
     axes.set_xlabel("bit error rate of the stored weights")
     axes.set_ylabel("test accuracy (%)")
     n_trials = result.accuracy.shape[2]
-    axes.set_title(f"{result.split}, {result.n_images:,} images; line: mean, band: range of {n_trials} trials",
+    axes.set_title(f"{result.split}, {result.n_images:,} images; line: mean, band: range of {n_trials} "
+                   f"trial{'s' * (n_trials > 1)}",
                    fontsize=9)
-    axes.legend(loc="lower left", frameon=False)
+    axes.legend(loc="lower left", framealpha=1, edgecolor="none")
     if path is not None:
         save_figure(figure, path)
     return figure

@@ -241,6 +241,9 @@ def _train_step(run):
 
 def _end_epoch(run):
     state, history = run.progress, run.progress.history
+    for name, value in run.model.arrays().items():              # hidden ones can be NaN under a finite loss
+        if not np.isfinite(value).all():
+            raise FloatingPointError(f"{name} is not finite at step {state.step}: try a lower learning rate")
     validation = run.model.accuracy(run.validation) if run.validation is not None else None
     last = run.schedule.factor((state.step - 1) / run.steps_per_epoch, run.epochs)
     for name, value in (("loss", state.loss_sum / state.n_seen), ("accuracy", state.n_right / state.n_seen),

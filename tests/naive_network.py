@@ -94,7 +94,7 @@ def cross_entropy(scores, labels):
     return loss, dscores
 
 
-# ---------------------------------------------------------------- backward: each gradient with its error bound
+# --------------------------------------------------------------- backward: each gradient with its error bound
 
 def rounded(value, error):
     """The bound after a result is stored as float32."""

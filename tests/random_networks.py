@@ -54,7 +54,7 @@ def stack_of(plan, rng):
 
 
 def fill(model, images, rng):
-    """Random weights; gamma of both signs and zero; means that are integers h does take, so that ties occur."""
+    """Random weights; gamma of both signs and zero; means are integers that h does take: ties occur."""
     x = images
     for layer in model.layers:
         if "weight" in layer.parameters:

@@ -220,14 +220,14 @@ def test_with_words_shares_what_it_does_not_replace():
 @pytest.mark.jit_off
 def test_packing_is_a_copy():
     """Training on does not change a network that was packed before."""
-    network, model, images = packed_case(FCNN, 3)
-    ref = network.scores(images)
-    for value in model.arrays().values():
-        value[...] = -value
-    for layer in model.weighted:
-        layer.refresh()
-        layer.words[:] = 0
-    same(network.scores(images), ref)
+    for plan in (FCNN, CNN):
+        network, model, images = packed_case(plan, 3)
+        ref = model.scores(images)
+        for value in model.arrays().values():
+            value[...] = -value
+        for layer in model.weighted:
+            layer.words[:] = 0
+        same(network.scores(images), ref)
 
 
 def flipped(network, i):

@@ -20,10 +20,10 @@ def result(rates=RATES, n_networks=2, n_trials=3):
 def test_ber_curve_shows_the_means_in_percent_and_names_everything():
     swept = result()
     axes = plotting.ber_curve(swept).axes[0]
-    lines = [line for line in axes.lines if len(line.get_xdata()) == len(RATES)]
+    lines = [line for line in axes.lines if line.get_label() in swept.names]
     assert [line.get_label() for line in lines] == list(swept.names)
     for line, mean in zip(lines, swept.mean()):
-        assert np.allclose(line.get_ydata(), 100 * mean)
+        assert np.allclose(line.get_ydata(), 100 * mean[1:])
     assert "bit error rate" in axes.get_xlabel() and "%" in axes.get_ylabel()
     assert "2,000 images" in axes.get_title() and "3 trials" in axes.get_title()
     assert [text.get_text() for text in axes.get_legend().get_texts()] == list(swept.names)
@@ -32,8 +32,9 @@ def test_ber_curve_shows_the_means_in_percent_and_names_everything():
 def test_rate_0_has_a_place_of_its_own_on_the_log_axis():
     axes = plotting.ber_curve(result()).axes[0]
     assert axes.get_xscale() == "log"
-    places = axes.lines[1].get_xdata()
-    assert places[0] == pytest.approx(1e-5) and np.allclose(places[1:], RATES[1:])
+    curve, at_zero = axes.lines[1:3]
+    assert np.allclose(curve.get_xdata(), RATES[1:]) and at_zero.get_xdata() == pytest.approx([1e-5])
+    assert at_zero.get_linestyle() == "None" and at_zero.get_color() == curve.get_color()
     label = axes.xaxis.get_major_formatter()
     assert label(1e-5, 0) == "0" and label(1e-3, 0) == "$10^{-3}$"
     assert 1e-5 in axes.get_xticks()
@@ -42,8 +43,8 @@ def test_rate_0_has_a_place_of_its_own_on_the_log_axis():
 def test_the_band_reaches_from_the_least_to_the_largest_trial():
     swept = result(n_networks=1)
     corners = plotting.ber_curve(swept).axes[0].collections[0].get_paths()[0].vertices[:, 1]
-    assert corners.min() == pytest.approx(100 * swept.accuracy.min())
-    assert corners.max() == pytest.approx(100 * swept.accuracy.max())
+    assert corners.min() == pytest.approx(100 * swept.accuracy[0, 1:].min())
+    assert corners.max() == pytest.approx(100 * swept.accuracy[0, 1:].max())
 
 
 def test_rates_out_of_order_are_drawn_in_order():

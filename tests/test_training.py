@@ -16,6 +16,7 @@ import training_run
 from training_run import N_STEPS, digest, run, small_model, small_split, state
 
 import bnnsim.training as training
+import bnnsim.weights as weights
 from bnnsim import packed, threads
 from bnnsim.datasets import Split, load_embedded
 from bnnsim.layers.weighted import Weighted
@@ -204,17 +205,23 @@ def record_reads(monkeypatch):
 
 def test_flip_rates_by_layer(monkeypatch):
     """Rate 0: the words are read as they are. Elsewhere: Bernoulli within 5 sigma, new in each forward."""
-    seen, rates = record_reads(monkeypatch), (0.2, 0.0, 0.5)
-    run(model=small_model("FC300 FC300 FC10"), flip_rate=rates)
+    seen, rates = record_reads(monkeypatch), (0.2, 0.0, 0.3, 0.5, 0.01)
+    run(model=small_model("FC300 FC300 FC300 FC300 FC10"), flip_rate=rates)
     for layer, p in enumerate(rates):
-        reads = seen[layer::3]
+        reads = seen[layer::5]
         assert len(reads) == N_STEPS
         assert len({flips.tobytes() for flips, _, _ in reads}) == (N_STEPS if p else 1)
         for flips, mask, n_bits in reads:
             np.testing.assert_array_equal(mask, flips)
             assert abs(np.bitwise_count(flips).sum() - p * n_bits) <= 5 * math.sqrt(n_bits * p * (1 - p))
-        shared = np.bitwise_count(reads[0][0] & reads[1][0]).sum()
-        assert abs(shared - p**2 * reads[0][2]) <= 5 * math.sqrt(reads[0][2] * p**2 * (1 - p**2))
+        check_independent(reads[0], reads[1], p, p)
+    check_independent(seen[2], seen[3], 0.3, 0.5)               # two layers of one shape, in one forward
+
+
+def check_independent(a, b, p_a, p_b):
+    """Flips of two reads coincide as often as chance has it, within 5 sigma."""
+    p, n_bits, shared = p_a * p_b, a[2], np.bitwise_count(a[0] & b[0]).sum()
+    assert abs(shared - n_bits * p) <= 5 * math.sqrt(n_bits * p * (1 - p))
 
 
 @pytest.mark.jit_off
@@ -306,6 +313,14 @@ def test_a_loss_that_is_no_number_stops_the_run(monkeypatch, value):
     with pytest.raises(FloatingPointError,
                        match=r"the loss is (nan|inf) at step 2: try a lower learning rate"):
         run()
+
+
+@pytest.mark.jit_off
+def test_weights_that_are_no_numbers_stop_the_run():
+    """Hidden parameters overflow under a loss that stays finite."""
+    settings = {"flip_rate": 0, "epochs": 5, "schedule": Constant()}
+    with pytest.raises(FloatingPointError, match=r"[0-9]\.\w+ is not finite at step [0-9]+: try a lower"):
+        run(model=small_model("FC20 FC20 FC10"), optimizer=Adam(1e30), **settings)
 
 
 def test_progress_bar(capsys):
@@ -403,8 +418,6 @@ def test_an_existing_checkpoint_is_not_overwritten(checkpoint):
 
 def test_a_checkpoint_is_written_when_due_and_at_the_end(tmp_path, monkeypatch):
     """Every `checkpoint_seconds`: 0 is after each step, an hour is at the end only."""
-    import bnnsim.weights as weights
-
     written, save = [], weights.save_checkpoint
     monkeypatch.setattr(weights, "save_checkpoint", lambda *args: written.append(1) or save(*args))
     run(tmp_path / "often.h5")
@@ -430,6 +443,7 @@ def test_ctrl_c_finishes_the_step_and_keeps_a_checkpoint(tmp_path, monkeypatch, 
     hint = f"go on with checkpoint='{path}', resume=True"
     assert str(stopped.value) == f"interrupted after 4 of 9 steps; {hint}"
     assert signal.getsignal(signal.SIGINT) is former
+    assert weights.load_checkpoint(path)[2]["step"] == 4
     assert state(*run(path, resume=True)) == whole
 
 
@@ -495,11 +509,12 @@ def read_steps(child, n_lines):
 def test_sigint_from_outside(tmp_path, whole):
     """As a user at a terminal: one line says how to go on, and the same command goes on."""
     with start(tmp_path / "run.h5") as child:
-        read_steps(child, 2)
+        read = [read_steps(child, 1) for _ in range(2)]
         child.send_signal(signal.SIGINT)
         out, err = child.communicate()
     assert child.returncode != 0 and "done" not in out
     assert "KeyboardInterrupt: interrupted after" in err and "resume=True" in err
+    assert weights.load_checkpoint(tmp_path / "run.h5")[2]["step"] == len(read) + out.count("step")
     assert state(*run(tmp_path / "run.h5", resume=True)) == whole
 
 
