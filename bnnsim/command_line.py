@@ -33,7 +33,7 @@ def run(parser, work, argv):
     except KeyboardInterrupt as stop:
         parser.exit(130, f"{parser.prog}: {str(stop) or 'interrupted'}\n")
     except (ValueError, TypeError, OSError) as error:
-        parser.error(" ".join(str(error).split()))
+        parser.exit(getattr(error, "exit_code", 2), f"{parser.prog}: error: {' '.join(str(error).split())}\n")
     return 0
 
 

@@ -26,6 +26,8 @@ READ_SECONDS = 30.0             # without a byte, once a server has answered
 class DownloadError(OSError):
     """No address gave the official content; the message has the reason of each."""
 
+    exit_code = 1                   # of a command line: the input was good, the network was not
+
 
 @dataclass(frozen=True)
 class Source:

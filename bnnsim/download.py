@@ -20,7 +20,10 @@ def arguments():
 
 def work(options):
     """Download, say where the files are."""
-    folder = dataset_sources.download_dataset(options.name, options.folder)
+    try:
+        folder = dataset_sources.download_dataset(options.name, options.folder)
+    except dataset_sources.DownloadError as error:
+        raise dataset_sources.DownloadError(f"{options.name} could not be downloaded: {error}") from error
     n_files = len(dataset_sources.SOURCES[options.name].sha256)
     print(f"{options.name}: {n_files} files in {folder}, SHA-256 checked")
 

@@ -243,3 +243,13 @@ def test_a_list_of_layers_is_a_model(rng):
              layers.BatchNormSign(5), layers.Flatten(5), layers.Dense(20, 3, rng), layers.BatchNorm(3)]
     model, images = Sequential(stack, (1, 8, 8)), rng.integers(0, 256, (3, 1, 8, 8), np.uint8)
     assert model.scores(images).shape == (3, 3) and model.shapes[4] == (2, 2, 5)
+
+
+@pytest.mark.jit_off
+def test_of_equal_scores_the_lowest_class_wins(rng):
+    """As in the packed network: integer logits tie often, and both must break ties alike."""
+    model = build("FC5", (1, 4, 4), output_norm=False, rng=0)
+    images = rng.integers(0, 256, (3, 1, 4, 4), np.uint8)
+    model.layers[0].parameters["weight"][:] = 1
+    model.layers[0].refresh()
+    np.testing.assert_array_equal(model.predict(images), 0)
