@@ -14,6 +14,7 @@ _HOME = {
     "Split": "datasets",
     "fit": "training",
     "load_dataset": "datasets",
+    "load_embedded": "datasets",
     "pack": "packed",
     "sweep": "campaign",
     "threads": "kernels",

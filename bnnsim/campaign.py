@@ -11,6 +11,7 @@ from tqdm import tqdm
 import bnnsim.files as files
 import bnnsim.results as results
 from bnnsim.checks import check_images, check_int, check_labels, check_probability
+from bnnsim.datasets import Split
 from bnnsim.faults import BitFlips
 from bnnsim.kernels import run_tasks
 from bnnsim.packed import PackedNetwork
@@ -155,6 +156,8 @@ def sweep(networks, split, rates, trials=10, rng=None, progress=True):
     """
     networks, rates, trials = _named(networks), check_rates(rates), check_int("trials", trials, 1)
     root = root_seed(rng)
+    if not isinstance(split, Split):
+        raise TypeError(f"split must be a Split, one half of what load_dataset gives, got {type(split).__name__}")
     for network in networks.values():
         check_images(split.images, network.input_shape)
         check_labels(split.labels, len(split.images), network.n_classes)

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import sys
 import warnings
 
@@ -25,7 +26,9 @@ def parser(module, text):
 
 def run(parser, work, argv):
     """Parse and call ``work(options)``; bad input ends with 2, Ctrl-C with 130, each with one line."""
+    argv = sys.argv[1:] if argv is None else list(argv)
     options = parser.parse_args(argv)
+    options.command = f"{parser.prog} {shlex.join(argv)}".rstrip()
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_, **__: print(f"{parser.prog}: note: {message}", file=sys.stderr)

@@ -7,11 +7,14 @@
 import argparse
 import sys
 
+import numpy as np
+
 import bnnsim.architectures as architectures
 import bnnsim.command_line as command_line
 import bnnsim.datasets as datasets
 import bnnsim.optimizers as optimizers
-from bnnsim.checks import check_choice
+import bnnsim.seeding as seeding
+from bnnsim.checks import check_choice, check_int
 
 SCHEDULES = {"cosine": optimizers.Cosine, "step": optimizers.Step, "exponential": optimizers.Exponential,
              "constant": optimizers.Constant}
@@ -39,6 +42,8 @@ def arguments():
     parser.add_argument("--no-output-norm", action="store_true", help="integer logits, no batch norm behind them")
     parser.add_argument("--augment", action=argparse.BooleanOptionalAction, default=None,
                         help="random crop and flip (default: for cifar10 only)")
+    parser.add_argument("--holdout", type=int, default=0, metavar="N", help="keep N training images for validation, and "
+                        "the epoch that is best on them; else the last epoch is kept")
     parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     parser.add_argument("--out", metavar="FILE.h5", help="store the packed network")
     parser.add_argument("--plot", metavar="FILE", help="draw the training curves: .png, .svg or .pdf")
@@ -58,6 +63,14 @@ def make_model(name, train, output_norm, seed):
     return architectures.build(name, train.images.shape[1:], offset, output_norm, rng=seed)
 
 
+def hold_out(train, n_images, seed):
+    """(training part, validation part): `n_images` drawn without replacement, or (train, None) for 0."""
+    if check_int("holdout", n_images, 0, len(train) - 1) == 0:
+        return train, None
+    order = seeding.generator(seed, "holdout").permutation(len(train))
+    return train.take(np.sort(order[n_images:])), train.take(np.sort(order[:n_images]))
+
+
 def work(options):
     """Load, train, print, write."""
     import bnnsim.packed as packed
@@ -70,23 +83,27 @@ def work(options):
     model = make_model(options.network or DEFAULT_NETWORK[options.dataset], train, not options.no_output_norm,
                        options.seed)
     optimizer = OPTIMIZERS[options.optimizer]
+    part, validation = hold_out(train, options.holdout, options.seed)
     history = training.fit(
-        model, train, options.epochs, test, options.seed, batch_size=options.batch_size,
+        model, part, options.epochs, validation, options.seed, batch_size=options.batch_size,
+        keep="last" if validation is None else "best",
         optimizer=optimizer(options.learning_rate) if options.learning_rate is not None else optimizer(),
-        schedule=SCHEDULES[options.schedule](), flip_rate=flip_rate, gradient=options.gradient, checkpoint=options.checkpoint, resume=options.resume,
+        schedule=SCHEDULES[options.schedule](), flip_rate=flip_rate, gradient=options.gradient,
+        checkpoint=options.checkpoint, resume=options.resume,
         augment=options.dataset == "cifar10" if options.augment is None else options.augment,
         progress=not options.quiet)
     network = packed.pack(model)
     accuracy = network.accuracy(test)
     print(network.summary())
-    print(f"{test.name}: {100 * accuracy:.2f} % of all {len(test):,} images, after {options.epochs} epochs, seed "
-          f"{options.seed}")
+    print(f"{test.name}: {100 * accuracy:.2f} % of all {len(test):,} images, epoch {history.kept_epoch} of "
+          f"{options.epochs}, seed {options.seed}")
     if options.out:
         packed.PackedNetwork(network.layers, network.input_shape, network.input_offset, {
             "architecture": model.describe(), "dataset": options.dataset, "seed": str(options.seed),
-            "epochs": str(options.epochs), "flip_rate": options.flip_rate, "gradient": options.gradient,
+            "epochs": str(options.epochs), "kept_epoch": str(history.kept_epoch), "holdout": str(options.holdout),
+            "flip_rate": options.flip_rate, "gradient": options.gradient,
             "test_accuracy": f"{accuracy:.4f}", "test_images": str(len(test)),
-            "command": " ".join(["python -m bnnsim.train", *sys.argv[1:]])}).save(options.out)
+            "command": options.command}).save(options.out)
     if options.plot:
         import bnnsim.plotting as plotting
         plotting.training_curves(history, options.plot)

@@ -27,12 +27,16 @@ log = logging.getLogger("bnnsim")
 
 @dataclass
 class History:
-    """What each epoch gave; lists of one entry an epoch. Accuracies are shares of 1, None without validation."""
+    """What each epoch gave; lists of one entry an epoch. Accuracies are shares of 1, None without validation.
+
+    kept_epoch is the epoch, from 1, that the model was left at.
+    """
 
     loss: list = field(default_factory=list)
     accuracy: list = field(default_factory=list)
     validation_accuracy: list = field(default_factory=list)
     learning_rate: list = field(default_factory=list)
+    kept_epoch: int = 0
 
 
 @dataclass
@@ -47,8 +51,8 @@ class _Progress:
 
 
 def fit(model, train, epochs=20, validation=None, rng=None, *, batch_size=256, optimizer=None, schedule=None,
-        loss="cross-entropy", flip_rate=0.0, gradient="straight-through", augment=False, checkpoint=None,
-        resume=False, checkpoint_seconds=30.0, progress=True):
+        loss="cross-entropy", flip_rate=0.0, gradient="straight-through", augment=False, keep="last",
+        checkpoint=None, resume=False, checkpoint_seconds=30.0, progress=True):
     """Train a model in place.
 
     Parameters
@@ -75,6 +79,9 @@ def fit(model, train, epochs=20, validation=None, rng=None, *, batch_size=256, o
         (dW = M * dH X^T, Hirtzlin et al. 2019 [R]).
     augment : bool
         Random crop (4 black pixels around) and horizontal flip of each image, as for CIFAR-10 [C].
+    keep : "last" or "best"
+        Which epoch the model is left at: "best" is that of the best validation accuracy, the first where several are
+        alike. Give it a part of the training images for that, never the test set.
     checkpoint : path, optional
         HDF5 file, written every `checkpoint_seconds`, at the end and on Ctrl-C. An existing file is an error unless
         `resume`, which goes on from it to the bytes that an uninterrupted run gives.
@@ -115,7 +122,8 @@ def fit(model, train, epochs=20, validation=None, rng=None, *, batch_size=256, o
     run = _Run(model, train, validation, root, check_int("epochs", epochs, 1), check_int("batch_size", batch_size, 1),
                optimizer, schedule, LOSSES[check_choice("loss", loss, LOSSES)],
                _flip_rates(flip_rate, len(model.weighted)),
-               check_choice("gradient", gradient, ("straight-through", "native")), bool(augment))
+               check_choice("gradient", gradient, ("straight-through", "native")), bool(augment),
+               check_choice("keep", keep, ("last", "best")))
     keeper = _Keeper(checkpoint, check_real("checkpoint_seconds", checkpoint_seconds, 0), run, resume)
     keeper.start()
     with _deferred_interrupt() as interrupted, _bar(run, progress) as bar:
@@ -130,6 +138,8 @@ def fit(model, train, epochs=20, validation=None, rng=None, *, batch_size=256, o
                 raise KeyboardInterrupt(keeper.hint())
             keeper.save_if_due()
     keeper.save()
+    if run.best:
+        model.load_arrays(run.best)
     return run.progress.history
 
 
@@ -149,6 +159,7 @@ class _Run:
     flip_rates: tuple
     gradient: str
     augment: bool
+    keep: str
     progress: _Progress = field(default_factory=_Progress)
 
     def __post_init__(self):
@@ -157,6 +168,15 @@ class _Run:
         self.steps_per_epoch = math.ceil(len(self.train.images) / self.batch_size)
         self.n_steps = self.epochs * self.steps_per_epoch
         self._order = (None, None)
+        if self.keep == "best" and self.validation is None:
+            raise ValueError("keep='best' needs validation images: a part of the training images")
+        self.best = {}                                          # a copy of the model's arrays at the best epoch
+        if self.keep == "best":
+            self.keep_arrays()
+
+    def keep_arrays(self):
+        """Remember the model as it is now."""
+        self.best = {name: value.copy() for name, value in self.model.arrays().items()}
 
     def batch_indices(self, step):
         """Which images step number `step` (from 0) sees: a fresh permutation each epoch."""
@@ -173,7 +193,8 @@ class _Run:
         return {"model": self.model.describe(), "seed": str(self.root), "epochs": self.epochs,
                 "batch_size": self.batch_size, "optimizer": described(self.optimizer),
                 "schedule": described(self.schedule), "loss": self.loss.__name__, "flip_rates": list(self.flip_rates),
-                "gradient": self.gradient, "augment": self.augment, "train": self.train.sha256,
+                "gradient": self.gradient, "augment": self.augment, "keep": self.keep,
+                "train": self.train.sha256,
                 "validation": self.validation.sha256 if self.validation is not None else None}
 
 
@@ -249,6 +270,11 @@ def _end_epoch(run):
     for name, value in (("loss", state.loss_sum / state.n_seen), ("accuracy", state.n_right / state.n_seen),
                         ("validation_accuracy", validation), ("learning_rate", run.optimizer.learning_rate * last)):
         getattr(history, name).append(value)
+    if run.keep == "last":
+        history.kept_epoch = len(history.loss)
+    elif validation > max(history.validation_accuracy[:-1], default=-1.0):
+        history.kept_epoch = len(history.loss)
+        run.keep_arrays()
     log.info("epoch %d of %d: loss %.4f, accuracy %.4f, validation %s", len(history.loss), run.epochs,
              history.loss[-1], history.accuracy[-1], validation)
     state.loss_sum, state.n_right, state.n_seen = 0.0, 0, 0
@@ -312,6 +338,8 @@ class _Keeper:
             self._load()
         elif not os.path.isdir(os.path.dirname(os.path.abspath(self.path))):
             raise FileNotFoundError(f"the folder of checkpoint {self.path} does not exist: make it first")
+        elif self.resume:
+            log.warning("no checkpoint %s yet: training starts from the beginning", self.path)
 
     def _moment_names(self, key):
         return {f"{key}.{name}": name for name in self.run.optimizer.moments}
@@ -322,7 +350,7 @@ class _Keeper:
         for name, value in arrays.items():
             if ".running_" not in name:
                 expected |= {full: (np.dtype(np.float32), (value.size,)) for full in self._moment_names(name)}
-        return expected
+        return expected | {f"best.{name}": (value.dtype, value.shape) for name, value in self.run.best.items()}
 
     def _load(self):
         import bnnsim.weights as weights
@@ -333,6 +361,7 @@ class _Keeper:
         for key in self.run.model.arrays():
             if ".running_" not in key:
                 self.run.optimizer.state[key] = {name: arrays[full] for full, name in self._moment_names(key).items()}
+        self.run.best = {name: arrays[f"best.{name}"] for name in self.run.best}
         self.run.progress = _Progress(**{**progress, "history": History(**progress["history"])})
 
     def _compare(self, saved):
@@ -352,6 +381,7 @@ class _Keeper:
         arrays = dict(self.run.model.arrays())
         for key, moments in self.run.optimizer.state.items():
             arrays |= {full: moments[name] for full, name in self._moment_names(key).items()}
+        arrays |= {f"best.{name}": value for name, value in self.run.best.items()}
         weights.save_checkpoint(self.path, self.run.settings(), arrays, asdict(self.run.progress))
         self.saved_at = time.monotonic()
 

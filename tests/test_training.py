@@ -538,3 +538,30 @@ def test_a_killed_run_ends_with_the_same_bytes(tmp_path, n_kills):
     for attempt in range(max(1, n_kills // 4)):
         seed = random.SystemRandom().randrange(10**6)
         assert kill_and_resume(tmp_path / f"run{attempt}.h5", min(n_kills, 5), seed) == digest(*run())
+
+
+# ---------------------------------------------------------------- keeping the best epoch
+
+def test_the_best_epoch_on_validation_is_kept(tmp_path):
+    """keep="best" leaves the model where validation was best, and resumes to the same bytes."""
+    train, test = load_embedded()
+    settings = dict(epochs=4, validation=test[:300], rng=5, batch_size=64, keep="best", progress=False,
+                    optimizer=Adam(0.05), schedule=Constant())
+    whole = training_run.build("FC16 FC10", (1, 28, 28), rng=1)
+    history = training.fit(whole, train[:600], checkpoint=tmp_path / "run.h5", checkpoint_seconds=0, **settings)
+    accuracies = history.validation_accuracy
+    assert history.kept_epoch == 1 + accuracies.index(max(accuracies)) < 4, "take another seed: the last was the best"
+    assert whole.accuracy(test[:300]) == max(accuracies)
+    again = training_run.build("FC16 FC10", (1, 28, 28), rng=2)
+    settings["optimizer"] = Adam(0.05)
+    resumed = training.fit(again, train[:600], checkpoint=tmp_path / "run.h5", resume=True, **settings)
+    assert resumed == history
+    for name, value in whole.arrays().items():
+        assert value.tobytes() == again.arrays()[name].tobytes(), name
+
+
+def test_keeping_the_best_needs_validation():
+    train, _ = load_embedded()
+    model = training_run.build("FC16 FC10", (1, 28, 28), rng=1)
+    with pytest.raises(ValueError, match="keep='best' needs validation"):
+        training.fit(model, train[:64], epochs=1, keep="best", progress=False)

@@ -57,6 +57,8 @@ class BitFlips:
         -------
         PackedNetwork
         """
+        if not hasattr(network, "with_words"):
+            raise TypeError(f"network must be a PackedNetwork (see bnnsim.pack), got {type(network).__name__}")
         root, trial = root_seed(rng), check_int("trial", trial, 0)
         broken = {}
         for i, (layer, p) in enumerate(zip(network.layers, self.rates(len(network.layers)))):
