@@ -47,7 +47,8 @@ ROWS = [
     ["checks"],
 ]
 HEIGHT = {name: -i for i, row in enumerate(ROWS) for name in row}
-MODULES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
+MODULES = sorted(path for path in ROOT.rglob("*.py")                       # data/ is inside of an installed package
+                 if path != ROOT / "__init__.py" and path.relative_to(ROOT).parts[0] != "data")
 NAMES = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in MODULES]
 UNAWARE = ("layers", "model", "architectures", "losses", "optimizers", "training", "products", "kernels")
 
