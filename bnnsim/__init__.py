@@ -21,7 +21,7 @@ _HOME = {
     "warmup": "packed",
 }
 _MODULES = ("architectures", "bits", "campaign", "datasets", "faults", "layers", "losses", "model", "optimizers",
-            "packed", "plotting", "training", "weights")
+            "packed", "pictures", "plotting", "training", "weights")
 
 __all__ = [*_HOME, *_MODULES]
 

@@ -7,6 +7,9 @@ import bnnsim
 
 COMMANDS = {"ber_sweep": "accuracy of stored networks over bit error rates",
             "download": "fetch a data set from its official address",
+            "evaluate": "accuracy of stored networks, as a whole and by class",
+            "plot": "figures of stored results and networks",
+            "summary": "what stored networks and results hold",
             "train": "train a network, pack it, store it"}
 
 

@@ -4,6 +4,7 @@ Feature f of a row is bit f % 64 of word f // 64. Bits past the last feature are
 memory, and are never counted or flipped.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,28 +47,29 @@ class PackedBits:
         shape = (*self.words.shape[:-1], products.n_words(n_features))
         object.__setattr__(self, "words", check_array("words", self.words, np.uint64, shape))
         if n_features % 64 and np.any(self.words[..., -1] >> np.uint64(n_features % 64)):
-            raise ValueError(f"words must have 0 in the bits past feature {n_features - 1}, got a 1 there; clear them, or "
-                             "check the number of features and the bit order")
+            raise ValueError(f"words must have 0 in the bits past feature {n_features - 1}, got a 1 there; clear them, "
+                             "or check the number of features and the bit order")
 
     @classmethod
     def pack(cls, values):
         """Pack +-1 integers or floats, or booleans (True is +1), (..., F)."""
         values = np.asarray(values)
         if values.ndim == 0 or values.dtype.kind not in "biuf":
-            raise TypeError(f"values must be an array (..., F) of +-1 or bool, got {values.dtype} of shape {values.shape}")
+            raise TypeError("values must be an array (..., F) of +-1 or bool, got "
+                            f"{values.dtype} of shape {values.shape}")
         if values.shape[-1] == 0:
             raise ValueError(f"values must have at least one feature, got shape {values.shape}")
         if values.dtype != bool:
             if not np.all((values == 1) | (values == -1)):
                 raise ValueError("values must be +1 or -1; for real values pass np.where(v >= 0, 1, -1)")
         signs = np.where(values, 1, -1).astype(np.int8) if values.dtype == bool else values.astype(np.int8)
-        words = products.pack_signs(signs.reshape(-1, values.shape[-1]))
-        return cls(words.reshape(*values.shape[:-1], -1), values.shape[-1])
+        words = products.pack_signs(signs.reshape(math.prod(values.shape[:-1]), values.shape[-1]))
+        return cls(words.reshape(*values.shape[:-1], words.shape[-1]), values.shape[-1])
 
     def unpack(self):
         """The values, int8 (..., F) of +1 and -1."""
-        return products.unpack_signs(self.words.reshape(-1, self.words.shape[-1]),
-                                     self.n_features).reshape(*self.words.shape[:-1], self.n_features)
+        rows = self.words.reshape(math.prod(self.words.shape[:-1]), self.words.shape[-1])
+        return products.unpack_signs(rows, self.n_features).reshape(self.shape)
 
     def count(self):
         """Number of +1 in each row, int64 (...)."""

@@ -81,6 +81,16 @@ def check_finite(name, value):
     return value
 
 
+def check_input(layer, x, dtype, last, ndim=None):
+    """What a layer is given: dtype, last axis, number of axes; kernels trust it. Returned C-contiguous."""
+    name = f"input of {layer}"
+    if not isinstance(x, np.ndarray) or x.dtype != np.dtype(dtype):
+        raise TypeError(f"{name} must be a {np.dtype(dtype)} array, got {getattr(x, 'dtype', type(x).__name__)}")
+    if x.ndim < 2 or (ndim is not None and x.ndim != ndim) or x.shape[-1] != last:
+        raise ValueError(f"{name} must have {ndim or '2 or more'} axes, the last {last} long, got shape {x.shape}")
+    return np.ascontiguousarray(x)
+
+
 def check_images(images, shape=None):
     """uint8 images (N, C, H, W), of the (C, H, W) given."""
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
@@ -88,6 +98,16 @@ def check_images(images, shape=None):
         raise TypeError(f"images must be a uint8 array (N, C, H, W) of pixels 0..255, got {came}; "
                         "for floats in [0, 1] pass np.round(images * 255).astype(np.uint8)")
     return check_array("images", images, np.uint8, (None, *(shape or (None, None, None))))
+
+
+def check_split(split, name="split"):
+    """A Split (anything with images and labels) of at least one image."""
+    if not hasattr(split, "images") or not hasattr(split, "labels"):
+        raise TypeError(f"{name} must be a Split, one half of what load_dataset gives, got {type(split).__name__}; wrap "
+                        "arrays as bnnsim.Split(images, labels, 'mine')")
+    if len(split.labels) == 0:
+        raise ValueError(f"{name} must have at least one image")
+    return split
 
 
 def check_labels(labels, n_images, n_classes):

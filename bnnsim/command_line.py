@@ -1,14 +1,17 @@
 """What the command lines share: one clear line and exit code 2 for bad input, and how rates are written."""
 
 import argparse
-import os
+import logging
 import shlex
 import sys
 import warnings
 
 import numpy as np
 
+import bnnsim.files as files
 from bnnsim.checks import check_int, check_probability
+
+log = logging.getLogger("bnnsim")
 
 
 class Parser(argparse.ArgumentParser):
@@ -20,22 +23,26 @@ class Parser(argparse.ArgumentParser):
 
 def parser(module, text):
     """A parser for ``python -m bnnsim.<module>``, described by that module's docstring."""
-    return Parser(f"python -m bnnsim.{module}", description=text.split("\n", 1)[0],
-                  epilog=text.split("\n", 1)[1].strip("\n"), formatter_class=argparse.RawDescriptionHelpFormatter)
+    first, _, rest = (text or "").partition("\n")               # python -OO has no docstrings
+    return Parser(f"python -m bnnsim.{module}", description=first, epilog=rest.strip("\n"),
+                  formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def run(parser, work, argv):
     """Parse and call ``work(options)``; bad input ends with 2, Ctrl-C with 130, each with one line."""
     argv = sys.argv[1:] if argv is None else list(argv)
     options = parser.parse_args(argv)
+    if getattr(options, "log", None):
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     options.command = f"{parser.prog} {shlex.join(argv)}".rstrip()
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("default", UserWarning)        # notices, also under PYTHONWARNINGS=error
             warnings.showwarning = lambda message, *_, **__: print(f"{parser.prog}: note: {message}", file=sys.stderr)
             work(options)
     except KeyboardInterrupt as stop:
         parser.exit(130, f"{parser.prog}: {str(stop) or 'interrupted'}\n")
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, FloatingPointError, MemoryError) as error:
         parser.exit(getattr(error, "exit_code", 2), f"{parser.prog}: error: {' '.join(str(error).split())}\n")
     return 0
 
@@ -51,14 +58,12 @@ def parse_probabilities(name, text):
 
 
 def check_target(path, endings):
-    """A file to be written: known ending, existing folder; found out before the work, not after it."""
+    """A file to be written: known ending, a folder that takes it; found out before the work, not after it."""
     if path is None:
         return
     if not path.lower().endswith(endings):
         raise ValueError(f"{path!r} must end in {' or '.join(endings)}")
-    folder = os.path.dirname(os.path.abspath(path))
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"the folder {folder} for {path!r} does not exist: make it first")
+    files.check_target(path)
 
 
 def parse_rates(text):

@@ -171,7 +171,8 @@ class Layout:
     def find(self, folder):
         """The path of each file in this folder, None if it is absent; a .gz file may be there plain."""
         def first(*spellings):
-            return next((folder / name for name in spellings if (folder / name).is_file()), None)
+            # os.path.isfile is False, and Path.is_file an error, where a folder may not be looked into
+            return next((folder / name for name in spellings if os.path.isfile(folder / name)), None)
 
         return {name: first(name, name.removesuffix(".gz")) for name in self.train + self.test}
 

@@ -18,8 +18,7 @@ def replaced(path):
     OSError
         With the path and the reason; the file that was there before is unchanged.
     """
-    target = os.path.realpath(os.fsdecode(path))                    # a symbolic link stays one
-    _check_target(target)
+    target = check_target(path)
     folder, name = os.path.split(target)
     temporary = os.path.join(folder, f".bnnsim-{secrets.token_hex(8)}{os.path.splitext(name)[1]}")
     try:
@@ -36,7 +35,9 @@ def replaced(path):
     _sync_folder(folder)
 
 
-def _check_target(target):
+def check_target(path):
+    """The real path of a file that can be written: it is no folder or device, and its folder takes files."""
+    target = os.path.realpath(os.fsdecode(path))                    # a symbolic link stays one
     folder = os.path.dirname(target)
     if not os.path.isdir(folder):
         raise FileNotFoundError(errno.ENOENT, f"cannot write {os.path.basename(target)}: its folder does not "
@@ -45,6 +46,9 @@ def _check_target(target):
         raise IsADirectoryError(errno.EISDIR, "cannot write a file over a folder", target)
     if os.path.exists(target) and not os.path.isfile(target):       # /dev/null would be replaced, for root
         raise ValueError(f"cannot write {target}: it is a device or a pipe, wanted a plain file")
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(errno.EACCES, f"cannot write {os.path.basename(target)}: its folder is read-only", folder)
+    return target
 
 
 def _sync(path):

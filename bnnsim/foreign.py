@@ -15,6 +15,8 @@ _ARRAY_KEYS = {"weight", "threshold", "inverted", "gamma", "beta", "mean", "var"
 
 def _vector(name, value, units, dtype):
     value = np.asarray(value)
+    if value.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must be real numbers, got {value.dtype}")
     if value.shape != (units,):
         raise ValueError(f"{name} must have shape ({units},), one for each unit, got {value.shape}")
     return value.astype(dtype)
@@ -22,7 +24,7 @@ def _vector(name, value, units, dtype):
 
 def _plus_minus_one(name, weight):
     weight = np.asarray(weight)
-    if weight.ndim not in (2, 4) or weight.dtype.kind not in "if":
+    if weight.ndim not in (2, 4) or weight.dtype.kind not in "if" or weight.size == 0:
         raise ValueError(f"{name} must be a +-1 array (U, F) or (K, kh, kw, C), got {weight.dtype} {weight.shape}")
     if not np.all(np.abs(weight) == 1):
         raise ValueError(f"{name} must hold only +1 and -1; for latent weights pass np.where(w >= 0, 1, -1)")
@@ -33,7 +35,7 @@ def _reordered(name, weight, flatten, shape):
     """Columns of a dense weight into H, W, C order."""
     if flatten not in ("HWC", "CHW"):
         raise ValueError(f"{name}: flatten must be 'HWC' or 'CHW', got {flatten!r}")
-    if flatten == "HWC" or len(shape) != 3:
+    if flatten == "HWC":
         return weight
     height, width, channels = shape
     if weight.shape[1] != height * width * channels:
@@ -42,8 +44,7 @@ def _reordered(name, weight, flatten, shape):
 
 
 def layer_from_arrays(i, fields, shape, offset, last):
-    """PackedLayer number i of fields as `PackedNetwork.from_arrays` takes them; shape: what comes in, (H, W, C) or (F,).
-    """
+    """PackedLayer i of fields as `PackedNetwork.from_arrays` takes them; shape: what it reads, (H, W, C) or (F,)."""
     name = f"layers[{i}]"
     unknown = set(fields) - _ARRAY_KEYS
     if unknown or "weight" not in fields:
@@ -54,8 +55,10 @@ def layer_from_arrays(i, fields, shape, offset, last):
         raise ValueError(f"{name} is conv behind a dense layer: only dense layers may follow a dense one")
     least = {"stride": 1, "padding": 0, "pad_value": -1, "pool": 1}
     settings = {key: check_int(f"{name} {key}", fields[key], low) for key, low in least.items() if key in fields}
-    if weight.ndim == 2:
+    if weight.ndim == 2 and len(shape) == 3:
         weight = _reordered(f"{name} weight", weight, fields.get("flatten", "HWC"), shape)
+    elif "flatten" in fields:
+        raise ValueError(f"{name}: flatten belongs to a dense layer that reads an image or a conv output")
     words = products.pack_signs(weight.reshape(-1, weight.shape[-1])).reshape(*weight.shape[:-1], -1)
     layer = PackedLayer("dense" if weight.ndim == 2 else "conv", weight.shape[-1], words, **settings)
     return replace(layer, **_ending(name, fields, layer, largest_preactivation(layer, i == 0, offset), last))
@@ -72,7 +75,10 @@ def _ending(name, fields, layer, bound, last):
     if "threshold" in fields:
         theta = _vector(f"{name} threshold", fields["threshold"], layer.units, np.float64)
         theta = np.clip(np.ceil(check_finite(f"{name} threshold", theta)), -bound, bound + 1)
-        inverted = _vector(f"{name} inverted", fields.get("inverted", np.zeros(layer.units)), layer.units, bool)
+        inverted = _vector(f"{name} inverted", fields.get("inverted", np.zeros(layer.units)), layer.units, np.float64)
+        if not np.all((inverted == 0) | (inverted == 1)):
+            raise ValueError(f"{name} inverted must be booleans, or 0 and 1")
+        inverted = inverted.astype(bool)
         return {"threshold": theta.astype(np.int32), "inverted": inverted}
     if norm:
         missing = [key for key in ("gamma", "beta", "mean", "var") if key not in fields]

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from bnnsim.checks import check_images
+from bnnsim.checks import check_images, check_split
 from bnnsim.layers.weighted import Weighted
 
 EVALUATION_BATCH = 500
@@ -62,6 +62,7 @@ class Sequential:
 
     def accuracy(self, split):
         """Share of a Split's images that are classified right."""
+        check_split(split)
         return float(np.mean(self.predict(split.images) == split.labels))
 
     def forward_train(self, images, read=None):
@@ -70,7 +71,7 @@ class Sequential:
         read : function (index, layer) -> (words, mask), or None
             How layer number `index` with weights reads its bits from memory: see `Weighted.forward_train`.
         """
-        x, caches, index = images, [], 0
+        x, caches, index = check_images(images, self.input_shape), [], 0
         for layer in self.layers:
             if isinstance(layer, Weighted):
                 x, cache = layer.forward_train(x, *(read(index, layer) if read else (None, None)))
@@ -114,6 +115,10 @@ class Sequential:
             layer.refresh()
 
     def describe(self):
-        """One line that names the layers and their sizes."""
-        shapes = " ".join(f"{type(layer).__name__}{list(shape)}" for layer, shape in zip(self.layers, self.shapes))
-        return f"{list(self.input_shape)} {shapes}"
+        """One line that names the layers, their sizes and settings: all that a checkpoint must agree on."""
+        names = ("kernel", "stride", "padding", "pad_value", "offset", "size", "eps")
+        words = []
+        for layer, shape in zip(self.layers, self.shapes):
+            settings = [f"{name}={getattr(layer, name)}" for name in names if hasattr(layer, name)]
+            words.append(f"{type(layer).__name__}{list(shape)}" + (f"({', '.join(settings)})" if settings else ""))
+        return f"{list(self.input_shape)} {' '.join(words)}"

@@ -11,13 +11,15 @@ import numpy as np
 
 import bnnsim.products as products
 import bnnsim.weights as weights
-from bnnsim.checks import check_images
+from bnnsim.checks import check_images, check_int, check_split
 from bnnsim.foreign import layer_from_arrays
 from bnnsim.kernels import batchnorm, conv, dense, first_layer, split
 from bnnsim.layers import Conv2d, Dense, Flatten, InputConv2d, InputDense, MaxPool2d
 from bnnsim.layers.batchnorm import BatchNormSign
 from bnnsim.layers.weighted import Weighted
+from bnnsim.model import Sequential
 from bnnsim.packed_layer import PackedLayer, fold_thresholds, largest_preactivation
+from bnnsim.schema import check_input_shape
 
 BLOCK_IMAGES = 64                   # images that a thread takes through all layers at a time
 
@@ -71,7 +73,7 @@ def _output(layer, place, offset, x, scores):
         first_layer.pixels_dense(x, offset, layer.pixel_panel, h, 0, len(x))
     else:
         dense.xnor_dense(x, layer.bit_panel, layer.n_in, h, 0, len(x))
-    batchnorm.affine_rows(h, layer.mean, layer.scale, layer.shift, scores, 0, len(x))
+    batchnorm.affine_rows(h, *layer.output_affine, scores, 0, len(x))
 
 
 # ---------------------------------------------------------------- the network
@@ -96,10 +98,13 @@ class PackedNetwork:
     """
 
     def __init__(self, layers, input_shape, input_offset=0, metadata=None):
-        self.layers, self.input_shape = tuple(layers), tuple(int(size) for size in input_shape)
+        self.layers, self.input_shape = tuple(layers), check_input_shape(input_shape)
         self.input_offset, self.metadata = input_offset, dict(metadata or {})
         weights.check_network(self.fields())
         self._places = _places(self.layers, self.input_shape)
+
+    def __reduce__(self):
+        return PackedNetwork, (self.layers, self.input_shape, self.input_offset, self.metadata)
 
     @property
     def n_classes(self):
@@ -148,8 +153,7 @@ class PackedNetwork:
         """Lay the weights out as the kernels read them; done once, and shared with copies that leave a layer alone."""
         for layer, place in zip(self.layers, self._places):
             layer.pixel_panel if place.first else layer.bit_panel
-            if layer.threshold is not None:
-                layer.comparison
+            layer.output_affine if layer.threshold is None else layer.comparison
             if place.geometry and not place.first:
                 layer.padding_operands
 
@@ -171,6 +175,7 @@ class PackedNetwork:
 
     def accuracy(self, split):
         """Share of a Split's images that are classified right."""
+        check_split(split)
         return float(np.mean(self.predict(split.images) == split.labels))
 
     def save(self, path):
@@ -212,7 +217,8 @@ class PackedNetwork:
         >>> network.scores(np.array([[[[9, 1], [0, 5]]]], np.uint8)).tolist()
         [[13.0, -15.0]]
         """
-        shape, packed = (input_shape[1], input_shape[2], input_shape[0]), []
+        channels, height, width = input_shape = check_input_shape(input_shape)
+        shape, packed, input_offset = (height, width, channels), [], check_int("input_offset", input_offset, 0, 255)
         for i, fields in enumerate(layers):
             layer = layer_from_arrays(i, fields, shape, input_offset, last=i == len(layers) - 1)
             packed.append(layer)
@@ -257,6 +263,8 @@ def pack(model, metadata=None):
     -------
     PackedNetwork
     """
+    if not isinstance(model, Sequential):
+        raise TypeError(f"model must be a Sequential, as bnnsim.architectures makes them, got {type(model).__name__}")
     packed, layer = [], None
     offset = getattr(model.layers[0], "offset", 0)
     for part in model.layers:
@@ -287,6 +295,6 @@ def warmup():
     import bnnsim.architectures as architectures
 
     images = np.zeros((2, 1, 8, 8), np.uint8)
-    for spec in ("FC64 FC10", "C8 MP2 C8 FC10"):
+    for spec in ("FC64 FC64 FC10", "C8 MP2 C8 FC10"):
         pack(architectures.build(spec, (1, 8, 8), rng=0)).scores(images)
     products.flip_masks(1, 64, 0.5, np.zeros(2, np.uint64))

@@ -3,6 +3,7 @@
 U units (K output channels) in V = ceil(U / 64) words, S = 64 V; F input features or C input channels.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -28,6 +29,19 @@ class PackedLayer:
     mean: np.ndarray | None = None
     scale: np.ndarray | None = None
     shift: np.ndarray | None = None
+
+    def __post_init__(self):
+        """Arrays are kept as read-only views: what was laid out for the kernels must not go stale."""
+        for name in ("words", "threshold", "inverted", "mean", "scale", "shift"):
+            value = getattr(self, name)
+            if isinstance(value, np.ndarray):
+                value = value.view()
+                value.flags.writeable = False
+                object.__setattr__(self, name, value)
+
+    def __reduce__(self):
+        """Sent to another process without what can be laid out anew there."""
+        return PackedLayer, tuple(getattr(self, field.name) for field in dataclasses.fields(self))
 
     @property
     def units(self):
@@ -59,14 +73,20 @@ class PackedLayer:
         return theta, products.pack_signs(inverted[None])[0]
 
     @cached_property
+    def output_affine(self):
+        """(mean, scale, shift) as the kernels read them."""
+        return self.mean.copy(), self.scale.copy(), self.shift.copy()
+
+    @cached_property
     def bit_panel(self):
         """The weights as the XNOR tile reads them."""
-        return products.xnor_panel(self.words.reshape(self.units, -1))
+        return products.xnor_panel(self.words.reshape(self.units, -1).copy())
 
     @cached_property
     def pixel_panel(self):
         """The weights as the first layer's tile reads them."""
-        words = self.words if self.kind == "dense" else products.joined_taps(self.words, self.n_in)
+        words = self.words.copy()                                # writable: kernels are compiled for such arrays
+        words = words if self.kind == "dense" else products.joined_taps(words, self.n_in)
         return products.pixel_weights_panel(words, self.fan_in)
 
     @cached_property

@@ -1,90 +1,137 @@
-"""Figures; the only module that imports matplotlib, and never pyplot: no global state, no window.
+"""Figures of results and of training; matplotlib without pyplot: no global state, no window.
 
-Each function returns a `matplotlib.figure.Figure`, and writes it where a path is given: PNG, SVG or PDF.
+Each function returns a `matplotlib.figure.Figure`, and writes it where a path is given: PNG, SVG or PDF. Figures of
+networks themselves are in `bnnsim.pictures`.
+
+S series, R bit error rates, T trials ("chips"), C classes.
 """
-
-import os
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
-import bnnsim.files as files
+import bnnsim.class_names as class_names
+from bnnsim.checks import check_choice, check_probability
+from bnnsim.figure_parts import (COLOURS, WIDTH, draw_curve, legend_below, line_style, new_axes, plain, rate_axis,
+                                 save_figure, wrapped, written)
 
-# Okabe and Ito's colours, which differ for colour-blind readers; markers differ as well, for grey prints
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = "osD^vP*"
+__all__ = ["ber_curve", "chip_histogram", "class_curves", "save_figure", "training_curves"]
 
-
-def save_figure(figure, path):
-    """Write a figure; the ending chooses the format: .png, .svg or .pdf."""
-    ending = os.path.splitext(os.fspath(path))[1].lower()
-    if ending not in (".png", ".svg", ".pdf"):
-        raise ValueError(f"path must end in .png, .svg or .pdf, got {os.fspath(path)!r}")
-    with files.replaced(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+MAX_STRIP = 30                      # up to so many chips are drawn as points, more as a histogram
 
 
-def _new_axes(width=6.4, height=4.2):
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.add_subplot()
-    axes.grid(True, linewidth=0.4, alpha=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _place_zero(axes, rates):
-    """Put rate 0 one decade left of the smallest positive rate, behind a dotted line; return the places to draw at."""
-    positive = rates[rates > 0]
-    if len(positive) == 0:
-        axes.set_xticks([0.0], ["0"])
-        return rates
-    axes.set_xscale("log")
-    if len(positive) == len(rates):
-        return rates
-    zero = positive.min() / 10
-    decades = 10.0 ** np.arange(np.ceil(np.log10(positive.min()) - 1e-9), np.floor(np.log10(positive.max())) + 1)
-    axes.set_xticks([zero, *decades])
-    axes.xaxis.set_major_formatter(FuncFormatter(
-        lambda x, _: "0" if x <= zero * 1.001 else f"$10^{{{round(np.log10(x))}}}$"))
-    axes.minorticks_off()
-    axes.axvline(zero * np.sqrt(10), linestyle=":", color="0.5", linewidth=1)
-    return np.where(rates > 0, rates, zero)
-
-
-def ber_curve(result, path=None):
-    """Accuracy over bit error rate: mean over trials, and a band from the least to the largest trial.
+def ber_curve(result, path=None, band="interval"):
+    """Accuracy over bit error rate: the mean over chips of each series, and a band.
 
     Parameters
     ----------
-    result : SweepResult
+    result : SweepResult, or dict of str to SweepResult
+        Series of several results go into one figure, named "key: name".
     path : path, optional
+    band : {"interval", "range"}
+        The 95 % confidence interval of the mean over chips, or from the least to the largest chip.
 
     Returns
     -------
     matplotlib.figure.Figure
     """
-    figure, axes = _new_axes()
-    order = np.argsort(result.rates)
-    places = _place_zero(axes, result.rates[order])
-    drawn = result.rates[order] > 0
-    for i, name in enumerate(result.names):
-        trials = 100 * result.accuracy[i][order]
-        style = dict(color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)], markersize=4)
-        axes.plot(places[drawn], trials.mean(axis=1)[drawn], label=name, **style)
-        axes.plot(places[~drawn], trials.mean(axis=1)[~drawn], linestyle="", **style)       # 0 is not on the log axis
-        axes.fill_between(places[drawn], trials.min(axis=1)[drawn], trials.max(axis=1)[drawn], color=style["color"],
-                          alpha=0.2, linewidth=0)
-    axes.set_xlabel("bit error rate of the stored weights")
+    check_choice("band", band, ("interval", "range"))
+    series = _all_series(result)
+    figure, axes = new_axes()
+    place = rate_axis(axes, np.concatenate([one.rates for _, one, _ in series]))
+    for i, (_, one, s) in enumerate(series):
+        low, high = (one.interval()[s].T if band == "interval" else
+                     (np.nanmin(one.accuracy[s], axis=1), np.nanmax(one.accuracy[s], axis=1)))
+        several = one.n_trials()[s] > 1                                 # one chip has no interval, and no range
+        bounds = 100 * np.where(several, [low, high], np.nan)
+        draw_curve(axes, place, one.rates, 100 * one.mean()[s], bounds, line_style(i))
     axes.set_ylabel("test accuracy (%)")
-    n_trials = result.accuracy.shape[2]
-    axes.set_title(f"{result.split}, {result.n_images:,} images; line: mean, band: range of {n_trials} "
-                   f"trial{'s' * (n_trials > 1)}",
-                   fontsize=9)
-    axes.legend(loc="lower left", framealpha=1, edgecolor="none")
-    if path is not None:
-        save_figure(figure, path)
-    return figure
+    kind = "95 % confidence interval of the mean" if band == "interval" else "from least to largest chip"
+    counts = np.concatenate([one.n_trials()[s][one.rates > 0] for _, one, s in series])
+    chips = _chips(counts)
+    title = f"{_images(series)}; line: mean over {chips}"
+    axes.set_title(title + (f"\nband: {kind}" if np.any(counts > 1) else ""), fontsize=9)
+    legend_below(figure, [label for label, _, _ in series])
+    return written(figure, path)
+
+
+def class_curves(result, name=0, path=None, class_names=None):
+    """Accuracy of each class over bit error rate, the mean over chips, for one series.
+
+    Parameters
+    ----------
+    result : SweepResult
+    name : str or int
+        Which series, by name or number.
+    path : path, optional
+    class_names : sequence of str (C,), optional
+        By default those of Fashion-MNIST and CIFAR-10 where the split is one of them, else "class 0" and so on.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    s = result.index(name)
+    n_classes = result.per_class.shape[3]
+    names = _class_names(class_names, result.settings["series"][s]["split"], n_classes)
+    figure, axes = new_axes(WIDTH + 1.2)
+    place = rate_axis(axes, result.rates)
+    every = {"color": "0.8", "linewidth": 6, "linestyle": "-", "zorder": 1}
+    draw_curve(axes, place, result.rates, 100 * result.mean()[s], None, every)
+    drawn = np.flatnonzero(result.class_totals[s] > 0)
+    for c in drawn:
+        mean = 100 * np.nanmean(result.per_class[s, :, :, c], axis=1)
+        draw_curve(axes, place, result.rates, mean, None, line_style(c))
+    axes.set_ylabel("test accuracy of the class (%)")
+    chips = _chips(result.n_trials()[s][result.rates > 0])
+    axes.set_title(f"{plain(result.names[s])}\n{_images([('', result, s)])}; lines: mean over {chips}", fontsize=9)
+    lines = [Line2D([], [], **style) for style in (every, *map(line_style, drawn))]
+    figure.legend(lines, ["all classes", *(plain(names[c]) for c in drawn)], loc="outside right upper", fontsize=9,
+                  frameon=False, handlelength=3)
+    return written(figure, path)
+
+
+def chip_histogram(result, rate, path=None):
+    """How accuracy spreads over chips at one bit error rate: up to 30 chips as points, more as a histogram; the median.
+
+    Parameters
+    ----------
+    result : SweepResult, or dict of str to SweepResult
+    rate : float
+        One of the result's rates; three digits are enough, as tables print them.
+    path : path, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        Where the rate is not among those of a result: the message lists them.
+    """
+    series = _all_series(result)
+    places = [_rate_index(one.rates, rate) for _, one, _ in series]
+    chips = [one.accuracy[s, r] for (_, one, s), r in zip(series, places)]
+    chips = [100 * trials[~np.isnan(trials)] for trials in chips]
+    figure = Figure(figsize=(WIDTH, 1.4 + 0.9 * len(series)), layout="constrained")
+    rows = figure.subplots(len(series), 1, sharex=True, squeeze=False)[:, 0]
+    points = max(map(len, chips)) <= MAX_STRIP
+    edges = _edges(np.concatenate(chips), max(one.n_images for _, one, _ in series))
+    for i, (axes, (label, _, _), trials) in enumerate(zip(rows, series, chips)):
+        (_draw_points if points else _draw_bars)(axes, trials, edges, COLOURS[i % len(COLOURS)])
+        median = float(np.median(trials))
+        axes.axvline(median, color="black", linestyle="--", linewidth=1.2)
+        axes.set_title(f"{wrapped(label)}: median {median:.2f} % of {_chips([len(trials)])}", fontsize=9, loc="left")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(True, axis="x", linewidth=0.4, alpha=0.6)
+    rows[-1].set_xlabel("test accuracy of a chip (%)")
+    rows[-1].ticklabel_format(axis="x", useOffset=False)
+    figure.suptitle(f"{_images(series)}, bit error rate {series[0][1].rates[places[0]]:.4g}", fontsize=9)
+    if not points:
+        figure.supylabel("chips", fontsize=10)
+    return written(figure, path)
 
 
 def training_curves(history, path=None):
@@ -107,7 +154,7 @@ def training_curves(history, path=None):
     right.plot(epochs, 100 * np.array(history.accuracy), color=COLOURS[0], marker="o", markersize=3, label="training")
     if history.validation_accuracy and history.validation_accuracy[0] is not None:
         right.plot(epochs, 100 * np.array(history.validation_accuracy), color=COLOURS[1], marker="s", markersize=3,
-                   label="validation")
+                   linestyle="--", label="validation")
     right.set_ylabel("accuracy (%)")
     right.legend(loc="lower right", frameon=False)
     for axes in (left, right):
@@ -115,6 +162,68 @@ def training_curves(history, path=None):
         axes.grid(True, linewidth=0.4, alpha=0.6)
         axes.spines[["top", "right"]].set_visible(False)
         axes.xaxis.get_major_locator().set_params(integer=True)
-    if path is not None:
-        save_figure(figure, path)
-    return figure
+    return written(figure, path)
+
+
+# ---------------------------------------------------------------- parts of figures
+
+def _all_series(result):
+    """(label, result, its number there) of all series of a result or a dict of results."""
+    named = result if isinstance(result, dict) else {"": result}
+    if not named:
+        raise ValueError("result must be a SweepResult or a dict with at least one, got an empty dict")
+    return [(f"{key}: {name}" if len(named) > 1 else name, one, s)
+            for key, one in named.items() for s, name in enumerate(one.names)]
+
+
+def _images(series):
+    """Which images: each split, and how many."""
+    entries = [one.settings["series"][s] for _, one, s in series]
+    return wrapped(", ".join(dict.fromkeys(f"{entry['split']} ({entry['n_images']:,} images)" for entry in entries)))
+
+
+def _chips(counts):
+    least, most = (int(min(counts)), int(max(counts))) if len(counts) else (1, 1)
+    return f"{most} chip{'s' * (most > 1)}" if least == most else f"{least} to {most} chips"
+
+
+def _class_names(names, split, n_classes):
+    if names is None:
+        return class_names.of_split(split, n_classes)
+    if isinstance(names, str) or len(names) != n_classes:
+        raise ValueError(f"class_names must be {n_classes} strings, one a class, got {names!r}")
+    return [str(name) for name in names]
+
+
+def _rate_index(rates, rate):
+    """Place of a rate in a grid: itself, or the one that looks like it at three digits."""
+    rate = check_probability("rate", rate)
+    near = np.flatnonzero(np.isclose(rates, rate, rtol=5e-3, atol=0))
+    if len(near) > 1:
+        near = np.flatnonzero(rates == rate)
+    if len(near) != 1:
+        known = ", ".join(f"{p:.4g}" for p in np.sort(rates))
+        raise ValueError(f"rate must be one of the result's, {known}; got {rate:g}")
+    return int(near[0])
+
+
+def _edges(values, n_images):
+    """Edges of some 25 bins, each as wide as the same number of images: bins of uneven numbers look like a comb."""
+    low, high = np.round(np.array([values.min(), values.max()]) * n_images / 100)
+    step = max(1, int(np.ceil((high - low + 1) / 25)))
+    return 100 / n_images * (np.arange(low, high + step + 1, step) - 0.5)
+
+
+def _draw_bars(axes, trials, edges, colour):
+    axes.hist(trials, edges, color=colour, alpha=0.7, edgecolor="white", linewidth=0.4)
+    axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+
+
+def _draw_points(axes, trials, edges, colour):
+    """Points; those of one bin are stacked."""
+    bins = np.digitize(trials, edges)
+    heights = [np.count_nonzero(bins[:t] == bins[t]) for t in range(len(trials))]
+    axes.plot(trials, heights, "o", color=colour, markeredgecolor="white", markersize=6)
+    axes.set_ylim(-0.7, max(3, max(heights) + 0.7))
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)

@@ -226,7 +226,7 @@ def conv_dx(dh, words, n_channels, geometry):
 
 
 def _sum_over_images(kernel, fixed, shape, *args):
-    """Run a dW kernel on one slice of the images a thread, each into a total of its own; integers: any order is exact."""
+    """Run a dW kernel on a slice of the images a thread, each into a total of its own; integer sums are exact."""
     parts = slices(len(fixed), thread_count())
     totals = np.zeros((len(parts), *shape), np.int64)
 

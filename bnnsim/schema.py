@@ -59,7 +59,7 @@ def check_network(network):
         What was wanted and what came; the message names the layer.
     """
     check_keys("network", network, NETWORK)
-    channels, height, width = input_shape = _input_shape(network["input_shape"])
+    channels, height, width = input_shape = check_input_shape(network["input_shape"])
     offset = check_int("input_offset", network["input_offset"], 0, 255)
     layers = network["layers"]
     if not isinstance(layers, (list, tuple)):
@@ -95,7 +95,8 @@ def check_keys(name, value, wanted):
                          f"unknown: {', '.join(map(repr, extra[:5])) or 'none'}")
 
 
-def _input_shape(value):
+def check_input_shape(value):
+    """Three sizes (C, H, W), as plain integers."""
     if not isinstance(value, (list, tuple)) or len(value) != 3:
         raise ValueError(f"input_shape must be three integers (C, H, W), got {value!r}")
     shape = tuple(check_int(f"input_shape[{i}]", size, 1, MAX_SIZE) for i, size in enumerate(value))

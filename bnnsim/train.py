@@ -5,6 +5,7 @@
 """
 
 import argparse
+import os
 import sys
 
 import numpy as np
@@ -42,8 +43,8 @@ def arguments():
     parser.add_argument("--no-output-norm", action="store_true", help="integer logits, no batch norm behind them")
     parser.add_argument("--augment", action=argparse.BooleanOptionalAction, default=None,
                         help="random crop and flip (default: for cifar10 only)")
-    parser.add_argument("--holdout", type=int, default=0, metavar="N", help="keep N training images for validation, and "
-                        "the epoch that is best on them; else the last epoch is kept")
+    parser.add_argument("--holdout", type=int, default=0, metavar="N", help="keep N training images for validation, "
+                        "and the epoch that is best on them; else the last epoch is kept")
     parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     parser.add_argument("--out", metavar="FILE.h5", help="store the packed network")
     parser.add_argument("--plot", metavar="FILE", help="draw the training curves: .png, .svg or .pdf")
@@ -78,6 +79,9 @@ def work(options):
 
     command_line.check_target(options.out, (".h5",))
     command_line.check_target(options.plot, (".png", ".svg", ".pdf"))
+    command_line.check_target(options.checkpoint, (".h5",))
+    if options.out and options.checkpoint and os.path.realpath(options.out) == os.path.realpath(options.checkpoint):
+        raise ValueError("--out and --checkpoint must be two files: the network would replace the checkpoint")
     flip_rate = command_line.parse_probabilities("flip_rate", options.flip_rate)
     train, test = datasets.load_dataset(options.dataset, options.data)
     model = make_model(options.network or DEFAULT_NETWORK[options.dataset], train, not options.no_output_norm,
@@ -99,7 +103,7 @@ def work(options):
           f"{options.epochs}, seed {options.seed}")
     if options.out:
         packed.PackedNetwork(network.layers, network.input_shape, network.input_offset, {
-            "architecture": model.describe(), "dataset": options.dataset, "seed": str(options.seed),
+            "architecture": model.describe(), "dataset": train.name.removesuffix("-train"), "seed": str(options.seed),
             "epochs": str(options.epochs), "kept_epoch": str(history.kept_epoch), "holdout": str(options.holdout),
             "flip_rate": options.flip_rate, "gradient": options.gradient,
             "test_accuracy": f"{accuracy:.4f}", "test_images": str(len(test)),

@@ -7,18 +7,26 @@ its last checkpoint, at any step, as if nothing had happened.
 
 import logging
 import math
-import os
 import signal
 import threading
-import time
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from tqdm import tqdm
 
 import bnnsim.products as products
-from bnnsim.checks import check_choice, check_images, check_int, check_labels, check_probability, check_real
+from bnnsim.checks import (
+    check_choice,
+    check_images,
+    check_int,
+    check_labels,
+    check_probability,
+    check_real,
+    check_split,
+)
+from bnnsim.checkpoints import Keeper
 from bnnsim.losses import LOSSES
+from bnnsim.model import Sequential
 from bnnsim.optimizers import Adam, Cosine
 from bnnsim.seeding import generator, root_seed, stream_key
 
@@ -111,12 +119,13 @@ def fit(model, train, epochs=20, validation=None, rng=None, *, batch_size=256, o
     optimizer, schedule = Adam() if optimizer is None else optimizer, Cosine() if schedule is None else schedule
     _check_plug_in("optimizer", optimizer, "update", "bnnsim.optimizers.Adam()")
     _check_plug_in("schedule", schedule, "factor", "bnnsim.optimizers.Cosine()")
+    if not isinstance(model, Sequential):
+        raise TypeError(f"model must be a Sequential, as bnnsim.architectures makes them, got {type(model).__name__}")
     for name, split in (("train", train), ("validation", validation)):
-        if split is not None:
+        if split is not None or name == "train":
+            check_split(split, name)
             check_images(split.images, model.input_shape)
             check_labels(split.labels, len(split.images), model.n_classes)
-            if len(split.images) == 0:
-                raise ValueError(f"{name} must have at least one image")
     root = root_seed(rng)
     log.info("training with seed %d", root)
     run = _Run(model, train, validation, root, check_int("epochs", epochs, 1), check_int("batch_size", batch_size, 1),
@@ -124,7 +133,7 @@ def fit(model, train, epochs=20, validation=None, rng=None, *, batch_size=256, o
                _flip_rates(flip_rate, len(model.weighted)),
                check_choice("gradient", gradient, ("straight-through", "native")), bool(augment),
                check_choice("keep", keep, ("last", "best")))
-    keeper = _Keeper(checkpoint, check_real("checkpoint_seconds", checkpoint_seconds, 0), run, resume)
+    keeper = Keeper(checkpoint, check_real("checkpoint_seconds", checkpoint_seconds, 0), run, resume)
     keeper.start()
     with _deferred_interrupt() as interrupted, _bar(run, progress) as bar:
         while run.progress.step < run.n_steps:
@@ -177,6 +186,10 @@ class _Run:
     def keep_arrays(self):
         """Remember the model as it is now."""
         self.best = {name: value.copy() for name, value in self.model.arrays().items()}
+
+    def restore(self, progress):
+        """Take up the progress that a checkpoint holds."""
+        self.progress = _Progress(**{**progress, "history": History(**progress["history"])})
 
     def batch_indices(self, step):
         """Which images step number `step` (from 0) sees: a fresh permutation each epoch."""
@@ -315,85 +328,3 @@ class _deferred_interrupt:
     def __exit__(self, *exception):
         if self._former is not None:
             signal.signal(signal.SIGINT, self._former)
-
-
-# ---------------------------------------------------------------- checkpoints
-
-class _Keeper:
-    """Writes and reads the checkpoint of one run; does nothing where no path was given."""
-
-    def __init__(self, path, seconds, run, resume):
-        self.path, self.seconds, self.run, self.resume = path, seconds, run, resume
-        if resume and path is None:
-            raise ValueError("resume=True needs the path of a checkpoint")
-
-    def start(self):
-        """Load the checkpoint if one is to be resumed; complain of one that is in the way."""
-        self.saved_at = time.monotonic()
-        if self.path is None:
-            return
-        if os.path.exists(self.path):
-            if not self.resume:
-                raise FileExistsError(f"{self.path} exists: pass resume=True to go on from it, or remove it")
-            self._load()
-        elif not os.path.isdir(os.path.dirname(os.path.abspath(self.path))):
-            raise FileNotFoundError(f"the folder of checkpoint {self.path} does not exist: make it first")
-        elif self.resume:
-            log.warning("no checkpoint %s yet: training starts from the beginning", self.path)
-
-    def _moment_names(self, key):
-        return {f"{key}.{name}": name for name in self.run.optimizer.moments}
-
-    def _expected(self):
-        arrays = self.run.model.arrays()
-        expected = {name: (value.dtype, value.shape) for name, value in arrays.items()}
-        for name, value in arrays.items():
-            if ".running_" not in name:
-                expected |= {full: (np.dtype(np.float32), (value.size,)) for full in self._moment_names(name)}
-        return expected | {f"best.{name}": (value.dtype, value.shape) for name, value in self.run.best.items()}
-
-    def _load(self):
-        import bnnsim.weights as weights
-
-        self._compare(weights.load_settings(self.path))
-        _, arrays, progress = weights.load_checkpoint(self.path, self._expected())
-        self.run.model.load_arrays(arrays)
-        for key in self.run.model.arrays():
-            if ".running_" not in key:
-                self.run.optimizer.state[key] = {name: arrays[full] for full, name in self._moment_names(key).items()}
-        self.run.best = {name: arrays[f"best.{name}"] for name in self.run.best}
-        self.run.progress = _Progress(**{**progress, "history": History(**progress["history"])})
-
-    def _compare(self, saved):
-        """Refuse the checkpoint of another run, naming what differs."""
-        wanted = self.run.settings()
-        differing = [f"{name} is {saved.get(name)!r} there and {wanted.get(name)!r} here"
-                     for name in sorted({*saved, *wanted}) if saved.get(name) != wanted.get(name)]
-        if differing:
-            raise ValueError(f"{self.path} is the checkpoint of another run: {'; '.join(differing)}")
-
-    def save(self):
-        """Write the checkpoint now."""
-        if self.path is None:
-            return
-        import bnnsim.weights as weights
-
-        arrays = dict(self.run.model.arrays())
-        for key, moments in self.run.optimizer.state.items():
-            arrays |= {full: moments[name] for full, name in self._moment_names(key).items()}
-        arrays |= {f"best.{name}": value for name, value in self.run.best.items()}
-        weights.save_checkpoint(self.path, self.run.settings(), arrays, asdict(self.run.progress))
-        self.saved_at = time.monotonic()
-
-    def save_if_due(self):
-        """Write it if the last one is older than `seconds`."""
-        if self.path is not None and time.monotonic() - self.saved_at >= self.seconds:
-            self.save()
-
-    def hint(self):
-        """What to do after an interrupt."""
-        done = f"interrupted after {self.run.progress.step} of {self.run.n_steps} steps"
-        return f"{done}; go on with checkpoint={str(self.path)!r}, resume=True" if self.path else \
-            f"{done}; nothing was saved (no checkpoint= was given)"
-
-

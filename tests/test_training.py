@@ -265,7 +265,7 @@ BAD = {
     "schedule class": ({"schedule": Cosine}, TypeError, "schedule must be"),
     "resume nothing": ({"resume": True}, ValueError, "resume=True needs the path"),
     "no folder": ({"checkpoint": "/nowhere/run.h5"}, FileNotFoundError,
-                  "/nowhere/run.h5 does not exist: make it"),
+                  "its folder does not exist; make it first: '/nowhere'"),
     "other images": ({"train": Split(np.zeros((4, 1, 6, 7), np.uint8), [0] * 4, "t")}, ValueError,
                      "images must have"),
     "no images": ({"train": small_split()[:0]}, ValueError, "train must have at least one image"),
@@ -565,3 +565,22 @@ def test_keeping_the_best_needs_validation():
     model = training_run.build("FC16 FC10", (1, 28, 28), rng=1)
     with pytest.raises(ValueError, match="keep='best' needs validation"):
         training.fit(model, train[:64], epochs=1, keep="best", progress=False)
+
+
+@pytest.mark.parametrize("other", [dict(offset=128), dict(pad_value="plus")])
+def test_a_checkpoint_of_other_layer_settings_is_refused(tmp_path, other):
+    """An input offset or a padding changes what is computed, though not the shape of a single array."""
+    from bnnsim import layers
+    from bnnsim.model import Sequential
+
+    def model(offset=0, pad_value="zero"):
+        rng = np.random.default_rng(0)
+        return Sequential([
+            layers.InputConv2d(1, 4, offset=offset, pad_value=pad_value, generator=rng), layers.BatchNormSign(4),
+            layers.Flatten(4), layers.Dense(4 * 6 * 6, 10, rng), layers.BatchNorm(10)], (1, 6, 6))
+
+    split = Split(np.zeros((8, 1, 6, 6), np.uint8), np.arange(8) % 2, "zeros")
+    training.fit(model(), split, epochs=1, rng=0, checkpoint=tmp_path / "run.h5", progress=False)
+    with pytest.raises(ValueError, match="another run: model is"):
+        training.fit(model(**other), split, epochs=1, rng=0, checkpoint=tmp_path / "run.h5", resume=True,
+                     progress=False)

@@ -1,6 +1,6 @@
 """Independent bit flips: every stored bit is wrong with the same probability, the bit error rate (BER)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import bnnsim.products as products
 from bnnsim.checks import check_int, check_probability
@@ -15,6 +15,8 @@ class BitFlips:
     ----------
     p : float, or a sequence of one float a layer
         Bit error rate(s).
+    layers : sequence of int, optional
+        Only these layers have errors; all by default.
 
     Examples
     --------
@@ -26,20 +28,30 @@ class BitFlips:
     """
 
     p: float | tuple
+    layers: tuple | None = None
 
     def __post_init__(self):
+        if self.layers is not None:
+            object.__setattr__(self, "layers", tuple(check_int("layers", i, 0) for i in self.layers))
         if isinstance(self.p, (list, tuple)):
             object.__setattr__(self, "p", tuple(check_probability(f"p[{i}]", p) for i, p in enumerate(self.p)))
         else:
             object.__setattr__(self, "p", check_probability("p", self.p))
 
+    def at(self, rate):
+        """The same fault at another bit error rate."""
+        return replace(self, p=rate)
+
     def rates(self, n_layers):
         """One rate a layer."""
-        if not isinstance(self.p, tuple):
-            return (self.p,) * n_layers
-        if len(self.p) != n_layers:
-            raise ValueError(f"p must be one probability or {n_layers}, one for each layer, got {len(self.p)}")
-        return self.p
+        rates = self.p if isinstance(self.p, tuple) else (self.p,) * n_layers
+        if len(rates) != n_layers:
+            raise ValueError(f"p must be one probability or {n_layers}, one for each layer, got {len(rates)}")
+        if self.layers is None:
+            return rates
+        if max(self.layers, default=0) >= n_layers:
+            raise ValueError(f"layers must be in 0..{n_layers - 1}, got {self.layers}")
+        return tuple(p if i in self.layers else 0.0 for i, p in enumerate(rates))
 
     def apply(self, network, rng=None, trial=0):
         """A network with bit errors; `network` is untouched, and layers without an error are shared.

@@ -3,6 +3,6 @@
 A kernel's last two arguments are the slice (start, stop) of its rows to work on; `split` runs it over all of them.
 """
 
-from bnnsim.kernels._parallel import run_tasks, split, thread_count, threads
+from bnnsim.kernels._parallel import local_executor, split, thread_count, threads
 
-__all__ = ["run_tasks", "split", "thread_count", "threads"]
+__all__ = ["local_executor", "split", "thread_count", "threads"]

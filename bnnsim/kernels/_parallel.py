@@ -5,7 +5,6 @@ import contextvars
 import functools
 import os
 import threading
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 from bnnsim.checks import check_int
@@ -32,7 +31,8 @@ def thread_count():
 def threads(n_threads):
     """Use `n_threads` threads inside a with block; the former number is back after it.
 
-    Results are the same for any number. Each worker of a sweep runs under ``threads(1)``.
+    Results are the same for any number. It holds for the Python thread (or task) that calls it, not for threads that
+    this one has started.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def _pool(process_id, n_threads):
 
 
 def _serially(function, *args):
-    """Call with nested `split` and `run_tasks` serial: a part must not wait for the pool that runs it."""
+    """Call with nested `split` serial: a part must not wait for the pool that runs it."""
     former, _local.serial = getattr(_local, "serial", False), True
     try:
         return function(*args)
@@ -94,20 +94,14 @@ def split(kernel, n_items, *args):
             raise error
 
 
-def run_tasks(function, items):
-    """Yield ``function(item)`` in the order of `items`; several threads work ahead, each with serial kernels."""
-    n_threads = 1 if getattr(_local, "serial", False) else thread_count()
-    if n_threads == 1:
-        yield from (_serially(function, item) for item in items)
-        return
-    pool, items, waiting = _pool(os.getpid(), n_threads), iter(items), deque()
-    try:
-        for item in items:
-            waiting.append(pool.submit(_serially, function, item))
-            if len(waiting) > 2 * n_threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
+class _SerialTasks:
+    """An executor on this process's threads, whose tasks run their kernels in one thread each."""
+
+    def submit(self, function, *args):
+        """A future of ``function(*args)``."""
+        return _pool(os.getpid(), thread_count()).submit(_serially, function, *args)
+
+
+def local_executor():
+    """An executor on the threads of this process, each task with serial kernels."""
+    return _SerialTasks()

@@ -10,7 +10,7 @@ from bnnsim.kernels._jit import inline, kernel
 
 @inline
 def _clipped(value, bound):
-    """Into [-bound, bound]; selects, which LLVM vectorises, where min and max (for their NaN rules) run at half speed."""
+    """Into [-bound, bound], by selects: LLVM vectorises them, and not min and max (for their NaN rules)."""
     value = bound if value > bound else value
     return -bound if value < -bound else value
 

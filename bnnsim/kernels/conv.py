@@ -115,7 +115,7 @@ def xnor_conv_threshold(x, panel, n_channels, fill, tap_sums, zero_pad, g, theta
 
 @inline
 def _gather_gradients(a, n, position, g, row):
-    """What reaches input `position` of image n: row (T * Kp,) int16 from a (N, OH, OW, Kp); 0 where no output read it."""
+    """What reaches input `position` of image n: row (T * Kp,) int16 from a (N, OH, OW, Kp); 0 where nothing read it."""
     n_units = a.shape[3]
     i, j = position // g.width + g.padding, position % g.width + g.padding
     for tap in range(g.kernel_height * g.kernel_width):

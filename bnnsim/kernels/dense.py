@@ -48,7 +48,7 @@ def xnor_dense(x, panel, n_features, out, start, stop):
 
 @kernel
 def xnor_dense_threshold(x, panel, n_features, theta, inverted, n_units, out, start, stop):
-    """The same, straight to output bits: out (N, ceil(U / 64)) = (h >= theta) xor inverted; theta (S,), inverted words."""
+    """The same, straight to bits: out (N, ceil(U / 64)) = (h >= theta) xor inverted; theta (S,), inverted words."""
     h = np.empty((BLOCK_ROWS, theta.shape[0]), np.int32)
     for first in range(start, stop, BLOCK_ROWS):
         last = min(first + BLOCK_ROWS, stop)

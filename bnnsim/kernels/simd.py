@@ -6,7 +6,7 @@ stored in the order in which they are read ("panels"). The plain twins do the sa
 serve NUMBA_DISABLE_JIT=1, and the madd twins CPUs without AVX512-VNNI; the tests hold each tile against its twin.
 
     xnor tile      8 or 1 rows x 16 units; panel (ceil(U / 16), W, 16) uint64: word w of 16 neighbouring units
-    madd tile      6 rows x 64 columns; panel (F / 64, K / 2, 4) uint32: bit 2i + j of mask v is bit 16v + i of row k + j
+    madd tile      6 rows x 64 columns; panel (F / 64, K / 2, 4) uint32: bit 2i + j of mask v: bit 16v + i of row k + j
     madd16 tile    the same with int16 in place of bits; panel (F / 64, K / 2, 64, 2) int16
 
 Every argument `x_off` counts items from the start of the array, which is C-contiguous.

@@ -6,7 +6,7 @@ Works on h (N, U) or (N, H, W, U) int32; statistics are taken over all axes but 
 import numpy as np
 
 import bnnsim.products as products
-from bnnsim.checks import check_int
+from bnnsim.checks import check_array, check_input, check_int
 from bnnsim.kernels import batchnorm, split
 
 MOMENTUM, EPS = 0.1, 1e-5
@@ -40,10 +40,14 @@ class _Norm:
         _, scale = batch_scale(self.parameters["gamma"], self.running["variance"], self.eps)
         return self.running["mean"].copy(), scale, self.parameters["beta"].astype(np.float64)
 
+    def checked(self, h):
+        return check_input(type(self).__name__, h, np.int32, self.units)
+
     def forward(self, h):
-        return self.outputs(h, *self.affine())
+        return self.outputs(self.checked(h), *self.affine())
 
     def forward_train(self, h):
+        h = self.checked(h)
         rows = h.reshape(-1, self.units)
         mean, variance = np.empty(self.units), np.empty(self.units)
         split(batchnorm.column_moments, self.units, rows, mean, variance)
@@ -56,6 +60,7 @@ class _Norm:
 
     def backward(self, dout, cache):
         h, mean, inverse, scale, shift = cache
+        dout = check_array(f"dout of {type(self).__name__}", dout, np.float32, h.shape)
         rows, drows = h.reshape(-1, self.units), dout.reshape(-1, self.units)
         dgamma, dbeta, dh = np.empty(self.units), np.empty(self.units), np.empty(rows.shape, np.float32)
         split(batchnorm.gradient_sums, self.units, drows, rows, mean, inverse, scale, shift, self.clip, dgamma, dbeta)
@@ -107,7 +112,7 @@ class Logits:
         return np.zeros(self.units), np.ones(self.units), np.zeros(self.units)
 
     def forward(self, h):
-        return products.affine_scores(h, *self.affine())
+        return products.affine_scores(check_input("Logits", h, np.int32, self.units, 2), *self.affine())
 
     def forward_train(self, h):
         return self.forward(h), None

@@ -1,7 +1,9 @@
 """Binarized convolutions: on packed activations, and on the pixels of the input."""
 
+import numpy as np
+
 import bnnsim.products as products
-from bnnsim.checks import check_choice, check_int
+from bnnsim.checks import check_choice, check_images, check_input, check_int
 from bnnsim.layers.weighted import Weighted
 
 PAD_VALUES = {"zero": 0, "plus": 1, "minus": -1}
@@ -55,6 +57,12 @@ class Conv2d(_Convolution):
         g = self.geometry(*shape[:2])
         return (g.out_height, g.out_width, self.units)
 
+    def checked(self, x):
+        return check_input("Conv2d", x, np.uint64, products.n_words(self.in_channels), 4)
+
+    def input_size(self, x):
+        return (*x.shape[1:3], self.in_channels)
+
     def preactivations(self, x, words):
         return products.conv_forward(x, words, self.in_channels, self.geometry(*x.shape[1:3]), self.pad_value)
 
@@ -84,6 +92,12 @@ class InputConv2d(_Convolution):
             raise ValueError(f"InputConv2d expects images of {self.in_channels} channels, got shape {tuple(shape)}")
         g = self.geometry(*shape[1:])
         return (g.out_height, g.out_width, self.units)
+
+    def checked(self, x):
+        return check_images(x, (self.in_channels, None, None))
+
+    def input_size(self, x):
+        return x.shape[1:]
 
     def preactivations(self, x, words):
         return products.pixels_conv_forward(x, self.offset, words, self.in_channels, self.geometry(*x.shape[2:]),

@@ -2,8 +2,10 @@
 
 import math
 
+import numpy as np
+
 import bnnsim.products as products
-from bnnsim.checks import check_int
+from bnnsim.checks import check_images, check_input, check_int
 from bnnsim.layers.weighted import Weighted
 
 
@@ -29,6 +31,12 @@ class Dense(Weighted):
         if tuple(shape) != (self.n_features,):
             raise ValueError(f"Dense({self.n_features} features) cannot follow an output of shape {tuple(shape)}")
         return (self.units,)
+
+    def checked(self, x):
+        return check_input("Dense", x, np.uint64, products.n_words(self.n_features), 2)
+
+    def input_size(self, x):
+        return (self.n_features,)
 
     def preactivations(self, x, words):
         return products.dense_forward(x, words, self.n_features)
@@ -64,6 +72,12 @@ class InputDense(Weighted):
         if tuple(shape) != self.input_shape:
             raise ValueError(f"InputDense expects images of shape {self.input_shape}, got {tuple(shape)}")
         return (self.units,)
+
+    def checked(self, x):
+        return check_images(x, self.input_shape)
+
+    def input_size(self, x):
+        return self.input_shape
 
     def preactivations(self, x, words):
         return products.pixels_dense_forward(x, self.offset, words, self.n_features)

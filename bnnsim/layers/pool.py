@@ -3,7 +3,7 @@
 import numpy as np
 
 import bnnsim.products as products
-from bnnsim.checks import check_int
+from bnnsim.checks import check_array, check_input, check_int
 from bnnsim.kernels import pool, split
 
 
@@ -27,6 +27,7 @@ class MaxPool2d:
         return self.forward_train(x)[0]
 
     def forward_train(self, x):
+        x = check_input("MaxPool2d", x, np.int32, np.shape(x)[-1] if np.ndim(x) else 0, 4)
         out = np.empty((len(x), *self.output_shape(x.shape[1:])), np.int32)
         winner = np.empty(out.shape, np.uint8)
         split(pool.max_pool, len(x), x, self.size, out, winner)
@@ -34,6 +35,7 @@ class MaxPool2d:
 
     def backward(self, dout, cache):
         winner, shape = cache
+        dout = check_array("dout of MaxPool2d", dout, np.float32, winner.shape)
         dh = np.empty(shape, np.float32)
         split(pool.max_pool_backward, len(dh), dout, winner, self.size, dh)
         return dh, {}
@@ -55,6 +57,7 @@ class Flatten:
         return (shape[0] * shape[1] * shape[2],)
 
     def forward(self, x):
+        x = check_input("Flatten", x, np.uint64, products.n_words(self.n_channels), 4)
         return products.repack(x.reshape(len(x), -1, x.shape[-1]), self.n_channels)
 
     def forward_train(self, x):
@@ -62,5 +65,3 @@ class Flatten:
 
     def backward(self, dout, cache):
         return dout.reshape(*cache[:3], self.n_channels), {}
-
-

@@ -3,6 +3,7 @@
 import numpy as np
 
 import bnnsim.products as products
+from bnnsim.checks import check_array
 from bnnsim.kernels import packing, split
 
 
@@ -32,19 +33,21 @@ class Weighted:
 
     def forward(self, x):
         """Pre-activations int32 of x."""
-        return self.preactivations(x, self.words)
+        return self.preactivations(self.checked(x), self.words)
 
     def forward_train(self, x, words=None, mask=None):
         """Pre-activations from `words` as read from a memory (None: the stored ones), and the cache.
 
         mask : words of the flipped bits if the weight gradient is to see them ("native"), else None.
         """
-        words = self.words if words is None else words
+        x, words = self.checked(x), self.words if words is None else words
         return self.preactivations(x, words), (x, words, mask)
 
     def backward(self, dout, cache):
         """dx from the words that the forward pass read; dweight from x, and from `mask` where there is one."""
         x, words, mask = cache
+        dout = check_array(f"dout of {type(self).__name__}", dout, np.float32, (len(x), *self.output_shape(
+            self.input_size(x))))
         self.weight_gradient(dout, x, self.gradient)           # straight through the sign: B(W) := W
         if mask is not None:                                   # native: dW = M * (dH X^T)
             rows = self.gradient.reshape(-1, self.gradient.shape[-1])

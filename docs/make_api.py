@@ -1,0 +1,116 @@
+"""Write docs/API.rst, one line a public name, from the docstrings.
+
+    python docs/make_api.py            # writes it
+    python docs/make_api.py --check    # exits 1 where the file that is there is not what would be written
+"""
+
+import dataclasses
+import importlib
+import inspect
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))           # this clone, whatever is installed
+
+import bnnsim
+from bnnsim.__main__ import COMMANDS
+
+TARGET = Path(__file__).resolve().parent / "API.rst"
+MODULES = ("datasets", "architectures", "model", "layers", "losses", "optimizers", "training", "packed", "bits",
+           "weights", "faults", "campaign", "results", "statistics", "tolerance", "stopping", "plotting", "pictures",
+           "kernels")
+ONLY = {"kernels": ("threads", "thread_count"), "campaign": ("sweep",)}   # what else is in them is for other modules
+
+HEAD = """\
+API reference
+=============
+
+Made from the docstrings by ``python docs/make_api.py``: do not edit. ``help(bnnsim.sweep)`` and the like tell all about
+one name. Names in **bold** are also at the top level: ``bnnsim.sweep``.
+"""
+
+
+def first_line(thing):
+    """The first sentence or line of a docstring, as reStructuredText of one line."""
+    text = re.split(r"\n\s*\n", inspect.getdoc(thing) or "")[0].replace("\n", " ")
+    return re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``", text).replace("*", r"\*")
+
+
+def signature(thing):
+    """Its arguments, without annotations; '' where Python cannot tell them."""
+    try:
+        found = inspect.signature(thing)
+    except (TypeError, ValueError):
+        return ""
+    parameters = [p.replace(annotation=p.empty) for p in found.parameters.values() if p.name not in ("self", "cls")]
+    text = str(found.replace(parameters=parameters, return_annotation=found.empty))
+    return re.sub(r"<factory>", "...", text)
+
+
+def is_public(module, key, value):
+    """Whether a name of a module belongs to its users."""
+    if not (inspect.isroutine(value) or inspect.isclass(value)):
+        return False
+    chosen = ONLY.get(module.__name__.split(".")[1]) or getattr(module, "__all__", None)
+    if chosen is not None:
+        return key in chosen
+    return value.__module__ == module.__name__ and not key.startswith(("_", "check_"))
+
+
+def names(module):
+    """(name, object) of what a module offers its users, in the order of its source."""
+    return [(key, value) for key, value in vars(module).items() if is_public(module, key, value)]
+
+
+def members(cls):
+    """(name, signature, object) of a class's own public methods and properties that have docstrings."""
+    fields = {field.name for field in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else ()
+    for key, value in vars(cls).items():
+        value = getattr(value, "__func__", value)                         # of a classmethod
+        if key.startswith("_") or key in fields or not getattr(value, "__doc__", None):
+            continue
+        if inspect.isfunction(value):
+            yield key, signature(value), value
+        elif isinstance(value, property) or hasattr(value, "attrname"):   # or a cached one
+            yield key, "", value
+
+
+def lines(name):
+    """One module's part."""
+    module = importlib.import_module(f"bnnsim.{name}")
+    yield from ("", f"bnnsim.{name}", "-" * len(f"bnnsim.{name}"), "", first_line(module), "")
+    for key, value in names(module):
+        mark = "**" if key in bnnsim._HOME else ""
+        shown = f"**{key}** ``{signature(value)}``" if mark else f"``{key}{signature(value)}``"
+        yield f"* {shown}: {first_line(value)}"
+        if inspect.isclass(value) and not issubclass(value, Exception):
+            inner = [f"  * ``.{member}{text}``: {first_line(thing)}" for member, text, thing in members(value)]
+            yield from ("", *inner, "") if inner else ()
+
+
+def commands():
+    """The command lines."""
+    yield from ("", "Command lines", "-------------", "", "``python -m bnnsim.NAME --help`` tells every option.", "")
+    for name in COMMANDS:
+        yield f"* ``python -m bnnsim.{name}``: {first_line(importlib.import_module(f'bnnsim.{name}'))}"
+
+
+def reference():
+    """The whole text."""
+    parts = (line for name in MODULES for line in lines(name))
+    text = "\n".join((HEAD.rstrip("\n"), *parts, *commands())) + "\n"
+    return re.sub(r"\n{3,}", "\n\n", text)
+
+
+def main(argv):
+    if argv not in ([], ["--check"]):
+        sys.exit(__doc__)
+    if not argv:
+        TARGET.write_text(reference(), encoding="utf-8")
+    elif not TARGET.is_file() or TARGET.read_text(encoding="utf-8") != reference():
+        sys.exit(f"{TARGET.name} is not what the docstrings say: run  python docs/make_api.py")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,63 @@
+"""Does training with bit errors help? The standard and the flip-trained FCNN, compared on common chips.
+
+Both networks have one architecture, so chip number t breaks the same cells in both, and their accuracies are paired.
+The table has the interval of the paired differences and the unpaired one, and says which is smaller.
+
+    python examples/compare_networks.py
+    python examples/compare_networks.py --trials 30 --first my_fcnn.h5 --second my_robust_fcnn.h5
+"""
+
+import argparse
+from pathlib import Path
+
+import bnnsim
+
+RATES = [0, 1e-3, 3e-3, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15]
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--first", metavar="FILE", help="default: the FCNN that comes with bnnsim")
+    parser.add_argument("--second", metavar="FILE", help="default: the one trained with flip_rate=0.1")
+    parser.add_argument("--images", type=int, help="only the first IMAGES of the 2,000 embedded test images")
+    parser.add_argument("--trials", type=int, default=10, help="chips a BER")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for results and figure")
+    return parser.parse_args()
+
+
+def points(interval):
+    """An interval of accuracies as percent points."""
+    return f"{100 * interval.low:+7.2f} to {100 * interval.high:+6.2f}"
+
+
+def main():
+    options = arguments()
+    options.out.mkdir(parents=True, exist_ok=True)
+    test = bnnsim.load_dataset("fashion-subset")[1]
+    test = test[:options.images] if options.images else test
+    files = {"standard": options.first or bnnsim.datasets.data_file("fashion_fcnn.h5"),
+             "flip-trained": options.second or bnnsim.datasets.data_file("fashion_fcnn_flip.h5")}
+    networks = {name: bnnsim.PackedNetwork.load(file) for name, file in files.items()}
+
+    result = bnnsim.sweep(networks, test, RATES, options.trials, rng=options.seed)
+    print(f"{test.name}, {len(test):,} images, {options.trials} common chips a BER, seed {result.seed}\n")
+    print(f"{'BER':>6}{'standard':>10}{'flip-trained':>14}{'difference':>12}   {'95 %, paired':19}{'95 %, unpaired':19}"
+          "smaller")
+    for rate, means, difference in zip(RATES, result.mean().T, result.compare("flip-trained", "standard")):
+        if rate == 0:                                    # no bit errors: all chips are one, nothing to average
+            print(f"{rate:6g}{100 * means[0]:10.2f}{100 * means[1]:14.2f}{100 * (means[1] - means[0]):+12.2f}")
+            continue
+        print(f"{rate:6g}{100 * means[0]:10.2f}{100 * means[1]:14.2f}{100 * difference.paired.mean:+12.2f}"
+              f"   {points(difference.paired):19}{points(difference.unpaired):19}{difference.best}")
+    for name in networks:
+        found = result.tolerated(0.01, name)
+        print(f"{name:>12} loses one point at a BER of {found.rate:.4f} ({found.where} the rates run; 95 % interval "
+              f"{found.low:.4f} to {found.high:.4f})")
+    result.save(options.out / "compare.h5")
+    result.plot(options.out / "compare.png")
+    print(f"every cell is in {options.out}/compare.h5, the figure in {options.out}/compare.png")
+
+
+if __name__ == "__main__":
+    main()

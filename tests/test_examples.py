@@ -1,0 +1,77 @@
+"""The examples run at a small size, in a process of their own, and leave what they say; they stay short."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import small_files
+
+import bnnsim
+from bnnsim.results import SweepResult
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+SMALL = {                                                         # options, and the files that must be there
+    "sweep_pretrained": ("--images 50 --trials 2", "out/pretrained.csv out/pretrained.h5 out/pretrained.png"),
+    "compare_networks": ("--images 50 --trials 2", "out/compare.h5 out/compare.png"),
+    "custom_network": ("--images 1000 --trials 2", "out/custom.h5 out/custom.png"),
+    "cluster_sweep": ("--images 50 --trials 2", "cluster_sweep.h5 cluster_sweep.png"),
+    "train_cifar10": ("--data cifar --epochs 2 --trials 2 --out out",
+                      "out/checkpoint.h5 out/training.png out/network.h5 out/sweep.h5 out/sweep.png"),
+    "train_fashion": ("--dataset fashion-subset --images 500 --epochs 1 --trials 2",
+                      "out/training.png out/network.h5 out/sweep.h5 out/sweep.png"),
+}
+STARTS = {".h5": b"\x89HDF", ".png": b"\x89PNG", ".csv": b"network,"}
+
+
+def run(name, options, folder):
+    """What an example prints; errors and warnings end the test."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(bnnsim.__file__).resolve().parent.parent),
+                   "PYTHONWARNINGS": "error", "BNNSIM_OFFLINE": "1"}
+    done = subprocess.run([sys.executable, EXAMPLES / f"{name}.py", *options], cwd=folder, env=environment,
+                          capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_example_is_run_here():
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == set(SMALL)
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_examples_are_short_and_start_only_as_scripts(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) < 80 and max(map(len, text.splitlines())) <= 120
+    assert text.endswith('\n\nif __name__ == "__main__":\n    main()\n')
+    assert f"python examples/{path.name}" in text
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_an_example_leaves_what_it_says(name, tmp_path):
+    options, files = (text.split() for text in SMALL[name])
+    if name == "train_cifar10":
+        small_files.put_cifar(tmp_path / "cifar", small_files.cifar_binary, ".bin")
+        options += ["--network", "C8 MP4 FC16 FC10"]
+    printed = run(name, options, tmp_path)
+    if name == "custom_network":
+        right, wrong = map(float, re.search(r"accuracy (\S+) %; .* order (\S+) %", printed).groups())
+        assert right > 60 and wrong < 40, "it classifies, and the order of features matters"
+    for file in files:
+        content = (tmp_path / file).read_bytes()
+        assert content.startswith(STARTS[Path(file).suffix]) and len(content) > 500
+        assert file in printed or re.search(rf"\b{Path(file).parent}/$", printed)       # the file or its folder
+    found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert found - {f"cifar/{path.name}" for path in tmp_path.glob("cifar/*")} == set(files)
+
+
+def test_cluster_sweep_goes_on_from_its_file(tmp_path):
+    """More chips on a finished campaign end with what one go gives, on no cluster."""
+    run("cluster_sweep", ["--images", "20", "--trials", "1"], tmp_path)
+    run("cluster_sweep", ["--images", "20", "--trials", "2", "--resume"], tmp_path)
+    grown = SweepResult.load(tmp_path / "cluster_sweep.h5")
+    network = bnnsim.PackedNetwork.load(bnnsim.datasets.data_file("fashion_fcnn.h5"))
+    test = bnnsim.load_dataset("fashion-subset")[1][:20]
+    whole = bnnsim.sweep(network, test, grown.rates, trials=2, rng=0, progress=False)
+    assert grown.accuracy.shape[2] == 2 and grown.checksum == whole.checksum
