@@ -9,6 +9,7 @@ Without a network: the FCNN that comes with the library, on the embedded 2,000 t
 
 import contextlib
 import json
+import logging
 import os
 import shlex
 import signal
@@ -170,7 +171,8 @@ def dry_run(options, grid, rates):
     cells.forget(context.key)
     workers = options.workers or thread_count()
     print(f"rates: {', '.join(f'{rate:g}' for rate in rates)}")
-    print(f"{n_cells:,} cells, about {seconds / workers:.0f} s with {workers} workers as fast as this machine's")
+    least = "" if options.ci_width is None else "at least "              # what the pilots will ask for is not known
+    print(f"{least}{n_cells:,} cells, about {seconds / workers:.0f} s with {workers} workers as fast as this machine's")
 
 
 def show(options, result):
@@ -195,6 +197,8 @@ def work(options):
         print(stored_command(results.SweepResult.load(options.print_command)))
         return
     resolve(options)
+    if options.log:                      # it may be said in --config
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     rates = command_line.parse_rates(options.rates)
     grid = load_grid(options)
     if options.dry_run:

@@ -226,8 +226,10 @@ class _Campaign:
 
         Rates that were not asked for come last, or in their place where those asked for ascend.
         """
+        totals = {series.name: np.bincount(series.labels, minlength=series.network.n_classes)
+                  for series in self.context.series}
         for (name, rate, trial), (right, predictions) in found.items():
-            if not self._can_be(name, rate, trial, right, predictions):
+            if not (name in totals and self._can_be(totals[name], rate, trial, right, predictions)):
                 raise ValueError(f"the journal has a cell that cannot be: {name!r}, rate {rate}, trial {trial}")
             self.known[name, rate, trial] = (right, predictions)
         asked = self.rates.tolist()
@@ -236,16 +238,14 @@ class _Campaign:
         if self.settings["stopping"] is None:
             self.trials = max([self.trials, *(trial + 1 for _, _, trial in found)])
 
-    def _can_be(self, name, rate, trial, right, predictions):
-        if name not in self.names() or not 0 <= rate <= 1 or type(trial) is not int or trial < 0:
+    def _can_be(self, totals, rate, trial, right, predictions):
+        if not 0 <= rate <= 1 or type(trial) is not int or trial < 0:
             return False
-        series = self.context.series[self.names().index(name)]
-        totals = np.bincount(series.labels, minlength=series.network.n_classes)
         if right.shape != totals.shape or np.any((right < 0) | (right > totals)):
             return False
         if not self.context.predictions:
             return predictions is None
-        return predictions is not None and len(predictions) == len(series.labels)
+        return predictions is not None and len(predictions) == totals.sum()
 
     def wanted_trials(self, name, rate):
         """How many chips this series needs at this rate, as far as is known by now."""

@@ -39,12 +39,13 @@ class Refused(ValueError):
 def new_file(path):
     """An h5py.File that becomes `path` when the block ends well, and vanishes otherwise: see `files.replaced`."""
     with files.replaced(path) as temporary:
-        try:
-            # no lock: nobody else knows this name, and network disks often have none to give
-            with h5py.File(temporary, "w", libver=LIBVER, locking=False) as file:
-                yield file
-        except RuntimeError as error:                               # HDF5 says RuntimeError to a full disk
-            raise OSError(errno.EIO, str(error)) from error
+        # Made in memory: HDF5 cannot close a file that met a full disk, and a later use crashes the process.
+        with h5py.File(temporary, "w", libver=LIBVER, driver="core", backing_store=False) as file:
+            yield file
+            file.flush()
+            image = file.id.get_file_image()
+        with open(temporary, "wb") as target:
+            target.write(image)
 
 
 def write_array(group, name, array):

@@ -49,11 +49,11 @@ def _write(file, data):
         data = data[file.write(data):]
 
 
-_open = weakref.WeakSet()
+_open_journals = weakref.WeakSet()
 
 
 def _close_in_child():
-    for journal in list(_open):
+    for journal in list(_open_journals):
         journal._file.close()
 
 
@@ -82,7 +82,7 @@ class Journal:
     def __init__(self, path, settings, compare):
         self.path, self._settings = journal_path(path), settings
         self._file = self._open_locked()
-        _open.add(self)
+        _open_journals.add(self)
         try:
             self.cells = self._read(compare)
         except BaseException:

@@ -22,7 +22,7 @@ and start it as  mpiexec -n 9 python -m mpi4py.futures my_campaign.py : one proc
 import argparse
 from pathlib import Path
 
-from distributed import Client, LocalCluster
+from distributed import Client
 
 import bnnsim
 
@@ -42,10 +42,10 @@ def arguments():
 
 
 def connect(address):
-    """A client of a running cluster, or of two worker processes with one thread each."""
+    """A client of a running cluster, or of two worker processes with one thread each, which end with it."""
     if address:
         return Client(address)
-    return Client(LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None))
+    return Client(n_workers=2, threads_per_worker=1, dashboard_address=":0")           # any free port
 
 
 def main():
@@ -58,8 +58,6 @@ def main():
         print(f"{len(client.nthreads())} workers")
         result = bnnsim.sweep(network, test, RATES, options.trials, rng=options.seed, executor=client.get_executor(),
                               out=options.out, resume=options.resume)
-        if options.address is None:
-            client.cluster.close()
 
     print(f"{test.name}, {len(test):,} images, {options.trials} chips a BER, seed {result.seed}")
     print(result.table())

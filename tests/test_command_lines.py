@@ -64,9 +64,9 @@ def test_two_networks_share_a_table(trained, capsys):
 def test_without_arguments_the_shipped_network_is_swept(capsys):
     assert ber_sweep.main(["--quiet", "--trials", "1"]) == 0
     printed = capsys.readouterr().out
-    assert "fashion-subset-test, all 2,000 images" in printed
+    assert "fashion-subset-test: all 2,000 images" in printed
     assert len(printed.strip().splitlines()) == 2 + 14
-    clean = float(printed.splitlines()[2].split()[2])
+    clean = float(printed.splitlines()[2].split()[3])
     assert clean > 85
 
 
@@ -77,7 +77,7 @@ BAD = [
     (ber_sweep, ["--rates", "0.1:0.01:5"], "0 < start < stop"),
     (ber_sweep, ["--rates", "1e-3:0.1:1"], "count must be in [2, 10000]"),
     (ber_sweep, ["--trials", "0"], "trials must be >= 1"),
-    (ber_sweep, ["--seed", "-1"], "rng must be a seed >= 0"),
+    (ber_sweep, ["--seed", "-1"], "seed must be >= 0"),
     (ber_sweep, ["--dataset", "fashon"], "did you mean 'fashion'"),
     (ber_sweep, ["missing.h5"], "missing.h5"),
     (ber_sweep, ["--plot", "sweep.jpg"], "must end in .png"),

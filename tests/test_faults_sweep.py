@@ -1,5 +1,6 @@
 """Bit flips are exactly Bernoulli, by seed and place alone; a sweep is what its cells give one by one."""
 
+import csv
 import math
 
 import numpy as np
@@ -103,7 +104,8 @@ def test_only_what_changed_is_new():
     before, checksum = [layer.words.copy() for layer in network.layers], network.checksum
     broken = BitFlips((0, 0.5, 0)).apply(network, 0)
     assert [new is old for new, old in zip(broken.layers, network.layers)] == [True, False, True]
-    assert broken.layers[1].threshold is network.layers[1].threshold and broken.metadata == network.metadata
+    assert np.shares_memory(broken.layers[1].threshold, network.layers[1].threshold)
+    assert broken.metadata == network.metadata
     for layer, words in zip(network.layers, before):
         np.testing.assert_array_equal(layer.words, words)
     assert network.checksum == checksum != broken.checksum
@@ -199,7 +201,7 @@ def test_cells_are_apply_and_accuracy(network, result):
                 assert result.accuracy[n, r, t] == BitFlips(p).apply(each, 5, t).accuracy(split)
     assert np.unique(result.accuracy).size > 4
     assert (result.names, result.n_images, result.split, result.seed) == (("a", "b"), 40, "random", 5)
-    assert result.checksums == (network.checksum, network_of(seed=1).checksum)
+    assert [each["network"] for each in result.settings["series"]] == [network.checksum, network_of(seed=1).checksum]
 
 
 @pytest.mark.jit_off
@@ -262,13 +264,14 @@ def test_csv_and_table():
     network, split = network_of("FC20 FC10", (1, 3, 3)), split_of((1, 3, 3), 8)
     found = swept({"mine": network}, split, [0, 0.25], 2)
     lines = found.csv().splitlines()
-    assert lines[0].split(",")[:4] == ["network", "rate", "trial", "accuracy"] and len(lines) == 5
-    cells = {(line.split(",")[1], int(line.split(",")[2])): float(line.split(",")[3]) for line in lines[1:]}
-    assert cells == {(repr(float(p)), t): found.accuracy[0, r, t] for r, p in enumerate(found.rates)
-                     for t in range(2)}
+    assert lines[0].split(",") == ["network", "split", "fault", "rate", "trial", "accuracy", "n_images", "seed"]
+    rows = list(csv.DictReader(lines))
+    cells = {(row["rate"], int(row["trial"])): float(row["accuracy"]) for row in rows}
+    assert len(rows) == 4 and cells == {(repr(float(p)), t): found.accuracy[0, r, t]
+                                        for r, p in enumerate(found.rates) for t in range(2)}
     table = found.table().splitlines()
     assert len(table) == 3 and table[2].split()[0] == "mine"
-    assert table[2].split()[1:3] == ["0.25", f"{100 * found.mean()[0, 1]:.2f}"]
+    assert table[2].split()[1:4] == ["0.25", "2", f"{100 * found.mean()[0, 1]:.2f}"]
 
 
 SMALL = ("FC4 FC10", (1, 2, 2))
@@ -295,7 +298,7 @@ BAD = {
     "a dict of models": (dict(networks={"m": build(*SMALL, rng=0)}), TypeError,
                          r"networks\['m'\] must be a PackedNetwork"),
     "no networks": (dict(networks={}), (TypeError, ValueError), "networks must be"),
-    "a name": (dict(networks={1: network_of(*SMALL)}), TypeError, "names must be strings, got 1"),
+    "a name": (dict(networks={1: network_of(*SMALL)}), TypeError, "networks must have strings as names, got 1"),
 }
 
 

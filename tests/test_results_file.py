@@ -117,7 +117,7 @@ def test_files_of_other_kinds_are_named(good, tmp_path):
     with pytest.raises(ValueError, match="this is a packed network: open it with PackedNetwork.load"):
         SweepResult.load(tmp_path / "net.h5")
     for load in (packed.PackedNetwork.load, weights.load_checkpoint):
-        with pytest.raises(ValueError, match="bnnsim-results|results of a campaign"):
+        with pytest.raises(ValueError, match="this is results of a sweep: open them with SweepResult.load"):
             load(good[0] / "plain.h5")
 
 
@@ -256,7 +256,7 @@ HOSTILE = {
     "predictions, missing": ("plain", setting("predictions", True), "predictions must be there if the settings say so"),
     "predictions = 1": ("predictions", setting("predictions", 1), "predictions must be there if the settings say so"),
     "predictions of few": ("predictions", array("predictions", lambda a: a[..., :15]), "must be of 16 images, got 15"),
-    "predictions of few chips": ("predictions", array("predictions", lambda a: a[:, :, :2]), "predictions must have sh"),
+    "predictions of few chips": ("predictions", array("predictions", lambda a: a[:, :, :2]), r"predictions must be .*got \(4, 3, 2, 16\)"),
     "prediction 10": ("predictions", element("predictions", (1, 0, 0, 0), 10), "predictions must be classes"),
     "prediction of nothing": ("predictions", element("predictions", (0, 0, 0, 7), 1), "255 where there is no cell"),
     "prediction not asked": ("predictions", element("predictions", (1, 0, 0, 0), 255), "predictions must be classes"),
@@ -288,7 +288,7 @@ def test_the_repaired_checksum_is_right(good, copy):
     path = copy()
     with h5py.File(path, "r+") as file:
         attribute("checksum", np.bytes_("0" * 64))(file)
-    with pytest.raises(ValueError, match="the results does not have the checksum|do not have the checksum|checksum"):
+    with pytest.raises(ValueError, match="the results does not have the checksum"):
         SweepResult.load(path)
     with h5py.File(path, "r+") as file:
         repaired(file)
