@@ -12,6 +12,7 @@ _HOME = {
     "PackedNetwork": "packed",
     "Sequential": "model",
     "Split": "datasets",
+    "SweepResult": "results",
     "fit": "training",
     "load_dataset": "datasets",
     "load_embedded": "datasets",
@@ -21,7 +22,7 @@ _HOME = {
     "warmup": "packed",
 }
 _MODULES = ("architectures", "bits", "campaign", "datasets", "faults", "layers", "losses", "model", "optimizers",
-            "packed", "pictures", "plotting", "training", "weights")
+            "packed", "pictures", "plotting", "results", "statistics", "stopping", "tolerance", "training", "weights")
 
 __all__ = [*_HOME, *_MODULES]
 

@@ -10,7 +10,6 @@ Without a network: the FCNN that comes with the library, on the embedded 2,000 t
 import contextlib
 import json
 import logging
-import os
 import shlex
 import signal
 import sys
@@ -19,7 +18,7 @@ import time
 import bnnsim.command_line as command_line
 import bnnsim.config as config
 import bnnsim.datasets as datasets
-import bnnsim.packed as packed
+import bnnsim.stored as stored
 
 DEFAULTS = {"networks": [], "datasets": None, "data": None, "rates": "1e-4:0.3:13", "layers": ["all"], "trials": 10,
             "seed": 0, "workers": None, "dask": None, "out": None, "plot": None, "resume": False, "predictions": False,
@@ -36,7 +35,8 @@ def arguments():
     add = parser.add_argument
     add("networks", nargs="*", metavar="NETWORK.h5", help="files written by PackedNetwork.save")
     add("--dataset", dest="datasets", action="append", metavar="NAME", help="fashion, mnist, cifar10 or "
-        "fashion-subset; may be repeated (default: what the first network was trained on; fashion-subset for the shipped one)")
+        "fashion-subset; may be repeated (default: what the first network was trained on; fashion-subset for the "
+        "shipped one)")
     add("--data", metavar="FOLDER", help="where the data set's files are")
     add("--rates", help="bit error rates: 1e-3,0.01,0.1 or start:stop:count in log steps; 0 is always added "
         f"(default: {DEFAULTS['rates']})")
@@ -103,22 +103,11 @@ def stored_command(result):
     return command_of(options)
 
 
-def load_networks(paths):
-    """Networks by a short name: the file's, made unique."""
-    if not paths:
-        return {"fashion_fcnn": packed.PackedNetwork.load(datasets.data_file("fashion_fcnn.h5"))}
-    networks = {}
-    for path in paths:
-        name = os.path.splitext(os.path.basename(path))[0]
-        networks[name if name not in networks else path] = packed.PackedNetwork.load(path)
-    return networks
-
-
 def load_grid(options):
     """(networks, splits, faults) as `campaign.sweep` takes them."""
     from bnnsim.faults import BitFlips
 
-    networks = load_networks(options.networks)
+    networks = stored.load_networks(options.networks)
     first = next(iter(networks.values()))
     names = options.datasets or [
         first.metadata.get("dataset", "fashion") if options.networks else "fashion-subset"]
@@ -128,9 +117,14 @@ def load_grid(options):
     return networks, splits, faults
 
 
-def _leave_interrupts():
-    """In a worker: Ctrl-C reaches all processes of a terminal, and the main one ends the campaign."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _start_workers(executor, n_workers):
+    """Start them deaf to Ctrl-C, which reaches all processes of a terminal: the main one ends the campaign."""
+    former = signal.signal(signal.SIGINT, signal.SIG_IGN)        # inherited
+    try:
+        for _ in range(n_workers):
+            executor.submit(int)
+    finally:
+        signal.signal(signal.SIGINT, former)
 
 
 @contextlib.contextmanager
@@ -140,7 +134,8 @@ def chosen_executor(options):
         import multiprocessing
         from concurrent.futures import ProcessPoolExecutor
 
-        with ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn"), _leave_interrupts) as executor:
+        with ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn")) as executor:
+            _start_workers(executor, options.workers)
             yield executor
     elif options.dask:
         try:
@@ -184,7 +179,9 @@ def show(options, result):
     else:
         sizes = ", ".join(dict.fromkeys(f"{s['split']}: all {s['n_images']:,} images" for s in
                                         result.settings["series"]))
-        print(f"{sizes}, {options.trials} chips a rate, seed {result.seed}")
+        chips = f"{options.trials} chips a rate" if options.ci_width is None else \
+            f"chips until the interval is {options.ci_width:g} points wide"
+        print(f"{sizes}, {chips}, seed {result.seed}")
         print(result.table())
 
 

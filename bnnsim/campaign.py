@@ -137,8 +137,8 @@ def _named(name, value, kind, alone, hint):
     if isinstance(value, kind):
         return {alone: value}
     if not isinstance(value, dict) or not value:
-        raise TypeError(f"{name} must be a {kind.__name__} or a dict of name to {kind.__name__}, got "
-                        f"{type(value).__name__}{hint}")
+        came = "an empty dict" if value == {} else type(value).__name__
+        raise TypeError(f"{name} must be a {kind.__name__} or a dict of name to {kind.__name__}, got {came}{hint}")
     for key, item in value.items():
         if not isinstance(key, str):
             raise TypeError(f"{name} must have strings as names, got {key!r}")
@@ -280,7 +280,7 @@ class _Campaign:
             predictions = np.full((*shape, max(len(s.labels) for s in self.context.series)), 255, np.uint8)
         places = {rate: r for r, rate in enumerate(order.tolist())}
         for (name, rate, trial), (cell, predicted) in self.known.items():
-            at = (self.names().index(name), places[rate], slice(None) if rate == 0 else trial)
+            at = (self.names().index(name), places[rate], slice(self.trials) if rate == 0 else trial)
             right[at] = cell
             if predictions is not None:
                 predictions[(*at, slice(len(predicted)))] = predicted

@@ -82,7 +82,7 @@ def check_finite(name, value):
 
 
 def check_input(layer, x, dtype, last, ndim=None):
-    """What a layer is given: dtype, last axis, number of axes; kernels trust it. Returned C-contiguous."""
+    """What a layer is given: dtype, last axis, number of axes, which kernels trust. Returned C-contiguous."""
     name = f"input of {layer}"
     if not isinstance(x, np.ndarray) or x.dtype != np.dtype(dtype):
         raise TypeError(f"{name} must be a {np.dtype(dtype)} array, got {getattr(x, 'dtype', type(x).__name__)}")
@@ -103,8 +103,8 @@ def check_images(images, shape=None):
 def check_split(split, name="split"):
     """A Split (anything with images and labels) of at least one image."""
     if not hasattr(split, "images") or not hasattr(split, "labels"):
-        raise TypeError(f"{name} must be a Split, one half of what load_dataset gives, got {type(split).__name__}; wrap "
-                        "arrays as bnnsim.Split(images, labels, 'mine')")
+        raise TypeError(f"{name} must be a Split, one half of what load_dataset gives, got {type(split).__name__}; "
+                        "wrap arrays as bnnsim.Split(images, labels, 'mine')")
     if len(split.labels) == 0:
         raise ValueError(f"{name} must have at least one image")
     return split

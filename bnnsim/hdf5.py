@@ -39,11 +39,15 @@ class Refused(ValueError):
 def new_file(path):
     """An h5py.File that becomes `path` when the block ends well, and vanishes otherwise: see `files.replaced`."""
     with files.replaced(path) as temporary:
-        # Made in memory: HDF5 cannot close a file that met a full disk, and a later use crashes the process.
-        with h5py.File(temporary, "w", libver=LIBVER, driver="core", backing_store=False) as file:
-            yield file
-            file.flush()
-            image = file.id.get_file_image()
+        try:
+            # in memory: HDF5 cannot close a file that has met a full disk, and crashes the process when used later
+            with h5py.File(temporary, "w", libver=LIBVER, driver="core", backing_store=False,
+                           locking=False) as file:
+                yield file
+                file.flush()
+                image = file.id.get_file_image()
+        except RuntimeError as error:                               # what HDF5 says where it cannot grow
+            raise OSError(errno.EIO, str(error)) from error
         with open(temporary, "wb") as target:
             target.write(image)
 

@@ -241,7 +241,8 @@ def _load(path):
                                      {**file_format.ROOT, "provenance_checksum": str})
         names = [name for name in AXES if name != "predictions" or name in file]
         hdf5.check_members(file, datasets=("settings", "provenance", *names))
-        texts = {name: hdf5.announce_text(file[name], file_format.MAX_JSON_BYTES) for name in ("settings", "provenance")}
+        texts = {name: hdf5.announce_text(file[name], file_format.MAX_JSON_BYTES)
+                 for name in ("settings", "provenance")}
         announced = {name: hdf5.announce(file[name]) for name in names}
         hdf5.check_total(file, [*texts.values(), *announced.values()], MAX_BYTES)
         _check_axes(announced)

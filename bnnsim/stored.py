@@ -29,5 +29,7 @@ def load_networks(paths):
     networks = {}
     for path in paths:
         name = os.path.splitext(os.path.basename(path))[0]
+        if path in networks or (name in networks and paths.count(path) > 1):
+            raise ValueError(f"{path} is given twice")
         networks[name if name not in networks else path] = PackedNetwork.load(path)
     return networks

@@ -1,4 +1,4 @@
-"""A campaign of 2,002 cells; as a script, a warmed process that forks children, has them killed, and looks at the files.
+"""A campaign of 2,002 cells; as a script, a warmed process that forks children, has them killed, and looks at files.
 
     python tests/campaign_run.py
 
@@ -251,10 +251,10 @@ def kill_and_resume(watch, folder, how, seed, kills=50, variant=None, moments=()
     while len(met) < kills or moments:
         out, state, done = os.path.join(folder, f"run{n_campaigns}.h5"), {}, False
         while not done:
-            name, n = (moments.pop(0), 1) if moments else ("", 0)
+            name = moments.pop(0) if moments else ""
             last = len(met) >= kills and not name
             at = int(rng.integers(1, 120))
-            fatal = {"events": lambda count, _, at=at: count == at and not last,
+            fatal = {"events": lambda count, _, at=at, last=last: count == at and not last,
                      "moments": lambda _, event, name=name: event == name, "clock": lambda *_: False}[how]
             pid, reader = forked(child, out, variant, fatal, int(rng.integers(2**31)))
             notes = kill_by_clock(pid, reader, out, rng) if how == "clock" and not last else notes_of(pid, reader)

@@ -1,11 +1,13 @@
 """A campaign is what its cells give one by one, on every executor, in any order, at once or bit by bit."""
 
+import functools
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import threading
+import types
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -471,6 +473,7 @@ def arguments(stored, out, *more):
             "--out", str(out), *more]
 
 
+@functools.cache
 def swept(stored, trials=4):
     from bnnsim.packed import PackedNetwork
 
@@ -488,15 +491,23 @@ def test_workers_and_dask_from_the_command_line(stored, tmp_path, dask, capsys):
     assert captured.err == "" and captured.out.count("chips a rate, seed 3") == 2
 
 
+def test_worker_processes_leave_ctrl_c_to_the_main_one():
+    """Else each would print a traceback, of its start, its work or its waiting."""
+    with ber_sweep.chosen_executor(types.SimpleNamespace(workers=2, dask=None)) as executor:
+        assert executor.submit(signal.getsignal, signal.SIGINT).result() == signal.SIG_IGN
+        assert len(executor._processes) == 2
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+
+
 @pytest.mark.parametrize("more", [[], ["--workers", "2"]])
 def test_ctrl_c_stores_what_is_done_and_says_how_to_go_on(stored, tmp_path, more):
     """SIGINT to all processes of the terminal, as Ctrl-C sends it."""
     out = tmp_path / "s.h5"
     command = [sys.executable, "-m", "bnnsim.ber_sweep", *arguments(stored, out, "--quiet", *more)]
-    command[command.index("--trials") + 1] = "1000"
+    command[command.index("--trials") + 1] = "300"
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env, start_new_session=True) as process:
-        journal = Path(f"{out}.journal")
+        journal = Path(f"{out}.journal")                         # its second line: the workers are at work
         while process.poll() is None and not (journal.exists() and journal.read_bytes().count(b"\n") > 1):
             threading.Event().wait(0.01)
         os.killpg(process.pid, signal.SIGINT)
@@ -504,5 +515,7 @@ def test_ctrl_c_stores_what_is_done_and_says_how_to_go_on(stored, tmp_path, more
     assert process.returncode == 130, errors
     assert errors.count("\n") == 1 and "--resume goes on" in errors and f"are in {journal}" in errors
     n_cells = sum(line.count(b'["net",') for line in journal.read_bytes().splitlines())
-    assert 0 < n_cells < 2001 and not out.exists()
+    assert 0 < n_cells < 601 and not out.exists()
     assert int(errors.split("interrupted with ")[1].split()[0]) == n_cells
+    assert ber_sweep.main([*arguments(stored, out, "--quiet", "--resume"), "--trials", "300"]) == 0
+    same(SweepResult.load(out), swept(stored, 300))

@@ -1,4 +1,4 @@
-"""Campaigns that are killed, run out of disk, or meet damaged journals: what was stored stays, and the end is the same."""
+"""Campaigns that are killed, run out of disk, or meet damaged journals: what was stored stays, the end is the same."""
 
 import hashlib
 import json

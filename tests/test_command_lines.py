@@ -56,8 +56,10 @@ def test_ber_sweep_prints_and_writes_all_cells(trained, tmp_path, capsys, ending
         assert out.read_text() == expected.csv()
 
 
-def test_two_networks_share_a_table(trained, capsys):
-    assert ber_sweep.main([str(trained), str(trained), "--rates", "0.1", "--trials", "1", "--quiet"]) == 0
+def test_two_networks_share_a_table(trained, tmp_path, capsys):
+    other = tmp_path / trained.name
+    other.write_bytes(trained.read_bytes())
+    assert ber_sweep.main([str(trained), str(other), "--rates", "0.1", "--trials", "1", "--quiet"]) == 0
     assert capsys.readouterr().out.count("0.1") >= 2
 
 

@@ -33,7 +33,8 @@ def test_every_option_is_a_key(tmp_path):
 
 
 def test_one_value_is_a_list_of_one(tmp_path):
-    found = config.load_config(written(tmp_path, {"networks": "a.h5", "datasets": "mnist", "rates": 0.1, "layers": "all"}))
+    path = written(tmp_path, {"networks": "a.h5", "datasets": "mnist", "rates": 0.1, "layers": "all"})
+    found = config.load_config(path)
     assert found == {"networks": ["a.h5"], "datasets": ["mnist"], "rates": "0.1", "layers": ["all"]}
 
 

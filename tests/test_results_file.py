@@ -1,4 +1,4 @@
-"""Results files that are damaged, foreign or malicious give one clear ValueError; good ones come back as they went in."""
+"""Results files that are damaged, foreign or malicious give one clear ValueError; good ones come back unchanged."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ import pytest
 from campaign_run import networks, run, split
 from weight_files import low_level_dataset, replace_dataset
 
-from bnnsim import campaign, file_format, packed, weights
+from bnnsim import file_format, packed, weights
 from bnnsim.campaign import SweepResult
 
 KINDS = {"plain": {}, "predictions": {"predictions": True, "data": {"few": split(5), "many": split(16)}},
@@ -256,7 +256,8 @@ HOSTILE = {
     "predictions, missing": ("plain", setting("predictions", True), "predictions must be there if the settings say so"),
     "predictions = 1": ("predictions", setting("predictions", 1), "predictions must be there if the settings say so"),
     "predictions of few": ("predictions", array("predictions", lambda a: a[..., :15]), "must be of 16 images, got 15"),
-    "predictions of few chips": ("predictions", array("predictions", lambda a: a[:, :, :2]), r"predictions must be .*got \(4, 3, 2, 16\)"),
+    "predictions of few chips": ("predictions", array("predictions", lambda a: a[:, :, :2]),
+                                 r"predictions must be .*got \(4, 3, 2, 16\)"),
     "prediction 10": ("predictions", element("predictions", (1, 0, 0, 0), 10), "predictions must be classes"),
     "prediction of nothing": ("predictions", element("predictions", (0, 0, 0, 7), 1), "255 where there is no cell"),
     "prediction not asked": ("predictions", element("predictions", (1, 0, 0, 0), 255), "predictions must be classes"),
@@ -333,4 +334,3 @@ def test_the_shape_of_a_table_without_chips_to_compare(tmp_path):
     one = run(rates=[0.1], trials=1)
     assert one.table().splitlines()[1].split()[:4] == ["net", "0", "0.1", "1"]
     assert np.all(one.std() == 0) and one.mean().shape == (2, 1)
-    assert campaign.SweepResult is SweepResult
