@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+import bnnsim.comparison as comparison
 import bnnsim.file_format as file_format
 import bnnsim.files as files
 import bnnsim.hdf5 as hdf5
@@ -151,10 +152,38 @@ class SweepResult:
         return tolerance.tolerated(self.rates[positive], self.accuracy[s, positive], self.accuracy[s, order[0], 0],
                                     drop, level=level, rng=self.seed)
 
-    def compare(self, first, second, level=0.95):
-        """Difference of two series at each rate, on common chips: list of `statistics.paired_difference`."""
-        a, b = self.accuracy[self.index(first)], self.accuracy[self.index(second)]
-        return [statistics.paired_difference(x, y, level) for x, y in zip(a, b)]
+    def compare(self, first, second, level=0.95, labels=None):
+        """Difference in accuracy of two series at each rate, on common chips and images.
+
+        Parameters
+        ----------
+        first, second : str or int
+            Series on the same images.
+        level : float
+        labels : uint8 (N,), optional
+            Of the images. Without them: intervals over chips, on these very images (`statistics.paired_difference`).
+            With them, and stored predictions: over chips and images, paired image by image
+            (`comparison.population_difference`).
+
+        Returns
+        -------
+        list of Difference, one a rate: paired, unpaired, and which is smaller
+        """
+        s, t = self.index(first), self.index(second)
+        if self.settings["series"][s]["split_sha256"] != self.settings["series"][t]["split_sha256"]:
+            raise ValueError(f"{first!r} and {second!r} must be of the same images to be compared")
+        if labels is None:
+            return [statistics.paired_difference(x, y, level) for x, y in zip(self.accuracy[s], self.accuracy[t])]
+        if self.predictions is None:
+            raise ValueError("labels need stored predictions: sweep(..., predictions=True)")
+        labels, found = np.asarray(labels), []
+        for a, b, ran in zip(self.predictions[s], self.predictions[t], self._both_ran(s, t)):
+            right = (predicted[ran, :len(labels)] == labels for predicted in (a, b))
+            found.append(comparison.population_difference(*right, level))
+        return found
+
+    def _both_ran(self, s, t):
+        return (self.right[s, :, :, 0] != NOT_RUN) & (self.right[t, :, :, 0] != NOT_RUN)
 
     def rows(self):
         """One dict a series and rate: network, rate, trials, mean, std, low, high, min, max (shares of 1)."""

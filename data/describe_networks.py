@@ -21,7 +21,8 @@ def section():
                  f"    {100 * float(found['test_accuracy']):.2f} % of all {int(found['test_images']):,} official test "
                  f"images ({found['dataset']}), epoch {found['kept_epoch']} of {found['epochs']}, chosen "
                  f"on {int(found['holdout']):,}\n    held-out training images; flip rate in training "
-                 f"{found['flip_rate']}, seed {found['seed']}. Content checksum\n    ``{network.checksum}``. Made by::\n\n"
+                 f"{found['flip_rate']}, seed {found['seed']}.\n    Content checksum ``{network.checksum}``. Made "
+                 "by::\n\n"
                  f"        {found['command']}\n\n")
     return text + END
 

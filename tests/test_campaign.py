@@ -385,7 +385,7 @@ def test_predictions_and_per_class_are_those_of_the_network():
     (dict(faults={}), TypeError, "faults must be a fault such as"),
     (dict(faults="flips"), TypeError, "faults must be a fault such as .* got str"),
     (dict(faults=BitFlips(0, layers=(2,))), ValueError, r"layers must be in 0..1, got \(2,\)"),
-    (dict(data={}), TypeError, "split must be a Split or a dict of name to Split, got dict"),
+    (dict(data={}), TypeError, "split must be a Split or a dict of name to Split, got an empty dict"),
     (dict(data={"a": 3}), TypeError, r"split\['a'\] must be a Split, got int"),
     (dict(nets={"a": networks()["net 0"], "a, b": networks()["net 0"]},
           faults={"b": BitFlips(0), "": BitFlips(0)}), ValueError, "series must have names that differ"),

@@ -49,7 +49,7 @@ ROWS = [
     ["bits"],
     ["products", "seeding"],
     ["kernels"],
-    ["stopping", "tolerance"],
+    ["stopping", "tolerance", "comparison"],
     ["statistics"],
     ["checks"],
 ]
