@@ -85,7 +85,7 @@ BAD = [
     (ber_sweep, ["--plot", "sweep.jpg"], "must end in .png"),
     (ber_sweep, ["--out", "no/such/folder/sweep.h5"], "does not exist"),
     (ber_sweep, ["--no-such-option"], "--no-such-option"),
-    (train, ["--network", "fashion_fcn"], "did you mean 'fashion_fcnn'"),
+    (train, ["--network", "fashion_fcn", "--dataset", "fashion-subset"], "did you mean 'fashion_fcnn'"),
     (train, ["--network", "FC16 MP2 FC10", "--dataset", "fashion-subset"], "must follow a C"),
     (train, ["--flip-rate", "2", *SMALL], "flip_rate must be a probability"),
     (train, ["--flip-rate", "x", *SMALL], "flip_rate must be a probability, or"),
