@@ -11,7 +11,7 @@ import logging
 import platform
 import sys
 from collections import deque
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -85,8 +85,8 @@ def sweep(networks, split, rates, trials=10, rng=None, *, faults=None, executor=
     FileExistsError
         Where `out` or its journal exists and `resume` is false.
     KeyboardInterrupt, ChildProcessError
-        On Ctrl-C, or where a worker process was killed; what is done is in the journal, and the message says how to
-        go on.
+        On Ctrl-C, or where a worker process was killed or the cluster failed; what is done is in the journal, and the
+        message says how to go on.
 
     Examples
     --------
@@ -113,6 +113,9 @@ def sweep(networks, split, rates, trials=10, rng=None, *, faults=None, executor=
         raise ChildProcessError(f"a worker process died, killed from outside or for want of memory, with "
                                 f"{store.hint()}") from error
     except Exception as error:
+        if isinstance(error, CancelledError) or type(error).__module__.split(".")[0] == "distributed":
+            raise ChildProcessError(f"the cluster failed ({type(error).__name__}: its scheduler or workers died), with "
+                                    f"{store.hint()}") from error
         error.add_note(f"The campaign ended with {store.hint()}.")
         raise
     finally:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import types
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -218,6 +218,35 @@ class Deadly(Exploding):
         if trial == self.bad:
             os.kill(os.getpid(), signal.SIGKILL)
         return BitFlips(self.p).apply(network, rng, trial)
+
+
+class FailingCluster(Executor):
+    """Does `n_good` tasks, then fails as Dask's futures do when their scheduler or all workers are gone."""
+
+    def __init__(self, error, n_good):
+        self.error, self.n_left = error, n_good
+
+    def submit(self, function, *args):
+        future = Future()
+        self.n_left -= 1
+        if self.n_left >= 0:
+            future.set_result(function(*args))
+        else:
+            future.set_exception(self.error)
+        return future
+
+
+@pytest.mark.parametrize("kind", ["KilledWorker", "CancelledError"])
+def test_a_failed_cluster_is_one_clear_error_and_loses_nothing(tmp_path, monkeypatch, kind):
+    """KilledWorker: cells that end every worker they are on; CancelledError: the scheduler is gone."""
+    from distributed.scheduler import KilledWorker
+
+    error = CancelledError() if kind == "CancelledError" else KilledWorker("task", None, 3)
+    monkeypatch.setattr(campaign, "BATCH_SECONDS", 1e-9)
+    with pytest.raises(ChildProcessError, match=rf"the cluster failed \({kind}.* with \d+ cells done; .*--resume"):
+        run(out=tmp_path / "out.h5", executor=FailingCluster(error, 12), workers=2)
+    resumed = run(out=tmp_path / "out.h5", resume=True)
+    assert resumed.checksum == run().checksum
 
 
 def test_a_killed_process_of_a_pool_is_one_clear_error(tmp_path, monkeypatch):
