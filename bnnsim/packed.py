@@ -9,11 +9,12 @@ from functools import cached_property
 
 import numpy as np
 
+import bnnsim.operands as operands
 import bnnsim.products as products
 import bnnsim.weights as weights
 from bnnsim.checks import check_images, check_int, check_split
 from bnnsim.foreign import layer_from_arrays
-from bnnsim.kernels import batchnorm, conv, dense, first_layer, split
+from bnnsim.kernels import batchnorm, conv, split
 from bnnsim.layers import Conv2d, Dense, Flatten, InputConv2d, InputDense, MaxPool2d
 from bnnsim.layers.batchnorm import BatchNormSign
 from bnnsim.layers.weighted import Weighted
@@ -38,7 +39,7 @@ def _places(layers, input_shape):
     shape, places = (input_shape[1], input_shape[2], input_shape[0]), []
     for i, layer in enumerate(layers):
         if layer.kind == "conv":
-            g = products.conv_geometry(*shape[:2], layer.words.shape[1:3], layer.stride, layer.padding)
+            g = operands.conv_geometry(*shape[:2], layer.words.shape[1:3], layer.stride, layer.padding)
             output = (g.out_height // layer.pool, g.out_width // layer.pool, layer.units)
             places.append(_Place(i == 0, g, 0, output))
         else:
@@ -46,34 +47,6 @@ def _places(layers, input_shape):
             places.append(_Place(i == 0, None, shape[2] if i and len(shape) == 3 else 0, output))
         shape = output
     return places
-
-
-def _hidden(layer, place, offset, x):
-    """Output bits of a hidden layer for a block x of images or packed activations; runs in one thread."""
-    out = np.empty((len(x), *place.output_shape[:-1], products.n_words(layer.units)), np.uint64)
-    theta, inverted = layer.comparison
-    end = (theta, inverted, layer.units)
-    if place.first and layer.kind == "dense":
-        first_layer.pixels_dense_threshold(x, offset, layer.pixel_panel, *end, out, 0, len(x))
-    elif place.first:
-        first_layer.pixels_conv_threshold(x, offset, layer.pad_value, place.geometry, layer.pixel_panel, *end,
-                                          layer.pool, out, 0, len(x))
-    elif layer.kind == "dense":
-        dense.xnor_dense_threshold(x, layer.bit_panel, layer.n_in, *end, out, 0, len(x))
-    else:
-        conv.xnor_conv_threshold(x, layer.bit_panel, layer.n_in, *layer.padding_operands, place.geometry, *end,
-                                 layer.pool, out, 0, len(x))
-    return out
-
-
-def _output(layer, place, offset, x, scores):
-    """Scores of the last, dense layer."""
-    h = np.empty((len(x), layer.units), np.int32)
-    if place.first:
-        first_layer.pixels_dense(x, offset, layer.pixel_panel, h, 0, len(x))
-    else:
-        dense.xnor_dense(x, layer.bit_panel, layer.n_in, h, 0, len(x))
-    batchnorm.affine_rows(h, *layer.output_affine, scores, 0, len(x))
 
 
 # ---------------------------------------------------------------- the network
@@ -102,6 +75,7 @@ class PackedNetwork:
         self.input_offset, self.metadata = input_offset, dict(metadata or {})
         weights.check_network(self.fields())
         self._places = _places(self.layers, self.input_shape)
+        self._forward = {}                                      # layers laid out for the kernels, by number
 
     def __reduce__(self):
         return PackedNetwork, (self.layers, self.input_shape, self.input_offset, self.metadata)
@@ -128,9 +102,11 @@ class PackedNetwork:
 
     def with_words(self, words):
         """A copy whose layers i have the words[i] given; everything else is shared, not copied."""
-        return PackedNetwork([replace(layer, words=words[i]) if i in words else layer
+        copy = PackedNetwork([replace(layer, words=words[i]) if i in words else layer
                               for i, layer in enumerate(self.layers)],
                              self.input_shape, self.input_offset, self.metadata)
+        copy._forward = {i: forward for i, forward in self._forward.items() if i not in words}
+        return copy
 
     def scores(self, images):
         """Scores of images.
@@ -151,23 +127,34 @@ class PackedNetwork:
 
     def prepare(self):
         """Lay the weights out as the kernels read them; done once, and shared with copies that leave a layer alone."""
-        for layer, place in zip(self.layers, self._places):
-            layer.pixel_panel if place.first else layer.bit_panel
-            layer.output_affine if layer.threshold is None else layer.comparison
-            if place.geometry and not place.first:
-                layer.padding_operands
+        for i in range(len(self.layers)):
+            self.forward(i)
+
+    def forward(self, i):
+        """Layer i as the kernels read it."""
+        if i not in self._forward:
+            place = self._places[i]
+            self._forward[i] = self.layers[i].forward(place.first, place.geometry, self.input_offset)
+        return self._forward[i]
 
     def _scores_slice(self, images, out, start, stop):
+        last = len(self.layers) - 1
         for first in range(start, stop, BLOCK_IMAGES):
-            last = min(first + BLOCK_IMAGES, stop)
-            x = images[first:last]
-            for layer, place in zip(self.layers, self._places):
-                if place.flatten:
-                    x = products.flatten_block(x, place.flatten)
-                if layer is self.layers[-1]:
-                    _output(layer, place, self.input_offset, x, out[first:last])
-                else:
-                    x = _hidden(layer, place, self.input_offset, x)
+            block = slice(first, min(first + BLOCK_IMAGES, stop))
+            x = images[block]
+            for i in range(last):
+                x = self.forward(i).bits(self.flattened(i, x))
+            self.output(self.flattened(last, x), out[block])
+
+    def flattened(self, i, x):
+        """A block x of what layer i - 1 gives, as layer i takes it."""
+        n_channels = self._places[i].flatten
+        return products.flatten_block(x, n_channels) if n_channels else x
+
+    def output(self, x, scores):
+        """Scores (N, n_classes) of a block x of what the last layer takes, in the calling thread."""
+        h = self.forward(len(self.layers) - 1).sums(x)
+        batchnorm.affine_rows(h, *self.layers[-1].output_affine, scores, 0, len(x))
 
     def predict(self, images):
         """Class of each image, int64 (N,); ties go to the lowest."""

@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
+import bnnsim.operands as operands
 import bnnsim.products as products
 from bnnsim.checks import check_finite
 
@@ -65,35 +66,26 @@ class PackedLayer:
         return {name: getattr(self, name) for name in names}
 
     @cached_property
-    def comparison(self):
-        """(theta (S,), inverted words (V,)) as the kernels read them."""
-        theta = np.zeros(64 * products.n_words(self.units), np.int32)
-        theta[:self.units] = self.threshold
-        inverted = np.where(self.inverted, 1, -1).astype(np.int8)
-        return theta, products.pack_signs(inverted[None])[0]
-
-    @cached_property
     def output_affine(self):
         """(mean, scale, shift) as the kernels read them."""
         return self.mean.copy(), self.scale.copy(), self.shift.copy()
 
-    @cached_property
-    def bit_panel(self):
-        """The weights as the XNOR tile reads them."""
-        return products.xnor_panel(self.words.reshape(self.units, -1).copy())
+    def forward(self, first, geometry, offset):
+        """The layer as the forward kernels read it: to bits where it has thresholds, else to pre-activations.
 
-    @cached_property
-    def pixel_panel(self):
-        """The weights as the first layer's tile reads them."""
-        words = self.words.copy()                                # writable: kernels are compiled for such arrays
-        words = words if self.kind == "dense" else products.joined_taps(words, self.n_in)
-        return products.pixel_weights_panel(words, self.fan_in)
-
-    @cached_property
-    def padding_operands(self):
-        """What a convolution on bits needs for its padding: fill words, tap sums, whether the padding is zero."""
-        return (products.pad_words(self.n_in, self.pad_value), products.tap_sums(self.words, self.n_in),
-                self.pad_value == 0)
+        first : whether it reads images, minus `offset`
+        geometry : of its convolution, None if it is dense
+        """
+        words, ends = self.words.copy(), {}                      # writable: kernels are compiled for such arrays
+        if self.threshold is not None:
+            inverted = np.where(self.inverted, 1, -1).astype(np.int8)
+            ends = {"theta": self.threshold.astype(np.int64), "inverted": products.pack_signs(inverted[None])[0]}
+        if self.kind == "dense":
+            return operands.pixels_dense(words, self.n_in, offset, **ends) if first else \
+                operands.dense(words, self.n_in, **ends)
+        ends["pool"] = self.pool
+        return operands.pixels_conv(words, self.n_in, geometry, offset, self.pad_value, **ends) if first else \
+            operands.conv(words, self.n_in, geometry, self.pad_value, **ends)
 
 
 def largest_preactivation(layer, first, offset):

@@ -6,13 +6,10 @@ W = ceil(F / 64) words, U units; C input channels in Cw words, K output channels
 
 import numpy as np
 
+import bnnsim.operands as operands
 from bnnsim.kernels import batchnorm, conv, dense, first_layer, fixed_point, packing, random_bits, split
 from bnnsim.kernels._parallel import slices, thread_count
-
-
-def n_words(n_features):
-    """Words that hold `n_features` bits."""
-    return (n_features + 63) // 64
+from bnnsim.operands import n_words, pad_words
 
 
 def _round_up(value, step):
@@ -43,15 +40,6 @@ def unpack_signs(words, n_features):
     return values
 
 
-def repack(taps, n_features):
-    """words (N, T, ceil(C / 64)) of C features -> (N, ceil(T * C / 64)): taps joined without gaps."""
-    if n_features % 64 == 0:
-        return taps.reshape(len(taps), -1)
-    words = np.empty((len(taps), n_words(taps.shape[1] * n_features)), np.uint64)
-    split(packing.repack_rows, len(taps), taps, n_features, words)
-    return words
-
-
 def flatten_block(x, n_channels):
     """Packed (N, H, W, ceil(C / 64)) -> (N, ceil(H * W * C / 64)), in the calling thread."""
     taps = x.reshape(len(x), -1, x.shape[-1])
@@ -62,45 +50,11 @@ def flatten_block(x, n_channels):
     return words
 
 
-def xnor_panel(words):
-    """Weights (U, W) -> the panel (ceil(U / 16), W, 16) that the XNOR tile reads."""
-    panel = np.empty(((len(words) + 15) // 16, words.shape[1], 16), np.uint64)
-    split(packing.xnor_panel, len(panel), words, panel)
-    return panel
-
-
 def madd_panel(words):
     """Rows along the summed axis (R, W) -> the panel (W, ceil(R / 2), 4) that the 16-bit tile reads."""
     panel = np.empty((words.shape[1], (len(words) + 1) // 2, 4), np.uint32)
     split(packing.madd_panel, len(panel), words, panel)
     return panel
-
-
-def pixel_weights_panel(words, n_features):
-    """First-layer weights (U, W) -> panel (ceil(U / 64), ceil(F / 2), 4): columns are units, the sum runs over F."""
-    turned = np.empty((64 * words.shape[1], n_words(len(words))), np.uint64)
-    split(packing.transpose_bits, words.shape[1], words, turned)
-    return madd_panel(turned[:n_features])
-
-
-def conv_geometry(height, width, kernel, stride, padding):
-    """The sizes that a convolution's kernels need; kernel (kh, kw)."""
-    out_height, out_width = ((size + 2 * padding - k) // stride + 1 for size, k in zip((height, width), kernel))
-    return conv.Geometry(height, width, *kernel, stride, padding, out_height, out_width)
-
-
-def pad_words(n_channels, pad_value):
-    """What a padded position holds (Cw,): 1 bits for +1, else 0 bits; zero padding is corrected for afterwards."""
-    fill = np.zeros(n_words(n_channels), np.uint64)
-    if pad_value == 1:
-        fill = pack_signs(np.ones((1, n_channels), np.int8))[0]
-    return fill
-
-
-def tap_sums(words, n_channels):
-    """Sum of the +-1 weights of each tap and output channel: words (K, kh, kw, Cw) -> (T, K) int32."""
-    ones = np.bitwise_count(words.reshape(len(words), -1, words.shape[-1])).sum(-1, dtype=np.int32)
-    return np.ascontiguousarray((2 * ones - n_channels).T)
 
 
 def flip_masks(n_rows, n_features, p_flip, key):
@@ -120,38 +74,22 @@ def flip_masks(n_rows, n_features, p_flip, key):
 
 def dense_forward(x, words, n_features):
     """Packed x (N, W) and weights (U, W) -> pre-activations (N, U) int32."""
-    out = np.empty((len(x), len(words)), np.int32)
-    split(dense.xnor_dense, len(x), x, xnor_panel(words), n_features, out)
-    return out
+    return operands.dense(words, n_features).sums(x)
 
 
 def conv_forward(x, words, n_channels, geometry, pad_value):
     """Packed x (N, H, W, Cw) and weights (K, kh, kw, Cw) -> pre-activations (N, OH, OW, K) int32."""
-    out = np.empty((len(x), geometry.out_height, geometry.out_width, len(words)), np.int32)
-    split(conv.xnor_conv, len(x), x, xnor_panel(words.reshape(len(words), -1)), n_channels,
-          pad_words(n_channels, pad_value), tap_sums(words, n_channels), pad_value == 0, geometry, out)
-    return out
+    return operands.conv(words, n_channels, geometry, pad_value).sums(x)
 
 
 def pixels_dense_forward(images, offset, words, n_features):
     """images (N, C, H, W) uint8 and weights (U, W) -> pre-activations (N, U) int32."""
-    out = np.empty((len(images), len(words)), np.int32)
-    split(first_layer.pixels_dense, len(images), images, offset, pixel_weights_panel(words, n_features), out)
-    return out
-
-
-def joined_taps(words, n_channels):
-    """Conv weights (K, kh, kw, Cw) -> (K, ceil(T * C / 64)), a patch's features side by side."""
-    return repack(words.reshape(len(words), -1, words.shape[-1]), n_channels)
+    return operands.pixels_dense(words, n_features, offset).sums(images)
 
 
 def pixels_conv_forward(images, offset, words, n_channels, geometry, pad_value):
     """images (N, C, H, W) uint8 and weights (K, kh, kw, Cw) -> pre-activations (N, OH, OW, K) int32."""
-    n_features = n_channels * geometry.kernel_height * geometry.kernel_width
-    panel = pixel_weights_panel(joined_taps(words, n_channels), n_features)
-    out = np.empty((len(images), geometry.out_height, geometry.out_width, len(words)), np.int32)
-    split(first_layer.pixels_conv, len(images), images, offset, pad_value, geometry, panel, out)
-    return out
+    return operands.pixels_conv(words, n_channels, geometry, offset, pad_value).sums(images)
 
 
 def affine_scores(h, mean, scale, shift):

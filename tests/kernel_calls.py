@@ -7,6 +7,7 @@ Output arrays start full of garbage, except where a kernel says that they come z
 import numpy as np
 import pytest
 
+import bnnsim.operands as operands
 from bnnsim.kernels import (adam, batchnorm, conv, dense, first_layer, fixed_point, packing, pool,
                             random_bits, split, thread_count, threads)
 from bnnsim.kernels._parallel import slices
@@ -92,39 +93,38 @@ def transpose(words):
     return turned
 
 
-def xnor_panel(words):
-    panel = dirty((-(-len(words) // 16), words.shape[1], 16), np.uint64)
-    split(packing.xnor_panel, len(panel), words, panel)
-    return panel
-
-
 def madd_panel(words):
     panel = dirty((words.shape[1], -(-len(words) // 2), 4), np.uint32)
     split(packing.madd_panel, len(panel), words, panel)
     return panel
 
 
-def padded_theta(theta, inverted):
-    """theta (U,), inverted (U,) bool -> theta (64 V,) int32 and inverted words (V,)."""
-    wide = np.zeros(ceil_to(len(theta), 64), np.int32)
-    wide[:len(theta)] = theta
-    return wide, pack(np.where(inverted, 1, -1).astype(np.int8)[None])[0]
-
-
 # dense
 
+def sums(layer, x, shape):
+    """Pre-activations (N, ...shape) int32 of a layer laid out by `operands`; units that do not exist are cut off."""
+    out = dirty((len(x), *([np.prod(layer.sizes)] if layer.sizes else []), ceil_to(layer.units, 16)), np.int32)
+    split(layer.kernels[0], len(x), x, *layer.args, out)
+    return out[..., :layer.units].reshape(len(x), *shape)
+
+
+def bits(layer, x):
+    """Output words of a layer laid out by `operands`; bits past the last unit come zeroed, and are to stay so."""
+    out = np.zeros((len(x), *layer.sizes, n_words(layer.units)), np.uint64)
+    split(layer.kernels[1], len(x), x, *layer.args, *layer.end, out)
+    return out
+
+
+def ends(theta, inverted):
+    return {"theta": theta.astype(np.int64), "inverted": pack(np.where(inverted, 1, -1).astype(np.int8)[None])[0]}
+
+
 def xnor_dense(x, weights):
-    out = dirty((len(x), len(weights)), np.int32)
-    split(dense.xnor_dense, len(x), pack(x), xnor_panel(pack(weights)), x.shape[1], out)
-    return out
+    return sums(operands.dense(pack(weights), x.shape[1]), pack(x), (len(weights),))
 
 
-def xnor_dense_threshold(x, weights, theta, inverted):
-    out = dirty((len(x), n_words(len(weights))), np.uint64)
-    theta, inverted = padded_theta(theta, inverted)
-    split(dense.xnor_dense_threshold, len(x), pack(x), xnor_panel(pack(weights)), x.shape[1], theta, inverted,
-          len(weights), out)
-    return out
+def xnor_dense_bits(x, weights, theta, inverted):
+    return bits(operands.dense(pack(weights), x.shape[1], **ends(theta, inverted)), pack(x))
 
 
 def madd_operand(a):
@@ -156,27 +156,15 @@ def fill_words(channels, pad_value):
     return pack(np.full((1, channels), 1 if pad_value == 1 else -1, np.int8))[0]
 
 
-def conv_operands(x, weights, pad_value, g):
-    """The arguments that both forward kernels begin with."""
-    k, kh, kw, channels = weights.shape
-    panel = xnor_panel(pack(weights).reshape(k, -1))
-    tap_sums = np.ascontiguousarray(weights.sum(axis=3, dtype=np.int32).reshape(k, kh * kw).T)
-    return pack(x), panel, channels, fill_words(channels, pad_value), tap_sums, pad_value == 0, g
-
-
 def xnor_conv(x, weights, stride, padding, pad_value):
     g = geometry(x.shape, weights.shape[1:3], stride, padding)
-    out = dirty((len(x), g.out_height, g.out_width, len(weights)), np.int32)
-    split(conv.xnor_conv, len(x), *conv_operands(x, weights, pad_value, g), out)
-    return out
+    layer = operands.conv(pack(weights), x.shape[3], g, pad_value)
+    return sums(layer, pack(x), (g.out_height, g.out_width, len(weights)))
 
 
-def xnor_conv_threshold(x, weights, stride, padding, pad_value, theta, inverted, size):
+def xnor_conv_bits(x, weights, stride, padding, pad_value, theta, inverted, size):
     g = geometry(x.shape, weights.shape[1:3], stride, padding)
-    out = dirty((len(x), g.out_height // size, g.out_width // size, n_words(len(weights))), np.uint64)
-    split(conv.xnor_conv_threshold, len(x), *conv_operands(x, weights, pad_value, g),
-          *padded_theta(theta, inverted), len(weights), size, out)
-    return out
+    return bits(operands.conv(pack(weights), x.shape[3], g, pad_value, **ends(theta, inverted), pool=size), pack(x))
 
 
 def conv_dx(dh, weights, x_shape, stride, padding, scale):
@@ -218,22 +206,12 @@ def conv_dweight(dh, x, kernel, stride, padding, pad_value):
 
 # first layer
 
-def transposed_panel(weights):
-    """Panel of a forward pass: weights (U, F) turned so that columns are units."""
-    return madd_panel(transpose(pack(weights))[:weights.shape[1]])
-
-
 def pixels_dense(images, offset, weights):
-    out = dirty((len(images), len(weights)), np.int32)
-    split(first_layer.pixels_dense, len(images), images, offset, transposed_panel(weights), out)
-    return out
+    return sums(operands.pixels_dense(pack(weights), images[0].size, offset), images, (len(weights),))
 
 
-def pixels_dense_threshold(images, offset, weights, theta, inverted):
-    out = dirty((len(images), n_words(len(weights))), np.uint64)
-    split(first_layer.pixels_dense_threshold, len(images), images, offset, transposed_panel(weights),
-          *padded_theta(theta, inverted), len(weights), out)
-    return out
+def pixels_dense_bits(images, offset, weights, theta, inverted):
+    return bits(operands.pixels_dense(pack(weights), images[0].size, offset, **ends(theta, inverted)), images)
 
 
 def pixels_dense_dweight(a, images, offset, scale):
@@ -253,19 +231,14 @@ def image_geometry(images, kernel, stride, padding):
 
 def pixels_conv(images, offset, weights, stride, padding, pad_value):
     g = image_geometry(images, weights.shape[1:3], stride, padding)
-    out = dirty((len(images), g.out_height, g.out_width, len(weights)), np.int32)
-    split(first_layer.pixels_conv, len(images), images, offset, pad_value, g,
-          transposed_panel(weights.reshape(len(weights), -1)), out)
-    return out
+    layer = operands.pixels_conv(pack(weights), images.shape[1], g, offset, pad_value)
+    return sums(layer, images, (g.out_height, g.out_width, len(weights)))
 
 
-def pixels_conv_threshold(images, offset, weights, stride, padding, pad_value, theta, inverted, size):
+def pixels_conv_bits(images, offset, weights, stride, padding, pad_value, theta, inverted, size):
     g = image_geometry(images, weights.shape[1:3], stride, padding)
-    out = dirty((len(images), g.out_height // size, g.out_width // size, n_words(len(weights))), np.uint64)
-    split(first_layer.pixels_conv_threshold, len(images), images, offset, pad_value, g,
-          transposed_panel(weights.reshape(len(weights), -1)), *padded_theta(theta, inverted), len(weights),
-          size, out)
-    return out
+    return bits(operands.pixels_conv(pack(weights), images.shape[1], g, offset, pad_value, **ends(theta, inverted),
+                                     pool=size), images)
 
 
 def pixels_conv_dweight(dh, images, offset, kernel, stride, padding, pad_value):

@@ -48,6 +48,7 @@ ROWS = [
     ["cifar_pickle"],
     ["bits"],
     ["products", "seeding"],
+    ["operands"],
     ["kernels"],
     ["stopping", "tolerance", "comparison"],
     ["statistics"],
@@ -57,7 +58,7 @@ HEIGHT = {name: -i for i, row in enumerate(ROWS) for name in row}
 MODULES = sorted(path for path in ROOT.rglob("*.py")                       # data/ is inside of an installed package
                  if path != ROOT / "__init__.py" and path.relative_to(ROOT).parts[0] != "data")
 NAMES = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in MODULES]
-UNAWARE = ("layers", "model", "architectures", "losses", "optimizers", "training", "products", "kernels")
+UNAWARE = ("layers", "model", "architectures", "losses", "optimizers", "training", "products", "operands", "kernels")
 
 
 def is_module(name):

@@ -129,7 +129,7 @@ def test_dense_output_bits(rng, n, f, u):
     x, weights = signs(rng, n, f), signs(rng, u, f)
     h = naive.dense(x, weights)
     theta, inverted = random_thresholds(rng, h)
-    same(in_threads(calls.xnor_dense_threshold, x, weights, theta, inverted),
+    same(in_threads(calls.xnor_dense_bits, x, weights, theta, inverted),
          naive.pack(naive.threshold_bits(h, theta, inverted)))
 
 
@@ -142,7 +142,7 @@ def test_folded_thresholds_give_the_sign_of_batch_norm(rng):
     shift[::3] = 0.0
     folded = [naive.threshold(*unit, 63) for unit in zip(mean, scale, shift)]
     theta, inverted = (np.array(part) for part in zip(*folded))
-    comp_bits = calls.xnor_dense_threshold(x, weights, theta, inverted)
+    comp_bits = calls.xnor_dense_bits(x, weights, theta, inverted)
     same(comp_bits, calls.affine_sign(naive.dense(x, weights).astype(np.int32), mean, scale, shift))
 
 
@@ -175,7 +175,7 @@ def test_conv_pooled_output_bits(rng, image, channels, kernel, stride, padding, 
     h = naive.conv(x, weights, stride, padding, pad_value)
     theta, inverted = random_thresholds(rng, h)
     ref_bits = naive.threshold_bits(naive.max_pool(h, size)[0], theta, inverted)
-    same(in_threads(calls.xnor_conv_threshold, x, weights, stride, padding, pad_value, theta, inverted, size),
+    same(in_threads(calls.xnor_conv_bits, x, weights, stride, padding, pad_value, theta, inverted, size),
          naive.pack(ref_bits))
 
 
@@ -198,7 +198,7 @@ def test_dense_first_layer(rng, n, shape, u, offset):
     h = naive.dense(naive.pixels(images, offset).reshape(n, -1), weights)
     theta, inverted = random_thresholds(rng, h)
     same(in_threads(calls.pixels_dense, images, offset, weights), h)
-    same(in_threads(calls.pixels_dense_threshold, images, offset, weights, theta, inverted),
+    same(in_threads(calls.pixels_dense_bits, images, offset, weights, theta, inverted),
          naive.pack(naive.threshold_bits(h, theta, inverted)))
 
 
@@ -215,7 +215,7 @@ def test_conv_first_layer(rng, image, channels, kernel, stride, padding, pad_val
     same(in_threads(calls.pixels_conv, images, 128, weights, *settings), h)
     for size in (1, 2):
         ref_bits = naive.threshold_bits(naive.max_pool(h, size)[0], theta, inverted)
-        same(in_threads(calls.pixels_conv_threshold, images, 128, weights, *settings, theta, inverted, size),
+        same(in_threads(calls.pixels_conv_bits, images, 128, weights, *settings, theta, inverted, size),
              naive.pack(ref_bits))
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import bnnsim
-from bnnsim.kernels import _jit, simd
+from bnnsim.kernels import _jit, forward_tiles, simd
 
 pytestmark = pytest.mark.skipif(_jit.JIT_OFF, reason="NUMBA_DISABLE_JIT=1: tiles exist only in compiled code")
 PACKAGE = Path(bnnsim.__file__).parent
-GARBAGE = 77
+GARBAGE = -77
 
 
 @pytest.fixture
@@ -29,9 +29,6 @@ def words(rng, *shape):
 
 # tiles
 
-TILES = {8: (simd.xnor_tile_8, simd.xnor_tile_8_plain), 1: (simd.xnor_tile_1, simd.xnor_tile_1_plain)}
-
-
 def compiled(tile, n_args):
     """Python function that calls a tile; intrinsics can only be called from compiled code."""
     names = ", ".join(f"a{i}" for i in range(n_args))
@@ -40,21 +37,53 @@ def compiled(tile, n_args):
     return numba.njit(scope["call"])
 
 
-XNOR_CALL = {n_rows: compiled(tile, 10) for n_rows, (tile, _) in TILES.items()}
+TABLE_ENDS = np.array([-2**31, -1, 0, 2**31 - 1])
 
 
+def forward_operands(rng, middle):
+    """Rows at odd places, in any order, of table rows in any order; entries at the ends of int32 and amid the sums."""
+    x_at = rng.permutation(np.arange(12) * 5 + 3)
+    table = np.where(rng.random(240) < 0.3, rng.choice(TABLE_ENDS, 240), rng.integers(middle - 30, middle + 30, 240))
+    return x_at, rng.choice(np.array([0, 80, 160]), 12), table.astype(np.int32)
+
+
+@pytest.mark.parametrize("to_bits", [True, False])
+@pytest.mark.parametrize("n_runs, n_steps, run_stride, p_off, t_off, o_stride",
+                         [(0, 3, 1, 0, 0, 16), (1, 1, 0, 0, 16, 16), (1, 17, 0, 16, 0, 19), (3, 2, 9, 5, 3, 17)])
 @pytest.mark.parametrize("n_rows", [8, 1])
-@pytest.mark.parametrize("n_words, x_off, x_extra, p_off, o_off, o_stride",
-                         [(0, 0, 0, 0, 0, 16), (1, 0, 0, 0, 0, 16), (3, 2, 1, 16, 5, 24),
-                          (17, 7, 2, 48, 1, 17)])
-def test_xnor_tile(rng, n_rows, n_words, x_off, x_extra, p_off, o_off, o_stride):
-    """With offsets and strides, and without a write outside its 16 columns."""
-    x, panel = words(rng, x_off + 8 * (n_words + x_extra)), words(rng, p_off + 16 * n_words + 1)
-    comp_out, ref_out = np.full((2, o_off + 8 * o_stride + 16), GARBAGE, np.int32)
-    args = x, x_off, n_words + x_extra, panel, p_off, n_words, np.int32(64 * n_words - 5)
-    XNOR_CALL[n_rows](*args, comp_out, o_off, o_stride)
-    TILES[n_rows][1](*args, ref_out, o_off, o_stride)
+def test_xnor_tile(rng, n_rows, n_runs, n_steps, run_stride, p_off, t_off, o_stride, to_bits):
+    """With runs, offsets and strides, and without a write outside its 16 columns."""
+    x, panel = words(rng, 300), words(rng, p_off + 16 * max(n_runs * n_steps, 1) + 1)
+    x_at, table_at, table = forward_operands(rng, 32 * n_runs * n_steps)
+    comp_out, ref_out = np.full((2, 400), GARBAGE).astype(np.uint64 if to_bits else np.int32)
+    args = x, x_at, 2, run_stride, n_runs, n_steps, panel, p_off, table, table_at, t_off
+    with np.errstate(over="ignore"):
+        forward_tiles.XNOR_TILES[n_rows, to_bits](*args, ref_out, 7, o_stride)
+    compiled(forward_tiles._make_xnor_tile(n_rows, to_bits), 14)(*args, comp_out, 7, o_stride)
     np.testing.assert_array_equal(comp_out, ref_out)
+    assert (ref_out != GARBAGE).any()
+
+
+@pytest.mark.parametrize("to_bits", [True, False])
+@pytest.mark.parametrize("n_runs, n_steps, run_stride, p_off, t_off, o_stride",
+                         [(0, 3, 1, 0, 0, 64), (1, 1, 0, 0, 16, 64), (1, 17, 0, 16, 0, 67), (3, 2, 9, 5, 3, 65)])
+@pytest.mark.parametrize("size", [(6, 4), (6, 1), (1, 1)])
+def test_pixel_tile(rng, size, n_runs, n_steps, run_stride, p_off, t_off, o_stride, to_bits):
+    """The tile and the compiled twin, that CPUs without its instruction run, against the plain twin."""
+    x = rng.choice(np.array([0, 1, 254, 255], np.uint8), 300)
+    panel = rng.choice(np.array([-1, 0, 1], np.int8), (p_off + 64 * max(n_runs * n_steps, 1) + 1, 4))
+    panel = panel.view(np.uint32)[:, 0]
+    x_at, table_at, table = forward_operands(rng, 0)
+    twin = forward_tiles.PIXEL_TILES[*size, to_bits]
+    args = x, x_at, 2, run_stride, n_runs, n_steps, panel, p_off, table, table_at, t_off
+    ref_out = np.full(500, GARBAGE).astype(np.uint64 if to_bits else np.int32)
+    with np.errstate(over="ignore"):
+        twin(*args, ref_out, 7, o_stride)
+    tiles = [numba.njit(twin)] + [forward_tiles._make_pixel_tile(*size, to_bits)] * simd.HAS_VNNI
+    for tile in tiles:
+        comp_out = np.full(500, GARBAGE).astype(ref_out.dtype)
+        compiled(tile, 14)(*args, comp_out, 7, o_stride)
+        np.testing.assert_array_equal(comp_out, ref_out)
 
 
 MADD_CALLS = [compiled(simd.madd_tile, 8), compiled(numba.njit(simd.madd_tile_plain), 8)]
@@ -93,15 +122,6 @@ def test_madd16_tile(rng, call, n_pairs, a_off, a_extra, p_off, o_off):
     np.testing.assert_array_equal(comp_out, ref_out)
 
 
-def test_compare_word(rng):
-    """Signed, and >= where both are equal, at the ends of int32 too."""
-    ends = np.array([-2**31, -1, 0, 1, 2**31 - 1], np.int32)
-    h, theta = rng.choice(ends, (2, 3, 70))
-    call = compiled(simd.compare_word, 4)
-    for h_off, t_off in ((0, 0), (5, 3), (140, 6)):
-        assert call(h, h_off, theta[0], t_off) == simd.compare_word_plain(h, h_off, theta[0], t_off)
-
-
 def test_sign_word(rng):
     """sign(-0.0) is +1; NaN is -1 in both."""
     values = rng.choice(np.array([0.0, -0.0, 1e-45, -1e-45, 1, -1, np.inf, -np.inf, np.nan], np.float32), 100)
@@ -137,6 +157,8 @@ rng = np.random.default_rng(0)
 x, weights = calls.signs(rng, 9, 130), calls.signs(rng, 17, 130)
 images = np.full((5, 1, 4, 4), 250, np.uint8)
 parts = [calls.pack(x), calls.xnor_dense(x, weights),
+         calls.pixels_dense(images, 7, weights[:, :16]), calls.pixels_conv(images, 128, weights[:, :9].reshape(
+             17, 3, 3, 1), 1, 1, -1),
          calls.madd_dense(calls.gradients(rng, 7, 9), x, np.ones(7)),
          calls.pixels_dense_dweight(calls.gradients(rng, 7, 5), images, 0, np.ones(7)),
          calls.flip_masks(5, 130, 1, 2, 2**62)]

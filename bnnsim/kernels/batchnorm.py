@@ -9,8 +9,8 @@ threads cannot change a bit. Kernels that sum run over units.
 import numpy as np
 
 from bnnsim.kernels._jit import inline, kernel
+from bnnsim.kernels.packing import unit_mask
 from bnnsim.kernels.simd import sign_word
-from bnnsim.kernels.threshold import unit_mask
 
 
 @inline

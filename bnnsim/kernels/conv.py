@@ -12,8 +12,7 @@ import numpy as np
 from bnnsim.kernels._jit import inline, kernel
 from bnnsim.kernels.dense import madd_columns
 from bnnsim.kernels.packing import pair_masks
-from bnnsim.kernels.simd import madd_tile, xnor_tile_8
-from bnnsim.kernels.threshold import threshold_image
+from bnnsim.kernels.simd import madd_tile
 
 Geometry = namedtuple("Geometry", "height width kernel_height kernel_width stride padding out_height out_width")
 CHUNK_PAIRS = 512                   # positions of dW kept in L1 as masks: 8 KB
@@ -33,17 +32,6 @@ def _inside(g, i, j):
 
 
 @inline
-def _gather_words(x, n, position, fill, g, row):
-    """The packed patch of an output position -> row (T * Cw,)."""
-    n_words = x.shape[3]
-    for tap in range(g.kernel_height * g.kernel_width):
-        i, j = _source(g, position, tap)
-        inside = _inside(g, i, j)
-        for w in range(n_words):
-            row[tap * n_words + w] = x[n, i, j, w] if inside else fill[w]
-
-
-@inline
 def _padded_positions(g):
     """Output positions at which each tap reads padding: their numbers (T,) and a table (T, OH * OW)."""
     n_taps, n_positions = g.kernel_height * g.kernel_width, g.out_height * g.out_width
@@ -55,62 +43,6 @@ def _padded_positions(g):
                 positions[tap, counts[tap]] = position
                 counts[tap] += 1
     return counts, positions
-
-
-@inline
-def _add_tap_sums(h, tap_sums, counts, positions):
-    """Take padded taps out of h (OH * OW, .): they were counted as -1, and are to count 0."""
-    for tap in range(tap_sums.shape[0]):
-        for at in range(counts[tap]):
-            position = positions[tap, at]
-            for k in range(tap_sums.shape[1]):
-                h[position, k] += tap_sums[tap, k]
-
-
-@inline
-def _xnor_image(x, n, panel, n_channels, fill, tap_sums, counts, positions, g, patches, h):
-    """Image n -> h (>= OH * OW rounded up to 8, S) int32."""
-    n_positions, n_words = g.out_height * g.out_width, patches.shape[1]
-    base = np.int32(n_channels * g.kernel_height * g.kernel_width)
-    for first in range(0, n_positions, 8):
-        for r in range(min(8, n_positions - first)):
-            _gather_words(x, n, first + r, fill, g, patches[r])
-        for p in range(panel.shape[0]):
-            xnor_tile_8(patches, 0, n_words, panel, p * n_words * 16, n_words, base, h,
-                        first * h.shape[1] + 16 * p, h.shape[1])
-    _add_tap_sums(h, tap_sums, counts, positions)
-
-
-@kernel
-def xnor_conv(x, panel, n_channels, fill, tap_sums, zero_pad, g, out, start, stop):
-    """x (N, H, W, Cw), panel (ceil(K / 16), T * Cw, 16) -> pre-activations out (N, OH, OW, K) int32."""
-    n_positions = g.out_height * g.out_width
-    patches = np.zeros((8, panel.shape[1]), np.uint64)
-    counts, positions = _padded_positions(g)
-    if not zero_pad:
-        counts[:] = 0
-    h = np.empty(((n_positions + 7) // 8 * 8, (out.shape[3] + 63) // 64 * 64), np.int32)
-    for n in range(start, stop):
-        _xnor_image(x, n, panel, n_channels, fill, tap_sums, counts, positions, g, patches, h)
-        flat = out[n].reshape(n_positions, out.shape[3])
-        for p in range(n_positions):
-            for k in range(out.shape[3]):
-                flat[p, k] = h[p, k]
-
-
-@kernel
-def xnor_conv_threshold(x, panel, n_channels, fill, tap_sums, zero_pad, g, theta, inverted, n_units, pool, out, start,
-                        stop):
-    """The same, straight to pooled output bits out (N, OH // pool, OW // pool, V)."""
-    n_positions = g.out_height * g.out_width
-    patches = np.zeros((8, panel.shape[1]), np.uint64)
-    counts, positions = _padded_positions(g)
-    if not zero_pad:
-        counts[:] = 0
-    h = np.empty(((n_positions + 7) // 8 * 8, theta.shape[0]), np.int32)
-    for n in range(start, stop):
-        _xnor_image(x, n, panel, n_channels, fill, tap_sums, counts, positions, g, patches, h)
-        threshold_image(h, g.out_width, theta, inverted, n_units, pool, out[n])
 
 
 @inline

@@ -7,54 +7,10 @@ rows. An int32 sum holds 65,536 terms of a 16-bit value times +-1, so longer sum
 import numpy as np
 
 from bnnsim.kernels._jit import inline, kernel
-from bnnsim.kernels.simd import madd16_tile, madd_tile, xnor_tile_1, xnor_tile_8
-from bnnsim.kernels.threshold import threshold_row
+from bnnsim.kernels.simd import madd16_tile, madd_tile
 
-BLOCK_ROWS = 32                     # rows of pre-activations kept in L2 between the product and the comparison
 MAX_PAIRS_BITS = 32768              # 65,536 terms of 32767 * 1
 MAX_PAIRS_PIXELS = 128              # 256 terms of 32767 * 255
-
-
-@inline
-def xnor_block(x, first, last, panel, n_features, h):
-    """Rows first..last of x (N, W) against panel (U / 16, W, 16) -> rows 0.. of h (., S) int32."""
-    n_words = x.shape[1]
-    stride = h.shape[1]
-    base = np.int32(n_features)
-    for p in range(panel.shape[0]):
-        n = first
-        while n + 8 <= last:
-            xnor_tile_8(x, n * n_words, n_words, panel, p * n_words * 16, n_words, base, h,
-                        (n - first) * stride + 16 * p, stride)
-            n += 8
-        while n < last:
-            xnor_tile_1(x, n * n_words, n_words, panel, p * n_words * 16, n_words, base, h,
-                        (n - first) * stride + 16 * p, stride)
-            n += 1
-
-
-@kernel
-def xnor_dense(x, panel, n_features, out, start, stop):
-    """x (N, W) words, panel of the weights -> pre-activations out (N, U) int32, U = F - 2 popcount(x ^ w)."""
-    n_units = out.shape[1]
-    h = np.empty((BLOCK_ROWS, (n_units + 63) // 64 * 64), np.int32)
-    for first in range(start, stop, BLOCK_ROWS):
-        last = min(first + BLOCK_ROWS, stop)
-        xnor_block(x, first, last, panel, n_features, h)
-        for n in range(first, last):
-            for u in range(n_units):
-                out[n, u] = h[n - first, u]
-
-
-@kernel
-def xnor_dense_threshold(x, panel, n_features, theta, inverted, n_units, out, start, stop):
-    """The same, straight to bits: out (N, ceil(U / 64)) = (h >= theta) xor inverted; theta (S,), inverted words."""
-    h = np.empty((BLOCK_ROWS, theta.shape[0]), np.int32)
-    for first in range(start, stop, BLOCK_ROWS):
-        last = min(first + BLOCK_ROWS, stop)
-        xnor_block(x, first, last, panel, n_features, h)
-        for n in range(first, last):
-            threshold_row(h, n - first, theta, inverted, n_units, out[n])
 
 
 @inline

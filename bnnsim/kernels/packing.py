@@ -13,6 +13,13 @@ ONE = np.uint64(1)
 ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
+@inline
+def unit_mask(n_units, v):
+    """The bits of word v that exist."""
+    left = n_units - 64 * v
+    return ALL if left >= 64 else ALL >> np.uint64(64 - left)
+
+
 @kernel
 def pack_signs(values, words, start, stop):
     """values (N, F), float32 or int8 -> words (N, W): bit = value >= 0, so sign(0) = +1."""
@@ -145,3 +152,27 @@ def transpose_bits(words, turned, start, stop):
             _transpose_64(block)
             for i in range(64):
                 turned[64 * w + i, group] = block[i]
+
+
+FOUR_SIGNS = np.array([sum((1 if nibble >> i & 1 else 255) << 8 * i for i in range(4)) for nibble in range(16)],
+                      np.uint32)                                # four bits as four bytes, +1 or -1
+
+
+@kernel
+def pixel_panel(words, n_runs, n_features, panel, start, stop):
+    """words (U * n_runs, W), n_features of them a row -> panel (ceil(U / 16), n_runs * ceil(F / 4), 16) uint32.
+
+    Each entry is four weights of a unit as bytes +1 and -1, and 0 past the last feature. Runs over panel rows.
+    """
+    n_units, n_steps = words.shape[0] // n_runs, panel.shape[1] // n_runs
+    last = np.uint32(0xFFFFFFFF) >> np.uint32(8 * (4 * n_steps - n_features))
+    for p in range(start, stop):
+        for c in range(16):
+            u = 16 * p + c
+            for run in range(n_runs):
+                for step in range(n_steps):
+                    entry = np.uint32(0)
+                    if u < n_units:
+                        nibble = (words[u * n_runs + run, step >> 4] >> np.uint64(4 * (step & 15))) & np.uint64(15)
+                        entry = FOUR_SIGNS[nibble]
+                    panel[p, run * n_steps + step, c] = entry if step + 1 < n_steps else entry & last

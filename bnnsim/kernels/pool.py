@@ -1,6 +1,6 @@
 """Max-pooling on integer pre-activations, with non-overlapping windows; a remainder at the right and bottom is dropped.
 
-h (N, H, W, C) int32 -> out (N, H // size, W // size, C). On bits pooling is an OR: `threshold.threshold_image`.
+h (N, H, W, C) int32 -> out (N, H // size, W // size, C). On bits pooling is an OR: `forward._pool_bits`.
 """
 
 import numpy as np

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+import bnnsim.operands as operands
 import bnnsim.products as products
 from bnnsim.checks import check_choice, check_images, check_input, check_int
 from bnnsim.layers.weighted import Weighted
@@ -24,7 +25,7 @@ class _Convolution(Weighted):
 
     def geometry(self, height, width):
         """Sizes for an input of this height and width; ValueError where the kernel does not fit."""
-        g = products.conv_geometry(height, width, self.kernel, self.stride, self.padding)
+        g = operands.conv_geometry(height, width, self.kernel, self.stride, self.padding)
         if g.out_height < 1 or g.out_width < 1:
             raise ValueError(f"a {self.kernel[0]} x {self.kernel[1]} kernel with padding {self.padding} does not fit "
                              f"an input of {height} x {width}")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-import bnnsim.products as products
+import bnnsim.operands as operands
 from bnnsim.checks import check_array, check_input, check_int
 from bnnsim.kernels import pool, split
 
@@ -57,8 +57,8 @@ class Flatten:
         return (shape[0] * shape[1] * shape[2],)
 
     def forward(self, x):
-        x = check_input("Flatten", x, np.uint64, products.n_words(self.n_channels), 4)
-        return products.repack(x.reshape(len(x), -1, x.shape[-1]), self.n_channels)
+        x = check_input("Flatten", x, np.uint64, operands.n_words(self.n_channels), 4)
+        return operands.repack(x.reshape(len(x), -1, x.shape[-1]), self.n_channels)
 
     def forward_train(self, x):
         return self.forward(x), x.shape
