@@ -5,13 +5,14 @@ order, nor a kill and a resume can change a result. One process collects them: f
 results file (`journal`), and when all are done the results file is written whole and renamed (`results`).
 """
 
+import contextlib
 import hashlib
 import itertools
 import logging
 import platform
 import sys
-from collections import deque
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, wait
+from collections import Counter, deque
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,8 +31,10 @@ from bnnsim.kernels import local_executor, thread_count
 from bnnsim.packed import PackedNetwork
 from bnnsim.results import NOT_RUN, SweepResult
 from bnnsim.seeding import root_seed
+from bnnsim.shared_arrays import shared_folder
 
 log = logging.getLogger("bnnsim")
+SHARED_BYTES = 2**20                # images larger than this are shared between processes, smaller ones copied
 BATCH_SECONDS = 1.0                 # a batch of cells takes about this long: what a kill can lose, a worker
 
 
@@ -165,14 +168,14 @@ def make_series(networks, splits, faults):
     splits = _named("split", splits, Split, "", " (one half of what load_dataset gives)")
     faults = _fault_settings(faults)
     series, entries = [], []
-    for (name, network), (part, split), (fault_name, fault) in itertools.product(
-            networks.items(), splits.items(), faults.items()):
+    for i, ((name, network), (part, split), (fault_name, fault)) in enumerate(itertools.product(
+            networks.items(), splits.items(), faults.items())):
         check_images(split.images, network.input_shape)
         check_labels(split.labels, len(split.images), network.n_classes)
         if len(split) == 0:
             raise ValueError("split must have at least one image")
         full = ", ".join(filter(None, (name, part if len(splits) > 1 else "", fault_name)))
-        series.append(cells.Series(full, network, split.images, split.labels, fault))
+        series.append(cells.Series(full, network, split.images, split.labels, fault, i // len(faults)))
         entries.append({"name": full, "network": network.checksum, "split": split.name,
                         "split_sha256": split.sha256, "n_images": len(split), "fault": repr(fault.at(0.0))})
     if len({entry["name"] for entry in entries}) < len(entries) or len({s.network.n_classes for s in series}) > 1:
@@ -380,29 +383,53 @@ def _bar(total, progress):
 
 def _run(campaign, store, executor, workers, progress):
     """Evaluate all missing cells; with sequential stopping, those that turn out to be missing too."""
-    local = executor is None
-    if local:
-        executor, workers = local_executor(), thread_count()
-        for series in campaign.context.series:
-            series.network.prepare()
-        cells.remember(campaign.context)
-    workers = check_int("workers", workers, 1) if workers is not None else worker_count(executor)
-    total = len(campaign.missing())
-    try:
+    if executor is None:
+        workers = thread_count()
+    elif workers is None:
+        workers = worker_count(executor)
+    check_int("workers", workers, 1)
+    with _ready(campaign, executor) as (context, executor):
+        total = len(campaign.missing())
         with _bar(total, progress) as bar:
             while missing := campaign.missing():
                 bar.total = bar.n + len(missing)
-                _run_cells(campaign, store, executor, workers, missing, bar)
+                _run_cells(campaign, store, executor, workers, missing, bar, context)
         store.finish()
+
+
+@contextlib.contextmanager
+def _ready(campaign, executor):
+    """(context, executor) with what all cells share prepared, on all cores, before workers ask for it.
+
+    Threads of this process find it in memory, processes of this machine in a folder, and others make their own.
+    """
+    context = campaign.context
+    if isinstance(executor, ProcessPoolExecutor) and any(s.images.nbytes > SHARED_BYTES for s in context.series):
+        with shared_folder() as folder:
+            context = context.in_folder(folder)
+            _prepare(context, campaign)
+            yield context, executor
+        return
+    try:
+        if executor is None:
+            cells.remember(context)
+            _prepare(context, campaign)
+        yield context, executor or local_executor()
     finally:
-        if local:
-            cells.forget(campaign.context.key)
+        cells.forget(context.key)
 
 
-def _run_cells(campaign, store, executor, workers, missing, bar):
+def _prepare(context, campaign):
+    """Clean activations of the series that have several cells to come."""
+    for s in {context.series[s].task: s for s, count in Counter(s for s, *_ in campaign.missing()).items()
+              if count > 2}.values():
+        cells.pass_of(context, s).prepare()
+
+
+def _run_cells(campaign, store, executor, workers, missing, bar, context):
     """Send cells in batches of about a second, two a worker in flight; collect, keep, go on."""
     waiting, flying, per_batch = deque(missing), {}, 1
-    key = campaign.context.key
+    key = context.key
     try:
         while waiting or flying:
             while waiting and len(flying) < 2 * workers:
@@ -413,7 +440,7 @@ def _run_cells(campaign, store, executor, workers, missing, bar):
             for future in done:
                 batch, found = flying.pop(future), future.result()
                 if found is None:                                # a worker that has not got the context yet
-                    flying[executor.submit(cells.run_batch, key, batch, campaign.context)] = batch
+                    flying[executor.submit(cells.run_batch, key, batch, context)] = batch
                     continue
                 seconds, results = found
                 per_batch = max(1, int(BATCH_SECONDS * len(batch) / max(seconds, 1e-6)))

@@ -4,57 +4,101 @@ A context reaches a worker process once: a task names it by key, and a worker th
 the same task again, with it.
 """
 
+import os
+import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bnnsim.clean_pass import CleanPass
 from bnnsim.kernels import threads
+from bnnsim.shared_arrays import shared
 
 
 @dataclass(frozen=True)
 class Series:
-    """A network on labelled images under a fault setting; `fault.at(rate)` gives the fault of a cell."""
+    """A network on labelled images under a fault setting; `fault.at(rate)` gives the fault of a cell.
+
+    task : number of the network and images, which several fault settings may share
+    """
 
     name: str
     network: object
     images: np.ndarray
     labels: np.ndarray
     fault: object
+    task: int = 0
 
 
 @dataclass(frozen=True)
 class Context:
-    """What all cells of a campaign share."""
+    """What all cells of a campaign share.
+
+    folder : path, optional
+        Where processes of this machine share images and clean activations: see `in_folder`.
+    """
 
     key: str
     series: tuple
     root: int
     predictions: bool
+    folder: str | None = None
+
+    def in_folder(self, folder):
+        """The same, with the images in files of a folder, and small to send."""
+        for series in self.series:
+            shared(_images_path(folder, series.task), lambda: series.images)
+        return replace(self, series=tuple(replace(s, images=None) for s in self.series), folder=folder)
+
+
+def _images_path(folder, task):
+    return os.path.join(folder, f"images-{task}.npy")
 
 
 def run_cell(context, s, rate, trial):
     """(right answers by true class int64 (C,), predictions uint8 (N,) or None) of one cell."""
     series = context.series[s]
     broken = series.fault.at(rate).apply(series.network, context.root, trial)
-    predicted = broken.predict(series.images)
+    predicted = pass_of(context, s).predict(broken)
     right = np.bincount(series.labels[predicted == series.labels], minlength=broken.n_classes)
     return right.astype(np.int64), predicted.astype(np.uint8) if context.predictions else None
 
 
-_contexts = {}                                                   # of this process, by key
+_contexts, _passes, _lock = {}, {}, threading.Lock()             # of this process, by key
+
+
+def pass_of(context, s):
+    """What the cells of series number s share: the activations of its network without errors."""
+    series = context.series[s]
+    if context.key not in _contexts:
+        return _make_pass(context, series)
+    with _lock:
+        if (context.key, series.task) not in _passes:
+            _passes[context.key, series.task] = _make_pass(context, series)
+        return _passes[context.key, series.task]
+
+
+def _make_pass(context, series):
+    if context.folder is None:
+        return CleanPass(series.network, series.images)
+    images = shared(_images_path(context.folder, series.task), lambda: series.images)
+    return CleanPass(series.network, images, os.path.join(context.folder, f"clean-{series.task}"))
 
 
 def remember(context):
     """Keep a context for the tasks of this process; one campaign's at a time, so that memory does not grow."""
     for key in set(_contexts) - {context.key}:
-        _contexts.pop(key, None)
+        forget(key)
     _contexts[context.key] = context
 
 
 def forget(key):
-    """Drop a context."""
+    """Drop a context and what its cells shared."""
     _contexts.pop(key, None)
+    with _lock:
+        for found in [found for found in _passes if found[0] == key]:
+            del _passes[found]
 
 
 def run_batch(key, batch, context=None):

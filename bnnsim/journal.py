@@ -191,5 +191,3 @@ def describe_difference(stored, wanted):
         lines += [f"series {name!r}: {key} is {there[name][key]!r} there and {here[name][key]!r} here"
                   for key in here[name] if there[name].get(key) != here[name][key]]
     return "; ".join(lines)
-
-

@@ -146,6 +146,24 @@ class PackedNetwork:
                 x = self.forward(i).bits(self.flattened(i, x))
             self.output(self.flattened(last, x), out[block])
 
+    def bits_shape(self, i):
+        """Shape of hidden layer i's output words for one image."""
+        return (*self._places[i].output_shape[:-1], operands.n_words(self.layers[i].units))
+
+    def is_like(self, other):
+        """Whether the other network's layers have the same shapes and geometry, and read the same input."""
+        return (self._places == other._places and self.input_offset == other.input_offset
+                and self.input_shape == other.input_shape)
+
+    def bits_slice(self, images, i, out, start, stop):
+        """Output words of hidden layer i on images start..stop, in the calling thread."""
+        for first in range(start, stop, BLOCK_IMAGES):
+            block = slice(first, min(first + BLOCK_IMAGES, stop))
+            x = images[block]
+            for j in range(i + 1):
+                x = self.forward(j).bits(self.flattened(j, x))
+            out[block] = x
+
     def flattened(self, i, x):
         """A block x of what layer i - 1 gives, as layer i takes it."""
         n_channels = self._places[i].flatten

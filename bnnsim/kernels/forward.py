@@ -1,8 +1,8 @@
 """Forward passes of dense and conv layers, on packed words and on pixels, to output bits or int32 pre-activations.
 
 N images, W words of F features, U units in V = ceil(U / 64) words; conv: x (N, H, W, Cw), K = U channels out,
-P = OH * OW output positions. Panels, `table`, `x_at` and `table_at` are those of `forward_tiles`; bits arrive as zeros, since units
-come by 16 and a last word may have less. int32 outputs are as wide as the panel, 16 ceil(U / 16).
+P = OH * OW output positions. Panels, `table`, `x_at` and `table_at` are those of `forward_tiles`; bits arrive as zeros,
+since units come by 16 and a last word may have less. int32 outputs are as wide as the panel, S = 16 ceil(U / 16).
 """
 
 import numpy as np

@@ -9,7 +9,8 @@ from a second key. The rate is in no key, so one chip's flips at a lower rate ar
 import numpy as np
 
 from bnnsim.kernels._jit import inline, kernel
-from bnnsim.kernels.simd import multiply_high
+from bnnsim.kernels.packing import ALL, unit_mask
+from bnnsim.kernels.simd import draws_below, draws_equal, multiply_high
 
 M0, M1 = np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157)
 W0, W1 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBB67AE8584CAA73B)
@@ -31,33 +32,37 @@ def philox(counter, key0, key1):
 
 
 @inline
-def _draw(counter, quarter, half, key0, key1):
-    """One 32-bit draw; for the rare second draw of a bit."""
-    word = philox(counter, key0, key1)[quarter]
-    return word >> HALF if half else word & LOW
+def _draw_word(index, n_bits, key0, key1, draws):
+    """The 64 draws of word `index` -> draws (32,) uint64; those of the first n_bits at least."""
+    for block in range((n_bits + 7) // 8):
+        draws[4 * block], draws[4 * block + 1], draws[4 * block + 2], draws[4 * block + 3] = philox(
+            np.uint64(8 * index + block), key0, key1)
 
 
 @inline
-def _flip_mask(index, n_bits, key0, key1, high, low):
-    """The flips of word `index`, of which the first n_bits exist, for the 64-bit threshold (high, low)."""
-    mask = np.uint64(0)
-    for block in range((n_bits + 7) // 8):
-        counter = np.uint64(8 * index + block)
-        outputs = philox(counter, key0, key1)
-        for quarter in range(4):
-            for half in range(2):
-                u = outputs[quarter] >> HALF if half else outputs[quarter] & LOW
-                flips = u < high
-                if u == high:
-                    flips = _draw(counter, quarter, half, key0, key1 ^ SECOND_KEY) < low
-                mask |= np.uint64(flips) << np.uint64(8 * block + 2 * quarter + half)
-    return mask if n_bits == 64 else mask & ((np.uint64(1) << np.uint64(n_bits)) - np.uint64(1))
+def _second_draws(index, bits, key0, key1, low):
+    """Which of the bits whose first draw was a tie flip by their second draw; once in 2^32 draws."""
+    flips = np.uint64(0)
+    for i in range(64):
+        if (bits >> np.uint64(i)) & np.uint64(1):
+            word = philox(np.uint64(8 * index + (i >> 3)), key0, key1 ^ SECOND_KEY)[(i & 7) >> 1]
+            if (word >> HALF if i & 1 else word & LOW) < low:
+                flips |= np.uint64(1) << np.uint64(i)
+    return flips
 
 
 @kernel
 def flip_masks(n_features, key0, key1, high, low, masks, start, stop):
     """Masks (N, ceil(F / 64)) of independent flips, each bit with probability (high * 2^32 + low) / 2^64."""
     n_words = masks.shape[1]
+    draws = np.zeros(32, np.uint64)
     for n in range(start, stop):
         for w in range(n_words):
-            masks[n, w] = _flip_mask(n * n_words + w, min(64, n_features - 64 * w), key0, key1, high, low)
+            index, n_bits = n * n_words + w, min(64, n_features - 64 * w)
+            flips = ALL
+            if high <= LOW:                                     # else the probability is 1
+                _draw_word(index, n_bits, key0, key1, draws)
+                flips, ties = draws_below(draws, high), draws_equal(draws, high)
+                if ties:
+                    flips |= _second_draws(index, ties, key0, key1, low)
+            masks[n, w] = flips & unit_mask(n_features, w)

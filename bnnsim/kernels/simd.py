@@ -141,6 +141,33 @@ def sign_word_plain(values, offset):
     return np.uint64(word)
 
 
+def _make_draws_word(comparison):
+    @intrinsic
+    def draws_word(_, draws, high):
+        signature = types.uint64(draws, types.uint64)
+
+        def generate(context, builder, signature, args):
+            vector = ir.VectorType(I32, 64)
+            pointer = _pointer(context, builder, signature.args[0], args[0], I64(0), I64)
+            values = builder.load(builder.bitcast(pointer, vector.as_pointer()), align=8)
+            bound = _splat(builder, builder.trunc(args[1], I32), vector)
+            return builder.bitcast(builder.icmp_unsigned(comparison, values, bound), I64)
+
+        return signature, generate
+
+    return draws_word
+
+
+def draws_below_plain(draws, high):
+    """Word whose bit i tells whether the i-th of the 64 uint32 in draws (32,) uint64 is below high < 2^32."""
+    return np.uint64(sum(int(draw < high) << i for i, draw in enumerate(draws.view(np.uint32))))
+
+
+def draws_equal_plain(draws, high):
+    """The same for being equal to high."""
+    return np.uint64(sum(int(draw == high) << i for i, draw in enumerate(draws.view(np.uint32))))
+
+
 @intrinsic
 def _multiply_high(_, a, b):
     """High 64 bits of the 128-bit product of two uint64."""
@@ -165,8 +192,10 @@ def _target_has(feature):
 HAS_VNNI = _target_has("avx512vnni")
 if JIT_OFF:
     sign_word, multiply_high = sign_word_plain, multiply_high_plain
+    draws_below, draws_equal = draws_below_plain, draws_equal_plain
 else:
     sign_word, multiply_high = _sign_word, _multiply_high
+    draws_below, draws_equal = _make_draws_word("<"), _make_draws_word("==")
 if HAS_VNNI and not JIT_OFF:
     madd_tile, madd16_tile = _make_madd_tile(True), _make_madd_tile(False)
 else:
