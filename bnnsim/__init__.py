@@ -19,7 +19,7 @@ _HOME = {
     "pack": "packed",
     "sweep": "campaign",
     "threads": "kernels",
-    "warmup": "packed",
+    "warmup": "warm",
 }
 _MODULES = ("architectures", "bits", "campaign", "comparison", "datasets", "faults", "layers", "losses", "model",
             "optimizers", "packed", "pictures", "plotting", "results", "statistics", "stopping", "tolerance",

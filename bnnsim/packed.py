@@ -293,13 +293,3 @@ def _packed_weights(part):
     if isinstance(part, (Conv2d, InputConv2d)):
         return PackedLayer("conv", part.in_channels, part.words.copy(), part.stride, part.padding, part.pad_value)
     raise TypeError(f"cannot pack a layer of type {type(part).__name__}")
-
-
-def warmup():
-    """Compile what inference and bit errors need, or load it from the disk cache: some seconds once, then instant."""
-    import bnnsim.architectures as architectures
-
-    images = np.zeros((2, 1, 8, 8), np.uint8)
-    for spec in ("FC64 FC64 FC10", "C8 MP2 C8 FC10"):
-        pack(architectures.build(spec, (1, 8, 8), rng=0)).scores(images)
-    products.flip_masks(1, 64, 0.5, np.zeros(2, np.uint64))

@@ -23,6 +23,7 @@ ROWS = [
     ["command_line", "config"],
     ["stored"],
     ["campaign"],
+    ["warm"],
     ["cells", "journal"],
     ["results"],
     ["plotting", "pictures"],

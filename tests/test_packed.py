@@ -280,10 +280,6 @@ def test_a_layer_of_another_kind_cannot_be_packed():
         packed.pack(model)
 
 
-def test_warmup_compiles_what_inference_needs():
-    packed.warmup()
-
-
 def test_the_stored_bits_cannot_be_changed_behind_the_networks_back():
     """What is laid out for the kernels and the checksum would go stale: with_words makes a new network."""
     network, _, _ = packed_case(CNN, 3)
