@@ -38,9 +38,9 @@ SHARED_BYTES = 2**20                # images larger than this are shared between
 BATCH_SECONDS = 1.0                 # a batch of cells takes about this long: what a kill can lose, a worker
 
 
-def sweep(networks, split, rates, trials=10, rng=None, *, faults=None, executor=None, workers=None, out=None,
+def sweep(networks, split, rates, trials=10, rng=None, *, faults=None, axis=None, executor=None, workers=None, out=None,
           resume=False, ci_width=None, max_trials=None, predictions=False, progress=True, provenance=None):
-    """Accuracy of networks whose stored weight bits are wrong at given rates.
+    """Accuracy of networks whose stored weight bits are wrong at given rates, or at places on another axis of a fault.
 
     Parameters
     ----------
@@ -48,14 +48,18 @@ def sweep(networks, split, rates, trials=10, rng=None, *, faults=None, executor=
     split : Split, or dict of str to Split
         All images of each are evaluated in every cell.
     rates : sequence of float
-        Bit error rates.
+        Bit error rates; with `axis`, places on that axis.
     trials : int
         Chips a rate. A chip's bit errors are static over the images and drawn from (seed, trial, layer): networks of
         one architecture meet the same chips, and a chip's errors at a lower rate are a subset of a higher rate's.
     rng : None, int, SeedSequence or Generator
         The root seed; recorded in the result.
     faults : fault, or dict of str to fault, optional
-        Fault settings; each cell applies ``fault.at(rate)``. `BitFlips` in all layers by default.
+        Fault settings; each cell applies ``fault.at(rate)``. `BitFlips` in all layers by default. A fault whose
+        ``when`` is "read" is drawn anew for every 500 images, all others once a chip.
+    axis : str, optional
+        What `rates` are, where they are no bit error rates, such as "voltage_volt" or "cycles": what ``fault.at``
+        takes. Any finite numbers; each place gets `trials` chips, 0 too.
     executor : concurrent.futures.Executor, optional
         Where cells are evaluated, each in one thread; threads of this process by default. Process pools, Dask's
         ``client.get_executor()`` and ``mpi4py.futures`` do.
@@ -99,10 +103,11 @@ def sweep(networks, split, rates, trials=10, rng=None, *, faults=None, executor=
     >>> bnnsim.sweep(network, split, [0, 0.1], trials=3, rng=0, progress=False).accuracy.shape
     (1, 2, 3)
     """
-    rates, root = check_rates(rates), root_seed(rng)
+    rates, root = check_rates(rates, axis), root_seed(rng)
     rule = _stopping_rule(check_int("trials", trials, 1), ci_width, max_trials)
     series, entries = make_series(networks, split, faults)
-    settings = {"series": entries, "seed": str(root), "stopping": rule, "predictions": bool(predictions)}
+    settings = {"series": entries, "seed": str(root), "stopping": rule, "predictions": bool(predictions),
+                **({} if axis is None else {"axis": axis})}
     key = hashlib.sha256(file_format.to_json("settings", settings).encode()).hexdigest()
     campaign = _Campaign(settings, rates, check_int("trials", trials, 1),
                          cells.Context(key, series, root, bool(predictions)),
@@ -128,9 +133,12 @@ def sweep(networks, split, rates, trials=10, rng=None, *, faults=None, executor=
 
 # ---------------------------------------------------------------- what is asked for
 
-def check_rates(rates):
-    """Bit error rates as float64 (R,): at least one, each a probability, none twice."""
-    rates = [check_probability(f"rates[{i}]", p) for i, p in enumerate(np.atleast_1d(np.asarray(rates, object)))]
+def check_rates(rates, axis=None):
+    """Places on an axis as float64 (R,): at least one, none twice; bit error rates, which are probabilities, if None."""
+    if axis is not None and not (isinstance(axis, str) and axis):
+        raise TypeError(f"axis must be the name of what rates are, such as 'voltage_volt', or None, got {axis!r}")
+    check = check_probability if axis is None else check_real
+    rates = [check(f"rates[{i}]", p) for i, p in enumerate(np.atleast_1d(np.asarray(rates, object)))]
     if not rates:
         raise ValueError("rates must have at least one bit error rate, got none")
     if len(set(rates)) < len(rates):
@@ -245,7 +253,8 @@ class _Campaign:
             self.trials = max([self.trials, *(trial + 1 for _, _, trial in found)])
 
     def _can_be(self, totals, rate, trial, right, predictions):
-        if not 0 <= rate <= 1 or type(trial) is not int or trial < 0:
+        on_axis = np.isfinite(rate) if "axis" in self.settings else 0 <= rate <= 1
+        if not on_axis or type(trial) is not int or trial < 0:
             return False
         if right.shape != totals.shape or np.any((right < 0) | (right > totals)):
             return False
@@ -253,9 +262,14 @@ class _Campaign:
             return predictions is None
         return predictions is not None and len(predictions) == totals.sum()
 
+    def is_clean(self, name, rate):
+        """Whether all chips are alike here: at a bit error rate of 0, unless a part of the fault errs all the same."""
+        fault = self.context.series[self.names().index(name)].fault
+        return rate == 0 and "axis" not in self.settings and getattr(fault, "clean_at_zero", True)
+
     def wanted_trials(self, name, rate):
         """How many chips this series needs at this rate, as far as is known by now."""
-        if rate == 0:
+        if self.is_clean(name, rate):
             return 1                                             # without errors all chips are alike
         rule = self.settings["stopping"]
         if rule is None:
@@ -286,7 +300,7 @@ class _Campaign:
             predictions = np.full((*shape, max(len(s.labels) for s in self.context.series)), 255, np.uint8)
         places = {rate: r for r, rate in enumerate(order.tolist())}
         for (name, rate, trial), (cell, predicted) in self.known.items():
-            at = (self.names().index(name), places[rate], slice(self.trials) if rate == 0 else trial)
+            at = (self.names().index(name), places[rate], slice(self.trials) if self.is_clean(name, rate) else trial)
             right[at] = cell
             if predictions is not None:
                 predictions[(*at, slice(len(predicted)))] = predicted
@@ -329,7 +343,7 @@ class _Store:
         return {(name, rate, trial): (result.right[s, r, trial], None if result.predictions is None
                                       else result.predictions[s, r, trial, :sizes[s]])
                 for s, name in enumerate(result.names) for r, rate in enumerate(result.rates.tolist())
-                for trial in range(1 if rate == 0 else result.right.shape[2])
+                for trial in range(1 if self.campaign.is_clean(name, rate) else result.right.shape[2])
                 if result.right[s, r, trial, 0] != NOT_RUN}
 
     def add(self, batch):

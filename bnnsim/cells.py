@@ -15,6 +15,8 @@ from bnnsim.clean_pass import CleanPass
 from bnnsim.kernels import threads
 from bnnsim.shared_arrays import shared
 
+READ_IMAGES = 500                   # an inference batch: images that one read of a memory serves
+
 
 @dataclass(frozen=True)
 class Series:
@@ -58,9 +60,14 @@ def _images_path(folder, task):
 
 def run_cell(context, s, rate, trial):
     """(right answers by true class int64 (C,), predictions uint8 (N,) or None) of one cell."""
-    series = context.series[s]
-    broken = series.fault.at(rate).apply(series.network, context.root, trial)
-    predicted = pass_of(context, s).predict(broken)
+    series, clean = context.series[s], pass_of(context, s)
+    fault = series.fault.at(rate)
+    if getattr(fault, "when", "write") == "read":
+        predicted = np.concatenate([
+            fault.apply(series.network, context.root, trial, read=read).predict(clean.images[first:first + READ_IMAGES])
+            for read, first in enumerate(range(0, len(clean.images), READ_IMAGES))])
+    else:
+        predicted = clean.predict(fault.apply(series.network, context.root, trial))
     right = np.bincount(series.labels[predicted == series.labels], minlength=broken.n_classes)
     return right.astype(np.int64), predicted.astype(np.uint8) if context.predictions else None
 

@@ -19,6 +19,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = "osD^vP*X<>"
 LINES = ("-", "--", "-.")
 WIDTH = 6.4                         # inches
+UNITS = {"volt": "V", "second": "s", "kelvin": "K", "joule": "J", "ohm": "ohm", "siemens": "S"}
 
 
 def save_figure(figure, path):
@@ -75,6 +76,15 @@ def legend_below(figure, labels):
     figure.legend(lines, texts, loc="outside lower center", fontsize=9, frameon=False, handlelength=3, ncols=n_columns)
 
 
+def device_axis(axes, places, name):
+    """Axis of something else than bit error rates, in log steps where it spans decades. Returns the identity."""
+    words, _, unit = name.rpartition("_")
+    axes.set_xlabel(f"{words.replace('_', ' ')} ({UNITS[unit]})" if unit in UNITS else name.replace("_", " "))
+    if np.min(places) > 0 and np.max(places) >= 30 * np.min(places):
+        axes.set_xscale("log")
+    return lambda places: places
+
+
 def rate_axis(axes, rates):
     """Log axis of bit error rates; 0 stands a decade left of the least, behind a dotted line. Returns rate -> place."""
     axes.set_xlabel("bit error rate of the stored weights")
@@ -115,9 +125,9 @@ def _rate_label(rate):
 
 def draw_curve(axes, place, rates, values, bounds, style):
     """One curve in ascending order; rate 0 is a point of its own, without a band: there all chips are alike."""
-    order = np.argsort(rates)
-    positive, zero = order[rates[order] > 0], order[rates[order] == 0]
-    places = place(rates)
+    order, places = np.argsort(rates), place(rates)
+    is_zero = (rates[order] == 0) & (places[order] != 0)                    # a rate of 0 on a log axis
+    positive, zero = order[~is_zero], order[is_zero]
     alone = {"marker": "s", **style, "linestyle": ""}
     axes.plot(places[positive], values[positive], **style)
     axes.plot(places[zero], values[zero], **alone)

@@ -13,8 +13,8 @@ from matplotlib.ticker import MaxNLocator
 
 import bnnsim.class_names as class_names
 from bnnsim.checks import check_choice, check_probability
-from bnnsim.figure_parts import (COLOURS, WIDTH, draw_curve, legend_below, line_style, new_axes, plain, rate_axis,
-                                 save_figure, wrapped, written)
+from bnnsim.figure_parts import (COLOURS, WIDTH, device_axis, draw_curve, legend_below, line_style, new_axes, plain,
+                                 rate_axis, save_figure, wrapped, written)
 
 __all__ = ["ber_curve", "chip_histogram", "class_curves", "save_figure", "training_curves"]
 
@@ -22,7 +22,7 @@ MAX_STRIP = 30                      # up to so many chips are drawn as points, m
 
 
 def ber_curve(result, path=None, band="interval"):
-    """Accuracy over bit error rate: the mean over chips of each series, and a band.
+    """Accuracy over bit error rate, or another axis of a fault: the mean over chips of each series, and a band.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def ber_curve(result, path=None, band="interval"):
     check_choice("band", band, ("interval", "range"))
     series = _all_series(result)
     figure, axes = new_axes()
-    place = rate_axis(axes, np.concatenate([one.rates for _, one, _ in series]))
+    place = _axis_of(axes, series)
     for i, (_, one, s) in enumerate(series):
         low, high = (one.interval()[s].T if band == "interval" else
                      (np.nanmin(one.accuracy[s], axis=1), np.nanmax(one.accuracy[s], axis=1)))
@@ -48,7 +48,7 @@ def ber_curve(result, path=None, band="interval"):
         draw_curve(axes, place, one.rates, 100 * one.mean()[s], bounds, line_style(i))
     axes.set_ylabel("test accuracy (%)")
     kind = "95 % confidence interval of the mean" if band == "interval" else "from least to largest chip"
-    counts = np.concatenate([one.n_trials()[s][one.rates > 0] for _, one, s in series])
+    counts = np.concatenate([_counts(one, s) for _, one, s in series])
     chips = _chips(counts)
     title = f"{_images(series)}; line: mean over {chips}"
     axes.set_title(title + (f"\nband: {kind}" if np.any(counts > 1) else ""), fontsize=9)
@@ -76,7 +76,7 @@ def class_curves(result, name=0, path=None, class_names=None):
     n_classes = result.per_class.shape[3]
     names = _class_names(class_names, result.settings["series"][s]["split"], n_classes)
     figure, axes = new_axes(WIDTH + 1.2)
-    place = rate_axis(axes, result.rates)
+    place = _axis_of(axes, [("", result, s)])
     every = {"color": "0.8", "linewidth": 6, "linestyle": "-", "zorder": 1}
     draw_curve(axes, place, result.rates, 100 * result.mean()[s], None, every)
     drawn = np.flatnonzero(result.class_totals[s] > 0)
@@ -84,7 +84,7 @@ def class_curves(result, name=0, path=None, class_names=None):
         mean = 100 * np.nanmean(result.per_class[s, :, :, c], axis=1)
         draw_curve(axes, place, result.rates, mean, None, line_style(c))
     axes.set_ylabel("test accuracy of the class (%)")
-    chips = _chips(result.n_trials()[s][result.rates > 0])
+    chips = _chips(_counts(result, s))
     axes.set_title(f"{plain(result.names[s])}\n{_images([('', result, s)])}; lines: mean over {chips}", fontsize=9)
     lines = [Line2D([], [], **style) for style in (every, *map(line_style, drawn))]
     figure.legend(lines, ["all classes", *(plain(names[c]) for c in drawn)], loc="outside right upper", fontsize=9,
@@ -193,6 +193,20 @@ def _class_names(names, split, n_classes):
     if isinstance(names, str) or len(names) != n_classes:
         raise ValueError(f"class_names must be {n_classes} strings, one a class, got {names!r}")
     return [str(name) for name in names]
+
+
+def _axis_of(axes, series):
+    """Name and scale the horizontal axis of results, which must be of one kind; returns value -> place."""
+    kinds = {one.axis for _, one, _ in series}
+    if len(kinds) > 1:
+        raise ValueError(f"results must be over one axis, got {', '.join(kind or 'BER' for kind in kinds)}")
+    places, kind = np.concatenate([one.rates for _, one, _ in series]), kinds.pop()
+    return rate_axis(axes, places) if kind is None else device_axis(axes, places, kind)
+
+
+def _counts(one, s):
+    """Chips of a series at each place but a bit error rate of 0."""
+    return one.n_trials()[s] if one.axis else one.n_trials()[s][one.rates > 0]
 
 
 def _rate_index(rates, rate):

@@ -118,14 +118,20 @@ class SweepResult:
         return np.array([[self._interval(s, r, level, of) for r in range(len(self.rates))]
                          for s in range(len(self.names))])
 
+    @property
+    def axis(self):
+        """What `rates` are places on, such as "voltage_volt"; None for bit error rates."""
+        return self.settings.get("axis")
+
     def _interval(self, s, r, level, of):
         trials, rule = self.accuracy[s, r], self.settings["stopping"]
         n_images = self.settings["series"][s]["n_images"]
-        if self.rates[r] == 0:
+        is_clean = self.axis is None and self.rates[r] == 0 and np.all(self.right[s, r] == self.right[s, r, 0])
+        if is_clean:
             trials = trials[:1].repeat(2)                        # chips without errors are all alike
         if of == "population":
             found = statistics.population_interval(trials, n_images, level)
-        elif rule is None or self.rates[r] == 0:
+        elif rule is None or is_clean:
             found = statistics.mean_interval(trials, level)
         else:
             found = stopping.stein_interval(trials[~np.isnan(trials)], rule["pilot"], level)
@@ -145,6 +151,8 @@ class SweepResult:
         Needs rate 0 among the rates: see `bnnsim.tolerance.tolerated`.
         """
         s = self.index(name)
+        if self.axis is not None:
+            raise ValueError(f"tolerated needs bit error rates, but these are places on {self.axis}")
         order = np.argsort(self.rates)
         if self.rates[order[0]] != 0:
             raise ValueError("tolerated needs rate 0 among the rates, to know the clean accuracy")
@@ -195,12 +203,13 @@ class SweepResult:
 
     def table(self):
         """Text: per series and rate the mean, its 95 % interval over chips, and the spread, in percent."""
-        width = max(len("network"), *(len(name) for name in self.names))
-        lines = [f"{'network'.ljust(width)}  {'BER':>9}  {'chips':>5}  {'mean %':>7}  {'95 % interval':>15}  {'std':>5}"
-                 f"  {'min %':>6}  {'max %':>6}"]
+        width, place = max(len("network"), *(len(name) for name in self.names)), self.axis or "BER"
+        wide = max(9, len(place))
+        lines = [f"{'network'.ljust(width)}  {place:>{wide}}  {'chips':>5}  {'mean %':>7}  {'95 % interval':>15}  "
+                 f"{'std':>5}  {'min %':>6}  {'max %':>6}"]
         for row in self.rows():
             low, mean, high, least, most, std = (100 * row[key] for key in ("low", "mean", "high", "min", "max", "std"))
-            lines.append(f"{row['network'].ljust(width)}  {row['rate']:9.3g}  {row['trials']:5}  {mean:7.2f}  "
+            lines.append(f"{row['network'].ljust(width)}  {row['rate']:{wide}.3g}  {row['trials']:5}  {mean:7.2f}  "
                          f"{f'{low:.2f}..{high:.2f}':>15}  {std:5.2f}  {least:6.2f}  {most:6.2f}")
         return "\n".join(lines)
 
@@ -301,8 +310,12 @@ def _check_axes(announced):
 
 
 def _check_settings(settings, announced):
-    if set(settings) != {"series", "seed", "stopping", "predictions"} or not isinstance(settings["series"], list):
+    if set(settings) - {"axis"} != {"series", "seed", "stopping", "predictions"} or \
+            not isinstance(settings["series"], list):
         raise hdf5.Refused("settings must have series, seed, stopping and predictions")
+    if not isinstance(settings.get("axis", ""), str) or settings.get("axis") == "" or \
+            len(settings.get("axis", "")) > 100:
+        raise hdf5.Refused(f"the axis must be a short name, got {settings['axis']!r}")
     seed = settings["seed"]
     if not isinstance(seed, str) or not (seed.isascii() and seed.isdigit() and len(seed) <= 4300):
         raise hdf5.Refused(f"the seed must be a string of digits, got {settings['seed']!r}")
@@ -333,8 +346,11 @@ def _check_stopping(rule, n_trials):
 
 def _check_values(settings, arrays):
     right, totals = arrays["right"], arrays["class_totals"]
-    if not np.all((arrays["rates"] >= 0) & (arrays["rates"] <= 1)) or len(set(arrays["rates"])) < len(arrays["rates"]):
-        raise hdf5.Refused("rates must be probabilities in [0, 1], none twice")
+    rates = arrays["rates"]
+    if not np.all(np.isfinite(rates)) or len(set(rates)) < len(rates):
+        raise hdf5.Refused("rates must be finite, none twice")
+    if "axis" not in settings and np.any((rates < 0) | (rates > 1)):
+        raise hdf5.Refused("rates must be probabilities in [0, 1]")
     sizes = np.array([series["n_images"] for series in settings["series"]])
     if np.any((totals < 0) | (totals > sizes[:, None])) or np.any(totals.sum(axis=1) != sizes):
         raise hdf5.Refused("class_totals must be >= 0 and add up to the images of each series")
