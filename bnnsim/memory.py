@@ -50,6 +50,11 @@ class Memory:
 
     layers: tuple
 
+    @property
+    def n_bits(self):
+        """Bits of all layers."""
+        return sum(layer.n_bits for layer in self.layers)
+
     def with_words(self, words):
         """A copy whose layers i have the words[i] given; the others are shared."""
         return Memory(tuple(StoredBits(words[i], layer.n_in) if i in words else layer

@@ -7,7 +7,7 @@ import numpy as np
 
 from bnnsim.checks import check_int, check_probability, check_real
 from bnnsim.faults.array_mapping import ArrayMapping
-from bnnsim.faults.compose import apply_read, cells_apart, check_fault, when_drawn
+from bnnsim.faults.compose import apply_read, check_fault, when_drawn
 from bnnsim.faults.lines import check_mapping
 from bnnsim.memory import Memory, StoredBits, check_stored
 from bnnsim.seeding import child_root, generator, root_seed
@@ -44,11 +44,6 @@ class ByArray:
     def when(self):
         """When its fault is drawn."""
         return when_drawn(self.fault)
-
-    @property
-    def cell_by_cell(self):
-        """Whether a cell's error does not hang on what other cells hold."""
-        return cells_apart(self.fault)
 
     def at(self, rate):
         """The same with all rates in proportion, the largest at `rate`."""
@@ -95,11 +90,6 @@ class ArrayVariation:
     def when(self):
         """When its fault is drawn."""
         return when_drawn(self.fault)
-
-    @property
-    def cell_by_cell(self):
-        """Whether a cell's error does not hang on what other cells hold."""
-        return cells_apart(self.fault)
 
     def at(self, rate):
         """The same at another median rate; each array keeps its factor."""

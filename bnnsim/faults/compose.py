@@ -42,11 +42,6 @@ class Compose:
     def when(self):
         return max((when_drawn(fault) for fault in self.faults), key=WHEN.index)
 
-    @property
-    def cell_by_cell(self):
-        """Whether a cell's error does not hang on what other cells hold."""
-        return all(map(cells_apart, self.faults))
-
     def at(self, rate):
         """The same with fault number `axis` at this rate."""
         return replace(self, faults=tuple(fault.at(rate) if i == self.axis else fault
@@ -73,11 +68,6 @@ def check_fault(name, value):
 def when_drawn(fault):
     """When a fault is drawn; "write" where it does not say."""
     return getattr(fault, "when", "write")
-
-
-def cells_apart(fault):
-    """Whether a cell's error does not hang on what other cells hold; so unless a fault says otherwise."""
-    return getattr(fault, "cell_by_cell", True)
 
 
 def apply_read(fault, network, root, trial, read):

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from bnnsim.checks import check_int
-from bnnsim.faults.compose import cells_apart, check_fault
+from bnnsim.faults.compose import check_fault
 from bnnsim.seeding import child_root, root_seed
 
 
@@ -35,11 +35,6 @@ class EachRead:
 
     def __post_init__(self):
         check_fault("fault", self.fault)
-
-    @property
-    def cell_by_cell(self):
-        """Whether a cell's error does not hang on what other cells hold."""
-        return cells_apart(self.fault)
 
     def at(self, rate):
         """The same with ``fault.at(rate)``."""

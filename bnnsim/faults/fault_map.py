@@ -110,8 +110,9 @@ class FaultMap:
         Raises
         ------
         ValueError
-            Where cells do not fail one by one, as under `Protected`: record the fault inside, on
-            ``protected.memory(network)``.
+            Where cells do not fail one by one, as stuck cells under `Protected`: record the fault inside, on
+            ``protected.memory(network)``. (What a linear code leaves of *flips* does not hang on the data, and can be
+            recorded.)
         """
         root = root_seed(rng)
         mapping = getattr(fault, "mapping", None) if mapping is None else mapping

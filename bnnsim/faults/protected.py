@@ -1,7 +1,6 @@
 """Weights behind an error-correcting code: encoded, broken with their check bits, decoded."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import numpy as np
 
@@ -49,8 +48,6 @@ class Protected:
     fault: object
     code: str = "secded(72,64)"
     layers: tuple | None = None
-
-    cell_by_cell: ClassVar[bool] = False
 
     def __post_init__(self):
         check_fault("fault", self.fault)

@@ -6,7 +6,7 @@ import numpy as np
 
 from bnnsim.checks import check_int, check_real
 from bnnsim.faults.array_mapping import ArrayMapping, pack_bits, unpack_bits
-from bnnsim.faults.compose import cells_apart, check_fault, when_drawn
+from bnnsim.faults.compose import check_fault, when_drawn
 from bnnsim.faults.cost import Cost
 from bnnsim.faults.errors import cell_errors, with_errors
 from bnnsim.faults.lines import check_mapping
@@ -24,8 +24,8 @@ class SpareColumns:
     Parameters
     ----------
     fault : fault
-        One that hits cells one by one, at addresses of `mapping`. It is drawn once for the test and the use: put read
-        noise outside, in a `Compose`.
+        One that hits cells one by one, at addresses of `mapping`; an error-correcting code goes around the spares. It
+        is drawn once for the test and the use: put read noise outside, in a `Compose`.
     mapping : ArrayMapping
         Of the whole arrays, spares included: give the fault the same one.
     n_spare : int
@@ -51,9 +51,6 @@ class SpareColumns:
 
     def __post_init__(self):
         check_fault("fault", self.fault)
-        if not cells_apart(self.fault):
-            raise TypeError("fault must hit cells one by one, got one with an error-correcting code: put SpareColumns "
-                            "inside of Protected")
         if when_drawn(self.fault) == "read":
             raise ValueError("fault must not be drawn at each read: what a test finds must last; put read noise "
                              "outside, as Compose([SpareColumns(...), EachRead(...)])")
