@@ -26,6 +26,7 @@ import bnnsim.stopping as stopping
 from bnnsim.checks import check_images, check_int, check_labels, check_probability, check_real
 from bnnsim.datasets import Split
 from bnnsim.faults import BitFlips
+from bnnsim.faults.compose import is_clean_at_zero
 from bnnsim.journal import CampaignDiffers, Journal, describe_difference, journal_path
 from bnnsim.kernels import local_executor, thread_count
 from bnnsim.packed import PackedNetwork
@@ -134,7 +135,7 @@ def sweep(networks, split, rates, trials=10, rng=None, *, faults=None, axis=None
 # ---------------------------------------------------------------- what is asked for
 
 def check_rates(rates, axis=None):
-    """Places on an axis as float64 (R,): at least one, none twice; bit error rates, which are probabilities, if None."""
+    """Places on an axis as float64 (R,): at least one, none twice; bit error rates, so probabilities, if None."""
     if axis is not None and not (isinstance(axis, str) and axis):
         raise TypeError(f"axis must be the name of what rates are, such as 'voltage_volt', or None, got {axis!r}")
     check = check_probability if axis is None else check_real
@@ -265,7 +266,7 @@ class _Campaign:
     def is_clean(self, name, rate):
         """Whether all chips are alike here: at a bit error rate of 0, unless a part of the fault errs all the same."""
         fault = self.context.series[self.names().index(name)].fault
-        return rate == 0 and "axis" not in self.settings and getattr(fault, "clean_at_zero", True)
+        return rate == 0 and "axis" not in self.settings and is_clean_at_zero(fault)
 
     def wanted_trials(self, name, rate):
         """How many chips this series needs at this rate, as far as is known by now."""

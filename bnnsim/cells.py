@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bnnsim.clean_pass import CleanPass
+from bnnsim.faults.compose import when_drawn
 from bnnsim.kernels import threads
 from bnnsim.shared_arrays import shared
 
@@ -62,13 +63,13 @@ def run_cell(context, s, rate, trial):
     """(right answers by true class int64 (C,), predictions uint8 (N,) or None) of one cell."""
     series, clean = context.series[s], pass_of(context, s)
     fault = series.fault.at(rate)
-    if getattr(fault, "when", "write") == "read":
+    if when_drawn(fault) == "read":
         predicted = np.concatenate([
             fault.apply(series.network, context.root, trial, read=read).predict(clean.images[first:first + READ_IMAGES])
             for read, first in enumerate(range(0, len(clean.images), READ_IMAGES))])
     else:
         predicted = clean.predict(fault.apply(series.network, context.root, trial))
-    right = np.bincount(series.labels[predicted == series.labels], minlength=broken.n_classes)
+    right = np.bincount(series.labels[predicted == series.labels], minlength=series.network.n_classes)
     return right.astype(np.int64), predicted.astype(np.uint8) if context.predictions else None
 
 

@@ -31,6 +31,7 @@ ROOT = {"format": str, "format_version": (), "library_version": str, "bit_conven
 MAX_JSON_BYTES = 2**20
 WHAT = {"bnnsim-network": "a packed network: open it with PackedNetwork.load(path)",
         "bnnsim-results": "results of a sweep: open them with SweepResult.load(path), or bnnsim plot",
+        "bnnsim-faults": "a fault map: open it with bnnsim.faults.FaultMap.load(path)",
         "bnnsim-checkpoint": "a training checkpoint: go on with fit(..., checkpoint=path, resume=True), and "
                              "save the result with pack(model).save(path)"}
 

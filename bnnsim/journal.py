@@ -180,7 +180,7 @@ class CampaignDiffers(ValueError):
 def describe_difference(stored, wanted):
     """What differs between two campaigns' settings, in words; empty where nothing does."""
     lines = []
-    for key in ("seed", "stopping", "predictions"):
+    for key in ("seed", "stopping", "predictions", "axis"):
         if stored.get(key) != wanted.get(key):
             lines.append(f"{key} is {stored.get(key)!r} there and {wanted.get(key)!r} here")
     there, here = ({series["name"]: series for series in settings["series"]} for settings in (stored, wanted))

@@ -6,14 +6,17 @@ U units (K output channels), F weights of a unit, H, W, C an image or a kernel.
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 import bnnsim.products as products
 from bnnsim.checks import check_int
+from bnnsim.faults.fault_map import KINDS
 from bnnsim.figure_parts import written
 
 MAX_SIDE = 600                      # cells along a side of a fault map: each is then more than one dot of a figure
 LINE = 0.6                          # grey between images
+CELLS = ("white", "#0072B2", "#D55E00", "#000000")     # sound, and the kinds of `faults.fault_map.KINDS`
 GREY = LinearSegmentedColormap.from_list("one flip is seen", ["0.55", "0.0"])
 
 
@@ -96,6 +99,46 @@ def fault_map(network, broken, layer, path=None):
     n_flipped = int(flipped.sum())
     axes.set_title(f"layer {i}, {network.layers[i].kind}, {n_units:,} units x {n_weights:,} weights\n{n_flipped:,} of "
                    f"{flipped.size:,} bits flipped, a bit error rate of {n_flipped / flipped.size:.3g}", fontsize=9)
+    return written(figure, path)
+
+
+def array_map(chip, array, path=None):
+    """The broken cells of one array of a fault map: flipped, stuck at 0, stuck at 1.
+
+    Parameters
+    ----------
+    chip : FaultMap
+        With a mapping.
+    array : int
+        As its mapping numbers them; up to 600 cells a side are drawn, of larger arrays the first rows and columns.
+    path : path, optional
+        PNG, SVG or PDF.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    cells = chip.array(array)
+    layer, _ = chip.mapping.layer_of(chip.memory, array)
+    shown = cells[:MAX_SIDE, :MAX_SIDE]
+    figure = Figure(figsize=(6.4, float(np.clip(1.6 + 5 * shown.shape[0] / shown.shape[1], 3.0, 8.0))),
+                    layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(shown, cmap=ListedColormap(CELLS), vmin=-0.5, vmax=3.5, interpolation="none")
+    units, weights = ("row", "column") if chip.mapping.units_on == "rows" else ("column", "row")
+    role = {units: "one unit", weights: "one weight of each unit"}
+    axes.set_xlabel(f"column (sense amplifier): {role['column']}")
+    axes.set_ylabel(f"row: {role['row']}")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(7, integer=True, min_n_ticks=1))
+    counts = [int((cells == kind).sum()) for kind in (1, 2, 3)]
+    patches = [Patch(facecolor=colour, edgecolor="0.5", label=f"{kind} ({count:,})")
+               for colour, kind, count in zip(CELLS[1:], KINDS, counts)]
+    figure.legend(handles=patches, loc="outside lower center", ncols=3, fontsize=9, frameon=False)
+    part = f", the first {shown.shape[0]} x {shown.shape[1]} shown" if shown.size < cells.size else ""
+    axes.set_title(f"array {array}, layer {layer}: {cells.shape[0]:,} x {cells.shape[1]:,} cells in use of "
+                   f"{chip.mapping.rows:,} x {chip.mapping.columns:,}{part}\n{sum(counts):,} broken, "
+                   f"{100 * sum(counts) / cells.size:.3g} %", fontsize=9)
     return written(figure, path)
 
 

@@ -313,8 +313,7 @@ def _check_settings(settings, announced):
     if set(settings) - {"axis"} != {"series", "seed", "stopping", "predictions"} or \
             not isinstance(settings["series"], list):
         raise hdf5.Refused("settings must have series, seed, stopping and predictions")
-    if not isinstance(settings.get("axis", ""), str) or settings.get("axis") == "" or \
-            len(settings.get("axis", "")) > 100:
+    if "axis" in settings and not (isinstance(settings["axis"], str) and 0 < len(settings["axis"]) <= 100):
         raise hdf5.Refused(f"the axis must be a short name, got {settings['axis']!r}")
     seed = settings["seed"]
     if not isinstance(seed, str) or not (seed.isascii() and seed.isdigit() and len(seed) <= 4300):
@@ -347,10 +346,10 @@ def _check_stopping(rule, n_trials):
 def _check_values(settings, arrays):
     right, totals = arrays["right"], arrays["class_totals"]
     rates = arrays["rates"]
-    if not np.all(np.isfinite(rates)) or len(set(rates)) < len(rates):
-        raise hdf5.Refused("rates must be finite, none twice")
-    if "axis" not in settings and np.any((rates < 0) | (rates > 1)):
-        raise hdf5.Refused("rates must be probabilities in [0, 1]")
+    wanted = "finite" if "axis" in settings else "probabilities in [0, 1]"
+    good = np.isfinite(rates) if "axis" in settings else (rates >= 0) & (rates <= 1)
+    if not np.all(good) or len(set(rates)) < len(rates):
+        raise hdf5.Refused(f"rates must be {wanted}, none twice")
     sizes = np.array([series["n_images"] for series in settings["series"]])
     if np.any((totals < 0) | (totals > sizes[:, None])) or np.any(totals.sum(axis=1) != sizes):
         raise hdf5.Refused("class_totals must be >= 0 and add up to the images of each series")

@@ -44,6 +44,11 @@ def stream_key(root, name, *ids):
     return np.random.SeedSequence(root, spawn_key=(zlib.crc32(name.encode()), *ids)).generate_state(2, np.uint64)
 
 
+def child_root(root, name, *ids):
+    """A root seed of its own for something that has streams itself, from the stream (root, name, ids)."""
+    return _join(stream_key(root, name, *ids))
+
+
 def generator(root, name, *ids):
     """A NumPy generator on the stream (root, name, ids)."""
     return np.random.Generator(np.random.Philox(key=stream_key(root, name, *ids)))

@@ -1,4 +1,4 @@
-"""Files by what they hold: a packed network or the results of a campaign. For the command lines."""
+"""Files by what they hold: a packed network, the results of a campaign, or a fault map. For the command lines."""
 
 import os
 
@@ -6,20 +6,24 @@ import bnnsim.datasets as datasets
 import bnnsim.file_format as file_format
 import bnnsim.hdf5 as hdf5
 import bnnsim.results as results
+from bnnsim.faults import FaultMap
+from bnnsim.faults.map_file import FAULTS
 from bnnsim.packed import PackedNetwork
 from bnnsim.weights import NETWORK
 
+_KINDS = {NETWORK: PackedNetwork, results.RESULTS: results.SweepResult, FAULTS: FaultMap}
 SHIPPED = "fashion_fcnn"
 
 
 def load(path):
-    """The PackedNetwork or the SweepResult that a file holds, read and checked; ValueError where it is neither."""
+    """The PackedNetwork, SweepResult or FaultMap that a file holds, read and checked; ValueError where it is none."""
     with hdf5.open_file(path) as file:
         kind = file_format.read_kind(file)
-        if kind not in (NETWORK, results.RESULTS):
+        if kind not in _KINDS:
             what = file_format.WHAT.get(kind, f"a file of format {kind!r}")
-            raise hdf5.Refused(f"wanted a packed network or the results of a campaign, but this is {what}")
-    return (PackedNetwork if kind == NETWORK else results.SweepResult).load(path)
+            raise hdf5.Refused("wanted a packed network, the results of a campaign or a fault map, but this is "
+                               f"{what}")
+    return _KINDS[kind].load(path)
 
 
 def load_networks(paths):

@@ -1,4 +1,4 @@
-"""What stored files hold: layers, sizes and origin of networks; settings, seed and command of results.
+"""What stored files hold: sizes and origin of networks and fault maps; settings, seed and command of results.
 
     python -m bnnsim.summary
     python -m bnnsim.summary fcnn.h5 sweep.h5 --format json
@@ -14,13 +14,15 @@ import numpy as np
 import bnnsim.command_line as command_line
 import bnnsim.datasets as datasets
 import bnnsim.stored as stored
+from bnnsim.faults import FaultMap
+from bnnsim.faults.fault_map import KINDS
 from bnnsim.packed import PackedNetwork
 
 
 def arguments():
     """The options."""
     parser = command_line.parser("summary", __doc__)
-    parser.add_argument("files", nargs="*", metavar="FILE.h5", help="networks and results")
+    parser.add_argument("files", nargs="*", metavar="FILE.h5", help="networks, results and fault maps")
     parser.add_argument("--format", default="table", choices=("table", "json"), help="(default: %(default)s)")
     return parser
 
@@ -43,9 +45,20 @@ def describe_results(result):
             "provenance": result.provenance, "command": result.provenance.get("command")}
 
 
+def describe_map(chip):
+    """A fault map as plain JSON."""
+    layers = [{"cells": layer.stored.n_bits, **dict(zip(KINDS, counts))}
+              for layer, counts in zip(chip.layers, chip.counts().tolist())]
+    mapping = chip.mapping and {"rows": chip.mapping.rows, "columns": chip.mapping.columns,
+                                "units_on": chip.mapping.units_on, "arrays": chip.mapping.n_arrays(chip.memory)}
+    return {"kind": "fault map", "checksum": chip.checksum, "cells": chip.n_bits, "layers": layers, "mapping": mapping,
+            "metadata": chip.metadata}
+
+
 def described(one):
-    """A network or results as plain JSON."""
-    return describe_network(one) if isinstance(one, PackedNetwork) else describe_results(one)
+    """Whatever a file holds as plain JSON."""
+    return (describe_network if isinstance(one, PackedNetwork) else
+            describe_map if isinstance(one, FaultMap) else describe_results)(one)
 
 
 def network_text(network):
@@ -70,9 +83,23 @@ def results_text(result):
     return "\n".join([*lines, f"command: {found['command'] or 'none was stored'}"])
 
 
+def map_text(chip):
+    """A fault map as text."""
+    found = describe_map(chip)
+    lines = [f"layer {i}: {layer['cells']:,} cells, " + ", ".join(f"{layer[kind]:,} {kind}" for kind in KINDS)
+             for i, layer in enumerate(found["layers"])]
+    mapping = found["mapping"]
+    lines.append("mapping: none" if mapping is None else
+                 f"mapping: {mapping['arrays']:,} arrays of {mapping['rows']} x {mapping['columns']} cells, units on "
+                 f"{mapping['units_on']}")
+    return "\n".join([*lines, f"checksum: {chip.checksum}",
+                      *(f"{key}: {value}" for key, value in sorted(chip.metadata.items()))])
+
+
 def text_of(one):
-    """A network or results as text."""
-    return network_text(one) if isinstance(one, PackedNetwork) else results_text(one)
+    """Whatever a file holds as text."""
+    return (network_text if isinstance(one, PackedNetwork) else
+            map_text if isinstance(one, FaultMap) else results_text)(one)
 
 
 def work(options):

@@ -26,9 +26,10 @@ from bnnsim.checks import (
 )
 from bnnsim.checkpoints import Keeper
 from bnnsim.losses import LOSSES
+from bnnsim.memory import Memory, StoredBits
 from bnnsim.model import Sequential
 from bnnsim.optimizers import Adam, Cosine
-from bnnsim.seeding import generator, root_seed, stream_key
+from bnnsim.seeding import child_root, generator, root_seed, stream_key
 
 log = logging.getLogger("bnnsim")
 
@@ -59,7 +60,7 @@ class _Progress:
 
 
 def fit(model, train, epochs=20, validation=None, rng=None, *, batch_size=256, optimizer=None, schedule=None,
-        loss="cross-entropy", flip_rate=0.0, gradient="straight-through", augment=False, keep="last",
+        loss="cross-entropy", flip_rate=0.0, faults=None, gradient="straight-through", augment=False, keep="last",
         checkpoint=None, resume=False, checkpoint_seconds=30.0, progress=True):
     """Train a model in place.
 
@@ -82,6 +83,10 @@ def fit(model, train, epochs=20, validation=None, rng=None, *, batch_size=256, o
     flip_rate : float, or one float a layer with weights
         Probability that a weight bit is read wrong in training's forward pass; a new mask each forward
         [V: Hirtzlin et al. 2019; Buschjaeger et al. 2020, section V].
+    faults : fault, optional
+        Any fault instead of flips at a rate, as `bnnsim.faults` has them: an object with ``apply(memory, rng, trial)``.
+        It is drawn anew in each forward pass, whenever it is drawn in a memory: this trains for all chips. A
+        `FaultMap` draws nothing: it trains for one chip.
     gradient : "straight-through" or "native"
         Whether the weight gradient ignores the mask (dW = dH X^T, Buschjaeger et al. 2020 [R]) or sees it
         (dW = M * dH X^T, Hirtzlin et al. 2019 [R]).
@@ -130,7 +135,7 @@ def fit(model, train, epochs=20, validation=None, rng=None, *, batch_size=256, o
     log.info("training with seed %d", root)
     run = _Run(model, train, validation, root, check_int("epochs", epochs, 1), check_int("batch_size", batch_size, 1),
                optimizer, schedule, LOSSES[check_choice("loss", loss, LOSSES)],
-               _flip_rates(flip_rate, len(model.weighted)),
+               _flip_rates(flip_rate, len(model.weighted)), _checked_faults(faults, flip_rate, model),
                check_choice("gradient", gradient, ("straight-through", "native")), bool(augment),
                check_choice("keep", keep, ("last", "best")))
     keeper = Keeper(checkpoint, check_real("checkpoint_seconds", checkpoint_seconds, 0), run, resume)
@@ -166,6 +171,7 @@ class _Run:
     schedule: object
     loss: object
     flip_rates: tuple
+    faults: object
     gradient: str
     augment: bool
     keep: str
@@ -207,6 +213,7 @@ class _Run:
                 "batch_size": self.batch_size, "optimizer": described(self.optimizer),
                 "schedule": described(self.schedule), "loss": self.loss.__name__, "flip_rates": list(self.flip_rates),
                 "gradient": self.gradient, "augment": self.augment, "keep": self.keep,
+                **({} if self.faults is None else {"faults": repr(self.faults)}),
                 "train": self.train.sha256,
                 "validation": self.validation.sha256 if self.validation is not None else None}
 
@@ -225,10 +232,44 @@ def _flip_rates(flip_rate, n_layers):
     return tuple(check_probability(f"flip_rate[{i}]", p) for i, p in enumerate(flip_rate))
 
 
+def _checked_faults(faults, flip_rate, model):
+    """The fault, once tried on the model's weights: bad ones are to fail before the first step."""
+    if faults is None:
+        return None
+    _check_plug_in("faults", faults, "apply", "bnnsim.faults.BitFlips(0.01)")
+    if np.any(flip_rate):
+        raise ValueError("give flip_rate or faults, not both: BitFlips(flip_rate) is a fault")
+    faults.apply(_stored(model), 0, 0)
+    return faults
+
+
 # ---------------------------------------------------------------- one step
 
+def _stored(model):
+    """The weights' bits as a memory holds them."""
+    return Memory(tuple(StoredBits(layer.words, layer.parameters["weight"].shape[-1]) for layer in model.weighted))
+
+
+def _broken_read(run):
+    """The read function of this step: each layer's words as the memory gives them; None where it is sound."""
+    return _flipping_read(run) if run.faults is None else _faulty_read(run)
+
+
+def _faulty_read(run):
+    """What `run.faults` leaves of the stored words; its root seed is of the stream "training faults", its trial the
+    step."""
+    stored = _stored(run.model)
+    broken = run.faults.apply(stored, child_root(run.root, "training faults"), run.progress.step)
+
+    def read(index, layer):
+        words = broken.layers[index].words
+        return words, words ^ layer.words if run.gradient == "native" else None
+
+    return read
+
+
 def _flipping_read(run):
-    """The read function of this step: each layer's words with fresh bit errors; None where there are none."""
+    """Each layer's words with fresh flips; None at rate 0."""
     if not any(run.flip_rates):
         return None
     step = run.progress.step
@@ -260,7 +301,7 @@ def _train_step(run):
     images, labels = run.train.images[chosen], run.train.labels[chosen]
     if run.augment:
         images = augmented(images, generator(run.root, "augment", state.step))
-    scores, caches = run.model.forward_train(images, _flipping_read(run))
+    scores, caches = run.model.forward_train(images, _broken_read(run))
     loss, dscores = run.loss(scores, labels)
     if not math.isfinite(loss):
         raise FloatingPointError(f"the loss is {loss} at step {state.step}: try a lower learning rate")

@@ -20,7 +20,7 @@ TEXT = make_api.TARGET.read_text(encoding="utf-8")
 
 # What is not for users: helpers of other modules, and the command lines, which the reference names at its end
 INTERNAL = {"checkpoints", "__main__", "cells", "checks", "cifar_pickle", "checkpoints", "class_names", "command_line", "config", "data",
-            "dataset_files", "dataset_sources", "figure_parts", "file_format", "files", "foreign", "hdf5", "journal",
+            "dataset_files", "dataset_sources", "figure_parts", "file_format", "files", "foreign", "hdf5", "journal", "memory",
             "packed_layer", "products", "schema", "seeding", "stored"}
 
 

@@ -14,7 +14,7 @@ from bnnsim.datasets import Split
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """net.h5 (trained a little), guess.h5 (not trained), cifar.h5, sweep.h5, checkpoint.h5, text.h5."""
+    """net.h5 (trained a little), guess.h5 (not trained), cifar.h5, sweep.h5, chip.h5, checkpoint.h5, text.h5."""
     folder = tmp_path_factory.mktemp("files")
     train, test = bnnsim.load_embedded()
     model = bnnsim.architectures.build("FC32 FC10", (1, 28, 28), rng=0)
@@ -27,6 +27,10 @@ def folder(tmp_path_factory):
     bnnsim.sweep({"net": net, "guess": guess}, test[:100], [0, 0.01, 0.2], 3, rng=5, progress=False,
                  provenance={"command": "python -m bnnsim.ber_sweep net.h5"}).save(folder / "sweep.h5")
     weights.save_checkpoint(folder / "checkpoint.h5", {}, {"a": np.zeros(3)}, {})
+    chip = bnnsim.faults.FaultMap.record(bnnsim.faults.StuckAt(0.1, 0.2), net, 0,
+                                         mapping=bnnsim.faults.ArrayMapping(16, 512))
+    for name in ("chip.h5", "chip2.h5"):
+        chip.save(folder / name)
     (folder / "text.h5").write_text("no HDF5")
     return folder
 
@@ -130,6 +134,20 @@ def test_summary_of_results_tells_what_was_run_and_how_to_run_it_again(here, cap
     assert "fashion-subset-test[:100] (100 images)" in printed and "numpy: " in printed
 
 
+def test_summary_of_a_fault_map_tells_what_is_broken(here, capsys):
+    chip = bnnsim.faults.FaultMap.load("chip.h5")
+    assert summary.main(["chip.h5"]) == 0
+    printed = capsys.readouterr().out
+    flipped, zeros, ones = chip.counts()[1]
+    assert f"layer 1: 320 cells, {flipped} flipped, {zeros} stuck at 0, {ones} stuck at 1" in printed
+    assert "mapping: 5 arrays of 16 x 512 cells, units on rows" in printed
+    assert f"checksum: {chip.checksum}" in printed and "fault: StuckAt(p_zero=0.1, p_one=0.2" in printed
+    assert summary.main(["chip.h5", "--format", "json"]) == 0
+    found, = json.loads(capsys.readouterr().out)
+    assert found["kind"] == "fault map" and found["layers"][1]["stuck at 1"] == ones
+    assert found["mapping"] == {"rows": 16, "columns": 512, "units_on": "rows", "arrays": 5}
+
+
 def test_summary_as_json_takes_both(here, capsys):
     assert summary.main(["net.h5", "sweep.h5", "--format", "json"]) == 0
     network, result = json.loads(capsys.readouterr().out)
@@ -153,6 +171,7 @@ def test_summary_without_a_file_shows_the_shipped_network(capsys):
     ["sweep.h5", "--kind", "chips", "--rate", "0.2"],
     ["net.h5"],
     ["net.h5", "--kind", "faults", "--rate", "0.1", "--layer", "1", "--seed", "3", "--trial", "2"],
+    ["chip.h5", "--array", "1"],
 ])
 def test_plot_writes_each_kind(arguments, here, tmp_path, capsys):
     (here / "copy").mkdir(exist_ok=True)
@@ -186,7 +205,7 @@ BAD = [
     (evaluate, "--format xml", "invalid choice: 'xml'"),
     (summary, "missing.h5", "missing.h5"),
     (summary, "text.h5", "text.h5: wanted an HDF5 file"),
-    (summary, "checkpoint.h5", "checkpoint.h5: wanted a packed network or the results of a campaign, but this is a tr"),
+    (summary, "checkpoint.h5", "checkpoint.h5: wanted a packed network, the results of a campaign or a fault map, but"),
     (summary, ".", "got a folder"),
     (plot, "--out a.png", "FILE.h5"),
     (plot, "sweep.h5", "--out"),
@@ -200,6 +219,11 @@ BAD = [
     (plot, "sweep.h5 --kind weights --out a.png", "takes one network file"),
     (plot, "sweep.h5 net.h5 --out a.png", "takes one network file"),
     (plot, "net.h5 --kind ber --out a.png", "net.h5 is a network"),
+    (plot, "net.h5 --kind array --out a.png", "--kind array takes one fault map, but net.h5 is a network"),
+    (plot, "chip.h5 chip2.h5 --out a.png", "--kind array takes one fault map, but got chip.h5, chip2.h5"),
+    (plot, "chip.h5 --kind weights --out a.png", "takes one network file, but chip.h5 is a fault map"),
+    (plot, "chip.h5 --array 99 --out a.png", "array must be in [0, "),
+    (plot, "net.h5 --array 1 --out a.png", "--array goes with --kind array, not with weights"),
     (plot, "net.h5 --kind faults --out a.png", "needs --rate"),
     (plot, "net.h5 --kind faults --rate 1.5 --out a.png", "p must be a probability"),
     (plot, "net.h5 --kind faults --rate 0.1 --layer 9 --out a.png", "layer must be in [0, 1], got 9"),

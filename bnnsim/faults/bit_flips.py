@@ -1,9 +1,12 @@
 """Independent bit flips: every stored bit is wrong with the same probability, the bit error rate (BER)."""
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import bnnsim.products as products
-from bnnsim.checks import check_int, check_probability
+from bnnsim.checks import check_int
+from bnnsim.faults.by_layer import clean_layers, clean_rate, spread_rate
+from bnnsim.memory import check_stored
 from bnnsim.seeding import root_seed, stream_key
 
 
@@ -30,13 +33,11 @@ class BitFlips:
     p: float | tuple
     layers: tuple | None = None
 
+    when: ClassVar[str] = "write"
+
     def __post_init__(self):
-        if self.layers is not None:
-            object.__setattr__(self, "layers", tuple(check_int("layers", i, 0) for i in self.layers))
-        if isinstance(self.p, (list, tuple)):
-            object.__setattr__(self, "p", tuple(check_probability(f"p[{i}]", p) for i, p in enumerate(self.p)))
-        else:
-            object.__setattr__(self, "p", check_probability("p", self.p))
+        object.__setattr__(self, "layers", clean_layers(self.layers))
+        object.__setattr__(self, "p", clean_rate("p", self.p))
 
     def at(self, rate):
         """The same fault at another bit error rate."""
@@ -44,14 +45,7 @@ class BitFlips:
 
     def rates(self, n_layers):
         """One rate a layer."""
-        rates = self.p if isinstance(self.p, tuple) else (self.p,) * n_layers
-        if len(rates) != n_layers:
-            raise ValueError(f"p must be one probability or {n_layers}, one for each layer, got {len(rates)}")
-        if self.layers is None:
-            return rates
-        if max(self.layers, default=0) >= n_layers:
-            raise ValueError(f"layers must be in 0..{n_layers - 1}, got {self.layers}")
-        return tuple(p if i in self.layers else 0.0 for i, p in enumerate(rates))
+        return spread_rate("p", self.p, self.layers, n_layers)
 
     def apply(self, network, rng=None, trial=0):
         """A network with bit errors; `network` is untouched, and layers without an error are shared.
@@ -69,11 +63,10 @@ class BitFlips:
         -------
         PackedNetwork
         """
-        if not hasattr(network, "with_words"):
-            raise TypeError(f"network must be a PackedNetwork (see bnnsim.pack), got {type(network).__name__}")
+        layers = check_stored(network).layers
         root, trial = root_seed(rng), check_int("trial", trial, 0)
         broken = {}
-        for i, (layer, p) in enumerate(zip(network.layers, self.rates(len(network.layers)))):
+        for i, (layer, p) in enumerate(zip(layers, self.rates(len(layers)))):
             rows = layer.words.reshape(-1, layer.words.shape[-1])
             masks = products.flip_masks(len(rows), layer.n_in, p, stream_key(root, "bit flips", trial, i, 0))
             if masks.any():

@@ -1,0 +1,205 @@
+"""Where weights live: layers in arrays of rows x columns cells.
+
+A cell holds one bit: of a 2T2R memory it is a pair of devices. A layer is a matrix of units x weights of a unit
+(features, or the taps of a kernel in height, width, channel order), which is cut into tiles of rows x columns, one an
+array; tiles are numbered along the rows of the matrix, arrays through all layers. No array holds two layers.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+import bnnsim.products as products
+from bnnsim.checks import check_choice, check_int
+from bnnsim.kernels import bit_fields, packing, split
+from bnnsim.memory import joined, parted
+
+MAX_LINES = 2**16               # of an array: more than any memory has, and few enough for tables
+
+
+@dataclass(frozen=True)
+class ArrayMapping:
+    """Layers in arrays of rows x columns cells, a cell a bit.
+
+    Parameters
+    ----------
+    rows, columns : int
+        Cells of an array, 1 to 65536. Columns are what sense amplifiers stand at.
+    units_on : {"rows", "columns"}
+        Whether a row of an array holds weights of one unit, or a column does: the broken column of an array then takes
+        one weight of each unit, or the weights of one unit.
+
+    Examples
+    --------
+    >>> import bnnsim
+    >>> network = bnnsim.pack(bnnsim.architectures.build("FC100 FC10", (1, 8, 8), rng=0))
+    >>> mapping = bnnsim.faults.ArrayMapping(64, 32)
+    >>> mapping.n_arrays(network), round(mapping.utilisation(network), 4)
+    (8, 0.4517)
+    >>> [int(part) for part in mapping.address(network, layer=1, unit=3, weight=40)]    # array, row, column
+    [5, 3, 8]
+    >>> [int(part) for part in mapping.weight(network, 5, 3, 8)]                        # layer, unit, weight
+    [1, 3, 40]
+    """
+
+    rows: int
+    columns: int
+    units_on: str = "rows"
+
+    def __post_init__(self):
+        for name in ("rows", "columns"):
+            object.__setattr__(self, name, check_int(name, getattr(self, name), 1, MAX_LINES))
+        check_choice("units_on", self.units_on, ("rows", "columns"))
+
+    # -------------------------------------------------------- sizes
+
+    def matrix_shape(self, layer):
+        """(rows, columns) of a layer's matrix."""
+        return (layer.units, layer.fan_in) if self.units_on == "rows" else (layer.fan_in, layer.units)
+
+    def tiles(self, layer):
+        """(down, across): arrays that a layer takes."""
+        height, width = self.matrix_shape(layer)
+        return -(-height // self.rows), -(-width // self.columns)
+
+    def first_arrays(self, network):
+        """Number of the first array of each layer, and behind them the number of all arrays."""
+        return [0, *np.cumsum([down * across for down, across in map(self.tiles, network.layers)]).tolist()]
+
+    def n_arrays(self, network):
+        """Arrays that a network takes."""
+        return self.first_arrays(network)[-1]
+
+    def used(self, layer):
+        """(rows, columns) in use of each array of a layer: int64 (A,) each."""
+        (height, width), (down, across) = self.matrix_shape(layer), self.tiles(layer)
+        n_rows = np.minimum(self.rows, height - self.rows * np.arange(down))
+        n_columns = np.minimum(self.columns, width - self.columns * np.arange(across))
+        return np.repeat(n_rows, across), np.tile(n_columns, down)
+
+    def utilisation(self, network):
+        """Share of the cells of all arrays that hold a weight."""
+        n_cells = self.n_arrays(network) * self.rows * self.columns
+        return sum(layer.n_bits for layer in network.layers) / n_cells
+
+    # -------------------------------------------------------- addresses
+
+    def address(self, network, layer, unit, weight):
+        """The cell of a weight.
+
+        Parameters
+        ----------
+        network : PackedNetwork
+        layer : int
+        unit, weight : int, or arrays of them
+            Unit, or output channel; and which of its weights, 0 to fan_in - 1.
+
+        Returns
+        -------
+        array, row, column : int64
+
+        Raises
+        ------
+        ValueError
+            Where there is no such weight.
+        """
+        i = check_int("layer", layer, 0, len(network.layers) - 1)
+        one = network.layers[i]
+        unit, weight = _inside("unit", unit, one.units), _inside("weight", weight, one.fan_in)
+        y, x = (unit, weight) if self.units_on == "rows" else (weight, unit)
+        tile = y // self.rows * self.tiles(one)[1] + x // self.columns
+        return self.first_arrays(network)[i] + tile, y % self.rows, x % self.columns
+
+    def weight(self, network, array, row, column):
+        """The weight in a cell: `address` back.
+
+        Returns
+        -------
+        layer, unit, weight : int64
+            -1 each where the cell holds none.
+
+        Raises
+        ------
+        ValueError
+            Where there is no such cell.
+        """
+        firsts = np.array(self.first_arrays(network))
+        array, row, column = (_inside("array", array, firsts[-1]), _inside("row", row, self.rows),
+                              _inside("column", column, self.columns))
+        layer = np.searchsorted(firsts, array, side="right") - 1
+        across = np.array([self.tiles(one)[1] for one in network.layers])[layer]
+        shapes = np.array([self.matrix_shape(one) for one in network.layers])[layer]
+        tile = array - firsts[layer]
+        y, x = tile // across * self.rows + row, tile % across * self.columns + column
+        held = (y < shapes[..., 0]) & (x < shapes[..., 1])
+        unit, weight = (y, x) if self.units_on == "rows" else (x, y)
+        return tuple(np.where(held, part, -1) for part in (layer, unit, weight))
+
+    def layer_of(self, network, array):
+        """(layer, number of the array among the layer's) of an array."""
+        firsts = self.first_arrays(network)
+        array = check_int("array", array, 0, firsts[-1] - 1)
+        layer = int(np.searchsorted(firsts, array, side="right")) - 1
+        return layer, array - firsts[layer]
+
+    # -------------------------------------------------------- bits
+
+    def arrays(self, layer, words=None):
+        """The bits of a layer as its arrays hold them.
+
+        Parameters
+        ----------
+        layer : PackedLayer or StoredBits
+        words : uint64, optional
+            Of the shape of the layer's, in place of its own.
+
+        Returns
+        -------
+        uint64 (A, R, ceil(C / 64))
+            R and C are rows and columns, or those of the layer's matrix where it is smaller; unused cells are 0.
+        """
+        height, width = self.matrix_shape(layer)
+        matrix = joined(layer, words)
+        matrix = matrix if self.units_on == "rows" else _turned(matrix, height)
+        down, across = self.tiles(layer)
+        columns = min(self.columns, width)
+        out = np.zeros((down * across, min(self.rows, height), products.n_words(columns)), np.uint64)
+        split(bit_fields.matrix_to_arrays, height, matrix, width, columns, out)
+        return out
+
+    def words(self, layer, arrays):
+        """What `arrays` gave, in the shape of the layer's words; bits of unused cells are dropped."""
+        height, width = self.matrix_shape(layer)
+        matrix = np.empty((height, products.n_words(width)), np.uint64)
+        split(bit_fields.arrays_to_matrix, height, arrays, width, min(self.columns, width), matrix)
+        return parted(layer, matrix if self.units_on == "rows" else _turned(matrix, width))
+
+
+def _inside(name, value, size):
+    value = np.asarray(value)
+    if value.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be an integer or integers, got dtype {value.dtype}")
+    if value.size and (value.min() < 0 or value.max() >= size):
+        raise ValueError(f"{name} must be in [0, {size - 1}], got {value.min()} to {value.max()}")
+    return value.astype(np.int64)
+
+
+def _turned(matrix, n_columns):
+    """Words (N, ceil(F / 64)) of an N x F bit matrix -> (F, ceil(N / 64)) of its transpose; F is n_columns."""
+    out = np.empty((64 * matrix.shape[1], products.n_words(len(matrix))), np.uint64)
+    split(packing.transpose_bits, matrix.shape[1], np.ascontiguousarray(matrix), out)
+    return out[:n_columns]
+
+
+def unpack_bits(words, n_columns):
+    """Bits uint8 (..., n_columns) of words (..., W)."""
+    bits = np.ascontiguousarray(words.astype("<u8", copy=False)).view(np.uint8)
+    return np.unpackbits(bits, axis=-1, count=n_columns, bitorder="little")
+
+
+def pack_bits(bits):
+    """Words (..., W) of bits (..., N), uint8 or bool: `unpack_bits` back."""
+    room = np.zeros((*bits.shape[:-1], 8 * products.n_words(bits.shape[-1])), np.uint8)
+    some = np.packbits(bits, axis=-1, bitorder="little")
+    room[..., :some.shape[-1]] = some
+    return room.view("<u8").astype(np.uint64, copy=False)

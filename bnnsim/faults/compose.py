@@ -1,0 +1,84 @@
+"""Several faults of one memory, one after the other."""
+
+from dataclasses import dataclass, replace
+
+from bnnsim.checks import check_int
+from bnnsim.seeding import child_root, root_seed
+
+WHEN = ("permanent", "growing", "write", "read")                # from the rarest draw to the most frequent
+
+
+@dataclass(frozen=True)
+class Compose:
+    """Faults in order: each meets what the one before reads.
+
+    Put what a cell cannot help last: ``Compose([BitFlips(0.01), StuckAt(0.001, 0.001)])`` has stuck cells that no
+    flip changes. Parts draw independently of each other, the first one as it does alone.
+
+    Parameters
+    ----------
+    faults : sequence of fault
+    axis : int
+        Which of them `at` moves; the others stay as they are, and act at rate 0 too.
+
+    Attributes
+    ----------
+    when : str
+        That of the part that is drawn most often: permanent, growing, write, read.
+    """
+
+    faults: tuple
+    axis: int = 0
+
+    def __post_init__(self):
+        if not isinstance(self.faults, (list, tuple)) or not self.faults:
+            raise TypeError(f"faults must be a sequence of at least one fault, got {self.faults!r}")
+        object.__setattr__(self, "faults", tuple(self.faults))
+        for i, fault in enumerate(self.faults):
+            check_fault(f"faults[{i}]", fault)
+        check_int("axis", self.axis, 0, len(self.faults) - 1)
+
+    @property
+    def when(self):
+        return max((when_drawn(fault) for fault in self.faults), key=WHEN.index)
+
+    def at(self, rate):
+        """The same with fault number `axis` at this rate."""
+        return replace(self, faults=tuple(fault.at(rate) if i == self.axis else fault
+                                          for i, fault in enumerate(self.faults)))
+
+    def apply(self, network, rng=None, trial=0, read=0):
+        """A network that all faults have broken, the first one first.
+
+        The root seed of fault number i > 0 is of (root seed, "compose", i).
+        """
+        root = root_seed(rng)
+        for i, fault in enumerate(self.faults):
+            network = apply_read(fault, network, child_root(root, "compose", i) if i else root, trial, read)
+        return network
+
+
+def check_fault(name, value):
+    """Something with a method `apply`."""
+    if isinstance(value, type) or not callable(getattr(value, "apply", None)):
+        raise TypeError(f"{name} must be a fault such as bnnsim.faults.BitFlips(0.01), got {value!r}")
+    return value
+
+
+def when_drawn(fault):
+    """When a fault is drawn; "write" where it does not say."""
+    return getattr(fault, "when", "write")
+
+
+def apply_read(fault, network, root, trial, read):
+    """Apply a fault, which is told the read where it is drawn at each."""
+    if when_drawn(fault) == "read":
+        return fault.apply(network, root, trial, read=read)
+    return fault.apply(network, root, trial)
+
+
+def is_clean_at_zero(fault):
+    """Whether a fault at rate 0 leaves the memory as it is: not a `Compose` whose other parts err all the same."""
+    if isinstance(fault, Compose):
+        return len(fault.faults) == 1 and is_clean_at_zero(fault.faults[0])
+    return is_clean_at_zero(fault.fault) if hasattr(fault, "fault") else True

@@ -1,0 +1,46 @@
+"""Errors that are drawn anew at each read of the memory."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from bnnsim.checks import check_int
+from bnnsim.faults.compose import check_fault
+from bnnsim.seeding import child_root, root_seed
+
+
+@dataclass(frozen=True)
+class EachRead:
+    """A fault drawn anew for each inference batch, as read noise is, instead of once a chip.
+
+    The mean accuracy over chips stays, its spread becomes smaller: this is how the code of Hirtzlin et al. 2019 draws
+    programming errors, which in hardware stay until the next write (EQUATIONS.md section 2).
+
+    Parameters
+    ----------
+    fault : fault
+
+    Examples
+    --------
+    >>> import bnnsim
+    >>> network = bnnsim.pack(bnnsim.architectures.build("FC64 FC10", (1, 8, 8), rng=0))
+    >>> noise = bnnsim.faults.EachRead(bnnsim.faults.BitFlips(0.1))
+    >>> first, second = (noise.apply(network, rng=1, trial=0, read=b) for b in (0, 1))
+    >>> bool((first.layers[0].words == second.layers[0].words).all())
+    False
+    """
+
+    fault: object
+
+    when: ClassVar[str] = "read"
+
+    def __post_init__(self):
+        check_fault("fault", self.fault)
+
+    def at(self, rate):
+        """The same with ``fault.at(rate)``."""
+        return replace(self, fault=self.fault.at(rate))
+
+    def apply(self, network, rng=None, trial=0, read=0):
+        """A network as the batch number `read` reads it; its root seed is of (root seed, "each read", trial, read)."""
+        ids = check_int("trial", trial, 0), check_int("read", read, 0)
+        return self.fault.apply(network, child_root(root_seed(rng), "each read", *ids), trial)

@@ -1,0 +1,119 @@
+"""Weights behind an error-correcting code: encoded, broken with their check bits, decoded."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bnnsim.faults.by_layer import chosen, clean_layers
+from bnnsim.faults.compose import apply_read, check_fault, when_drawn
+from bnnsim.faults.cost import Cost
+from bnnsim.faults.error_codes import code_named
+from bnnsim.memory import Memory, StoredBits, check_stored, joined, parted
+from bnnsim.seeding import root_seed
+
+
+@dataclass(frozen=True)
+class Protected:
+    """A fault that hits code words, data and check bits alike, of weights that are then decoded.
+
+    Parameters
+    ----------
+    fault : fault
+        Any; what it meets is `memory`.
+    code : str
+        "secded(8,4)", "secded(39,32)", "secded(72,64)": real extended Hamming codes, which correct one wrong bit of a
+        word, leave two, and miscorrect most threes. "repetition(3)", "repetition(5)", "repetition(7)": that many
+        copies and a majority. `bnnsim.faults.error_codes` says how words are made.
+    layers : sequence of int, optional
+        Only these layers are protected; all by default. The others meet the fault bare.
+
+    References
+    ----------
+    SECDED(8,4) spends two cells a bit, as 2T2R spends two devices: Bocquet et al., IEDM 2018 [V]; residual error rates
+    in EQUATIONS.md section 2 [D].
+
+    Examples
+    --------
+    >>> import numpy as np, bnnsim
+    >>> from bnnsim.faults import BitFlips, Protected
+    >>> network = bnnsim.pack(bnnsim.architectures.build("FC64 FC10", (1, 8, 8), rng=0))
+    >>> for fault in (BitFlips(0.01), Protected(BitFlips(0.01), "secded(72,64)")):
+    ...     print(int(np.bitwise_count(fault.apply(network, 1).layers[0].words ^ network.layers[0].words).sum()))
+    45
+    14
+    >>> Protected(BitFlips(0.01), "secded(72,64)").cost(network).cells_per_bit
+    1.125
+    """
+
+    fault: object
+    code: str = "secded(72,64)"
+    layers: tuple | None = None
+
+    def __post_init__(self):
+        check_fault("fault", self.fault)
+        code_named(self.code)
+        object.__setattr__(self, "layers", clean_layers(self.layers))
+
+    @property
+    def when(self):
+        """When the fault inside is drawn."""
+        return when_drawn(self.fault)
+
+    def at(self, rate):
+        """The same with ``fault.at(rate)``."""
+        return replace(self, fault=self.fault.at(rate))
+
+    def memory(self, network):
+        """What the cells hold.
+
+        Parameters
+        ----------
+        network : PackedNetwork
+
+        Returns
+        -------
+        Memory
+            A protected layer has a row a unit: its code words side by side, each of data bits and then check bits (or,
+            of a repetition, the copies of the row). Other layers are as they were.
+        """
+        code, layers = code_named(self.code), list(check_stored(network).layers)
+        for i in chosen(self.layers, len(layers)):
+            layer = layers[i]
+            layers[i] = StoredBits(code.encode(joined(layer), layer.fan_in), code.stored_bits(layer.fan_in))
+        return Memory(tuple(layers))
+
+    def apply(self, network, rng=None, trial=0, read=0):
+        """A network as it is decoded from broken cells.
+
+        Parameters
+        ----------
+        network : PackedNetwork
+        rng, trial
+            As of ``fault.apply``, which draws for `memory`.
+        read : int
+            Number of the inference batch that reads, where the fault is drawn at each read.
+
+        Returns
+        -------
+        PackedNetwork
+        """
+        code, memory = code_named(self.code), self.memory(network)
+        broken = apply_read(self.fault, memory, root_seed(rng), trial, read)
+        protected, words = chosen(self.layers, len(memory.layers)), {}
+        for i, (layer, before, after) in enumerate(zip(network.layers, memory.layers, broken.layers)):
+            if after is before:
+                continue
+            found = after.words
+            if i in protected:
+                found = parted(layer, code.decode(np.ascontiguousarray(found), layer.fan_in))
+            if not np.array_equal(found, layer.words):
+                words[i] = found
+        return network.with_words(words) if words else network
+
+    def cost(self, network, energy_per_cell_joule=None):
+        """Cells, and energy if that of one cell is given, in joule: `Cost`."""
+        code, layers = code_named(self.code), check_stored(network).layers
+        protected = chosen(self.layers, len(layers))
+        n_cells = sum(layer.units * code.stored_bits(layer.fan_in) if i in protected else layer.n_bits
+                      for i, layer in enumerate(layers))
+        return Cost.of(sum(layer.n_bits for layer in layers), n_cells, energy_per_cell_joule)
