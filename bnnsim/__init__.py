@@ -21,7 +21,7 @@ _HOME = {
     "threads": "kernels",
     "warmup": "packed",
 }
-_MODULES = ("architectures", "bits", "campaign", "comparison", "datasets", "faults", "layers", "losses", "model",
+_MODULES = ("architectures", "bits", "campaign", "comparison", "datasets", "devices", "faults", "layers", "losses", "model",
             "optimizers", "packed", "pictures", "plotting", "results", "statistics", "stopping", "tolerance",
             "training", "weights")
 
