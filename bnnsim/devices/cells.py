@@ -110,7 +110,7 @@ class Cell1T1R(_Cell):
     --------
     >>> cell = Cell1T1R(LogNormal(5e3, 0.5), LogNormal(5e4, 0.7))
     >>> print(f"{cell.r_reference_ohm:.0f} ohm: {cell.error_rates().mean:.4f}")
-    13050 ohm: 0.0275
+    13051 ohm: 0.0275
     """
 
     reference_ohm: float | None = None
@@ -182,7 +182,7 @@ class Cell2T2R(_Cell):
     --------
     >>> cell = Cell2T2R(LogNormal(5e3, 0.5), LogNormal(5e4, 0.7), offset=0.1)
     >>> print("p01 {:.2e}, p10 {:.2e}".format(*cell.error_rates()))
-    p01 2.61e-03, p10 5.22e-03
+    p01 2.61e-03, p10 5.23e-03
     """
 
     offset: float = 0.0

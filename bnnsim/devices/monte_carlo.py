@@ -17,8 +17,9 @@ from bnnsim.seeding import root_seed, stream_key
 class Programmed:
     """A fault that programs every device of every stored bit and senses each bit, so errors are as a chip has them.
 
-    The bit of feature f in packed row n lies in memory column f. An amplifier serves `rows_per_amplifier` neighbouring
-    rows of its column: bits that share one have correlated errors.
+    A unit's weights lie in one row of the memory, weight f (of a kernel: in height, width, channel order) in column f,
+    as in `bnnsim.faults.ArrayMapping`. An amplifier serves `rows_per_amplifier` neighbouring rows of its column: bits
+    that share one have correlated errors.
 
     Parameters
     ----------
@@ -37,7 +38,7 @@ class Programmed:
     >>> network = bnnsim.pack(bnnsim.architectures.build("FC64 FC10", (1, 8, 8), rng=0))
     >>> fault = Cell2T2R(LogNormal(5e3, 0.8), LogNormal(5e4, 1.0)).programmed()
     >>> fault.when, int(sum(np.bitwise_count(mask).sum() for mask in fault.masks(network, rng=0).values()))
-    ('write', 165)
+    ('write', 179)
     """
 
     cell: object
@@ -95,8 +96,8 @@ class Programmed:
 
     def apply(self, network, rng=None, trial=0, read=0):
         """The network as it is read back; `network` is untouched, layers without an error are shared. See `masks`."""
-        masks = self.masks(network, rng, trial, read)
-        return network.with_words({i: network.layers[i].words ^ mask for i, mask in masks.items()}) if masks else network
+        broken = {i: network.layers[i].words ^ mask for i, mask in self.masks(network, rng, trial, read).items()}
+        return network.with_words(broken) if broken else network
 
 
 def _keys(root, trial, layer, read):
@@ -115,7 +116,8 @@ def _layer_masks(layer, cell, rows_per_amplifier, keys):
     if hasattr(cell, "ln_reference"):
         split(sensing.single_faults, len(words), words, layer.n_in, *states, cell.ln_reference, failures, keys, masks)
     else:
-        amplifier = sensing.Amplifier(cell.offset, cell.offset_sigma, cell.read_sigma, rows_per_amplifier)
+        taps = len(words) // len(layer.words)
+        amplifier = sensing.Amplifier(cell.offset, cell.offset_sigma, cell.read_sigma, rows_per_amplifier, taps)
         split(sensing.pair_faults, len(words), words, layer.n_in, *states, amplifier, failures, keys, masks)
     return masks.reshape(layer.words.shape)
 

@@ -2,8 +2,8 @@
 
 All of them speak of x = ln(R / ohm). A spread is never a percentage: sigma_ln is the standard deviation of ln R (0.1 is
 about 10 %), sigma_siemens that of the conductance. ``cdf`` and ``sf`` are P(ln R <= x) and P(ln R > x), each accurate
-where it is small; ``shifted`` multiplies R by exp(shift); ``scaled`` multiplies the spread, in the variable in which the
-state is described.
+where it is small; ``shifted`` multiplies R by exp(shift); ``scaled`` multiplies the spread, in the variable in which
+the state is described.
 """
 
 import hashlib

@@ -1,9 +1,9 @@
 """Memory devices programmed and sensed one by one, straight into fault masks: no array of resistances exists.
 
-Every device owns one 64-bit draw k of a counter-based stream (`random_bits.philox`), which is its place (k + 1/2) / 2^64
-in the distribution of ln R of the state it is programmed to; ln R grows with k. A normal quantile is Wichura's, with a
-relative error of some 1e-16 in either tail down to probability 2^-65 (9.2 sigma): error rates of 1e-6, or 1e-12, are as
-true as larger ones, and only the number of bits limits what can be seen of them.
+Every device owns one 64-bit draw k of a counter-based stream (`random_bits.philox`), which is its place
+(k + 1/2) / 2^64 in the distribution of ln R of the state it is programmed to; ln R grows with k. A normal quantile is
+Wichura's, with a relative error of some 1e-16 in either tail down to probability 2^-65 (9.2 sigma): error rates of
+1e-6, or 1e-12, are as true as larger ones, and only the number of bits limits what can be seen of them.
 
 Word w of an array owns counters 32 w .. 32 w + 31: bit i has outputs 2 (i % 2) and 2 (i % 2) + 1 of counter
 32 w + i // 2, the first device and the second. A cell of one device uses the first only, so that both kinds of cell
@@ -37,16 +37,17 @@ class State(NamedTuple):
 
 
 class Amplifier(NamedTuple):
-    """What disturbs a comparison, in ln R, and how many rows share an amplifier."""
+    """What disturbs a comparison, in ln R; how many units share an amplifier, of how many packed rows (taps) each."""
 
     offset: float
     offset_sigma: float
     read_sigma: float
-    rows: int
+    units: int
+    taps: int
 
 
 class Failures(NamedTuple):
-    """32-bit thresholds: a device is stuck iff its first draw is below `failed`, in LRS iff its second is below `lrs`."""
+    """32-bit thresholds: a device is stuck iff one draw is below `failed`, in LRS iff the other is below `lrs`."""
 
     failed: np.uint64
     lrs: np.uint64
@@ -97,9 +98,9 @@ def lower_quantile(p):
 @inline
 def normal(k):
     """Standard normal at probability (k + 1/2) / 2^64; symmetric: normal(~k) = -normal(k)."""
-    if k >> TOP:
-        return -lower_quantile((np.float64(~k) + 0.5) * UNIT)
-    return lower_quantile((np.float64(k) + 0.5) * UNIT)
+    upper = k >> TOP                                            # no branch: it would be guessed wrong half of the time
+    p = (np.float64(np.int64(k ^ (np.uint64(0) - upper))) + 0.5) * UNIT
+    return lower_quantile(p) * (1.0 - 2.0 * np.float64(upper))
 
 
 @inline
@@ -126,6 +127,8 @@ def _is_lrs(wanted, draw, failures):
 
 @inline
 def _device(k, is_lrs, lrs, hrs):
+    if lrs.kind == LOG_NORMAL and hrs.kind == LOG_NORMAL:       # 0.33 s in place of 0.50 s for 5.8 M pairs: no branch
+        return (lrs.a if is_lrs else hrs.a) + (lrs.b if is_lrs else hrs.b) * normal(k)
     return ln_resistance(k, lrs) if is_lrs else ln_resistance(k, hrs)
 
 
@@ -164,12 +167,13 @@ def _pair_word(word, index, amplifier_index, n_bits, lrs, hrs, amplifier, failur
 
 @kernel
 def pair_faults(words, n_features, lrs, hrs, amplifier, failures, keys, masks, start, stop):
-    """Masks (N, W) of the bits that pairs of devices get wrong; a 1 is LRS first, and reads 1 iff R_first < R_second."""
-    n_words = masks.shape[1]
+    """Masks (N, W) of the bits that pairs of devices get wrong; a 1 is LRS first, it reads 1 iff R_first < R_second."""
+    n_words, taps = masks.shape[1], amplifier.taps
     for n in range(start, stop):
+        row = n // taps // amplifier.units * taps + n % taps        # of amplifiers
         for w in range(n_words):
-            masks[n, w] = _pair_word(words[n, w], n * n_words + w, n // amplifier.rows * n_words + w,
-                                     min(64, n_features - 64 * w), lrs, hrs, amplifier, failures, keys)
+            masks[n, w] = _pair_word(words[n, w], n * n_words + w, row * n_words + w, min(64, n_features - 64 * w),
+                                     lrs, hrs, amplifier, failures, keys)
 
 
 @inline
