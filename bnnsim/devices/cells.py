@@ -140,7 +140,7 @@ class Cell1T1R(_Cell):
         lrs, hrs = self.lrs, self.hrs
         if isinstance(lrs, LogNormal) and isinstance(hrs, LogNormal):
             total = lrs.sigma_ln + hrs.sigma_ln
-            share = lrs.sigma_ln / total if total else 0.5
+            share = min(max(lrs.sigma_ln / total, 1e-9), 1 - 1e-9) if total else 0.5    # past a state without spread
             return lrs.ln_median + share * (hrs.ln_median - lrs.ln_median)
         return _equal_errors(lrs, hrs)
 
