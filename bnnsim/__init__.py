@@ -21,9 +21,9 @@ _HOME = {
     "threads": "kernels",
     "warmup": "warm",
 }
-_MODULES = ("architectures", "bits", "campaign", "comparison", "datasets", "faults", "layers", "losses", "model",
-            "optimizers", "packed", "pictures", "plotting", "results", "statistics", "stopping", "tolerance",
-            "training", "weights")
+_MODULES = ("architectures", "bits", "campaign", "comparison", "datasets", "device_figures", "devices", "faults",
+            "layers", "losses", "model", "optimizers", "packed", "pictures", "plotting", "results", "statistics",
+            "stopping", "tolerance", "training", "weights")
 
 __all__ = [*_HOME, *_MODULES]
 

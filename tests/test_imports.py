@@ -26,7 +26,7 @@ ROWS = [
     ["warm"],
     ["cells", "journal"],
     ["results"],
-    ["plotting", "pictures"],
+    ["plotting", "pictures", "device_figures"],
     ["figure_parts", "class_names"],
     ["metrics", "universal"],
     ["clean_pass"],
@@ -54,6 +54,7 @@ ROWS = [
     ["kernels"],
     ["stopping", "tolerance", "comparison"],
     ["statistics"],
+    ["files"],
     ["checks"],
 ]
 HEIGHT = {name: -i for i, row in enumerate(ROWS) for name in row}
@@ -124,7 +125,7 @@ def test_only_figures_import_matplotlib_and_never_pyplot():
     """pyplot keeps global state, opens windows, and fails on machines without a display."""
     for name, path in zip(NAMES, MODULES):
         found = [(module, part) for module, part in imports(path) if module.split(".")[0] == "matplotlib"]
-        assert not found or name in ("plotting", "pictures", "figure_parts")
+        assert not found or name in ("plotting", "pictures", "device_figures", "figure_parts")
         assert not any("pyplot" in (part, module.split(".")[-1]) for module, part in found)
 
 

@@ -1,0 +1,198 @@
+"""What a device card may hold: its keys, their units and ranges; every value of a file is checked before use.
+
+A card is JSON::
+
+    {"format": "bnnsim device card", "format_version": 1,
+     "name": "...", "memory": "RRAM", "description": "...", "licence": "...", "assume_equal_sigmas": false,
+     "rows": [{"condition": "weak", "cycles": 1, "lrs_median_ohm": 5e3, ..., "provenance": "measured",
+               "source": "..."}]}
+
+Each row says where it holds (`PLACE`), what is known there (`VALUES`), and how that is known: provenance "measured",
+"read" (in a publication's text), "reconstructed" (from prose or a figure), "recalled" (from memory, not verified) or
+"synthetic" (invented), and the source. Rows of one place are joined; a value that two of them give is refused. A row
+without a condition holds for all.
+"""
+
+import difflib
+import json
+import math
+import os
+from typing import NamedTuple
+
+import numpy as np
+
+from bnnsim.checks import check_choice, check_int, check_real
+
+FORMAT, VERSION = "bnnsim device card", 1
+MAX_BYTES, MAX_ROWS, MAX_TEXT = 4_000_000, 10_000, 2_000
+PROVENANCES = ("measured", "read", "reconstructed", "recalled", "synthetic")
+
+
+class Axis(NamedTuple):
+    """One thing that a card's values may depend on: the key in rows, its label and unit, whether it is a log axis."""
+
+    key: str
+    label: str
+    unit: str
+    log: bool
+
+
+AXES = {
+    "condition": Axis("condition", "programming condition", "", False),
+    "cycles": Axis("cycles", "programming cycles", "", True),
+    "time": Axis("time_second", "time after programming", "s", True),
+    "temperature": Axis("temperature_kelvin", "temperature", "K", False),
+    "sigma": Axis("sigma", "factor on the spread of both states", "", False),
+    "voltage": Axis("voltage_volt", "supply voltage", "V", False),
+    "timing": Axis("timing_second", "timing parameter", "s", False),
+}
+
+
+class Value(NamedTuple):
+    """A number of a row: least value, whether that is excluded, greatest, whether its logarithm is interpolated."""
+
+    low: float
+    open_low: bool
+    high: float
+    log: bool
+
+
+POSITIVE, ANY = Value(0, True, math.inf, True), Value(-math.inf, False, math.inf, False)
+PROBABILITY, SIGMA = Value(0, False, 1, True), Value(0, False, math.inf, False)
+PLACE = {"cycles": Value(1, False, math.inf, True), "time_second": POSITIVE, "temperature_kelvin": POSITIVE,
+         "voltage_volt": POSITIVE, "timing_second": POSITIVE}
+STATES = {f"{state}_{name}": value for state in ("lrs", "hrs")
+          for name, value in (("median_ohm", POSITIVE), ("sigma_ln", SIGMA), ("mean_siemens", POSITIVE),
+                              ("sigma_siemens", POSITIVE))}
+RETENTION = {"lrs_drift_per_decade": ANY, "hrs_drift_per_decade": ANY, "drift_time0_second": POSITIVE,
+             "drift_temperature0_kelvin": POSITIVE, "activation_electronvolt": Value(0, False, 10, False),
+             "drift_time_max_second": POSITIVE, "drift_temperature_min_kelvin": POSITIVE,
+             "drift_temperature_max_kelvin": POSITIVE}
+WEIBULL = {"weibull_scale_cycles": POSITIVE, "weibull_shape": POSITIVE, "stuck_share_lrs": Value(0, False, 1, False)}
+ENERGY = {key: POSITIVE for key in ("energy_set_joule", "energy_reset_joule", "energy_write_joule", "energy_read_joule",
+                                    "energy_relative")}
+VALUES = {**STATES, "ber": PROBABILITY, "p01": PROBABILITY, "p10": PROBABILITY, **RETENTION, **WEIBULL, **ENERGY,
+          "reference_ohm": POSITIVE, "endurance_cycles": POSITIVE, "v_set_volt": ANY, "v_reset_volt": ANY,
+          "pulse_width_second": POSITIVE, "i_compliance_ampere": POSITIVE}
+SAMPLES = ("lrs_samples_ohm", "hrs_samples_ohm")
+TEXTS = ("condition", "cell", "provenance", "source", "note")
+HEAD = {"format": str, "format_version": int, "name": str, "memory": str, "description": str, "licence": str,
+        "assume_equal_sigmas": bool, "rows": list}
+OPTIONAL = ("assume_equal_sigmas",)
+
+
+class CardError(ValueError):
+    """A device card that cannot be used, and why."""
+
+
+def read_json(path):
+    """The object that a card's file holds; plain JSON of at most 4 MB without NaN and without a key given twice."""
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"{os.fspath(path)}: no such file; wanted a device card (JSON)")
+    with open(path, "rb") as file:
+        text = file.read(MAX_BYTES + 1)
+    if len(text) > MAX_BYTES:
+        raise CardError(f"{os.fspath(path)}: a device card must have at most {MAX_BYTES:,} bytes")
+    try:
+        return json.loads(text.decode("utf-8-sig"), object_pairs_hook=_pairs, parse_constant=_constant)
+    except (ValueError, RecursionError) as error:
+        raise CardError(f"{os.fspath(path)}: not a device card: {error}") from error
+
+
+def _pairs(pairs):
+    keys = [key for key, _ in pairs]
+    twice = sorted({key for key in keys if keys.count(key) > 1}) if len(set(keys)) < len(keys) else ()
+    if twice:
+        raise CardError(f"the key {twice[0]!r} is given twice in one object")
+    return dict(pairs)
+
+
+def _constant(text):
+    raise CardError(f"numbers must be finite, got {text}")
+
+
+def check_card(fields):
+    """A card's fields, clean; CardError names the row and the key, what was wanted, and what came."""
+    try:
+        return _checked(fields)
+    except (ValueError, TypeError) as error:
+        raise CardError(str(error)) from error
+
+
+def _checked(fields):
+    if not isinstance(fields, dict):
+        raise CardError(f"a device card must be a JSON object, got {type(fields).__name__}")
+    _known("the card", fields, HEAD)
+    for key, kind in HEAD.items():
+        if key not in fields:
+            if key in OPTIONAL:
+                continue
+            raise CardError(f"the card must have the key {key!r}")
+        if not isinstance(fields[key], kind):
+            raise CardError(f"{key} must be a JSON {'array' if kind is list else kind.__name__}, got {fields[key]!r}")
+        if kind is str:
+            _text(key, fields[key])
+    if fields["format"] != FORMAT or fields["format_version"] is True:
+        raise CardError(f"format must be {FORMAT!r}, got {fields['format']!r}")
+    check_int("format_version (write a newer card with a newer bnnsim)", fields["format_version"], VERSION, VERSION)
+    if not 1 <= len(fields["rows"]) <= MAX_ROWS:
+        raise CardError(f"rows must be 1 to {MAX_ROWS:,} rows, got {len(fields['rows']):,}")
+    rows = tuple(_row(f"rows[{i}]", row) for i, row in enumerate(fields["rows"]))
+    return {**fields, "assume_equal_sigmas": fields.get("assume_equal_sigmas", False), "rows": rows}
+
+
+def _row(name, row):
+    if not isinstance(row, dict):
+        raise CardError(f"{name} must be a JSON object, got {row!r}")
+    _known(name, row, (*TEXTS, *PLACE, *VALUES, *SAMPLES))
+    clean = {}
+    for key, value in row.items():
+        if key in TEXTS:
+            clean[key] = _text(f"{name} {key}", value)
+        elif key in SAMPLES:
+            clean[key] = _samples(f"{name} {key}", value)
+        else:
+            low, open_low, high, _ = PLACE.get(key) or VALUES[key]
+            clean[key] = _number(f"{name} {key}", value, low, high, open_low)
+    check_choice(f"{name} provenance", row.get("provenance"), PROVENANCES)
+    if not row.get("source"):
+        raise CardError(f"{name} must have a source: who measured or published it, or how it was made")
+    if "ber" in row and ("p01" in row or "p10" in row):
+        raise CardError(f"{name} must have either ber, or p01 and p10, got both")
+    return clean
+
+
+def _number(name, value, low, high, open_low):
+    try:
+        return check_real(name, value, None if low == -math.inf else low, None if high == math.inf else high, open_low)
+    except OverflowError:
+        raise CardError(f"{name} must be finite, got a number of more than 308 digits") from None
+
+
+def _samples(name, value):
+    if not isinstance(value, list) or len(value) < 2:
+        raise CardError(f"{name} must be an array of two or more resistances")
+    numbers = [_number(f"{name}[{i}]", x, 0, math.inf, True) for i, x in enumerate(value)]
+    return tuple(np.sort(numbers).tolist())
+
+
+def _text(name, value):
+    if not isinstance(value, str) or len(value) > MAX_TEXT:
+        raise CardError(f"{name} must be text of at most {MAX_TEXT:,} characters, got {str(value)[:40]!r}")
+    return value
+
+
+def _known(name, found, known):
+    for key in found:
+        if key not in known:
+            raise CardError(f"{name}: unknown key {str(key)[:60]!r}{_hint(key, known)}")
+
+
+def _hint(key, known):
+    """Which key was meant: the same quantity in another unit, or a near spelling."""
+    stem = key.rsplit("_", 1)[0]
+    same = [each for each in known if "_" in each and each.rsplit("_", 1)[0] == stem]
+    if same:
+        return f"; a key names its unit: give this quantity as {' or '.join(map(repr, same))}"
+    near = difflib.get_close_matches(key, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(known))}"

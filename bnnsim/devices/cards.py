@@ -1,0 +1,320 @@
+"""Device cards: what is known of a memory technology, as a file that users edit, and the faults that follow from it."""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+import bnnsim.datasets as datasets
+import bnnsim.devices.card_schema as schema
+import bnnsim.devices.energy as energy
+import bnnsim.files as files
+from bnnsim.checks import check_choice, check_probability, check_real
+from bnnsim.devices.card_fault import CardFault
+from bnnsim.devices.card_schema import AXES, CardError
+from bnnsim.devices.card_table import make_tables
+from bnnsim.devices.cells import DEVICES_PER_BIT, ErrorRates, Failures, converted_rate, make_cell
+
+SHIPPED = ("dram_synthetic", "hfo2_2t2r", "sram_synthetic", "teaching")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DeviceCard:
+    """A memory technology: rows of values, each with the place where it holds, its provenance and its source.
+
+    See `bnnsim.devices.card_schema` for the keys. Rates, energies, medians are interpolated in their logarithm, sigmas
+    straight, over the logarithm of cycles and time, and over voltage, timing and temperature themselves.
+
+    Methods take a place by keyword: ``condition`` (needed where there are several), ``cycles``, ``time_second``,
+    ``temperature_kelvin``, ``voltage_volt``, ``timing_second``; ``sigma``, a factor on the spread of both states; and
+    ``extrapolate=True``, without which a place outside the data is refused.
+
+    Examples
+    --------
+    >>> card = load_card("hfo2_2t2r")
+    >>> card.conditions
+    ('reference', 'low power', 'ultra-low power')
+    >>> card.error_rates(condition="ultra-low power").mean, card.rate_provenance("ultra-low power")
+    (0.033, ('read',))
+    >>> card.error_rates(condition="low power").mean, card.rate_provenance("low power")
+    (9.7e-05, ('recalled',))
+    """
+
+    name: str
+    memory: str
+    description: str
+    licence: str
+    rows: tuple
+    assume_equal_sigmas: bool = False
+
+    def __post_init__(self):
+        clean = schema.check_card(self.fields())
+        object.__setattr__(self, "rows", clean["rows"])
+        object.__setattr__(self, "_tables", make_tables(clean["rows"]))
+
+    def fields(self):
+        """The card as the JSON object that files hold."""
+        return {"format": schema.FORMAT, "format_version": schema.VERSION, "name": self.name, "memory": self.memory,
+                "description": self.description, "licence": self.licence,
+                "assume_equal_sigmas": self.assume_equal_sigmas, "rows": list(self.rows)}
+
+    @cached_property
+    def checksum(self):
+        """SHA-256 of the content."""
+        return hashlib.sha256(json.dumps(self.fields(), sort_keys=True).encode()).hexdigest()
+
+    def __repr__(self):
+        return f"<DeviceCard {self.name!r}, {len(self.rows)} rows, SHA-256 {self.checksum[:12]}>"
+
+    def save(self, path):
+        """Write JSON, atomically."""
+        text = json.dumps(self.fields(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        if len(text.encode()) > schema.MAX_BYTES:
+            raise CardError(f"a device card must have at most {schema.MAX_BYTES:,} bytes; thin its samples out")
+        with files.replaced(path) as temporary:
+            Path(temporary).write_text(text, encoding="utf-8")
+
+    # ------------------------------------------------------------ what there is
+
+    @property
+    def conditions(self):
+        """Names of the programming conditions, in the order of the card; ("",) where it has none."""
+        return tuple(self._tables)
+
+    def table(self, condition=None):
+        """The `Table` of a condition, which must be named where there are several."""
+        if condition is None and len(self._tables) > 1:
+            raise ValueError(f"condition must be one of {', '.join(map(repr, self.conditions))}, got none")
+        return self._tables[self.conditions[0] if condition is None else
+                            check_choice("condition", condition, self.conditions)]
+
+    def axes(self, condition=None):
+        """What values can depend on: axis name to the conditions, or to the (least, greatest) place of the data."""
+        table, found = self.table(condition or self.conditions[0]), {}
+        if len(self.conditions) > 1:
+            found["condition"] = self.conditions
+        names = {axis.key: name for name, axis in AXES.items()}
+        if table.axis is not None:
+            found[names[table.axis]] = table.limits()
+        if table.retention() is not None:
+            kept = table.retention()
+            found["time"] = (0.0, kept.time_max_second)
+            found["temperature"] = (kept.temperature_min_kelvin, kept.temperature_max_kelvin)
+        if table.has_states:
+            found["sigma"] = (0.0, float("inf"))
+        return found
+
+    def provenance(self, key, condition=None):
+        """How the values of a key are known, such as ("read",): each kind once."""
+        column = self.table(condition).columns.get(key)
+        if column is None:
+            raise ValueError(f"key must be one of {', '.join(self.table(condition).columns)}, got {key!r}")
+        return tuple(dict.fromkeys(column.provenance))
+
+    def rate_provenance(self, condition=None):
+        """How what the error rates come from is known: of the rates themselves, or of the states."""
+        keys = ("ber", "p01", "p10", *schema.STATES, *schema.SAMPLES)
+        columns = self.table(condition).columns
+        return tuple(dict.fromkeys(kind for key in keys if key in columns for kind in columns[key].provenance))
+
+    def value(self, key, condition=None, extrapolate=False, **place):
+        """One value of a row, interpolated; ValueError where the card does not have it."""
+        table = self.table(condition)
+        found = table.value(key, table.place(**place), extrapolate)
+        if found is None:
+            raise ValueError(f"condition {table.condition!r} of {self.name!r} has no {key}; it has "
+                             f"{', '.join(table.columns)}")
+        return found
+
+    # ------------------------------------------------------------ errors
+
+    def cell(self, kind="2T2R", condition=None, sigma=1.0, extrapolate=False, **place):
+        """The memory cell at a place: `Cell1T1R` or `Cell2T2R`, with drift and dead devices; needs distributions.
+
+        A 1T1R cell has the card's ``reference_ohm``, else one that is tuned anew, at each place, to equal errors.
+        """
+        table = self.table(condition)
+        place = table.place(**place)
+        states = table.states(place, extrapolate)
+        if states is None:
+            raise ValueError(f"condition {table.condition!r} of {self.name!r} must have distributions of LRS and HRS "
+                             "for this, but has error rates only")
+        failures, retention, weibull = Failures(), table.retention(), table.weibull()
+        if retention is not None:
+            shifts = retention.shifts(place.get("time_second", 0.0), place.get("temperature_kelvin"), extrapolate)
+            states = tuple(state.shifted(shift) if shift else state for state, shift in zip(states, shifts))
+        if weibull is not None:
+            failures = weibull.failures(place.get("cycles", 0.0))
+        reference = table.value("reference_ohm", place, extrapolate)
+        try:
+            made = make_cell(kind, *states, reference, failures)
+        except ValueError as error:
+            where = ", ".join(f"{key} {value:g}" for key, value in place.items())
+            raise ValueError(f"{self.name!r}, condition {table.condition!r}, {where}: {error}") from error
+        return made if sigma == 1.0 else made.scaled(sigma)
+
+    def own_cell(self, condition=None):
+        """The kind of cell that the card's rates are of; "2T2R" where it has distributions, which make any."""
+        table = self.table(condition)
+        return table.cell or ("2T2R" if table.has_states else self.memory)
+
+    def error_rates(self, cell=None, condition=None, sigma=1.0, extrapolate=False, **place):
+        """(p01, p10) of a kind of cell at a place; the card's own cell by default.
+
+        Rates of another kind of cell than the card's follow from distributions; from rates alone only where the card
+        says ``assume_equal_sigmas`` (see `converted_rate`).
+
+        Raises
+        ------
+        ValueError
+            Where the card does not know: the message says what it does know.
+        """
+        table, own = self.table(condition), self.own_cell(condition)
+        if table.has_states:
+            return self.cell(cell or own, condition, sigma, extrapolate, **place).error_rates()
+        if sigma != 1.0:
+            raise ValueError(f"sigma needs distributions, but condition {table.condition!r} has error rates only")
+        rates = table.rates(table.place(**place), extrapolate)
+        if rates is None:
+            raise ValueError(f"condition {table.condition!r} of {self.name!r} has neither distributions nor error "
+                             "rates")
+        if cell in (None, own):
+            return ErrorRates(*rates)
+        if not self.assume_equal_sigmas or own not in DEVICES_PER_BIT or cell not in DEVICES_PER_BIT:
+            raise ValueError(f"cell must be {own!r}, of which the rates of {self.name!r} are, got {cell!r}; a card "
+                             "that sets assume_equal_sigmas lets 1T1R and 2T2R follow from each other")
+        return ErrorRates(*(converted_rate(p, own, cell) for p in rates))
+
+    def fault(self, cell=None, layers=None, extrapolate=False, **place):
+        """The bit errors at a place, as a fault that can be moved along an axis.
+
+        Parameters
+        ----------
+        cell : {"1T1R", "2T2R"}, optional
+        layers : sequence of int, optional
+        place : see `DeviceCard`
+            The last one given is the axis of ``at``.
+
+        Returns
+        -------
+        CardFault
+        """
+        if not place:
+            raise ValueError(f"a place must be given by keyword, such as condition={self.conditions[0]!r}")
+        names = {axis.key: name for name, axis in AXES.items()}
+        for key in place:
+            check_choice("place", key, names)
+        *fixed, (key, value) = place.items()
+        fault = CardFault(self, names[key], value, cell, tuple(fixed), layers, extrapolate)
+        fault.error_rates()
+        return fault
+
+    def axis(self, name, cell=None, layers=None, extrapolate=False, **place):
+        """A fault without a value on an axis yet, for a sweep: ``card.axis("cycles", condition="weak").at(1e4)``."""
+        return CardFault(self, check_choice("axis", name, AXES), None, cell, tuple(place.items()), layers, extrapolate)
+
+    def solve(self, axis, ber, cell=None, condition=None, **place):
+        """Where on an axis the mean bit error rate is `ber`: the least voltage, or the most cycles, that is tolerated.
+
+        Parameters
+        ----------
+        axis : {"cycles", "time", "temperature", "voltage", "timing"}
+        ber : float in (0, 0.5]
+        cell, condition, place
+            As for `error_rates`.
+
+        Returns
+        -------
+        float
+            In the unit of the axis; from the ends inwards to a relative 1e-9.
+
+        Raises
+        ------
+        ValueError
+            Where the card's data do not reach that rate; the message says which they reach.
+        """
+        from scipy.optimize import brentq
+
+        check_choice("axis", axis, [name for name in AXES if name not in ("condition", "sigma")])
+        ber, limits = check_probability("ber", ber), self.axes(condition).get(axis)
+        if limits is None:
+            raise ValueError(f"axis must be one of the card's, {', '.join(self.axes(condition))}, got {axis!r}")
+
+        def excess(at):
+            rates = self.error_rates(cell, condition, **{**place, AXES[axis].key: at})
+            return float(np.log(max(rates.mean, 1e-300)) - np.log(max(ber, 1e-300)))
+
+        low, high = (excess(at) for at in limits)
+        if low * high > 0:
+            reached = [ber * float(np.exp(each)) for each in (low, high)]
+            raise ValueError(f"ber must be one that the card reaches along {axis}, {min(reached):.3g} to "
+                             f"{max(reached):.3g} over {limits[0]:g} to {limits[1]:g}, got {ber:.3g}")
+        return float(brentq(excess, *limits, xtol=1e-12 * limits[1], rtol=1e-9))
+
+    # ------------------------------------------------------------ energy and endurance
+
+    def energy_joule(self, network, cell=None, bits_per_weight=1.0, condition=None, extrapolate=False, **place):
+        """Energy to program a network once: see `bnnsim.devices.energy.programming_energy_joule`."""
+        def get(key):
+            return table.value(key, at, extrapolate)
+
+        table = self.table(condition)
+        at = table.place(**place)
+        per_bit = energy.bit_energy_joule(get("energy_set_joule"), get("energy_reset_joule"), get("energy_write_joule"),
+                                          cell or self.own_cell(condition))
+        return energy.programming_energy_joule(network, per_bit, bits_per_weight)
+
+    def read_energy_joule(self, network, bits_per_weight=1.0, condition=None, extrapolate=False, **place):
+        """Energy to read all stored bits once: see `bnnsim.devices.energy.read_energy_joule`."""
+        return energy.read_energy_joule(network, self.value("energy_read_joule", condition, extrapolate, **place),
+                                        bits_per_weight)
+
+    def relative_energy(self, condition=None):
+        """Programming energy over that of the card's reference condition, which has 1."""
+        return self.value("energy_relative", condition)
+
+    def n_devices(self, network, cell=None, bits_per_weight=1.0, condition=None):
+        """Memory devices used: see `bnnsim.devices.energy.n_devices`."""
+        return energy.n_devices(network, cell or self.own_cell(condition), bits_per_weight)
+
+    def lifetime_cycles(self, p_failed=None, condition=None):
+        """Cycles that devices last: until a share p_failed is dead (Weibull), else the card's ``endurance_cycles``."""
+        if p_failed is None:
+            return self.value("endurance_cycles", condition)
+        weibull = self.table(condition).weibull()
+        if weibull is None:
+            raise ValueError(f"{self.name!r} must have weibull_scale_cycles and weibull_shape for a p_failed")
+        return weibull.lifetime_cycles(p_failed)
+
+    def lifetime_second(self, write_interval_second, p_failed=None, condition=None):
+        """How long devices last when the network is programmed anew every so many seconds."""
+        interval = check_real("write_interval_second", write_interval_second, 0, open_low=True)
+        return interval * self.lifetime_cycles(p_failed, condition)
+
+
+def load_card(path):
+    """A device card from a JSON file, or one that comes with bnnsim by its name.
+
+    Parameters
+    ----------
+    path : path, or "hfo2_2t2r", "teaching", "sram_synthetic", "dram_synthetic"
+
+    Raises
+    ------
+    CardError
+        A ValueError that names the row and the key, what was wanted and what came.
+    """
+    name = os.fspath(path)
+    if name in SHIPPED and not os.path.exists(name):
+        name = datasets.data_file(f"devices/{name}.json")
+    fields = schema.read_json(name)
+    try:
+        clean = schema.check_card(fields)
+        return DeviceCard(**{key: clean[key] for key in ("name", "memory", "description", "licence", "rows",
+                                                         "assume_equal_sigmas")})
+    except CardError as error:
+        raise CardError(f"{name}: {error}") from error

@@ -1,0 +1,272 @@
+"""Memory cells: how devices make a bit, and with what probability it is read wrong.
+
+Bit 1 is +1: the first device in LRS. p10 is the probability that a stored 1 reads 0, p01 that a stored 0 reads 1.
+"""
+
+import itertools
+import math
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+import bnnsim.devices.monte_carlo as monte_carlo
+from bnnsim.checks import check_choice, check_probability, check_real
+from bnnsim.devices.overlap import overlap
+from bnnsim.devices.states import Empirical, LogNormal, NormalConductance, check_states
+from bnnsim.faults import AsymmetricFlips
+
+State = LogNormal | NormalConductance | Empirical
+DEVICES_PER_BIT = {"1T1R": 1, "2T2R": 2}
+
+
+class ErrorRates(NamedTuple):
+    """Probabilities that a stored 0 reads 1 (p01) and that a stored 1 reads 0 (p10)."""
+
+    p01: float
+    p10: float
+
+    @property
+    def mean(self):
+        """Bit error rate of bits that are 0 and 1 equally often."""
+        return (self.p01 + self.p10) / 2
+
+
+@dataclass(frozen=True)
+class Failures:
+    """Dead devices: each is stuck with probability p_failed, in LRS with probability share_lrs, else in HRS.
+
+    A dead device still has a resistance of the state that it is stuck in. Which are dead, and how, does not change
+    when p_failed grows: more die.
+    """
+
+    p_failed: float = 0.0
+    share_lrs: float = 0.5
+
+    def __post_init__(self):
+        for name in ("p_failed", "share_lrs"):
+            object.__setattr__(self, name, check_probability(name, getattr(self, name)))
+
+    def p_lrs(self, wanted):
+        """Probability that a device that should be in LRS (or not) is in LRS."""
+        return (1 - self.p_failed) * wanted + self.p_failed * self.share_lrs
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """What both cells share: two states, failures, and what can be asked."""
+
+    lrs: State
+    hrs: State
+
+    def fault(self, layers=None):
+        """The error rates as a fault on bits: independent errors, drawn once a chip (``when = "write"``).
+
+        Read noise and shared amplifiers are in the rates, but not in the correlations; see `programmed`.
+
+        Returns
+        -------
+        bnnsim.faults.AsymmetricFlips
+        """
+        return AsymmetricFlips(*self.error_rates(), layers=layers)
+
+    def programmed(self, rows_per_amplifier=1, layers=None):
+        """The fault that programs and senses every device: see `bnnsim.devices.Programmed`."""
+        return monte_carlo.Programmed(self, rows_per_amplifier, layers)
+
+    def program(self, network, rng=None, trial=0, read=0, rows_per_amplifier=1):
+        """Program every device of a network's memory, sense every bit: the network as it is read back."""
+        return self.programmed(rows_per_amplifier).apply(network, rng, trial, read)
+
+    def shifted(self, lrs, hrs):
+        """The same cell with ln R of its states moved."""
+        return replace(self, lrs=self.lrs.shifted(lrs), hrs=self.hrs.shifted(hrs))
+
+    def scaled(self, factor):
+        """The same cell with the spread of both states times factor."""
+        factor = check_real("factor", factor, 0)
+        return replace(self, lrs=self.lrs.scaled(factor), hrs=self.hrs.scaled(factor))
+
+    def _check(self):
+        check_states(self.lrs, self.hrs)
+        if not isinstance(self.failures, Failures):
+            raise TypeError(f"failures must be a Failures, got {type(self.failures).__name__}")
+
+
+@dataclass(frozen=True)
+class Cell1T1R(_Cell):
+    """One device a bit, compared with a reference resistance; LRS is 1.
+
+    Parameters
+    ----------
+    lrs, hrs : LogNormal, NormalConductance or Empirical
+        The median of hrs lies above that of lrs.
+    reference_ohm : float, optional
+        By default where both errors are equally frequent.
+    failures : Failures
+
+    Examples
+    --------
+    >>> cell = Cell1T1R(LogNormal(5e3, 0.5), LogNormal(5e4, 0.7))
+    >>> print(f"{cell.r_reference_ohm:.0f} ohm: {cell.error_rates().mean:.4f}")
+    13051 ohm: 0.0275
+    """
+
+    reference_ohm: float | None = None
+    failures: Failures = Failures()
+
+    def __post_init__(self):
+        self._check()
+        if self.reference_ohm is not None:
+            reference = check_real("reference_ohm", self.reference_ohm, 0, open_low=True)
+            object.__setattr__(self, "reference_ohm", reference)
+
+    @property
+    def r_reference_ohm(self):
+        """The reference: as given, or where p01 = p10.
+
+        Notes
+        -----
+        ln r = (mL sH + mH sL) / (sL + sH) for log-normal states [D: EQUATIONS, section 2], else by root finding.
+        """
+        return math.exp(self.ln_reference)
+
+    @property
+    def ln_reference(self):
+        """ln of the reference in ohm."""
+        if self.reference_ohm is not None:
+            return math.log(self.reference_ohm)
+        lrs, hrs = self.lrs, self.hrs
+        if isinstance(lrs, LogNormal) and isinstance(hrs, LogNormal):
+            total = lrs.sigma_ln + hrs.sigma_ln
+            share = min(max(lrs.sigma_ln / total, 1e-9), 1 - 1e-9) if total else 0.5    # past a state without spread
+            return lrs.ln_median + share * (hrs.ln_median - lrs.ln_median)
+        return _equal_errors(lrs, hrs)
+
+    def error_rates(self):
+        """(p01, p10): p10 = P(ln R_L > ln r), p01 = P(ln R_H < ln r), and dead devices read as they are.
+
+        Returns
+        -------
+        ErrorRates
+
+        References
+        ----------
+        Bocquet et al., IEDM 2018, give no formula: derived, with log-normal states p10 = Phi(-(r - mL) / sL) [D].
+        """
+        p10, p01 = float(self.lrs.sf(self.ln_reference)), float(self.hrs.cdf(self.ln_reference))
+        stays, turns = self.failures.p_lrs(True), self.failures.p_lrs(False)
+        return ErrorRates((1 - turns) * p01 + turns * (1 - p10), stays * p10 + (1 - stays) * (1 - p01))
+
+
+@dataclass(frozen=True)
+class Cell2T2R(_Cell):
+    """Two devices a bit, programmed to opposite states and compared by a precharge sense amplifier (PCSA).
+
+    A bit reads 1 iff ln R_first + offset + noise < ln R_second.
+
+    Parameters
+    ----------
+    lrs, hrs : LogNormal, NormalConductance or Empirical
+        The median of hrs lies above that of lrs.
+    offset : float
+        In ln R: what the mean amplifier adds to the first branch; > 0 disfavours a 1.
+    offset_sigma : float >= 0
+        Its spread over amplifiers: drawn once a chip.
+    read_sigma : float >= 0
+        Noise of one read: drawn for each.
+    failures : Failures
+
+    Examples
+    --------
+    >>> cell = Cell2T2R(LogNormal(5e3, 0.5), LogNormal(5e4, 0.7), offset=0.1)
+    >>> print("p01 {:.2e}, p10 {:.2e}".format(*cell.error_rates()))
+    p01 2.61e-03, p10 5.23e-03
+    """
+
+    offset: float = 0.0
+    offset_sigma: float = 0.0
+    read_sigma: float = 0.0
+    failures: Failures = Failures()
+
+    def __post_init__(self):
+        self._check()
+        object.__setattr__(self, "offset", check_real("offset", self.offset))
+        for name in ("offset_sigma", "read_sigma"):
+            object.__setattr__(self, name, check_real(name, getattr(self, name), 0))
+
+    def error_rates(self):
+        """(p01, p10), the mean over devices, amplifiers and reads.
+
+        Returns
+        -------
+        ErrorRates
+
+        Notes
+        -----
+        With log-normal states p10 = Phi(-(D - offset) / sqrt(sL^2 + sH^2 + s_off^2 + s_read^2)), D = mH - mL, and p01
+        the same with D + offset [D: EQUATIONS, section 2]. Other states are integrated, or summed over samples. A pair
+        with dead devices may show its states exchanged, or one state twice: then its mismatch decides.
+        """
+        sigma, p = math.hypot(self.offset_sigma, self.read_sigma), self.failures.p_lrs
+        p01 = p10 = 0.0
+        for first, second in itertools.product((True, False), repeat=2):
+            of_one = (p(True) if first else 1 - p(True)) * (p(False) if second else 1 - p(False))
+            of_zero = (p(False) if first else 1 - p(False)) * (p(True) if second else 1 - p(True))
+            pair = [self.lrs if is_lrs else self.hrs for is_lrs in (first, second)]
+            if of_one:
+                p10 += of_one * overlap(*pair, self.offset, sigma)
+            if of_zero:
+                p01 += of_zero * overlap(*pair[::-1], -self.offset, sigma)
+        return ErrorRates(p01, p10)
+
+
+def make_cell(kind, lrs, hrs, reference_ohm=None, failures=Failures()):
+    """A cell by the name of its kind, "1T1R" or "2T2R"; only the first knows a reference."""
+    if check_choice("cell", kind, DEVICES_PER_BIT) == "1T1R":
+        return Cell1T1R(lrs, hrs, reference_ohm, failures)
+    return Cell2T2R(lrs, hrs, failures=failures)
+
+
+def converted_rate(p, cell, wanted):
+    """The bit error rate that the same devices have in another cell, if both their states have one and the same sigma.
+
+    Parameters
+    ----------
+    p : float
+        Bit error rate in `cell`, in (0, 0.5].
+    cell, wanted : {"1T1R", "2T2R"}
+        1T1R at its equal-error reference, 2T2R without offset.
+
+    Notes
+    -----
+    z2 = sqrt(2) z1, with BER = Phi(-z) [D: EQUATIONS, section 2]. Of log-normal states whose sigmas differ, 2T2R gains
+    less: z2 / z1 = (sL + sH) / sqrt(sL^2 + sH^2).
+
+    Examples
+    --------
+    >>> print(f"{converted_rate(0.01, '1T1R', '2T2R'):.2e}")
+    5.01e-04
+    """
+    p = check_real("p", p, 0, 0.5)
+    factor = math.sqrt(DEVICES_PER_BIT[check_choice("wanted", wanted, DEVICES_PER_BIT)]
+                       / DEVICES_PER_BIT[check_choice("cell", cell, DEVICES_PER_BIT)])
+    return float(ndtr(factor * ndtri(p)))
+
+
+def _equal_errors(lrs, hrs):
+    """ln r with P(ln R_L > ln r) = P(ln R_H < ln r); the middle of such places where there are several."""
+    low, high = lrs.ln_median, hrs.ln_median
+    for state in (lrs, hrs):
+        low, high = min(low, float(state.quantile(-9.0))), max(high, float(state.quantile(9.0)))
+
+    def place(strictly):                                        # bisection: samples make steps, which defeat others
+        a, b = low - 1e-9, high + 1e-9
+        while b - a > 1e-12 * max(1.0, abs(a)):
+            middle = (a + b) / 2
+            difference = lrs.sf(middle) - hrs.cdf(middle)
+            a, b = (middle, b) if difference > 0 or (difference == 0 and strictly) else (a, middle)
+        return (a + b) / 2
+
+    return float(np.mean([place(False), place(True)]))

@@ -1,0 +1,89 @@
+"""What a network costs in a memory: devices, programming energy, reading energy.
+
+A network is anything with ``n_bits``, the number of its binary weights.
+"""
+
+from bnnsim.checks import check_int, check_real
+from bnnsim.devices.cells import DEVICES_PER_BIT
+
+
+def stored_bits(network, bits_per_weight=1.0):
+    """Bits that the memory holds: the weights, times `bits_per_weight` >= 1 where a code adds check bits."""
+    if not hasattr(network, "n_bits"):
+        raise TypeError(f"network must have n_bits, as a PackedNetwork has, got {type(network).__name__}")
+    return check_int("n_bits", network.n_bits, 0) * check_real("bits_per_weight", bits_per_weight, 1)
+
+
+def n_devices(network, cell="2T2R", bits_per_weight=1.0):
+    """Devices used: two a stored bit in 2T2R cells, one cell a bit in any other memory.
+
+    Examples
+    --------
+    >>> import bnnsim
+    >>> network = bnnsim.pack(bnnsim.architectures.build("FC64 FC10", (1, 8, 8), rng=0))
+    >>> n_devices(network), n_devices(network, "1T1R", bits_per_weight=2)
+    (9472, 9472)
+    """
+    return round(stored_bits(network, bits_per_weight) * DEVICES_PER_BIT.get(cell, 1))
+
+
+def bit_energy_joule(energy_set_joule=None, energy_reset_joule=None, energy_write_joule=None, cell="2T2R"):
+    """Energy to program one stored bit.
+
+    2T2R: one SET and one RESET, whatever the bit. 1T1R: one of the two, their mean for bits that are 0 and 1 equally
+    often. Other memories: `energy_write_joule`.
+
+    Raises
+    ------
+    ValueError
+        Where what the cell needs is not given.
+    """
+    if cell in DEVICES_PER_BIT:
+        for name, value in (("energy_set_joule", energy_set_joule), ("energy_reset_joule", energy_reset_joule)):
+            if value is None:
+                raise ValueError(f"{name} must be given for the programming energy of a {cell} cell; add it to the "
+                                 "card")
+        return (energy_set_joule + energy_reset_joule) * DEVICES_PER_BIT[cell] / 2
+    if energy_write_joule is None:
+        raise ValueError(f"energy_write_joule must be given for the programming energy of a {cell} cell; add it to the "
+                         "card")
+    return energy_write_joule
+
+
+def programming_energy_joule(network, energy_bit_joule, bits_per_weight=1.0):
+    """Energy to write all stored bits of a network once, each programmed without regard to what was there.
+
+    Parameters
+    ----------
+    network : PackedNetwork
+    energy_bit_joule : float > 0
+        See `bit_energy_joule`. Periphery (drivers, charge pumps) is in it only if the card's numbers have it.
+    bits_per_weight : float >= 1
+
+    Returns
+    -------
+    float
+        joule
+    """
+    return stored_bits(network, bits_per_weight) * check_real("energy_bit_joule", energy_bit_joule, 0, open_low=True)
+
+
+def read_energy_joule(network, energy_read_joule, bits_per_weight=1.0):
+    """Energy to read each stored bit once: one inference of a dense network.
+
+    A convolution reads its weights once for each output position, unless they are kept in a buffer; what that takes
+    depends on the data flow and is not modelled.
+
+    Parameters
+    ----------
+    network : PackedNetwork
+    energy_read_joule : float > 0
+        Of one bit.
+    bits_per_weight : float >= 1
+
+    Returns
+    -------
+    float
+        joule
+    """
+    return stored_bits(network, bits_per_weight) * check_real("energy_read_joule", energy_read_joule, 0, open_low=True)

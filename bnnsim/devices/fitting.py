@@ -1,0 +1,227 @@
+"""States from measurements: fitted distributions, how well they fit, and what error rates follow, with intervals."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from bnnsim.checks import check_choice, check_int, check_probability
+from bnnsim.devices.cards import DeviceCard
+from bnnsim.devices.cells import make_cell
+from bnnsim.devices.goodness import akaike, anderson_darling
+from bnnsim.devices.measurements import read_measurements
+from bnnsim.devices.states import MAX_SAMPLES, Empirical, LogNormal, NormalConductance
+from bnnsim.seeding import generator, root_seed
+
+MODELS = ("log-normal", "normal-conductance", "empirical")
+MIN_SAMPLES = 8
+CELLS = ("1T1R", "2T2R")
+
+
+class RateInterval(NamedTuple):
+    """A bit error rate and the bounds of its interval."""
+
+    rate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class StateFit:
+    """One state of one place.
+
+    Attributes
+    ----------
+    samples_ohm : float64 (n,)
+        Ascending.
+    fitted : LogNormal, NormalConductance or Empirical
+        By the model asked for.
+    p_value : dict of str to float
+        Of Anderson-Darling's test of each distribution: below 0.01 the samples contradict it.
+    akaike : dict of str to float
+        Akaike's criterion of each, over that of the best: 0 is the best, 10 has no support. A normal conductance that
+        would be cut too much at 0 is left out.
+    """
+
+    samples_ohm: np.ndarray
+    fitted: object
+    p_value: dict
+    akaike: dict
+
+
+@dataclass(frozen=True, eq=False)
+class PlaceFit:
+    """Both states of one place (condition, cycles, time, temperature), and the error rates of cells made of them.
+
+    `rates` holds a `RateInterval` for "1T1R" (at its equal-error reference) and "2T2R" (an amplifier without offset).
+    """
+
+    place: dict
+    lrs: StateFit
+    hrs: StateFit
+    rates: dict
+
+    def cell(self, kind="2T2R"):
+        """A `Cell1T1R` or `Cell2T2R` of the fitted states."""
+        return make_cell(kind, self.lrs.fitted, self.hrs.fitted)
+
+
+@dataclass(frozen=True, eq=False)
+class DeviceFit:
+    """What `fit` found: one `PlaceFit` for each place in the measurements."""
+
+    places: tuple
+    model: str
+    level: float
+
+    def card(self, name, source, licence="not stated", memory="RRAM", description=""):
+        """The fitted states as a device card with provenance "measured".
+
+        Parameters
+        ----------
+        name : str
+        source : str
+            Who measured, where it is published: it stands in each row.
+        licence, memory, description : str
+
+        Raises
+        ------
+        CardError
+            Where more than one of cycles, time and temperature varies under one condition.
+        """
+        rows = []
+        for each in self.places:
+            counts = f"{len(each.lrs.samples_ohm)} LRS and {len(each.hrs.samples_ohm)} HRS samples"
+            rows.append({**each.place, **_keys("lrs", each.lrs.fitted), **_keys("hrs", each.hrs.fitted),
+                         "note": f"{self.model} fitted to {counts} by bnnsim.devices.fit", "provenance": "measured",
+                         "source": source})
+        return DeviceCard(name, memory, description, licence, tuple(rows))
+
+    def summary(self):
+        """A table: for each place and state samples, median, sigma, p values, and the error rates with intervals."""
+        lines = [f"{self.model}; p: Anderson-Darling test of log-normal / of normal conductance; dAIC: normal "
+                 "conductance over log-normal"]
+        for each in self.places:
+            lines.append(", ".join(f"{key} {value}" for key, value in each.place.items()) or "all samples")
+            for name, state in (("LRS", each.lrs), ("HRS", each.hrs)):
+                x = np.log(state.samples_ohm)
+                difference = state.akaike.get("normal-conductance", np.inf) - state.akaike["log-normal"]
+                lines.append(f"  {name}  n {len(x):>6,}  median {np.exp(np.median(x)):>9.4g} ohm  sigma_ln "
+                             f"{np.std(x, ddof=1):.3f}  p {state.p_value['log-normal']:.2g} / "
+                             f"{state.p_value['normal-conductance']:.2g}  dAIC {difference:+.1f}")
+            for cell, (rate, low, high) in each.rates.items():
+                lines.append(f"  {cell}  bit error rate {rate:.3g}, {100 * self.level:g} % interval {low:.3g} to "
+                             f"{high:.3g}")
+        return "\n".join(lines)
+
+
+def fit(path, model="log-normal", n_resamples=1000, level=0.95, rng=0):
+    """Fit the states of a memory to measured resistances: see `bnnsim.devices.measurements` for columns and units.
+
+    Parameters
+    ----------
+    path : path
+        CSV file with columns ``resistance_ohm`` and ``state``, and optionally ``condition``, ``cycles``,
+        ``time_second``, ``temperature_kelvin``; each combination of these is fitted by itself, and must have 8 samples
+        or more of each state.
+    model : {"log-normal", "normal-conductance", "empirical"}
+        What the states become. Look at the p values, and at the figure `bnnsim.device_figures.fitted_states`: a rate
+        below about 1 / n hangs on the shape of a tail that n samples do not show.
+    n_resamples : int
+        Of the bootstrap: both states are drawn anew with replacement and fitted again.
+    level : float
+        Of the intervals of error rates (percentiles; Efron and Tibshirani, 1993, chapter 13). They hold the spread of
+        the samples, not the doubt about the model. Where an empirical rate is 0, the upper bound is that of none in n.
+    rng : None, int, SeedSequence or Generator
+        Of the bootstrap; the default gives the same intervals for the same file.
+
+    Returns
+    -------
+    DeviceFit
+
+    Raises
+    ------
+    MeasurementError
+        A ValueError that names line and column.
+
+    Examples
+    --------
+    >>> from bnnsim.datasets import data_file
+    >>> fitted = fit(data_file("devices/sample_measurements.csv"), n_resamples=200)
+    >>> [each.place for each in fitted.places]
+    [{'condition': 'strong'}, {'condition': 'weak'}]
+    >>> print("{:.2g}, {:.2g} to {:.2g}".format(*fitted.places[1].rates["1T1R"]))
+    0.046, 0.035 to 0.058
+    """
+    check_choice("model", model, MODELS)
+    n_resamples, level = check_int("n_resamples", n_resamples, 100, 100_000), check_probability("level", level)
+    root, places = root_seed(rng), []
+    for i, (place, states) in enumerate(read_measurements(path).items()):
+        where = ", ".join(f"{key} {value}" for key, value in place) or "the table"
+        found = {}
+        for name, ohm in states.items():
+            if len(ohm) < MIN_SAMPLES:
+                raise ValueError(f"{where} must have {MIN_SAMPLES} or more samples of {name}, got {len(ohm)}")
+            if np.ptp(ohm) == 0:
+                raise ValueError(f"{where}: samples of {name} must differ, got {ohm[0]:g} ohm {len(ohm)} times")
+            found[name] = _fit_state(np.sort(ohm), model)
+        try:
+            rates = _intervals(found["LRS"], found["HRS"], model, n_resamples, level, generator(root, "bootstrap", i))
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+        places.append(PlaceFit(dict(place), found["LRS"], found["HRS"], rates))
+    return DeviceFit(tuple(places), model, level)
+
+
+def _fitted(ohm, model):
+    """The state of samples: by the moments of ln R, by those of 1 / R, or the samples."""
+    if model == "log-normal":
+        x = np.log(ohm)
+        return LogNormal(float(np.exp(x.mean())), float(x.std(ddof=1)))
+    if model == "normal-conductance":
+        return NormalConductance(float(np.mean(1 / ohm)), float(np.std(1 / ohm, ddof=1)))
+    return Empirical(ohm)
+
+
+def _fit_state(ohm, model):
+    x = np.log(ohm)
+    p_value = {"log-normal": anderson_darling(x)[1], "normal-conductance": anderson_darling(1 / ohm)[1]}
+    criteria = {"log-normal": akaike(_fitted(ohm, "log-normal"), x)}
+    try:
+        criteria["normal-conductance"] = akaike(_fitted(ohm, "normal-conductance"), x)
+    except ValueError:                                          # too much of it lies below 0: no candidate
+        if model == "normal-conductance":
+            raise
+    best = min(criteria.values())
+    if model == "empirical" and len(ohm) > MAX_SAMPLES:
+        raise ValueError(f"the empirical model takes up to {MAX_SAMPLES:,} samples of a state, got {len(ohm):,}; fit "
+                         "another model, or thin them out")
+    return StateFit(ohm, _fitted(ohm, model), p_value, {name: value - best for name, value in criteria.items()})
+
+
+def _intervals(lrs, hrs, model, n_resamples, level, rng):
+    """A `RateInterval` for each kind of cell."""
+    def rates(low, high):
+        return [make_cell(cell, low, high).error_rates().mean for cell in CELLS]
+
+    found = rates(lrs.fitted, hrs.fitted)
+    drawn = np.full((n_resamples, len(CELLS)), 0.5)
+    for b in range(n_resamples):
+        low, high = (rng.choice(state.samples_ohm, len(state.samples_ohm)) for state in (lrs, hrs))
+        try:
+            drawn[b] = rates(_fitted(low, model), _fitted(high, model))
+        except ValueError:                                      # the states change places: nothing is told apart
+            pass
+    bounds = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    none_seen = 1 - ((1 - level) / 2) ** (1 / min(len(lrs.samples_ohm), len(hrs.samples_ohm)))
+    return {cell: RateInterval(rate, float(low), float(high) if rate > 0 else max(float(high), none_seen))
+            for cell, rate, low, high in zip(CELLS, found, *bounds)}
+
+
+def _keys(name, state):
+    """A state as keys of a card's row."""
+    if isinstance(state, LogNormal):
+        return {f"{name}_median_ohm": state.median_ohm, f"{name}_sigma_ln": state.sigma_ln}
+    if isinstance(state, NormalConductance):
+        return {f"{name}_mean_siemens": state.mean_siemens, f"{name}_sigma_siemens": state.sigma_siemens}
+    return {f"{name}_samples_ohm": list(state.samples_ohm)}

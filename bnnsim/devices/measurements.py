@@ -1,0 +1,123 @@
+"""Tables of measured resistances: CSV files, read and checked line by line.
+
+Columns, in any order, separated by commas, named in the first line:
+
+==================  ==========  =====================================================================
+column              needed      what
+==================  ==========  =====================================================================
+resistance_ohm      yes         one read of one device, in ohm, > 0
+state               yes         LRS or HRS: what the device was programmed to, not what it looks like
+condition           no          name of the programming condition
+cycles              no          programming cycles the device had seen, >= 1
+time_second         no          time between programming and read, in seconds, > 0
+temperature_kelvin  no          in kelvin, > 0
+==================  ==========  =====================================================================
+"""
+
+import csv
+import difflib
+import math
+import os
+
+import numpy as np
+
+MAX_BYTES, MAX_LINES, MAX_GROUPS = 200_000_000, 5_000_000, 1_000
+NEEDED, PLACES = ("resistance_ohm", "state"), ("condition", "cycles", "time_second", "temperature_kelvin")
+UNITS = {"resistance_ohm": "a resistance > 0 in ohm", "cycles": "a number of cycles >= 1",
+         "time_second": "a time > 0 in seconds", "temperature_kelvin": "a temperature > 0 in kelvin"}
+
+
+class MeasurementError(ValueError):
+    """A table that cannot be used; the message names the file, the line and the column."""
+
+
+def read_measurements(path):
+    """Resistances by place and state.
+
+    Parameters
+    ----------
+    path : path
+        UTF-8, at most 200 MB and 5 million lines.
+
+    Returns
+    -------
+    dict of tuple to dict of str to float64 (n,)
+        A place, ((column, value), ...) of the optional columns that the file has, to {"LRS": ohm, "HRS": ohm}.
+
+    Raises
+    ------
+    MeasurementError
+        A ValueError that names line and column, what was wanted, and what came.
+    """
+    name = os.path.basename(os.fspath(path))
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"{os.fspath(path)}: no such file; wanted a table of measurements (CSV)")
+    if os.path.getsize(path) > MAX_BYTES:
+        raise MeasurementError(f"{name} must have at most {MAX_BYTES:,} bytes, got {os.path.getsize(path):,}")
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            return _groups(name, csv.reader(file, strict=True))
+    except UnicodeDecodeError as error:
+        raise MeasurementError(f"{name} must be UTF-8 text, got byte {error.object[error.start]:#x}") from error
+
+
+def _groups(name, reader):
+    try:
+        header = _header(name, next(reader, None))
+        groups = {}
+        for cells in reader:
+            if not any(cell.strip() for cell in cells):
+                continue
+            place, state, ohm = _line(name, reader.line_num, header, cells)
+            groups.setdefault(place, {"LRS": [], "HRS": []})[state].append(ohm)
+            if len(groups) > MAX_GROUPS or reader.line_num > MAX_LINES:
+                what = f"{MAX_GROUPS:,} places" if len(groups) > MAX_GROUPS else f"{MAX_LINES:,} lines"
+                raise MeasurementError(f"{name}, line {reader.line_num}: a table may have at most {what}")
+    except csv.Error as error:
+        raise MeasurementError(f"{name}, line {reader.line_num}: not CSV: {error}") from error
+    if not groups:
+        raise MeasurementError(f"{name}: wanted measurements below the first line, got none")
+    return {place: {state: np.array(values) for state, values in states.items()} for place, states in groups.items()}
+
+
+def _header(name, cells):
+    known = (*NEEDED, *PLACES)
+    columns = [cell.strip() for cell in cells or ()]
+    for column in columns:
+        if column not in known:
+            near = difflib.get_close_matches(column, known, n=1, cutoff=0.4)
+            commas = "; columns are separated by commas" if ";" in column or "\t" in column else ""
+            hint = f"; did you mean {near[0]!r}?" if near and not commas else commas
+            raise MeasurementError(f"{name}, line 1: unknown column {column[:60]!r}{hint}; known are "
+                                   f"{', '.join(known)}")
+    for column in NEEDED:
+        if column not in columns:
+            raise MeasurementError(f"{name}, line 1: the column {column} must be there, got "
+                                   f"{', '.join(columns) or 'none'}")
+    if len(set(columns)) < len(columns):
+        raise MeasurementError(f"{name}, line 1: a column is named twice: {', '.join(columns)}")
+    return columns
+
+
+def _line(name, line, header, cells):
+    """(place, state, ohm) of one line."""
+    if len(cells) != len(header):
+        raise MeasurementError(f"{name}, line {line}: wanted {len(header)} columns ({', '.join(header)}), got "
+                               f"{len(cells)}")
+    row = {column: cell.strip() for column, cell in zip(header, cells)}
+    state = row["state"].upper()
+    if state not in ("LRS", "HRS"):
+        raise MeasurementError(f"{name}, line {line}, column state: wanted LRS or HRS, got {row['state'][:40]!r}")
+    place = tuple((column, row[column] if column == "condition" else _number(name, line, column, row[column]))
+                  for column in PLACES if column in row)
+    return place, state, _number(name, line, "resistance_ohm", row["resistance_ohm"])
+
+
+def _number(name, line, column, text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value <= 0 or (column == "cycles" and value < 1):
+        raise MeasurementError(f"{name}, line {line}, column {column}: wanted {UNITS[column]}, got {text[:40]!r}")
+    return value
