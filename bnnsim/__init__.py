@@ -18,12 +18,13 @@ _HOME = {
     "load_embedded": "datasets",
     "pack": "packed",
     "sweep": "campaign",
+    "sweep_card": "card_sweep",
     "threads": "kernels",
     "warmup": "warm",
 }
-_MODULES = ("architectures", "bits", "campaign", "comparison", "datasets", "device_figures", "devices", "faults",
-            "layers", "losses", "model", "optimizers", "packed", "pictures", "plotting", "results", "statistics",
-            "stopping", "tolerance", "training", "weights")
+_MODULES = ("architectures", "bits", "campaign", "card_figures", "card_sweep", "comparison", "datasets",
+            "device_figures", "devices", "faults", "layers", "losses", "model", "optimizers", "packed",
+            "pictures", "plotting", "results", "statistics", "stopping", "tolerance", "training", "weights")
 
 __all__ = [*_HOME, *_MODULES]
 

@@ -6,6 +6,7 @@ import sys
 import bnnsim
 
 COMMANDS = {"ber_sweep": "accuracy of stored networks over bit error rates",
+            "device_sweep": "accuracy in a memory technology, over its device card's axes",
             "download": "fetch a data set from its official address",
             "evaluate": "accuracy of stored networks, as a whole and by class",
             "plot": "figures of stored results and networks",
@@ -21,7 +22,7 @@ def main(argv=None):
     if argv == ["--version"]:
         print(f"bnnsim {bnnsim.__version__}")
         return 0
-    lines = "\n".join(f"  {name:<10} {text}" for name, text in COMMANDS.items())
+    lines = "\n".join(f"  {name:<12} {text}" for name, text in COMMANDS.items())
     usage = f"usage: bnnsim COMMAND [options]; bnnsim COMMAND --help tells more\n\n{lines}"
     if not argv or argv[0] in ("-h", "--help"):
         print(usage)

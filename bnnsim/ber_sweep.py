@@ -7,17 +7,16 @@
 Without a network: the FCNN that comes with the library, on the embedded 2,000 test images of Fashion-MNIST.
 """
 
-import contextlib
 import json
 import logging
 import shlex
-import signal
 import sys
 import time
 
 import bnnsim.command_line as command_line
 import bnnsim.config as config
 import bnnsim.datasets as datasets
+import bnnsim.executors as executors
 import bnnsim.stored as stored
 
 DEFAULTS = {"networks": [], "datasets": None, "data": None, "rates": "1e-4:0.3:13", "layers": ["all"], "trials": 10,
@@ -117,37 +116,6 @@ def load_grid(options):
     return networks, splits, faults
 
 
-def _start_workers(executor, n_workers):
-    """Start them deaf to Ctrl-C, which reaches all processes of a terminal: the main one ends the campaign."""
-    former = signal.signal(signal.SIGINT, signal.SIG_IGN)        # inherited
-    try:
-        for _ in range(n_workers):
-            executor.submit(int)
-    finally:
-        signal.signal(signal.SIGINT, former)
-
-
-@contextlib.contextmanager
-def chosen_executor(options):
-    """The executor asked for; None for threads of this process."""
-    if options.workers:
-        import multiprocessing
-        from concurrent.futures import ProcessPoolExecutor
-
-        with ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn")) as executor:
-            _start_workers(executor, options.workers)
-            yield executor
-    elif options.dask:
-        try:
-            from distributed import Client
-        except ImportError as error:
-            raise ValueError("--dask needs the package distributed: pip install 'bnnsim[dask]'") from error
-        with Client(options.dask, timeout=10) as client:
-            yield client.get_executor(pure=False)
-    else:
-        yield None
-
-
 def dry_run(options, grid, rates):
     """Print what would be run, and how long it takes on this machine, from one cell of each series."""
     import bnnsim.campaign as campaign
@@ -203,7 +171,7 @@ def work(options):
         return
     started = time.monotonic()
     store = options.out if options.out and options.out.lower().endswith(".h5") else None
-    with chosen_executor(options) as executor:
+    with executors.chosen_executor(options.workers, options.dask) as executor:
         result = campaign.sweep(
             grid[0], grid[1], rates, options.trials, options.seed, faults=grid[2], executor=executor,
             workers=options.workers, out=store, resume=options.resume, predictions=options.predictions,

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import types
 from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 import pytest
 from campaign_run import N_CELLS, RATES, SEED, TRIALS, networks, run, split
 
-from bnnsim import ber_sweep, campaign, cells, load_embedded, threads
+from bnnsim import ber_sweep, campaign, cells, executors, load_embedded, threads
 from bnnsim.campaign import SweepResult
 from bnnsim.faults import BitFlips
 
@@ -522,7 +521,7 @@ def test_workers_and_dask_from_the_command_line(stored, tmp_path, dask, capsys):
 
 def test_worker_processes_leave_ctrl_c_to_the_main_one():
     """Else each would print a traceback, of its start, its work or its waiting."""
-    with ber_sweep.chosen_executor(types.SimpleNamespace(workers=2, dask=None)) as executor:
+    with executors.chosen_executor(workers=2) as executor:
         assert executor.submit(signal.getsignal, signal.SIGINT).result() == signal.SIG_IGN
         assert len(executor._processes) == 2
     assert signal.getsignal(signal.SIGINT) == signal.default_int_handler

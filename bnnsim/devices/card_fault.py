@@ -40,7 +40,12 @@ class CardFault:
         return "growing" if self.axis in ("cycles", "time") else "write"
 
     def at(self, value):
-        """The same fault at another place on its axis; the card is asked when it is applied."""
+        """The same fault at another place on its axis; the card is asked when it is applied.
+
+        A condition may be given by its number on the card.
+        """
+        if self.axis == "condition" and not isinstance(value, str):
+            value = self.card.conditions[check_int("condition", int(value), 0, len(self.card.conditions) - 1)]
         return replace(self, value=value)
 
     def place(self):
