@@ -170,7 +170,7 @@ def _number(name, value, low, high, open_low):
 
 
 def _samples(name, value):
-    if not isinstance(value, list) or len(value) < 2:
+    if not isinstance(value, (list, tuple)) or len(value) < 2:
         raise CardError(f"{name} must be an array of two or more resistances")
     numbers = [_number(f"{name}[{i}]", x, 0, math.inf, True) for i, x in enumerate(value)]
     return tuple(np.sort(numbers).tolist())
