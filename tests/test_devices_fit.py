@@ -53,7 +53,7 @@ def test_the_same_file_gives_the_same_intervals():
 
 
 def test_intervals_hold_as_often_as_they_say(tmp_path):
-    """In 100 tables of 100 samples a state, a 90 % interval misses the truth 10 +- 9 times (3 sigma); half of it more."""
+    """In 100 tables of 100 samples a state, a 90 % interval misses the truth 10 +- 9 times (3 sigma)."""
     rng, held, half = np.random.default_rng(7), 0, 0
     true = Cell2T2R(LogNormal(5e3, 0.3), LogNormal(3e4, 0.7)).error_rates().mean
     for _ in range(100):

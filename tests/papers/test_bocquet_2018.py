@@ -77,7 +77,7 @@ def test_programmed_chips_show_the_benefit():
 
 def test_cards_do_not_contradict_longer_life_at_lower_voltage():
     """"Low-voltage programming with endurance of billions of cycles": nothing here can reproduce it. The card of the
-    technology has no number for it (its endurances are recalled, of another paper, and say so); the invented one follows.
+    technology has no number for it (its endurances are recalled, of another paper, and say so).
     """
     card = load_card("teaching")
     lives = [card.lifetime_cycles(condition=condition) for condition in ("strong", "medium", "weak")]
