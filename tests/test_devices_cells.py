@@ -219,7 +219,7 @@ def same(a, b):
 
 
 def small_network():
-    return packed.pack(build("C70 MP2 FC70 FC10", (1, 8, 8), rng=0))
+    return packed.pack(build("C3 MP2 FC70 FC10", (1, 6, 6), rng=0))
 
 
 @pytest.mark.jit_off

@@ -24,7 +24,7 @@ import numpy as np
 from bnnsim.checks import check_choice, check_int, check_real
 
 FORMAT, VERSION = "bnnsim device card", 1
-MAX_BYTES, MAX_ROWS, MAX_TEXT = 4_000_000, 10_000, 2_000
+MAX_BYTES, MAX_ROWS, MAX_CONDITIONS, MAX_TEXT = 4_000_000, 10_000, 100, 2_000
 PROVENANCES = ("measured", "read", "reconstructed", "recalled", "synthetic")
 
 
@@ -100,11 +100,12 @@ def read_json(path):
 
 
 def _pairs(pairs):
-    keys = [key for key, _ in pairs]
-    twice = sorted({key for key in keys if keys.count(key) > 1}) if len(set(keys)) < len(keys) else ()
-    if twice:
-        raise CardError(f"the key {twice[0]!r} is given twice in one object")
-    return dict(pairs)
+    found = {}
+    for key, value in pairs:
+        if key in found:
+            raise CardError(f"the key {key[:60]!r} is given twice in one object")
+        found[key] = value
+    return found
 
 
 def _constant(text):
@@ -129,7 +130,8 @@ def _checked(fields):
                 continue
             raise CardError(f"the card must have the key {key!r}")
         if not isinstance(fields[key], kind):
-            raise CardError(f"{key} must be a JSON {'array' if kind is list else kind.__name__}, got {fields[key]!r}")
+            wanted = {str: "text", int: "an integer", bool: "true or false", list: "an array"}[kind]
+            raise CardError(f"{key} must be {wanted}, got {_short(fields[key])}")
         if kind is str:
             _text(key, fields[key])
     if fields["format"] != FORMAT or fields["format_version"] is True:
@@ -138,12 +140,15 @@ def _checked(fields):
     if not 1 <= len(fields["rows"]) <= MAX_ROWS:
         raise CardError(f"rows must be 1 to {MAX_ROWS:,} rows, got {len(fields['rows']):,}")
     rows = tuple(_row(f"rows[{i}]", row) for i, row in enumerate(fields["rows"]))
+    n_conditions = len({row.get("condition") for row in rows})
+    if n_conditions > MAX_CONDITIONS:
+        raise CardError(f"a card may have {MAX_CONDITIONS} conditions at most, got {n_conditions:,}")
     return {**fields, "assume_equal_sigmas": fields.get("assume_equal_sigmas", False), "rows": rows}
 
 
 def _row(name, row):
     if not isinstance(row, dict):
-        raise CardError(f"{name} must be a JSON object, got {row!r}")
+        raise CardError(f"{name} must be a JSON object, got {_short(row)}")
     _known(name, row, (*TEXTS, *PLACE, *VALUES, *SAMPLES))
     clean = {}
     for key, value in row.items():
@@ -162,7 +167,14 @@ def _row(name, row):
     return clean
 
 
+def _short(value):
+    """What came, in a message that stays short whatever a file holds."""
+    return f"{str(value)[:40]!r} of type {type(value).__name__}"
+
+
 def _number(name, value, low, high, open_low):
+    if not isinstance(value, (int, float)):
+        raise CardError(f"{name} must be a number, got {_short(value)}")
     try:
         return check_real(name, value, None if low == -math.inf else low, None if high == math.inf else high, open_low)
     except OverflowError:
@@ -170,7 +182,7 @@ def _number(name, value, low, high, open_low):
 
 
 def _samples(name, value):
-    if not isinstance(value, list) or len(value) < 2:
+    if not isinstance(value, (list, tuple)) or len(value) < 2:
         raise CardError(f"{name} must be an array of two or more resistances")
     numbers = [_number(f"{name}[{i}]", x, 0, math.inf, True) for i, x in enumerate(value)]
     return tuple(np.sort(numbers).tolist())
@@ -178,14 +190,14 @@ def _samples(name, value):
 
 def _text(name, value):
     if not isinstance(value, str) or len(value) > MAX_TEXT:
-        raise CardError(f"{name} must be text of at most {MAX_TEXT:,} characters, got {str(value)[:40]!r}")
+        raise CardError(f"{name} must be text of at most {MAX_TEXT:,} characters, got {_short(value)}")
     return value
 
 
 def _known(name, found, known):
     for key in found:
         if key not in known:
-            raise CardError(f"{name}: unknown key {str(key)[:60]!r}{_hint(key, known)}")
+            raise CardError(f"{name}: unknown key {str(key)[:60]!r}{_hint(str(key)[:60], known)}")
 
 
 def _hint(key, known):

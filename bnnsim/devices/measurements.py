@@ -85,7 +85,7 @@ def _header(name, cells):
     columns = [cell.strip() for cell in cells or ()]
     for column in columns:
         if column not in known:
-            near = difflib.get_close_matches(column, known, n=1, cutoff=0.4)
+            near = difflib.get_close_matches(column[:60], known, n=1, cutoff=0.4)
             commas = "; columns are separated by commas" if ";" in column or "\t" in column else ""
             hint = f"; did you mean {near[0]!r}?" if near and not commas else commas
             raise MeasurementError(f"{name}, line 1: unknown column {column[:60]!r}{hint}; known are "
@@ -93,7 +93,7 @@ def _header(name, cells):
     for column in NEEDED:
         if column not in columns:
             raise MeasurementError(f"{name}, line 1: the column {column} must be there, got "
-                                   f"{', '.join(columns) or 'none'}")
+                                   f"{', '.join(columns)[:200] or 'none'}")
     if len(set(columns)) < len(columns):
         raise MeasurementError(f"{name}, line 1: a column is named twice: {', '.join(columns)}")
     return columns
