@@ -3,6 +3,7 @@
 S series (a network in a kind of cell, with or without a code), P places on the axis.
 """
 
+import contextlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,8 @@ class CardSweep:
         A key of `bnnsim.devices.AXES`.
     places : list
         Where on it: numbers, or names of conditions.
+    at : dict
+        Where on the other axes.
     result : SweepResult
         Its ``rates`` are the places, or the numbers of the conditions.
     series : list of dict
@@ -43,6 +46,7 @@ class CardSweep:
     card: DeviceCard
     axis: str
     places: list
+    at: dict
     result: SweepResult
     series: list
     rows: list
@@ -98,14 +102,12 @@ class CardSweep:
         """Where the card has this bit error rate, between the places run; None where it is not there."""
         mine = self.rows[s * len(self.places):(s + 1) * len(self.places)]
         bers, places = (np.array([row[key] for row in mine]) for key in ("ber", "place"))
-        order = np.argsort(bers)
-        bers, places = bers[order], places[order].astype(np.float64)
-        if not 0 < ber < np.inf or not bers[0] <= ber <= bers[-1]:
+        if not (bers > 0).any() or not bers[bers > 0].min() <= ber <= bers.max():
             return None
-        positive = bers > 0
-        log = AXES[self.axis].log and np.all(places > 0)
-        found = np.interp(np.log(ber), np.log(bers[positive]), np.log(places[positive]) if log else places[positive])
-        return float(np.exp(found) if log else found)
+        with contextlib.suppress(ValueError):                    # no axis to solve for, or extrapolated beyond the card
+            return self.card.solve(self.axis, ber, self.series[s]["cell"], **self.at)
+        order = np.argsort(bers)[np.sort(bers) > 0]
+        return float(np.interp(np.log(ber), np.log(bers[order]), places[order].astype(np.float64)))
 
     def plot(self, path=None):
         """Accuracy, bit error rate and energy along the axis: see `bnnsim.card_figures.card_curves`."""
@@ -186,7 +188,7 @@ def sweep_card(card, networks, split, axis, places=None, *, cells=None, codes=("
         card.error_rates(cell, extrapolate=extrapolate, **{**at, AXES[axis].key: place})
     values = range(len(places)) if axis == "condition" else places
     result = campaign.sweep(networks, split, list(values), trials, rng, faults=faults, axis=AXES[axis].key, **settings)
-    found = CardSweep(card, axis, list(places), result, [], [])
+    found = CardSweep(card, axis, list(places), at, result, [], [])
     for name, network in networks.items():
         clean = network.accuracy(split)
         for cell, code in kinds:
