@@ -66,6 +66,7 @@ def card_curves(found, path=None):
     energies = np.concatenate([_values(found, s, "energy_joule") for s in range(len(found.series))])
     if np.all(np.isnan(energies)):
         bottom.text(0.5, 0.5, "the card has no energies", transform=bottom.transAxes, ha="center", color="0.4")
+        bottom.set_yticks([])
     elif np.nanmax(energies) > 3 * np.nanmin(energies):
         bottom.set_yscale("log")
     _name_axis(bottom, found, places, numbered)

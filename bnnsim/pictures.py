@@ -125,6 +125,7 @@ def array_map(chip, array, path=None):
                     layout="constrained")
     axes = figure.add_subplot()
     axes.imshow(shown, cmap=ListedColormap(CELLS), vmin=-0.5, vmax=3.5, interpolation="none")
+    axes.xaxis.set_major_locator(MaxNLocator(4 if shown.shape[0] > 2 * shown.shape[1] else 8, integer=True))
     units, weights = ("row", "column") if chip.mapping.units_on == "rows" else ("column", "row")
     role = {units: "one unit", weights: "one weight of each unit"}
     axes.set_xlabel(f"column (sense amplifier): {role['column']}")

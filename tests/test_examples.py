@@ -16,6 +16,9 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 SMALL = {                                                         # options, and the files that must be there
     "sweep_pretrained": ("--images 50 --trials 2", "out/pretrained.csv out/pretrained.h5 out/pretrained.png"),
     "compare_networks": ("--images 50 --trials 2", "out/compare.h5 out/compare.png"),
+    "fault_maps": ("--images 50 --rows 256", "out/array.png out/chip.h5"),
+    "fit_my_cells": ("--images 50 --trials 2", "out/card.json out/my_cells.png out/states-0.png out/states-1.png"),
+    "rram_energy": ("--images 50 --trials 2", "out/energy.h5 out/energy.png out/pareto.png out/redundancy.png"),
     "custom_network": ("--images 1000 --trials 2", "out/custom.h5 out/custom.png"),
     "cluster_sweep": ("--images 50 --trials 2", "cluster_sweep.h5 cluster_sweep.png"),
     "train_cifar10": ("--data cifar --epochs 2 --trials 2 --out out",
@@ -23,7 +26,7 @@ SMALL = {                                                         # options, and
     "train_fashion": ("--dataset fashion-subset --images 500 --epochs 1 --trials 2",
                       "out/training.png out/network.h5 out/sweep.h5 out/sweep.png"),
 }
-STARTS = {".h5": b"\x89HDF", ".png": b"\x89PNG", ".csv": b"network,"}
+STARTS = {".json": b"{", ".h5": b"\x89HDF", ".png": b"\x89PNG", ".csv": b"network,"}
 
 
 def run(name, options, folder):

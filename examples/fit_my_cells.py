@@ -1,0 +1,59 @@
+"""From a table of measured resistances to the accuracy of a network: fit, look, make a device card, sweep.
+
+The CSV file needs the columns state (LRS or HRS) and resistance_ohm; condition, cycles, time_second and
+temperature_kelvin may be added. The file that comes with bnnsim is synthetic.
+
+    python examples/fit_my_cells.py
+    python examples/fit_my_cells.py my_cells.csv --model empirical --network mine.h5 --dataset fashion
+"""
+
+import argparse
+from pathlib import Path
+
+import bnnsim
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("csv", nargs="?", metavar="CSV", help="default: the sample that comes with bnnsim")
+    parser.add_argument("--model", default="log-normal", choices=("log-normal", "normal-conductance", "empirical"))
+    parser.add_argument("--network", metavar="FILE", help="default: the flip-trained FCNN that comes with bnnsim")
+    parser.add_argument("--dataset", default="fashion-subset")
+    parser.add_argument("--images", type=int, help="only the first IMAGES test images")
+    parser.add_argument("--trials", type=int, default=5, help="chips a condition")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for card and figures")
+    return parser.parse_args()
+
+
+def main():
+    options = arguments()
+    options.out.mkdir(parents=True, exist_ok=True)
+    data_file = bnnsim.datasets.data_file
+    csv = options.csv or data_file("devices/sample_measurements.csv")
+
+    fitted = bnnsim.devices.fit(csv, model=options.model)
+    print(fitted.summary())                    # p values below 0.01: the samples contradict that distribution
+    for i in range(len(fitted.places)):
+        bnnsim.device_figures.fitted_states(fitted, options.out / f"states-{i}.png", place=i)
+    card = fitted.card("my cells", source=f"measured by ..., fitted from {Path(csv).name}")
+    card.save(options.out / "card.json")       # edit it: energies, endurance, drift; --help of device_sweep goes on
+
+    network = bnnsim.PackedNetwork.load(options.network or data_file("fashion_fcnn_flip.h5"))
+    test = bnnsim.load_dataset(options.dataset)[1]
+    test = test[:options.images] if options.images else test
+    axis = next(name for name in card.axes() if name != "sigma") if len(card.axes()) > 1 else "sigma"
+    found = bnnsim.sweep_card(card, network, test, axis, cells=["1T1R", "2T2R"], trials=options.trials, rng=0)
+    print(f"\n{test.name}, {len(test):,} images, {options.trials} chips a place\n\n{found.table()}\n")
+    found.plot(options.out / "my_cells.png")
+
+    # Every device of one chip, programmed and sensed, with amplifiers that 32 rows share and that have an offset:
+    each = fitted.places[-1]
+    cell = bnnsim.devices.Cell2T2R(each.lrs.fitted, each.hrs.fitted, offset_sigma=0.1)
+    chip = cell.program(network, rng=0, rows_per_amplifier=32)
+    print(f"one chip at {each.place}, amplifier offsets included: {100 * chip.accuracy(test):.2f} %")
+    print(f"{options.out}/card.json, {options.out}/my_cells.png and {options.out}/states-0.png")
+    print("\n".join(f"{options.out}/states-{i}.png" for i in range(1, len(fitted.places))))
+
+
+if __name__ == "__main__":
+    main()

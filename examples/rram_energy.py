@@ -1,0 +1,60 @@
+"""Programming energy against accuracy: 1T1R, 2T2R and SECDED, for the standard and the flip-trained FCNN.
+
+The HfO2 card has the anchors of Hirtzlin et al. 2019 that could be read (BER 3.3 % at 1/30 of the energy), and rows
+that are recalled and marked so. 1T1R rates are derived from it. 2T2R and SECDED(8,4) spend two devices a bit: this is
+the comparison of Bocquet et al. 2018.
+
+    python examples/rram_energy.py
+    python examples/rram_energy.py --dataset fashion --trials 20
+"""
+
+import argparse
+from pathlib import Path
+
+import bnnsim
+
+NETWORKS = {"standard": "fashion_fcnn.h5", "flip-trained": "fashion_fcnn_flip.h5"}
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--card", default="hfo2_2t2r", help="a device card: a file, or one that comes with bnnsim")
+    parser.add_argument("--dataset", default="fashion-subset", help="fashion takes all 10,000 test images")
+    parser.add_argument("--images", type=int, help="only the first IMAGES test images")
+    parser.add_argument("--trials", type=int, default=10, help="chips a condition")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for results and figures")
+    return parser.parse_args()
+
+
+def main():
+    options = arguments()
+    options.out.mkdir(parents=True, exist_ok=True)
+    test = bnnsim.load_dataset(options.dataset)[1]
+    test = test[:options.images] if options.images else test
+    networks = {name: bnnsim.PackedNetwork.load(bnnsim.datasets.data_file(file)) for name, file in NETWORKS.items()}
+    card = bnnsim.devices.load_card(options.card)
+
+    found = bnnsim.sweep_card(card, networks, test, "condition", cells=["1T1R", "2T2R"],
+                              codes=["none", "secded(8,4)"], trials=options.trials, rng=options.seed)
+    print(f"{card!r}\n{test.name}, {len(test):,} images, {options.trials} chips a condition\n\n{found.table()}\n")
+    for condition in card.conditions:
+        print(f"error rates at {condition!r} are {', '.join(card.rate_provenance(condition))}")
+    cheap = min((row for row in found.rows if row["clean"] - row["mean"] < 0.015 and row["energy_joule"] is not None),
+                key=lambda row: row["energy_joule"], default=None)
+    if cheap:
+        print(f"least energy for a loss of under 1.5 points: {1e6 * cheap['energy_joule']:.3g} uJ, {cheap['network']}, "
+              f"{cheap['cell']}, code {cheap['code']}, {cheap['place']}")
+
+    found.result.save(options.out / "energy.h5")
+    found.plot(options.out / "energy.png")
+    found.plot_pareto(options.out / "pareto.png")
+    bnnsim.device_figures.redundancy(
+        {"SECDED(8,4), two devices a bit": lambda p: bnnsim.faults.exact_residual("secded(8,4)", p),
+         "SECDED(72,64), 1.125 devices a bit (idealised)": lambda p: bnnsim.faults.ideal_residual("secded(72,64)", p)},
+        options.out / "redundancy.png")
+    print("\n".join(f"{options.out}/{name}" for name in ("energy.h5", "energy.png", "pareto.png", "redundancy.png")))
+
+
+if __name__ == "__main__":
+    main()
