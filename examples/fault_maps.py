@@ -40,11 +40,12 @@ def main():
     chip = FaultMap.load(options.out / "chip.h5")                 # the same chip, on any machine
     bnnsim.pictures.array_map(chip, 0, options.out / "array.png")
 
-    print(f"{chip!r}; {other!r}; in both {(chip & other).counts().sum():,}, in either {(chip | other).counts().sum():,}")
+    print(f"{chip!r} and {other!r}:\n  in both {(chip & other).counts().sum():,}, in either "
+          f"{(chip | other).counts().sum():,}")
     print(f"errors by layer: {chip.counts().sum(axis=-1).tolist()}")
     for name, network in (("standard", standard), ("flip-trained", robust)):
         broken = chip.apply(network)
-        print(f"{name:>12}: {100 * network.accuracy(test):.2f} % clean, {100 * broken.accuracy(test):.2f} % on this chip")
+        print(f"{name:>12}: {100 * network.accuracy(test):.2f} % clean, {100 * broken.accuracy(test):.2f} % on it")
 
     column = StuckLine(mapping, "column", array=0, line=5, value=0)
     hit = column.apply(standard)
