@@ -51,8 +51,8 @@ def main():
     hit = column.apply(standard)
     changed = [i for i, (a, b) in enumerate(zip(standard.layers, hit.layers)) if (a.words != b.words).any()]
     layer, unit, weight = (int(part) for part in mapping.weight(standard, 0, 0, 5))
-    print(f"column 5 of array 0 stuck at 0: only layers {changed} differ; its first cell is layer {layer}, unit {unit}, "
-          f"weight {weight}")
+    print(f"column 5 of array 0 stuck at 0: only layers {changed} differ; its first cell is layer {layer}, unit "
+          f"{unit}, weight {weight}")
     print(f"{options.out}/chip.h5 and {options.out}/array.png")
 
 
