@@ -19,7 +19,7 @@ ITEMS = 8                           # of the limit's kernel, shared out to threa
 def require(name, right):
     """Stop where a check failed."""
     if not right:
-        raise WrongResultError(f"{name} gives a wrong result, so it is not timed: please report it, with this CPU's name")
+        raise WrongResultError(f"{name} gives a wrong result, so it is not timed: please report it, with this CPU")
 
 
 # ---------------------------------------------------------------- the machine's limit

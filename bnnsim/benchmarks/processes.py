@@ -59,9 +59,9 @@ def _start(words, prints_seconds, **environment):
 def startup(sizes):
     """Measurements of cold and warm starts, a generator. Each program has caches of its own, which its start fills."""
     with tempfile.TemporaryDirectory(prefix="bnnsim-bench-") as folder:
-        for name, words, prints_seconds, cold in PROGRAMS if sizes.shrink == 1 else PROGRAMS[:2]:
+        for i, (name, words, prints_seconds, cold) in enumerate(PROGRAMS if sizes.shrink == 1 else PROGRAMS[:2]):
             if cold:                                             # else it uses what the one before it has filled
-                caches = {"NUMBA_CACHE_DIR": os.path.join(folder, name)}
+                caches = {"NUMBA_CACHE_DIR": os.path.join(folder, str(i))}
             if cold == "bytecode":
                 caches["PYTHONPYCACHEPREFIX"] = caches["NUMBA_CACHE_DIR"]
             if cold:
@@ -99,7 +99,7 @@ def one_work(work, name, size):
         seconds = seconds_of(networks.step_seconds, make_model(name, sizes), train, 2)
     else:
         seconds = seconds_of(networks.run_sweep, make_network(name, sizes)[0], test, 0.05, 2)
-    print(json.dumps({"seconds": seconds, "peak_byte": peak_byte(), "before_byte": before}))
+    print(json.dumps({"seconds": seconds, "peak": peak_byte(), "before": before}))
 
 
 def memory(sizes, names):
@@ -109,4 +109,4 @@ def memory(sizes, names):
             code = f"import bnnsim.benchmarks.processes as p; p.one_work({work!r}, {name!r}, {sizes.name!r})"
             found = json.loads(run(["-c", code]))
             yield Measurement("memory", f"{WORKS[name].title}: {what}", [found.pop("seconds")], thread_count(),
-                              values=found, note="before_byte: interpreter, library and data set")
+                              values=found, note="(before: interpreter, library, data set)")

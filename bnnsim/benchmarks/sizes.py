@@ -110,8 +110,9 @@ class Images:
         """(train, test) for a network; test has the number of images that `sizes` asks for."""
         kind = "cifar" if name == "cifar" else "fashion"
         if kind not in self._found:
+            # without the full set the embedded subset comes, with a notice
             self._found[kind] = (synthetic("cifar", SYNTHETIC_IMAGES),) * 2 if kind == "cifar" else \
-                datasets.load_dataset("fashion", download=False)    # the embedded subset, with a notice, where it is not
+                datasets.load_dataset("fashion", download=False)
         train, test = self._found[kind]
         return train, repeated(test, self.sizes.images[name])
 

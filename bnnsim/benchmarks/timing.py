@@ -18,6 +18,7 @@ import numpy as np
 import bnnsim.campaign as campaign
 from bnnsim.kernels import thread_count
 
+MEMORY = ("peak", "before")         # values that are bytes
 REST_SECONDS = 0.05                 # between two rivals: threads of the last one stop spinning
 
 
@@ -59,6 +60,7 @@ class Measurement:
         s = statistics_of(self.seconds)
         text = f"{self.section:<10} {self.name:<52} {in_words(s['median']):>9}"
         text += f"  ({in_words(s['q1'])} to {in_words(s['q3'])})" if len(self.seconds) > 1 else ""
+        text += "".join(f"  {name} {value / 1e6:,.0f} MB" for name, value in self.values.items() if name in MEMORY)
         if self.amount:
             text += f"  {with_prefix(self.throughput)}{self.unit}/s"
         if self.limit:
