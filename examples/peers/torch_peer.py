@@ -201,6 +201,9 @@ def build(settings, arrays, image_shape, flags, training):
             height, width = height // layer["pool"], width // layer["pool"]
         if not training:
             fold(norm, arrays, i, shift)
+        elif f"{i}.beta" in arrays:
+            with torch.no_grad():
+                norm.bias.copy_(torch.as_tensor(arrays[f"{i}.beta"]))
         layers.append(norm)
         if i + 1 < len(settings["layers"]):
             layers.append(Int8Sign() if int8 else Sign())
@@ -217,7 +220,7 @@ class Training:
         self.module = build(settings, arrays, images.shape[1:], flags, training=True)
         self.images, self.labels, self.batch = torch.as_tensor(images).float(), torch.as_tensor(labels).long(), batch
         self.images -= settings["input_offset"]
-        if "channels_last" in flags and any(layer["kind"] == "conv" for layer in settings["layers"]):
+        if "channels_last" in flags:
             self.module = self.module.to(memory_format=torch.channels_last)
             self.images = self.images.contiguous(memory_format=torch.channels_last)
         self.weights = [m.weight for m in self.module if isinstance(m, (BinaryLinear, BinaryConv2d))]
@@ -308,6 +311,8 @@ def flags_of(setup, work):
 def prepare(work, setup, settings, arrays, images, labels, batch, rate):
     """(the work, made and run once, what a first run says)."""
     flags = flags_of(setup, work)
+    if not any(layer["kind"] == "conv" for layer in settings["layers"]):
+        flags -= {"channels_last"}                                # there is no such layout of rows
     torch.manual_seed(0)
     thing = KINDS[work](settings, arrays, images, labels, flags, batch, rate)
     started = time.perf_counter()
