@@ -58,12 +58,13 @@ def where(report):
     """A sentence: what was measured, with what, on what."""
     c = report["circumstances"]
     commit = f" (commit {c['commit']})" if c["commit"] else ""
+    busy = f" The machine was busy with other work (load {c['load_average']})." if (c["load_average"] or 0) > 0.5 else ""
     unfinished = "" if report["complete"] else " It was stopped before its end."
     peers = sorted({row["peer"] for row in report["comparison"]})
     beside = f", in turns with {', '.join(peers)}" if peers else ""
     return (f"Measured on {c['created'][:10]} by {SIZES[report['size']]} of bnnsim {c['library']}{commit}{beside}, on "
             f"{c['cpu']}, {c['threads']} threads; Python {c['python']}, NumPy {c['numpy']}, Numba {c['numba']}. "
-            f"Medians.{unfinished}")
+            f"Medians.{busy}{unfinished}")
 
 
 def ratio_of(found):

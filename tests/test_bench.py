@@ -52,7 +52,7 @@ def test_the_report_says_what_where_and_how(report):
     assert (report["format"], report["format_version"], report["size"], report["complete"]) == \
         ("bnnsim benchmark", 1, "tiny", True)
     assert report["command"].startswith("python -m bnnsim.bench --tiny")
-    assert {"created", "commit", "cpu", "threads", "memory_byte", "numpy", "numba", "python", "library"} <= \
+    assert {"created", "commit", "cpu", "threads", "load_average", "memory_byte", "numpy", "numba", "python", "library"} <= \
         set(report["circumstances"])
     assert report["data"]["fashion"]["name"].startswith("fashion")
 

@@ -161,9 +161,17 @@ def memory_total_byte():
         return None
 
 
+def load_average():
+    """Processes that wanted a core in the last minute, this one too; None where the system does not tell."""
+    try:
+        return round(os.getloadavg()[0], 2)
+    except (AttributeError, OSError):
+        return None
+
+
 def circumstances():
-    """When, where and with what: date, commit, CPU, cores, versions."""
+    """When, where and with what: date, commit, CPU, cores, what else ran, versions."""
     return {"created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             "commit": commit_of_clone(), "threads": thread_count(), "cores": os.cpu_count(),
-            "memory_byte": memory_total_byte(), "machine": platform.machine(), **campaign.system(),
+            "load_average": load_average(), "memory_byte": memory_total_byte(), "machine": platform.machine(), **campaign.system(),
             "llvmlite": llvmlite.__version__}
