@@ -13,6 +13,8 @@ Run it alone on the machine.
 """
 
 import json
+import os
+import shlex
 import sys
 
 import bnnsim.command_line as command_line
@@ -58,6 +60,20 @@ def resolve(options):
         _names("only", options.only, SECTIONS)
     if not options.only and not options.scaling and not options.compare:
         raise ValueError("--only none leaves nothing to measure: add --scaling or --compare")
+
+
+def command_of(options):
+    """The command line, for the report; of paths only the last part, as they are nobody else's."""
+    words = ["python", "-m", "bnnsim.bench"]
+    words += [] if options.size == "quick" else [f"--{options.size}"]
+    if options.only != SECTIONS:
+        words += ["--only", ",".join(options.only) or "none"]
+    if options.networks != NETWORKS:
+        words += ["--networks", ",".join(options.networks)]
+    for name in ("scaling", "compare", "out"):
+        if getattr(options, name):
+            words += [f"--{name}", os.path.basename(getattr(options, name))]
+    return shlex.join(words)
 
 
 def sections(options, sizes, images):
@@ -118,7 +134,7 @@ def work(options):
     if JIT_OFF:
         raise ValueError("NUMBA_DISABLE_JIT is set, so kernels would be interpreted: unset it to measure them")
     where = circumstances()
-    report = {**FORMAT, "size": options.size, "command": options.command, "complete": False, "circumstances": where,
+    report = {**FORMAT, "size": options.size, "command": command_of(options), "complete": False, "circumstances": where,
               "data": {}, "measurements": [], "comparison": []}
     print(f"bnnsim {where['library']}{' at ' + where['commit'] if where['commit'] else ''}, {where['cpu']}, "
           f"{where['threads']} threads, Python {where['python']}, NumPy {where['numpy']}, Numba {where['numba']}; "

@@ -9,7 +9,7 @@ S series, R bit error rates, T trials ("chips"), C classes.
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 
 import bnnsim.class_names as class_names
 from bnnsim.checks import check_choice, check_probability
@@ -188,14 +188,15 @@ def scaling_curves(points, path=None):
         _draw_scaling(axes, chosen)
         axes.set_xlabel(SCALING_AXES[axis][0])
         axes.set_ylabel(SCALING_AXES[axis][1])
+    figure.suptitle(f"median of {points[0]['statistics']['n']} runs; band: quartiles", fontsize=9)
     return written(figure, path)
 
 
 # ---------------------------------------------------------------- parts of figures
 
-SCALING_AXES = {"batch": ("images in a batch", "time of an image (s)"),
-                "width": ("units of each hidden layer", "time of an image (s)"),
-                "flips": ("wrong weight bits", "time of a chip, all test images (s)")}
+SCALING_AXES = {"batch": ("images in a batch", "time of an image"),
+                "width": ("units of each hidden layer", "time of an image"),
+                "flips": ("wrong weight bits", "time of a chip, all test images")}
 
 
 def _draw_scaling(axes, points):
@@ -208,6 +209,9 @@ def _draw_scaling(axes, points):
         axes.fill_between(x, low, high, color=COLOURS[i], alpha=0.25, linewidth=0)
     axes.set_xscale("log")
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(EngFormatter("s"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(True, which="major", linewidth=0.4, alpha=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize=9, handlelength=3)

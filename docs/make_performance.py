@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))                                             # this clone, whatever is installed
 
-from bnnsim.benchmarks.timing import in_words, with_prefix
+from bnnsim.benchmarks.timing import in_words, with_prefix  # noqa: E402
 
 SOURCE, PAGE, README = "docs/performance.json", "docs/performance.rst", "README.rst"
 FIGURE = "docs/figures/scaling.png"
@@ -58,7 +58,7 @@ def where(report):
     """A sentence: what was measured, with what, on what."""
     c = report["circumstances"]
     commit = f" (commit {c['commit']})" if c["commit"] else ""
-    busy = f" The machine was busy with other work (load {c['load_average']})." if (c["load_average"] or 0) > 0.5 else ""
+    busy = f" Other work ran beside it (load {c['load_average']})." if (c["load_average"] or 0) > 0.5 else ""
     unfinished = "" if report["complete"] else " It was stopped before its end."
     peers = sorted({row["peer"] for row in report["comparison"]})
     beside = f", in turns with {', '.join(peers)}" if peers else ""
@@ -109,9 +109,9 @@ def comparison(report):
         rows += [("", f"{row['peer']}: {found['setup']}", time_of(found["statistics"], row["share"]),
                   spread_of(found["statistics"]), ratio_of(found), f"{found['checked']} agree")
                  for found in row["peers"].values()]
-    return ("\nIn turns\n--------\n\nbnnsim, peer, bnnsim, peer, in one run, both warm; the ratio is the median over the "
-            "pairs, with its range.\n\n" + table(("work", "with", "median", "quartiles", "times bnnsim's", "checked"),
-                                                 rows))
+    header = ("work", "with", "median", "quartiles", "times bnnsim's", "checked")
+    return ("\nIn turns\n--------\n\nbnnsim, peer, bnnsim, peer, in one run, both warm; the ratio is the median over "
+            "the pairs, with its range.\n\n" + table(header, rows))
 
 
 def section(report, name):
@@ -128,8 +128,9 @@ def section(report, name):
 
 def page(report):
     """docs/performance.rst."""
-    text = "Performance\n===========\n\nMade by ``python docs/make_performance.py`` from ``performance.json``, which ::\n\n"
-    text += f"    {report['command']}\n\nwrote. {where(report)} Times with \\* are extrapolated from a part of the work.\n"
+    text = ("Performance\n===========\n\nMade by ``python docs/make_performance.py`` from ``performance.json``, which"
+            f"\n\n::\n\n    {report['command']}\n\nwrote. {where(report)}\nTimes with \\* are extrapolated from a part of "
+            "the work, which the remarks name.\n")
     if report["comparison"]:
         text += comparison(report)
     present = {one["section"] for one in report["measurements"]}

@@ -33,7 +33,7 @@ def _widths(sizes, images):
     """{(series, units): function} of FC w, FC w, FC 10; each network's first scores are checked."""
     _, test = images.of("fcnn")
     some, found = test.images[:WIDTH_IMAGES], {}
-    for series, widths in (("multiples of 64", WIDTHS), ("10, 50, 100, 200, ...", ODD_WIDTHS)):
+    for series, widths in (("multiples of 64", WIDTHS), ("no multiples of 64", ODD_WIDTHS)):
         for width in (w for w in widths if w * sizes.shrink <= max(WIDTHS)):
             network = packed.pack(architectures.build(f"FC{width} FC{width} FC10", (1, 28, 28), rng=0))
             require(f"a network {width} wide", np.array_equal(network.scores(some[:4]),

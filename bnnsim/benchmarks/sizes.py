@@ -119,5 +119,6 @@ class Images:
     def described(self):
         """What was used, for those that were."""
         return {kind: {"name": train.name, "images": len(train), "test": test.name, "test_images": len(test),
-                       "origin": train.origin or "random pixels"}
+                       "origin": "random pixels" if kind == "cifar" else train.origin if train.origin == "embedded subset"
+                       else "official files"}
                 for kind, (train, test) in self._found.items()}

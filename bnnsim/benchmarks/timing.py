@@ -84,8 +84,8 @@ def in_words(seconds):
     >>> in_words(0.01234), in_words(5.5), in_words(923.4)
     ('12.3 ms', '5.50 s', '923 s')
     """
-    for scale, unit in ((1, "s"), (1e-3, "ms"), (1e-6, "us")):
-        if seconds >= scale or unit == "us":
+    for scale, unit in ((1, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns")):
+        if seconds >= scale or unit == "ns":
             return f"{_three_digits(seconds / scale)} {unit}"
 
 
@@ -103,6 +103,7 @@ def with_prefix(number):
 
 
 def _three_digits(value):
+    value = float(f"{value:.3g}")                                # 9.999 has as many as 10.0
     return f"{value:.{max(0, 3 - len(str(int(value))))}f}"
 
 
@@ -173,5 +174,5 @@ def circumstances():
     """When, where and with what: date, commit, CPU, cores, what else ran, versions."""
     return {"created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             "commit": commit_of_clone(), "threads": thread_count(), "cores": os.cpu_count(),
-            "load_average": load_average(), "memory_byte": memory_total_byte(), "machine": platform.machine(), **campaign.system(),
-            "llvmlite": llvmlite.__version__}
+            "load_average": load_average(), "memory_byte": memory_total_byte(), "machine": platform.machine(),
+            **campaign.system(), "llvmlite": llvmlite.__version__}
