@@ -62,8 +62,8 @@ def where(report):
     unfinished = "" if report["complete"] else " It was stopped before its end."
     peers = sorted({row["peer"] for row in report["comparison"]})
     beside = f", in turns with {', '.join(peers)}" if peers else ""
-    return (f"Measured on {c['created'][:10]} by {SIZES[report['size']]} of bnnsim {c['library']}{commit}{beside}, on "
-            f"{c['cpu']}, {c['threads']} threads; Python {c['python']}, NumPy {c['numpy']}, Numba {c['numba']}. "
+    return (f"Measured on {c['created'][:10]} by {SIZES[report['size']]} of bnnsim {c['library']}{commit}{beside},\n"
+            f"on {c['cpu']}, {c['threads']} threads; Python {c['python']}, NumPy {c['numpy']}, Numba {c['numba']}.\n"
             f"Medians.{busy}{unfinished}")
 
 
@@ -128,8 +128,8 @@ def section(report, name):
 
 def page(report):
     """docs/performance.rst."""
-    text = ("Performance\n===========\n\nMade by ``python docs/make_performance.py`` from ``performance.json``, which"
-            f"\n\n::\n\n    {report['command']}\n\nwrote. {where(report)}\nTimes with \\* are extrapolated from a part of "
+    text = ("Performance\n===========\n\nMade by ``python docs/make_performance.py`` from ``performance.json``, "
+            f"which\n\n::\n\n    {report['command']}\n\nwrote. {where(report)}\nTimes with \\* are extrapolated from a part of "
             "the work, which the remarks name.\n")
     if report["comparison"]:
         text += comparison(report)

@@ -277,6 +277,15 @@ def test_a_set_that_is_too_small_is_repeated():
     np.testing.assert_array_equal(sizes.repeated(split, 16).labels, [*split.labels, *split.labels, *split.labels[:2]])
 
 
+def test_the_commit_is_told_where_there_is_one(tmp_path, monkeypatch):
+    """A sign for changed files behind it; an installed library has none."""
+    asked = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True)
+    expected = asked.stdout.strip() if asked.returncode == 0 and (ROOT / ".git").exists() else None
+    assert expected == (timing.commit_of_clone() or "").rstrip("+") or timing.commit_of_clone() is expected is None
+    monkeypatch.setattr(timing, "__file__", str(tmp_path / "site-packages" / "bnnsim" / "benchmarks" / "timing.py"))
+    assert timing.commit_of_clone() is None
+
+
 # ---------------------------------------------------------------- beside a peer
 
 def test_a_peer_is_compared_pair_by_pair(report):

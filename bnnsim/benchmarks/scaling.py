@@ -68,5 +68,6 @@ def measure(sizes, images):
         alternated(calls, 1)
         for (series, x), seconds in alternated(calls, sizes.sweeps).items():
             each = (np.array(seconds) / number(x, sizes, images)).tolist()
-            yield Measurement("scaling", f"{axis} {x:,.0f}, {series}", each, thread_count(), note=f"for {what}",
+            place = f"{x:,.0f}" if x >= 10 else f"{x:.2g}"
+            yield Measurement("scaling", f"{axis} {place}, {series}", each, thread_count(), note=f"for {what}",
                               values={"axis": axis, "x": x, "series": series})

@@ -118,7 +118,7 @@ class Images:
 
     def described(self):
         """What was used, for those that were."""
+        origins = {"": "random pixels", "embedded subset": "embedded subset"}
         return {kind: {"name": train.name, "images": len(train), "test": test.name, "test_images": len(test),
-                       "origin": "random pixels" if kind == "cifar" else train.origin if train.origin == "embedded subset"
-                       else "official files"}
+                       "origin": origins.get(train.origin, "official files")}
                 for kind, (train, test) in self._found.items()}

@@ -141,7 +141,7 @@ def alternated(functions, repetitions, rest=0.0):
 
 def commit_of_clone():
     """The commit of the clone that the library is imported from, with "+" where files differ; None if it is none."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parent.parent.parent
     if not (root / ".git").exists():
         return None
     try:
