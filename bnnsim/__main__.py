@@ -5,7 +5,8 @@ import sys
 
 import bnnsim
 
-COMMANDS = {"ber_sweep": "accuracy of stored networks over bit error rates",
+COMMANDS = {"bench": "how fast this machine trains and breaks networks",
+            "ber_sweep": "accuracy of stored networks over bit error rates",
             "device_sweep": "accuracy in a memory technology, over its device card's axes",
             "download": "fetch a data set from its official address",
             "evaluate": "accuracy of stored networks, as a whole and by class",

@@ -19,9 +19,10 @@ SPEC.loader.exec_module(make_api)
 TEXT = make_api.TARGET.read_text(encoding="utf-8")
 
 # What is not for users: helpers of other modules, and the command lines, which the reference names at its end
-INTERNAL = {"checkpoints", "__main__", "cells", "checks", "cifar_pickle", "checkpoints", "class_names", "command_line", "config", "data",
-            "dataset_files", "dataset_sources", "figure_parts", "file_format", "files", "foreign", "hdf5", "journal", "memory",
-            "packed_layer", "products", "schema", "seeding", "stored"}
+INTERNAL = {"__main__", "benchmarks", "cells", "checkpoints", "checks", "cifar_pickle", "class_names", "command_line",
+            "config", "data", "dataset_files", "dataset_sources", "executors", "figure_parts", "file_format", "files",
+            "foreign", "hdf5", "journal", "memory", "operands", "packed_layer", "products", "schema", "seeding",
+            "shared_arrays", "stored"}
 
 
 def test_the_committed_file_is_current():

@@ -19,8 +19,9 @@ ROOT = Path(bnnsim.__file__).resolve().parent
 # Highest first. A module imports from rows below its own only; what stands in one row does not know of each
 # other, except inside of one package. A new module takes its place here.
 ROWS = [
-    ["__main__", "ber_sweep", "device_sweep", "train", "download", "evaluate", "plot", "summary"],
+    ["__main__", "ber_sweep", "bench", "device_sweep", "train", "download", "evaluate", "plot", "summary"],
     ["command_line", "config", "executors"],
+    ["benchmarks"],
     ["stored"],
     ["card_sweep"],
     ["campaign"],

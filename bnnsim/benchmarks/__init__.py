@@ -1,0 +1,1 @@
+"""What `bnnsim.bench` measures: kernels, networks, processes, and a peer in turns with bnnsim. Checked, then timed."""

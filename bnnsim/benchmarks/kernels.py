@@ -1,0 +1,147 @@
+"""Throughput of the products that a BNN is made of, next to what a core can do at most, measured in turns with it.
+
+Each function that checks raises `WrongResultError` where a product is wrong: exact ones against NumPy, 16-bit ones
+against their error bound. N rows (images), F features, U units.
+"""
+
+import re
+
+import numpy as np
+
+import bnnsim.bits as bits
+import bnnsim.products as products
+import bnnsim.seeding as seeding
+from bnnsim.benchmarks.timing import Measurement, WrongResultError, alternated, seconds_of
+from bnnsim.kernels import limits, split, thread_count, threads
+
+RATE = 0.05                         # of the bit errors drawn
+ITEMS = 8                           # of the limit's kernel, shared out to threads
+
+
+def require(name, right):
+    """Stop where a check failed."""
+    if not right:
+        raise WrongResultError(f"{name} gives a wrong result, so it is not timed: please report it, with this CPU")
+
+
+# ---------------------------------------------------------------- the machine's limit
+
+class Limit:
+    """A register-only loop of one instruction chain; `run` gives seconds, `macs` is what a run does."""
+
+    def __init__(self, kernel, plain, seeds, macs_a_step, n_steps):
+        self.kernel, self.seeds, self.n_steps = kernel, seeds, n_steps
+        self.out = np.zeros((ITEMS, limits.CHAINS, seeds.shape[1]), seeds.dtype)
+        self.macs = ITEMS * n_steps * macs_a_step
+        wanted = np.zeros_like(self.out[:1])
+        plain(seeds, 5, wanted, 0)
+        kernel(seeds, 5, self.out, 0, 1)
+        require("the limit's loop", np.array_equal(self.out[:1], wanted))
+
+    def run(self):
+        """Seconds of one run on as many threads as kernels have."""
+        return seconds_of(split, self.kernel, ITEMS, self.seeds, self.n_steps, self.out)
+
+
+def make_limits(n_steps):
+    """{"binary": Limit, "16-bit": Limit where the CPU has the instruction}."""
+    rng = np.random.default_rng(0)
+    seeds = rng.integers(0, 2**64, (limits.CHAINS + 1, 8), np.uint64)
+    found = {"binary": Limit(limits.xnor_limit, limits.xnor_chains_plain, seeds, limits.XNOR_MACS, n_steps)}
+    if limits.HAS_MADD_LIMIT:
+        seeds = rng.integers(-2**31, 2**31, (limits.CHAINS + 1, 16)).astype(np.int32)
+        found["16-bit"] = Limit(limits.madd_limit, limits.madd_chains_plain, seeds, limits.MADD_MACS, n_steps)
+    return found
+
+
+# ---------------------------------------------------------------- products: (name, function, amount, unit, limit)
+
+def _signs(rng, *shape):
+    return rng.choice(np.array([-1, 1], np.int8), shape)
+
+
+def binary_gemm(n, rng):
+    """Packed activations times packed weights, both n x n, to int32; checked exactly, all of it."""
+    x, w = _signs(rng, n, n), _signs(rng, n, n)
+    words = [bits.PackedBits.pack(values).words for values in (x, w)]
+    expected = x.astype(np.float32) @ w.T.astype(np.float32)                    # exact: |h| <= n < 2^24
+    require("the binary GEMM", np.array_equal(products.dense_forward(*words, n), expected))
+    return f"binary GEMM {n} x {n} x {n}", lambda: products.dense_forward(*words, n), n**3, "MAC", "binary"
+
+
+def gradient_dx(n, rng):
+    """Float gradients, scaled to 16 bits, times packed weights: dX; checked against its error bound."""
+    dh, w = rng.normal(size=(n, n)).astype(np.float32), _signs(rng, n, n)
+    words = bits.PackedBits.pack(w).words
+    bound = np.abs(dh).max(axis=1, keepdims=True) / 32767 / 2 * n
+    require("the product dX", _within(products.dense_dx(dh, words, n), dh.astype(np.float64) @ w, bound))
+    return (f"16-bit gradient dX {n} x {n} x {n}", lambda: products.dense_dx(dh, words, n), n**3, "MAC", "16-bit")
+
+
+def gradient_dweight(n, rng):
+    """The same for dW: float gradients times packed activations, summed over n images."""
+    dh, x = rng.normal(size=(n, n)).astype(np.float32), _signs(rng, n, n)
+    words, out = bits.PackedBits.pack(x).words, np.empty((n, n), np.float32)
+    products.dense_dweight(dh, words, out)
+    bound = np.abs(dh).max(axis=0)[:, None] / 32767 / 2 * n
+    require("the product dW", _within(out, dh.T.astype(np.float64) @ x, bound))
+    return (f"16-bit gradient dW {n} x {n} x {n}", lambda: products.dense_dweight(dh, words, out), n**3, "MAC",
+            "16-bit")
+
+
+def _within(found, exact, bound):
+    return bool(np.all(np.abs(found - exact) <= bound + 1e-6 * np.abs(exact)))      # and the rounding to float32
+
+
+def first_layer(n, rng):
+    """uint8 images of 784 pixels times packed weights of n units; checked exactly, all of it."""
+    images, w = rng.integers(0, 256, (n, 1, 28, 28), np.uint8), _signs(rng, n, 784)
+    words = bits.PackedBits.pack(w).words
+    expected = images.reshape(n, 784).astype(np.float32) @ w.T.astype(np.float32)   # exact: 784 * 255 < 2^24
+    require("the first layer", np.array_equal(products.pixels_dense_forward(images, 0, words, 784), expected))
+    return (f"uint8 first layer {n} x {n} x 784", lambda: products.pixels_dense_forward(images, 0, words, 784),
+            n * n * 784, "MAC", None)
+
+
+def bit_errors(n, rng):
+    """Bit errors of n x n weights at RATE, Philox draws to masks: each place in a word within 6 sigma, rates nested."""
+    key = seeding.stream_key(0, "benchmark")
+    masks, fewer = (products.flip_masks(n, n, p, key) for p in (RATE, RATE / 2))
+    with threads(1):
+        alone = products.flip_masks(n, n, RATE, key)
+    places = bits.PackedBits(masks, n).unpack().reshape(-1, 64) > 0     # by the place in a word
+    counts, words = places.sum(axis=0), len(places)
+    require("drawing bit errors", np.all(np.abs(counts - words * RATE) < 6 * (words * RATE * (1 - RATE)) ** 0.5)
+            and not np.any(fewer & ~masks) and fewer.any() and np.array_equal(masks, alone))
+    return f"bit errors drawn, {n} x {n} at {RATE:g}", lambda: products.flip_masks(n, n, RATE, key), n * n, "bit", None
+
+
+PRODUCTS = (binary_gemm, gradient_dx, gradient_dweight, first_layer, bit_errors)
+
+
+def measure(sizes):
+    """Measurements of all products, on one thread and on all: a generator, so that what is done is not lost."""
+    available = thread_count()
+    found = make_limits(sizes.limit_steps)
+    for product in PRODUCTS:
+        name, function, amount, unit, kind = product(sizes.gemm, np.random.default_rng(1))
+        limit = found.get(kind)
+        for n_threads in sorted({1, available}):
+            with threads(n_threads):
+                yield from _beside(name, function, amount, unit, kind, limit, 3 * sizes.repetitions, n_threads)
+
+
+def _beside(name, function, amount, unit, kind, limit, repetitions, n_threads):
+    """A product in turns with its limit, each warmed up by one run."""
+    runs = {"limit": limit.run} if limit else {}
+    runs["product"] = lambda: seconds_of(function)
+    alternated(runs, 1)
+    samples = alternated(runs, repetitions)
+    suffix = f", {n_threads} thread{'s' * (n_threads > 1)}"
+    rate = 0.0
+    if limit:
+        rate = limit.macs / float(np.median(samples["limit"]))
+        beside = re.split(r" \d+ x", name)[0]
+        yield Measurement("kernels", f"limit, beside the {beside}{suffix}", samples["limit"], n_threads,
+                          amount=limit.macs, unit="MAC", note=f"{kind}, registers only: no loads, no stores")
+    yield Measurement("kernels", name + suffix, samples["product"], n_threads, amount=amount, unit=unit, limit=rate)

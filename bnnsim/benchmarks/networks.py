@@ -1,0 +1,139 @@
+"""Time of training epochs, of inference and of sweep points, as users get them through `fit`, `predict` and `sweep`."""
+
+import math
+import time
+
+import numpy as np
+
+import bnnsim.campaign as campaign
+import bnnsim.packed as packed
+import bnnsim.training as training
+from bnnsim.benchmarks.kernels import require
+from bnnsim.benchmarks.reference import reference_scores
+from bnnsim.benchmarks.sizes import BATCH, TEST_IMAGES, WORKS, make_model, make_network
+from bnnsim.benchmarks.timing import Measurement, seconds_of
+from bnnsim.faults import BitFlips
+from bnnsim.kernels import thread_count
+
+RATES = (0.05, 1e-4)                # of the sweep points
+
+
+# ---------------------------------------------------------------- training
+
+class _EnoughSteps(Exception):
+    """Training has made the steps that were to be timed."""
+
+
+class _Clock:
+    """A constant learning rate; notes when each step asks for it, and ends the run after `n_steps` whole steps."""
+
+    def __init__(self, n_steps):
+        self.n_steps, self.times = n_steps, {}
+
+    def factor(self, epoch, n_epochs):
+        """1, until there are enough steps. An epoch's end asks for its last step's once more, which is not counted."""
+        self.times.setdefault(epoch, time.perf_counter())
+        if len(self.times) > self.n_steps:
+            raise _EnoughSteps
+        return 1.0
+
+    def step_seconds(self):
+        """Seconds of each step (n_steps,)."""
+        return np.diff(list(self.times.values())).tolist()
+
+
+def step_seconds(model, train, n_steps, n_unheeded=1):
+    """Seconds of `n_steps` steps of `fit` with its defaults; the first few, which allocate, are made but not heeded."""
+    clock = _Clock(n_steps + n_unheeded)
+    epochs = math.ceil((n_steps + n_unheeded + 1) * BATCH / len(train)) + 1
+    try:
+        training.fit(model, train, epochs, rng=0, batch_size=BATCH, schedule=clock, progress=False)
+    except _EnoughSteps:
+        return clock.step_seconds()[n_unheeded:]
+    raise RuntimeError("the training ended before its clock")
+
+
+def check_training(name, model, images):
+    """The trained network, packed, scores as it does itself, and as NumPy does, image by image."""
+    network, few = packed.pack(model), images[:4]
+    require(f"training of the {WORKS[name].title}", np.array_equal(network.predict(images), model.predict(images))
+            and np.array_equal(network.scores(few), reference_scores(network, few)))
+
+
+def training_epoch(name, sizes, images):
+    """Measurement of an epoch. Whole ones, or so many steps, each a sample that stands for its share of an epoch.
+
+    Where there are fewer training images than an epoch has, they are taken several times over.
+    """
+    work, (train, test) = WORKS[name], images.of(name)
+    model = make_model(name, sizes)
+    step_seconds(model, train, 1)                                # compiles
+    check_training(name, model, test.images[:64])
+    if sizes.steps[name]:
+        samples = np.array(step_seconds(model, train, sizes.steps[name]))
+        n_images, share = BATCH, min(1.0, len(samples) * BATCH / work.epoch_images)
+    else:
+        passes, per_pass = max(1, work.epoch_images // len(train)), math.ceil(len(train) / BATCH)
+        seconds = step_seconds(model, train, sizes.epochs[name] * passes * per_pass)
+        samples = np.reshape(seconds, (sizes.epochs[name], -1)).sum(axis=1)
+        n_images, share = passes * len(train), 1.0
+    what = f"{len(train):,} images of {train.name}, batch {BATCH}, Adam" + (
+        "" if share == 1 else f"; {len(samples)} steps timed")
+    return Measurement("training", f"{work.title}: epoch of {work.epoch_images:,} images",
+                       (samples * work.epoch_images / n_images).tolist(), thread_count(), share, note=what)
+
+
+# ---------------------------------------------------------------- inference and sweeps
+
+def check_inference(name, network, images):
+    """Scores of some images, equal to NumPy's."""
+    few = images[:4]
+    require(f"inference of the {WORKS[name].title}", np.array_equal(network.scores(few),
+                                                                    reference_scores(network, few)))
+
+
+def inference(name, sizes, images):
+    """Measurement of the test images' classes."""
+    (_, test), (network, origin) = images.of(name), make_network(name, sizes)
+    check_inference(name, network, test.images)
+    network.predict(test.images)
+    share = len(test) / TEST_IMAGES
+    samples = [seconds_of(network.predict, test.images) / share for _ in range(sizes.repetitions)]
+    return Measurement("inference", f"{WORKS[name].title}: {TEST_IMAGES:,} images", samples, thread_count(), share,
+                       note=f"{origin} network, {test.name}")
+
+
+def run_sweep(network, test, rate, chips):
+    """The campaign that is timed: one rate, `chips` chips, everything as `sweep` does it."""
+    return campaign.sweep(network, test, [rate], chips, 0, progress=False)
+
+
+def check_sweep(name, network, test, rate):
+    """Two chips of a sweep, against breaking a copy of the network and asking it for its classes."""
+    found = run_sweep(network, test, rate, 2)
+    right = [int(np.sum(BitFlips(rate).apply(network, 0, trial).predict(test.images) == test.labels))
+             for trial in range(2)]
+    require(f"the sweep of the {WORKS[name].title}", found.right[0, 0].sum(axis=1).tolist() == right)
+    broken, few = BitFlips(rate).apply(network, 0, 1), test.images[:4]
+    require(f"the broken {WORKS[name].title}", np.array_equal(broken.scores(few), reference_scores(broken, few)))
+
+
+def sweep_point(name, sizes, images, rate):
+    """Measurement of one chip of a sweep: bits flipped, all test images classified; shared work spread over chips."""
+    (_, test), (network, origin) = images.of(name), make_network(name, sizes)
+    check_sweep(name, network, test[:500], rate)
+    run_sweep(network, test, rate, 2)
+    share = len(test) / TEST_IMAGES
+    samples = [seconds_of(run_sweep, network, test, rate, sizes.chips) / sizes.chips / share
+               for _ in range(sizes.sweeps)]
+    return Measurement("sweep", f"{WORKS[name].title}: one chip at BER {rate:g}, {TEST_IMAGES:,} images", samples,
+                       thread_count(), share, note=f"{origin} network, {test.name}, mean of {sizes.chips} chips")
+
+
+def measure(section, sizes, images, names):
+    """Measurements of one section, a generator."""
+    for name in names:
+        if section == "sweep":
+            yield from (sweep_point(name, sizes, images, rate) for rate in RATES)
+        else:
+            yield {"training": training_epoch, "inference": inference}[section](name, sizes, images)

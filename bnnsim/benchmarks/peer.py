@@ -1,0 +1,234 @@
+"""A rival measured in turns with bnnsim: bnnsim, peer, bnnsim, peer, in one run, both of them warm.
+
+The peer is a script, run as ``python SCRIPT --serve`` in an environment of its own. It reads one JSON object a line
+and answers each with one; what it prints besides goes to standard error.
+
+    {"do": "hello", "threads": 2}              -> {"name": "PyTorch", "version": "2.13.0", "setups": ["default", ...]}
+    {"do": "prepare", "work": W, "setup": S, "file": "x.npz", "batch": 256, "rate": 0.05}
+                                               -> {"setup": "in words", "seconds": of the first run,
+                                                   "loss": of the first batch ("training"), or "predictions": [...]}
+    {"do": "run", "work": W, "setup": S, "steps": 20}        -> {"seconds": of so many steps, or of all images}
+    {"do": "drop"}                             -> {}          forget what was prepared
+    anything that fails                        -> {"error": "what and why"}
+
+W is "training", "inference" or "sweep". The file, without pickles, has ``images`` uint8 (N, C, H, W), ``labels``, and
+``network``, a JSON text: {"input_offset": ..., "layers": [{"kind": "conv", "pool": 2, "padding": 1}, ...]};
+layer i has, for training, latent ``i.weight`` float32 and its batch norm's shifts ``i.beta``; else ``i.weight`` +-1
+int8, and ``i.threshold`` and ``i.inverted``, or ``i.mean``, ``i.scale`` and ``i.shift``: see `reference.unpacked`.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+
+import numpy as np
+
+import bnnsim.losses as losses
+import bnnsim.packed as packed
+from bnnsim.benchmarks import networks
+from bnnsim.benchmarks.reference import agree, unpacked
+from bnnsim.benchmarks.sizes import BATCH, TEST_IMAGES, WORKS, make_model, make_network
+from bnnsim.benchmarks.timing import REST_SECONDS, WrongResultError, alternated, in_words, seconds_of, statistics_of
+from bnnsim.kernels import thread_count
+
+RATE = 0.05                         # of the sweep point
+LOSS_TOLERANCE = 1e-3               # relative: float32 may still turn an activation round
+
+
+class Peer:
+    """The running peer; a context manager that ends it."""
+
+    def __init__(self, script, python=sys.executable):
+        if not os.path.isfile(script):
+            raise FileNotFoundError(f"no peer {script}: give the path of a script such as examples/peers/torch_peer.py")
+        try:
+            self.process = subprocess.Popen([python, script, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                            text=True)
+        except OSError as error:
+            raise ValueError(f"cannot start the peer with {python}: {error.strerror}; give --peer-python the path of "
+                             "a Python that has what the peer needs") from error
+
+    def ask(self, **request):
+        """The answer to a request; ValueError where the peer fails or says so."""
+        try:
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise ValueError(f"the peer ended with exit code {self.process.wait()} at {request['do']!r}: its last "
+                             "lines say why; --peer-python is the Python it needs")
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise ValueError(f"the peer must answer with one JSON object a line, got {line[:80]!r}")
+        if "error" in answer:
+            raise ValueError(f"the peer cannot {request['do']}: {answer['error']}")
+        return answer
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()                               # it ends by itself
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+
+
+# ---------------------------------------------------------------- what both are given
+
+def _write(path, split, input_offset, layers):
+    """The file that a peer reads; `layers` are dicts of settings and arrays."""
+    arrays = {f"{i}.{key}": value for i, layer in enumerate(layers) for key, value in layer.items()
+              if isinstance(value, np.ndarray)}
+    settings = [{key: value for key, value in layer.items() if not isinstance(value, np.ndarray)} for layer in layers]
+    text = json.dumps({"input_offset": input_offset, "layers": settings})
+    np.savez(path, images=split.images, labels=split.labels, network=text, **arrays)
+
+
+def _with_shifts(model):
+    """The model with small random shifts in its batch norms.
+
+    Without them many pre-activations, integers, lie exactly on their batch's mean: bnnsim's sign is +1 there, a float32
+    batch norm's that of its rounding error, and a few such ties in an early layer turn the loss's third digit.
+    """
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if "beta" in layer.parameters:
+            layer.parameters["beta"][:] = rng.uniform(-0.1, 0.1, len(layer.parameters["beta"]))
+    return model
+
+
+def _latent(model, layers):
+    """Layers as `unpacked` gives them, with the model's latent weights and shifts in place of bits and thresholds."""
+    weights = [layer.parameters["weight"] for layer in model.weighted]
+    shifts = [layer.parameters["beta"] for layer in model.layers if "beta" in layer.parameters]
+    return [{**{key: layer[key] for key in ("kind", "stride", "padding", "pad_value", "pool")}, "weight": weight,
+             "beta": shift} for layer, weight, shift in zip(layers, weights, shifts, strict=True)]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One piece of work for both: seconds of bnnsim's side, a check of the peer's answer, and what to multiply by."""
+
+    work: str
+    name: str
+    split: object
+    input_offset: int
+    layers: list
+    ours: object
+    check: object
+    share: float
+    steps: int = 0
+
+
+def training_job(name, sizes, images):
+    """Training steps from the same latent weights; the losses of the first batch must agree."""
+    train, _ = images.of(name)
+    model, steps = _with_shifts(make_model(name, sizes)), sizes.steps[name] or {"fcnn": 30, "cnn": 10, "cifar": 4}[name]
+    layers = _latent(model, unpacked(packed.pack(model)))
+    scores, _ = _with_shifts(make_model(name, sizes)).forward_train(train.images[:BATCH])
+    loss, _ = losses.LOSSES["cross-entropy"](scores, train.labels[:BATCH])
+
+    def check(answer):
+        right = abs(answer["loss"] - loss) <= LOSS_TOLERANCE * loss
+        return right, f"first losses, {answer['loss']:.5f} and {loss:.5f},"
+
+    return _Job("training", name, train, WORKS[name].input_offset, layers,
+                lambda: sum(networks.step_seconds(model, train, steps)), check,
+                steps * BATCH / WORKS[name].epoch_images, steps)
+
+
+def classifying_job(work, name, sizes, images):
+    """Inference, or one chip of a sweep; the predictions of all images without errors must agree."""
+    (_, test), (network, _) = images.of(name), make_network(name, sizes)
+
+    def check(answer):
+        predicted = np.array(answer["predictions"])
+        right = predicted.shape == (len(test),) and agree(network, predicted, test.images)
+        return right, f"{len(test):,} predictions"
+
+    def ours():
+        if work == "inference":
+            return seconds_of(network.predict, test.images)
+        return seconds_of(networks.run_sweep, network, test, RATE, sizes.chips) / sizes.chips
+
+    return _Job(work, name, test, network.input_offset, unpacked(network), ours, check, len(test) / TEST_IMAGES)
+
+
+TITLES = {"training": "epoch of {epoch:,} images", "inference": "{test:,} images",
+          "sweep": "one chip at BER {rate:g}, {test:,} images"}
+
+
+# ---------------------------------------------------------------- measuring
+
+def compare(script, python, sizes, images, names):
+    """Rows of the comparison, a generator of dicts: see `_row`."""
+    with Peer(script, python) as peer:
+        who = peer.ask(do="hello", threads=thread_count())
+        for work in ("training", "inference", "sweep"):
+            for name in names:
+                job = training_job(name, sizes, images) if work == "training" else \
+                    classifying_job(work, name, sizes, images)
+                yield _row(peer, who, job, sizes.rounds)
+                peer.ask(do="drop")
+
+
+def _row(peer, who, job, rounds):
+    """Prepare and check every setup of the peer, then measure all in turns."""
+    with tempfile.TemporaryDirectory(prefix="bnnsim-bench-") as folder:
+        path = os.path.join(folder, "work.npz")
+        _write(path, job.split, job.input_offset, job.layers)
+        setups = {}
+        for setup in who["setups"]:
+            answer = peer.ask(do="prepare", work=job.work, setup=setup, file=path, batch=BATCH, rate=RATE)
+            right, what = job.check(answer)
+            if not right:
+                raise WrongResultError(f"{who['name']} ({setup}) and bnnsim do not compute the same {job.work} of the "
+                                       f"{WORKS[job.name].title}: {what} compared")
+            setups[setup] = {"setup": answer["setup"], "first_seconds": answer["seconds"], "checked": what}
+    job.ours()                                                   # warm, as the peer is
+    functions = {"bnnsim": job.ours}
+    for setup in setups:
+        functions[setup] = lambda setup=setup: peer.ask(do="run", work=job.work, setup=setup, steps=job.steps)[
+            "seconds"]
+    samples = {side: (np.array(seconds) / job.share).tolist()
+               for side, seconds in alternated(functions, rounds, REST_SECONDS).items()}
+    return _with_ratios(who, job, setups, samples)
+
+
+def _with_ratios(who, job, setups, samples):
+    """{"work", "name", "share", "bnnsim": {...}, "peers": {setup: {... "ratio": statistics of peer / bnnsim}}}."""
+    title = TITLES[job.work].format(epoch=WORKS[job.name].epoch_images, test=TEST_IMAGES, rate=RATE)
+    ours = np.array(samples["bnnsim"])
+    peers = {}
+    for setup, found in setups.items():
+        ratios = (np.array(samples[setup]) / ours).tolist()
+        peers[setup] = {**found, "seconds": samples[setup], "statistics": statistics_of(samples[setup]),
+                        "ratios": ratios, "ratio": statistics_of(ratios)}
+    return {"work": job.work, "network": job.name, "name": f"{WORKS[job.name].title}: {title}",
+            "peer": f"{who['name']} {who['version']}", "threads": thread_count(), "share": min(job.share, 1.0),
+            "split": job.split.name,
+            "bnnsim": {"seconds": samples["bnnsim"], "statistics": statistics_of(samples["bnnsim"])}, "peers": peers}
+
+
+def line(row):
+    """One line of text for each setup of a row."""
+    lines = [f"{'compare':<10} {row['name']:<52} {in_words(row['bnnsim']['statistics']['median']):>9}  bnnsim"
+             + (f"  [both extrapolated from {100 * row['share']:.2g} % of it]" if row["share"] < 1 else "")]
+    for found in row["peers"].values():
+        ratio = found["ratio"]
+        lines.append(f"{'':<63} {in_words(found['statistics']['median']):>9}  {row['peer']}, {found['setup']}: "
+                     f"{ratio['median']:.3g} times bnnsim's ({ratio['min']:.3g} to {ratio['max']:.3g}); "
+                     f"{found['checked']} agree")
+    return "\n".join(lines)

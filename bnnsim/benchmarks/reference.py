@@ -1,0 +1,58 @@
+"""A packed network as plain arrays, and its scores by NumPy sums over +-1 values: what timed inference is held against.
+
+Slow and obviously right; it shares nothing with the packed kernels. `unpacked` is also what a peer is given.
+"""
+
+import numpy as np
+
+import bnnsim.bits as bits
+
+
+def unpacked(network):
+    """One dict a layer: kind, pool, padding, stride, pad_value, `weight` (+-1 int8, dense (U, F) in H, W, C order or
+    conv (K, kh, kw, C)), and threshold and inverted, or mean, scale and shift for the last."""
+    layers = []
+    for layer in network.layers:
+        fields = layer.fields()
+        fields["weight"] = bits.PackedBits(np.ascontiguousarray(fields.pop("words")), fields.pop("n_in")).unpack()
+        layers.append(fields)
+    return layers
+
+
+def _convolved(x, layer):
+    """x (N, H, W, C) float32 and a conv layer -> sums (N, OH, OW, K)."""
+    pad, weight, stride = layer["padding"], layer["weight"].astype(np.float32), layer["stride"]
+    x = np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)), constant_values=layer["pad_value"])
+    windows = np.lib.stride_tricks.sliding_window_view(x, weight.shape[1:3], axis=(1, 2))[:, ::stride, ::stride]
+    return np.einsum("nijcuv,kuvc->nijk", windows, weight, optimize=True)
+
+
+def _pooled(h, size):
+    """Largest of each window of h (N, H, W, K)."""
+    n, height, width, channels = h.shape
+    h = h[:, :height // size * size, :width // size * size]
+    return h.reshape(n, height // size, size, width // size, size, channels).max(axis=(2, 4))
+
+
+def reference_scores(network, images):
+    """Scores (N, n_classes) float64 of images (N, C, H, W) uint8; float32 sums of integers, exact below 2^24."""
+    x = images.transpose(0, 2, 3, 1).astype(np.float32) - network.input_offset
+    for layer in unpacked(network):
+        if layer["kind"] == "conv":
+            h = _pooled(_convolved(x, layer), layer["pool"])
+        else:
+            h = x.reshape(len(x), -1) @ layer["weight"].T.astype(np.float32)
+        if "mean" in layer:
+            return (h.astype(np.float64) - layer["mean"]) * layer["scale"] + layer["shift"]
+        x = np.where((h >= layer["threshold"]) ^ layer["inverted"], np.float32(1), np.float32(-1))
+
+
+def agree(network, predicted, images):
+    """Whether classes (N,) are those of the network's scores; another class may stand in for a tie within rounding.
+
+    A peer that adds its last batch norm up in float32 may see a tie the other way: scores that differ by less than
+    1e-4 of the largest are taken for one.
+    """
+    scores = network.scores(images)
+    best, taken = scores.max(axis=1), scores[np.arange(len(scores)), predicted]
+    return bool(np.all(best - taken <= 1e-4 * np.abs(scores).max()))
