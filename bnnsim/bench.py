@@ -86,7 +86,7 @@ def sections(options, sizes, images):
         elif section == "startup":
             yield section, processes.startup(sizes)
         elif section == "memory":
-            yield section, processes.memory(sizes, options.networks)
+            yield section, processes.peak_memory(sizes, options.networks)
         else:
             yield section, networks.measure(section, sizes, images, options.networks)
     if options.scaling:

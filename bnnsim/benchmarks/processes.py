@@ -102,7 +102,7 @@ def one_work(work, name, size):
     print(json.dumps({"seconds": seconds, "peak": peak_byte(), "before": before}))
 
 
-def memory(sizes, names):
+def peak_memory(sizes, names):
     """Measurements of peak memory, a generator: two training steps, and two chips of a sweep, of each network."""
     for name in names:
         for work, what in (("training", "training"), ("sweep", f"sweep of {sizes.images[name]:,} images")):
