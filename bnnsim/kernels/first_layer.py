@@ -1,4 +1,4 @@
-"""The integer first layer: uint8 pixels minus an offset, against +-1 weights, exact in int32; and its weight gradient.
+"""The integer first layer: uint8 pixels minus an offset, against +-1 weights, exact in int32.
 
 Images u (N, C, H, W) uint8; features in H, W, C order, F = H * W * C. The panel of a forward pass is made of transposed
 weights (`packing.transpose_bits`, then `packing.madd_panel`), so that its columns are output units.
@@ -7,8 +7,7 @@ weights (`packing.transpose_bits`, then `packing.madd_panel`), so that its colum
 import numpy as np
 
 from bnnsim.kernels._jit import inline, kernel
-from bnnsim.kernels.dense import MAX_PAIRS_PIXELS
-from bnnsim.kernels.simd import madd16_tile, madd_tile
+from bnnsim.kernels.simd import madd_tile
 from bnnsim.kernels.threshold import threshold_image, threshold_row
 
 
@@ -66,21 +65,6 @@ def pixels_dense_threshold(images, offset, panel, theta, inverted, n_units, out,
             threshold_row(h, n - first, theta, inverted, n_units, out[n])
 
 
-@kernel
-def pixels_panel(images, offset, panel, start, stop):
-    """images (N, C, H, W) uint8 -> panel (ceil(F / 64), ceil(N / 2), 64, 2) int16 for dW. Runs over pairs of images.
-
-    `panel` comes zeroed: columns past F and an odd last image stay 0.
-    """
-    channels, height, width = images.shape[1:]
-    row = np.zeros(64 * panel.shape[0], np.int16)
-    for pair in range(start, stop):
-        for side in range(min(2, images.shape[0] - 2 * pair)):
-            _flatten_pixels(images, 2 * pair + side, offset, row)
-            for f in range(channels * height * width):
-                panel[f >> 6, pair, f & 63, side] = row[f]
-
-
 @inline
 def pixel_patch(images, n, position, offset, pad_value, g, row):
     """The patch of output position `position` of image n -> row (kh * kw * C,) int16, tap after tap."""
@@ -129,32 +113,3 @@ def pixels_conv_threshold(images, offset, pad_value, g, panel, theta, inverted, 
     for n in range(start, stop):
         _pixels_image(images, n, offset, pad_value, g, panel, a, tile, h)
         threshold_image(h, g.out_width, theta, inverted, n_units, pool, out[n])
-
-
-@kernel
-def pixels_conv_dweight(a, images, offset, pad_value, g, total, start, stop):
-    """a (N, 6 T, Q) int16 (dH by output channel, Q >= OH * OW even) -> total (6 T, V, 64) int64 += dW in its units.
-
-    Slices run at once need a `total` each.
-    """
-    n_positions, n_columns = g.out_height * g.out_width, g.kernel_height * g.kernel_width * images.shape[1]
-    n_words = total.shape[1]
-    row = np.zeros(64 * n_words, np.int16)
-    panel = np.zeros((n_words, MAX_PAIRS_PIXELS, 64, 2), np.int16)
-    tile = np.zeros((6, 64), np.int32)
-    for n in range(start, stop):
-        for first in range(0, n_positions, 2 * MAX_PAIRS_PIXELS):
-            n_pairs = (min(2 * MAX_PAIRS_PIXELS, n_positions - first) + 1) // 2
-            for p in range(2 * n_pairs):                       # a has a 0 at an odd end: what the panel holds is moot
-                if first + p < n_positions:
-                    pixel_patch(images, n, first + p, offset, pad_value, g, row)
-                for f in range(n_columns):
-                    panel[f >> 6, p >> 1, f & 63, p & 1] = row[f]
-            for v in range(n_words):
-                for m in range(0, a.shape[1], 6):
-                    tile[:] = 0
-                    madd16_tile(a, (n * a.shape[1] + m) * a.shape[2] + first, a.shape[2], panel,
-                                64 * v * MAX_PAIRS_PIXELS, n_pairs, tile, 0)
-                    for r in range(6):
-                        for c in range(64):
-                            total[m + r, v, c] += tile[r, c]

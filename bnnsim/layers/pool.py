@@ -34,11 +34,10 @@ class MaxPool2d:
         return out, (winner, x.shape)
 
     def backward(self, dout, cache):
+        """dh is a `Pooled`: the gradient and the winners, from which a convolution reads what it needs."""
         winner, shape = cache
-        dout = check_array("dout of MaxPool2d", dout, np.float32, winner.shape)
-        dh = np.empty(shape, np.float32)
-        split(pool.max_pool_backward, len(dh), dout, winner, self.size, dh)
-        return dh, {}
+        dout = check_array("dout of MaxPool2d", products.scattered(dout), np.float32, winner.shape)
+        return pool.Pooled(dout, winner, self.size, shape), {}
 
 
 class Flatten:

@@ -4,7 +4,7 @@ import numpy as np
 
 import bnnsim.products as products
 from bnnsim.checks import check_array
-from bnnsim.kernels import packing, split
+from bnnsim.kernels import packing, pool, split
 
 
 class Weighted:
@@ -46,10 +46,14 @@ class Weighted:
     def backward(self, dout, cache):
         """dx from the words that the forward pass read; dweight from x, and from `mask` where there is one."""
         x, words, mask = cache
-        dout = check_array(f"dout of {type(self).__name__}", dout, np.float32, (len(x), *self.output_shape(
-            self.input_size(x))))
+        self.check_gradient(dout, (len(x), *self.output_shape(self.input_size(x))))
         self.weight_gradient(dout, x, self.gradient)           # straight through the sign: B(W) := W
         if mask is not None:                                   # native: dW = M * (dH X^T)
             rows = self.gradient.reshape(-1, self.gradient.shape[-1])
             split(packing.negate_masked, len(rows), mask.reshape(len(rows), -1), rows)
         return self.input_gradient(dout, x, words), {"weight": self.gradient}
+
+    def check_gradient(self, dout, shape):
+        """Refuse a gradient of another shape or type; one that stands behind a max-pool has its shape."""
+        if not (isinstance(dout, pool.Pooled) and dout.shape == shape):
+            check_array(f"dout of {type(self).__name__}", dout, np.float32, shape)
