@@ -164,6 +164,7 @@ def affine_scores(h, mean, scale, shift):
 
 # ---------------------------------------------------------------- gradients, in 16-bit fixed point
 
+BLOCK_GRADIENTS = 1 << 17           # of a dense layer's dW, kept in L2 until the optimizer has used them: 512 KB
 NO_WINNER = np.zeros((1, 1, 1, 1), np.uint8)
 
 
@@ -213,10 +214,25 @@ def dense_dx(dh, words, n_features):
     return out
 
 
-def dense_dweight(dh, x, out):
-    """dh (N, U) float32 and packed x (N, W) -> out (U, F) float32 = dh transposed times X."""
+def _in_blocks(kernel, fixed, panel, scale, n_features, consume):
+    """Rows of a dense layer's dW a block at a time, each handed to ``consume(first row, rows)`` while it is in cache."""
+    n_rows = max(1, BLOCK_GRADIENTS // (n_features * lookup.ROWS)) * lookup.ROWS
+
+    def run(start, stop):
+        buffer = np.empty((n_rows, n_features), np.float32)
+        for block in range(start, stop):
+            first, last = block * n_rows, min((block + 1) * n_rows, len(scale))
+            rows = fixed[first:first + n_rows]
+            kernel(rows, panel, scale[first:last], buffer[:last - first], 0, len(rows) // lookup.ROWS)
+            consume(first, buffer[:last - first])
+
+    split(run, -(-len(scale) // n_rows))
+
+
+def dense_dweight(dh, x, n_features, consume):
+    """dh (N, U) float32 and packed x (N, W) -> dW (U, F) float32 = dh transposed times X, in blocks of rows."""
     fixed, scale = quantise_columns(dh)
-    split(dense.lookup_dense, len(fixed) // lookup.ROWS, fixed, lookup_panel(x[None]), scale, out)
+    _in_blocks(dense.lookup_dense, fixed, lookup_panel(x[None]), scale, n_features, consume)
 
 
 def scattered(dh):
@@ -277,13 +293,13 @@ def conv_dweight(dh, x, n_channels, geometry, pad_value, out):
     out[:] = (sums * scale[:, None, None]).reshape(out.shape)
 
 
-def pixels_dense_dweight(dh, images, offset, out):
-    """dh (N, U) float32 and images (N, C, H, W) uint8 -> out (U, F) float32."""
+def pixels_dense_dweight(dh, images, offset, consume):
+    """dh (N, U) float32 and images (N, C, H, W) uint8 -> dW (U, F) float32, in blocks of rows as `dense_dweight`."""
     fixed, scale = quantise_columns(dh, 2)
-    panel = np.empty((n_words(out.shape[1]), fixed.shape[1] // 2, lookup.COLS), np.int32)
+    n_features = images[0].size
+    panel = np.empty((n_words(n_features), fixed.shape[1] // 2, lookup.COLS), np.int32)
     split(first_layer_gradients.pixels_panel, panel.shape[1], images, offset, panel)
-    split(first_layer_gradients.pixels_dense_dweight, len(fixed) // lookup.ROWS, fixed, panel.view(np.int16), scale,
-          out)
+    _in_blocks(first_layer_gradients.pixels_dense_dweight, fixed, panel.view(np.int16), scale, n_features, consume)
 
 
 def pixels_conv_dweight(dh, images, offset, geometry, pad_value, out):

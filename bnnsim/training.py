@@ -264,9 +264,8 @@ def _train_step(run):
     loss, dscores = run.loss(scores, labels)
     if not math.isfinite(loss):
         raise FloatingPointError(f"the loss is {loss} at step {state.step}: try a lower learning rate")
-    gradients = run.model.backward(dscores, caches)
     factor = run.schedule.factor(state.step / run.steps_per_epoch, run.epochs)
-    run.model.update(gradients, run.optimizer, factor, state.step + 1)
+    run.model.backward_update(dscores, caches, run.optimizer, factor, state.step + 1)
     state.step += 1
     state.loss_sum += loss * len(labels)
     state.n_right += int(np.sum(scores.argmax(axis=1) == labels))
