@@ -327,9 +327,9 @@ def batch_norm_backward(dout, h, mean, inverse, scale, shift, clip):
     """-> dh float32, dgamma, dbeta float64."""
     dgamma, dbeta = dirty(h.shape[1], np.float64), dirty(h.shape[1], np.float64)
     dh = dirty(h.shape, np.float32)
-    settings = dout, h, mean, inverse, scale, shift, clip, dgamma, dbeta
-    split(batchnorm.gradient_sums, h.shape[1], *settings)
-    split(batchnorm.gradient_rows, len(h), *settings, dh)
+    norm = np.stack([mean, inverse, scale, shift])
+    split(batchnorm.gradient_sums, h.shape[1], dout, h, norm, clip, dgamma, dbeta)
+    split(batchnorm.gradient_rows, len(h), dout, h, norm, clip, np.stack([dgamma, dbeta]) / len(h), dh)
     return dh, dgamma, dbeta
 
 

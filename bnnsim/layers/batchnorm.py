@@ -56,16 +56,16 @@ class _Norm:
             self.running[name] += MOMENTUM * (value - self.running[name])
         inverse, scale = batch_scale(self.parameters["gamma"], variance, self.eps)
         shift = self.parameters["beta"].astype(np.float64)
-        return self.outputs(h, mean, scale, shift), (h, mean, inverse, scale, shift)
+        return self.outputs(h, mean, scale, shift), (h, np.stack([mean, inverse, scale, shift]))
 
     def backward(self, dout, cache):
-        h, mean, inverse, scale, shift = cache
+        h, norm = cache
         dout = check_array(f"dout of {type(self).__name__}", dout, np.float32, h.shape)
         rows, drows = h.reshape(-1, self.units), dout.reshape(-1, self.units)
         dgamma, dbeta, dh = np.empty(self.units), np.empty(self.units), np.empty(rows.shape, np.float32)
-        split(batchnorm.gradient_sums, self.units, drows, rows, mean, inverse, scale, shift, self.clip, dgamma, dbeta)
-        split(batchnorm.gradient_rows, len(rows), drows, rows, mean, inverse, scale, shift, self.clip, dgamma, dbeta,
-              dh)
+        split(batchnorm.gradient_sums, self.units, drows, rows, norm, self.clip, dgamma, dbeta)
+        means = np.stack([dgamma, dbeta]) / len(rows)
+        split(batchnorm.gradient_rows, len(rows), drows, rows, norm, self.clip, means, dh)
         return dh.reshape(h.shape), {"gamma": dgamma.astype(np.float32), "beta": dbeta.astype(np.float32)}
 
 
