@@ -102,14 +102,17 @@ class Sequential:
             layer.refresh()
 
     def backward_update(self, dscores, caches, optimizer, factor, step):
-        """`backward` and `update` at once, to the same bytes: gradients of the weights are used while in cache."""
+        """`backward` and `update` at once, to the same bytes: gradients of the weights are used while in cache.
+
+        `caches` is empty afterwards: each is let go as soon as it is used.
+        """
         for i in reversed(range(len(self.layers))):
             layer = self.layers[i]
             if isinstance(layer, Weighted) and hasattr(optimizer, "on_parts"):
                 on_part = optimizer.on_parts(f"{i}.weight", layer.parameters["weight"], factor, step, 1.0)
-                dscores = layer.backward_update(dscores, caches[i], on_part)
+                dscores = layer.backward_update(dscores, caches.pop(), on_part)
             else:
-                dscores, gradients = layer.backward(dscores, caches[i])
+                dscores, gradients = layer.backward(dscores, caches.pop())
                 self._update_layer(i, gradients, optimizer, factor, step)
 
     def arrays(self):

@@ -8,6 +8,7 @@ import numpy as np
 
 from bnnsim.kernels import (batchnorm, conv, conv_gradients, dense, first_layer, first_layer_gradients, fixed_point, lookup,
                             packing, pool, random_bits, split)
+from bnnsim.kernels._buffers import empty
 from bnnsim.kernels._parallel import slices, thread_count
 
 
@@ -121,14 +122,14 @@ def flip_masks(n_rows, n_features, p_flip, key):
 
 def dense_forward(x, words, n_features):
     """Packed x (N, W) and weights (U, W) -> pre-activations (N, U) int32."""
-    out = np.empty((len(x), len(words)), np.int32)
+    out = empty((len(x), len(words)), np.int32)
     split(dense.xnor_dense, len(x), x, xnor_panel(words), n_features, out)
     return out
 
 
 def conv_forward(x, words, n_channels, geometry, pad_value):
     """Packed x (N, H, W, Cw) and weights (K, kh, kw, Cw) -> pre-activations (N, OH, OW, K) int32."""
-    out = np.empty((len(x), geometry.out_height, geometry.out_width, len(words)), np.int32)
+    out = empty((len(x), geometry.out_height, geometry.out_width, len(words)), np.int32)
     split(conv.xnor_conv, len(x), x, xnor_panel(words.reshape(len(words), -1)), n_channels,
           pad_words(n_channels, pad_value), tap_sums(words, n_channels), pad_value == 0, geometry, out)
     return out
@@ -136,7 +137,7 @@ def conv_forward(x, words, n_channels, geometry, pad_value):
 
 def pixels_dense_forward(images, offset, words, n_features):
     """images (N, C, H, W) uint8 and weights (U, W) -> pre-activations (N, U) int32."""
-    out = np.empty((len(images), len(words)), np.int32)
+    out = empty((len(images), len(words)), np.int32)
     split(first_layer.pixels_dense, len(images), images, offset, pixel_weights_panel(words, n_features), out)
     return out
 
@@ -150,7 +151,7 @@ def pixels_conv_forward(images, offset, words, n_channels, geometry, pad_value):
     """images (N, C, H, W) uint8 and weights (K, kh, kw, Cw) -> pre-activations (N, OH, OW, K) int32."""
     n_features = n_channels * geometry.kernel_height * geometry.kernel_width
     panel = pixel_weights_panel(joined_taps(words, n_channels), n_features)
-    out = np.empty((len(images), geometry.out_height, geometry.out_width, len(words)), np.int32)
+    out = empty((len(images), geometry.out_height, geometry.out_width, len(words)), np.int32)
     split(first_layer.pixels_conv, len(images), images, offset, pad_value, geometry, panel, out)
     return out
 
@@ -209,7 +210,7 @@ def quantise_columns(values, row_step=lookup.GROUP):
 def dense_dx(dh, words, n_features):
     """dh (N, U) float32 and weights (U, W) -> dX (N, F) float32 = dh times W."""
     fixed, scale = quantise_rows(dh)
-    out = np.empty((len(dh), n_features), np.float32)
+    out = empty((len(dh), n_features), np.float32)
     split(dense.lookup_dense, len(fixed) // lookup.ROWS, fixed, lookup_panel(words[None]), scale, out)
     return out
 
@@ -239,7 +240,7 @@ def scattered(dh):
     """A gradient as an array: a Pooled (see `kernels.pool`) with its zeros, any other as it is."""
     if not isinstance(dh, pool.Pooled):
         return dh
-    out = np.empty(dh.shape, np.float32)
+    out = empty(dh.shape, np.float32)
     split(pool.max_pool_backward, len(out), dh.dout, dh.winner, dh.size, out)
     return out
 
@@ -258,7 +259,7 @@ def conv_dx(dh, words, n_channels, geometry):
     taps[:, :n_units] = words.reshape(n_units, kh * kw, n_column_words).transpose(1, 0, 2)
     panel = lookup_panel(taps.reshape(kh * kw * n_chunks, -1, n_column_words))
     n = len(entries[0])
-    out = np.empty((n, geometry.height * geometry.width, n_channels), np.float32)
+    out = empty((n, geometry.height * geometry.width, n_channels), np.float32)
     split(conv_gradients.conv_dx, n, *entries, panel, n_chunks, n_groups, geometry, out)
     return out.reshape(n, geometry.height, geometry.width, n_channels)
 

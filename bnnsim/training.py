@@ -25,6 +25,7 @@ from bnnsim.checks import (
     check_split,
 )
 from bnnsim.checkpoints import Keeper
+from bnnsim.kernels._buffers import recycling
 from bnnsim.losses import LOSSES
 from bnnsim.model import Sequential
 from bnnsim.optimizers import Adam, Cosine
@@ -135,7 +136,7 @@ def fit(model, train, epochs=20, validation=None, rng=None, *, batch_size=256, o
                check_choice("keep", keep, ("last", "best")))
     keeper = Keeper(checkpoint, check_real("checkpoint_seconds", checkpoint_seconds, 0), run, resume)
     keeper.start()
-    with _deferred_interrupt() as interrupted, _bar(run, progress) as bar:
+    with _deferred_interrupt() as interrupted, _bar(run, progress) as bar, recycling():
         while run.progress.step < run.n_steps:
             _train_step(run)
             bar.update(1)

@@ -5,6 +5,7 @@ import numpy as np
 import bnnsim.products as products
 from bnnsim.checks import check_array, check_input, check_int
 from bnnsim.kernels import pool, split
+from bnnsim.kernels._buffers import empty
 
 
 class MaxPool2d:
@@ -28,8 +29,8 @@ class MaxPool2d:
 
     def forward_train(self, x):
         x = check_input("MaxPool2d", x, np.int32, np.shape(x)[-1] if np.ndim(x) else 0, 4)
-        out = np.empty((len(x), *self.output_shape(x.shape[1:])), np.int32)
-        winner = np.empty(out.shape, np.uint8)
+        out = empty((len(x), *self.output_shape(x.shape[1:])), np.int32)
+        winner = empty(out.shape, np.uint8)
         split(pool.max_pool, len(x), x, self.size, out, winner)
         return out, (winner, x.shape)
 
