@@ -90,12 +90,30 @@ class Sequential:
 
     def update(self, gradients, optimizer, factor, step):
         """One optimizer step on every parameter; latent weights are clipped to [-1, 1] and packed anew."""
-        for i, (layer, grads) in enumerate(zip(self.layers, gradients)):
-            for name, gradient in grads.items():
-                bound = 1.0 if name == "weight" else math.inf
-                optimizer.update(f"{i}.{name}", layer.parameters[name], gradient, factor, step, bound)
-            if "weight" in grads:
-                layer.refresh()
+        for i in range(len(self.layers)):
+            self._update_layer(i, gradients[i], optimizer, factor, step)
+
+    def _update_layer(self, i, gradients, optimizer, factor, step):
+        layer = self.layers[i]
+        for name, gradient in gradients.items():
+            bound = 1.0 if name == "weight" else math.inf
+            optimizer.update(f"{i}.{name}", layer.parameters[name], gradient, factor, step, bound)
+        if "weight" in gradients:
+            layer.refresh()
+
+    def backward_update(self, dscores, caches, optimizer, factor, step):
+        """`backward` and `update` at once, to the same bytes: gradients of the weights are used while in cache.
+
+        `caches` is empty afterwards: each is let go as soon as it is used.
+        """
+        for i in reversed(range(len(self.layers))):
+            layer = self.layers[i]
+            if isinstance(layer, Weighted) and hasattr(optimizer, "on_parts"):
+                on_part = optimizer.on_parts(f"{i}.weight", layer.parameters["weight"], factor, step, 1.0)
+                dscores = layer.backward_update(dscores, caches.pop(), on_part)
+            else:
+                dscores, gradients = layer.backward(dscores, caches.pop())
+                self._update_layer(i, gradients, optimizer, factor, step)
 
     def arrays(self):
         """Everything that training changes, by name ("0.weight", "1.running_mean", ...): views, not copies."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bnnsim.kernels import forward, packing, split
+from bnnsim.kernels._buffers import empty
 from bnnsim.kernels.conv import Geometry
 
 INT32 = np.iinfo(np.int32)
@@ -41,7 +42,7 @@ class Forward:
         """Pre-activations (N, ..., U) int32 of x, in the threads of `split`."""
         width = 16 * ((self.units + 15) // 16)
         n_positions = (self.sizes[0] * self.sizes[1],) if self.sizes else ()
-        out = np.empty((len(x), *n_positions, width), np.int32)
+        out = empty((len(x), *n_positions, width), np.int32)
         split(self.kernels[0], len(x), x, *self.args, out)
         return np.ascontiguousarray(out[..., :self.units]).reshape(len(x), *self.sizes, self.units)
 

@@ -1,7 +1,9 @@
 """Optimizers, which update parameters in place and clip latent weights to [-1, 1]; and learning-rate schedules.
 
 A schedule is a frozen dataclass with ``factor(epoch, n_epochs)``: what the learning rate is multiplied by at a
-(fractional) epoch. An optimizer keeps its moments in ``state[key]``, flat arrays by name, made at the first step.
+(fractional) epoch. An optimizer keeps its moments in ``state[key]``, flat arrays by name, made at the first step. It
+has ``update(key, value, gradient, factor, step, bound)``; one that also has ``on_parts`` is handed the gradients of
+large layers a few rows at a time, while they are in cache, and they are never stored whole.
 """
 
 import math
@@ -63,8 +65,17 @@ def _moments(state, key, names, size):
     return [state[key][name] for name in names]
 
 
+class _Elementwise:
+    """An optimizer whose step on one number needs that number's gradient and moments only."""
+
+    def update(self, key, value, gradient, factor, step, bound):
+        """One step (numbered from 1) on one parameter, at learning_rate * factor, clipped to [-bound, bound]."""
+        on_part, gradient = self.on_parts(key, value, factor, step, bound), gradient.reshape(-1)
+        split(lambda start, stop: on_part(start, gradient[start:stop]), value.size)
+
+
 @dataclass
-class Adam:
+class Adam(_Elementwise):
     """Adam (Kingma & Ba 2015, algorithm 1); float32 moments."""
 
     learning_rate: float = 1e-3
@@ -82,17 +93,22 @@ class Adam:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
         check_real("eps", self.eps, 0, open_low=True)
 
-    def update(self, key, value, gradient, factor, step, bound):
-        """One step (numbered from 1) on one parameter, at learning_rate * factor, clipped to [-bound, bound]."""
-        first, second = _moments(self.state, key, self.moments, value.size)
+    def on_parts(self, key, value, factor, step, bound):
+        """`update` as a function of (start, gradient of the values from there on), to be called once for each part."""
+        flat, (first, second) = value.reshape(-1), _moments(self.state, key, self.moments, value.size)
         step_size = self.learning_rate * factor / (1.0 - self.beta1 ** step)
         second_scale = 1.0 / math.sqrt(1.0 - self.beta2 ** step)
-        split(adam.adam_step, value.size, value.reshape(-1), gradient.reshape(-1), first, second,
-              *map(np.float32, (self.beta1, self.beta2, step_size, second_scale, self.eps, bound)))
+        settings = list(map(np.float32, (self.beta1, self.beta2, step_size, second_scale, self.eps, bound)))
+
+        def on_part(start, gradient):
+            part = slice(start, start + gradient.size)
+            adam.adam_step(flat[part], gradient, first[part], second[part], *settings, 0, gradient.size)
+
+        return on_part
 
 
 @dataclass
-class Sgd:
+class Sgd(_Elementwise):
     """Stochastic gradient descent with momentum: v = momentum * v + g; w -= learning_rate * v."""
 
     learning_rate: float = 0.1
@@ -106,8 +122,13 @@ class Sgd:
         if not 0 <= check_real("momentum", self.momentum) < 1:
             raise ValueError(f"momentum must be in [0, 1), got {self.momentum}")
 
-    def update(self, key, value, gradient, factor, step, bound):
-        """One step on one parameter, at learning_rate * factor, clipped to [-bound, bound]."""
-        velocity, = _moments(self.state, key, self.moments, value.size)
-        split(adam.momentum_step, value.size, value.reshape(-1), gradient.reshape(-1), velocity,
-              *map(np.float32, (self.momentum, self.learning_rate * factor, bound)))
+    def on_parts(self, key, value, factor, step, bound):
+        """`update` as a function of (start, gradient of the values from there on), to be called once for each part."""
+        flat, (velocity,) = value.reshape(-1), _moments(self.state, key, self.moments, value.size)
+        settings = list(map(np.float32, (self.momentum, self.learning_rate * factor, bound)))
+
+        def on_part(start, gradient):
+            part = slice(start, start + gradient.size)
+            adam.momentum_step(flat[part], gradient, velocity[part], *settings, 0, gradient.size)
+
+        return on_part

@@ -7,7 +7,9 @@ W = ceil(F / 64) words, U units; C input channels in Cw words, K output channels
 import numpy as np
 
 import bnnsim.operands as operands
-from bnnsim.kernels import batchnorm, conv, dense, first_layer, fixed_point, packing, random_bits, split
+from bnnsim.kernels import (batchnorm, conv_gradients, dense, first_layer_gradients, fixed_point, lookup, packing, pool,
+                            random_bits, split)
+from bnnsim.kernels._buffers import empty
 from bnnsim.kernels._parallel import slices, thread_count
 from bnnsim.operands import n_words, pad_words
 
@@ -101,96 +103,152 @@ def affine_scores(h, mean, scale, shift):
 
 # ---------------------------------------------------------------- gradients, in 16-bit fixed point
 
+BLOCK_GRADIENTS = 1 << 17           # of a dense layer's dW, kept in L2 until the optimizer has used them: 512 KB
+NO_WINNER = np.zeros((1, 1, 1, 1), np.uint8)
+
+
+def lookup_panel(words):
+    """Segments of rows along the summed axis (S, R, W) -> the panel (W, S, ceil(R / 30), 64) that the lookups read."""
+    panel = np.empty((words.shape[2], words.shape[0], -(-words.shape[1] // lookup.WORD_ROWS), lookup.COLS), np.uint32)
+    split(dense.lookup_panel, len(panel), words, panel)
+    return panel
+
+
 def quantise_rows(values):
-    """(N, R, U) float32 -> (N, R, U rounded up to even) int16, and the unit (N,) float64 of each n."""
-    shape = (*values.shape[:2], _round_up(values.shape[2], 2))
+    """(N, U) float32 -> (N rounded up to 6, U rounded up to 5) int16, and the unit (N,) float64 of each row."""
+    shape = (_round_up(len(values), lookup.ROWS), _round_up(values.shape[1], lookup.GROUP))
     fixed, scale = np.zeros(shape, np.int16), np.empty(len(values), np.float64)
-    split(fixed_point.quantise_rows, len(values), values, scale, fixed)
+    split(fixed_point.quantise_rows, len(values), values[:, None], scale, fixed[:len(values), None])
     return fixed, scale
 
 
-def quantise_columns(values):
-    """(N, R, U) float32 -> transposed (N, U rounded up to 6, R to even) int16, and the unit (U,) of each column."""
-    n, n_rows, n_units = values.shape
-    largest, scale = np.empty(n_units, np.float32), np.empty(n_units, np.float64)
-    split(fixed_point.column_largest, n_units, values.reshape(-1, n_units), largest)
-    fixed = np.zeros((n, _round_up(n_units, 6), _round_up(n_rows, 2)), np.int16)
-    split(fixed_point.quantise_columns, n, values, largest, scale, fixed)
+def column_scale(values):
+    """The unit (U,) float64 of each column of values (R, U) float32."""
+    parts = slices(len(values), thread_count())
+    largest = np.zeros((len(parts), values.shape[1]), np.float32)
+
+    def run(first, last):
+        for part in range(first, last):
+            fixed_point.column_largest(values, largest[part], *parts[part])
+
+    split(run, len(parts))
+    largest = largest.max(0).astype(np.float64)
+    return np.where(largest > 0, largest / fixed_point.FULL_SCALE, 1.0)
+
+
+def quantise_columns(values, row_step=lookup.GROUP):
+    """(R, U) float32 -> transposed (U rounded up to 6, R to `row_step`) int16, and the unit (U,) of each column."""
+    n_rows, n_units = values.shape
+    scale = column_scale(values)
+    fixed = np.zeros((_round_up(n_units, lookup.ROWS), _round_up(n_rows, row_step)), np.int16)
+    split(fixed_point.quantise_columns, -(-n_rows // fixed_point.SIDE), values, 1.0 / scale, fixed)
     return fixed, scale
-
-
-def _six_rows(fixed):
-    """(N, P) int16 -> (N rounded up to 6, P), as the tile wants it."""
-    if len(fixed) % 6 == 0:
-        return fixed
-    return np.concatenate([fixed, np.zeros((6 - len(fixed) % 6, fixed.shape[1]), np.int16)])
 
 
 def dense_dx(dh, words, n_features):
     """dh (N, U) float32 and weights (U, W) -> dX (N, F) float32 = dh times W."""
-    fixed, scale = quantise_rows(dh[:, None, :])
-    fixed, panel = _six_rows(fixed[:, 0]), madd_panel(words)
-    out = np.empty((len(dh), n_features), np.float32)
-    split(dense.madd_dense, len(panel) * (len(fixed) // 6), fixed, panel, scale, out)
+    fixed, scale = quantise_rows(dh)
+    out = empty((len(dh), n_features), np.float32)
+    split(dense.lookup_dense, len(fixed) // lookup.ROWS, fixed, lookup_panel(words[None]), scale, out)
     return out
 
 
-def dense_dweight(dh, x, out):
-    """dh (N, U) float32 and packed x (N, W) -> out (U, F) float32 = dh transposed times X."""
-    fixed, scale = quantise_columns(dh[None])
-    panel = madd_panel(x)
-    split(dense.madd_dense, len(panel) * (fixed.shape[1] // 6), fixed[0], panel, scale, out)
+def _in_blocks(kernel, fixed, panel, scale, n_features, consume):
+    """Rows of a dense layer's dW a block at a time, each handed to ``consume(first row, rows)`` while it is in cache."""
+    n_rows = max(1, BLOCK_GRADIENTS // (n_features * lookup.ROWS)) * lookup.ROWS
+
+    def run(start, stop):
+        buffer = np.empty((n_rows, n_features), np.float32)
+        for block in range(start, stop):
+            first, last = block * n_rows, min((block + 1) * n_rows, len(scale))
+            rows = fixed[first:first + n_rows]
+            kernel(rows, panel, scale[first:last], buffer[:last - first], 0, len(rows) // lookup.ROWS)
+            consume(first, buffer[:last - first])
+
+    split(run, -(-len(scale) // n_rows))
 
 
-def pixels_dense_dweight(dh, images, offset, out):
-    """dh (N, U) float32 and images (N, C, H, W) uint8 -> out (U, F) float32."""
-    fixed, scale = quantise_columns(dh[None])
-    n_pairs = fixed.shape[2] // 2
-    panel = np.zeros((n_words(out.shape[1]), n_pairs, 64, 2), np.int16)
-    split(first_layer.pixels_panel, n_pairs, images, offset, panel)
-    split(dense.madd16_dense, len(panel) * (fixed.shape[1] // 6), fixed[0], panel, scale, out)
+def dense_dweight(dh, x, n_features, consume):
+    """dh (N, U) float32 and packed x (N, W) -> dW (U, F) float32 = dh transposed times X, in blocks of rows."""
+    fixed, scale = quantise_columns(dh)
+    _in_blocks(dense.lookup_dense, fixed, lookup_panel(x[None]), scale, n_features, consume)
+
+
+def scattered(dh):
+    """A gradient as an array: a Pooled (see `kernels.pool`) with its zeros, any other as it is."""
+    if not isinstance(dh, pool.Pooled):
+        return dh
+    out = empty(dh.shape, np.float32)
+    split(pool.max_pool_backward, len(out), dh.dout, dh.winner, dh.size, out)
+    return out
+
+
+def _entries(dh):
+    """(dout, winner, size) of a gradient that may stand behind a max-pool."""
+    return (dh.dout, dh.winner, dh.size) if isinstance(dh, pool.Pooled) else (dh, NO_WINNER, 1)
 
 
 def conv_dx(dh, words, n_channels, geometry):
-    """dh (N, OH, OW, K) float32 and weights (K, kh, kw, Cw) -> dX (N, H, W, C) float32."""
-    n, n_units = len(dh), len(words)
-    fixed, scale = quantise_rows(dh.reshape(n, -1, n_units))
-    taps = np.zeros((geometry.kernel_height * geometry.kernel_width, fixed.shape[2], words.shape[-1]), np.uint64)
-    taps[:, :n_units] = words.reshape(n_units, -1, words.shape[-1]).transpose(1, 0, 2)
-    panel = madd_panel(taps.reshape(-1, words.shape[-1]))
-    out = np.empty((n, geometry.height * geometry.width, n_channels), np.float32)
-    split(conv.conv_dx, n, fixed.reshape(*dh.shape[:3], -1), panel, scale, geometry, out)
+    """dh (N, OH, OW, K) float32 or Pooled, and weights (K, kh, kw, Cw) -> dX (N, H, W, C) float32."""
+    entries, (n_units, kh, kw, n_column_words) = _entries(dh), words.shape
+    n_chunks = -(-n_units // (dense.CHUNK_GROUPS * lookup.GROUP))
+    n_groups = -(-n_units // (n_chunks * lookup.GROUP))
+    taps = np.zeros((kh * kw, n_chunks * n_groups * lookup.GROUP, n_column_words), np.uint64)
+    taps[:, :n_units] = words.reshape(n_units, kh * kw, n_column_words).transpose(1, 0, 2)
+    panel = lookup_panel(taps.reshape(kh * kw * n_chunks, -1, n_column_words))
+    n = len(entries[0])
+    out = empty((n, geometry.height * geometry.width, n_channels), np.float32)
+    split(conv_gradients.conv_dx, n, *entries, panel, n_chunks, n_groups, geometry, out)
     return out.reshape(n, geometry.height, geometry.width, n_channels)
 
 
-def _sum_over_images(kernel, fixed, shape, *args):
-    """Run a dW kernel on a slice of the images a thread, each into a total of its own; integer sums are exact."""
-    parts = slices(len(fixed), thread_count())
+def _sum_in_parts(kernel, n_items, shape, *args):
+    """Run a dW kernel on a part of the items a thread, each into a total of its own; integer sums are exact."""
+    parts = slices(n_items, thread_count())
     totals = np.zeros((len(parts), *shape), np.int64)
 
     def run(first, last):
         for part in range(first, last):
-            kernel(fixed, *args, totals[part], *parts[part])
+            kernel(*args, totals[part], *parts[part])
 
     split(run, len(parts))
     return totals.sum(0)
 
 
 def conv_dweight(dh, x, n_channels, geometry, pad_value, out):
-    """dh (N, OH, OW, K) float32 and packed x (N, H, W, Cw) -> out (K, kh, kw, C) float32."""
-    fixed, scale = quantise_columns(dh.reshape(len(dh), -1, dh.shape[-1]))
-    n_taps = geometry.kernel_height * geometry.kernel_width
-    total = _sum_over_images(conv.conv_dweight, fixed, (fixed.shape[1], n_taps, x.shape[3], 64), x, n_channels,
-                             pad_words(n_channels, pad_value), pad_value == 0, geometry)
-    total = total.reshape(fixed.shape[1], n_taps, -1)[:len(out), :, :n_channels]
-    out[:] = (total * scale[:, None, None]).reshape(out.shape)
+    """dh (N, OH, OW, K) float32 or Pooled, and packed x (N, H, W, Cw) -> out (K, kh, kw, C) float32."""
+    entries, n_units, n_taps = _entries(dh), len(out), geometry.kernel_height * geometry.kernel_width
+    scale = column_scale(entries[0].reshape(-1, n_units))
+    n_positions, corrected = len(x) * geometry.out_height * geometry.out_width, pad_value == 0 and geometry.padding > 0
+    n_columns = n_taps * x.shape[3]
+    shape = (-(-n_units // lookup.ROWS), n_columns + (n_taps // 64 + 1 if corrected else 0), lookup.ROWS, lookup.COLS)
+    total = _sum_in_parts(conv_gradients.conv_dweight, -(-n_positions // conv_gradients.CHUNK), shape, *entries,
+                          1.0 / scale, x, pad_words(n_channels, pad_value), corrected, geometry)
+    total = total.transpose(0, 2, 1, 3).reshape(-1, shape[1], lookup.COLS)[:n_units]
+    sums = total[:, :n_columns].reshape(n_units, n_taps, -1)[:, :, :n_channels]
+    if corrected:                                               # padded entries came in as -1, and are to count 0
+        padded = total[:, n_columns:].reshape(n_units, -1)[:, :n_taps + 1]
+        sums = sums + ((padded[:, :-1] + padded[:, -1:]) // 2)[:, :, None]
+    out[:] = (sums * scale[:, None, None]).reshape(out.shape)
+
+
+def pixels_dense_dweight(dh, images, offset, consume):
+    """dh (N, U) float32 and images (N, C, H, W) uint8 -> dW (U, F) float32, in blocks of rows as `dense_dweight`."""
+    fixed, scale = quantise_columns(dh, 2)
+    n_features = images[0].size
+    panel = np.empty((n_words(n_features), fixed.shape[1] // 2, lookup.COLS), np.int32)
+    split(first_layer_gradients.pixels_panel, panel.shape[1], images, offset, panel)
+    _in_blocks(first_layer_gradients.pixels_dense_dweight, fixed, panel.view(np.int16), scale, n_features, consume)
 
 
 def pixels_conv_dweight(dh, images, offset, geometry, pad_value, out):
-    """dh (N, OH, OW, K) float32 and images (N, C, H, W) uint8 -> out (K, kh, kw, C) float32."""
-    fixed, scale = quantise_columns(dh.reshape(len(dh), -1, dh.shape[-1]))
-    n_features = out[0].size
-    total = _sum_over_images(first_layer.pixels_conv_dweight, fixed, (fixed.shape[1], n_words(n_features), 64),
-                             images, offset, pad_value, geometry)
-    total = total.reshape(fixed.shape[1], -1)[:len(out), :n_features]
-    out[:] = (total * scale[:, None]).reshape(out.shape)
+    """dh (N, OH, OW, K) float32 or Pooled, and images (N, C, H, W) uint8 -> out (K, kh, kw, C) float32."""
+    entries, n_units, n_features = _entries(dh), len(out), out[0].size
+    scale = column_scale(entries[0].reshape(-1, n_units))
+    inverse = np.zeros(_round_up(n_units, lookup.COLS))
+    inverse[:n_units] = 1.0 / scale
+    total = _sum_in_parts(first_layer_gradients.pixels_conv_dweight, len(images),
+                          (_round_up(n_features, lookup.ROWS), n_words(n_units), lookup.COLS), *entries, inverse,
+                          images, offset, pad_value, geometry)
+    total = total.reshape(len(total), -1)[:n_features, :n_units]
+    out[:] = (total * scale).T.reshape(out.shape)

@@ -25,6 +25,7 @@ from bnnsim.checks import (
     check_split,
 )
 from bnnsim.checkpoints import Keeper
+from bnnsim.kernels._buffers import recycling
 from bnnsim.losses import LOSSES
 from bnnsim.memory import Memory, StoredBits
 from bnnsim.model import Sequential
@@ -140,7 +141,7 @@ def fit(model, train, epochs=20, validation=None, rng=None, *, batch_size=256, o
                check_choice("keep", keep, ("last", "best")))
     keeper = Keeper(checkpoint, check_real("checkpoint_seconds", checkpoint_seconds, 0), run, resume)
     keeper.start()
-    with _deferred_interrupt() as interrupted, _bar(run, progress) as bar:
+    with _deferred_interrupt() as interrupted, _bar(run, progress) as bar, recycling():
         while run.progress.step < run.n_steps:
             _train_step(run)
             bar.update(1)
@@ -305,9 +306,8 @@ def _train_step(run):
     loss, dscores = run.loss(scores, labels)
     if not math.isfinite(loss):
         raise FloatingPointError(f"the loss is {loss} at step {state.step}: try a lower learning rate")
-    gradients = run.model.backward(dscores, caches)
     factor = run.schedule.factor(state.step / run.steps_per_epoch, run.epochs)
-    run.model.update(gradients, run.optimizer, factor, state.step + 1)
+    run.model.backward_update(dscores, caches, run.optimizer, factor, state.step + 1)
     state.step += 1
     state.loss_sum += loss * len(labels)
     state.n_right += int(np.sum(scores.argmax(axis=1) == labels))

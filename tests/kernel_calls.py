@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import bnnsim.operands as operands
-from bnnsim.kernels import (adam, batchnorm, conv, dense, first_layer, fixed_point, packing, pool,
-                            random_bits, split, thread_count, threads)
+from bnnsim.kernels import (adam, batchnorm, conv, conv_gradients, dense, first_layer_gradients, fixed_point, lookup,
+                            packing, pool, random_bits, split, thread_count, threads)
 from bnnsim.kernels._parallel import slices
 
 GARBAGE = 0x5A
@@ -127,18 +127,25 @@ def xnor_dense_bits(x, weights, theta, inverted):
     return bits(operands.dense(pack(weights), x.shape[1], **ends(theta, inverted)), pack(x))
 
 
-def madd_operand(a):
-    """a (M, R) -> (6 T, 2 P) int16 with zeros around."""
-    wide = np.zeros((ceil_to(a.shape[0], 6), ceil_to(a.shape[1], 2)), np.int16)
+def lookup_panel(words):
+    """Segments (S, R, W) -> panel."""
+    panel = dirty((words.shape[2], words.shape[0], -(-words.shape[1] // lookup.WORD_ROWS), lookup.COLS), np.uint32)
+    split(dense.lookup_panel, len(panel), words, panel)
+    return panel
+
+
+def padded_rows(a, step):
+    """a (M, R) -> (6 T, R up to a multiple of step) int16 with zeros around."""
+    wide = np.zeros((ceil_to(a.shape[0], 6), ceil_to(a.shape[1], step)), np.int16)
     wide[:a.shape[0], :a.shape[1]] = a
     return wide
 
 
-def madd_dense(a, signs, scale):
+def lookup_dense(a, signs, scale):
     """a (M, R) int16 values times signs (R, F) -> (M, F) float32."""
-    a_wide, panel = madd_operand(a), madd_panel(pack(signs))
+    a_wide, panel = padded_rows(a, lookup.GROUP), lookup_panel(pack(signs)[None])
     out = dirty((len(a), signs.shape[1]), np.float32)
-    split(dense.madd_dense, len(panel) * len(a_wide) // 6, a_wide, panel, scale, out)
+    split(dense.lookup_dense, len(a_wide) // 6, a_wide, panel, scale, out)
     return out
 
 
@@ -156,6 +163,9 @@ def fill_words(channels, pad_value):
     return pack(np.full((1, channels), 1 if pad_value == 1 else -1, np.int8))[0]
 
 
+NO_WINNER = np.zeros((1, 1, 1, 1), np.uint8)
+
+
 def xnor_conv(x, weights, stride, padding, pad_value):
     g = geometry(x.shape, weights.shape[1:3], stride, padding)
     layer = operands.conv(pack(weights), x.shape[3], g, pad_value)
@@ -167,24 +177,17 @@ def xnor_conv_bits(x, weights, stride, padding, pad_value, theta, inverted, size
     return bits(operands.conv(pack(weights), x.shape[3], g, pad_value, **ends(theta, inverted), pool=size), pack(x))
 
 
-def conv_dx(dh, weights, x_shape, stride, padding, scale):
-    """dh (N, OH, OW, K) int16 values; scale (N,)."""
+def conv_dx(dh, weights, x_shape, stride, padding):
+    """dh (N, OH, OW, K) of which each image has an entry of +-32767, so that it is rounded to itself."""
     g, (k, kh, kw, channels) = geometry(x_shape, weights.shape[1:3], stride, padding), weights.shape
-    k_even = ceil_to(k, 2)
-    by_tap = np.zeros((kh * kw, k_even, n_words(channels)), np.uint64)
-    by_tap[:, :k] = np.moveaxis(pack(weights).reshape(k, kh * kw, -1), 0, 1)
-    a = np.zeros((*dh.shape[:3], k_even), np.int16)
-    a[..., :k] = dh
-    out = dirty((len(dh), g.height * g.width, channels), np.float32)
-    split(conv.conv_dx, len(dh), a, madd_panel(by_tap.reshape(kh * kw * k_even, -1)), scale, g, out)
+    n_chunks = -(-k // (lookup.GROUP * dense.CHUNK_GROUPS))
+    n_groups = -(-k // (lookup.GROUP * n_chunks))
+    taps = np.zeros((kh * kw, lookup.GROUP * n_groups * n_chunks, n_words(channels)), np.uint64)
+    taps[:, :k] = np.moveaxis(pack(weights).reshape(k, kh * kw, -1), 0, 1)
+    panel = lookup_panel(taps.reshape(kh * kw * n_chunks, lookup.GROUP * n_groups, -1))
+    out = dirty((x_shape[0], g.height * g.width, channels), np.float32)
+    split(conv_gradients.conv_dx, len(out), dh.astype(np.float32), NO_WINNER, 1, panel, n_chunks, n_groups, g, out)
     return out.reshape(x_shape)
-
-
-def gradients_by_unit(dh):
-    """dh (N, OH, OW, K) -> (N, 6 M, Q) int16 with zeros around."""
-    a = np.zeros((len(dh), ceil_to(dh.shape[3], 6), ceil_to(dh.shape[1] * dh.shape[2], 2)), np.int16)
-    a[:, :dh.shape[3], :dh.shape[1] * dh.shape[2]] = np.moveaxis(dh.reshape(len(dh), -1, dh.shape[3]), 1, 2)
-    return a
 
 
 def summed(kernel, n_items, shape, *args):
@@ -197,11 +200,19 @@ def summed(kernel, n_items, shape, *args):
 
 
 def conv_dweight(dh, x, kernel, stride, padding, pad_value):
-    a, g, (_, _, _, channels) = gradients_by_unit(dh), geometry(x.shape, kernel, stride, padding), x.shape
-    shape = (a.shape[1], kernel[0] * kernel[1], n_words(channels), 64)
-    total = summed(conv.conv_dweight, len(x), shape, a, pack(x), channels, fill_words(channels, pad_value),
+    """dh (N, OH, OW, K) of 16-bit integers -> (K, kh, kw, C) int64."""
+    g, channels, k, n_taps = geometry(x.shape, kernel, stride, padding), x.shape[3], dh.shape[3], kernel[0] * kernel[1]
+    n_columns = n_taps * n_words(channels)
+    shape = -(-k // 6), n_columns + (n_taps // 64 + 1 if pad_value == 0 else 0), 6, 64
+    total = summed(conv_gradients.conv_dweight, -(-dh[..., 0].size // conv_gradients.CHUNK), shape,
+                   dh.astype(np.float32), NO_WINNER, 1, np.ones(k), pack(x), fill_words(channels, pad_value),
                    pad_value == 0, g)
-    return total.reshape(*shape[:2], -1)[:dh.shape[3], :, :channels].reshape(-1, *kernel, channels)
+    total = np.moveaxis(total, 2, 1).reshape(-1, shape[1], 64)[:k]
+    out = total[:, :n_columns].reshape(k, n_taps, -1)[:, :, :channels]
+    if pad_value == 0:
+        padded = total[:, n_columns:].reshape(k, -1)
+        out = out + (padded[:, :n_taps, None] + padded[:, n_taps, None, None]) // 2
+    return out.reshape(k, *kernel, channels)
 
 
 # first layer
@@ -217,10 +228,10 @@ def pixels_dense_bits(images, offset, weights, theta, inverted):
 def pixels_dense_dweight(a, images, offset, scale):
     """a (U, N) int16 values -> (U, F) float32."""
     n_pixels = images[0].size
-    panel = np.zeros((n_words(n_pixels), -(-len(images) // 2), 64, 2), np.int16)
-    split(first_layer.pixels_panel, panel.shape[1], images, offset, panel)
-    a_wide, out = madd_operand(a), dirty((len(a), n_pixels), np.float32)
-    split(dense.madd16_dense, len(panel) * len(a_wide) // 6, a_wide, panel, scale, out)
+    panel = dirty((n_words(n_pixels), -(-len(images) // 2), 64), np.int32)
+    split(first_layer_gradients.pixels_panel, panel.shape[1], images, offset, panel)
+    a_wide, out = padded_rows(a, 2), dirty((len(a), n_pixels), np.float32)
+    split(first_layer_gradients.pixels_dense_dweight, len(a_wide) // 6, a_wide, panel.view(np.int16), scale, out)
     return out
 
 
@@ -242,11 +253,14 @@ def pixels_conv_bits(images, offset, weights, stride, padding, pad_value, theta,
 
 
 def pixels_conv_dweight(dh, images, offset, kernel, stride, padding, pad_value):
-    a, g, channels = gradients_by_unit(dh), image_geometry(images, kernel, stride, padding), images.shape[1]
-    n_columns = kernel[0] * kernel[1] * channels
-    shape = (a.shape[1], n_words(n_columns), 64)
-    total = summed(first_layer.pixels_conv_dweight, len(images), shape, a, images, offset, pad_value, g)
-    return total.reshape(a.shape[1], -1)[:dh.shape[3], :n_columns].reshape(-1, *kernel, channels)
+    """dh (N, OH, OW, K) of 16-bit integers -> (K, kh, kw, C) int64."""
+    g, channels, k = image_geometry(images, kernel, stride, padding), images.shape[1], dh.shape[3]
+    n_features = kernel[0] * kernel[1] * channels
+    inverse = np.zeros(ceil_to(k, 64))
+    inverse[:k] = 1
+    total = summed(first_layer_gradients.pixels_conv_dweight, len(images), (ceil_to(n_features, 6), n_words(k), 64),
+                   dh.astype(np.float32), NO_WINNER, 1, inverse, images, offset, pad_value, g)
+    return total.reshape(len(total), -1)[:n_features, :k].T.reshape(k, *kernel, channels)
 
 
 # pool, batch norm, fixed point, optimizers, flips
@@ -286,9 +300,9 @@ def batch_norm_backward(dout, h, mean, inverse, scale, shift, clip):
     """-> dh float32, dgamma, dbeta float64."""
     dgamma, dbeta = dirty(h.shape[1], np.float64), dirty(h.shape[1], np.float64)
     dh = dirty(h.shape, np.float32)
-    settings = dout, h, mean, inverse, scale, shift, clip, dgamma, dbeta
-    split(batchnorm.gradient_sums, h.shape[1], *settings)
-    split(batchnorm.gradient_rows, len(h), *settings, dh)
+    norm = np.stack([mean, inverse, scale, shift])
+    split(batchnorm.gradient_sums, h.shape[1], dout, h, norm, clip, dgamma, dbeta)
+    split(batchnorm.gradient_rows, len(h), dout, h, norm, clip, np.stack([dgamma, dbeta]) / len(h), dh)
     return dh, dgamma, dbeta
 
 
@@ -301,14 +315,18 @@ def quantise_rows(values):
 
 
 def quantise_columns(values):
-    """values (N, R, U) -> int16 (N, U, R) and scale (U,)."""
-    n, n_rows, n_units = values.shape
-    largest, scale = dirty(n_units, np.float32), dirty(n_units, np.float64)
-    split(fixed_point.column_largest, n_units, values.reshape(-1, n_units), largest)
-    out = np.zeros((n, ceil_to(n_units, 6), ceil_to(n_rows, 2)), np.int16)
-    split(fixed_point.quantise_columns, n, values, largest, scale, out)
-    assert not out[:, n_units:].any() and not out[:, :, n_rows:].any()
-    return out[:, :n_units, :n_rows], scale
+    """values (R, U) -> int16 (U, R), and the largest |value| of each column."""
+    n_rows, n_units = values.shape
+    parts = slices(n_rows, thread_count())
+    largest = np.zeros((len(parts), n_units), np.float32)
+    for part, row in zip(parts, largest):
+        fixed_point.column_largest(values, row, *part)
+    largest = largest.max(0)
+    scale = np.where(largest > 0, largest.astype(float) / 32767, 1.0)
+    out = np.zeros((ceil_to(n_units, 6), ceil_to(n_rows, 5)), np.int16)
+    split(fixed_point.quantise_columns, -(-n_rows // 16), values, 1 / scale, out)
+    assert not out[n_units:].any() and not out[:, n_rows:].any()
+    return out[:n_units, :n_rows], scale
 
 
 def adam_step(value, gradient, first, second, *settings):

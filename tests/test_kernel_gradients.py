@@ -36,7 +36,7 @@ def scaled(total, scale):
 def test_dense_gradients(rng, m, r, f):
     """One product gives dX (rows of dH, weights) and dW (columns of dH, activations)."""
     a, operand, scale = gradients(rng, m, r), signs(rng, r, f), rng.random(m)
-    same(in_threads(calls.madd_dense, a, operand, scale), scaled(a @ operand.astype(np.int64), scale))
+    same(in_threads(calls.lookup_dense, a, operand, scale), scaled(a @ operand.astype(np.int64), scale))
 
 
 @pytest.mark.parametrize("n_terms", [65_535, 65_536, 65_537, 131_075])
@@ -46,7 +46,7 @@ def test_dense_gradient_of_many_rows_is_widened(n_terms, sign):
     a, operand = np.full((1, n_terms), FULL * sign), np.ones((n_terms, 1), np.int8)
     exact = n_terms * FULL * sign
     assert n_terms < 65_539 or abs(exact) > 2**31 - 1
-    same(calls.madd_dense(a, operand, np.ones(1)), [[np.float32(exact)]])
+    same(calls.lookup_dense(a, operand, np.ones(1)), [[np.float32(exact)]])
 
 
 @rows("u, n, shape", [(1, 1, (1, 1, 1)), (7, 5, (2, 3, 3)), (6, 4, (1, 8, 8))],
@@ -81,9 +81,9 @@ CONV_SMALL = [((1, 3, 3), (65, 3), (3, 3), 1, 1, 0), ((1, 4, 4), (1, 7), (2, 2),
 def test_conv_gradients(rng, image, channels, kernel, stride, padding, pad_value):
     x, weights = signs(rng, *image, channels[0]), signs(rng, channels[1], *kernel, channels[0])
     dh = gradients(rng, *naive.conv(x, weights, stride, padding, pad_value).shape)
-    scale = rng.random(len(x))
-    same(in_threads(calls.conv_dx, dh, weights, x.shape, stride, padding, scale),
-         scaled(naive.conv_dx(dh, weights, x.shape, stride, padding), scale))
+    dh[:, 0, 0, 0] = FULL                                       # of each image: its unit is 1
+    same(in_threads(calls.conv_dx, dh, weights, x.shape, stride, padding),
+         naive.conv_dx(dh, weights, x.shape, stride, padding).astype(np.float32))
     same(in_threads(calls.conv_dweight, dh, x, kernel, stride, padding, pad_value),
          naive.conv_dweight(dh, x, kernel, stride, padding, pad_value))
 
@@ -119,7 +119,7 @@ def test_conv_first_layer_dweight_of_bright_images_is_widened(size):
 def test_conv_dx_of_many_channels_is_widened():
     """65,540 gradients of full scale reach one input, as 7283 channels of a 3 x 3 kernel would bring."""
     dh, weights = np.full((1, 1, 1, 65_540), FULL), np.ones((65_540, 1, 1, 1), np.int8)
-    same(calls.conv_dx(dh, weights, (1, 1, 1, 1), 1, 0, np.ones(1)), [[[[np.float32(65_540 * FULL)]]]])
+    same(calls.conv_dx(dh, weights, (1, 1, 1, 1), 1, 0), [[[[np.float32(65_540 * FULL)]]]])
 
 
 # fixed point
@@ -133,10 +133,11 @@ def test_fixed_point(rng, n, r, u):
         ref, ref_scale = naive.fixed_point(values[i])
         same(comp_rows[i], ref)
         assert row_scale[i] == ref_scale
+    values = values.reshape(n * r, u)
     comp_columns, column_scale = in_threads(calls.quantise_columns, values)
     for i in range(u):
-        ref, ref_scale = naive.fixed_point(values[:, :, i])
-        same(comp_columns[:, i], ref)
+        ref, ref_scale = naive.fixed_point(values[:, i])
+        same(comp_columns[i], ref)
         assert column_scale[i] == ref_scale
 
 
@@ -159,17 +160,17 @@ def test_error_bound_of_fixed_point_dx(rng):
     weights = signs(rng, 3, 64)
     exact = dh.astype(np.float64) @ weights
     whole, scale = calls.quantise_rows(dh[:, None, :])
-    assert within_bound(calls.madd_dense(whole[:, 0], weights, scale), exact, scale[:, None], 3)
+    assert within_bound(calls.lookup_dense(whole[:, 0], weights, scale), exact, scale[:, None], 3)
     coarse = np.rint(dh / (4 * scale[:, None])).astype(int)
-    assert not within_bound(calls.madd_dense(coarse, weights, 4 * scale), exact, scale[:, None], 3)
+    assert not within_bound(calls.lookup_dense(coarse, weights, 4 * scale), exact, scale[:, None], 3)
 
 
 def test_error_bound_of_fixed_point_first_layer(rng):
     dh = rng.normal(size=(50, 7)).astype(np.float32)
     images = rng.integers(0, 256, (50, 1, 8, 8), dtype=np.uint8)
     pixels = naive.pixels(images, 128).reshape(50, -1)
-    whole, scale = calls.quantise_columns(dh[:, None, :])
-    comp = calls.pixels_dense_dweight(whole[:, :, 0].T, images, 128, scale)
+    whole, scale = calls.quantise_columns(dh)
+    comp = calls.pixels_dense_dweight(whole, images, 128, scale)
     exact = dh.T.astype(np.float64) @ pixels
     assert within_bound(comp, exact, scale[:, None], np.abs(pixels).sum(0))
 

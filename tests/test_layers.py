@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from naive_network import signs
 
+import bnnsim.products as products
 from bnnsim import layers
 from bnnsim.model import Sequential
 
@@ -198,8 +199,25 @@ def test_max_pool(rng, size, height, width):
     same(layer.forward(h), ref)
     dout = random_gradient(rng, *out.shape)
     dh, gradients = layer.backward(dout, cache)
-    same(dh, naive.max_pool_backward(dout, winner, size, h.shape))
-    assert gradients == {}
+    same(products.scattered(dh), naive.max_pool_backward(dout, winner, size, h.shape))
+    assert gradients == {} and dh.shape == h.shape
+
+
+@pytest.mark.parametrize("size, height, width", [(2, 4, 6), (2, 5, 7), (3, 5, 3)])
+@pytest.mark.parametrize("first", [False, True])
+def test_a_convolution_reads_a_pooled_gradient_as_the_array_it_stands_for(rng, first, size, height, width):
+    """Three quarters of that array are zeros, which are never written; what they stand for must not change."""
+    layer = layers.InputConv2d(2, 19, offset=3, generator=rng) if first else layers.Conv2d(70, 19, generator=rng)
+    x = rng.integers(0, 256, (3, 2, height, width), np.uint8) if first else \
+        naive.pack(random_pm1(rng, 3, height, width, 70))
+    h, cache = layer.forward_train(x)
+    out, pool_cache = layers.MaxPool2d(size).forward_train(h)
+    pooled = layers.MaxPool2d(size).backward(random_gradient(rng, *out.shape), pool_cache)[0]
+    dx, found = layer.backward(pooled, cache)
+    found = found["weight"].copy()
+    ref_dx, ref = layer.backward(products.scattered(pooled), cache)
+    same(found, ref["weight"])
+    assert ref_dx is None if first else np.array_equal(dx, ref_dx)
 
 
 @pytest.mark.parametrize("channels", [3, 64, 70, 128])

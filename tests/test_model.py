@@ -27,6 +27,7 @@ CASES = {
     "one layer": ("FC4", (2, 3, 3), 0, True, 5),
     "strided CNN, offset 128": ("C6k2s2p1 C5k3x2s1p0 FC9 FC4", (3, 7, 6), 128, True, 6),
     "CNN": ("C8 MP2 C70 MP2 FC64 FC10", (1, 12, 12), 0, True, 6),
+    "wide FCNN": ("FC301 FC130 FC10", (1, 5, 7), 3, True, 6),
 }
 SMALL = ("FCNN, integer logits", "one layer", "strided CNN, offset 128")
 
@@ -124,6 +125,46 @@ def test_threads_do_not_change_a_bit(case):
             parts = [*model.arrays().values(), model.scores(images)]
             found.append(b"".join(part.tobytes() for part in parts))
     assert found[0] == found[1] == found[2]
+
+
+class Momentless:
+    """A user's optimizer: `update` is all that one must have."""
+
+    moments, state = (), {}
+
+    def update(self, key, value, gradient, factor, step, bound):
+        value -= np.float32(0.1 * factor) * gradient.reshape(value.shape)
+        np.clip(value, -bound, bound, out=value)
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("make", [optimizers.Adam, optimizers.Sgd, Momentless])
+@pytest.mark.parametrize("case", ["strided CNN, offset 128", "CNN", "wide FCNN"])
+def test_the_fused_update_is_the_unfused_one_bit_for_bit(case, make, native, monkeypatch):
+    """Gradients that are used block by block, in several threads, and stored nowhere."""
+    monkeypatch.setattr("bnnsim.products.BLOCK_GRADIENTS", 1000)
+    images, labels = random_batch(case, np.random.default_rng(4))
+    found = []
+    for n_threads in (0, 1, 2, 3):
+        model, optimizer = random_model(case, np.random.default_rng(3)), make()
+        masks = [np.random.default_rng(i).integers(0, 2**64, layer.words.shape, np.uint64) & layer.words
+                 for i, layer in enumerate(model.weighted)]
+
+        def read(index, layer):
+            return layer.words ^ masks[index], masks[index] if native else None
+
+        with threads(n_threads or 1):
+            for step in (1, 2):
+                scores, caches = model.forward_train(images, read)
+                dscores = cross_entropy(scores, labels)[1]
+                if n_threads:
+                    model.backward_update(dscores, caches, optimizer, 0.5, step)
+                else:
+                    model.update(model.backward(dscores, caches), optimizer, 0.5, step)
+        arrays = [*model.arrays().values(), *(layer.words for layer in model.weighted)]
+        arrays += [part for moments in optimizer.state.values() for part in moments.values()]
+        found.append(b"".join(sorted(part.tobytes() for part in arrays)))
+    assert len(set(found)) == 1
 
 
 # golden

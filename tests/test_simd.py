@@ -159,8 +159,11 @@ images = np.full((5, 1, 4, 4), 250, np.uint8)
 parts = [calls.pack(x), calls.xnor_dense(x, weights),
          calls.pixels_dense(images, 7, weights[:, :16]), calls.pixels_conv(images, 128, weights[:, :9].reshape(
              17, 3, 3, 1), 1, 1, -1),
-         calls.madd_dense(calls.gradients(rng, 7, 9), x, np.ones(7)),
+         calls.lookup_dense(calls.gradients(rng, 7, 9), x, np.ones(7)),
          calls.pixels_dense_dweight(calls.gradients(rng, 7, 5), images, 0, np.ones(7)),
+         calls.conv_dweight(calls.gradients(rng, 2, 5, 7, 17), calls.signs(rng, 2, 5, 7, 65), (3, 3), 1, 1, 0),
+         calls.conv_dx(calls.gradients(rng, 1, 5, 7, 17), calls.signs(rng, 17, 3, 3, 65), (1, 5, 7, 65), 1, 1),
+         calls.quantise_rows(rng.normal(size=(3, 2, 17)).astype(np.float32))[0],
          calls.flip_masks(5, 130, 1, 2, 2**62)]
 print(simd.HAS_VNNI, hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest())
 """

@@ -3,14 +3,17 @@
 h (R, U) int32: R rows (batch, or batch * height * width), U units. The one float expression of a unit's output is
 `affine`; training, evaluation and the folded thresholds all use it, in float64, so that they agree on every integer.
 Sums of h are exact integers and sums of gradients run over rows in order, one unit in one thread: the number of
-threads cannot change a bit. Kernels that sum run over units.
+threads cannot change a bit. Kernels that sum run over units; 16 of them at once, whose sums stay in registers.
 """
 
 import numpy as np
 
 from bnnsim.kernels._jit import inline, kernel
+from bnnsim.kernels.norm_lanes import LANES, affine_word, gradient_lanes, sum_gradients, sum_powers
 from bnnsim.kernels.packing import unit_mask
 from bnnsim.kernels.simd import sign_word
+
+CHUNK_ROWS = 4                     # rows that 16 units are summed over before the next 16, whose rows are near
 
 
 @inline
@@ -22,13 +25,17 @@ def affine(h, mean, scale, shift):
 @kernel
 def column_moments(h, mean, variance, start, stop):
     """Mean and (biased) variance of each unit, from exact integer sums about its first value."""
-    n_rows = h.shape[0]
+    n_rows, n_units, whole = h.shape[0], h.shape[1], start + (stop - start) // LANES * LANES
     sums, squares = np.zeros(stop - start, np.int64), np.zeros(stop - start, np.int64)
-    for n in range(n_rows):
-        for u in range(start, stop):
-            centred = np.int64(h[n, u]) - np.int64(h[0, u])
-            sums[u - start] += centred
-            squares[u - start] += centred * centred
+    for first in range(0, n_rows, CHUNK_ROWS):
+        last = min(first + CHUNK_ROWS, n_rows)
+        for u in range(start, whole, LANES):
+            sum_powers(h, first * n_units + u, n_units, last - first, u, sums, squares, u - start)
+        for n in range(first, last):
+            for u in range(whole, stop):
+                centred = np.int64(h[n, u]) - np.int64(h[0, u])
+                sums[u - start] += centred
+                squares[u - start] += centred * centred
     for u in range(start, stop):
         shift = sums[u - start] / n_rows
         mean[u] = h[0, u] + shift
@@ -49,21 +56,14 @@ def affine_sign(h, mean, scale, shift, words, start, stop):
     n_units = h.shape[1]
     y = np.full(64, -1.0)
     for n in range(start, stop):
-        for v in range(words.shape[1]):
-            n_bits = min(64, n_units - 64 * v)
-            for i in range(n_bits):
+        for v in range(n_units // 64):
+            words[n, v] = affine_word(h, n * n_units + 64 * v, mean, scale, shift, 64 * v)
+        if n_units % 64:
+            v = n_units // 64
+            for i in range(n_units % 64):
                 u = 64 * v + i
                 y[i] = affine(h[n, u], mean[u], scale[u], shift[u])
             words[n, v] = sign_word(y, 0) & unit_mask(n_units, v)
-
-
-@inline
-def _stack(mean, inverse, scale, shift, start, stop):
-    """The parameters of units start..stop in one array (4, .): the fewer arrays, the more loops LLVM vectorises."""
-    norm = np.empty((4, stop - start))
-    norm[0], norm[1] = mean[start:stop], inverse[start:stop]
-    norm[2], norm[3] = scale[start:stop], shift[start:stop]
-    return norm
 
 
 @inline
@@ -73,31 +73,37 @@ def _through_sign(dout, y, clip):
 
 
 @kernel
-def gradient_sums(dout, h, mean, inverse, scale, shift, clip, dgamma, dbeta, start, stop):
+def gradient_sums(dout, h, norm, clip, dgamma, dbeta, start, stop):
     """dbeta = sum of dy, dgamma = sum of dy * x_hat, where x_hat = (h - mean) * inverse.
 
-    dy is dout where |output| <= clip, else 0: the straight-through estimator of the sign (clip = 1), or none (inf).
+    norm (4, U) is mean, inverse, scale, shift. dy is dout where |output| <= clip, else 0: the straight-through
+    estimator of the sign (clip = 1), or none (inf).
     """
-    norm, sums = _stack(mean, inverse, scale, shift, start, stop), np.zeros((2, stop - start))
-    for n in range(h.shape[0]):
-        for i in range(stop - start):
-            value = h[n, start + i]
-            dy = _through_sign(dout[n, start + i], affine(value, norm[0, i], norm[2, i], norm[3, i]), clip)
-            sums[0, i] += dy * ((value - norm[0, i]) * norm[1, i])
-            sums[1, i] += dy
-    dgamma[start:stop], dbeta[start:stop] = sums[0], sums[1]
+    n_rows, n_units, whole = h.shape[0], h.shape[1], start + (stop - start) // LANES * LANES
+    dgamma[start:stop] = 0.0
+    dbeta[start:stop] = 0.0
+    for first in range(0, n_rows, CHUNK_ROWS):
+        last = min(first + CHUNK_ROWS, n_rows)
+        for u in range(start, whole, LANES):
+            sum_gradients(dout, h, first * n_units + u, n_units, last - first, norm, u, clip, dgamma, dbeta)
+        for n in range(first, last):
+            for u in range(whole, stop):
+                dy = _through_sign(dout[n, u], affine(h[n, u], norm[0, u], norm[2, u], norm[3, u]), clip)
+                dgamma[u] += dy * ((h[n, u] - norm[0, u]) * norm[1, u])
+                dbeta[u] += dy
 
 
 @kernel
-def gradient_rows(dout, h, mean, inverse, scale, shift, clip, dgamma, dbeta, dh, start, stop):
-    """dh (R, U) float32 = scale * (dy - dbeta / R - x_hat * dgamma / R), dy as in `gradient_sums`."""
-    n_rows, n_units = h.shape
-    norm, means = _stack(mean, inverse, scale, shift, 0, n_units), np.empty((2, n_units))
-    for u in range(n_units):
-        means[0, u], means[1, u] = dgamma[u] / n_rows, dbeta[u] / n_rows
+def gradient_rows(dout, h, norm, clip, means, dh, start, stop):
+    """dh (R, U) float32 = scale * (dy - dbeta / R - x_hat * dgamma / R), dy and norm as in `gradient_sums`.
+
+    means (2, U) is dgamma / R, dbeta / R.
+    """
+    n_units = h.shape[1]
     for n in range(start, stop):
-        for u in range(n_units):
-            value = h[n, u]
-            dy = _through_sign(dout[n, u], affine(value, norm[0, u], norm[2, u], norm[3, u]), clip)
-            normed = (value - norm[0, u]) * norm[1, u]
+        for u in range(0, n_units // LANES * LANES, LANES):
+            gradient_lanes(dout, h, n * n_units + u, n_units, norm, means, u, clip, dh)
+        for u in range(n_units // LANES * LANES, n_units):
+            dy = _through_sign(dout[n, u], affine(h[n, u], norm[0, u], norm[2, u], norm[3, u]), clip)
+            normed = (h[n, u] - norm[0, u]) * norm[1, u]
             dh[n, u] = np.float32(norm[2, u] * (dy - means[1, u] - normed * means[0, u]))

@@ -7,80 +7,82 @@ rows. An int32 sum holds 65,536 terms of a 16-bit value times +-1, so longer sum
 import numpy as np
 
 from bnnsim.kernels._jit import inline, kernel
-from bnnsim.kernels.simd import madd16_tile, madd_tile
+from bnnsim.kernels.lookup import (COLS, GROUP, ROWS, WORD_GROUPS, WORD_ROWS, build_tables, lookup_tile, new_tables,
+                                   scale_row, spread_words)
 
-MAX_PAIRS_BITS = 32768              # 65,536 terms of 32767 * 1
-MAX_PAIRS_PIXELS = 128              # 256 terms of 32767 * 255
-
-
-@inline
-def madd_columns(a, row, panel, word, n_pairs, tile, total):
-    """Rows row..row + 5 of a (M, 2 n_pairs) int16 times column word `word` of the panel.
-
-    The sums are left in `tile` (6, 64) int32 where that is wide enough (the result is True), else in `total`, int64.
-    """
-    tile[:] = 0
-    if n_pairs <= MAX_PAIRS_BITS:
-        madd_tile(a, row * a.shape[1], a.shape[1], panel, 4 * word * n_pairs, n_pairs, tile, 0)
-        return True
-    total[:] = 0
-    for first in range(0, n_pairs, MAX_PAIRS_BITS):
-        tile[:] = 0
-        madd_tile(a, row * a.shape[1] + 2 * first, a.shape[1], panel, 4 * (word * n_pairs + first),
-                  min(MAX_PAIRS_BITS, n_pairs - first), tile, 0)
-        total += tile
-    return False
+CHUNK_GROUPS = 480                  # of the summed axis: six rows of tables in 368 KB of L2; divisible by WORD_GROUPS
 
 
 @inline
-def madd16_columns(a, row, panel, word, n_pairs, tile, total):
-    """`madd_columns` against a panel of int16 of at most 255 in size (pixels)."""
-    tile[:] = 0
-    if n_pairs <= MAX_PAIRS_PIXELS:
-        madd16_tile(a, row * a.shape[1], a.shape[1], panel, 64 * word * n_pairs, n_pairs, tile, 0)
-        return True
-    total[:] = 0
-    for first in range(0, n_pairs, MAX_PAIRS_PIXELS):
-        tile[:] = 0
-        madd16_tile(a, row * a.shape[1] + 2 * first, a.shape[1], panel, 64 * (word * n_pairs + first),
-                    min(MAX_PAIRS_PIXELS, n_pairs - first), tile, 0)
-        total += tile
-    return False
-
-
-@inline
-def store_scaled(sums, row, column, scale, out):
-    """out (M, F) float32 [row.., column..] = sums (6, 64) * scale of the row, as far as out reaches."""
-    for r in range(min(6, out.shape[0] - row)):
-        for c in range(min(64, out.shape[1] - column)):
-            out[row + r, column + c] = np.float32(sums[r, c] * scale[row + r])
+def group_rows(words, n_rows, word, first, spare, panel, at):
+    """Rows first..first + 29 of column word `word` of words (R, W) -> panel[at..] (64,); rows past n_rows are 0 bits."""
+    if first + WORD_ROWS <= n_rows:
+        spread_words(words, first * words.shape[1] + word, words.shape[1], panel, at)
+    else:
+        for j in range(WORD_ROWS):
+            spare[j] = words[first + j, word] if first + j < n_rows else np.uint64(0)
+        spread_words(spare, 0, 1, panel, at)
 
 
 @kernel
-def madd_dense(a, panel, scale, out, start, stop):
-    """a (6 T, 2 P) int16, panel (V, P, 4) of +-1 -> out (M, F) float32 = (a times panel) * scale (M,).
+def lookup_panel(words, panel, start, stop):
+    """words (S, R, W), R rows along the summed axis -> panel (W, S, ceil(R / 30), 64) of `lookup`. Runs over words."""
+    spare, flat, (_, n_segments, n_words, _) = np.empty(WORD_ROWS, np.uint64), panel.reshape(-1), panel.shape
+    for w in range(start, stop):
+        for s in range(n_segments):
+            for i in range(n_words):
+                group_rows(words[s], words.shape[1], w, WORD_ROWS * i, spare, flat,
+                           ((w * n_segments + s) * n_words + i) * COLS)
 
-    With a = dH by row and the panel of W it is dX; with a = dH transposed and the panel of X it is dW. Runs over the
-    V * T tiles, column word after column word.
-    """
-    tile, total = np.empty((6, 64), np.int32), np.empty((6, 64), np.int64)
-    n_tiles = a.shape[0] // 6
-    for item in range(start, stop):
-        word, row = item // n_tiles, item % n_tiles * 6
-        if madd_columns(a, row, panel, word, panel.shape[1], tile, total):
-            store_scaled(tile, row, 64 * word, scale, out)
+
+@inline
+def store_sums(tile, row, word, scale, out):
+    """out (M, F) float32 [row.., 64 word..] = tile (6, 64) int32 * scale of the row, as far as out reaches."""
+    n_columns = min(COLS, out.shape[1] - COLS * word)
+    for r in range(min(ROWS, out.shape[0] - row)):
+        if n_columns == COLS:
+            scale_row(tile, COLS * r, scale[row + r], out, (row + r) * out.shape[1] + COLS * word)
         else:
-            store_scaled(total, row, 64 * word, scale, out)
+            for c in range(n_columns):
+                out[row + r, COLS * word + c] = np.float32(tile[r, c] * scale[row + r])
+
+
+@inline
+def _long_sums(a, row, panel, scale, tables, starts, tile, total, out):
+    """Six rows whose summed axis is cut into chunks: exact sums in total (V, 6, 64) int64, then to `out`."""
+    n_groups, n_words = a.shape[1] // GROUP, panel.shape[2]
+    total[:] = 0
+    for first in range(0, n_groups, CHUNK_GROUPS):
+        count = min(CHUNK_GROUPS, n_groups - first)
+        for r in range(ROWS):
+            build_tables(a, (row + r) * a.shape[1] + GROUP * first, count, tables, starts[r])
+        for word in range(panel.shape[0]):
+            lookup_tile(tables, starts, 1, count, panel, (word * n_words + first // WORD_GROUPS) * COLS, tile, 0, False)
+            total[word] += tile
+    for word in range(panel.shape[0]):
+        for r in range(min(ROWS, out.shape[0] - row)):
+            for c in range(min(COLS, out.shape[1] - COLS * word)):
+                out[row + r, COLS * word + c] = np.float32(total[word, r, c] * scale[row + r])
 
 
 @kernel
-def madd16_dense(a, panel, scale, out, start, stop):
-    """`madd_dense` against int16 values of at most 255 in size (pixels): panel (V, P, 64, 2) int16."""
-    tile, total = np.empty((6, 64), np.int32), np.empty((6, 64), np.int64)
-    n_tiles = a.shape[0] // 6
-    for item in range(start, stop):
-        word, row = item // n_tiles, item % n_tiles * 6
-        if madd16_columns(a, row, panel, word, panel.shape[1], tile, total):
-            store_scaled(tile, row, 64 * word, scale, out)
+def lookup_dense(a, panel, scale, out, start, stop):
+    """a (6 T, 5 G) int16, panel (V, 1, ceil(G / 6), 64) of +-1 -> out (M, F) float32 = (a times panel) * scale (M,).
+
+    With a = dH by row and the panel of W it is dX; with a = dH transposed and the panel of X it is dW. Runs over the T
+    blocks of six rows; what lies past a row's end in `a` is 0.
+    """
+    n_groups, n_words = a.shape[1] // GROUP, panel.shape[2]
+    n_tables = min(n_groups, CHUNK_GROUPS)
+    tables, at = new_tables(ROWS * n_tables)
+    starts, tile = at + 32 * n_tables * np.arange(ROWS), np.empty((ROWS, COLS), np.int32)
+    total = np.empty((panel.shape[0] if n_groups > n_tables else 0, ROWS, COLS), np.int64)
+    for row in range(ROWS * start, ROWS * stop, ROWS):
+        if n_groups > n_tables:
+            _long_sums(a, row, panel, scale, tables, starts, tile, total, out)
         else:
-            store_scaled(total, row, 64 * word, scale, out)
+            for r in range(ROWS):
+                build_tables(a, (row + r) * a.shape[1], n_groups, tables, starts[r])
+            for word in range(panel.shape[0]):
+                lookup_tile(tables, starts, 1, n_groups, panel, word * n_words * COLS, tile, 0, False)
+                store_sums(tile, row, word, scale, out)

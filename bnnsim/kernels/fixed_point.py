@@ -6,15 +6,98 @@ scale = max |value| / 32767, rounded to the nearest, ties to even.
 """
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 
-from bnnsim.kernels._jit import inline, kernel
+from bnnsim.kernels._jit import JIT_OFF, inline, kernel
+from bnnsim.kernels.simd import I16, I32, I64, _declare, _pointer, _splat, _vector_pointer
 
 FULL_SCALE = 32767.0
+SIDE = 16                           # of the blocks that are transposed in registers
 
 
-@inline
-def _scale_of(largest):
-    return largest / FULL_SCALE if largest > 0.0 else 1.0
+def _fix(builder, values, inverse):
+    """<16 x float> times <16 x double>, rounded to the nearest even -> <16 x i32>."""
+    wide = inverse.type
+    rint = _declare(builder, "llvm.rint.v16f64", wide, wide)
+    whole = builder.call(rint, [builder.fmul(builder.fpext(values, wide), inverse)])
+    return builder.fptosi(whole, ir.VectorType(I32, SIDE))
+
+
+@intrinsic
+def _turn_block(_, values, v_off, v_stride, inverse, i_off, out, o_off, o_stride):
+    """16 rows of 16 float32, v_stride apart, times inverse[i_off..] of their columns -> 16 rows of int16, transposed."""
+    index = types.intp
+    signature = types.void(values, index, index, inverse, index, out, index, index)
+
+    def generate(context, builder, signature, args):
+        values, v_off, v_stride, inverse, i_off, out, o_off, o_stride = args
+        single, wide, half = (ir.VectorType(item, SIDE) for item in (ir.FloatType(), ir.DoubleType(), I16))
+        v_ptr = _pointer(context, builder, signature.args[0], values, v_off, ir.FloatType())
+        i_ptr = _pointer(context, builder, signature.args[3], inverse, i_off, ir.DoubleType())
+        o_ptr = _pointer(context, builder, signature.args[5], out, o_off, I16)
+        inverses = builder.load(_vector_pointer(builder, i_ptr, I64(0), wide), align=8)
+        rows = []
+        for i in range(SIDE):
+            row = builder.load(_vector_pointer(builder, v_ptr, builder.mul(v_stride, I64(i)), single), align=4)
+            rows.append(builder.trunc(_fix(builder, row, inverses), half))
+        for step in (1, 2, 4, 8):                               # swap bit `step` of the row and the column number
+            low = [e if not e & step else SIDE + e - step for e in range(SIDE)]
+            high = [e + step if not e & step else SIDE + e for e in range(SIDE)]
+            masks = [ir.Constant(ir.VectorType(I32, SIDE), [I32(e) for e in mask]) for mask in (low, high)]
+            for i in range(SIDE):
+                if not i & step:
+                    pair = rows[i], rows[i + step]
+                    rows[i], rows[i + step] = (builder.shuffle_vector(*pair, mask) for mask in masks)
+        for i, row in enumerate(rows):
+            builder.store(row, _vector_pointer(builder, o_ptr, builder.mul(o_stride, I64(i)), half), align=2)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def _fix_sixteen(_, values, v_off, inverse, out, o_off):
+    """out[o_off..] (16,) int16 = values[v_off..] (16,) float32 * inverse, in float64, rounded to the nearest even."""
+    signature = types.void(values, types.intp, types.float64, out, types.intp)
+
+    def generate(context, builder, signature, args):
+        values, v_off, inverse, out, o_off = args
+        single, wide = ir.VectorType(ir.FloatType(), SIDE), ir.VectorType(ir.DoubleType(), SIDE)
+        v_ptr = _pointer(context, builder, signature.args[0], values, v_off, ir.FloatType())
+        o_ptr = _pointer(context, builder, signature.args[3], out, o_off, I16)
+        value = builder.load(_vector_pointer(builder, v_ptr, I64(0), single), align=4)
+        fixed = builder.trunc(_fix(builder, value, _splat(builder, inverse, wide)), ir.VectorType(I16, SIDE))
+        builder.store(fixed, _vector_pointer(builder, o_ptr, I64(0), fixed.type), align=2)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def _fix_pair(_, rows, column, stride, inverse, out, o_off):
+    """out[o_off..] (64,) int32 = two int16: rows[column..] and rows[column + stride..] float32 * inverse[column..]."""
+    signature = types.void(rows, types.intp, types.intp, inverse, out, types.intp)
+
+    def generate(context, builder, signature, args):
+        rows, column, stride, inverse, out, o_off = args
+        single, wide, whole = (ir.VectorType(item, SIDE) for item in (ir.FloatType(), ir.DoubleType(), I32))
+        r_ptr = _pointer(context, builder, signature.args[0], rows, column, ir.FloatType())
+        i_ptr = _pointer(context, builder, signature.args[3], inverse, column, ir.DoubleType())
+        o_ptr = _pointer(context, builder, signature.args[4], out, o_off, I32)
+        for v in range(4):
+            by = builder.load(_vector_pointer(builder, i_ptr, I64(SIDE * v), wide), align=8)
+            fixed = []
+            for r in range(2):
+                at = builder.add(builder.mul(stride, I64(r)), I64(SIDE * v))
+                fixed.append(_fix(builder, builder.load(_vector_pointer(builder, r_ptr, at, single), align=4), by))
+            low = builder.and_(fixed[0], ir.Constant(whole, [I32(0xFFFF)] * SIDE))
+            high = builder.shl(fixed[1], ir.Constant(whole, [I32(16)] * SIDE))
+            builder.store(builder.or_(low, high), _vector_pointer(builder, o_ptr, I64(SIDE * v), whole), align=4)
+        return context.get_dummy_value()
+
+    return signature, generate
 
 
 @inline
@@ -22,43 +105,100 @@ def _fixed(value, inverse):
     return np.int16(np.rint(np.float64(value) * inverse))
 
 
+def fix_pair_plain(rows, column, stride, inverse, out, o_off):
+    flat, pairs = rows.reshape(-1), out.reshape(-1)
+    for c in range(64):
+        low = np.int32(_fixed(flat[column + c], inverse[column + c]))
+        high = np.int32(_fixed(flat[column + stride + c], inverse[column + c]))
+        pairs[o_off + c] = (low & np.int32(0xFFFF)) | (high << np.int32(16))
+
+
+def fix_sixteen_plain(values, v_off, inverse, out, o_off):
+    flat, fixed = values.reshape(-1), out.reshape(-1)
+    for i in range(SIDE):
+        fixed[o_off + i] = _fixed(flat[v_off + i], inverse)
+
+
+def turn_block_plain(values, v_off, v_stride, inverse, i_off, out, o_off, o_stride):
+    flat, turned = values.reshape(-1), out.reshape(-1)
+    for i in range(SIDE):
+        for j in range(SIDE):
+            turned[o_off + j * o_stride + i] = _fixed(flat[v_off + i * v_stride + j], inverse[i_off + j])
+
+
+turn_block = turn_block_plain if JIT_OFF else _turn_block
+fix_sixteen = fix_sixteen_plain if JIT_OFF else _fix_sixteen
+fix_pair = fix_pair_plain if JIT_OFF else _fix_pair
+
+
+@inline
+def scale_of(largest):
+    """The unit of values up to `largest`."""
+    return largest / FULL_SCALE if largest > 0.0 else 1.0
+
+
+@inline
+def fix_row(values, v_off, n_values, inverse, out, o_off):
+    """out[o_off..] int16 = values[v_off..] * inverse, n_values of them."""
+    whole = n_values // SIDE * SIDE
+    for i in range(0, whole, SIDE):
+        fix_sixteen(values, v_off + i, inverse, out, o_off + i)
+    if whole < n_values:                                        # a reshape costs more than a row of a transposed block
+        flat, fixed = values.reshape(-1), out.reshape(-1)
+        for i in range(whole, n_values):
+            fixed[o_off + i] = _fixed(flat[v_off + i], inverse)
+
+
+@inline
+def largest_size(values):
+    """Largest |value| of a row of float32, by their bits: integers of the same order, whose maximum LLVM vectorises."""
+    bits, largest = values.view(np.int32), np.zeros(1, np.int32)
+    found = np.int32(0)
+    for u in range(bits.shape[0]):
+        size = bits[u] & np.int32(0x7FFFFFFF)
+        found = size if size > found else found
+    largest[0] = found
+    return largest.view(np.float32)[0]
+
+
 @kernel
 def quantise_rows(values, scale, out, start, stop):
     """values (N, R, U) float32 -> out (N, R, Up) int16 and scale (N,) float64, one scale for each n; Up >= U zeroed."""
     for n in range(start, stop):
-        largest = np.float32(0.0)
+        scale[n] = scale_of(np.float64(largest_size(values[n].reshape(-1))))
         for r in range(values.shape[1]):
-            for u in range(values.shape[2]):
-                largest = max(largest, abs(values[n, r, u]))
-        scale[n] = _scale_of(np.float64(largest))
-        inverse = 1.0 / scale[n]
-        for r in range(values.shape[1]):
-            for u in range(values.shape[2]):
-                out[n, r, u] = _fixed(values[n, r, u], inverse)
+            fix_row(values, (n * values.shape[1] + r) * values.shape[2], values.shape[2], 1.0 / scale[n], out,
+                    (n * out.shape[1] + r) * out.shape[2])
 
 
 @kernel
 def column_largest(values, largest, start, stop):
-    """Largest |value| of each column of values (R, U) -> largest (U,) float32. Runs over columns."""
-    largest[start:stop] = np.float32(0.0)
-    for n in range(values.shape[0]):
-        for u in range(start, stop):
-            largest[u] = max(largest[u], abs(values[n, u]))
+    """largest (U,) float32 grows to the largest |value| of each column of values (R, U). Runs over rows.
+
+    Slices run at once need a `largest` each.
+    """
+    for n in range(start, stop):
+        for u in range(values.shape[1]):
+            size = abs(values[n, u])
+            largest[u] = size if size > largest[u] else largest[u]
+
+
+@inline
+def fix_turned(values, row, column, inverse, out, at):
+    """values (R, U) float32 [row.. 16, column.. 16] -> out (Up, Rp) int16 [column.., at..]; rows past R are 0."""
+    n_rows, n_columns = min(SIDE, values.shape[0] - row), min(SIDE, values.shape[1] - column)
+    if n_rows == SIDE and n_columns == SIDE and at + SIDE <= out.shape[1]:
+        turn_block(values, row * values.shape[1] + column, values.shape[1], inverse, column, out,
+                   column * out.shape[1] + at, out.shape[1])
+        return
+    for j in range(n_columns):
+        for i in range(min(SIDE, out.shape[1] - at)):
+            out[column + j, at + i] = _fixed(values[row + i, column + j], inverse[column + j]) if i < n_rows else 0
 
 
 @kernel
-def quantise_columns(values, largest, scale, out, start, stop):
-    """values (N, R, U) float32 -> out (N, Up, Rp) int16, transposed, one scale (U,) for each column over all n and r.
-
-    Runs over n; `scale` is written alike by every slice.
-    """
-    n_units = values.shape[2]
-    inverse = np.empty(n_units, np.float64)
-    for u in range(n_units):
-        scale[u] = _scale_of(np.float64(largest[u]))
-        inverse[u] = 1.0 / scale[u]
-    for n in range(start, stop):
-        for first in range(0, values.shape[1], 32):
-            for u in range(n_units):
-                for r in range(first, min(first + 32, values.shape[1])):
-                    out[n, u, r] = _fixed(values[n, r, u], inverse[u])
+def quantise_columns(values, inverse, out, start, stop):
+    """values (R, U) float32 -> out (Up, Rp) int16, transposed, by 1 / scale (U,) of each column. Runs over rows / 16."""
+    for row in range(SIDE * start, min(SIDE * stop, values.shape[0]), SIDE):
+        for column in range(0, values.shape[1], SIDE):
+            fix_turned(values, row, column, inverse, out, row)

@@ -3,9 +3,13 @@
 h (N, H, W, C) int32 -> out (N, H // size, W // size, C). On bits pooling is an OR: `forward._pool_bits`.
 """
 
+from collections import namedtuple
+
 import numpy as np
 
 from bnnsim.kernels._jit import kernel
+
+Pooled = namedtuple("Pooled", "dout winner size shape")         # a gradient behind a max-pool: of `shape`, mostly zeros
 
 
 @kernel

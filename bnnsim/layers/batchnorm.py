@@ -8,6 +8,7 @@ import numpy as np
 import bnnsim.products as products
 from bnnsim.checks import check_array, check_input, check_int
 from bnnsim.kernels import batchnorm, split
+from bnnsim.kernels._buffers import empty
 
 MOMENTUM, EPS = 0.1, 1e-5
 
@@ -56,16 +57,16 @@ class _Norm:
             self.running[name] += MOMENTUM * (value - self.running[name])
         inverse, scale = batch_scale(self.parameters["gamma"], variance, self.eps)
         shift = self.parameters["beta"].astype(np.float64)
-        return self.outputs(h, mean, scale, shift), (h, mean, inverse, scale, shift)
+        return self.outputs(h, mean, scale, shift), (h, np.stack([mean, inverse, scale, shift]))
 
     def backward(self, dout, cache):
-        h, mean, inverse, scale, shift = cache
+        h, norm = cache
         dout = check_array(f"dout of {type(self).__name__}", dout, np.float32, h.shape)
         rows, drows = h.reshape(-1, self.units), dout.reshape(-1, self.units)
-        dgamma, dbeta, dh = np.empty(self.units), np.empty(self.units), np.empty(rows.shape, np.float32)
-        split(batchnorm.gradient_sums, self.units, drows, rows, mean, inverse, scale, shift, self.clip, dgamma, dbeta)
-        split(batchnorm.gradient_rows, len(rows), drows, rows, mean, inverse, scale, shift, self.clip, dgamma, dbeta,
-              dh)
+        dgamma, dbeta, dh = np.empty(self.units), np.empty(self.units), empty(rows.shape, np.float32)
+        split(batchnorm.gradient_sums, self.units, drows, rows, norm, self.clip, dgamma, dbeta)
+        means = np.stack([dgamma, dbeta]) / len(rows)
+        split(batchnorm.gradient_rows, len(rows), drows, rows, norm, self.clip, means, dh)
         return dh.reshape(h.shape), {"gamma": dgamma.astype(np.float32), "beta": dbeta.astype(np.float32)}
 
 
@@ -80,7 +81,7 @@ class BatchNormSign(_Norm):
 
     def outputs(self, h, mean, scale, shift):
         rows = h.reshape(-1, self.units)
-        words = np.empty((len(rows), products.n_words(self.units)), np.uint64)
+        words = empty((len(rows), products.n_words(self.units)), np.uint64)
         split(batchnorm.affine_sign, len(rows), rows, mean, scale, shift, words)
         return words.reshape(*h.shape[:-1], -1)
 

@@ -5,6 +5,7 @@ import numpy as np
 import bnnsim.operands as operands
 import bnnsim.products as products
 from bnnsim.checks import check_choice, check_images, check_input, check_int
+from bnnsim.kernels import split
 from bnnsim.layers.weighted import Weighted
 
 PAD_VALUES = {"zero": 0, "plus": 1, "minus": -1}
@@ -22,6 +23,11 @@ class _Convolution(Weighted):
         n_taps = self.kernel[0] * self.kernel[1]
         super().__init__((self.units, *self.kernel, self.in_channels), n_taps * self.in_channels, n_taps * self.units,
                          generator)
+
+    def weight_gradients(self, dout, x, consume):
+        self.weight_gradient(dout, x, self.gradient)
+        rows = self.gradient.reshape(-1, self.in_channels)
+        split(lambda start, stop: consume(start, rows[start:stop]), len(rows))
 
     def geometry(self, height, width):
         """Sizes for an input of this height and width; ValueError where the kernel does not fit."""

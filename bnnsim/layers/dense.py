@@ -44,8 +44,8 @@ class Dense(Weighted):
     def input_gradient(self, dout, x, words):
         return products.dense_dx(dout, words, self.n_features)
 
-    def weight_gradient(self, dout, x, out):
-        products.dense_dweight(dout, x, out)
+    def weight_gradients(self, dout, x, consume):
+        products.dense_dweight(dout, x, self.n_features, consume)
 
 
 class InputDense(Weighted):
@@ -85,5 +85,5 @@ class InputDense(Weighted):
     def input_gradient(self, dout, x, words):
         return None
 
-    def weight_gradient(self, dout, x, out):
-        products.pixels_dense_dweight(dout, x, self.offset, out)
+    def weight_gradients(self, dout, x, consume):
+        products.pixels_dense_dweight(dout, x, self.offset, consume)

@@ -3,8 +3,10 @@
 import numpy as np
 
 import bnnsim.operands as operands
+import bnnsim.products as products
 from bnnsim.checks import check_array, check_input, check_int
 from bnnsim.kernels import pool, split
+from bnnsim.kernels._buffers import empty
 
 
 class MaxPool2d:
@@ -28,17 +30,16 @@ class MaxPool2d:
 
     def forward_train(self, x):
         x = check_input("MaxPool2d", x, np.int32, np.shape(x)[-1] if np.ndim(x) else 0, 4)
-        out = np.empty((len(x), *self.output_shape(x.shape[1:])), np.int32)
-        winner = np.empty(out.shape, np.uint8)
+        out = empty((len(x), *self.output_shape(x.shape[1:])), np.int32)
+        winner = empty(out.shape, np.uint8)
         split(pool.max_pool, len(x), x, self.size, out, winner)
         return out, (winner, x.shape)
 
     def backward(self, dout, cache):
+        """dh is a `Pooled`: the gradient and the winners, from which a convolution reads what it needs."""
         winner, shape = cache
-        dout = check_array("dout of MaxPool2d", dout, np.float32, winner.shape)
-        dh = np.empty(shape, np.float32)
-        split(pool.max_pool_backward, len(dh), dout, winner, self.size, dh)
-        return dh, {}
+        dout = check_array("dout of MaxPool2d", products.scattered(dout), np.float32, winner.shape)
+        return pool.Pooled(dout, winner, self.size, shape), {}
 
 
 class Flatten:

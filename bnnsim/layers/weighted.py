@@ -4,7 +4,7 @@ import numpy as np
 
 import bnnsim.products as products
 from bnnsim.checks import check_array
-from bnnsim.kernels import packing, split
+from bnnsim.kernels import packing, pool
 
 
 class Weighted:
@@ -45,11 +45,47 @@ class Weighted:
 
     def backward(self, dout, cache):
         """dx from the words that the forward pass read; dweight from x, and from `mask` where there is one."""
+        rows = self.gradient.reshape(-1, self.gradient.shape[-1])
+
+        def keep(first, gradient):
+            if not np.shares_memory(gradient, rows):
+                rows[first:first + len(gradient)] = gradient
+
+        return self._backward(dout, cache, keep), {"weight": self.gradient}
+
+    def backward_update(self, dout, cache, on_part):
+        """dx; each weight is updated, clipped and packed as soon as its gradient is there, which is stored nowhere.
+
+        on_part : function (start, gradient)
+            An optimizer's step on the flat weights from `start` on: see `optimizers`.
+        """
+        weight = self.parameters["weight"].reshape(-1, self.parameters["weight"].shape[-1])
+        words = np.empty((len(weight), self.words.shape[-1]), np.uint64)
+
+        def update(first, gradient):
+            last = first + len(gradient)
+            on_part(first * weight.shape[1], gradient.reshape(-1))
+            packing.pack_latent(weight[first:last], words[first:last], 0, len(gradient))
+
+        dx = self._backward(dout, cache, update)
+        self.words = words.reshape(self.words.shape)
+        return dx
+
+    def _backward(self, dout, cache, consume):
+        """dx; blocks of rows of dweight, straight through the sign (B(W) := W), are handed to ``consume(first, rows)``."""
         x, words, mask = cache
-        dout = check_array(f"dout of {type(self).__name__}", dout, np.float32, (len(x), *self.output_shape(
-            self.input_size(x))))
-        self.weight_gradient(dout, x, self.gradient)           # straight through the sign: B(W) := W
-        if mask is not None:                                   # native: dW = M * (dH X^T)
-            rows = self.gradient.reshape(-1, self.gradient.shape[-1])
-            split(packing.negate_masked, len(rows), mask.reshape(len(rows), -1), rows)
-        return self.input_gradient(dout, x, words), {"weight": self.gradient}
+        self.check_gradient(dout, (len(x), *self.output_shape(self.input_size(x))))
+        dx = self.input_gradient(dout, x, words)
+
+        def masked(first, gradient):                            # native: dW = M * (dH X^T)
+            rows = mask.reshape(-1, mask.shape[-1])[first:first + len(gradient)]
+            packing.negate_masked(rows, gradient, 0, len(gradient))
+            consume(first, gradient)
+
+        self.weight_gradients(dout, x, consume if mask is None else masked)
+        return dx
+
+    def check_gradient(self, dout, shape):
+        """Refuse a gradient of another shape or type; one that stands behind a max-pool has its shape."""
+        if not (isinstance(dout, pool.Pooled) and dout.shape == shape):
+            check_array(f"dout of {type(self).__name__}", dout, np.float32, shape)

@@ -1,0 +1,141 @@
+"""Weight gradients of the first layer: 16-bit fixed point times uint8 pixels minus an offset, exact.
+
+Letters as in `first_layer`. The multiply-add tile sums pairs of rows of the batch (dense) or of output positions (conv)
+in int32, which holds 256 products of a 16-bit gradient and a pixel; longer sums are widened to int64 on the way.
+"""
+
+import numpy as np
+
+from bnnsim.kernels._jit import inline, kernel
+from bnnsim.kernels.conv_gradients import gradient_row
+from bnnsim.kernels.dense import store_sums
+from bnnsim.kernels.fixed_point import fix_pair
+from bnnsim.kernels.lookup import COLS, ROWS
+from bnnsim.kernels.simd import madd16_tile
+
+MAX_PAIRS = 128                     # 256 terms of 32767 * 255
+
+
+@inline
+def _flatten_pixels(images, n, offset, row):
+    """Image n -> row (>= F,) int16 in H, W, C order."""
+    channels, height, width = images.shape[1:]
+    for c in range(channels):
+        for i in range(height):
+            for j in range(width):
+                row[(i * width + j) * channels + c] = np.int16(np.int16(images[n, c, i, j]) - offset)
+
+
+@inline
+def _pair(first, second):
+    """Two int16 in one int32, as the tile reads them."""
+    return (np.int32(first) & np.int32(0xFFFF)) | (np.int32(second) << np.int32(16))
+
+
+@kernel
+def pixels_panel(images, offset, panel, start, stop):
+    """images (N, C, H, W) uint8 -> panel (ceil(F / 64), ceil(N / 2), 64) int32, two int16 each: pixels of two images.
+
+    Runs over pairs of images.
+    """
+    rows = np.zeros((2, COLS * panel.shape[0]), np.int16)
+    for pair in range(start, stop):
+        _flatten_pixels(images, 2 * pair, offset, rows[0])
+        if 2 * pair + 1 < images.shape[0]:
+            _flatten_pixels(images, 2 * pair + 1, offset, rows[1])
+        else:
+            rows[1] = 0
+        for v in range(panel.shape[0]):
+            for c in range(COLS):
+                panel[v, pair, c] = _pair(rows[0, COLS * v + c], rows[1, COLS * v + c])
+
+
+@inline
+def _sum_pairs(a, row, panel, p_off, n_pairs, tile, total):
+    """Rows row.. (6) of a (M, 2 P) times n_pairs pairs of the panel -> tile int32 where that is wide enough, else total.
+
+    True if it was wide enough.
+    """
+    tile[:] = 0
+    if n_pairs <= MAX_PAIRS:
+        madd16_tile(a, row * a.shape[1], a.shape[1], panel, p_off, n_pairs, tile, 0)
+        return True
+    total[:] = 0
+    for first in range(0, n_pairs, MAX_PAIRS):
+        tile[:] = 0
+        madd16_tile(a, row * a.shape[1] + 2 * first, a.shape[1], panel, p_off + COLS * first,
+                    min(MAX_PAIRS, n_pairs - first), tile, 0)
+        total += tile
+    return False
+
+
+@kernel
+def pixels_dense_dweight(a, panel, scale, out, start, stop):
+    """a (6 T, 2 P) int16, panel (V, P, 128) int16 -> out (M, F) float32 = (a times panel) * scale (M,). Runs over T."""
+    tile, total = np.empty((ROWS, COLS), np.int32), np.empty((ROWS, COLS), np.int64)
+    for row in range(ROWS * start, ROWS * stop, ROWS):
+        for v in range(panel.shape[0]):
+            if _sum_pairs(a, row, panel, COLS * v * panel.shape[1], panel.shape[1], tile, total):
+                store_sums(tile, row, v, scale, out)
+            else:
+                for r in range(min(ROWS, out.shape[0] - row)):
+                    for c in range(min(COLS, out.shape[1] - COLS * v)):
+                        out[row + r, COLS * v + c] = np.float32(total[r, c] * scale[row + r])
+
+
+@inline
+def _patch_rows(images, n, offset, pad_value, g, rows):
+    """Image n -> rows (>= kh * kw * C, >= OH * OW) int16: what each weight reads at each output position."""
+    channels = images.shape[1]
+    for di in range(g.kernel_height):
+        for dj in range(g.kernel_width):
+            low = min(g.out_width, max(0, (g.padding - dj + g.stride - 1) // g.stride))     # where j is inside
+            high = max(low, min(g.out_width, (g.width - 1 + g.padding - dj) // g.stride + 1))
+            for c in range(channels):
+                row = rows[(di * g.kernel_width + dj) * channels + c]
+                for oh in range(g.out_height):
+                    i, at = oh * g.stride + di - g.padding, oh * g.out_width
+                    if not 0 <= i < g.height:
+                        row[at:at + g.out_width] = pad_value
+                        continue
+                    row[at:at + low] = pad_value
+                    for ow in range(low, high):
+                        row[at + ow] = np.int16(images[n, c, i, ow * g.stride + dj - g.padding]) - offset
+                    row[at + high:at + g.out_width] = pad_value
+
+
+@inline
+def _gradient_panel(dout, winner, size, n, inverse, g, rows, panel):
+    """dH of image n -> panel (V, P, 64) int32, two int16 each: gradients of two positions."""
+    for pair in range(panel.shape[1]):
+        for side in range(2):
+            position = 2 * pair + side
+            if position < g.out_height * g.out_width:
+                gradient_row(dout, winner, size, n, position // g.out_width, position % g.out_width, rows[side])
+            else:
+                rows[side] = 0
+        for v in range(panel.shape[0]):
+            fix_pair(rows, COLS * v, rows.shape[1], inverse, panel, (v * panel.shape[1] + pair) * COLS)
+
+
+@kernel
+def pixels_conv_dweight(dout, winner, size, inverse, images, offset, pad_value, g, total, start, stop):
+    """dH as in `conv_gradients`, 1 / scale of its channels (64 V,) -> total (6 T, V, 64) int64 += dW in units of them.
+
+    Rows of `total` are weights (kh, kw, C), columns output channels: few weights would leave a tile's columns empty.
+    Runs over images; slices run at once need a `total` each.
+    """
+    n_pairs = (g.out_height * g.out_width + 1) // 2
+    rows = np.zeros((2, inverse.shape[0]), np.float32)
+    patches = np.zeros((total.shape[0], 2 * n_pairs), np.int16)
+    panel = np.empty((total.shape[1], n_pairs, COLS), np.int32)
+    tile, wide = np.empty((ROWS, COLS), np.int32), np.empty((ROWS, COLS), np.int64)
+    for n in range(start, stop):
+        _patch_rows(images, n, offset, np.int16(pad_value), g, patches)
+        _gradient_panel(dout, winner, size, n, inverse, g, rows, panel)
+        for v in range(total.shape[1]):
+            for row in range(0, total.shape[0], ROWS):
+                exact = _sum_pairs(patches, row, panel.view(np.int16), COLS * v * n_pairs, n_pairs, tile, wide)
+                for r in range(ROWS):
+                    for c in range(COLS):
+                        total[row + r, v, c] += tile[r, c] if exact else wide[r, c]
