@@ -139,6 +139,8 @@ def work(options):
     print(f"bnnsim {where['library']}{' at ' + where['commit'] if where['commit'] else ''}, {where['cpu']}, "
           f"{where['threads']} threads, Python {where['python']}, NumPy {where['numpy']}, Numba {where['numba']}; "
           f"{options.size}: median (quartiles)", flush=True)
+    if (where["load_average"] or 0) > 0.5:
+        print(f"other work is running (load {where['load_average']}): times will be too long", flush=True)
     try:
         measure(options, report)
     except BaseException as stop:

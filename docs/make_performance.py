@@ -129,8 +129,8 @@ def section(report, name):
 def page(report):
     """docs/performance.rst."""
     text = ("Performance\n===========\n\nMade by ``python docs/make_performance.py`` from ``performance.json``, "
-            f"which\n\n::\n\n    {report['command']}\n\nwrote. {where(report)}\nTimes with \\* are extrapolated from a part of "
-            "the work, which the remarks name.\n")
+            f"which\n\n::\n\n    {report['command']}\n\nwrote. {where(report)}\n"
+            "Times with \\* are extrapolated from a part of the work, which the remarks name.\n")
     if report["comparison"]:
         text += comparison(report)
     present = {one["section"] for one in report["measurements"]}

@@ -279,9 +279,10 @@ def test_a_set_that_is_too_small_is_repeated():
 
 def test_the_commit_is_told_where_there_is_one(tmp_path, monkeypatch):
     """A sign for changed files behind it; an installed library has none."""
-    asked = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True)
-    expected = asked.stdout.strip() if asked.returncode == 0 and (ROOT / ".git").exists() else None
-    assert expected == (timing.commit_of_clone() or "").rstrip("+") or timing.commit_of_clone() is expected is None
+    root, found = Path(bnnsim.__file__).resolve().parent.parent, timing.commit_of_clone()
+    asked = subprocess.run(["git", "-C", root, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True)
+    expected = asked.stdout.strip() if asked.returncode == 0 and (root / ".git").exists() else None
+    assert (found and found.rstrip("+")) == expected
     monkeypatch.setattr(timing, "__file__", str(tmp_path / "site-packages" / "bnnsim" / "benchmarks" / "timing.py"))
     assert timing.commit_of_clone() is None
 

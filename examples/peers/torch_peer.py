@@ -254,6 +254,8 @@ class Training:
 class Inference:
     """Classes of all images, in batches."""
 
+    batch = EVALUATION_BATCH
+
     def __init__(self, settings, arrays, images, labels, flags, batch, rate):
         self.module = build(settings, arrays, images.shape[1:], flags, training=False)
         if "int8" in flags:
@@ -270,8 +272,8 @@ class Inference:
 
     def predictions(self):
         with self.guard():
-            return torch.cat([self.forward(self.images[i:i + EVALUATION_BATCH]).argmax(1)
-                              for i in range(0, len(self.images), EVALUATION_BATCH)])
+            return torch.cat([self.forward(self.images[i:i + self.batch]).argmax(1)
+                              for i in range(0, len(self.images), self.batch)])
 
     def first(self):
         return {"predictions": self.predictions().tolist()}
@@ -378,8 +380,11 @@ def main():
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--steps", type=int, default=5, help="training steps a repetition")
     parser.add_argument("--batch", type=int, default=256, help="images a training step")
+    parser.add_argument("--evaluation-batch", type=int, default=EVALUATION_BATCH, help="images classified at a time "
+                        "(default: %(default)s; with --serve too)")
     parser.add_argument("--rate", type=float, default=0.05, help="sweep: bit error rate")
     options = parser.parse_args()
+    Inference.batch = options.evaluation_batch
     if options.serve:
         serve()
         return
