@@ -81,12 +81,16 @@ class Sequential:
             caches.append(cache)
         return x, caches
 
-    def backward(self, dscores, caches):
+    def backward(self, dscores, caches, precision="fixed16"):
         """Gradients of all parameters: one dict a layer. They are valid until the next call."""
         gradients = [None] * len(self.layers)
         for i in reversed(range(len(self.layers))):
-            dscores, gradients[i] = self.layers[i].backward(dscores, caches[i])
+            dscores, gradients[i] = self._layer_backward(i, dscores, caches[i], precision)
         return gradients
+
+    def _layer_backward(self, i, dout, cache, precision):
+        layer = self.layers[i]
+        return layer.backward(dout, cache, *([precision] if isinstance(layer, Weighted) else []))
 
     def update(self, gradients, optimizer, factor, step):
         """One optimizer step on every parameter; latent weights are clipped to [-1, 1] and packed anew."""
@@ -101,7 +105,7 @@ class Sequential:
         if "weight" in gradients:
             layer.refresh()
 
-    def backward_update(self, dscores, caches, optimizer, factor, step):
+    def backward_update(self, dscores, caches, optimizer, factor, step, precision="fixed16"):
         """`backward` and `update` at once, to the same bytes: gradients of the weights are used while in cache.
 
         `caches` is empty afterwards: each is let go as soon as it is used.
@@ -110,9 +114,9 @@ class Sequential:
             layer = self.layers[i]
             if isinstance(layer, Weighted) and hasattr(optimizer, "on_parts"):
                 on_part = optimizer.on_parts(f"{i}.weight", layer.parameters["weight"], factor, step, 1.0)
-                dscores = layer.backward_update(dscores, caches.pop(), on_part)
+                dscores = layer.backward_update(dscores, caches.pop(), precision, on_part)
             else:
-                dscores, gradients = layer.backward(dscores, caches.pop())
+                dscores, gradients = self._layer_backward(i, dscores, caches.pop(), precision)
                 self._update_layer(i, gradients, optimizer, factor, step)
 
     def arrays(self):

@@ -61,8 +61,8 @@ class _Progress:
 
 
 def fit(model, train, epochs=20, validation=None, rng=None, *, batch_size=256, optimizer=None, schedule=None,
-        loss="cross-entropy", flip_rate=0.0, faults=None, gradient="straight-through", augment=False, keep="last",
-        checkpoint=None, resume=False, checkpoint_seconds=30.0, progress=True):
+        loss="cross-entropy", flip_rate=0.0, faults=None, gradient="straight-through", precision="fixed16", augment=False,
+        keep="last", checkpoint=None, resume=False, checkpoint_seconds=30.0, progress=True):
     """Train a model in place.
 
     Parameters
@@ -91,6 +91,9 @@ def fit(model, train, epochs=20, validation=None, rng=None, *, batch_size=256, o
     gradient : "straight-through" or "native"
         Whether the weight gradient ignores the mask (dW = dH X^T, Buschjaeger et al. 2020 [R]) or sees it
         (dW = M * dH X^T, Hirtzlin et al. 2019 [R]).
+    precision : "fixed16" or "float32"
+        Of gradients in matrix products: rounded to 16 bits once, with a unit for each row that is summed along, and
+        summed exactly; or float32, summed in float32. Both give the same bytes on every CPU, for any number of threads.
     augment : bool
         Random crop (4 black pixels around) and horizontal flip of each image, as for CIFAR-10 [C].
     keep : "last" or "best"
@@ -137,7 +140,8 @@ def fit(model, train, epochs=20, validation=None, rng=None, *, batch_size=256, o
     run = _Run(model, train, validation, root, check_int("epochs", epochs, 1), check_int("batch_size", batch_size, 1),
                optimizer, schedule, LOSSES[check_choice("loss", loss, LOSSES)],
                _flip_rates(flip_rate, len(model.weighted)), _checked_faults(faults, flip_rate, model),
-               check_choice("gradient", gradient, ("straight-through", "native")), bool(augment),
+               check_choice("gradient", gradient, ("straight-through", "native")),
+               check_choice("precision", precision, products.PRECISIONS), bool(augment),
                check_choice("keep", keep, ("last", "best")))
     keeper = Keeper(checkpoint, check_real("checkpoint_seconds", checkpoint_seconds, 0), run, resume)
     keeper.start()
@@ -174,6 +178,7 @@ class _Run:
     flip_rates: tuple
     faults: object
     gradient: str
+    precision: str
     augment: bool
     keep: str
     progress: _Progress = field(default_factory=_Progress)
@@ -213,7 +218,7 @@ class _Run:
         return {"model": self.model.describe(), "seed": str(self.root), "epochs": self.epochs,
                 "batch_size": self.batch_size, "optimizer": described(self.optimizer),
                 "schedule": described(self.schedule), "loss": self.loss.__name__, "flip_rates": list(self.flip_rates),
-                "gradient": self.gradient, "augment": self.augment, "keep": self.keep,
+                "gradient": self.gradient, "precision": self.precision, "augment": self.augment, "keep": self.keep,
                 **({} if self.faults is None else {"faults": repr(self.faults)}),
                 "train": self.train.sha256,
                 "validation": self.validation.sha256 if self.validation is not None else None}
@@ -307,7 +312,7 @@ def _train_step(run):
     if not math.isfinite(loss):
         raise FloatingPointError(f"the loss is {loss} at step {state.step}: try a lower learning rate")
     factor = run.schedule.factor(state.step / run.steps_per_epoch, run.epochs)
-    run.model.backward_update(dscores, caches, run.optimizer, factor, state.step + 1)
+    run.model.backward_update(dscores, caches, run.optimizer, factor, state.step + 1, run.precision)
     state.step += 1
     state.loss_sum += loss * len(labels)
     state.n_right += int(np.sum(scores.argmax(axis=1) == labels))

@@ -13,6 +13,7 @@ from bnnsim.kernels import (adam, batchnorm, conv, conv_gradients, dense, first_
 from bnnsim.kernels._parallel import slices
 
 GARBAGE = 0x5A
+KINDS = tuple(np.empty(0, kind) for kind in (np.int16, np.int32, np.int64))      # of fixed point
 
 
 def in_threads(call, *args):
@@ -145,7 +146,7 @@ def lookup_dense(a, signs, scale):
     """a (M, R) int16 values times signs (R, F) -> (M, F) float32."""
     a_wide, panel = padded_rows(a, lookup.GROUP), lookup_panel(pack(signs)[None])
     out = dirty((len(a), signs.shape[1]), np.float32)
-    split(dense.lookup_dense, len(a_wide) // 6, a_wide, panel, scale, out)
+    split(dense.lookup_dense, len(a_wide) // 6, a_wide, panel, scale, KINDS, out)
     return out
 
 
@@ -186,7 +187,8 @@ def conv_dx(dh, weights, x_shape, stride, padding):
     taps[:, :k] = np.moveaxis(pack(weights).reshape(k, kh * kw, -1), 0, 1)
     panel = lookup_panel(taps.reshape(kh * kw * n_chunks, lookup.GROUP * n_groups, -1))
     out = dirty((x_shape[0], g.height * g.width, channels), np.float32)
-    split(conv_gradients.conv_dx, len(out), dh.astype(np.float32), NO_WINNER, 1, panel, n_chunks, n_groups, g, out)
+    split(conv_gradients.conv_dx, len(out), dh.astype(np.float32), NO_WINNER, 1, panel, n_chunks, n_groups, g,
+          KINDS, out)
     return out.reshape(x_shape)
 
 
@@ -206,7 +208,7 @@ def conv_dweight(dh, x, kernel, stride, padding, pad_value):
     shape = -(-k // 6), n_columns + (n_taps // 64 + 1 if pad_value == 0 else 0), 6, 64
     total = summed(conv_gradients.conv_dweight, -(-dh[..., 0].size // conv_gradients.CHUNK), shape,
                    dh.astype(np.float32), NO_WINNER, 1, np.ones(k), pack(x), fill_words(channels, pad_value),
-                   pad_value == 0, g)
+                   pad_value == 0, g, KINDS)
     total = np.moveaxis(total, 2, 1).reshape(-1, shape[1], 64)[:k]
     out = total[:, :n_columns].reshape(k, n_taps, -1)[:, :, :channels]
     if pad_value == 0:
@@ -231,7 +233,8 @@ def pixels_dense_dweight(a, images, offset, scale):
     panel = dirty((n_words(n_pixels), -(-len(images) // 2), 64), np.int32)
     split(first_layer_gradients.pixels_panel, panel.shape[1], images, offset, panel)
     a_wide, out = padded_rows(a, 2), dirty((len(a), n_pixels), np.float32)
-    split(first_layer_gradients.pixels_dense_dweight, len(a_wide) // 6, a_wide, panel.view(np.int16), scale, out)
+    split(first_layer_gradients.pixels_dense_dweight, len(a_wide) // 6, a_wide, panel.view(np.int16), scale, KINDS,
+          out)
     return out
 
 

@@ -156,6 +156,58 @@ def test_input_conv(rng, channels, units, kernel, stride, padding, pad_value, of
     check_conv_dweight(found["weight"], dh, x, layer)
 
 
+# float32 on request
+
+def float_layers(rng):
+    """(layer, x, x as integers, exact dW of dh, exact dX of dh) of each kind of layer."""
+    def dense(n_features, units, n):
+        layer, x = layers.Dense(n_features, units, rng), random_pm1(rng, n, n_features)
+        return (layer, naive.pack(x), x, lambda dh, x: dh.T @ x,
+                lambda dh, w: dh @ w)
+
+    def conv(channels, units, kernel, stride, padding, pad_value):
+        layer = layers.Conv2d(channels, units, kernel, stride, padding, pad_value, generator=rng)
+        x = random_pm1(rng, 9, 4, 5, channels)
+        return (layer, naive.pack(x), x, lambda dh, x: exact_conv_dweight(dh, x, layer),
+                lambda dh, w: exact_conv_dx(dh, w, x.shape, stride, padding))
+
+    images = rng.integers(0, 256, (9, 3, 4, 5), np.uint8)
+    first, first_conv = layers.InputDense((3, 4, 5), 7, 128, rng), layers.InputConv2d(3, 66, offset=5, generator=rng)
+    flat = naive.pixels(images, 128).reshape(9, -1)
+    return [dense(1, 1, 1), dense(130, 70, 3), dense(65, 7, 40), conv(65, 3, 3, 1, 1, "zero"),
+            conv(70, 67, (3, 2), 2, 2, "plus"), conv(3, 6, 2, 1, 0, "minus"),
+            (first, images, flat, lambda dh, x: dh.T @ x, None),
+            (first_conv, images, naive.pixels(images, 5), lambda dh, x: exact_conv_dweight(dh, x, first_conv), None)]
+
+
+def exact_conv_dweight(dh, x, layer):
+    read = naive.patches(x, layer.kernel, layer.stride, layer.padding, layer.pad_value)
+    return np.einsum("nijk,nijabc->kabc", dh, read)
+
+
+def exact_conv_dx(dh, weight, x_shape, stride, padding):
+    """`naive.conv_dx` of floats: of their integer multiples of 2^-40."""
+    return naive.conv_dx(np.rint(dh * 2.0**40), weight, x_shape, stride, padding) / 2.0**40
+
+
+@pytest.mark.parametrize("row", range(8))
+def test_float32_gradients(rng, row):
+    """Within float32's rounding of each sum, which 16-bit fixed point is not."""
+    layer, x, whole, dweight, dinput = float_layers(rng)[row]
+    h, cache = layer.forward_train(x)
+    dh = rng.normal(size=h.shape).astype(np.float32)
+    dx, found = layer.backward(dh, cache, "float32")
+    pairs = [(found["weight"].copy(), dweight(dh.astype(float), whole), dweight(np.abs(dh.astype(float)), np.abs(whole)))]
+    if dinput:
+        weight = signs(layer.parameters["weight"])
+        pairs.append((dx, dinput(dh.astype(float), weight), dinput(np.abs(dh.astype(float)), np.abs(weight))))
+    coarse = layer.backward(dh, cache)[1]["weight"]
+    for comp, exact, size in pairs:
+        size = size + (np.abs(dh).sum() if getattr(layer, "padding", 0) else 0)     # zero padding is corrected for
+        assert np.all(np.abs(comp - exact) <= 2.0**-22 * size)
+    assert h.size < 9 or np.abs(coarse - pairs[0][1]).max() > np.abs(pairs[0][0] - pairs[0][1]).max()
+
+
 # bit errors on the way from the memory
 
 def masked_conv(rng):

@@ -54,26 +54,49 @@ def test_spread_words(rng, w_off, w_stride):
 @pytest.mark.parametrize("n_segments, n_groups, p_off, o_off",
                          [(1, 0, 0, 0), (1, 1, 0, 0), (3, 6, 64, 5), (2, 13, 7, 1)])
 @pytest.mark.parametrize("add", [False, True])
-def test_lookup_tile(rng, n_segments, n_groups, p_off, o_off, add):
-    """Tables anywhere, shared between rows and segments, as those of neighbouring positions of a convolution are."""
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+def test_lookup_tile(rng, n_segments, n_groups, p_off, o_off, add, kind):
+    """Tables anywhere, shared between rows and segments, as those of neighbouring positions of a convolution are.
+
+    float32 sums too have the same bits: they run in the same order.
+    """
     n_words = -(-n_groups // 6)
-    tables = rng.integers(-10**6, 10**6, 32 * n_groups + 99).astype(np.int32)
+    tables = (rng.normal(size=32 * n_groups + 99) * 10**6).astype(kind)
     rows = rng.integers(0, 99, 6 * n_segments)
     panel = rng.integers(0, 2**32, p_off + n_segments * n_words * 64, dtype=np.uint32)
     for call, twin in both(lookup.lookup_tile, lookup.lookup_tile_plain, 9):
-        comp, ref = np.full((2, o_off + 6 * 64 + 3), GARBAGE, np.int32)
+        comp, ref = np.full((2, o_off + 6 * 64 + 3), GARBAGE, kind)
         for function, out in ((call, comp), (twin, ref)):
             function(tables, rows, n_segments, n_groups, panel, p_off, out, o_off, add)
         np.testing.assert_array_equal(comp, ref)
 
 
-def test_scale_row(rng):
+@pytest.mark.parametrize("n_groups, a_off, t_off", [(1, 0, 0), (7, 3, 16), (31, 1, 5)])
+def test_float_tables(rng, n_groups, a_off, t_off):
+    """Added one after another in float32: the same bits on every CPU."""
+    a = (rng.normal(size=a_off + 5 * n_groups) * np.exp(rng.normal(0, 9, a_off + 5 * n_groups))).astype(np.float32)
+    a[::7] = 0
+    for call, _ in both(lookup.build_tables, lookup.build_tables_plain, 5):
+        tables = np.full(t_off + 32 * n_groups + 3, GARBAGE, np.float32)
+        call(a, a_off, n_groups, tables, t_off)
+        for g in range(n_groups):
+            for e in range(32):
+                total = np.float32(0)
+                for i in range(5):
+                    value = a[a_off + 5 * g + i]
+                    total = total + (value if e >> i & 1 else -value)
+                assert tables[t_off + 32 * g + e] == total
+        assert (tables[:t_off] == GARBAGE).all() and (tables[t_off + 32 * n_groups:] == GARBAGE).all()
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+def test_scale_row(rng, kind):
     """The product is float64's: int32 sums have more digits than a float32."""
-    sums, scale = rng.integers(-2**31, 2**31, 70).astype(np.int32), 1 / 3
+    sums, scale = rng.integers(-2**31, 2**31, 70).astype(kind), 1 / 3
     for call, _ in both(lookup.scale_row, lookup.scale_row_plain, 5):
         out = np.full(69, GARBAGE, np.float32)
         call(sums, 5, scale, out, 2)
-        np.testing.assert_array_equal(out[2:66], (sums[5:69] * scale).astype(np.float32))
+        np.testing.assert_array_equal(out[2:66], (sums[5:69].astype(float) * scale).astype(np.float32))
         assert (out[:2] == GARBAGE).all() and (out[66:] == GARBAGE).all()
 
 
@@ -88,13 +111,18 @@ def test_rounding(rng):
             call(values, at, 1.0, out, 2)
             np.testing.assert_array_equal(out[2:18], ref[at:at + 16])
         assert (out[:2] == GARBAGE).all() and (out[18:] == GARBAGE).all()
+        unrounded = np.zeros(20, np.float32)
+        call(values, 3, 0.1, unrounded, 2)
+        np.testing.assert_array_equal(unrounded[2:18], values[3:19])
 
 
-def test_turned_block(rng):
+@pytest.mark.parametrize("kind", [np.int16, np.float32])
+def test_turned_block(rng, kind):
     values, inverse = rng.normal(0, 100, (16, 21)).astype(np.float32), rng.normal(0, 100, 20)
     ref = np.rint(values[:, 3:19].astype(float) * inverse[2:18]).astype(np.int16).T
+    ref = values[:, 3:19].T if kind == np.float32 else ref
     for call, _ in both(fixed_point.turn_block, fixed_point.turn_block_plain, 8):
-        out = np.full((16, 23), GARBAGE, np.int16)
+        out = np.full((16, 23), GARBAGE, kind)
         call(values, 3, 21, inverse, 2, out, 4, 23)
         np.testing.assert_array_equal(out[:, 4:20], ref)
         assert (out[:, :4] == GARBAGE).all() and (out[:, 20:] == GARBAGE).all()

@@ -137,10 +137,10 @@ class Momentless:
         np.clip(value, -bound, bound, out=value)
 
 
-@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("native, precision", [(False, "fixed16"), (True, "fixed16"), (True, "float32")])
 @pytest.mark.parametrize("make", [optimizers.Adam, optimizers.Sgd, Momentless])
 @pytest.mark.parametrize("case", ["strided CNN, offset 128", "CNN", "wide FCNN"])
-def test_the_fused_update_is_the_unfused_one_bit_for_bit(case, make, native, monkeypatch):
+def test_the_fused_update_is_the_unfused_one_bit_for_bit(case, make, native, precision, monkeypatch):
     """Gradients that are used block by block, in several threads, and stored nowhere."""
     monkeypatch.setattr("bnnsim.products.BLOCK_GRADIENTS", 1000)
     images, labels = random_batch(case, np.random.default_rng(4))
@@ -158,9 +158,9 @@ def test_the_fused_update_is_the_unfused_one_bit_for_bit(case, make, native, mon
                 scores, caches = model.forward_train(images, read)
                 dscores = cross_entropy(scores, labels)[1]
                 if n_threads:
-                    model.backward_update(dscores, caches, optimizer, 0.5, step)
+                    model.backward_update(dscores, caches, optimizer, 0.5, step, precision)
                 else:
-                    model.update(model.backward(dscores, caches), optimizer, 0.5, step)
+                    model.update(model.backward(dscores, caches, precision), optimizer, 0.5, step)
         arrays = [*model.arrays().values(), *(layer.words for layer in model.weighted)]
         arrays += [part for moments in optimizer.state.values() for part in moments.values()]
         found.append(b"".join(sorted(part.tobytes() for part in arrays)))

@@ -152,6 +152,7 @@ RESULTS_PROGRAM = """
 import hashlib
 import kernel_calls as calls
 import numpy as np
+from bnnsim import layers
 from bnnsim.kernels import simd
 rng = np.random.default_rng(0)
 x, weights = calls.signs(rng, 9, 130), calls.signs(rng, 17, 130)
@@ -165,6 +166,10 @@ parts = [calls.pack(x), calls.xnor_dense(x, weights),
          calls.conv_dx(calls.gradients(rng, 1, 5, 7, 17), calls.signs(rng, 17, 3, 3, 65), (1, 5, 7, 65), 1, 1),
          calls.quantise_rows(rng.normal(size=(3, 2, 17)).astype(np.float32))[0],
          calls.flip_masks(5, 130, 1, 2, 2**62)]
+layer = layers.Conv2d(65, 17, generator=rng)
+cache = layer.forward_train(calls.pack(calls.signs(rng, 3, 5, 7, 65)))[1]
+dx, found = layer.backward(rng.normal(size=(3, 5, 7, 17)).astype(np.float32), cache, "float32")
+parts += [dx, found["weight"]]
 print(simd.HAS_VNNI, hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest())
 """
 PACK_PROGRAM = """

@@ -252,6 +252,7 @@ BAD = {
     "batch size": ({"batch_size": 0}, ValueError, "batch_size must be >= 1"),
     "loss": ({"loss": "cross_entropy"}, ValueError, "did you mean 'cross-entropy'"),
     "gradient": ({"gradient": "STE"}, ValueError, "gradient must be one of"),
+    "precision": ({"precision": "float16"}, ValueError, "precision must be one of"),
     "flip rate": ({"flip_rate": 1.1}, ValueError, r"flip_rate must be a probability in \[0, 1\], got 1.1"),
     "flip rate NaN": ({"flip_rate": math.nan}, ValueError, "flip_rate must be a probability"),
     "flip rates": ({"flip_rate": [0.1, 0.2]}, ValueError,
@@ -377,7 +378,7 @@ def test_resume_with_momentum(tmp_path, monkeypatch):
 OTHER_RUNS = {
     "seed": {"rng": 6}, "epochs": {"epochs": 4}, "batch_size": {"batch_size": 16},
     "flip_rates": {"flip_rate": 0.2},
-    "gradient": {"gradient": "straight-through"}, "augment": {"augment": False},
+    "gradient": {"gradient": "straight-through"}, "precision": {"precision": "float32"}, "augment": {"augment": False},
     "optimizer": {"optimizer": Sgd()},
     "schedule": {"schedule": Constant()}, "train": {"train": small_split(80, 3)},
     "validation": {"validation": None},
@@ -424,6 +425,18 @@ def test_a_checkpoint_is_written_when_due_and_at_the_end(tmp_path, monkeypatch):
     written.clear()
     run(tmp_path / "late.h5", checkpoint_seconds=3600)
     assert len(written) == 1
+
+
+def test_float32_resumes_to_the_same_bytes_too(tmp_path, monkeypatch):
+    """And for any number of threads; it is another training than that of the default."""
+    whole = state(*run(precision="float32"))
+    assert whole != state(*run())
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 4, stop)
+        with pytest.raises(RuntimeError, match="stopped by the test"):
+            run(tmp_path / "run.h5", precision="float32")
+    with threads(3):
+        assert state(*run(tmp_path / "run.h5", precision="float32", resume=True)) == whole
 
 
 # Ctrl-C

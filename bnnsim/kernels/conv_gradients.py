@@ -1,4 +1,4 @@
-"""Gradients of a binarized convolution, exact sums of 16-bit fixed point by table lookup: see `lookup`, `fixed_point`.
+"""Gradients of a binarized convolution by table lookup, of 16-bit fixed point or float32: see `lookup`, `fixed_point`.
 
 dH (N, OH, OW, K) float32, possibly behind a max-pool: then its entries stand as dout (N, OH // size, OW // size, K) and
 `winner`, the entry of its window that each belongs to, and are spread out a row at a time; three quarters of the
@@ -9,7 +9,7 @@ Letters as in `conv`; G groups of five channels or positions.
 import numpy as np
 
 from bnnsim.kernels._jit import inline, kernel
-from bnnsim.kernels.fixed_point import SIDE, fix_row, fix_turned, largest_size, scale_of
+from bnnsim.kernels.fixed_point import SIDE, fix_row, fix_turned, unit_of
 from bnnsim.kernels.lookup import (COLS, GROUP, MAX_GROUPS, ROWS, WORD_ROWS, build_tables, lookup_tile, new_tables,
                                    scale_row, spread_words)
 
@@ -63,7 +63,8 @@ def _read_by(n_rows, first, g, n_slots, row_size, position_size, zeros, starts):
 def _sum_segments(tables, starts, n_chunks, n_groups, panel, p_off, tile, partial):
     """tile (6, 64) int64 = sums over all taps and chunks, widened before an int32 can wrap; True if it was not needed.
 
-    starts (T, 6) of each tap's first chunk; `partial` (6, 64) int32 has the sums where one call was enough.
+    starts (T, 6) of each tap's first chunk; `partial` (6, 64) int32 has the sums where one call was enough. Of float32
+    the same in float64 and float32.
     """
     n_words = (n_groups * GROUP + WORD_ROWS - 1) // WORD_ROWS
     if starts.shape[0] * n_chunks * n_groups <= MAX_GROUPS and n_chunks == 1:
@@ -93,23 +94,23 @@ def _store_position(tile, wide, exact, scale, r, w, out, position):
 
 
 @kernel
-def conv_dx(dout, winner, size, panel, n_chunks, n_groups, g, out, start, stop):
+def conv_dx(dout, winner, size, panel, n_chunks, n_groups, g, kinds, out, start, stop):
     """dH, panel (Cw, T * n_chunks, ceil(n_groups / 6), 64) of weights (T, K, C) -> out (N, H * W, C) float32.
 
-    The K channels stand in n_chunks of n_groups groups. Tables of as many rows of outputs as six inputs may read stay
+    The K channels stand in n_chunks of n_groups groups; kinds as in `dense.lookup_dense`. Tables of as many rows of outputs as six inputs may read stay
     in a ring; each is built once an image.
     """
     n_units, n_positions, n_taps = dout.shape[3], out.shape[1], g.kernel_height * g.kernel_width
-    values, fixed = np.zeros(GROUP * n_groups * n_chunks, np.float32), np.zeros(GROUP * n_groups * n_chunks, np.int16)
+    values, fixed = np.zeros(GROUP * n_groups * n_chunks, np.float32), np.zeros(GROUP * n_groups * n_chunks, kinds[0].dtype)
     position_size = 32 * n_groups * n_chunks
     row_size = position_size * g.out_width
     n_slots = min(g.out_height, ((ROWS - 2) // g.width + g.kernel_height) // g.stride + 2)
-    tables, zeros = new_tables((n_slots * g.out_width + 1) * n_groups * n_chunks)
+    tables, zeros = new_tables((n_slots * g.out_width + 1) * n_groups * n_chunks, kinds[1])
     tables[zeros:zeros + position_size] = 0
     starts = np.empty((n_taps, ROWS), np.int64)
-    tile, wide = np.empty((ROWS, COLS), np.int32), np.empty((ROWS, COLS), np.int64)
+    tile, wide = np.empty((ROWS, COLS), kinds[1].dtype), np.empty((ROWS, COLS), kinds[2].dtype)
     for n in range(start, stop):
-        scale, built = scale_of(np.float64(largest_size(dout[n].reshape(-1)))), 0
+        scale, built = unit_of(dout[n].reshape(-1), fixed), 0
         inverse = 1.0 / scale
         for first in range(0, n_positions, ROWS):
             last = min(first + ROWS, n_positions) - 1
@@ -207,8 +208,8 @@ def _spread_chunk(words, n_rows, panel, column):
 
 
 @kernel
-def conv_dweight(dout, winner, size, inverse, x, fill, zero_pad, g, total, start, stop):
-    """dH, its channels' 1 / scale (K,), x words -> total (M, T * Cw + Pw, 6, 64) int64 += dW in units of the scales.
+def conv_dweight(dout, winner, size, inverse, x, fill, zero_pad, g, kinds, total, start, stop):
+    """dH, its channels' 1 / scale (K,), x words -> total (M, T * Cw + Pw, 6, 64) int64 (or float64) += dW / scales.
 
     Row m, r is output channel 6 m + r. Zero padding enters as -1; the last Pw = T // 64 + 1 words of columns (else none)
     hold what it takes to correct that: column t < T sums dH with +1 where tap t is padded and -1 elsewhere, column T
@@ -216,11 +217,12 @@ def conv_dweight(dout, winner, size, inverse, x, fill, zero_pad, g, total, start
     """
     n_all, n_taps = dout.shape[0] * g.out_height * g.out_width, g.kernel_height * g.kernel_width
     n_blocks, n_columns = total.shape[0], total.shape[1]
-    rows, fixed = np.zeros((SIDE, dout.shape[3]), np.float32), np.zeros((ROWS * n_blocks, CHUNK), np.int16)
-    panel, sums = np.empty((n_columns, CHUNK // WORD_ROWS, COLS), np.uint32), np.zeros(total.shape, np.int32)
+    rows, fixed = np.zeros((SIDE, dout.shape[3]), np.float32), np.zeros((ROWS * n_blocks, CHUNK), kinds[0].dtype)
+    panel, sums = np.empty((n_columns, CHUNK // WORD_ROWS, COLS), np.uint32), np.zeros(total.shape, kinds[1].dtype)
     gathered, runs = np.empty((x.shape[3], CHUNK), np.uint64), np.empty((5, CHUNK), np.int64)
     padded = np.empty((n_taps // 64 + 1 if zero_pad else 0, CHUNK), np.uint64)
-    tables, at = new_tables(ROWS * (CHUNK // GROUP))
+    tables, at = new_tables(ROWS * (CHUNK // GROUP), kinds[1])
+    most = 1 if kinds[0].itemsize == 4 else MAX_GROUPS * GROUP // CHUNK           # chunks before an int32 wraps
     starts = at + 32 * (CHUNK // GROUP) * np.arange(ROWS)
     for chunk in range(start, stop):
         n_rows = min(CHUNK, n_all - chunk * CHUNK)
@@ -238,6 +240,6 @@ def conv_dweight(dout, winner, size, inverse, x, fill, zero_pad, g, total, start
             for column in range(n_columns):
                 lookup_tile(tables, starts, 1, (n_rows + GROUP - 1) // GROUP, panel,
                             column * (CHUNK // WORD_ROWS) * COLS, sums, (m * n_columns + column) * ROWS * COLS, True)
-        if (chunk - start + 1) % (MAX_GROUPS * GROUP // CHUNK) == 0 or chunk + 1 == stop:    # before an int32 wraps
+        if (chunk - start + 1) % most == 0 or chunk + 1 == stop:
             total += sums
             sums[:] = 0

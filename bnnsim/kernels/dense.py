@@ -49,7 +49,7 @@ def store_sums(tile, row, word, scale, out):
 
 @inline
 def _long_sums(a, row, panel, scale, tables, starts, tile, total, out):
-    """Six rows whose summed axis is cut into chunks: exact sums in total (V, 6, 64) int64, then to `out`."""
+    """Six rows whose summed axis is cut into chunks: sums in total (V, 6, 64) int64 or float64, then to `out`."""
     n_groups, n_words = a.shape[1] // GROUP, panel.shape[2]
     total[:] = 0
     for first in range(0, n_groups, CHUNK_GROUPS):
@@ -66,17 +66,18 @@ def _long_sums(a, row, panel, scale, tables, starts, tile, total, out):
 
 
 @kernel
-def lookup_dense(a, panel, scale, out, start, stop):
-    """a (6 T, 5 G) int16, panel (V, 1, ceil(G / 6), 64) of +-1 -> out (M, F) float32 = (a times panel) * scale (M,).
+def lookup_dense(a, panel, scale, kinds, out, start, stop):
+    """a (6 T, 5 G) int16 or float32, panel (V, 1, ceil(G / 6), 64) of +-1 -> out (M, F) float32 = (a times panel) * scale (M,).
 
-    With a = dH by row and the panel of W it is dX; with a = dH transposed and the panel of X it is dW. Runs over the T
+    kinds: arrays of the types of `a`, of its sums, and of the sums of those: int16, int32, int64, or two float32 and
+    float64. With a = dH by row and the panel of W it is dX; with a = dH transposed and the panel of X it is dW. Runs over the T
     blocks of six rows; what lies past a row's end in `a` is 0.
     """
     n_groups, n_words = a.shape[1] // GROUP, panel.shape[2]
     n_tables = min(n_groups, CHUNK_GROUPS)
-    tables, at = new_tables(ROWS * n_tables)
-    starts, tile = at + 32 * n_tables * np.arange(ROWS), np.empty((ROWS, COLS), np.int32)
-    total = np.empty((panel.shape[0] if n_groups > n_tables else 0, ROWS, COLS), np.int64)
+    tables, at = new_tables(ROWS * n_tables, kinds[1])
+    starts, tile = at + 32 * n_tables * np.arange(ROWS), np.empty((ROWS, COLS), kinds[1].dtype)
+    total = np.empty((panel.shape[0] if n_groups > n_tables else 0, ROWS, COLS), kinds[2].dtype)
     for row in range(ROWS * start, ROWS * stop, ROWS):
         if n_groups > n_tables:
             _long_sums(a, row, panel, scale, tables, starts, tile, total, out)

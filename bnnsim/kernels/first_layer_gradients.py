@@ -70,7 +70,7 @@ def _sum_pairs(a, row, panel, p_off, n_pairs, tile, total):
 
 
 @kernel
-def pixels_dense_dweight(a, panel, scale, out, start, stop):
+def pixels_dense_dweight(a, panel, scale, kinds, out, start, stop):
     """a (6 T, 2 P) int16, panel (V, P, 128) int16 -> out (M, F) float32 = (a times panel) * scale (M,). Runs over T."""
     tile, total = np.empty((ROWS, COLS), np.int32), np.empty((ROWS, COLS), np.int64)
     for row in range(ROWS * start, ROWS * stop, ROWS):
@@ -81,6 +81,16 @@ def pixels_dense_dweight(a, panel, scale, out, start, stop):
                 for r in range(min(ROWS, out.shape[0] - row)):
                     for c in range(min(COLS, out.shape[1] - COLS * v)):
                         out[row + r, COLS * v + c] = np.float32(total[r, c] * scale[row + r])
+
+
+@kernel
+def pixels_dense_float(a, pixels, scale, kinds, out, start, stop):
+    """a (6 T, >= N) and pixels (N, F) float32 -> out (M, F) float32 = a times pixels, image after image. Runs over T."""
+    for m in range(ROWS * start, min(ROWS * stop, out.shape[0])):
+        out[m] = np.float32(0)
+        for n in range(pixels.shape[0]):
+            for f in range(pixels.shape[1]):
+                out[m, f] += a[m, n] * pixels[n, f]
 
 
 @inline
@@ -139,3 +149,22 @@ def pixels_conv_dweight(dout, winner, size, inverse, images, offset, pad_value, 
                 for r in range(ROWS):
                     for c in range(COLS):
                         total[row + r, v, c] += tile[r, c] if exact else wide[r, c]
+
+
+@kernel
+def pixels_conv_float(dout, winner, size, inverse, images, offset, pad_value, g, total, start, stop):
+    """`pixels_conv_dweight` of float32: total (., 1, 64 V) float64, sums of an image in float32."""
+    n_features, n_positions = g.kernel_height * g.kernel_width * images.shape[1], g.out_height * g.out_width
+    row, sums = np.zeros(dout.shape[3], np.float32), np.empty((n_features, dout.shape[3]), np.float32)
+    patches = np.zeros((n_features, n_positions), np.int16)
+    for n in range(start, stop):
+        _patch_rows(images, n, offset, np.int16(pad_value), g, patches)
+        sums[:] = np.float32(0)
+        for p in range(n_positions):
+            gradient_row(dout, winner, size, n, p // g.out_width, p % g.out_width, row)
+            for f in range(n_features):
+                for k in range(dout.shape[3]):
+                    sums[f, k] += np.float32(patches[f, p]) * row[k]
+        for f in range(n_features):
+            for k in range(dout.shape[3]):
+                total[f, 0, k] += sums[f, k]

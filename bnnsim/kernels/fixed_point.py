@@ -2,7 +2,8 @@
 
 In a BNN's backward pass one operand is +-1 (weights for dX, activations for dW), so with one scale for each row that
 is summed along nothing more is lost: the error of a sum is at most scale / 2 * sum |operand|. value ~ int16 * scale,
-scale = max |value| / 32767, rounded to the nearest, ties to even.
+scale = max |value| / 32767, rounded to the nearest, ties to even. With a float32 array in place of int16 the same
+functions only lay gradients out, and every unit is 1.
 """
 
 import numpy as np
@@ -15,6 +16,10 @@ from bnnsim.kernels.simd import I16, I32, I64, _declare, _pointer, _splat, _vect
 
 FULL_SCALE = 32767.0
 SIDE = 16                           # of the blocks that are transposed in registers
+
+
+def _item(array_type):
+    return I16 if array_type.dtype == types.int16 else ir.FloatType()
 
 
 def _fix(builder, values, inverse):
@@ -33,15 +38,16 @@ def _turn_block(_, values, v_off, v_stride, inverse, i_off, out, o_off, o_stride
 
     def generate(context, builder, signature, args):
         values, v_off, v_stride, inverse, i_off, out, o_off, o_stride = args
-        single, wide, half = (ir.VectorType(item, SIDE) for item in (ir.FloatType(), ir.DoubleType(), I16))
+        item = _item(signature.args[5])
+        single, wide, stored = (ir.VectorType(kind, SIDE) for kind in (ir.FloatType(), ir.DoubleType(), item))
         v_ptr = _pointer(context, builder, signature.args[0], values, v_off, ir.FloatType())
         i_ptr = _pointer(context, builder, signature.args[3], inverse, i_off, ir.DoubleType())
-        o_ptr = _pointer(context, builder, signature.args[5], out, o_off, I16)
+        o_ptr = _pointer(context, builder, signature.args[5], out, o_off, item)
         inverses = builder.load(_vector_pointer(builder, i_ptr, I64(0), wide), align=8)
         rows = []
         for i in range(SIDE):
             row = builder.load(_vector_pointer(builder, v_ptr, builder.mul(v_stride, I64(i)), single), align=4)
-            rows.append(builder.trunc(_fix(builder, row, inverses), half))
+            rows.append(builder.trunc(_fix(builder, row, inverses), stored) if item == I16 else row)
         for step in (1, 2, 4, 8):                               # swap bit `step` of the row and the column number
             low = [e if not e & step else SIDE + e - step for e in range(SIDE)]
             high = [e + step if not e & step else SIDE + e for e in range(SIDE)]
@@ -51,7 +57,7 @@ def _turn_block(_, values, v_off, v_stride, inverse, i_off, out, o_off, o_stride
                     pair = rows[i], rows[i + step]
                     rows[i], rows[i + step] = (builder.shuffle_vector(*pair, mask) for mask in masks)
         for i, row in enumerate(rows):
-            builder.store(row, _vector_pointer(builder, o_ptr, builder.mul(o_stride, I64(i)), half), align=2)
+            builder.store(row, _vector_pointer(builder, o_ptr, builder.mul(o_stride, I64(i)), stored), align=2)
         return context.get_dummy_value()
 
     return signature, generate
@@ -66,10 +72,11 @@ def _fix_sixteen(_, values, v_off, inverse, out, o_off):
         values, v_off, inverse, out, o_off = args
         single, wide = ir.VectorType(ir.FloatType(), SIDE), ir.VectorType(ir.DoubleType(), SIDE)
         v_ptr = _pointer(context, builder, signature.args[0], values, v_off, ir.FloatType())
-        o_ptr = _pointer(context, builder, signature.args[3], out, o_off, I16)
+        o_ptr = _pointer(context, builder, signature.args[3], out, o_off, _item(signature.args[3]))
         value = builder.load(_vector_pointer(builder, v_ptr, I64(0), single), align=4)
-        fixed = builder.trunc(_fix(builder, value, _splat(builder, inverse, wide)), ir.VectorType(I16, SIDE))
-        builder.store(fixed, _vector_pointer(builder, o_ptr, I64(0), fixed.type), align=2)
+        if signature.args[3].dtype == types.int16:
+            value = builder.trunc(_fix(builder, value, _splat(builder, inverse, wide)), ir.VectorType(I16, SIDE))
+        builder.store(value, _vector_pointer(builder, o_ptr, I64(0), value.type), align=2)
         return context.get_dummy_value()
 
     return signature, generate
@@ -101,6 +108,15 @@ def _fix_pair(_, rows, column, stride, inverse, out, o_off):
 
 
 @inline
+def _put(out, at, value, inverse):
+    """out[at] = value in units of 1 / inverse: rounded if `out` is int16; float32 stays as it is."""
+    if out.itemsize == 4:
+        out[at] = value
+    else:
+        out[at] = _fixed(value, inverse)
+
+
+@inline
 def _fixed(value, inverse):
     return np.int16(np.rint(np.float64(value) * inverse))
 
@@ -116,14 +132,14 @@ def fix_pair_plain(rows, column, stride, inverse, out, o_off):
 def fix_sixteen_plain(values, v_off, inverse, out, o_off):
     flat, fixed = values.reshape(-1), out.reshape(-1)
     for i in range(SIDE):
-        fixed[o_off + i] = _fixed(flat[v_off + i], inverse)
+        _put(fixed, o_off + i, flat[v_off + i], inverse)
 
 
 def turn_block_plain(values, v_off, v_stride, inverse, i_off, out, o_off, o_stride):
     flat, turned = values.reshape(-1), out.reshape(-1)
     for i in range(SIDE):
         for j in range(SIDE):
-            turned[o_off + j * o_stride + i] = _fixed(flat[v_off + i * v_stride + j], inverse[i_off + j])
+            _put(turned, o_off + j * o_stride + i, flat[v_off + i * v_stride + j], inverse[i_off + j])
 
 
 turn_block = turn_block_plain if JIT_OFF else _turn_block
@@ -146,7 +162,7 @@ def fix_row(values, v_off, n_values, inverse, out, o_off):
     if whole < n_values:                                        # a reshape costs more than a row of a transposed block
         flat, fixed = values.reshape(-1), out.reshape(-1)
         for i in range(whole, n_values):
-            fixed[o_off + i] = _fixed(flat[v_off + i], inverse)
+            _put(fixed, o_off + i, flat[v_off + i], inverse)
 
 
 @inline
@@ -161,11 +177,17 @@ def largest_size(values):
     return largest.view(np.float32)[0]
 
 
+@inline
+def unit_of(values, fixed):
+    """The unit in which a row of values fills the type of `fixed`."""
+    return 1.0 if fixed.itemsize == 4 else scale_of(np.float64(largest_size(values)))
+
+
 @kernel
 def quantise_rows(values, scale, out, start, stop):
     """values (N, R, U) float32 -> out (N, R, Up) int16 and scale (N,) float64, one scale for each n; Up >= U zeroed."""
     for n in range(start, stop):
-        scale[n] = scale_of(np.float64(largest_size(values[n].reshape(-1))))
+        scale[n] = unit_of(values[n].reshape(-1), out)
         for r in range(values.shape[1]):
             fix_row(values, (n * values.shape[1] + r) * values.shape[2], values.shape[2], 1.0 / scale[n], out,
                     (n * out.shape[1] + r) * out.shape[2])
@@ -191,9 +213,11 @@ def fix_turned(values, row, column, inverse, out, at):
         turn_block(values, row * values.shape[1] + column, values.shape[1], inverse, column, out,
                    column * out.shape[1] + at, out.shape[1])
         return
+    flat = out.reshape(-1)
     for j in range(n_columns):
         for i in range(min(SIDE, out.shape[1] - at)):
-            out[column + j, at + i] = _fixed(values[row + i, column + j], inverse[column + j]) if i < n_rows else 0
+            value = values[row + i, column + j] if i < n_rows else np.float32(0)
+            _put(flat, (column + j) * out.shape[1] + at + i, value, inverse[column + j])
 
 
 @kernel

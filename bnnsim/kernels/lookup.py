@@ -1,11 +1,12 @@
-"""Sums of 16-bit gradients times packed +-1 by table lookup: the tile behind both gradients of every hidden layer.
+"""Sums of gradients times packed +-1 by table lookup: the tile behind both gradients of every hidden layer.
 
 The five gradients of a group, each taken with either sign, have 32 sums, and two vector registers hold them: one
 permutation looks the sums of 16 columns up, by five bits of each column, where a multiply-add of 16-bit pairs
 (vpdpwssd) does 32 products. Measured on Zen 4 with AVX-512: 235-240 GMAC/s a core, against 115-135. All sums are
-exact in int32, so the plain twins, for other CPUs and NUMBA_DISABLE_JIT=1, give the same integers.
+exact in int32, so the plain twins, for other CPUs and NUMBA_DISABLE_JIT=1, give the same integers. The same code does
+float32 gradients in float32, where each sum has one order, group after group: other roundings, but the same everywhere.
 
-    tables     (R, G, 32) int32: entry e of group g: sum over i of a[5 g + i], negative where bit i of e is 0
+    tables     (R, G, 32) int32 or float32: entry e of group g: sum over i of a[5 g + i], negative where bit i of e is 0
     panel      (ceil(F / 64), ceil(G / 6), 64) uint32: bit 5 j + i of word w of column f is the sign bit of f at row
                5 (6 w + j) + i of the summed axis
     tile       6 rows x 64 columns
@@ -27,16 +28,21 @@ GROUP, WORD_GROUPS = 5, 6           # gradients in a group, groups in a word of 
 WORD_ROWS = GROUP * WORD_GROUPS     # rows of the summed axis in a word of the panel: 30
 MAX_GROUPS = 65_536 // GROUP        # of one int32 sum
 
-_VECTOR = ir.VectorType(I32, 16)
+_VECTOR, _SINGLE = ir.VectorType(I32, 16), ir.VectorType(ir.FloatType(), 16)
 
 
 def _constant(values):
     return ir.Constant(_VECTOR, [I32(value) for value in values])
 
 
+def _bit(i):
+    """Bit i of the numbers of a table's first 16 entries."""
+    return ir.Constant(ir.VectorType(I1, 16), [I1(e >> i & 1) for e in range(16)])
+
+
 @intrinsic
 def _lookup_tile(_, tables, rows, n_segments, n_groups, panel, p_off, out, o_off, add):
-    """out (6, 64) int32 = sums over `n_segments` of `n_groups` groups; tables of segment s, row r: from rows[6 s + r].
+    """out (6, 64), of the tables' type, = sums over `n_segments` of `n_groups` groups; tables of segment s, row r: from rows[6 s + r].
 
     The panel's words of one segment follow those of the one before. Where `add` is true they are added to `out`.
     """
@@ -45,19 +51,22 @@ def _lookup_tile(_, tables, rows, n_segments, n_groups, panel, p_off, out, o_off
 
     def generate(context, builder, signature, args):
         tables, rows, n_segments, n_groups, panel, p_off, out, o_off, add = args
-        table_ptr = _pointer(context, builder, signature.args[0], tables, I64(0), I32)
+        exact = signature.args[0].dtype == types.int32
+        vector, add_vectors = (_VECTOR, builder.add) if exact else (_SINGLE, builder.fadd)
+        table_ptr = _pointer(context, builder, signature.args[0], tables, I64(0), vector.element)
         row_ptr = _pointer(context, builder, signature.args[1], rows, I64(0), I64)
         panel_ptr = _pointer(context, builder, signature.args[4], panel, p_off, I32)
-        out_ptr = _pointer(context, builder, signature.args[6], out, o_off, I32)
-        sums = [[cgutils.alloca_once(builder, _VECTOR) for _ in range(4)] for _ in range(ROWS)]
-        places = [_vector_pointer(builder, out_ptr, I64(16 * i), _VECTOR) for i in range(4 * ROWS)]
+        out_ptr = _pointer(context, builder, signature.args[6], out, o_off, vector.element)
+        sums = [[cgutils.alloca_once(builder, vector) for _ in range(4)] for _ in range(ROWS)]
+        places = [_vector_pointer(builder, out_ptr, I64(16 * i), vector) for i in range(4 * ROWS)]
         for slot in sum(sums, []):
-            builder.store(ir.Constant(_VECTOR, None), slot)
+            builder.store(ir.Constant(vector, None), slot)
         with builder.if_then(builder.trunc(add, I1)):
             for slot, place in zip(sum(sums, []), places):
                 builder.store(builder.load(place, align=4), slot)
         bits = [cgutils.alloca_once(builder, _VECTOR) for _ in range(4)]
-        permute = _declare(builder, "llvm.x86.avx512.vpermi2var.d.512", _VECTOR, _VECTOR, _VECTOR, _VECTOR)
+        permute = _declare(builder, f"llvm.x86.avx512.vpermi2var.{'d' if exact else 'ps'}.512", vector, vector, _VECTOR,
+                           vector)
         n_words = builder.udiv(builder.add(n_groups, I64(WORD_GROUPS - 1)), I64(WORD_GROUPS))
         with cgutils.for_range(builder, n_segments) as segment:
             at = builder.mul(segment.index, I64(ROWS))
@@ -76,10 +85,10 @@ def _lookup_tile(_, tables, rows, n_segments, n_groups, panel, p_off, out, o_off
                     present = [builder.load(slot) for slot in bits]
                     for start, slots in zip(starts, sums):
                         low, high = (builder.load(_vector_pointer(builder, start, builder.add(entry, I64(half)),
-                                                                  _VECTOR), align=4) for half in (0, 16))
+                                                                  vector), align=4) for half in (0, 16))
                         for column, slot in zip(present, slots):
                             found = builder.call(permute, [low, column, high])
-                            builder.store(builder.add(builder.load(slot), found), slot)
+                            builder.store(add_vectors(builder.load(slot), found), slot)
                     for column, slot in zip(present, bits):
                         builder.store(builder.lshr(column, _constant([GROUP] * 16)), slot)
         for slot, place in zip(sum(sums, []), places):
@@ -106,8 +115,24 @@ def lookup_tile_plain(tables, rows, n_segments, n_groups, panel, p_off, out, o_o
 
 @intrinsic
 def _build_tables(_, a, a_off, n_groups, tables, t_off):
-    """Tables of the `n_groups` groups of five int16 that start at a_off."""
+    """Tables of the `n_groups` groups of five int16, or float32, that start at a_off."""
     signature = types.void(a, types.intp, types.intp, tables, types.intp)
+
+    def generate_single(context, builder, signature, args):
+        a, a_off, n_groups, tables, t_off = args
+        a_ptr = _pointer(context, builder, signature.args[0], a, a_off, ir.FloatType())
+        t_ptr = _pointer(context, builder, signature.args[3], tables, t_off, ir.FloatType())
+        with cgutils.for_range(builder, n_groups) as group:
+            first = builder.gep(a_ptr, [builder.mul(group.index, I64(GROUP))])
+            values = [_splat(builder, builder.load(builder.gep(first, [I64(i)])), _SINGLE) for i in range(GROUP)]
+            terms = [builder.select(_bit(i), value, builder.fneg(value)) for i, value in enumerate(values[:4])]
+            four = terms[0]
+            for term in terms[1:]:
+                four = builder.fadd(four, term)
+            at = builder.mul(group.index, I64(32))
+            for offset, entries in ((0, builder.fsub(four, values[4])), (16, builder.fadd(four, values[4]))):
+                builder.store(entries, _vector_pointer(builder, t_ptr, builder.add(at, I64(offset)), _SINGLE), align=4)
+        return context.get_dummy_value()
 
     def generate(context, builder, signature, args):
         a, a_off, n_groups, tables, t_off = args
@@ -135,19 +160,20 @@ def _build_tables(_, a, a_off, n_groups, tables, t_off):
                 builder.store(entries, _vector_pointer(builder, t_ptr, builder.add(at, I64(offset)), _VECTOR), align=4)
         return context.get_dummy_value()
 
-    return signature, generate
+    return signature, generate if a.dtype == types.int16 else generate_single
 
 
 def build_tables_plain(a, a_off, n_groups, tables, t_off):
     flat, entries = a.reshape(-1), tables.reshape(-1)
     for g in range(n_groups):
-        at = t_off + 32 * g
-        entries[at] = 0
-        for i in range(GROUP):
-            entries[at] -= flat[a_off + GROUP * g + i]
-        for i in range(GROUP):
-            for e in range(1 << i):
-                entries[at + (1 << i) + e] = entries[at + e] + 2 * np.int32(flat[a_off + GROUP * g + i])
+        for e in range(32):
+            at = t_off + 32 * g + e
+            entries[at] = 0
+            for i in range(GROUP):
+                if (e >> i) & 1:
+                    entries[at] += flat[a_off + GROUP * g + i]
+                else:
+                    entries[at] -= flat[a_off + GROUP * g + i]
 
 
 @intrinsic
@@ -185,19 +211,21 @@ def spread_words_plain(words, w_off, w_stride, panel, p_off):
 
 @intrinsic
 def _scale_row(_, sums, s_off, scale, out, o_off):
-    """out[o_off..] (64,) float32 = sums[s_off..] (64,) int32 * scale, the product in float64."""
+    """out[o_off..] (64,) float32 = sums[s_off..] (64,), int32 or float32, * scale, the product in float64."""
     signature = types.void(sums, types.intp, types.float64, out, types.intp)
 
     def generate(context, builder, signature, args):
         sums, s_off, scale, out, o_off = args
-        s_ptr = _pointer(context, builder, signature.args[0], sums, s_off, I32)
+        vector, widen = (_VECTOR, builder.sitofp) if signature.args[0].dtype == types.int32 else \
+            (_SINGLE, builder.fpext)
+        s_ptr = _pointer(context, builder, signature.args[0], sums, s_off, vector.element)
         o_ptr = _pointer(context, builder, signature.args[3], out, o_off, ir.FloatType())
-        wide, narrow = ir.VectorType(ir.DoubleType(), 16), ir.VectorType(ir.FloatType(), 16)
+        wide = ir.VectorType(ir.DoubleType(), 16)
         scales = _splat(builder, scale, wide)
         for v in range(4):
-            exact = builder.sitofp(builder.load(_vector_pointer(builder, s_ptr, I64(16 * v), _VECTOR), align=4), wide)
-            builder.store(builder.fptrunc(builder.fmul(exact, scales), narrow),
-                          _vector_pointer(builder, o_ptr, I64(16 * v), narrow), align=4)
+            exact = widen(builder.load(_vector_pointer(builder, s_ptr, I64(16 * v), vector), align=4), wide)
+            builder.store(builder.fptrunc(builder.fmul(exact, scales), _SINGLE),
+                          _vector_pointer(builder, o_ptr, I64(16 * v), _SINGLE), align=4)
         return context.get_dummy_value()
 
     return signature, generate
@@ -206,14 +234,15 @@ def _scale_row(_, sums, s_off, scale, out, o_off):
 def scale_row_plain(sums, s_off, scale, out, o_off):
     exact, values = sums.reshape(-1), out.reshape(-1)
     for c in range(COLS):
-        values[o_off + c] = np.float32(exact[s_off + c] * scale)
+        values[o_off + c] = np.float32(np.float64(exact[s_off + c]) * scale)
 
 
 @intrinsic
 def _aligned(_, array):
-    """How many items past the start of an int32 array the next cache line begins."""
+    """How many items past the start of an array of 4-byte items the next cache line begins."""
     def generate(context, builder, signature, args):
-        address = builder.ptrtoint(_pointer(context, builder, signature.args[0], args[0], I64(0), I32), I64)
+        item = context.get_data_type(signature.args[0].dtype)
+        address = builder.ptrtoint(_pointer(context, builder, signature.args[0], args[0], I64(0), item), I64)
         return builder.lshr(builder.and_(builder.neg(address), I64(63)), I64(2))
 
     return types.intp(array), generate
@@ -235,7 +264,7 @@ else:
 
 
 @inline
-def new_tables(n_groups):
-    """Room for `n_groups` tables, and where in it they may start: on a cache line."""
-    room = np.empty(32 * n_groups + 16, np.int32)
+def new_tables(n_groups, kind):
+    """Room for `n_groups` tables of the type of array `kind`, and where in it they may start: on a cache line."""
+    room = np.empty(32 * n_groups + 16, kind.dtype)
     return room, aligned(room)

@@ -24,8 +24,8 @@ class _Convolution(Weighted):
         super().__init__((self.units, *self.kernel, self.in_channels), n_taps * self.in_channels, n_taps * self.units,
                          generator)
 
-    def weight_gradients(self, dout, x, consume):
-        self.weight_gradient(dout, x, self.gradient)
+    def weight_gradients(self, dout, x, precision, consume):
+        self.weight_gradient(dout, x, precision, self.gradient)
         rows = self.gradient.reshape(-1, self.in_channels)
         split(lambda start, stop: consume(start, rows[start:stop]), len(rows))
 
@@ -73,11 +73,11 @@ class Conv2d(_Convolution):
     def preactivations(self, x, words):
         return products.conv_forward(x, words, self.in_channels, self.geometry(*x.shape[1:3]), self.pad_value)
 
-    def input_gradient(self, dout, x, words):
-        return products.conv_dx(dout, words, self.in_channels, self.geometry(*x.shape[1:3]))
+    def input_gradient(self, dout, x, words, precision):
+        return products.conv_dx(dout, words, self.in_channels, self.geometry(*x.shape[1:3]), precision)
 
-    def weight_gradient(self, dout, x, out):
-        products.conv_dweight(dout, x, self.in_channels, self.geometry(*x.shape[1:3]), self.pad_value, out)
+    def weight_gradient(self, dout, x, precision, out):
+        products.conv_dweight(dout, x, self.in_channels, self.geometry(*x.shape[1:3]), self.pad_value, precision, out)
 
 
 class InputConv2d(_Convolution):
@@ -110,8 +110,8 @@ class InputConv2d(_Convolution):
         return products.pixels_conv_forward(x, self.offset, words, self.in_channels, self.geometry(*x.shape[2:]),
                                             self.pad_value)
 
-    def input_gradient(self, dout, x, words):
+    def input_gradient(self, dout, x, words, precision):
         return None
 
-    def weight_gradient(self, dout, x, out):
-        products.pixels_conv_dweight(dout, x, self.offset, self.geometry(*x.shape[2:]), self.pad_value, out)
+    def weight_gradient(self, dout, x, precision, out):
+        products.pixels_conv_dweight(dout, x, self.offset, self.geometry(*x.shape[2:]), self.pad_value, precision, out)

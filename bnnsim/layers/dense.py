@@ -41,11 +41,11 @@ class Dense(Weighted):
     def preactivations(self, x, words):
         return products.dense_forward(x, words, self.n_features)
 
-    def input_gradient(self, dout, x, words):
-        return products.dense_dx(dout, words, self.n_features)
+    def input_gradient(self, dout, x, words, precision):
+        return products.dense_dx(dout, words, self.n_features, precision)
 
-    def weight_gradients(self, dout, x, consume):
-        products.dense_dweight(dout, x, self.n_features, consume)
+    def weight_gradients(self, dout, x, precision, consume):
+        products.dense_dweight(dout, x, self.n_features, precision, consume)
 
 
 class InputDense(Weighted):
@@ -82,8 +82,8 @@ class InputDense(Weighted):
     def preactivations(self, x, words):
         return products.pixels_dense_forward(x, self.offset, words, self.n_features)
 
-    def input_gradient(self, dout, x, words):
+    def input_gradient(self, dout, x, words, precision):
         return None
 
-    def weight_gradients(self, dout, x, consume):
-        products.pixels_dense_dweight(dout, x, self.offset, consume)
+    def weight_gradients(self, dout, x, precision, consume):
+        products.pixels_dense_dweight(dout, x, self.offset, precision, consume)

@@ -43,17 +43,21 @@ class Weighted:
         x, words = self.checked(x), self.words if words is None else words
         return self.preactivations(x, words), (x, words, mask)
 
-    def backward(self, dout, cache):
-        """dx from the words that the forward pass read; dweight from x, and from `mask` where there is one."""
+    def backward(self, dout, cache, precision="fixed16"):
+        """dx from the words that the forward pass read; dweight from x, and from `mask` where there is one.
+
+        precision : "fixed16" or "float32"
+            Round dout to 16 bits once and sum exactly (see `kernels.fixed_point`), or sum float32 in float32.
+        """
         rows = self.gradient.reshape(-1, self.gradient.shape[-1])
 
         def keep(first, gradient):
             if not np.shares_memory(gradient, rows):
                 rows[first:first + len(gradient)] = gradient
 
-        return self._backward(dout, cache, keep), {"weight": self.gradient}
+        return self._backward(dout, cache, precision, keep), {"weight": self.gradient}
 
-    def backward_update(self, dout, cache, on_part):
+    def backward_update(self, dout, cache, precision, on_part):
         """dx; each weight is updated, clipped and packed as soon as its gradient is there, which is stored nowhere.
 
         on_part : function (start, gradient)
@@ -67,22 +71,22 @@ class Weighted:
             on_part(first * weight.shape[1], gradient.reshape(-1))
             packing.pack_latent(weight[first:last], words[first:last], 0, len(gradient))
 
-        dx = self._backward(dout, cache, update)
+        dx = self._backward(dout, cache, precision, update)
         self.words = words.reshape(self.words.shape)
         return dx
 
-    def _backward(self, dout, cache, consume):
+    def _backward(self, dout, cache, precision, consume):
         """dx; blocks of rows of dweight, straight through the sign (B(W) := W), are handed to ``consume(first, rows)``."""
         x, words, mask = cache
         self.check_gradient(dout, (len(x), *self.output_shape(self.input_size(x))))
-        dx = self.input_gradient(dout, x, words)
+        dx = self.input_gradient(dout, x, words, precision)
 
         def masked(first, gradient):                            # native: dW = M * (dH X^T)
             rows = mask.reshape(-1, mask.shape[-1])[first:first + len(gradient)]
             packing.negate_masked(rows, gradient, 0, len(gradient))
             consume(first, gradient)
 
-        self.weight_gradients(dout, x, consume if mask is None else masked)
+        self.weight_gradients(dout, x, precision, consume if mask is None else masked)
         return dx
 
     def check_gradient(self, dout, shape):
