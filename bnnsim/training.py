@@ -61,8 +61,8 @@ class _Progress:
 
 
 def fit(model, train, epochs=20, validation=None, rng=None, *, batch_size=256, optimizer=None, schedule=None,
-        loss="cross-entropy", flip_rate=0.0, faults=None, gradient="straight-through", precision="fixed16", augment=False,
-        keep="last", checkpoint=None, resume=False, checkpoint_seconds=30.0, progress=True):
+        loss="cross-entropy", flip_rate=0.0, faults=None, gradient="straight-through", precision="fixed16",
+        augment=False, keep="last", checkpoint=None, resume=False, checkpoint_seconds=30.0, progress=True):
     """Train a model in place.
 
     Parameters
