@@ -10,8 +10,8 @@ import numpy as np
 
 from bnnsim.kernels._jit import inline, kernel
 from bnnsim.kernels.fixed_point import SIDE, fix_row, fix_turned, unit_of
-from bnnsim.kernels.lookup import (COLS, GROUP, MAX_GROUPS, ROWS, WORD_ROWS, build_tables, lookup_tile, new_tables,
-                                   scale_row, spread_words)
+from bnnsim.kernels.lookup import (COLS, GROUP, MAX_GROUPS, ROWS, WORD_ROWS, add_tile, build_tables, lookup_tile,
+                                   new_tables, scale_row, spread_words)
 
 CHUNK = 480                         # positions of dW whose sums stay in registers; 96 groups, 16 words of the panel
 
@@ -78,7 +78,7 @@ def _sum_segments(tables, starts, n_chunks, n_groups, panel, p_off, tile, partia
                 here[r] = starts[tap, r] + 32 * n_groups * chunk
             lookup_tile(tables, here, 1, n_groups, panel, p_off + (tap * n_chunks + chunk) * n_words * COLS, partial, 0,
                         False)
-            tile += partial
+            add_tile(partial, tile)
     return False
 
 
@@ -156,19 +156,19 @@ def _chunk_runs(first, n_rows, g, runs):
 def _fix_chunk(dout, winner, size, first, n_rows, inverse, g, rows, fixed):
     """dH of output positions first.., n_rows of them -> fixed (6 M, CHUNK) int16, transposed; 0 up to a whole group."""
     n_positions, n_units = g.out_height * g.out_width, dout.shape[3]
-    flat = dout.reshape(-1, n_units)
     for row in range(0, min(CHUNK, n_rows + GROUP - 1), SIDE):
         n_here = max(0, min(SIDE, n_rows - row))
+        source, at = dout.reshape(-1, n_units), first + row
         if size > 1 or n_here == 0:
             for r in range(n_here):
                 n, position = (first + row + r) // n_positions, (first + row + r) % n_positions
                 gradient_row(dout, winner, size, n, position // g.out_width, position % g.out_width, rows[r])
-            rows[n_here:] = np.float32(0)
+            for r in range(n_here, SIDE):
+                for k in range(n_units):
+                    rows[r, k] = np.float32(0)
+            source, at = rows, 0
         for column in range(0, n_units, SIDE):
-            if size > 1 or n_here == 0:
-                fix_turned(rows, 0, column, inverse, fixed, row)
-            else:
-                fix_turned(flat, first + row, column, inverse, fixed, row)
+            fix_turned(source, at, column, inverse, fixed, row)
 
 
 @inline
@@ -241,5 +241,7 @@ def conv_dweight(dout, winner, size, inverse, x, fill, zero_pad, g, kinds, total
                 lookup_tile(tables, starts, 1, (n_rows + GROUP - 1) // GROUP, panel,
                             column * (CHUNK // WORD_ROWS) * COLS, sums, (m * n_columns + column) * ROWS * COLS, True)
         if (chunk - start + 1) % most == 0 or chunk + 1 == stop:
-            total += sums
+            for m in range(n_blocks):
+                for column in range(n_columns):
+                    add_tile(sums[m, column], total[m, column])
             sums[:] = 0

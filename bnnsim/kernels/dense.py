@@ -7,8 +7,8 @@ rows. An int32 sum holds 65,536 terms of a 16-bit value times +-1, so longer sum
 import numpy as np
 
 from bnnsim.kernels._jit import inline, kernel
-from bnnsim.kernels.lookup import (COLS, GROUP, ROWS, WORD_GROUPS, WORD_ROWS, build_tables, lookup_tile, new_tables,
-                                   scale_row, spread_words)
+from bnnsim.kernels.lookup import (COLS, GROUP, ROWS, WORD_GROUPS, WORD_ROWS, add_tile, build_tables, lookup_tile,
+                                   new_tables, scale_row, spread_words)
 
 CHUNK_GROUPS = 480                  # of the summed axis: six rows of tables in 368 KB of L2; divisible by WORD_GROUPS
 
@@ -58,7 +58,7 @@ def _long_sums(a, row, panel, scale, tables, starts, tile, total, out):
             build_tables(a, (row + r) * a.shape[1] + GROUP * first, count, tables, starts[r])
         for word in range(panel.shape[0]):
             lookup_tile(tables, starts, 1, count, panel, (word * n_words + first // WORD_GROUPS) * COLS, tile, 0, False)
-            total[word] += tile
+            add_tile(tile, total[word])
     for word in range(panel.shape[0]):
         for r in range(min(ROWS, out.shape[0] - row)):
             for c in range(min(COLS, out.shape[1] - COLS * word)):

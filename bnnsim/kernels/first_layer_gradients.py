@@ -10,7 +10,7 @@ from bnnsim.kernels._jit import inline, kernel
 from bnnsim.kernels.conv_gradients import gradient_row
 from bnnsim.kernels.dense import store_sums
 from bnnsim.kernels.fixed_point import fix_pair
-from bnnsim.kernels.lookup import COLS, ROWS
+from bnnsim.kernels.lookup import COLS, ROWS, add_tile
 from bnnsim.kernels.simd import madd16_tile
 
 MAX_PAIRS = 128                     # 256 terms of 32767 * 255
@@ -65,7 +65,7 @@ def _sum_pairs(a, row, panel, p_off, n_pairs, tile, total):
         tile[:] = 0
         madd16_tile(a, row * a.shape[1] + 2 * first, a.shape[1], panel, p_off + COLS * first,
                     min(MAX_PAIRS, n_pairs - first), tile, 0)
-        total += tile
+        add_tile(tile, total)
     return False
 
 

@@ -168,13 +168,13 @@ def fix_row(values, v_off, n_values, inverse, out, o_off):
 @inline
 def largest_size(values):
     """Largest |value| of a row of float32, by their bits: integers of the same order, whose maximum LLVM vectorises."""
-    bits, largest = values.view(np.int32), np.zeros(1, np.int32)
-    found = np.int32(0)
+    bits, found, at = values.view(np.int32), np.int32(-1), 0
     for u in range(bits.shape[0]):
         size = bits[u] & np.int32(0x7FFFFFFF)
         found = size if size > found else found
-    largest[0] = found
-    return largest.view(np.float32)[0]
+    while bits[at] & np.int32(0x7FFFFFFF) != found:
+        at += 1
+    return abs(values[at])
 
 
 @inline

@@ -264,6 +264,14 @@ else:
 
 
 @inline
+def add_tile(tile, total):
+    """total (6, 64) += tile, by loops: `+=` on arrays compiles three seconds of error messages."""
+    for r in range(ROWS):
+        for c in range(COLS):
+            total[r, c] += tile[r, c]
+
+
+@inline
 def new_tables(n_groups, kind):
     """Room for `n_groups` tables of the type of array `kind`, and where in it they may start: on a cache line."""
     room = np.empty(32 * n_groups + 16, kind.dtype)
