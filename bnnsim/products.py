@@ -6,8 +6,8 @@ W = ceil(F / 64) words, U units; C input channels in Cw words, K output channels
 
 import numpy as np
 
-from bnnsim.kernels import (batchnorm, conv, conv_gradients, dense, first_layer, first_layer_gradients, fixed_point, lookup,
-                            packing, pool, random_bits, split)
+from bnnsim.kernels import (batchnorm, conv, conv_gradients, dense, first_layer, first_layer_gradients, fixed_point,
+                            lookup, packing, pool, random_bits, split)
 from bnnsim.kernels._buffers import empty
 from bnnsim.kernels._parallel import slices, thread_count
 
@@ -227,7 +227,7 @@ def dense_dx(dh, words, n_features, precision):
 
 
 def _in_blocks(kernel, fixed, panel, scale, n_features, precision, consume):
-    """Rows of a dense layer's dW a block at a time, each handed to ``consume(first row, rows)`` while it is in cache."""
+    """Rows of a dense layer's dW in blocks, each handed to ``consume(first row, rows)`` while it is in cache."""
     n_rows = max(1, BLOCK_GRADIENTS // (n_features * lookup.ROWS)) * lookup.ROWS
 
     def run(start, stop):

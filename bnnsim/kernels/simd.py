@@ -24,7 +24,7 @@ from bnnsim.kernels._jit import JIT_OFF, inline
 XNOR_ROWS, XNOR_COLS = 8, 16
 MADD_ROWS, MADD_COLS = 6, 64
 
-I1, I16, I32, I64, I128 = (ir.IntType(bits) for bits in (1, 16, 32, 64, 128))
+I1, I8, I16, I32, I64, I128 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64, 128))
 
 
 def _pointer(context, builder, array_type, array, offset, item, stored=None):
