@@ -228,7 +228,7 @@ def conv_dweight(dout, winner, size, inverse, x, fill, zero_pad, g, kinds, total
 
     Row m, r is output channel 6 m + r. Zero padding enters as -1; the last Pw = T // 64 + 1 words of columns (without
     it, none) hold what it takes to correct that: column t < T sums dH with +1 where tap t is padded and -1 elsewhere,
-    column T sums dH. Runs over chunks of `CHUNK` output positions of all images; slices run at once need a `total` each.
+    column T sums dH. Runs over chunks of `CHUNK` output positions of all images; slices at once need a `total` each.
     """
     n_all, n_taps = dout.shape[0] * g.out_height * g.out_width, g.kernel_height * g.kernel_width
     n_blocks, n_columns = total.shape[0], total.shape[1]
