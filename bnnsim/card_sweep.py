@@ -210,8 +210,11 @@ def _default_places(axis, known):
     if axis == "sigma":
         low, high = 0.5, 1.5
     if AXES[axis].log:
-        return [float(f"{place:.4g}") for place in np.geomspace(max(low, high / 1e12, 1e-9), high, 9)]
-    return [float(f"{place:.6g}") for place in np.linspace(low, high, 9)]
+        low = max(low, high / 1e12, 1e-9)
+        places = [float(f"{place:.4g}") for place in np.geomspace(low, high, 9)]
+    else:
+        places = [float(f"{place:.6g}") for place in np.linspace(low, high, 9)]
+    return [low, *places[1:-1], high]                            # rounded ends might lie outside of the data
 
 
 def _checked_places(axis, places, card):

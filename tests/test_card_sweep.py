@@ -151,3 +151,12 @@ def test_a_cell_or_code_named_twice_is_one_series(network, test):
     once = sweep("hfo2_2t2r", networks, test, "condition", ["reference"], cells=["2T2R"])
     twice = sweep("hfo2_2t2r", networks, test, "condition", ["reference"], cells=["2T2R"] * 2, codes=["none"] * 2)
     assert twice.rows == once.rows and len(once.rows) == 2
+
+
+def test_default_places_stay_within_the_data(network, test):
+    """Ends with more digits than places are rounded to."""
+    note = {"provenance": "synthetic", "source": "this test"}
+    card = devices.DeviceCard("worn", "RRAM", "", "", ({"cycles": 1, "ber": 1e-4, "cell": "2T2R", **note},
+                                                       {"cycles": 123456, "ber": 1e-2, "cell": "2T2R", **note}))
+    found = sweep_card(card, network, test, "cycles", trials=1, rng=0, progress=False)
+    assert (found.places[0], found.places[-1], len(found.places)) == (1, 123456, 9)
