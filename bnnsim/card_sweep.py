@@ -33,7 +33,8 @@ class CardSweep:
     at : dict
         Where on the other axes.
     result : SweepResult
-        Its ``rates`` are the places, or the numbers of the conditions.
+        Its ``rates`` are the places, or the numbers of the conditions on the card; those of a resumed file that were
+        not asked for are among them.
     series : list of dict
         network, cell and code of each series of the result; bits_per_weight (stored, with check bits) and
         devices_per_weight.
@@ -92,8 +93,9 @@ class CardSweep:
         order = [i for n, i in enumerate(order) if n == 0 or bers[i] > bers[order[n - 1]]]
         if not order:
             raise ValueError("tolerated needs places with errors, but the rates are 0 at all of them")
-        found = tolerance.tolerated(bers[order], self.result.accuracy[s, order], mine[0]["clean"], drop, level)
-        bounds = sorted(filter(None, (self._place(s, found.low), self._place(s, found.high))))
+        accuracy = self.result.accuracy[s, _columns(self)]
+        found = tolerance.tolerated(bers[order], accuracy[order], mine[0]["clean"], drop, level)
+        bounds = sorted(place for place in (self._place(s, found.low), self._place(s, found.high)) if place is not None)
         return {**self.series[s], "ber": found.rate, "place": self._place(s, found.rate), "where": found.where,
                 "place_low": bounds[0] if len(bounds) == 2 else None,
                 "place_high": bounds[1] if len(bounds) == 2 else None}
@@ -182,12 +184,12 @@ def sweep_card(card, networks, split, axis, places=None, *, cells=None, codes=("
                          "at={'condition': ...}, or --at condition=...")
     places = _default_places(axis, known[axis]) if places is None else _checked_places(axis, places, card)
     own = card.own_cell(places[0] if axis == "condition" else at.get("condition"))
-    kinds = [(cell, code) for cell in cells or [own] for code in codes]
+    kinds = list(dict.fromkeys((cell, code) for cell in cells or [own] for code in codes))
     faults = {f"{cell}, {code}": _fault(card, axis, cell, code, at, extrapolate) for cell, code in kinds}
     for (cell, _), place in ((kind, place) for kind in kinds for place in places):
         card.error_rates(cell, extrapolate=extrapolate, **{**at, AXES[axis].key: place})
-    values = range(len(places)) if axis == "condition" else places
-    result = campaign.sweep(networks, split, list(values), trials, rng, faults=faults, axis=AXES[axis].key, **settings)
+    result = campaign.sweep(networks, split, _values(card, axis, places), trials, rng, faults=faults,
+                            axis=AXES[axis].key, **settings)
     found = CardSweep(card, axis, list(places), at, result, [], [])
     for name, network in networks.items():
         clean = network.accuracy(split)
@@ -208,14 +210,28 @@ def _default_places(axis, known):
     if axis == "sigma":
         low, high = 0.5, 1.5
     if AXES[axis].log:
-        return [float(f"{place:.4g}") for place in np.geomspace(max(low, high / 1e12, 1e-9), high, 9)]
-    return [float(f"{place:.6g}") for place in np.linspace(low, high, 9)]
+        low = max(low, high / 1e12, 1e-9)
+        places = [float(f"{place:.4g}") for place in np.geomspace(low, high, 9)]
+    else:
+        places = [float(f"{place:.6g}") for place in np.linspace(low, high, 9)]
+    return [low, *places[1:-1], high]                            # rounded ends might lie outside of the data
 
 
 def _checked_places(axis, places, card):
     if axis == "condition":
         return [check_choice("places", place, card.conditions) for place in places]
     return [check_real(f"places[{i}]", place) for i, place in enumerate(places)]
+
+
+def _values(card, axis, places):
+    """Places as numbers: a condition is its number on the card."""
+    return [card.conditions.index(place) for place in places] if axis == "condition" else list(places)
+
+
+def _columns(found):
+    """Where the places stand among the rates of the result, which may have more: those of a file that is resumed."""
+    rates = found.result.rates.tolist()
+    return [rates.index(value) for value in _values(found.card, found.axis, found.places)]
 
 
 def _add_rows(found, name, network, cell, code, at, extrapolate, clean):
@@ -227,7 +243,8 @@ def _add_rows(found, name, network, cell, code, at, extrapolate, clean):
               "devices_per_weight": card.n_devices(network, cell, bits, at.get("condition", card.conditions[0]))
               / network.n_bits}
     found.series.append(series)
-    mean, interval = found.result.mean()[s], found.result.interval()[s]
+    columns = _columns(found)
+    mean, interval = found.result.mean()[s, columns], found.result.interval()[s, columns]
     for i, place in enumerate(found.places):
         where = {**at, AXES[found.axis].key: place}
         rates = card.error_rates(cell, extrapolate=extrapolate, **where)

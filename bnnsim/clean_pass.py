@@ -91,7 +91,7 @@ class CleanPass:
 
     @property
     def pixels(self):
-        """(B, F, 128) uint8."""
+        """(B, F, 128) uint8; None where they would take over half a GB."""
         shape = (self.n_blocks, self.network.layers[0].n_in, BLOCK)
         return self.keep("pixels", lambda: self._blocks(sparse_first.pixel_blocks, shape, np.uint8, self.images), shape,
                          np.uint8)
@@ -142,7 +142,7 @@ class _Plan:
     def _corrections(self):
         """The arguments of `sparse_first.corrected_bits`, where it pays."""
         clean, layer, broken = self.clean, self.clean.network.layers[0], self.broken.layers[0]
-        if clean.margins is None or clean._differs(0, broken, but=("words",)):
+        if clean.margins is None or clean.pixels is None or clean._differs(0, broken, but=("words",)):
             return None
         flips = layer.words ^ broken.words
         counts = np.bitwise_count(flips).sum(1, dtype=np.int64)

@@ -105,7 +105,8 @@ class PackedNetwork:
         copy = PackedNetwork([replace(layer, words=words[i]) if i in words else layer
                               for i, layer in enumerate(self.layers)],
                              self.input_shape, self.input_offset, self.metadata)
-        copy._forward = {i: forward for i, forward in self._forward.items() if i not in words}
+        laid_out = self._forward.copy()                          # at once: other threads may be laying layers out
+        copy._forward = {i: forward for i, forward in laid_out.items() if i not in words}
         return copy
 
     def scores(self, images):

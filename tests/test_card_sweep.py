@@ -8,7 +8,7 @@ import pytest
 from bnnsim import PackedNetwork, device_sweep, devices, load_embedded
 from bnnsim.card_sweep import sweep_card
 from bnnsim.datasets import Split, data_file
-from bnnsim.faults import AsymmetricFlips, Protected
+from bnnsim.faults import AsymmetricFlips, BitFlips, Protected
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +122,41 @@ def test_the_command_draws_and_prints_how_far_the_axis_goes(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "a loss of 1 points at voltage 0.5" in out and "secded(8,4)" in out
     assert all((tmp_path / name).stat().st_size > 5_000 for name in ("curves.png", "pareto.png", "volts.h5"))
+
+
+def accuracies(found):
+    return {(row["network"], row["cell"], row["code"], row["place"]): row["mean"] for row in found.rows}
+
+
+def test_conditions_in_any_order_keep_their_own_accuracies(network, test):
+    """A condition's number is that of the card, not of its place in the list that was asked for."""
+    whole = accuracies(sweep("hfo2_2t2r", network, test, "condition"))
+    for places in (["ultra-low power"], ["ultra-low power", "reference"]):
+        some = accuracies(sweep("hfo2_2t2r", network, test, "condition", places))
+        assert some == {key: whole[key] for key in some} and len(some) == len(places)
+
+
+def test_rows_of_a_resumed_campaign_are_those_asked_for(network, test, tmp_path):
+    """A results file keeps places that are not asked for any more, in between."""
+    out = tmp_path / "out.h5"
+    whole = accuracies(sweep("sram_synthetic", network, test, "voltage", [0.5, 0.54, 0.7], out=out))
+    found = sweep("sram_synthetic", network, test, "voltage", [0.54, 0.7], out=out, resume=True)
+    assert accuracies(found) == {key: whole[key] for key in accuracies(found)} and len(found.rows) == 2
+    alone = sweep("sram_synthetic", network, test, "voltage", [0.54, 0.7])
+    assert [one["ber"] for one in found.tolerated(0.02)] == [one["ber"] for one in alone.tolerated(0.02)]
+
+
+def test_a_cell_or_code_named_twice_is_one_series(network, test):
+    networks = {"a": network, "b": BitFlips(0.3).apply(network, 1)}
+    once = sweep("hfo2_2t2r", networks, test, "condition", ["reference"], cells=["2T2R"])
+    twice = sweep("hfo2_2t2r", networks, test, "condition", ["reference"], cells=["2T2R"] * 2, codes=["none"] * 2)
+    assert twice.rows == once.rows and len(once.rows) == 2
+
+
+def test_default_places_stay_within_the_data(network, test):
+    """Ends with more digits than places are rounded to."""
+    note = {"provenance": "synthetic", "source": "this test"}
+    card = devices.DeviceCard("worn", "RRAM", "", "", ({"cycles": 1, "ber": 1e-4, "cell": "2T2R", **note},
+                                                       {"cycles": 123456, "ber": 1e-2, "cell": "2T2R", **note}))
+    found = sweep_card(card, network, test, "cycles", trials=1, rng=0, progress=False)
+    assert (found.places[0], found.places[-1], len(found.places)) == (1, 123456, 9)

@@ -114,6 +114,16 @@ def test_arrays_too_large_to_keep_change_nothing(monkeypatch):
     assert clean.margins is None and clean.bits(0) is None
 
 
+def test_images_too_large_to_keep_with_few_units_behind_them(monkeypatch):
+    """Margins of 8 units fit where the pixels of 64 features do not: no corrections then."""
+    network, images = case("FC8 FC10", 5)
+    monkeypatch.setattr(clean_pass, "MOST_BYTES", 8 * 128 * 4)
+    clean = CleanPass(network, images)
+    broken = BitFlips(0.02).apply(network, 1)
+    np.testing.assert_array_equal(clean.predict(broken), broken.predict(images))
+    assert clean.margins is not None and clean.pixels is None
+
+
 def test_processes_share_files_and_each_is_made_once(tmp_path, monkeypatch):
     network, images = case(FCNN, 130)
     first = CleanPass(network, images, tmp_path / "clean")

@@ -81,6 +81,7 @@ def test_weibull():
     assert worn.failures(0).p_failed == 0 and worn.failures(1e3).p_failed == pytest.approx(1e-8, rel=1e-6)
     for p in (1e-9, 0.01, 0.9):
         assert worn.failures(worn.lifetime_cycles(p)).p_failed == pytest.approx(p)
+    assert Weibull(1.0, 100.0).failures(1e10).p_failed == 1
 
 
 BAD = [

@@ -136,6 +136,17 @@ def test_faults_say_when_they_are_drawn():
     assert load_card("hfo2_2t2r").fault(condition="reference").when == "write"
 
 
+def test_devices_are_programmed_along_conditions_too():
+    weak = load_card("teaching").axis("condition", cycles=1e4).at("weak")
+    assert weak.programmed().cell == load_card("teaching").cell(condition="weak", cycles=1e4)
+
+
+def test_a_drift_out_of_the_range_of_floats_is_refused():
+    card = card_of(*CYCLED, {**DRIFT, "hrs_drift_per_decade": 1e9})
+    with pytest.raises(ValueError, match="cycles 1000, time_second 100.*range"):
+        card.error_rates(cycles=1e3, time_second=100.0)
+
+
 def test_errors_grow_with_cycles_and_time_on_one_chip(network):
     card = card_of(*CYCLED, DRIFT)
     for fault, places in ((card.axis("cycles", "1T1R"), (1, 1e2, 1e6)), (card.axis("time", cycles=1e5), (1, 1e4, 1e8))):

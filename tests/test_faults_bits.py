@@ -9,10 +9,11 @@ from fault_parts import (all_words, constant, conv_network, count, flips, networ
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bnnsim import threads
+from bnnsim import devices, threads
 from bnnsim.campaign import sweep
 from bnnsim.datasets import Split
-from bnnsim.faults import AsymmetricFlips, BitFlips, Compose, EachRead, StuckAt
+from bnnsim.faults import AsymmetricFlips, BitFlips, Compose, EachRead, Protected, StuckAt
+from bnnsim.faults.compose import is_clean_at_zero
 
 BIG = network_of("FC512 FC512 FC10", (1, 28, 28))
 SMALL = network_of("FC40 FC40 FC10", (1, 6, 6))
@@ -167,6 +168,18 @@ def test_composed_faults_act_in_order_and_independently():
 
 
 @pytest.mark.jit_off
+@pytest.mark.parametrize("wrap", [lambda fault: fault, lambda fault: Protected(fault, "repetition(3)", layers=()),
+                                  EachRead])
+def test_parts_of_nested_compositions_are_drawn_apart(wrap):
+    """Two flips of one draw would undo each other."""
+    nested = Compose([wrap(Compose([StuckAt(0, 0), BitFlips(0.2)])), BitFlips(0.2)])
+    deeper = Compose([wrap(Compose([Compose([StuckAt(0, 0), StuckAt(0, 0)]), BitFlips(0.2)])), BitFlips(0.2)])
+    for fault in (nested, deeper):
+        wrong = sum(map(count, flips(SMALL, fault.apply(SMALL, 2))))
+        assert within_5_sigma(wrong, SMALL.n_bits, 2 * 0.2 * 0.8) and not within_5_sigma(0, SMALL.n_bits, 0.32)
+
+
+@pytest.mark.jit_off
 def test_compose_moves_one_part():
     fault = Compose([BitFlips(0.1), StuckAt(0.1, 0.3)], axis=1)
     assert fault.at(0.2).faults == (BitFlips(0.1), StuckAt(0.1, 0.3, rate=0.2))
@@ -183,6 +196,20 @@ def test_a_sweep_takes_them():
         for r, rate in enumerate((0.05, 0.3)):
             for trial in range(2):
                 assert found.accuracy[s, r, trial] == fault.at(rate).apply(SMALL, 7, trial).accuracy(split)
+
+
+def test_a_place_0_that_is_no_error_rate_gets_all_chips():
+    """Condition number 0 of a card has errors, and a spread over chips, and so have dead devices without a spread."""
+    rng = np.random.default_rng(0)
+    split = Split(rng.integers(0, 256, (30, 1, 6, 6), np.uint8), rng.integers(0, 10, 30), "random")
+    dead = devices.Cell2T2R(devices.LogNormal(1e3, 0.1), devices.LogNormal(1e5, 0.1),
+                            failures=devices.Failures(0.3)).programmed()
+    card = devices.load_card("teaching")
+    card_fault = card.axis("sigma", "1T1R", condition="weak", cycles=1e6)
+    for fault in (dead, card_fault, EachRead(dead)):
+        assert not is_clean_at_zero(fault)
+    found = sweep(SMALL, split, [0, 0.1], 4, 7, faults=dead, progress=False)
+    assert found.accuracy[0, 0].tolist() == [dead.at(0).apply(SMALL, 7, trial).accuracy(split) for trial in range(4)]
 
 
 # ---------------------------------------------------------------- bad input

@@ -219,7 +219,11 @@ class Weibull:
     def failures(self, cycles):
         """The `Failures` after so many cycles."""
         cycles = check_real("cycles", cycles, 0)
-        return Failures(-math.expm1(-(cycles / self.scale_cycles) ** self.shape), self.share_lrs)
+        try:
+            hazard = (cycles / self.scale_cycles) ** self.shape
+        except OverflowError:                                    # all are dead long since
+            hazard = math.inf
+        return Failures(-math.expm1(-hazard), self.share_lrs)
 
     def lifetime_cycles(self, p_failed):
         """Cycles after which a share p_failed in (0, 1) of the devices is dead."""

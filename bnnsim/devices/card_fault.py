@@ -1,6 +1,7 @@
 """The fault of a device card: bit errors at a place, moved along an axis."""
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from bnnsim.checks import check_int
 from bnnsim.devices.card_schema import AXES
@@ -29,6 +30,8 @@ class CardFault:
     fixed: tuple = ()
     layers: tuple | None = None
     extrapolate: bool = False
+
+    clean_at_zero: ClassVar[bool] = False
 
     def __post_init__(self):
         if self.layers is not None:
@@ -60,7 +63,7 @@ class CardFault:
 
     def programmed(self, rows_per_amplifier=1):
         """The fault that programs and senses every device here: `Programmed`; needs a card with distributions."""
-        cell = self.card.cell(self.cell or self.card.own_cell(dict(self.fixed).get("condition")),
+        cell = self.card.cell(self.cell or self.card.own_cell(self.place().get("condition")),
                               extrapolate=self.extrapolate, **self.place())
         return cell.programmed(rows_per_amplifier, self.layers)
 

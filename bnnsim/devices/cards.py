@@ -144,15 +144,16 @@ class DeviceCard:
             raise ValueError(f"condition {table.condition!r} of {self.name!r} must have distributions of LRS and HRS "
                              "for this, but has error rates only")
         failures, retention, weibull = Failures(), table.retention(), table.weibull()
+        shifts = (0.0, 0.0)
         if retention is not None:
             shifts = retention.shifts(place.get("time_second", 0.0), place.get("temperature_kelvin"), extrapolate)
-            states = tuple(state.shifted(shift) if shift else state for state, shift in zip(states, shifts))
         if weibull is not None:
             failures = weibull.failures(place.get("cycles", 0.0))
         reference = table.value("reference_ohm", place, extrapolate)
         try:
+            states = tuple(state.shifted(shift) if shift else state for state, shift in zip(states, shifts))
             made = make_cell(kind, *states, reference, failures)
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:             # a resistance out of the range of floats, too
             where = ", ".join(f"{key} {value:g}" for key, value in place.items())
             raise ValueError(f"{self.name!r}, condition {table.condition!r}, {where}: {error}") from error
         return made if sigma == 1.0 else made.scaled(sigma)

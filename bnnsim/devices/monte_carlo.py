@@ -4,6 +4,7 @@ N packed rows of a layer (a unit, or a unit's tap), F features, W = ceil(F / 64)
 """
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -45,6 +46,8 @@ class Programmed:
     rows_per_amplifier: int = 1
     layers: tuple | None = None
     sigma: float = 1.0
+
+    clean_at_zero: ClassVar[bool] = False       # offsets and dead devices err without a spread
 
     def __post_init__(self):
         object.__setattr__(self, "rows_per_amplifier", check_int("rows_per_amplifier", self.rows_per_amplifier, 1))

@@ -50,12 +50,21 @@ class Compose:
     def apply(self, network, rng=None, trial=0, read=0):
         """A network that all faults have broken, the first one first.
 
-        The root seed of fault number i > 0 is of (root seed, "compose", i).
+        The root seed of fault number i > 0 is of (root seed, "compose", i), with the number of `Compose` inside the
+        first fault behind, if there are any: the first one draws from the root seed itself.
         """
-        root = root_seed(rng)
+        root, inside = root_seed(rng), _depth(self.faults[0])
         for i, fault in enumerate(self.faults):
-            network = apply_read(fault, network, child_root(root, "compose", i) if i else root, trial, read)
+            ids = (i, inside) if inside else (i,)
+            network = apply_read(fault, network, child_root(root, "compose", *ids) if i else root, trial, read)
         return network
+
+
+def _depth(fault):
+    """How many `Compose` stand one in the other at the head of a fault, wrapped in others or not."""
+    if isinstance(fault, Compose):
+        return 1 + _depth(fault.faults[0])
+    return _depth(fault.fault) if hasattr(fault, "fault") else 0
 
 
 def check_fault(name, value):
@@ -78,7 +87,11 @@ def apply_read(fault, network, root, trial, read):
 
 
 def is_clean_at_zero(fault):
-    """Whether a fault at rate 0 leaves the memory as it is: not a `Compose` whose other parts err all the same."""
+    """Whether a fault at rate 0 leaves the memory as it is.
+
+    A `Compose` whose other parts err all the same does not, nor one whose axis is no error rate and says so, with
+    ``clean_at_zero = False``.
+    """
     if isinstance(fault, Compose):
         return len(fault.faults) == 1 and is_clean_at_zero(fault.faults[0])
-    return is_clean_at_zero(fault.fault) if hasattr(fault, "fault") else True
+    return is_clean_at_zero(fault.fault) if hasattr(fault, "fault") else getattr(fault, "clean_at_zero", True)
