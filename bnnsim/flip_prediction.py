@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 
 import bnnsim.layer_pass as layer_pass
 import bnnsim.products as products
@@ -54,11 +54,14 @@ class _Hidden:
         """Spread of the pre-activations (N, P) float32; power as `squares` gives it."""
         return (2 * np.sqrt(p * (1 - p) * power)).astype(np.float32)
 
-    def correlations(self, x):
-        """Mean correlation of the weight noise at two positions of an image, and of a window: (N, 1, 1) each.
+    def factors(self, x):
+        """Weights of the noise that an image's positions share, that a window shares, and of the rest: (N, 1, 1) each.
 
-        The noise at a position is a sum over its filter's weights, times what it reads, v: it correlates by the cosine.
+        Weight noise at a position is a sum over its filter's weights times what it reads, v: two positions correlate
+        by the cosine of their v, of which the mean over the image and that over windows are kept.
         """
+        if self.stage.geometry is None:
+            return None
         g, pool = self.stage.geometry, self.stage.layer.pool
         v = _patches(self.stage, x).astype(np.float32)
         v /= np.maximum(np.sqrt(np.einsum("npf,npf->np", v, v)), 1e-6)[..., None]
@@ -68,33 +71,32 @@ class _Hidden:
         windows = windows.reshape(len(v), rows, pool, columns, pool, -1).sum((2, 4))
         in_window = (np.square(windows).sum(-1) - pool**2).mean((1, 2)) / max(pool**2 * (pool**2 - 1), 1)
         whole = np.clip(whole, 0, 1)
-        return whole[:, None, None], np.clip(np.maximum(in_window, whole) if pool > 1 else whole, 0, 1)[:, None, None]
+        in_window = np.clip(in_window, whole, 1) if pool > 1 and not self.enumerated else whole
+        return [np.sqrt(part)[:, None, None].astype(np.float32) for part in (whole, in_window - whole, 1 - in_window)]
 
-    def noise(self, x, rng):
+    def noise(self, factors, n_images, rng):
         """Standard normals (N, P, U) float32 of a draw, correlated between positions; of pooled ones if enumerated."""
         layer, g = self.stage.layer, self.stage.geometry
-        n_units = layer.units
-        own = rng.standard_normal((len(x), self.n_out if self.enumerated else len(self.kind), n_units), np.float32)
+        out = rng.standard_normal((n_images, self.n_out if self.enumerated else len(self.kind), layer.units),
+                                  np.float32)
         if g is None:
-            return own
-        whole, window = (np.sqrt(r).astype(np.float32) for r in self.correlations(x))
-        channel = rng.standard_normal((len(x), 1, n_units), np.float32)
-        if self.enumerated:
-            return ndtr(whole * channel + np.sqrt(1 - whole**2) * own)
-        out = whole * channel + np.sqrt(1 - window**2) * own
-        if layer.pool > 1:
-            n_windows = -(-g.out_height // layer.pool) * -(-g.out_width // layer.pool)
+            return out
+        channel, window, own = factors
+        out *= own
+        out += channel * rng.standard_normal((n_images, 1, layer.units), np.float32)
+        if layer.pool > 1 and not self.enumerated:
+            n_across = -(-g.out_width // layer.pool)
             row, column = np.divmod(np.arange(len(self.kind)), g.out_width)
-            at = row // layer.pool * -(-g.out_width // layer.pool) + column // layer.pool
-            out += np.sqrt(window**2 - whole**2) * rng.standard_normal((len(x), n_windows, n_units), np.float32)[:, at]
+            shared = rng.standard_normal((n_images, -(-g.out_height // layer.pool) * n_across, layer.units), np.float32)
+            out += (window * shared)[:, row // layer.pool * n_across + column // layer.pool]
         return out
 
     def counts(self, x, h):
         """`kernels.window_counts` of a block, where the layer is enumerated."""
         layer = self.stage.layer
-        out = np.zeros((len(x), self.n_out, layer.fan_in + 1, layer.units), np.int32)
-        kernels.window_counts(_patches(self.stage, x), h, np.ascontiguousarray(signs(layer).T),
-                              self.stage.theta.astype(np.int32), self.stage.width, layer.pool, out, 0, len(x))
+        out = np.zeros((len(x), self.n_out, layer.fan_in + 1, layer.units), np.int16)
+        kernels.window_counts(_patches(self.stage, x), h, signs(layer).T.astype(np.int16, order="C"),
+                              self.stage.theta.astype(np.int16), self.stage.width, layer.pool, out, 0, len(x))
         return out
 
     def bits(self, out, shape):
@@ -112,9 +114,9 @@ class _Hidden:
         """The same from `counts`."""
         shape = (len(counts), *self.stage.network.bits_shape(self.stage.index))
         j, n = np.arange(counts.shape[2]), counts.shape[2] - 1
-        odds = np.einsum("nqju,j->nqu", counts, p**j * (1 - p)**(n - j)).astype(np.float32)
         out = np.empty((len(counts), self.n_out, shape[-1]), np.uint64)
-        kernels.odds_bits(odds, noise, self.inverted, out, 0, len(out))
+        kernels.counted_bits(counts, (p**j * (1 - p)**(n - j)).astype(np.float32), noise, self.inverted,
+                             kernels.NORMAL, out, 0, len(out))
         return out.reshape(shape)
 
     def expected(self, h, p, power):
@@ -267,10 +269,12 @@ class _Prediction:
         h = first.stage.sums(xs[0])
         powers = [squares(one.stage, x).astype(np.float64) for one, x in zip(self.hidden, xs)]
         counts = first.counts(xs[0], h) if first.enumerated else None
+        factors = [one.factors(x) for one, x in zip(self.hidden, xs)]
         out = np.zeros((len(self.rates), len(labels)))
         for draw in range(self.n_draws):
             rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(self.root, spawn_key=(start, draw))))
-            noises = [None if one.analytic else one.noise(x, rng) for one, x in zip(self.hidden, xs)]
+            noises = [None if one.analytic else one.noise(each, len(labels), rng)
+                      for one, each in zip(self.hidden, factors)]
             for r, p in enumerate(self.rates):
                 out[r] += self.output.win(self._last_inputs(p, h, counts, powers, noises), p, labels)
         return out / self.n_draws
