@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 import bnnsim.layer_pass as layer_pass
-from bnnsim.checks import check_int, check_split
+from bnnsim.checks import check_int
 from bnnsim.clean_pass import CleanPass
 from bnnsim.kernels import ablation
 from bnnsim.margin_metrics import pixel_patches
-from bnnsim.neuron_importance import BLOCK, Inversions, _checked
+from bnnsim.neuron_importance import BLOCK, Inversions
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,7 @@ def critical_bits(network, split, layer):
     """
     layer_pass.check_network(network)
     layer = check_int("layer", layer, 0, len(network.layers) - 1)
-    split = _checked(network, check_split(split))
+    split = layer_pass.check_labelled(network, split)
     n_right = int(np.count_nonzero(network.predict(split.images) == split.labels))
     effect = _by_block(network, split, layer) if network.layers[layer].kind == "dense" else \
         _one_by_one(network, split, layer, n_right)

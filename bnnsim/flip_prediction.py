@@ -19,14 +19,13 @@ N images, P positions, Q pooled positions, U units, C classes, R rates.
 
 import threading
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from scipy.special import ndtri
 
 import bnnsim.layer_pass as layer_pass
 import bnnsim.products as products
-from bnnsim.checks import check_int, check_probability, check_split
+from bnnsim.checks import check_int, check_probability
 from bnnsim.kernels import flip_moments as kernels
 from bnnsim.kernels import packing
 from bnnsim.margin_metrics import pixel_patches, signs, squares
@@ -98,9 +97,6 @@ class _Hidden:
         kernels.window_counts(_patches(self.stage, x), h, signs(layer).T.astype(np.int16, order="C"),
                               self.stage.theta.astype(np.int16), self.stage.width, layer.pool, out, 0, len(x))
         return out
-
-    def bits(self, out, shape):
-        return out.reshape(shape if self.stage.geometry else (shape[0], -1))
 
     def drawn(self, h, p, power, noise):
         """Output words of a draw."""
@@ -291,13 +287,46 @@ class _Prediction:
         return products.unpack_signs(x, self.output.layer.n_in).astype(np.float32)
 
 
-def predicted_accuracy(network, split, rates, draws=4, rng=0):
-    return _predict(network, split, rates, draws, rng)
+def predicted_accuracy(network, split, rates, draws=2, rng=0):
+    """Expected accuracy over chips at bit error rates, from one pass over the images and no injected error.
 
+    Parameters
+    ----------
+    network : PackedNetwork
+    split : Split
+        Images and their labels.
+    rates : sequence of float
+        Bit error rates of all weights, flips independent of each other.
+    draws : int
+        Draws of the hidden outputs an image: the mean over images has most of what there is to average; all rates
+        use the same draws.
+    rng : None, int, SeedSequence or Generator
+        Of the draws; the same seed gives the same result in any number of threads.
 
-def _predict(network, split, rates, draws, rng):
+    Returns
+    -------
+    PredictedAccuracy
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where a rate is no probability, or the split does not fit the network.
+
+    References
+    ----------
+    EQUATIONS 9.1 [D]; what is approximate: see the module's docstring.
+
+    Examples
+    --------
+    >>> import bnnsim
+    >>> network = bnnsim.pack(bnnsim.architectures.build("FC64 FC10", (1, 28, 28), rng=0))
+    >>> test = bnnsim.load_embedded()[1][:100]
+    >>> found = predicted_accuracy(network, test, [0, 0.1])
+    >>> bool(found.accuracy[0] == network.accuracy(test))
+    True
+    """
     rates = np.array([check_probability(f"rates[{i}]", rate) for i, rate in enumerate(rates)])
-    images = layer_pass.check_some_images(network, check_split(split).images)
+    images = layer_pass.check_labelled(network, split).images
     labels = split.labels.astype(np.int64)
     positive = rates[rates > 0]
     plan = _Prediction(network, positive, check_int("draws", draws, 1, 10_000), root_seed(rng))

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 import bnnsim.operands as operands
-from bnnsim.checks import check_images, check_int
+from bnnsim.checks import check_images, check_int, check_split
 from bnnsim.kernels import split
 from bnnsim.packed import PackedNetwork
 from bnnsim.packed_layer import largest_preactivation
@@ -30,6 +30,15 @@ def check_some_images(network, images):
     if len(images) == 0:
         raise ValueError("images must have at least one image")
     return images
+
+
+def check_labelled(network, split):
+    """A Split whose images the network takes and whose classes it has."""
+    check_some_images(network, check_split(split).images)
+    if split.labels.max() >= network.n_classes:
+        raise ValueError(f"labels of split must be below the network's {network.n_classes} classes, got "
+                         f"{split.labels.max()}: take the data set that the network was trained on")
+    return split
 
 
 def check_hidden(network, layer):
@@ -59,7 +68,7 @@ class Stage:
     @property
     def geometry(self):
         """Sizes of its convolution; None where it is dense."""
-        return self.network._places[self.index].geometry
+        return self.network.geometry(self.index)
 
     @property
     def reads_pixels(self):

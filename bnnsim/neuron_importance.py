@@ -10,7 +10,7 @@ import numpy as np
 
 import bnnsim.layer_pass as layer_pass
 import bnnsim.products as products
-from bnnsim.checks import check_choice, check_split
+from bnnsim.checks import check_choice
 from bnnsim.kernels import ablation
 from bnnsim.layers.batchnorm import BatchNormSign
 from bnnsim.layers.weighted import Weighted
@@ -178,22 +178,14 @@ def importance(network, split, method="ablate"):
     check_choice("method", method, METHODS)
     if isinstance(network, Sequential) and method == "taylor":
         layer_pass.check_hidden(packed := pack(network), 0)
-        return _taylor(network, packed, _checked(packed, split))
+        return _taylor(network, packed, layer_pass.check_labelled(packed, split))
     network = pack(network) if isinstance(network, Sequential) else network
     layer_pass.check_hidden(network, 0)
     if method == "taylor":
         raise TypeError("network must be a Sequential for method 'taylor': a packed network keeps integer thresholds, "
                         "not the batch norms that gradients need; use 'ablate', or pass the trained model")
-    split = _checked(network, split)
+    split = layer_pass.check_labelled(network, split)
     return _ablate(network, split) if method == "ablate" else _readout(network, split)
-
-
-def _checked(network, split):
-    layer_pass.check_some_images(network, check_split(split).images)
-    if split.labels.max() >= network.n_classes:
-        raise ValueError(f"labels of split must be below the network's {network.n_classes} classes, got "
-                         f"{split.labels.max()}")
-    return split
 
 
 def _hidden(network):

@@ -82,12 +82,12 @@ def _next_changes(x, words, above, gap, next_bits, last_words, sums):
     for v in range(words.shape[0]):
         if gap[v] > 2:
             continue
-        side = ALL if above[v] else np.uint64(0)
+        side = np.uint64(0) if above[v] else ALL
         for w in range(x.shape[0]):
             push = ~(x[w] ^ words[v, w] ^ side)                 # summand +1 above theta, or -1 below
             for c in range(last_words.shape[0]):
-                same = ((last_words[c, v >> 6] ^ next_bits[v >> 6]) >> np.uint64(v & 63)) & ONE
-                _spread(push, np.int32(2 if same else -2), sums[c, 64 * w:64 * w + 64])
+                differ = ((last_words[c, v >> 6] ^ next_bits[v >> 6]) >> np.uint64(v & 63)) & ONE
+                _spread(push, np.int32(2 if differ else -2), sums[c, 64 * w:64 * w + 64])
 
 
 @kernel
@@ -137,7 +137,7 @@ def weights_of_bits(x, words, h, theta, change, effect, start, stop):
             gap = h[n, u] - theta[u] + 1 if above else theta[u] - h[n, u]
             if gap > 2 or change[n, u] == 0:
                 continue
-            side = ALL if above else np.uint64(0)
+            side = np.uint64(0) if above else ALL
             for w in range(x.shape[1]):
                 push = ~(x[n, w] ^ words[u, w] ^ side)
                 _add_bits(push, np.int32(change[n, u]), effect[u], 64 * w, min(64, n_features - 64 * w))
@@ -173,7 +173,7 @@ def weights_of_output(x, words, h, mean, scale, shift, labels, effect, start, st
                 tried[c] = affine(h[n, c] + (-2 if goes else 2), mean[c], scale[c], shift[c])
                 change = np.int32(_is_right(tried, labels[n])) - right
                 if change:
-                    side = ALL if goes else np.uint64(0)
+                    side = np.uint64(0) if goes else ALL
                     for w in range(x.shape[1]):
                         push = ~(x[n, w] ^ words[c, w] ^ side)
                         _add_bits(push, change, effect[c], 64 * w, min(64, n_features - 64 * w))
