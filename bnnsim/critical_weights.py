@@ -35,7 +35,7 @@ class CriticalBits:
     n_images: int
 
     def worst(self, count=10):
-        """The bits that cost most, worst first: a list of (index into `effect`, right answers gained); ties by index."""
+        """The bits that cost most, worst first: list of (index into `effect`, right answers gained); ties by index."""
         order = np.argsort(self.effect, axis=None, kind="stable")[:check_int("count", count, 1)]
         return [(tuple(int(k) for k in np.unravel_index(at, self.effect.shape)), int(self.effect.flat[at]))
                 for at in order]
@@ -43,10 +43,10 @@ class CriticalBits:
     def table(self, count=10):
         """Text: how many bits cost, gain or change nothing, then the worst."""
         n, effect = self.effect.size, self.effect
-        lines = [f"layer {self.layer}, {n:,} bits, each flipped alone; {self.n_right:,} of {self.n_images:,} images are "
-                 "right without errors",
-                 f"{100 * np.mean(effect < 0):.2f} % of the bits cost accuracy, {100 * np.mean(effect > 0):.2f} % gain, "
-                 f"{100 * np.mean(effect == 0):.2f} % change nothing; mean {100 * effect.mean() / self.n_images:+.5f} "
+        lines = [f"layer {self.layer}, {n:,} bits, each flipped alone; {self.n_right:,} of {self.n_images:,} images "
+                 "are right without errors",
+                 f"{100 * np.mean(effect < 0):.2f} % of the bits cost accuracy, {100 * np.mean(effect > 0):.2f} % "
+                 f"gain, {100 * np.mean(effect == 0):.2f} % change nothing; mean {100 * effect.mean() / self.n_images:+.5f} "
                  "points", "", "worst bits        right answers  points"]
         lines += [f"{str(index):<16}  {gained:+13d}  {100 * gained / self.n_images:+6.2f}"
                   for index, gained in self.worst(min(count, n))]

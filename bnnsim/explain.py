@@ -40,7 +40,7 @@ def arguments():
     add("--rates", default="0.001,0.01,0.02,0.04,0.06,0.08,0.1,0.12,0.14,0.16,0.18,0.2", help="prediction: bit error "
         "rates, v,v,... or start:stop:count in log steps; 0 is added (default: %(default)s)")
     add("--draws", type=int, default=2, help="prediction: draws of the hidden outputs an image (default: 2)")
-    add("--check", type=int, metavar="CHIPS", help="prediction: inject errors too, on so many chips a rate, and compare")
+    add("--check", type=int, metavar="CHIPS", help="prediction: inject errors too, on so many chips a rate; compare")
     add("--layer", type=int, default=0, help="critical: which layer (default: 0)")
     add("--seed", type=int, default=0, help="of the prediction's draws and of --check (default: 0)")
     add("--plot", metavar="FILE", help="draw each: FILE-margins.png and so on; .png, .svg or .pdf")

@@ -17,11 +17,9 @@ accuracy over chips, each image by itself suffices.
 N images, P positions, Q pooled positions, U units, C classes, R rates.
 """
 
-import threading
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
 
 import bnnsim.layer_pass as layer_pass
 import bnnsim.products as products
@@ -148,13 +146,13 @@ def _columns(words, n_features):
 class _Output:
     """The last layer: scores as normal variables."""
 
-    def __init__(self, layer):
+    def __init__(self, layer, root):
         self.layer, self.n_classes = layer, layer.units
         self.first, self.second = np.tril_indices(layer.units, -1)
         self.weights = _columns(layer.words.copy(), layer.n_in)
         self.pairs = _columns(~(layer.words[self.first] ^ layer.words[self.second]), layer.n_in) \
             if len(self.first) else None
-        self.draws = _score_draws(layer.units)
+        self.draws = _score_draws(layer.units, root)
         mean, scale, shift = layer.output_affine
         whole = np.ptp(mean) == np.ptp(scale) == np.ptp(shift) == 0        # integer logits: ties go to the lowest
         self.lead = abs(scale[0]) * np.sign(np.subtract.outer(np.arange(layer.units), np.arange(layer.units))) * 1.0 \
@@ -179,16 +177,16 @@ class _Output:
         return out
 
 
-def _score_draws(n_classes):
-    """Standard normals (SCORE_DRAWS, C), evenly spread: points of a lattice by powers of the plastic number's kin.
+def _score_draws(n_classes, root):
+    """Standard normals (16, S, C): 16 sets, each with mean exactly 0 and the identity as covariance.
 
-    Roberts' R_d sequence: multiples of 1 / g, 1 / g^2, ..., where g is the root of x^(C + 1) = x + 1.
+    Images take the sets in turn, so that what 256 points miss is not the same for all.
     """
-    g = 2.0
-    for _ in range(60):
-        g = (1 + g) ** (1 / (n_classes + 1))
-    steps = g ** -np.arange(1.0, n_classes + 1)
-    return ndtri((0.5 + np.arange(1, SCORE_DRAWS + 1)[:, None] * steps) % 1)
+    rng = np.random.Generator(np.random.Philox(root))
+    half = rng.standard_normal((16, max(SCORE_DRAWS // 2, 4 * n_classes), n_classes))
+    covariance = half.transpose(0, 2, 1) @ half / half.shape[1]
+    half = np.linalg.solve(np.linalg.cholesky(covariance), half.transpose(0, 2, 1)).transpose(0, 2, 1)
+    return np.ascontiguousarray(np.concatenate([half, -half], axis=1))
 
 
 # ---------------------------------------------------------------- the prediction
@@ -257,7 +255,7 @@ class _Prediction:
         self.network, self.rates, self.n_draws, self.root = network, rates, n_draws, root
         last = len(stages) - 2
         self.hidden = [_Hidden(stage, i == last and stage.geometry is None) for i, stage in enumerate(stages[:-1])]
-        self.output = _Output(network.layers[-1])
+        self.output = _Output(network.layers[-1], root)
 
     def block(self, start, xs, labels):
         """Odds (R, N) of a block whose clean inputs of layers are xs."""
@@ -277,6 +275,7 @@ class _Prediction:
 
     def _last_inputs(self, p, h, counts, powers, noises):
         """Expected inputs of the last layer (N, F) float32 given the draws before it."""
+        x = None
         for i, one in enumerate(self.hidden):
             if i:
                 h = one.stage.sums(self.network.flattened(i, x))

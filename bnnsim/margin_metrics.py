@@ -4,8 +4,8 @@ A neuron is a unit of a hidden dense layer, or a channel of a convolution with a
 
 A packed network keeps integer thresholds theta, not the real s of its batch norm. Every integer threshold between two
 neighbouring values of h makes the same network, so margins are |h - s| with s midway between the two: theta - 1/2
-behind pixels, and where all summands are +-1, so that h moves in steps of 2, (least integer >= theta of h's parity) - 1.
-With that s, eq. (2) of Buschjaeger et al. 2020, (|h - s| - 1) / 2, is the exact number of flips [D].
+behind pixels, and where all summands are +-1, so that h moves in steps of 2, (least integer >= theta of h's parity)
+- 1. With that s, eq. (2) of Buschjaeger et al. 2020, (|h - s| - 1) / 2, is the exact number of flips [D].
 """
 
 import threading
@@ -113,8 +113,8 @@ class Margins:
     def table(self):
         """Text: a line a layer."""
         lines = ["layer    units  fan-in  mean |h - s|  /(2 fan-in)  in spreads of h at BER 0.01    0.1"]
-        lines += [f"{one.index} {one.kind:<5}  {one.units:6,}  {one.fan_in:6,}  {one.mean:12.2f}  {one.relative:11.4f}  "
-                  f"{one.in_spreads(0.01):26.2f}  {one.in_spreads(0.1):5.2f}" for one in self.layers]
+        lines += [f"{one.index} {one.kind:<5}  {one.units:6,}  {one.fan_in:6,}  {one.mean:12.2f}  "
+                  f"{one.relative:11.4f}  {one.in_spreads(0.01):26.2f}  {one.in_spreads(0.1):5.2f}" for one in self.layers]
         return "\n".join(lines)
 
     def plot(self, path=None):

@@ -6,7 +6,7 @@ several networks may be given as a dict by name, where a function says so.
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter
 
 from bnnsim.figure_parts import (
     COLOURS, LINES, draw_curve, legend_below, line_style, new_axes, plain, rate_axis, written)
@@ -59,7 +59,7 @@ def margin_histograms(found, path=None):
     panels = figure.subplots(n_rows, min(2, len(first.layers)), squeeze=False).reshape(-1)
     for i, axes in enumerate(panels):
         if i >= len(first.layers):
-            axes.set_visible(False)
+            figure.delaxes(axes)
             continue
         for s, one in enumerate(named.values()):
             edges, shares = _coarse(one.layers[i].edges, one.layers[i].counts)
@@ -195,7 +195,7 @@ def critical_histogram(found, path=None):
     colours = [COLOURS[1] if value < 0 else COLOURS[2] if value > 0 else "0.6" for value in values]
     axes.bar(values, shares, width=0.9, color=colours)
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))
     axes.set_xlabel(f"right answers gained by one wrong bit, of {found.n_images:,} images")
     axes.set_ylabel("share of the layer's bits")
     axes.set_title(f"each of the {found.effect.size:,} bits of layer {found.layer}, flipped alone", fontsize=10)

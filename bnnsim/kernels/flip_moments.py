@@ -163,20 +163,21 @@ def win_odds(mean, root, labels, lead, draws, out, start, stop):
     """Share of draws in which the label's score is the largest: out (N,).
 
     mean (N, C), root (N, C, C) lower Cholesky factors, lead (C, C): score y beats c where it is above z_c + lead[y, c],
-    draws (S, C) standard normal.
+    draws (D, S, C) standard normal: image n takes set n % D.
     """
     n_classes = mean.shape[1]
     z = np.empty(n_classes)
     for n in range(start, stop):
         y, wins = labels[n], 0
-        for s in range(draws.shape[0]):
+        points = draws[n % draws.shape[0]]
+        for s in range(points.shape[0]):
             for c in range(n_classes):
                 total = mean[n, c]
                 for i in range(c + 1):
-                    total += root[n, c, i] * draws[s, i]
+                    total += root[n, c, i] * points[s, i]
                 z[c] = total
             won = True
             for c in range(n_classes):
                 won &= (c == y) | (z[y] > z[c] + lead[y, c])
             wins += won
-        out[n] = wins / draws.shape[0]
+        out[n] = wins / points.shape[0]
