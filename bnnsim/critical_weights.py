@@ -46,8 +46,8 @@ class CriticalBits:
         lines = [f"layer {self.layer}, {n:,} bits, each flipped alone; {self.n_right:,} of {self.n_images:,} images "
                  "are right without errors",
                  f"{100 * np.mean(effect < 0):.2f} % of the bits cost accuracy, {100 * np.mean(effect > 0):.2f} % "
-                 f"gain, {100 * np.mean(effect == 0):.2f} % change nothing; mean {100 * effect.mean() / self.n_images:+.5f} "
-                 "points", "", "worst bits        right answers  points"]
+                 f"gain, {100 * np.mean(effect == 0):.2f} % change nothing; mean "
+                 f"{100 * effect.mean() / self.n_images:+.5f} points", "", "worst bits        right answers  points"]
         lines += [f"{str(index):<16}  {gained:+13d}  {100 * gained / self.n_images:+6.2f}"
                   for index, gained in self.worst(min(count, n))]
         return "\n".join(lines)

@@ -114,7 +114,8 @@ class Margins:
         """Text: a line a layer."""
         lines = ["layer    units  fan-in  mean |h - s|  /(2 fan-in)  in spreads of h at BER 0.01    0.1"]
         lines += [f"{one.index} {one.kind:<5}  {one.units:6,}  {one.fan_in:6,}  {one.mean:12.2f}  "
-                  f"{one.relative:11.4f}  {one.in_spreads(0.01):26.2f}  {one.in_spreads(0.1):5.2f}" for one in self.layers]
+                  f"{one.relative:11.4f}  {one.in_spreads(0.01):26.2f}  {one.in_spreads(0.1):5.2f}"
+                  for one in self.layers]
         return "\n".join(lines)
 
     def plot(self, path=None):

@@ -65,9 +65,13 @@ def test_margins_of_any_network_are_those_of_their_definition(plan):
 
 
 @pytest.mark.jit_off
+def test_margins_of_a_small_convolution():
+    network, split = case("C3 MP2 C2 FC3", 2, shape=(1, 4, 5))
+    check_margins(network, split.images)
+
+
 def test_margins_do_not_depend_on_threads_and_know_their_units():
     network, split = case(CNN, 40)
-    check_margins(network, split.images[:3])
 
     def measured():
         found = metrics.margins(network, split.images)
