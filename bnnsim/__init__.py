@@ -23,7 +23,7 @@ _HOME = {
     "warmup": "warm",
 }
 _MODULES = ("architectures", "bits", "campaign", "card_figures", "card_sweep", "comparison", "datasets",
-            "device_figures", "devices", "faults", "layers", "losses", "model", "optimizers", "packed",
+            "device_figures", "devices", "faults", "layers", "losses", "metrics", "model", "optimizers", "packed",
             "pictures", "plotting", "results", "statistics", "stopping", "tolerance", "training", "weights")
 
 __all__ = [*_HOME, *_MODULES]

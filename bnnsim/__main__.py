@@ -10,6 +10,7 @@ COMMANDS = {"bench": "how fast this machine trains and breaks networks",
             "device_sweep": "accuracy in a memory technology, over its device card's axes",
             "download": "fetch a data set from its official address",
             "evaluate": "accuracy of stored networks, as a whole and by class",
+            "explain": "margins, tolerance, importance of neurons, predicted accuracy of a stored network",
             "plot": "figures of stored results and networks",
             "summary": "what stored networks and results hold",
             "train": "train a network, pack it, store it"}

@@ -147,6 +147,10 @@ class PackedNetwork:
                 x = self.forward(i).bits(self.flattened(i, x))
             self.output(self.flattened(last, x), out[block])
 
+    def geometry(self, i):
+        """Sizes of layer i's convolution; None where it is dense."""
+        return self._places[i].geometry
+
     def bits_shape(self, i):
         """Shape of hidden layer i's output words for one image."""
         return (*self._places[i].output_shape[:-1], operands.n_words(self.layers[i].units))
