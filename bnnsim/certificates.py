@@ -333,13 +333,13 @@ class _Block:
 
 def _pack(can):
     """bool (R, ..., U) -> words (R, ..., V)."""
-    return products.pack_signs(np.where(can, 1, -1).astype(np.int8).reshape(-1, can.shape[-1])).reshape(
-        *can.shape[:-1], -1)
+    words = products.pack_signs(np.where(can, 1, -1).astype(np.int8).reshape(-1, can.shape[-1]))
+    return words.reshape(*can.shape[:-1], words.shape[-1])
 
 
 def _invert(bits, patterns, unit):
     """Invert, in bits (R, PH, PW, V), unit[r] at the positions whose bits are 1 in patterns (R, ceil(P / 64))."""
-    rows = bits.reshape(len(bits), -1, bits.shape[-1])
+    rows = bits.reshape(len(bits), bits.shape[1] * bits.shape[2], bits.shape[3])
     where = np.unpackbits(patterns.view(np.uint8), axis=1, count=rows.shape[1], bitorder="little").astype(np.uint64)
     rows[np.arange(len(rows)), :, unit >> 6] ^= where << (unit & 63).astype(np.uint64)[:, None]
 
