@@ -28,12 +28,16 @@ class LayerSums:
 
     def all(self, images):
         """(x, h): x[i] what layer i reads, as packed words but for the images; h[i] int32 (N, U) or (N, OH, OW, K)."""
-        x, h, block = [], [], images
-        for i in range(len(self.network.layers)):
-            x.append(np.ascontiguousarray(self.network.flattened(i, block)))
-            h.append(self._forward[i].sums(x[i]))
-            if i < len(self.network.layers) - 1:
-                block = self.network.forward(i).bits(x[i])
+        return self.behind(0, images)
+
+    def behind(self, i, block):
+        """The same for layers i and later, where `block` is what layer i - 1 gives."""
+        x, h = [], []
+        for j in range(i, len(self.network.layers)):
+            x.append(np.ascontiguousarray(self.network.flattened(j, block)))
+            h.append(self._forward[j].sums(x[-1]))
+            if j < len(self.network.layers) - 1:
+                block = self.network.forward(j).bits(x[-1])
         return x, h
 
     def largest(self, i):

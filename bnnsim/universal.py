@@ -284,9 +284,11 @@ def _refuse(size, lipschitz, eps, bounds, levels):
         if found.cells <= MOST_CELLS and found.weights <= MOST_WEIGHTS:
             remedy = f"eps = {fitting:.4g} would"
             break
-    raise ValueError(f"eps = {eps:.4g} needs {size.first:,} neurons in layer 1, {size.cells:,} cells and up to "
-                     f"{size.second:,} neurons in layer 2: {size.weights:,} weights, but at most {MOST_CELLS:,} cells and "
-                     f"{MOST_WEIGHTS:,} weights are built; {remedy} fit")
+    first, cells, second, weights = (f"{count:,}" if count < 10**15 else "over 10**15"
+                                     for count in (size.first, size.cells, size.second, size.weights))
+    raise ValueError(f"eps = {eps:.4g} needs {first} neurons in layer 1, {cells} cells and up to {second} neurons in "
+                     f"layer 2: {weights} weights, but at most {MOST_CELLS:,} cells and {MOST_WEIGHTS:,} weights are "
+                     f"built; {remedy} fit")
 
 
 def _try_constant(function, constant, low, high):
@@ -380,8 +382,7 @@ def encode(network, x):
     -------
     uint8 (n, 1, 1, d)
     """
-    domain = _domain(network)
-    low, high = np.array(domain["bounds"], float).T
+    domain, (low, high) = _domain(network), box_of(network)
     x = np.asarray(x, np.float64)
     if x.ndim != 2 or x.shape[1] != len(low):
         raise ValueError(f"x must have shape (n, {len(low)}), got {x.shape}")
@@ -416,8 +417,7 @@ def largest_error(network, function, n_points=10_000, rng=None):
     -------
     float
     """
-    domain = _domain(network)
-    low, high = np.array(domain["bounds"], float).T
+    domain, (low, high) = _domain(network), box_of(network)
     n_points = check_int("n_points", n_points, 1, MOST_CELLS)
     if domain["binary"]:
         x = vertices(len(low)).astype(float)
@@ -426,6 +426,12 @@ def largest_error(network, function, n_points=10_000, rng=None):
         rng = np.random.default_rng(rng)
         x = np.concatenate([_grid(low, high, n_grid), low + (high - low) * rng.random((n_points, len(low)))])
     return float(np.abs(values(network, x) - _values(function, x, "function")).max())
+
+
+def box_of(network):
+    """(low, high), float64 (d,) each: the domain of a network of this module."""
+    low, high = np.array(_domain(network)["bounds"], np.float64).T
+    return low, high
 
 
 def _grid(low, high, n):
