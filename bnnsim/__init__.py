@@ -25,8 +25,8 @@ _HOME = {
 _MODULES = ("architectures", "attack", "bits", "campaign", "card_figures", "card_sweep", "certificates",
             "comparison", "datasets",
             "device_figures", "devices", "faults", "layers", "losses", "model", "optimizers", "packed",
-            "pictures", "plotting", "proof_figures", "results", "statistics", "stopping", "tolerance", "training", "universal",
-            "weights")
+            "pictures", "plotting", "proof_figures", "results", "statistics", "stopping", "tolerance",
+            "training", "universal", "weights")
 
 __all__ = [*_HOME, *_MODULES]
 

@@ -68,6 +68,8 @@ class _Attack:
         """Sets of flips, None where the class still stands."""
         alive = np.arange(len(self.clean))
         for _ in range(most_steps):
+            if len(alive) == 0:
+                break
             x, h = self.later(alive)
             z = products.affine_scores(h[-1], *self.network.layers[-1].output_affine)
             standing = z.argmax(axis=1) == self.clean[alive]

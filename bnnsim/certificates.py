@@ -1,10 +1,11 @@
 """Certificates: how many flipped weights provably cannot change the class of an image, whichever they are.
 
-Flips of the last layer's weights are counted out exactly, with its batch norm. For flips in a hidden layer, or anywhere,
-a bound is propagated layer by layer, and is never too large: k flips change at most as many units as have the smallest
-tolerances T with sum(T + 1) <= k; each changes the summands it enters by 2; a unit behind them changes only where more
-than T of the summands that hold it on its side can change; and what changes in the last hidden layer brings each rival
-closer by what its own weights say. Convolutions share a weight between positions: a flip counts for a whole feature map.
+Flips of the last layer's weights are counted out exactly, with its batch norm. For flips in a hidden layer, or
+anywhere, a bound is propagated layer by layer, and is never too large: k flips change at most as many units as have the
+smallest tolerances T with sum(T + 1) <= k; each changes the summands it enters by 2; a unit behind them changes only
+where more than T of the summands that hold it on its side can change; and what changes in the last hidden layer brings
+each rival closer by what its own weights say. Convolutions share a weight between positions: a flip counts for a whole
+feature map.
 
 N images, L layers, R questions (image, number of flips) asked at once, C classes, U units in V words, P positions.
 """
@@ -79,8 +80,8 @@ def certified_flips(network, images, singles=False):
     network : PackedNetwork
     images : uint8 (N, C, H, W)
     singles : bool
-        Try every single flip in a convolution where the bound gives 0, which it mostly does there: then 0 and 1 are told
-        apart exactly. It takes some hundred forward passes an image, minutes instead of seconds for 2,000 images.
+        Try every single flip in a convolution where the bound gives 0, which it mostly does there: then 0 and 1 are
+        told apart exactly. It takes some hundred forward passes an image.
 
     Returns
     -------
@@ -152,8 +153,8 @@ class _Block:
             split(leads.last_flips, len(out), layer.n_in, h, self.y, self.norm, out)
         else:
             values, order = self._patches(0)
-            split(leads.last_flips_pixels, len(out), values[:, 0], order[:, 0], layer.words.copy(), h, self.y, self.norm,
-                  out)
+            split(leads.last_flips_pixels, len(out), values[:, 0], order[:, 0], layer.words.copy(), h, self.y,
+                  self.norm, out)
         return out
 
     # ------------------------------------------------------------ own weights of a hidden layer
@@ -285,8 +286,9 @@ class _Block:
             n_words = operands.n_words(cost.shape[1] * cost.shape[2])
             found = np.empty((len(at), layer.units, layer.fan_in, n_words), np.uint64)
             count = np.zeros((len(at), layer.units), np.int64)
-            split(spread.flip_patterns, len(at), patches, weights, self.h[i][at].reshape(len(at), -1, layer.units), theta,
-                  cost[at], g.out_width, layer.pool, found, count)
+            h = self.h[i][at].reshape(len(at), -1, layer.units)
+            split(spread.flip_patterns, len(at), patches, weights, h, theta, cost[at], g.out_width, layer.pool, found,
+                  count)
             image, unit, which = np.nonzero(np.arange(layer.fan_in) < count[..., None])
             bits = clean.bits(self.x[i][at])[image]
             _invert(bits, found[image, unit, which], unit)
@@ -309,10 +311,13 @@ class _Block:
             out[block] = scores.argmax(axis=1)
 
     def _whole(self, most):
-        """Flips anywhere (N,), at most `most` (N,). The worst share-out of k flips over the layers is found by dynamic
-        programming over k: what moves a layer is the most, over q, of k - q flips before it and q of its own weights."""
+        """Flips anywhere (N,), at most `most` (N,).
+
+        The worst share-out of k flips over the layers, by dynamic programming over k: what moves a layer is the most,
+        over q, that k - q flips before it change, plus q flips of its own weights.
+        """
         out, alive = np.zeros(len(self.y), np.int64), np.flatnonzero(most > 0)
-        moved = np.zeros((self.last, len(self.y)), np.int64)    # before and in layer i + 1: changed inputs plus flips
+        moved = np.zeros((self.last, len(self.y)), np.int64)    # of layer i + 1: changed inputs plus flips
         gained = np.zeros(self.lead.shape)
         price = 2 * np.maximum(np.abs(self.scale)[self.y][:, None], np.abs(self.scale))
         k = 0

@@ -68,7 +68,8 @@ def table(found, labels, flips):
 
 def ratios(found, greedy):
     """How near certificates come to what the attack breaks: quantiles of flips certified / flips that break."""
-    lines = ["", "certified / broken by, over images", "             found %      5 %     25 %   median     75 %     95 %"]
+    lines = ["", "certified / broken by, over images",
+             "             found %      5 %     25 %   median     75 %     95 %"]
     for (name, certified), sizes in zip(columns(found), greedy):
         known = sizes > 0
         cells = np.quantile(certified[known] / sizes[known], [0.05, 0.25, 0.5, 0.75, 0.95]) if known.any() else []

@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter
 import bnnsim.universal as universal
 from bnnsim.certificates import Certificates
 from bnnsim.checks import check_int
-from bnnsim.figure_parts import COLOURS, WIDTH, legend_below, line_style, new_axes, wrapped, written
+from bnnsim.figure_parts import COLOURS, WIDTH, line_style, new_axes, wrapped, written
 
 
 def certified_accuracy(certificates, labels, path=None, title=""):
@@ -31,27 +31,23 @@ def certified_accuracy(certificates, labels, path=None, title=""):
     if not isinstance(certificates, Certificates):
         raise TypeError(f"certificates must be Certificates, got {type(certificates).__name__}")
     figure, axes = new_axes()
-    n_layers, names = certificates.layers.shape[1], []
-    for i, layer in enumerate((*range(n_layers), None)):
-        known = certificates.flips(layer)
-        steps = np.unique(known)
-        steps = np.unique(np.concatenate([[0], steps, steps + 1]))
-        style = {**line_style(i), "marker": ""}
-        axes.plot(np.maximum(steps, 0.5), 100 * certificates.accuracy(labels, steps, layer), **style,
+    n_layers = certificates.layers.shape[1]
+    looks = [(None, "anywhere in the network", {"color": "0.8", "linewidth": 6})]
+    looks += [(i, f"in layer {i}" + " (exact)" * (i == n_layers - 1), {**line_style(i), "marker": ""})
+              for i in range(n_layers)]
+    for layer, name, style in looks:
+        known = np.unique(certificates.flips(layer))
+        flips = np.unique(np.concatenate([[0], known, known + 1]))
+        axes.plot(np.maximum(flips, 0.5), 100 * certificates.accuracy(labels, flips, layer), **style, label=name,
                   drawstyle="steps-post")
-        names.append("anywhere in the network" if layer is None else
-                     f"in layer {layer}" + " (exact)" * (layer == n_layers - 1))
-    axes.set_xscale("log")
-    axes.set_xlim(0.45)
-    axes.set_ylim(0, 100)
-    axes.set_xticks([0.5, *(10.0 ** np.arange(np.ceil(np.log10(axes.get_xlim()[1]))))])
+    axes.set(xscale="log", xlim=(0.45, None), ylim=(0, 100))
+    axes.set_xticks([0.5, *10.0 ** np.arange(np.ceil(np.log10(axes.get_xlim()[1])))])
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}" if x >= 1 else "0"))
+    axes.minorticks_off()
     axes.set_xlabel("flipped weights, whichever they are")
     axes.set_ylabel("certified accuracy (%)")
-    axes.set_title(wrapped(f"{title or 'certified accuracy'}; {len(labels):,} images"), fontsize=9)
-    legend_below(figure, names)
-    for handle, i in zip(figure.legends[0].legend_handles, range(len(names))):
-        handle.set_marker("")
+    axes.set_title(wrapped(f"{title}{'; ' * bool(title)}{len(labels):,} images"), fontsize=9)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9, handlelength=3)
     return written(figure, path)
 
 
@@ -78,7 +74,7 @@ def tightness(pairs, path=None, title=""):
         end = 1.5 * max(broken.max(), 2)
         axes.plot([0.5, end], [0.5, end], color="0.5", linewidth=1, linestyle="--")
         axes.plot(broken, np.maximum(certified, 0.5), "o", color=colour, markersize=3, alpha=0.3, markeredgewidth=0)
-        axes.set(xscale="log", yscale="log", xlim=(0.8, end), ylim=(0.4, end), aspect="equal")
+        axes.set(xscale="log", yscale="log", xlim=(0.4, end), ylim=(0.4, end), box_aspect=1)
         ticks = 10.0 ** np.arange(0, np.ceil(np.log10(end)))
         axes.set_xticks(ticks)
         axes.set_yticks([0.5, *ticks])
@@ -154,6 +150,7 @@ def _draw_maps(axes, wanted, found):
     for place, (name, values, colours, (low, high)) in zip(figure.subplots(1, 3, sharey=True), panels):
         image = place.imshow(values.reshape(shape).T, cmap=colours, vmin=low, vmax=high, extent=extent, origin="lower",
                              interpolation="none", aspect="auto")
+        place.set_box_aspect(1)
         place.set_title(name, fontsize=9)
         place.set_xlabel("input 0")
         figure.colorbar(image, ax=place, shrink=0.9)

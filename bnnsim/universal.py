@@ -1,26 +1,26 @@
 """Networks that approximate a given function, by construction: what fully connected BNNs can represent, and cannot.
 
 Every network has scores (-v, v), where v approximates the function: class 1 is "v > 0", which sweeps can count. Weights
-are +-1, so the read-out v = scale * sum + shift gets its coefficients from copies of neurons. Points of the domain enter
-as pixels: `encode` quantises them, `values` evaluates; both read the domain from the network's metadata, also of a
-stored one.
+are +-1, so the read-out v = scale * sum + shift gets its coefficients from copies of neurons. Points of the domain
+enter as pixels: `encode` quantises them, `values` evaluates; both read the domain from the network's metadata, also of
+a stored one.
 
 d inputs, n points, T thresholds of a direction, M the largest pixel.
 """
 
-import json
 import math
 from typing import NamedTuple
 
 import numpy as np
 
-from bnnsim.checks import check_finite, check_int, check_real
-from bnnsim.packed import PackedNetwork
+from bnnsim.checks import check_int, check_real
+from bnnsim.universal_parts import (MOST_CELLS, MOST_WEIGHTS, box_of, check_box, check_weights, copies_of, encode, grid,
+                                    largest_error, network_of, values, values_of, vertices)
 
-MOST_WEIGHTS = 2**28                # binary weights of a network that is built: 32 MB
-MOST_CELLS = 2**21                  # points at which a function is evaluated at a time
+__all__ = ["Size", "boolean", "box_of", "encode", "largest_error", "lipschitz", "lipschitz_size", "on_vertices",
+           "one_hidden_layer", "saddle", "values", "vertices"]
+
 N_PAIRS = 2000                      # of points at which a Lipschitz constant is tried
-KEY = "universal"                   # of the metadata
 ROUNDING = 1e-9                     # share of eps that is left to float64
 
 
@@ -56,7 +56,7 @@ class Size(NamedTuple):
 # ---------------------------------------------------------------- binary inputs: one hidden layer
 
 def boolean(function, d):
-    """A Boolean function of d inputs of +-1 as a network with one hidden neuron for each point where it is true, exactly.
+    """A Boolean function of d inputs of +-1, exactly: a network with a hidden neuron for each point where it is true.
 
     Where it is true more often than not, neurons stand for the points where it is false.
 
@@ -88,7 +88,7 @@ def boolean(function, d):
     [-1.0, 1.0]
     """
     points = vertices(d)
-    table = _values(function, points, "function")
+    table = values_of(function, points, "function")
     if not np.all((table == 0) | (table == 1)):
         raise ValueError(f"function must be True or False at each point, got {table[(table != 0) & (table != 1)][0]}; "
                          "for real values use on_vertices")
@@ -120,28 +120,18 @@ def on_vertices(function, d, eps):
     np.True_
     """
     points, eps = vertices(d), check_real("eps", eps, 0, open_low=True)
-    table = _values(function, points, "function")
+    table = values_of(function, points, "function")
     return _on_vertices(points, table, eps * (1 - ROUNDING), (table.max() + table.min()) / 2)
-
-
-def vertices(d):
-    """All points of {-1, 1}^d, int8 (2**d, d): input 0 changes slowest, -1 comes first."""
-    d = check_int("d", d, 1)
-    if 2 * d << d > MOST_WEIGHTS:
-        points = f"2**{d}" + f" = {1 << d:,}" * (d <= 64)
-        raise ValueError(f"d must be at most {max(k for k in range(1, 30) if 2 * k << k <= MOST_WEIGHTS)}: d = {d} has "
-                         f"{points} points, each of which may need a neuron of {d} weights")
-    return (2 * (np.arange(1 << d)[:, None] >> np.arange(d - 1, -1, -1) & 1) - 1).astype(np.int8)
 
 
 def _on_vertices(points, table, alpha, middle):
     """A neuron +1 only at its vertex, |k| copies of it: v = middle + 2 alpha k there."""
     counts = np.rint((table - middle) / (2 * alpha)).astype(np.int64)
-    _check_weights(int(np.abs(counts).sum()) * (points.shape[1] + 2), "eps", alpha)
-    rows, signs = _copies(counts)
+    check_weights(int(np.abs(counts).sum()) * (points.shape[1] + 2), "eps", alpha)
+    rows, signs = copies_of(counts)
     hidden = {"weight": points[rows], "threshold": np.full(len(rows), points.shape[1])}
     domain = {"bounds": [[-1, 1]] * points.shape[1], "levels": 2, "binary": True}
-    return _network([hidden], signs, alpha, middle + alpha * counts.sum(), domain, 1)
+    return network_of([hidden], signs, alpha, middle + alpha * counts.sum(), domain, 1)
 
 
 # ---------------------------------------------------------------- real inputs: two hidden layers
@@ -191,7 +181,7 @@ def lipschitz(function, lipschitz, eps, bounds, levels=255):
     >>> abs(values(network, [[0.9]])[0] - 0.6) <= 0.1
     np.True_
     """
-    low, high, levels = _box(bounds, levels)
+    low, high, levels = check_box(bounds, levels)
     size = lipschitz_size(lipschitz, eps, bounds, levels)
     if size.cells > MOST_CELLS:
         _refuse(size, lipschitz, eps, bounds, levels)
@@ -204,21 +194,21 @@ def lipschitz(function, lipschitz, eps, bounds, levels=255):
     centre, reach = middle @ inverse.T, np.abs(inverse).sum(axis=1) * (size.step - 1) / 2
     meets = ((centre + reach >= -1e-9) & (centre - reach <= levels + 1e-9)).all(axis=1)
     cells, centre = cells[meets], np.clip(centre[meets], 0, levels)
-    table = _values(function, low + (high - low) * centre / levels, "function")
+    table = values_of(function, low + (high - low) * centre / levels, "function")
     shift = (table.max() + table.min()) / 2
     copies = np.rint((table - shift) / (2 * size.eps_readout)).astype(np.int64)
     n_second = int(np.abs(copies).sum())
     n_weights = _n_weights(d, size.first, n_second)
     if n_weights > MOST_WEIGHTS:
         _refuse(size._replace(second=n_second, weights=n_weights), lipschitz, eps, bounds, levels)
-    rows, signs = _copies(copies)
+    rows, signs = copies_of(copies)
     which = np.repeat(np.arange(d), counts)                             # direction of each neuron of layer 1
     number = np.concatenate([np.arange(1, count + 1) for count in counts])
     first = {"weight": directions[which].astype(np.int8), "threshold": starts[which] + size.step * number}
     pattern = np.where(cells[rows][:, which] >= number, 1, -1).astype(np.int8)
     second = {"weight": pattern, "threshold": np.full(len(rows), size.first)}
     domain = {"bounds": np.stack([low, high], 1).tolist(), "levels": levels, "binary": False}
-    return _network([first, second], signs, size.eps_readout, shift + size.eps_readout * copies.sum(), domain, 0)
+    return network_of([first, second], signs, size.eps_readout, shift + size.eps_readout * copies.sum(), domain, 0)
 
 
 def lipschitz_size(lipschitz, eps, bounds, levels=255):
@@ -238,7 +228,7 @@ def lipschitz_size(lipschitz, eps, bounds, levels=255):
     >>> lipschitz_size(1.0, 0.2, [(0, 1), (0, 1)]).first
     14
     """
-    low, high, levels = _box(bounds, levels)
+    low, high, levels = check_box(bounds, levels)
     constant, eps = check_real("lipschitz", lipschitz, 0), check_real("eps", eps, 0, open_low=True)
     d, width = len(low), high - low
     quantisation = float(constant * width.max() / (2 * levels))
@@ -297,14 +287,15 @@ def _try_constant(function, constant, low, high):
     x, y = (low + (high - low) * rng.random((N_PAIRS, len(low))) for _ in range(2))
     near = 10.0 ** rng.uniform(-4, 0, (N_PAIRS, 1))
     y = x + (y - x) * near
-    moved = np.abs(_values(function, x, "function") - _values(function, y, "function"))
+    moved = np.abs(values_of(function, x, "function") - values_of(function, y, "function"))
     distance = np.abs(x - y).max(axis=1)
     excess = moved - constant * distance * (1 + 1e-6) - 1e-12
     if (excess > 0).any():
         worst = int(np.argmax(excess))
         shown = (moved / distance)[excess > 0].max()
         raise ValueError(f"function breaks its Lipschitz constant {constant:.4g}: it moves by {moved[worst]:.4g} from "
-                         f"{x[worst].tolist()} to {y[worst].tolist()}, {distance[worst]:.4g} apart; it is at least {shown:.4g}")
+                         f"{x[worst].tolist()} to {y[worst].tolist()}, {distance[worst]:.4g} apart; the constant is at "
+                         f"least {shown:.4g}")
 
 
 # ---------------------------------------------------------------- one hidden layer: not enough for real inputs
@@ -317,10 +308,10 @@ def saddle(x):
 def one_hidden_layer(function, bounds, n_thresholds, step, levels=254, n_grid=33):
     """The best that one hidden layer does by least squares: all +-1 directions, thresholds evenly along each.
 
-    For one input it approximates any continuous function as `n_thresholds` grows. For two, a network of one hidden layer
-    is g1(x0 + x1) + g2(x0 - x1), whatever its width: for the `saddle` on [-1, 1]^2 the error stays >= 1. With +1 at
-    (1, 0) and (-1, 0) and -1 at (0, 1) and (0, -1), each value of x0 + x1 and of x0 - x1 occurs once with each sign, so
-    that the four errors cannot all be below 1; 0 has the error 1, and nothing has less.
+    For one input it approximates any continuous function as `n_thresholds` grows. For two, a network of one hidden
+    layer is g1(x0 + x1) + g2(x0 - x1), whatever its width: for the `saddle` on [-1, 1]^2 the error stays >= 1. With +1
+    at (1, 0) and (-1, 0) and -1 at (0, 1) and (0, -1), each value of x0 + x1 and of x0 - x1 occurs once with each sign,
+    so that the four errors cannot all be below 1; 0 has the error 1, and nothing has less.
 
     Parameters
     ----------
@@ -345,143 +336,23 @@ def one_hidden_layer(function, bounds, n_thresholds, step, levels=254, n_grid=33
     Yayla et al., arXiv:2102.02631: real inputs are impossible with one hidden layer [V]; the example is ours [D],
     section 5 C.
     """
-    low, high, levels = _box(bounds, levels)
+    low, high, levels = check_box(bounds, levels)
     n_thresholds, step = check_int("n_thresholds", n_thresholds, 1), check_real("step", step, 0, open_low=True)
     d = len(low)
     check_int("n_grid ** d", check_int("n_grid", n_grid, 2) ** d, 1, MOST_CELLS)
     directions = vertices(d)[1 << (d - 1):].astype(np.int64)            # up to their sign
-    _check_weights(len(directions) * n_thresholds * n_grid**d, "n_thresholds", n_thresholds)
+    check_weights(len(directions) * n_thresholds * n_grid**d, "n_thresholds", n_thresholds)
     weight = directions.repeat(n_thresholds, 0)
     least = levels * np.minimum(weight, 0).sum(axis=1)
     share = np.tile(np.arange(1, n_thresholds + 1) / (n_thresholds + 1), len(directions))
     threshold = least + np.ceil(share * levels * d).astype(np.int64)
-    pixels = np.rint(_grid(np.zeros(d), np.full(d, levels), n_grid)).astype(np.int64)
+    pixels = np.rint(grid(np.zeros(d), np.full(d, levels), n_grid)).astype(np.int64)
     features = np.where(pixels @ weight.T >= threshold, 1.0, -1.0)
-    wanted = _values(function, low + (high - low) * pixels / levels, "function")
+    wanted = values_of(function, low + (high - low) * pixels / levels, "function")
     found = np.linalg.lstsq(np.column_stack([features, np.ones(len(pixels))]), wanted, rcond=None)[0]
     copies = np.rint(found[:-1] / step).astype(np.int64)
-    _check_weights(int(np.abs(copies).sum()) * (d + 2), "step", step)
-    rows, signs = _copies(copies)
+    check_weights(int(np.abs(copies).sum()) * (d + 2), "step", step)
+    rows, signs = copies_of(copies)
     domain = {"bounds": np.stack([low, high], 1).tolist(), "levels": levels, "binary": False}
-    return _network([{"weight": weight[rows].astype(np.int8), "threshold": threshold[rows]}], signs, step, found[-1],
-                    domain, 0)
-
-
-# ---------------------------------------------------------------- what all networks share
-
-def encode(network, x):
-    """Points as the images that a network of this module takes.
-
-    Parameters
-    ----------
-    network : PackedNetwork
-    x : float (n, d)
-        Within the network's bounds; of binary inputs -1 and +1.
-
-    Returns
-    -------
-    uint8 (n, 1, 1, d)
-    """
-    domain, (low, high) = _domain(network), box_of(network)
-    x = np.asarray(x, np.float64)
-    if x.ndim != 2 or x.shape[1] != len(low):
-        raise ValueError(f"x must have shape (n, {len(low)}), got {x.shape}")
-    outside = ~((x >= low) & (x <= high))                               # NaN is outside too
-    if domain["binary"]:
-        outside |= np.abs(x) != 1
-    if outside.any():
-        n, i = (int(at[0]) for at in np.nonzero(outside))
-        wanted = "-1 or 1" if domain["binary"] else f"in [{low[i]:g}, {high[i]:g}]"
-        raise ValueError(f"x[{n}, {i}] must be {wanted}, got {x[n, i]:g}")
-    return np.rint((x - low) / (high - low) * domain["levels"]).astype(np.uint8)[:, None, None]
-
-
-def values(network, x):
-    """What a network of this module makes of points x (n, d): float64 (n,)."""
-    return network.scores(encode(network, x))[:, 1]
-
-
-def largest_error(network, function, n_points=10_000, rng=None):
-    """Largest |values - function| on a grid, borders included, and on random points, `n_points` each.
-
-    Parameters
-    ----------
-    network : PackedNetwork
-        Of this module.
-    function : callable
-        Called with float64 (n, d), returns float (n,).
-    n_points : int
-    rng : None, int, SeedSequence or Generator
-
-    Returns
-    -------
-    float
-    """
-    domain, (low, high) = _domain(network), box_of(network)
-    n_points = check_int("n_points", n_points, 1, MOST_CELLS)
-    if domain["binary"]:
-        x = vertices(len(low)).astype(float)
-    else:
-        n_grid = max(2, int(n_points ** (1 / len(low))))
-        rng = np.random.default_rng(rng)
-        x = np.concatenate([_grid(low, high, n_grid), low + (high - low) * rng.random((n_points, len(low)))])
-    return float(np.abs(values(network, x) - _values(function, x, "function")).max())
-
-
-def box_of(network):
-    """(low, high), float64 (d,) each: the domain of a network of this module."""
-    low, high = np.array(_domain(network)["bounds"], np.float64).T
-    return low, high
-
-
-def _grid(low, high, n):
-    """n points along each input, (n ** d, d)."""
-    axes = [np.linspace(a, b, n) for a, b in zip(low, high)]
-    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(low))
-
-
-def _copies(counts):
-    """(rows, signs): row i |counts[i]| times, with its sign; never none, then two that cancel."""
-    rows = np.repeat(np.arange(len(counts)), np.abs(counts))
-    signs = np.sign(counts)[rows]
-    return (rows, signs) if len(rows) else (np.zeros(2, np.int64), np.array([1, -1]))
-
-
-def _network(hidden, signs, scale, shift, domain, offset):
-    """Hidden layers, then the rows (-signs, signs): scores (-v, v) with v = scale * sum + shift."""
-    output = {"weight": np.stack([-signs, signs]), "gamma": np.full(2, scale), "beta": np.array([-shift, shift]),
-              "mean": np.zeros(2), "var": np.ones(2)}
-    return PackedNetwork.from_arrays([*hidden, output], (1, 1, len(domain["bounds"])), offset, {KEY: json.dumps(domain)})
-
-
-def _domain(network):
-    if not isinstance(network, PackedNetwork) or KEY not in network.metadata:
-        raise ValueError(f"network must be one that bnnsim.universal made, got {network!r}")
-    return json.loads(network.metadata[KEY])
-
-
-def _box(bounds, levels):
-    """(low (d,), high (d,), levels)."""
-    levels = check_int("levels", levels, 1, 255)
-    box = np.asarray(bounds, np.float64)
-    if box.ndim != 2 or box.shape[1] != 2 or len(box) == 0:
-        raise ValueError(f"bounds must be a (low, high) for each input, got shape {box.shape}")
-    check_finite("bounds", box)
-    if not (box[:, 0] < box[:, 1]).all():
-        raise ValueError(f"bounds must have low < high, got {box.tolist()}")
-    return box[:, 0], box[:, 1], levels
-
-
-def _values(function, points, name):
-    """float64 (n,) of a function at points (n, d), or of its table."""
-    table = np.asarray(function(points) if callable(function) else function)
-    if table.dtype.kind not in "biuf" or table.shape != (len(points),):
-        raise ValueError(f"{name} must give one real number for each of the {len(points)} points, shape ({len(points)},), "
-                         f"got {table.dtype} {table.shape}")
-    return check_finite(f"what {name} gives", table.astype(np.float64))
-
-
-def _check_weights(n_weights, name, value):
-    if n_weights > MOST_WEIGHTS:
-        raise ValueError(f"{name} = {value:.4g} needs {n_weights:,} binary weights, more than the {MOST_WEIGHTS:,} that are "
-                         "built")
+    hidden = {"weight": weight[rows].astype(np.int8), "threshold": threshold[rows]}
+    return network_of([hidden], signs, step, found[-1], domain, 0)

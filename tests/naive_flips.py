@@ -1,4 +1,4 @@
-"""A packed network under many sets of flipped weights at once, obviously right: what certificates promise, by enumeration.
+"""A packed network under many sets of flipped weights at once, obviously right: certificates by enumeration.
 
 A network is a list of dicts of plain arrays, as `of_packed` reads them off; S sets of flips.
 """

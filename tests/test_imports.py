@@ -30,7 +30,7 @@ ROWS = [
     ["plotting", "pictures", "device_figures", "card_figures", "proof_figures"],
     ["figure_parts", "class_names"],
     ["metrics", "universal", "certificates", "attack"],
-    ["layer_sums"],
+    ["layer_sums", "universal_parts"],
     ["clean_pass"],
     ["packed"],
     ["foreign"],

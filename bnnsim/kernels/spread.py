@@ -38,7 +38,7 @@ def _pushing(x, weight, above):
 
 @kernel
 def spread_dense(rows, x, reached, words, h, theta, most, own, out, start, stop):
-    """x (N, W), reached (R, W), words (U, W), h (N, U), theta (U,), most and own (R,) -> out (R, V), which comes zeroed."""
+    """x (N, W), reached (R, W), words (U, W), h (N, U), theta (U,), most and own (R,) -> out (R, V), zeroed."""
     for r in range(start, stop):
         n = rows[r]
         for u in range(words.shape[0]):
@@ -158,8 +158,8 @@ def _pooled(h, theta, k, row, column, out_width, pool, value, patches, f):
 def flip_patterns(patches, weights, h, theta, cost, out_width, pool, found, count, start, stop):
     """The different sets of outputs that single flips change, for each unit of a convolution.
 
-    patches (N, P, F) int16, weights (K, F) int8, h (N, P, K), cost (N, PH, PW, K) -> found (N, K, F, ceil(PH * PW / 64)),
-    of which count (N, K) are filled; a set has a bit for each of the PH * PW outputs. Flips that change none are left out.
+    patches (N, P, F) int16, weights (K, F) int8, h (N, P, K), cost (N, PH, PW, K) -> found (N, K, F, words), of which
+    count (N, K) are filled; a set has a bit for each of the PH * PW outputs. Flips that change none are left out.
     """
     for n in range(start, stop):
         for k in range(weights.shape[0]):
