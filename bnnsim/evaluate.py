@@ -77,17 +77,6 @@ def arguments():
     return parser
 
 
-def check_fit(name, network, split):
-    """The network takes these images and knows these classes; ValueError which says what to change."""
-    if network.input_shape != split.images.shape[1:]:
-        takes, has = (" x ".join(map(str, shape)) for shape in (network.input_shape, split.images.shape[1:]))
-        raise ValueError(f"{name} takes images of {takes}, but those of {split.name} are {has}: choose another "
-                         "--dataset")
-    if network.n_classes <= split.labels.max():
-        raise ValueError(f"{name} has {network.n_classes} classes, but {split.name} has labels up to "
-                         f"{split.labels.max()}: choose another --dataset")
-
-
 def hint(evaluation):
     """What to look at where a network does little better than guessing; None where it does."""
     chance = evaluation.images.max() / len(evaluation.split)
@@ -149,7 +138,7 @@ def work(options):
     name = options.dataset or (first.metadata.get("dataset", "fashion") if options.networks else "fashion-subset")
     test = datasets.load_dataset(name, options.data)[1]
     for name, network in networks.items():
-        check_fit(name, network, test)
+        stored.check_fit(name, network, test)
     found = [Evaluation(name, network, test, network.predict(test.images)) for name, network in networks.items()]
     show(found, options.format)
     if options.out:

@@ -37,3 +37,14 @@ def load_networks(paths):
             raise ValueError(f"{path} is given twice")
         networks[name if name not in networks else path] = PackedNetwork.load(path)
     return networks
+
+
+def check_fit(name, network, split):
+    """The network takes these images and knows these classes; ValueError which says what to change."""
+    if network.input_shape != split.images.shape[1:]:
+        takes, has = (" x ".join(map(str, shape)) for shape in (network.input_shape, split.images.shape[1:]))
+        raise ValueError(f"{name} takes images of {takes}, but those of {split.name} are {has}: choose another "
+                         "--dataset")
+    if network.n_classes <= split.labels.max():
+        raise ValueError(f"{name} has {network.n_classes} classes, but {split.name} has labels up to "
+                         f"{split.labels.max()}: choose another --dataset")
