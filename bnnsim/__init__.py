@@ -22,17 +22,10 @@ _HOME = {
     "threads": "kernels",
     "warmup": "warm",
 }
-<<<<<<< HEAD
-_MODULES = ("architectures", "bits", "campaign", "card_figures", "card_sweep", "comparison", "datasets",
-            "device_figures", "devices", "faults", "layers", "losses", "metrics", "model", "optimizers", "packed",
-            "pictures", "plotting", "results", "statistics", "stopping", "tolerance", "training", "weights")
-=======
-_MODULES = ("architectures", "attack", "bits", "campaign", "card_figures", "card_sweep", "certificates",
-            "comparison", "datasets",
-            "device_figures", "devices", "faults", "layers", "losses", "model", "optimizers", "packed",
-            "pictures", "plotting", "proof_figures", "results", "statistics", "stopping", "tolerance",
-            "training", "universal", "weights")
->>>>>>> proofs
+_MODULES = ("architectures", "attack", "bits", "campaign", "card_figures", "card_sweep", "certificates", "comparison",
+            "datasets", "device_figures", "devices", "faults", "layers", "losses", "metrics", "model",
+            "optimizers", "packed", "pictures", "plotting", "proof_figures", "results", "statistics",
+            "stopping", "tolerance", "training", "universal", "weights")
 
 __all__ = [*_HOME, *_MODULES]
 

@@ -19,11 +19,8 @@ ROOT = Path(bnnsim.__file__).resolve().parent
 # Highest first. A module imports from rows below its own only; what stands in one row does not know of each
 # other, except inside of one package. A new module takes its place here.
 ROWS = [
-<<<<<<< HEAD
-    ["__main__", "ber_sweep", "bench", "device_sweep", "train", "download", "evaluate", "plot", "summary", "explain"],
-=======
-    ["__main__", "ber_sweep", "certify", "device_sweep", "train", "download", "evaluate", "plot", "summary"],
->>>>>>> proofs
+    ["__main__", "ber_sweep", "bench", "certify", "device_sweep", "train", "download", "evaluate", "explain", "plot",
+     "summary"],
     ["command_line", "config", "executors"],
     ["benchmarks"],
     ["stored"],
@@ -32,22 +29,16 @@ ROWS = [
     ["warm"],
     ["cells", "journal"],
     ["results"],
-<<<<<<< HEAD
-    ["plotting", "pictures", "device_figures", "card_figures"],
+    ["plotting", "pictures", "device_figures", "card_figures", "proof_figures"],
     ["class_names"],
-    ["metrics", "universal"],
+    ["metrics", "universal", "certificates", "attack"],
     ["critical_weights", "flip_prediction"],
     ["neuron_importance"],
     ["margin_metrics"],
     ["metric_figures"],
     ["figure_parts"],
-    ["layer_pass"],
-=======
-    ["plotting", "pictures", "device_figures", "card_figures", "proof_figures"],
-    ["figure_parts", "class_names"],
-    ["metrics", "universal", "certificates", "attack"],
     ["layer_sums", "universal_parts"],
->>>>>>> proofs
+    ["layer_pass"],
     ["clean_pass"],
     ["packed"],
     ["foreign"],
@@ -144,12 +135,8 @@ def test_only_figures_import_matplotlib_and_never_pyplot():
     """pyplot keeps global state, opens windows, and fails on machines without a display."""
     for name, path in zip(NAMES, MODULES):
         found = [(module, part) for module, part in imports(path) if module.split(".")[0] == "matplotlib"]
-<<<<<<< HEAD
         assert not found or name in ("plotting", "pictures", "device_figures", "card_figures", "metric_figures",
-=======
-        assert not found or name in ("plotting", "pictures", "device_figures", "card_figures", "proof_figures",
->>>>>>> proofs
-                                     "figure_parts")
+                                     "proof_figures", "figure_parts")
         assert not any("pyplot" in (part, module.split(".")[-1]) for module, part in found)
 
 
