@@ -144,6 +144,13 @@ def stages(network):
     return found
 
 
+def hidden_stages(network, images):
+    """The checked images and the stages of the hidden layers."""
+    check_hidden(network, 0)
+    images = check_some_images(network, images)
+    return images, stages(network)[:-1]
+
+
 def each_block(network, images, visit, block_images=BLOCK):
     """Call ``visit(block, xs)`` for blocks of images, in the threads of `split`; order is not promised.
 

@@ -16,9 +16,9 @@ reconstructed or derived is named in each function.
 
 from bnnsim.critical_weights import CriticalBits, critical_bits
 from bnnsim.flip_prediction import PredictedAccuracy, predicted_accuracy
-from bnnsim.margin_metrics import (
-    LayerMargins, LayerTolerance, Margins, Tolerance, bit_error_tolerance, margins, real_thresholds)
+from bnnsim.margin_metrics import LayerMargins, Margins, margins
 from bnnsim.neuron_importance import Importance, LayerImportance, importance
+from bnnsim.tolerance_metrics import LayerTolerance, Tolerance, bit_error_tolerance, real_thresholds
 
 __all__ = ["CriticalBits", "Importance", "LayerImportance", "LayerMargins", "LayerTolerance", "Margins",
            "PredictedAccuracy", "Tolerance", "bit_error_tolerance", "critical_bits", "importance", "margins",

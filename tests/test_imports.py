@@ -33,7 +33,7 @@ ROWS = [
     ["class_names"],
     ["metrics", "universal", "certificates", "attack"],
     ["critical_weights", "flip_prediction"],
-    ["neuron_importance"],
+    ["neuron_importance", "tolerance_metrics"],
     ["margin_metrics"],
     ["metric_figures"],
     ["figure_parts"],

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 import bnnsim
-from bnnsim import flip_prediction, layer_pass, margin_metrics, metrics
+from bnnsim import flip_prediction, layer_pass, metrics, tolerance_metrics
 from bnnsim.kernels.margins import NEVER
 from bnnsim.packed import PackedNetwork, pack
 
@@ -58,7 +58,7 @@ def tolerances(network, images):
         x = images
         for j in range(i):
             x = network.forward(j).bits(network.flattened(j, x))
-        found = margin_metrics.neuron_tolerance(stage, network.flattened(i, x))
+        found = tolerance_metrics.neuron_tolerance(stage, network.flattened(i, x))
         true = np.array([[naive_metrics.tolerance(blocks[i], xs[i][n:n + 1], u) for u in range(found.shape[1])]
                          for n in range(len(images))], object)
         y = naive_metrics.outputs(blocks[i], xs[i]).reshape(len(images), -1, found.shape[1])
