@@ -155,7 +155,7 @@ def quantise_columns(values, precision, row_step=lookup.GROUP):
     return fixed, scale
 
 
-def dense_dx(dh, words, n_features, precision):
+def dense_dx(dh, words, n_features, precision="fixed16"):
     """dh (N, U) float32 and weights (U, W) -> dX (N, F) float32 = dh times W."""
     fixed, scale = quantise_rows(dh, precision)
     out = empty((len(dh), n_features), np.float32)
@@ -200,7 +200,7 @@ def _entries(dh):
     return (dh.dout, dh.winner, dh.size) if isinstance(dh, pool.Pooled) else (dh, NO_WINNER, 1)
 
 
-def conv_dx(dh, words, n_channels, geometry, precision):
+def conv_dx(dh, words, n_channels, geometry, precision="fixed16"):
     """dh (N, OH, OW, K) float32 or Pooled, and weights (K, kh, kw, Cw) -> dX (N, H, W, C) float32."""
     entries, (n_units, kh, kw, n_column_words) = _entries(dh), words.shape
     n_chunks = -(-n_units // (dense.CHUNK_GROUPS * lookup.GROUP))

@@ -19,7 +19,8 @@ from bnnsim.__main__ import COMMANDS
 TARGET = Path(__file__).resolve().parent / "API.rst"
 MODULES = ("datasets", "architectures", "model", "layers", "losses", "optimizers", "training", "packed", "bits",
            "weights", "faults", "devices", "campaign", "card_sweep", "results", "statistics", "tolerance", "stopping",
-           "comparison", "plotting", "pictures", "device_figures", "card_figures", "clean_pass", "warm", "kernels")
+           "comparison", "plotting", "pictures", "device_figures", "card_figures", "metrics", "metric_figures",
+           "certificates", "attack", "universal", "proof_figures", "clean_pass", "warm", "kernels")
 ONLY = {"kernels": ("threads", "thread_count"), "campaign": ("sweep",)}   # what else is in them is for other modules
 
 HEAD = """\

@@ -20,9 +20,11 @@ TEXT = make_api.TARGET.read_text(encoding="utf-8")
 
 # What is not for users: helpers of other modules, and the command lines, which the reference names at its end
 INTERNAL = {"__main__", "benchmarks", "cells", "checkpoints", "checks", "cifar_pickle", "class_names", "command_line",
-            "config", "data", "dataset_files", "dataset_sources", "executors", "figure_parts", "file_format", "files",
-            "foreign", "hdf5", "journal", "memory", "operands", "packed_layer", "products", "schema", "seeding",
-            "shared_arrays", "stored"}
+            "config", "critical_weights", "data", "dataset_files", "dataset_sources", "executors",
+            "figure_parts", "file_format", "files", "flip_prediction", "foreign", "hdf5", "journal",
+            "layer_pass", "layer_sums", "margin_metrics", "memory", "neuron_importance", "operands",
+            "packed_layer", "products", "schema", "seeding", "shared_arrays", "stored",
+            "tolerance_metrics", "universal_parts"}
 
 
 def test_the_committed_file_is_current():

@@ -73,7 +73,7 @@ class Conv2d(_Convolution):
     def preactivations(self, x, words):
         return products.conv_forward(x, words, self.in_channels, self.geometry(*x.shape[1:3]), self.pad_value)
 
-    def input_gradient(self, dout, x, words, precision):
+    def input_gradient(self, dout, x, words, precision="fixed16"):
         return products.conv_dx(dout, words, self.in_channels, self.geometry(*x.shape[1:3]), precision)
 
     def weight_gradient(self, dout, x, precision, out):
@@ -110,7 +110,7 @@ class InputConv2d(_Convolution):
         return products.pixels_conv_forward(x, self.offset, words, self.in_channels, self.geometry(*x.shape[2:]),
                                             self.pad_value)
 
-    def input_gradient(self, dout, x, words, precision):
+    def input_gradient(self, dout, x, words, precision="fixed16"):
         return None
 
     def weight_gradient(self, dout, x, precision, out):

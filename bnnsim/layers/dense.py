@@ -41,7 +41,7 @@ class Dense(Weighted):
     def preactivations(self, x, words):
         return products.dense_forward(x, words, self.n_features)
 
-    def input_gradient(self, dout, x, words, precision):
+    def input_gradient(self, dout, x, words, precision="fixed16"):
         return products.dense_dx(dout, words, self.n_features, precision)
 
     def weight_gradients(self, dout, x, precision, consume):
@@ -82,7 +82,7 @@ class InputDense(Weighted):
     def preactivations(self, x, words):
         return products.pixels_dense_forward(x, self.offset, words, self.n_features)
 
-    def input_gradient(self, dout, x, words, precision):
+    def input_gradient(self, dout, x, words, precision="fixed16"):
         return None
 
     def weight_gradients(self, dout, x, precision, consume):
