@@ -158,7 +158,7 @@ def dense_dx(dh, words, n_features, precision):
 
 
 def _in_blocks(kernel, fixed, panel, scale, n_features, precision, consume):
-    """Rows of a dense layer's dW a block at a time, each handed to ``consume(first row, rows)`` while it is in cache."""
+    """Rows of a dense layer's dW in blocks, each handed to ``consume(first row, rows)`` while it is in cache."""
     n_rows = max(1, BLOCK_GRADIENTS // (n_features * lookup.ROWS)) * lookup.ROWS
 
     def run(start, stop):

@@ -139,9 +139,19 @@ def spoilt(function):
     """The function with its first number wrong by one step."""
     def wrong(*args):
         out = function(*args)
-        changed = args[-1] if out is None else out
-        changed.reshape(-1)[0] += 1 if changed.dtype != np.float32 else np.float32(0.02 * np.abs(changed).max())
+        out.reshape(-1)[0] += 1 if out.dtype != np.float32 else np.float32(0.02 * np.abs(out).max())
         return out
+    return wrong
+
+
+def spoilt_rows(function):
+    """A gradient whose first row, when it is handed out, has its first number wrong."""
+    def wrong(*args):
+        def consume(first, rows):
+            if first == 0:
+                rows[0, 0] += np.float32(0.02 * np.abs(rows).max())
+            args[-1](first, rows)
+        return function(*args[:-1], consume)
     return wrong
 
 
@@ -159,7 +169,7 @@ def wrong_cell(function):
 WRONG = [
     (products, "dense_forward", spoilt, kernels.binary_gemm, "the binary GEMM"),
     (products, "dense_dx", spoilt, kernels.gradient_dx, "the product dX"),
-    (products, "dense_dweight", spoilt, kernels.gradient_dweight, "the product dW"),
+    (products, "dense_dweight", spoilt_rows, kernels.gradient_dweight, "the product dW"),
     (products, "pixels_dense_forward", spoilt, kernels.first_layer, "the first layer"),
     (products, "flip_masks", without_last_bits, kernels.bit_errors, "drawing bit errors"),
 ]
@@ -241,7 +251,7 @@ def test_rivals_take_turns():
 def test_so_many_whole_steps_are_timed(n_steps, unheeded, monkeypatch):
     """Also past the end of an epoch, which asks for a learning rate too: 700 images are 3 steps."""
     made = []
-    monkeypatch.setattr(model.Sequential, "update", lambda self, *_: made.append(1))
+    monkeypatch.setattr(model.Sequential, "backward_update", lambda self, *_: made.append(1))
     net = bnnsim.architectures.build("FC16 FC10", (1, 28, 28), rng=0)
     train = sizes.synthetic("fcnn", 700)
     found = networks.step_seconds(net, train, n_steps, unheeded)

@@ -21,6 +21,7 @@ SMALL = {                                                         # options, and
     "rram_energy": ("--images 50 --trials 2", "out/energy.h5 out/energy.png out/pareto.png out/redundancy.png"),
     "custom_network": ("--images 1000 --trials 2", "out/custom.h5 out/custom.png"),
     "cluster_sweep": ("--images 50 --trials 2", "cluster_sweep.h5 cluster_sweep.png"),
+    "precision": ("--dataset fashion-subset --networks FC10 --epochs 1 --seeds 1", ""),
     "train_cifar10": ("--data cifar --epochs 2 --trials 2 --out out",
                       "out/checkpoint.h5 out/training.png out/network.h5 out/sweep.h5 out/sweep.png"),
     "train_fashion": ("--dataset fashion-subset --images 500 --epochs 1 --trials 2",

@@ -197,10 +197,11 @@ def test_float32_gradients(rng, row):
     h, cache = layer.forward_train(x)
     dh = rng.normal(size=h.shape).astype(np.float32)
     dx, found = layer.backward(dh, cache, "float32")
-    pairs = [(found["weight"].copy(), dweight(dh.astype(float), whole), dweight(np.abs(dh.astype(float)), np.abs(whole)))]
+    sizes = np.abs(dh.astype(float))
+    pairs = [(found["weight"].copy(), dweight(dh.astype(float), whole), dweight(sizes, np.abs(whole)))]
     if dinput:
         weight = signs(layer.parameters["weight"])
-        pairs.append((dx, dinput(dh.astype(float), weight), dinput(np.abs(dh.astype(float)), np.abs(weight))))
+        pairs.append((dx, dinput(dh.astype(float), weight), dinput(sizes, np.abs(weight))))
     coarse = layer.backward(dh, cache)[1]["weight"]
     for comp, exact, size in pairs:
         size = size + (np.abs(dh).sum() if getattr(layer, "padding", 0) else 0)     # zero padding is corrected for

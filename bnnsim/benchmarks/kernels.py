@@ -74,19 +74,24 @@ def gradient_dx(n, rng):
     dh, w = rng.normal(size=(n, n)).astype(np.float32), _signs(rng, n, n)
     words = bits.PackedBits.pack(w).words
     bound = np.abs(dh).max(axis=1, keepdims=True) / 32767 / 2 * n
-    require("the product dX", _within(products.dense_dx(dh, words, n), dh.astype(np.float64) @ w, bound))
-    return (f"16-bit gradient dX {n} x {n} x {n}", lambda: products.dense_dx(dh, words, n), n**3, "MAC", "16-bit")
+    require("the product dX", _within(products.dense_dx(dh, words, n, "fixed16"), dh.astype(np.float64) @ w, bound))
+    return (f"16-bit gradient dX {n} x {n} x {n}", lambda: products.dense_dx(dh, words, n, "fixed16"), n**3, "MAC",
+            "16-bit")
 
 
 def gradient_dweight(n, rng):
     """The same for dW: float gradients times packed activations, summed over n images."""
     dh, x = rng.normal(size=(n, n)).astype(np.float32), _signs(rng, n, n)
     words, out = bits.PackedBits.pack(x).words, np.empty((n, n), np.float32)
-    products.dense_dweight(dh, words, out)
+
+    def keep(first, rows):
+        out[first:first + len(rows)] = rows
+
+    products.dense_dweight(dh, words, n, "fixed16", keep)
     bound = np.abs(dh).max(axis=0)[:, None] / 32767 / 2 * n
     require("the product dW", _within(out, dh.T.astype(np.float64) @ x, bound))
-    return (f"16-bit gradient dW {n} x {n} x {n}", lambda: products.dense_dweight(dh, words, out), n**3, "MAC",
-            "16-bit")
+    return (f"16-bit gradient dW {n} x {n} x {n}", lambda: products.dense_dweight(dh, words, n, "fixed16", keep), n**3,
+            "MAC", "16-bit")
 
 
 def _within(found, exact, bound):

@@ -8,29 +8,42 @@ Letters as in `conv`; G groups of five channels or positions.
 
 import numpy as np
 
-from bnnsim.kernels._jit import inline, kernel
+from bnnsim.kernels._jit import always_inline, inline, kernel
 from bnnsim.kernels.fixed_point import SIDE, fix_row, fix_turned, unit_of
 from bnnsim.kernels.lookup import (COLS, GROUP, MAX_GROUPS, ROWS, WORD_ROWS, add_tile, build_tables, lookup_tile,
                                    new_tables, scale_row, spread_words)
+from bnnsim.kernels.pool import keep_winners
 
 CHUNK = 480                         # positions of dW whose sums stay in registers; 96 groups, 16 words of the panel
 
 
 @inline
-def gradient_row(dout, winner, size, n, i, j, row):
-    """dH of output position (i, j) of image n -> row (>= K,) float32."""
-    n_units, pi, pj = dout.shape[3], i // size, j // size
-    if pi >= dout.shape[1] or pj >= dout.shape[2]:             # a remainder that no window takes
+def window_places(size, g):
+    """Window row and column of each output position, and its number in the window: (3, OH * OW) int64.
+
+    Once a call: divisions would take longer than the rows that they find.
+    """
+    places = np.empty((3, g.out_height * g.out_width), np.int64)
+    for i in range(g.out_height):
+        for j in range(g.out_width):
+            at = i * g.out_width + j
+            places[0, at], places[1, at], places[2, at] = i // size, j // size, i % size * size + j % size
+    return places
+
+
+@always_inline
+def gradient_row(dout, winner, size, n, places, position, rows, r):
+    """dH of an output position of image n -> rows (., >= K) float32 [r]."""
+    n_units, i, j = dout.shape[3], places[0, position], places[1, position]
+    if i >= dout.shape[1] or j >= dout.shape[2]:               # a remainder that no window takes
         for k in range(n_units):
-            row[k] = np.float32(0)
-        return
-    if size == 1:
+            rows[r, k] = np.float32(0)
+    elif size == 1:
         for k in range(n_units):
-            row[k] = dout[n, i, j, k]
-        return
-    entry = np.uint8(i % size * size + j % size)
-    for k in range(n_units):
-        row[k] = dout[n, pi, pj, k] if winner[n, pi, pj, k] == entry else np.float32(0)
+            rows[r, k] = dout[n, i, j, k]
+    else:
+        keep_winners(dout, winner, ((n * dout.shape[1] + i) * dout.shape[2] + j) * n_units, n_units,
+                     np.uint8(places[2, position]), rows, r * rows.shape[1])
 
 
 # ---------------------------------------------------------------- dX
@@ -97,17 +110,17 @@ def _store_position(tile, wide, exact, scale, r, w, out, position):
 def conv_dx(dout, winner, size, panel, n_chunks, n_groups, g, kinds, out, start, stop):
     """dH, panel (Cw, T * n_chunks, ceil(n_groups / 6), 64) of weights (T, K, C) -> out (N, H * W, C) float32.
 
-    The K channels stand in n_chunks of n_groups groups; kinds as in `dense.lookup_dense`. Tables of as many rows of outputs as six inputs may read stay
-    in a ring; each is built once an image.
+    The K channels stand in n_chunks of n_groups groups; kinds as in `dense.lookup_dense`. Tables of as many rows of
+    outputs as six inputs may read stay in a ring; each is built once an image.
     """
     n_units, n_positions, n_taps = dout.shape[3], out.shape[1], g.kernel_height * g.kernel_width
-    values, fixed = np.zeros(GROUP * n_groups * n_chunks, np.float32), np.zeros(GROUP * n_groups * n_chunks, kinds[0].dtype)
+    values, fixed = np.zeros((1, n_units), np.float32), np.zeros(GROUP * n_groups * n_chunks, kinds[0].dtype)
     position_size = 32 * n_groups * n_chunks
     row_size = position_size * g.out_width
     n_slots = min(g.out_height, ((ROWS - 2) // g.width + g.kernel_height) // g.stride + 2)
     tables, zeros = new_tables((n_slots * g.out_width + 1) * n_groups * n_chunks, kinds[1])
     tables[zeros:zeros + position_size] = 0
-    starts = np.empty((n_taps, ROWS), np.int64)
+    starts, places = np.empty((n_taps, ROWS), np.int64), window_places(size, g)
     tile, wide = np.empty((ROWS, COLS), kinds[1].dtype), np.empty((ROWS, COLS), kinds[2].dtype)
     for n in range(start, stop):
         scale, built = unit_of(dout[n].reshape(-1), fixed), 0
@@ -118,9 +131,10 @@ def conv_dx(dout, winner, size, panel, n_chunks, n_groups, g, kinds, out, start,
             for oh in range(built, needed):
                 for ow in range(g.out_width):
                     if size == 1:
-                        fix_row(dout, ((n * g.out_height + oh) * g.out_width + ow) * n_units, n_units, inverse, fixed, 0)
+                        at = ((n * g.out_height + oh) * g.out_width + ow) * n_units
+                        fix_row(dout, at, n_units, inverse, fixed, 0)
                     else:
-                        gradient_row(dout, winner, size, n, oh, ow, values)
+                        gradient_row(dout, winner, size, n, places, oh * g.out_width + ow, values, 0)
                         fix_row(values, 0, n_units, inverse, fixed, 0)
                     build_tables(fixed, 0, n_groups * n_chunks, tables,
                                  zeros + position_size + oh % n_slots * row_size + ow * position_size)
@@ -153,16 +167,17 @@ def _chunk_runs(first, n_rows, g, runs):
 
 
 @inline
-def _fix_chunk(dout, winner, size, first, n_rows, inverse, g, rows, fixed):
+def _fix_chunk(dout, winner, size, first, n_rows, inverse, places, rows, fixed):
     """dH of output positions first.., n_rows of them -> fixed (6 M, CHUNK) int16, transposed; 0 up to a whole group."""
-    n_positions, n_units = g.out_height * g.out_width, dout.shape[3]
+    n_positions, n_units = places.shape[1], dout.shape[3]
     for row in range(0, min(CHUNK, n_rows + GROUP - 1), SIDE):
         n_here = max(0, min(SIDE, n_rows - row))
         source, at = dout.reshape(-1, n_units), first + row
         if size > 1 or n_here == 0:
+            n, position = (first + row) // n_positions, (first + row) % n_positions
             for r in range(n_here):
-                n, position = (first + row + r) // n_positions, (first + row + r) % n_positions
-                gradient_row(dout, winner, size, n, position // g.out_width, position % g.out_width, rows[r])
+                gradient_row(dout, winner, size, n, places, position, rows, r)
+                n, position = (n, position + 1) if position + 1 < n_positions else (n + 1, 0)
             for r in range(n_here, SIDE):
                 for k in range(n_units):
                     rows[r, k] = np.float32(0)
@@ -211,9 +226,9 @@ def _spread_chunk(words, n_rows, panel, column):
 def conv_dweight(dout, winner, size, inverse, x, fill, zero_pad, g, kinds, total, start, stop):
     """dH, its channels' 1 / scale (K,), x words -> total (M, T * Cw + Pw, 6, 64) int64 (or float64) += dW / scales.
 
-    Row m, r is output channel 6 m + r. Zero padding enters as -1; the last Pw = T // 64 + 1 words of columns (else none)
-    hold what it takes to correct that: column t < T sums dH with +1 where tap t is padded and -1 elsewhere, column T
-    sums dH. Runs over chunks of `CHUNK` output positions of all images. Slices run at once need a `total` each.
+    Row m, r is output channel 6 m + r. Zero padding enters as -1; the last Pw = T // 64 + 1 words of columns (without
+    it, none) hold what it takes to correct that: column t < T sums dH with +1 where tap t is padded and -1 elsewhere,
+    column T sums dH. Runs over chunks of `CHUNK` output positions of all images; slices run at once need a `total` each.
     """
     n_all, n_taps = dout.shape[0] * g.out_height * g.out_width, g.kernel_height * g.kernel_width
     n_blocks, n_columns = total.shape[0], total.shape[1]
@@ -223,11 +238,11 @@ def conv_dweight(dout, winner, size, inverse, x, fill, zero_pad, g, kinds, total
     padded = np.empty((n_taps // 64 + 1 if zero_pad else 0, CHUNK), np.uint64)
     tables, at = new_tables(ROWS * (CHUNK // GROUP), kinds[1])
     most = 1 if kinds[0].itemsize == 4 else MAX_GROUPS * GROUP // CHUNK           # chunks before an int32 wraps
-    starts = at + 32 * (CHUNK // GROUP) * np.arange(ROWS)
+    starts, places = at + 32 * (CHUNK // GROUP) * np.arange(ROWS), window_places(size, g)
     for chunk in range(start, stop):
         n_rows = min(CHUNK, n_all - chunk * CHUNK)
         n_runs = _chunk_runs(chunk * CHUNK, n_rows, g, runs)
-        _fix_chunk(dout, winner, size, chunk * CHUNK, n_rows, inverse, g, rows, fixed)
+        _fix_chunk(dout, winner, size, chunk * CHUNK, n_rows, inverse, places, rows, fixed)
         padded[:] = np.uint64(0)
         padded[n_taps >> 6:] = np.uint64(1) << np.uint64(n_taps & 63)
         for tap in range(n_taps):

@@ -15,7 +15,7 @@ CHUNK_GROUPS = 480                  # of the summed axis: six rows of tables in 
 
 @inline
 def group_rows(words, n_rows, word, first, spare, panel, at):
-    """Rows first..first + 29 of column word `word` of words (R, W) -> panel[at..] (64,); rows past n_rows are 0 bits."""
+    """Rows first.. (30) of column word `word` of words (R, W) -> panel[at..] (64,); rows past n_rows are 0 bits."""
     if first + WORD_ROWS <= n_rows:
         spread_words(words, first * words.shape[1] + word, words.shape[1], panel, at)
     else:
@@ -67,11 +67,11 @@ def _long_sums(a, row, panel, scale, tables, starts, tile, total, out):
 
 @kernel
 def lookup_dense(a, panel, scale, kinds, out, start, stop):
-    """a (6 T, 5 G) int16 or float32, panel (V, 1, ceil(G / 6), 64) of +-1 -> out (M, F) float32 = (a times panel) * scale (M,).
+    """a (6 T, 5 G), panel (V, 1, ceil(G / 6), 64) of +-1 -> out (M, F) float32 = (a times panel) * scale (M,).
 
     kinds: arrays of the types of `a`, of its sums, and of the sums of those: int16, int32, int64, or two float32 and
-    float64. With a = dH by row and the panel of W it is dX; with a = dH transposed and the panel of X it is dW. Runs over the T
-    blocks of six rows; what lies past a row's end in `a` is 0.
+    float64. With a = dH by row and the panel of W it is dX; with a = dH transposed and the panel of X it is dW. Runs
+    over the T blocks of six rows; what lies past a row's end in `a` is 0.
     """
     n_groups, n_words = a.shape[1] // GROUP, panel.shape[2]
     n_tables = min(n_groups, CHUNK_GROUPS)

@@ -7,7 +7,7 @@ in int32, which holds 256 products of a 16-bit gradient and a pixel; longer sums
 import numpy as np
 
 from bnnsim.kernels._jit import inline, kernel
-from bnnsim.kernels.conv_gradients import gradient_row
+from bnnsim.kernels.conv_gradients import gradient_row, window_places
 from bnnsim.kernels.dense import store_sums
 from bnnsim.kernels.fixed_point import fix_pair
 from bnnsim.kernels.lookup import COLS, ROWS, add_tile
@@ -52,7 +52,7 @@ def pixels_panel(images, offset, panel, start, stop):
 
 @inline
 def _sum_pairs(a, row, panel, p_off, n_pairs, tile, total):
-    """Rows row.. (6) of a (M, 2 P) times n_pairs pairs of the panel -> tile int32 where that is wide enough, else total.
+    """Rows row.. (6) of a (M, 2 P) times n_pairs pairs of the panel -> tile int32, or total.
 
     True if it was wide enough.
     """
@@ -85,7 +85,7 @@ def pixels_dense_dweight(a, panel, scale, kinds, out, start, stop):
 
 @kernel
 def pixels_dense_float(a, pixels, scale, kinds, out, start, stop):
-    """a (6 T, >= N) and pixels (N, F) float32 -> out (M, F) float32 = a times pixels, image after image. Runs over T."""
+    """a (6 T, >= N) and pixels (N, F) float32 -> out (M, F) float32, summed image after image. Runs over T."""
     for m in range(ROWS * start, min(ROWS * stop, out.shape[0])):
         out[m] = np.float32(0)
         for n in range(pixels.shape[0]):
@@ -115,17 +115,22 @@ def _patch_rows(images, n, offset, pad_value, g, rows):
 
 
 @inline
-def _gradient_panel(dout, winner, size, n, inverse, g, rows, panel):
+def _gradient_panel(dout, winner, size, n, inverse, places, rows, panel):
     """dH of image n -> panel (V, P, 64) int32, two int16 each: gradients of two positions."""
-    for pair in range(panel.shape[1]):
+    n_units, direct = dout.shape[3], places.shape[1] // 2 if size == 1 and dout.shape[3] % COLS == 0 else 0
+    for pair in range(direct):
+        for v in range(panel.shape[0]):
+            fix_pair(dout, (n * places.shape[1] + 2 * pair) * n_units + COLS * v, n_units, inverse, COLS * v, panel,
+                     (v * panel.shape[1] + pair) * COLS)
+    for pair in range(direct, panel.shape[1]):
         for side in range(2):
             position = 2 * pair + side
-            if position < g.out_height * g.out_width:
-                gradient_row(dout, winner, size, n, position // g.out_width, position % g.out_width, rows[side])
+            if position < places.shape[1]:
+                gradient_row(dout, winner, size, n, places, position, rows, side)
             else:
                 rows[side] = 0
         for v in range(panel.shape[0]):
-            fix_pair(rows, COLS * v, rows.shape[1], inverse, panel, (v * panel.shape[1] + pair) * COLS)
+            fix_pair(rows, COLS * v, rows.shape[1], inverse, COLS * v, panel, (v * panel.shape[1] + pair) * COLS)
 
 
 @kernel
@@ -136,13 +141,13 @@ def pixels_conv_dweight(dout, winner, size, inverse, images, offset, pad_value, 
     Runs over images; slices run at once need a `total` each.
     """
     n_pairs = (g.out_height * g.out_width + 1) // 2
-    rows = np.zeros((2, inverse.shape[0]), np.float32)
+    rows, places = np.zeros((2, inverse.shape[0]), np.float32), window_places(size, g)
     patches = np.zeros((total.shape[0], 2 * n_pairs), np.int16)
     panel = np.empty((total.shape[1], n_pairs, COLS), np.int32)
     tile, wide = np.empty((ROWS, COLS), np.int32), np.empty((ROWS, COLS), np.int64)
     for n in range(start, stop):
         _patch_rows(images, n, offset, np.int16(pad_value), g, patches)
-        _gradient_panel(dout, winner, size, n, inverse, g, rows, panel)
+        _gradient_panel(dout, winner, size, n, inverse, places, rows, panel)
         for v in range(total.shape[1]):
             for row in range(0, total.shape[0], ROWS):
                 exact = _sum_pairs(patches, row, panel.view(np.int16), COLS * v * n_pairs, n_pairs, tile, wide)
@@ -155,16 +160,17 @@ def pixels_conv_dweight(dout, winner, size, inverse, images, offset, pad_value, 
 def pixels_conv_float(dout, winner, size, inverse, images, offset, pad_value, g, total, start, stop):
     """`pixels_conv_dweight` of float32: total (., 1, 64 V) float64, sums of an image in float32."""
     n_features, n_positions = g.kernel_height * g.kernel_width * images.shape[1], g.out_height * g.out_width
-    row, sums = np.zeros(dout.shape[3], np.float32), np.empty((n_features, dout.shape[3]), np.float32)
+    places = window_places(size, g)
+    row, sums = np.zeros((1, dout.shape[3]), np.float32), np.empty((n_features, dout.shape[3]), np.float32)
     patches = np.zeros((n_features, n_positions), np.int16)
     for n in range(start, stop):
         _patch_rows(images, n, offset, np.int16(pad_value), g, patches)
         sums[:] = np.float32(0)
         for p in range(n_positions):
-            gradient_row(dout, winner, size, n, p // g.out_width, p % g.out_width, row)
+            gradient_row(dout, winner, size, n, places, p, row, 0)
             for f in range(n_features):
                 for k in range(dout.shape[3]):
-                    sums[f, k] += np.float32(patches[f, p]) * row[k]
+                    sums[f, k] += np.float32(patches[f, p]) * row[0, k]
         for f in range(n_features):
             for k in range(dout.shape[3]):
                 total[f, 0, k] += sums[f, k]

@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from bnnsim.kernels._jit import JIT_OFF, inline, kernel
+from bnnsim.kernels._jit import JIT_OFF, always_inline, inline, kernel
 from bnnsim.kernels.simd import I16, I32, I64, _declare, _pointer, _splat, _vector_pointer
 
 FULL_SCALE = 32767.0
@@ -32,7 +32,7 @@ def _fix(builder, values, inverse):
 
 @intrinsic
 def _turn_block(_, values, v_off, v_stride, inverse, i_off, out, o_off, o_stride):
-    """16 rows of 16 float32, v_stride apart, times inverse[i_off..] of their columns -> 16 rows of int16, transposed."""
+    """16 rows of 16 float32, v_stride apart, times inverse[i_off..] of their columns -> int16, transposed."""
     index = types.intp
     signature = types.void(values, index, index, inverse, index, out, index, index)
 
@@ -83,16 +83,16 @@ def _fix_sixteen(_, values, v_off, inverse, out, o_off):
 
 
 @intrinsic
-def _fix_pair(_, rows, column, stride, inverse, out, o_off):
-    """out[o_off..] (64,) int32 = two int16: rows[column..] and rows[column + stride..] float32 * inverse[column..]."""
-    signature = types.void(rows, types.intp, types.intp, inverse, out, types.intp)
+def _fix_pair(_, rows, r_off, stride, inverse, i_off, out, o_off):
+    """out[o_off..] (64,) int32 = two int16: rows[r_off..] and rows[r_off + stride..] float32 * inverse[i_off..]."""
+    signature = types.void(rows, types.intp, types.intp, inverse, types.intp, out, types.intp)
 
     def generate(context, builder, signature, args):
-        rows, column, stride, inverse, out, o_off = args
+        rows, r_off, stride, inverse, i_off, out, o_off = args
         single, wide, whole = (ir.VectorType(item, SIDE) for item in (ir.FloatType(), ir.DoubleType(), I32))
-        r_ptr = _pointer(context, builder, signature.args[0], rows, column, ir.FloatType())
-        i_ptr = _pointer(context, builder, signature.args[3], inverse, column, ir.DoubleType())
-        o_ptr = _pointer(context, builder, signature.args[4], out, o_off, I32)
+        r_ptr = _pointer(context, builder, signature.args[0], rows, r_off, ir.FloatType())
+        i_ptr = _pointer(context, builder, signature.args[3], inverse, i_off, ir.DoubleType())
+        o_ptr = _pointer(context, builder, signature.args[5], out, o_off, I32)
         for v in range(4):
             by = builder.load(_vector_pointer(builder, i_ptr, I64(SIDE * v), wide), align=8)
             fixed = []
@@ -121,11 +121,11 @@ def _fixed(value, inverse):
     return np.int16(np.rint(np.float64(value) * inverse))
 
 
-def fix_pair_plain(rows, column, stride, inverse, out, o_off):
+def fix_pair_plain(rows, r_off, stride, inverse, i_off, out, o_off):
     flat, pairs = rows.reshape(-1), out.reshape(-1)
     for c in range(64):
-        low = np.int32(_fixed(flat[column + c], inverse[column + c]))
-        high = np.int32(_fixed(flat[column + stride + c], inverse[column + c]))
+        low = np.int32(_fixed(flat[r_off + c], inverse[i_off + c]))
+        high = np.int32(_fixed(flat[r_off + stride + c], inverse[i_off + c]))
         pairs[o_off + c] = (low & np.int32(0xFFFF)) | (high << np.int32(16))
 
 
@@ -153,7 +153,7 @@ def scale_of(largest):
     return largest / FULL_SCALE if largest > 0.0 else 1.0
 
 
-@inline
+@always_inline
 def fix_row(values, v_off, n_values, inverse, out, o_off):
     """out[o_off..] int16 = values[v_off..] * inverse, n_values of them."""
     whole = n_values // SIDE * SIDE
@@ -222,7 +222,7 @@ def fix_turned(values, row, column, inverse, out, at):
 
 @kernel
 def quantise_columns(values, inverse, out, start, stop):
-    """values (R, U) float32 -> out (Up, Rp) int16, transposed, by 1 / scale (U,) of each column. Runs over rows / 16."""
+    """values (R, U) float32 -> out (Up, Rp) int16, transposed, by 1 / scale (U,) of columns. Runs over rows / 16."""
     for row in range(SIDE * start, min(SIDE * stop, values.shape[0]), SIDE):
         for column in range(0, values.shape[1], SIDE):
             fix_turned(values, row, column, inverse, out, row)

@@ -42,9 +42,10 @@ def _bit(i):
 
 @intrinsic
 def _lookup_tile(_, tables, rows, n_segments, n_groups, panel, p_off, out, o_off, add):
-    """out (6, 64), of the tables' type, = sums over `n_segments` of `n_groups` groups; tables of segment s, row r: from rows[6 s + r].
+    """out (6, 64), of the tables' type, = sums over `n_segments` of `n_groups` groups.
 
-    The panel's words of one segment follow those of the one before. Where `add` is true they are added to `out`.
+    The tables of segment s and row r start at rows[6 s + r]; the panel's words of one segment follow those of the one
+    before. Where `add` is true the sums are added to what `out` holds.
     """
     index = types.intp
     signature = types.void(tables, rows, index, index, panel, index, out, index, types.boolean)

@@ -76,7 +76,7 @@ class Weighted:
         return dx
 
     def _backward(self, dout, cache, precision, consume):
-        """dx; blocks of rows of dweight, straight through the sign (B(W) := W), are handed to ``consume(first, rows)``."""
+        """dx; rows of dweight, straight through the sign (B(W) := W), go to ``consume(first, rows)`` in blocks."""
         x, words, mask = cache
         self.check_gradient(dout, (len(x), *self.output_shape(self.input_size(x))))
         dx = self.input_gradient(dout, x, words, precision)
