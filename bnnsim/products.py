@@ -52,13 +52,6 @@ def flatten_block(x, n_channels):
     return words
 
 
-def madd_panel(words):
-    """Rows along the summed axis (R, W) -> the panel (W, ceil(R / 2), 4) that the 16-bit tile reads."""
-    panel = np.empty((words.shape[1], (len(words) + 1) // 2, 4), np.uint32)
-    split(packing.madd_panel, len(panel), words, panel)
-    return panel
-
-
 def flip_masks(n_rows, n_features, p_flip, key):
     """Independent bit errors: masks (n_rows, W), each of the rows' F bits with probability p_flip.
 

@@ -94,12 +94,6 @@ def transpose(words):
     return turned
 
 
-def madd_panel(words):
-    panel = dirty((words.shape[1], -(-len(words) // 2), 4), np.uint32)
-    split(packing.madd_panel, len(panel), words, panel)
-    return panel
-
-
 # dense
 
 def sums(layer, x, shape):

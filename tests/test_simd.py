@@ -86,7 +86,6 @@ def test_pixel_tile(rng, size, n_runs, n_steps, run_stride, p_off, t_off, o_stri
         np.testing.assert_array_equal(comp_out, ref_out)
 
 
-MADD_CALLS = [compiled(simd.madd_tile, 8), compiled(numba.njit(simd.madd_tile_plain), 8)]
 MADD16_CALLS = [compiled(simd.madd16_tile, 8), compiled(numba.njit(simd.madd16_tile_plain), 8)]
 MADD_SHAPES = pytest.mark.parametrize("n_pairs, a_off, a_extra, p_off, o_off",
                                       [(0, 0, 0, 0, 0), (1, 0, 0, 0, 0), (5, 3, 1, 8, 7), (33, 1, 2, 4, 64)])
@@ -97,17 +96,6 @@ def madd_operands(rng, n_pairs, a_off, a_extra, o_off):
     a = rng.integers(-32767, 32768, a_off + 6 * (2 * n_pairs + a_extra) + 1).astype(np.int16)
     a[::3] = rng.choice(np.array([-32767, 32767], np.int16), a[::3].shape)
     return a, rng.integers(-10**6, 10**6, o_off + 6 * 64 + 5).astype(np.int32)
-
-
-@MADD_SHAPES
-@pytest.mark.parametrize("call", MADD_CALLS, ids=["tile", "compiled twin"])
-def test_madd_tile(rng, call, n_pairs, a_off, a_extra, p_off, o_off):
-    a, ref_out = madd_operands(rng, n_pairs, a_off, a_extra, o_off)
-    panel = rng.integers(0, 2**32, p_off + 4 * n_pairs + 1, dtype=np.uint32)
-    comp_out = ref_out.copy()
-    call(a, a_off, 2 * n_pairs + a_extra, panel, p_off, n_pairs, comp_out, o_off)
-    simd.madd_tile_plain(a, a_off, 2 * n_pairs + a_extra, panel, p_off, n_pairs, ref_out, o_off)
-    np.testing.assert_array_equal(comp_out, ref_out)
 
 
 @MADD_SHAPES

@@ -91,39 +91,6 @@ def xnor_panel(words, panel, start, stop):
 
 
 @inline
-def _spread16(word):
-    """Put the low 16 bits of a word on its even bit positions 0..30."""
-    word &= np.uint64(0xFFFF)
-    word = (word | (word << np.uint64(8))) & np.uint64(0x00FF00FF)
-    word = (word | (word << np.uint64(4))) & np.uint64(0x0F0F0F0F)
-    word = (word | (word << np.uint64(2))) & np.uint64(0x33333333)
-    return (word | (word << ONE)) & np.uint64(0x55555555)
-
-
-@inline
-def pair_masks(first, second, panel, at):
-    """Interleave two words into 4 masks panel[at..at + 3]: bit 2i + j of mask v is bit 16v + i of word j."""
-    for v in range(4):
-        shift = np.uint64(16 * v)
-        panel[at + v] = np.uint32(_spread16(first >> shift) | (_spread16(second >> shift) << ONE))
-
-
-@kernel
-def madd_panel(words, panel, start, stop):
-    """words (K, W), rows along the summed axis -> panel (W, ceil(K / 2), 4) uint32. Runs over words.
-
-    An odd K ends in a pair whose second row is 0 bits; the int16 operand has a 0 there.
-    """
-    n_rows = words.shape[0]
-    flat = panel.reshape(-1)
-    n_pairs = panel.shape[1]
-    for w in range(start, stop):
-        for pair in range(n_pairs):
-            second = words[2 * pair + 1, w] if 2 * pair + 1 < n_rows else np.uint64(0)
-            pair_masks(words[2 * pair, w], second, flat, 4 * (w * n_pairs + pair))
-
-
-@inline
 def _transpose_64(block):
     """Transpose 64 words as a 64 x 64 bit matrix in place (Hacker's Delight, section 7-3, for bit i = column i)."""
     width = np.uint64(32)

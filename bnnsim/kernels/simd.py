@@ -3,10 +3,9 @@
 LLVM vectorises plain loops to 256 bits and stops at half of the machine's speed, so each tile is an intrinsic that
 emits vector IR: R rows x V vectors of accumulators that stay in registers over the whole summed axis, with operands
 stored in the order in which they are read ("panels"). The plain twins do the same sums in the same integers. They
-serve NUMBA_DISABLE_JIT=1, and the madd twins CPUs without AVX512-VNNI; the tests hold each tile against its twin.
+serve NUMBA_DISABLE_JIT=1, and the madd16 twin CPUs without AVX512-VNNI; the tests hold each tile against its twin.
 
-    madd tile      6 rows x 64 columns; panel (F / 64, K / 2, 4) uint32: bit 2i + j of mask v: bit 16v + i of row k + j
-    madd16 tile    the same with int16 in place of bits; panel (F / 64, K / 2, 64, 2) int16
+    madd16 tile    6 rows x 64 columns of int16; panel (F / 64, K / 2, 64, 2) int16
 
 Every argument `x_off` counts items from the start of the array, which is C-contiguous.
 """
@@ -47,20 +46,19 @@ def _declare(builder, name, result, *arguments):
     return cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, arguments), name)
 
 
-def _make_madd_tile(from_bits):
-    """Tile of 6 x 64: out (6, 64) int32 += a (6, 2 n_pairs) int16 times the panel's +-1 (or int16) columns."""
-    acc, half = ir.VectorType(I32, 16), ir.VectorType(I16, 32)
-    one, minus_one = (ir.Constant(half, [I16(value)] * 32) for value in (1, -1))
+def _make_madd16_tile():
+    """Tile of 6 x 64: out (6, 64) int32 += a (6, 2 n_pairs) int16 times the panel's int16 columns."""
+    acc = ir.VectorType(I32, 16)
 
     @intrinsic
-    def madd_tile(_, a, a_off, a_stride, panel, p_off, n_pairs, out, o_off):
+    def madd16_tile(_, a, a_off, a_stride, panel, p_off, n_pairs, out, o_off):
         index = types.intp
         signature = types.void(a, index, index, panel, index, index, out, index)
 
         def generate(context, builder, signature, args):
             a, a_off, a_stride, panel, p_off, n_pairs, out, o_off = args
             a_ptr = _pointer(context, builder, signature.args[0], a, a_off, I16)
-            p_ptr = _pointer(context, builder, signature.args[3], panel, p_off, I32, I32 if from_bits else I16)
+            p_ptr = _pointer(context, builder, signature.args[3], panel, p_off, I32, I16)
             o_ptr = _pointer(context, builder, signature.args[6], out, o_off, I32)
             rows = [builder.bitcast(builder.gep(a_ptr, [builder.mul(a_stride, I64(r))]), I32.as_pointer())
                     for r in range(MADD_ROWS)]
@@ -71,15 +69,8 @@ def _make_madd_tile(from_bits):
                 builder.store(builder.load(place, align=4), slot)
             multiply_add = _declare(builder, "llvm.x86.avx512.vpdpwssd.512", acc, acc, acc, acc)
             with cgutils.for_range(builder, n_pairs) as loop:
-                pair = builder.gep(p_ptr, [builder.mul(loop.index, I64(4 if from_bits else 64))])
-                columns = []
-                for v in range(4):
-                    if from_bits:
-                        mask = builder.bitcast(builder.load(builder.gep(pair, [I64(v)])), ir.VectorType(I1, 32))
-                        column = builder.bitcast(builder.select(mask, one, minus_one), acc)
-                    else:
-                        column = builder.load(_vector_pointer(builder, pair, I64(16 * v), acc), align=4)
-                    columns.append(column)
+                pair = builder.gep(p_ptr, [builder.mul(loop.index, I64(64))])
+                columns = [builder.load(_vector_pointer(builder, pair, I64(16 * v), acc), align=4) for v in range(4)]
                 for row, row_slots in zip(rows, slots):
                     value = _splat(builder, builder.load(builder.gep(row, [loop.index]), align=2), acc)
                     for slot, column in zip(row_slots, columns):
@@ -90,22 +81,7 @@ def _make_madd_tile(from_bits):
 
         return signature, generate
 
-    return madd_tile
-
-
-def madd_tile_plain(a, a_off, a_stride, panel, p_off, n_pairs, out, o_off):
-    a_flat, panel_flat, out_flat = a.reshape(-1), panel.reshape(-1), out.reshape(-1)
-    for r in range(MADD_ROWS):
-        for k in range(n_pairs):
-            first = a_flat[a_off + r * a_stride + 2 * k]
-            second = a_flat[a_off + r * a_stride + 2 * k + 1]
-            for v in range(4):
-                mask = int(panel_flat[p_off + 4 * k + v])
-                for i in range(16):
-                    total = out_flat[o_off + 64 * r + 16 * v + i]
-                    total += first if (mask >> (2 * i)) & 1 else -first
-                    total += second if (mask >> (2 * i + 1)) & 1 else -second
-                    out_flat[o_off + 64 * r + 16 * v + i] = total
+    return madd16_tile
 
 
 def madd16_tile_plain(a, a_off, a_stride, panel, p_off, n_pairs, out, o_off):
@@ -196,7 +172,4 @@ if JIT_OFF:
 else:
     sign_word, multiply_high = _sign_word, _multiply_high
     draws_below, draws_equal = _make_draws_word("<"), _make_draws_word("==")
-if HAS_VNNI and not JIT_OFF:
-    madd_tile, madd16_tile = _make_madd_tile(True), _make_madd_tile(False)
-else:
-    madd_tile, madd16_tile = inline(madd_tile_plain), inline(madd16_tile_plain)
+madd16_tile = _make_madd16_tile() if HAS_VNNI and not JIT_OFF else inline(madd16_tile_plain)
