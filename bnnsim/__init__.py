@@ -17,14 +17,17 @@ _HOME = {
     "load_dataset": "datasets",
     "load_embedded": "datasets",
     "pack": "packed",
+    "reestimate_batch_norm": "adaptation",
+    "rescale_thresholds": "adaptation",
     "sweep": "campaign",
     "sweep_card": "card_sweep",
     "threads": "kernels",
     "warmup": "warm",
 }
-_MODULES = ("architectures", "bits", "campaign", "card_figures", "card_sweep", "comparison", "datasets",
-            "device_figures", "devices", "faults", "layers", "losses", "model", "optimizers", "packed",
-            "pictures", "plotting", "results", "statistics", "stopping", "tolerance", "training", "weights")
+_MODULES = ("adaptation", "architectures", "bits", "campaign", "card_figures", "card_sweep", "comparison", "datasets",
+            "device_figures", "devices", "estimators", "faults", "layers", "losses", "model", "optimizers", "packed",
+            "pictures", "plotting", "regularisers", "results", "statistics",
+            "stopping", "tolerance", "training", "weights")
 
 __all__ = [*_HOME, *_MODULES]
 

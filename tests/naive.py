@@ -125,9 +125,15 @@ def batch_norm(h, mean, scale, shift):
                       for u in range(h.shape[1])] for n in range(h.shape[0])])
 
 
-def through_sign(dout, y, clip):
-    """Straight-through estimator: the gradient where |y| <= clip, 0 elsewhere."""
-    return np.where(np.abs(y) <= clip, dout.astype(np.float64), 0.0)
+def through_sign(dout, y, estimator="clipped", beta=5.0):
+    """The gradient times the straight-through estimator's pseudo-gradient at y."""
+    if estimator == "swish":
+        steep = np.minimum(beta * np.abs(y), 700.0)             # cosh(710) overflows; here the result is 1e-300 at most
+        pseudo = beta * (2 - steep * np.tanh(steep / 2)) / (1 + np.cosh(steep))
+    else:
+        pseudo = {"identity": np.ones_like(y), "clipped": 1.0 * (np.abs(y) <= 1),
+                  "approx": np.where(np.abs(y) <= 1, 2 - 2 * np.abs(y), 0.0)}[estimator]
+    return np.where(pseudo == 0, 0.0, dout.astype(np.float64) * pseudo)
 
 
 def batch_norm_backward(dy, h, mean, inverse, scale):

@@ -31,7 +31,7 @@ ROWS = [
     ["plotting", "pictures", "device_figures", "card_figures"],
     ["figure_parts", "class_names"],
     ["metrics", "universal"],
-    ["clean_pass"],
+    ["clean_pass", "adaptation"],
     ["packed"],
     ["foreign"],
     ["packed_layer"],
@@ -40,7 +40,9 @@ ROWS = [
     ["weights"],
     ["architectures"],
     ["model"],
+    ["regularisers"],
     ["layers", "losses", "optimizers"],
+    ["estimators"],
     ["devices"],
     ["faults"],
     ["file_format"],
@@ -63,7 +65,8 @@ HEIGHT = {name: -i for i, row in enumerate(ROWS) for name in row}
 MODULES = sorted(path for path in ROOT.rglob("*.py")                       # data/ is inside of an installed package
                  if path != ROOT / "__init__.py" and path.relative_to(ROOT).parts[0] != "data")
 NAMES = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in MODULES]
-UNAWARE = ("layers", "model", "architectures", "losses", "optimizers", "training", "products", "operands", "kernels")
+UNAWARE = ("layers", "model", "architectures", "losses", "regularisers", "estimators", "optimizers", "training",
+           "products", "operands", "kernels")
 
 
 def is_module(name):

@@ -82,3 +82,14 @@ def momentum_step(value, gradient, velocity, momentum, learning_rate, bound, sta
     for i in range(start, stop):
         velocity[i] = momentum * velocity[i] + gradient[i]
         value[i] = _clipped(value[i] - learning_rate * velocity[i], bound)
+
+
+@kernel
+def bop_step(value, gradient, momentum, gamma, tau, start, stop):
+    """momentum = (1 - gamma) * momentum + gamma * gradient; w = sign(value) flips where w * momentum >= tau."""
+    for i in range(start, stop):
+        m = (np.float32(1) - gamma) * momentum[i] + gamma * gradient[i]
+        momentum[i] = m
+        above = value[i] >= np.float32(0)
+        towards = m if above else -m
+        value[i] = np.float32(1) if above != (towards >= tau) else np.float32(-1)
