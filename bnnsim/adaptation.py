@@ -41,8 +41,8 @@ def rescale_thresholds(network, trained_at, target):
     >>> import bnnsim
     >>> network = bnnsim.PackedNetwork.load(bnnsim.datasets.data_file("fashion_fcnn.h5"))
     >>> wanted = bnnsim.rescale_thresholds(network, 0.0, 0.1)
-    >>> int(network.layers[1].threshold[4]), int(wanted.layers[1].threshold[4])
-    (26, 21)
+    >>> int(network.layers[1].threshold[1]), int(wanted.layers[1].threshold[1])
+    (36, 29)
     """
     if isinstance(network, Sequential):
         factors = _factors(trained_at, target, len(network.weighted))

@@ -147,6 +147,23 @@ def batch_norm_backward(dy, h, mean, inverse, scale):
     return scale * (dy - dbeta / n_rows - normed * (dgamma / n_rows)), dgamma, dbeta
 
 
+def batch_threshold(h, gamma, beta, eps):
+    """s of each unit at which the batch norm of h (N, P, U) is 0."""
+    return h.mean((0, 1)) - beta * np.sqrt(h.var((0, 1)) + eps) / gamma
+
+
+def lacking_tolerance(layers, target):
+    """Mean over neurons and images of max(0, T* - T), T = (|h - s| - 1) / (2 Z) at the nearest position.
+
+    layers : (h (N, P, U), gamma, beta, eps, Z) of each hidden layer; gamma is not 0.
+    """
+    lacks = []
+    for h, gamma, beta, eps, level in layers:
+        tolerance = (np.abs(h - batch_threshold(h, gamma, beta, eps)) - 1) / (2 * level)
+        lacks.append(np.maximum(0, target - tolerance.min(axis=1)))
+    return np.concatenate(lacks, axis=1).mean()
+
+
 def threshold(mean, scale, shift, largest):
     """(theta, inverted): (h >= theta) xor inverted is the sign of the batch norm, for all |h| <= largest."""
     signs = [(h - mean) * scale + shift >= 0.0 for h in range(-largest, largest + 1)]
@@ -182,6 +199,13 @@ def adam(value, gradient, first, second, beta1, beta2, step_size, second_scale, 
 def momentum(value, gradient, velocity, rate, learning_rate, bound):
     velocity = rate * velocity + gradient
     return np.clip(value - learning_rate * velocity, -bound, bound), velocity
+
+
+def bop(value, gradient, average, gamma, tau):
+    """Helwegen et al. 2019, in float32; returns the new (+-1 value, average)."""
+    average = (np.float32(1) - gamma) * average + gamma * gradient
+    sign = np.where(value >= 0, 1, -1).astype(np.float32)
+    return np.where((np.abs(average) >= tau) & (np.sign(average) == sign), -sign, sign), average
 
 
 # random flips
