@@ -9,6 +9,7 @@ import numpy as np
 
 from bnnsim.checks import check_real
 from bnnsim.kernels import penalty, split
+from bnnsim.kernels._buffers import empty
 from bnnsim.layers import BatchNormSign
 
 
@@ -68,15 +69,16 @@ class DirectRegulariser:
         per_scale = np.divide(1.0, scale, out=np.zeros_like(scale), where=live)
         threshold = mean - beta * per_scale
         reach = np.where(live, 2 * level * self.target + 1, 0.0)
-        picked, sums = np.empty((len(h), layer.units), np.int32), np.empty((3, layer.units), np.int64)
-        split(penalty.least_margins, len(h), h, threshold, reach, picked)
-        split(penalty.sum_picked, layer.units, h, threshold, picked, sums)
+        place, value, side = (empty((len(h), layer.units), kind) for kind in (np.int32, np.int32, np.int8))
+        split(penalty.least_margins, len(h), h, threshold, reach, place, value, side)
+        sums = np.empty((3, layer.units), np.int64)
+        split(penalty.sum_sides, layer.units, value, side, sums)
         slope = self.strength / (2 * level * len(h) * n_neurons)
-        value = slope * float(np.sum(sums[0] * reach - (sums[2] - sums[1] * threshold)))
+        added = slope * float(np.sum(sums[0] * reach - (sums[2] - sums[1] * threshold)))
         total = -slope * sums[1]                                # of the gradients of h - s
         dbeta = total * per_scale                               # s = mean - beta * sqrt(var + eps) / gamma
         dgamma = -dbeta * np.divide(beta, gamma, out=np.zeros_like(beta), where=live)
-        return value, Penalty(picked, threshold, np.float32(slope), dgamma, dbeta)
+        return added, Penalty(place, side, np.float32(slope), dgamma, dbeta)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,13 +89,13 @@ class Penalty:
     spreads both over all h.
     """
 
-    picked: np.ndarray
-    threshold: np.ndarray
+    place: np.ndarray
+    side: np.ndarray
     slope: np.float32
     dgamma: np.ndarray
     dbeta: np.ndarray
 
-    def add_to(self, dh, h):
-        """Add the gradient of the picked pre-activations to dh, in place."""
-        shape = len(h), -1, h.shape[-1]
-        split(penalty.push_away, len(h), h.reshape(shape), self.threshold, self.picked, self.slope, dh.reshape(shape))
+    def add_to(self, dh):
+        """Add the gradient of the nearest pre-activations themselves to dh, in place."""
+        shape = len(dh), -1, dh.shape[-1]
+        split(penalty.push_away, len(dh), self.place, self.side, self.slope, dh.reshape(shape))

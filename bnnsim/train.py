@@ -224,7 +224,8 @@ def work(options):
         packed.PackedNetwork(network.layers, network.input_shape, network.input_offset, {
             "architecture": model.describe(), "dataset": train.name.removesuffix("-train"), "seed": str(options.seed),
             "epochs": str(options.epochs), "kept_epoch": str(history.kept_epoch), "holdout": str(options.holdout),
-            "flip_rate": options.flip_rate, "gradient": options.gradient, "loss": str(options.loss),
+            "flip_rate": options.flip_rate, "gradient": options.gradient, "optimizer": repr(optimizer),
+            "loss": repr(loss) if dataclasses.is_dataclass(loss) else options.loss,
             **{name: str(value) for name, value in (("faults", faults), ("regulariser", regulariser),
                                                     ("rescaled_for", options.rescale),
                                                     ("reestimated_at", options.reestimate)) if value is not None},

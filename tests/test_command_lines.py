@@ -38,8 +38,8 @@ def test_train_resumes_from_its_checkpoint(tmp_path, trained):
     assert bnnsim.PackedNetwork.load(out).checksum == bnnsim.PackedNetwork.load(trained).checksum
 
 
-TOLERANT = ["--loss", "mhl", "--b", "8", "--ste", "swish", "--ste-beta", "4", "--optimizer", "bop", "--bop-gamma", "0.01",
-            "--bop-tau", "1e-5", "--learning-rate", "0.02", "--regulariser", "0.1,2", "--flip-rate", "0.1,0",
+TOLERANT = ["--loss", "mhl", "--b", "8", "--ste", "swish", "--ste-beta", "4", "--optimizer", "bop", "--bop-gamma",
+            "0.01", "--bop-tau", "1e-5", "--learning-rate", "0.02", "--regulariser", "0.1,2", "--flip-rate", "0.1,0",
             "--rescale", "0.2"]
 
 
@@ -56,7 +56,7 @@ def test_train_takes_all_settings_of_tolerance(tmp_path):
                optimizer=optimizers.Bop(0.01, 1e-5, 0.02), regulariser=regularisers.DirectRegulariser(0.1, 2))
     wanted = bnnsim.pack(adaptation.rescale_thresholds(model, [0.1, 0], 0.2))
     assert found.checksum == wanted.checksum and found.metadata["rescaled_for"] == "0.2"
-    assert found.metadata["loss"] == "mhl" and "SwishSign(beta=4" in found.metadata["architecture"]
+    assert found.metadata["loss"] == "ModifiedHinge(b=8.0)" and "SwishSign(beta=4" in found.metadata["architecture"]
     assert train.main([*arguments, "--resume"]) == 0
     assert bnnsim.PackedNetwork.load(tmp_path / "net.h5").checksum == wanted.checksum
 
@@ -64,8 +64,8 @@ def test_train_takes_all_settings_of_tolerance(tmp_path):
 def test_train_under_asymmetric_errors_and_re_estimation(tmp_path):
     from bnnsim import adaptation, faults
 
-    assert train.main([*SMALL, "--asymmetric", "0.1,0.02", "--gradient", "native", "--reestimate", "0.05", "--loss", "mcel",
-                       "--margin", "10", "--bound", "30", "--out", str(tmp_path / "net.h5")]) == 0
+    assert train.main([*SMALL, "--asymmetric", "0.1,0.02", "--gradient", "native", "--reestimate", "0.05", "--loss",
+                       "mcel", "--margin", "10", "--bound", "30", "--out", str(tmp_path / "net.h5")]) == 0
     images, _ = bnnsim.load_dataset("fashion-subset")
     model = bnnsim.architectures.build("FC16 FC10", (1, 28, 28), output_norm=False, rng=0)
     bnnsim.fit(model, images, 1, rng=0, loss=bnnsim.losses.MarginCrossEntropy(10, 30), progress=False,
@@ -130,7 +130,7 @@ BAD = [
     (train, [*SMALL, "--loss", "mhl", "--b", "17"], "b must be at most the output layer's fan-in, 16"),
     (train, [*SMALL, "--loss", "mhl", "--b", "-1"], "b must be > 0"),
     (train, [*SMALL, "--b", "8"], "--b goes with --loss mhl, got --loss cross-entropy"),
-    (train, [*SMALL, "--loss", "mhl", "--margin", "8"], "--margin goes with --loss mcel or squared-hinge, got --loss mhl"),
+    (train, [*SMALL, "--loss", "mhl", "--margin", "8"], "--margin goes with --loss mcel or squared-hinge, got"),
     (train, [*SMALL, "--loss", "mcel", "--margin", "-2"], "margin (m) must be >= 0"),
     (train, [*SMALL, "--ste-beta", "2"], "--ste-beta goes with --ste swish"),
     (train, [*SMALL, "--loss", "hinge"], "invalid choice: 'hinge'"),

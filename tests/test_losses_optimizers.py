@@ -48,7 +48,7 @@ def test_loss_gradient(rng, name, case):
     """A wrong gradient trains something else than the loss that is printed."""
     (scores, labels), loss = loss_cases(rng)[case], EACH_LOSS[name]
     dscores = loss(scores, labels)[1].astype(np.float64)
-    if isinstance(loss, MarginCrossEntropy) and case == 2:        # tanh is flat at 300 / bound: nothing is left to check
+    if isinstance(loss, MarginCrossEntropy) and case == 2:       # tanh is flat at 300 / bound: nothing is left
         scores = scores - 300
         dscores = loss(scores, labels)[1].astype(np.float64)
     check_gradient(lambda s: loss(s, labels)[0], dscores, scores, rng)
@@ -66,8 +66,10 @@ def naive_loss(kind, scores, labels):
             continue
         for c, v in enumerate(s):
             y = 1 if c == label else -1
-            part = max(0, kind.b - y * v) / kind.b if isinstance(kind, ModifiedHinge) else max(0, kind.margin - y * v) ** 2
-            total += part / len(s)
+            if isinstance(kind, ModifiedHinge):
+                total += max(0, kind.b - y * v) / kind.b / len(s)
+            else:
+                total += max(0, kind.margin - y * v) ** 2 / len(s)
     return total / len(labels)
 
 

@@ -21,24 +21,26 @@ def rng():
 # kernels
 
 def pick(h, threshold, reach):
-    picked, sums = dirty((len(h), h.shape[2]), np.int32), dirty((3, h.shape[2]), np.int64)
-    split(penalty.least_margins, len(h), h, threshold, reach, picked)
-    split(penalty.sum_picked, h.shape[2], h, threshold, picked, sums)
-    dh = np.full(h.shape, 2, np.float32)
-    split(penalty.push_away, len(h), h, threshold, picked, np.float32(0.25), dh)
-    return picked, sums, dh
+    place, value, side = (dirty((len(h), h.shape[2]), kind) for kind in (np.int32, np.int32, np.int8))
+    split(penalty.least_margins, len(h), h, threshold, reach, place, value, side)
+    sums, dh = dirty((3, h.shape[2]), np.int64), np.full(h.shape, 2, np.float32)
+    split(penalty.sum_sides, h.shape[2], value, side, sums)
+    split(penalty.push_away, len(h), place, side, np.float32(0.25), dh)
+    return place, value, side, sums, dh
 
 
 def naive_pick(h, threshold, reach):
-    picked, sums, dh = np.full((len(h), h.shape[2]), -1), np.zeros((3, h.shape[2]), int), np.full(h.shape, 2.0)
-    for n, u in np.ndindex(picked.shape):
-        margins = [abs(float(value) - threshold[u]) for value in h[n, :, u]]
+    place, value, side = np.zeros((3, len(h), h.shape[2]), int)
+    sums, dh = np.zeros((3, h.shape[2]), int), np.full(h.shape, 2.0)
+    for n, u in np.ndindex(place.shape):
+        margins = [abs(float(v) - threshold[u]) for v in h[n, :, u]]
+        p = place[n, u] = margins.index(min(margins))
+        value[n, u] = h[n, p, u]
         if min(margins) < reach[u]:
-            p = picked[n, u] = margins.index(min(margins))
-            side = 1 if h[n, p, u] >= threshold[u] else -1
-            sums[:, u] += 1, side, side * h[n, p, u]
-            dh[n, p, u] -= 0.25 * side
-    return picked, sums, dh
+            side[n, u] = 1 if h[n, p, u] >= threshold[u] else -1
+            sums[:, u] += 1, side[n, u], side[n, u] * h[n, p, u]
+            dh[n, p, u] -= 0.25 * side[n, u]
+    return place, value, side, sums, dh
 
 
 @rows("n, p, u", [(1, 1, 1), (3, 4, 5)], [(7, 1, 130), (5, 9, 64), (17, 6, 3)])
@@ -135,7 +137,7 @@ def test_a_gradient_that_takes_the_threshold_for_constant_is_noticed(rng):
     stack = Stack(rng, SIZES)
     value, penalties = DirectRegulariser(1.0, TARGET)(stack, stack.caches)
     dh = np.zeros(stack.h[1].shape, np.float32)
-    penalties[2].add_to(dh, stack.h[1])
+    penalties[2].add_to(dh)
     assert wrong_by([None, [dh]], stack.definition(TARGET), stack.points(), rng, 0, 1) > 1e-3
 
 
@@ -207,4 +209,3 @@ def test_without_strength_nothing_changes(rng):
 def test_bad_settings(call, error, message):
     with pytest.raises(error, match=message):
         call()
-

@@ -72,7 +72,7 @@ class _Norm:
         means = np.stack([dgamma, dbeta]) / len(rows)
         split(batchnorm.gradient_rows, len(rows), drows, rows, norm, ste, means, dh)
         if penalty is not None:
-            penalty.add_to(dh.reshape(h.shape), h)
+            penalty.add_to(dh.reshape(h.shape))
         return dh.reshape(h.shape), {"gamma": dgamma.astype(np.float32), "beta": dbeta.astype(np.float32)}
 
 
