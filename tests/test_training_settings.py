@@ -58,7 +58,8 @@ def plain():
 @pytest.mark.parametrize("name", RUNS)
 def test_a_stopped_run_goes_on_to_the_same_bytes_in_any_number_of_threads(tmp_path, monkeypatch, plain, name):
     """And each setting does something."""
-    whole = state(*made(name))
+    with threads(2):
+        whole = state(*made(name))
     assert whole != plain
     with monkeypatch.context() as patch:
         interrupt_at(patch, 5, stop)
@@ -75,7 +76,6 @@ def test_packed_is_trained(name):
     np.testing.assert_array_equal(pack(trained).scores(images), trained.scores(images))
 
 
-@pytest.mark.jit_off
 def test_defaults_are_what_they_were(plain):
     """Naming a default does not change a byte, and neither does a regulariser of no strength."""
     assert state(*run(model=model(ste=Clipped()), loss=cross_entropy, optimizer=Adam())) == plain
@@ -121,7 +121,6 @@ def test_the_checkpoint_of_another_run_is_refused(checkpoint, what):
 
 # flip ratio
 
-@pytest.mark.jit_off
 @pytest.mark.parametrize("optimizer", [lambda: Adam(0.02), lambda: Bop(gamma=0.5, tau=1e-4)])
 def test_flip_ratio_is_the_share_of_signs_that_changed_over_an_epoch(optimizer):
     """Each layer's, from the weights themselves; one epoch at a time gives the same as three."""
@@ -201,7 +200,6 @@ def test_bad_estimators(call, error, message):
         call()
 
 
-@pytest.mark.jit_off
 def test_a_user_s_own_loss(tmp_path):
     """Any function will do; its name is what the checkpoint remembers."""
     def twice(scores, labels):
