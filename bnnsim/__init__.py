@@ -17,15 +17,18 @@ _HOME = {
     "load_dataset": "datasets",
     "load_embedded": "datasets",
     "pack": "packed",
+    "reestimate_batch_norm": "adaptation",
+    "rescale_thresholds": "adaptation",
     "sweep": "campaign",
     "sweep_card": "card_sweep",
     "threads": "kernels",
     "warmup": "warm",
 }
-_MODULES = ("architectures", "attack", "bits", "campaign", "card_figures", "card_sweep", "certificates", "comparison",
-            "datasets", "device_figures", "devices", "faults", "layers", "losses", "metrics", "model",
-            "optimizers", "packed", "pictures", "plotting", "proof_figures", "results", "statistics",
-            "stopping", "tolerance", "training", "universal", "weights")
+_MODULES = ("adaptation", "architectures", "attack", "bits", "campaign", "card_figures", "card_sweep", "certificates",
+            "comparison", "datasets", "device_figures", "devices", "estimators", "faults", "layers",
+            "losses", "metrics", "model", "optimizers", "packed", "pictures", "plotting", "proof_figures",
+            "regularisers", "results", "statistics", "stopping", "tolerance", "training", "universal",
+            "weights")
 
 __all__ = [*_HOME, *_MODULES]
 

@@ -41,7 +41,7 @@ def _conv(token, shape, first, offset, generator):
     return Conv2d(shape[2], int(token["channels"]), **settings)
 
 
-def build(spec, input_shape, input_offset=0, output_norm=True, rng=None):
+def build(spec, input_shape, input_offset=0, output_norm=True, rng=None, ste="clipped"):
     """A network from a short list.
 
     Parameters
@@ -55,6 +55,8 @@ def build(spec, input_shape, input_offset=0, output_norm=True, rng=None):
     output_norm : bool
         Batch norm behind the last layer; False leaves integer logits.
     rng : None, int, SeedSequence or Generator
+    ste : "clipped", "identity", "approx", "swish", or an object of `bnnsim.estimators`
+        Straight-through estimator of the signs.
 
     Returns
     -------
@@ -95,32 +97,33 @@ def build(spec, input_shape, input_offset=0, output_norm=True, rng=None):
                 add(Flatten(shape[2]))
             add(Dense(math.prod(shape), int(token["units"]), stream))
         if i + 1 < len(tokens):
-            add(BatchNormSign(shape[-1]))
+            add(BatchNormSign(shape[-1], ste=ste))
     add(BatchNorm(shape[0]) if output_norm else Logits(shape[0]))
     return Sequential(layers, input_shape)
 
 
-def fashion_fcnn(rng=None, output_norm=True):
+def fashion_fcnn(rng=None, output_norm=True, ste="clipped"):
     """FC2048 FC2048 FC10 for Fashion-MNIST, 5.8 M binary weights [V: Buschjaeger et al. 2020, section V]."""
-    return build("FC2048 FC2048 FC10", (1, 28, 28), 0, output_norm, rng)
+    return build("FC2048 FC2048 FC10", (1, 28, 28), 0, output_norm, rng, ste)
 
 
-def fashion_cnn(rng=None, output_norm=True):
+def fashion_cnn(rng=None, output_norm=True, ste="clipped"):
     """C64 MP2 C64 MP2 FC2048 FC2048 FC10 for Fashion-MNIST [V: Buschjaeger et al. 2020, section V]."""
-    return build("C64 MP2 C64 MP2 FC2048 FC2048 FC10", (1, 28, 28), 0, output_norm, rng)
+    return build("C64 MP2 C64 MP2 FC2048 FC2048 FC10", (1, 28, 28), 0, output_norm, rng, ste)
 
 
-def cifar10_cnn(rng=None, output_norm=True):
+def cifar10_cnn(rng=None, output_norm=True, ste="clipped"):
     """C128 C128 MP2 C256 C256 MP2 C256 C256 MP2 FC2048 FC2048 FC10 for CIFAR-10 [V: Buschjaeger et al. 2020].
 
     Pixels enter as u - 128, half a level off the paper's [-1, 1].
     """
-    return build("C128 C128 MP2 C256 C256 MP2 C256 C256 MP2 FC2048 FC2048 FC10", (3, 32, 32), 128, output_norm, rng)
+    spec = "C128 C128 MP2 C256 C256 MP2 C256 C256 MP2 FC2048 FC2048 FC10"
+    return build(spec, (3, 32, 32), 128, output_norm, rng, ste)
 
 
-def mnist_mlp(rng=None, output_norm=True):
+def mnist_mlp(rng=None, output_norm=True, ste="clipped"):
     """FC1024 FC1024 FC10 for MNIST: two hidden layers of 1024 [M: recalled of Hirtzlin et al. 2019, not verified]."""
-    return build("FC1024 FC1024 FC10", (1, 28, 28), 0, output_norm, rng)
+    return build("FC1024 FC1024 FC10", (1, 28, 28), 0, output_norm, rng, ste)
 
 
 ARCHITECTURES = {"fashion_fcnn": fashion_fcnn, "fashion_cnn": fashion_cnn, "cifar10_cnn": cifar10_cnn,

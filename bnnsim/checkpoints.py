@@ -35,7 +35,9 @@ class Keeper:
             log.warning("no checkpoint %s yet: training starts from the beginning", self.path)
 
     def _moment_names(self, key):
-        return {f"{key}.{name}": name for name in self.run.optimizer.moments}
+        optimizer = self.run.optimizer
+        names = optimizer.moments_of(key) if hasattr(optimizer, "moments_of") else optimizer.moments
+        return {f"{key}.{name}": name for name in names}
 
     def _expected(self):
         arrays = self.run.model.arrays()
@@ -43,6 +45,7 @@ class Keeper:
         for name, value in arrays.items():
             if ".running_" not in name:
                 expected |= {full: (np.dtype(np.float32), (value.size,)) for full in self._moment_names(name)}
+        expected |= {name: (value.dtype, value.shape) for name, value in self.run.epoch_words.items()}
         return expected | {f"best.{name}": (value.dtype, value.shape) for name, value in self.run.best.items()}
 
     def _load(self):
@@ -52,6 +55,7 @@ class Keeper:
         for key in self.run.model.arrays():
             if ".running_" not in key:
                 self.run.optimizer.state[key] = {name: arrays[full] for full, name in self._moment_names(key).items()}
+        self.run.epoch_words = {name: arrays[name] for name in self.run.epoch_words}
         self.run.best = {name: arrays[f"best.{name}"] for name in self.run.best}
         self.run.restore(progress)
 
@@ -70,7 +74,7 @@ class Keeper:
         arrays = dict(self.run.model.arrays())
         for key, moments in self.run.optimizer.state.items():
             arrays |= {full: moments[name] for full, name in self._moment_names(key).items()}
-        arrays |= {f"best.{name}": value for name, value in self.run.best.items()}
+        arrays |= self.run.epoch_words | {f"best.{name}": value for name, value in self.run.best.items()}
         weights.save_checkpoint(self.path, self.run.settings(), arrays, asdict(self.run.progress))
         self.saved_at = time.monotonic()
 

@@ -1,6 +1,13 @@
-"""Losses: (scores, labels) -> (mean loss, gradient of the scores). N batch, U classes."""
+"""Losses: (scores, labels) -> (mean loss, gradient of the scores). N batch, U classes.
+
+A loss is a function, or a frozen dataclass with a call; one that does not suit every network has ``check(model)`` too.
+"""
+
+from dataclasses import dataclass
 
 import numpy as np
+
+from bnnsim.checks import check_choice, check_real
 
 
 def cross_entropy(scores, labels):
@@ -25,6 +32,12 @@ def cross_entropy(scores, labels):
     >>> round(loss, 4), dscores.tolist()
     (0.6931, [[0.5, -0.5]])
     """
+    loss, dscores = _cross_entropy(scores, labels)
+    return loss, dscores.astype(np.float32)
+
+
+def _cross_entropy(scores, labels):
+    """The same in float64."""
     shifted = scores - scores.max(axis=1, keepdims=True)
     exponentials = np.exp(shifted)
     sums = exponentials.sum(axis=1, keepdims=True)
@@ -32,7 +45,146 @@ def cross_entropy(scores, labels):
     loss = float(np.mean(np.log(sums[:, 0]) - shifted[rows, labels]))
     dscores = exponentials / sums
     dscores[rows, labels] -= 1.0
-    return loss, (dscores / len(labels)).astype(np.float32)
+    return loss, dscores / len(labels)
 
 
-LOSSES = {"cross-entropy": cross_entropy}
+def _targets(scores, labels):
+    """+1 for the label's class and -1 for the others (N, U)."""
+    y = np.full(scores.shape, -1.0)
+    y[np.arange(len(labels)), labels] = 1.0
+    return y
+
+
+def _check_integer(name, model):
+    if not model.integer_logits:
+        raise ValueError(f"{name} needs integer logits, and this model's scores are batch norm's: build it with "
+                         "output_norm=False (--no-output-norm)")
+
+
+def _check_reach(name, value, model):
+    """No logit is larger than the output layer's fan-in: a margin above it would never be reached."""
+    if model.integer_logits and value > model.output_fan_in:
+        raise ValueError(f"{name} must be at most the output layer's fan-in, {model.output_fan_in}, the largest logit "
+                         f"that it can give; got {value}")
+
+
+@dataclass(frozen=True)
+class ModifiedHinge:
+    """Modified hinge loss (MHL): mean over classes of max(0, b - y_c s_c) / b, y_c = +1 for the label, else -1.
+
+    s_c are the integer logits, without a scale: the authors' code multiplies them by a learnt one, so that the margin
+    which it enforces is b / scale; here scale = 1.
+
+    Parameters
+    ----------
+    b : float, > 0
+        The margin wanted of each logit, at most the output layer's fan-in.
+
+    References
+    ----------
+    Buschjaeger et al., "Margin-maximization in binarized neural networks for optimizing bit error tolerance", DATE
+    2021: the loss and b = 128 of the authors' code [C].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> loss, dscores = ModifiedHinge(b=4)(np.array([[6.0, 0.0]]), np.array([0], np.uint8))
+    >>> loss, dscores.tolist()
+    (0.5, [[0.0, 0.125]])
+    """
+
+    b: float = 128.0
+
+    def __post_init__(self):
+        check_real("b", self.b, 0, open_low=True)
+
+    def check(self, model):
+        """ValueError for a model that this loss does not suit."""
+        _check_integer("the modified hinge loss", model)
+        _check_reach("b", self.b, model)
+
+    def __call__(self, scores, labels):
+        y = _targets(scores, labels)
+        short = np.maximum(self.b - y * scores, 0.0)
+        return float(short.mean()) / self.b, np.where(short > 0, -y / (self.b * scores.size), 0.0).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class SquaredHinge:
+    """Squared hinge loss: mean over classes of max(0, margin - y_c s_c)^2, y_c = +1 for the label, else -1.
+
+    The loss of the original BinaryNet, there with margin 1 and batch norm behind the last layer [M].
+
+    Parameters
+    ----------
+    margin : float, > 0
+        With integer logits at most the output layer's fan-in.
+    """
+
+    margin: float = 1.0
+
+    def __post_init__(self):
+        check_real("margin", self.margin, 0, open_low=True)
+
+    def check(self, model):
+        """ValueError for a model that this loss does not suit."""
+        _check_reach("margin", self.margin, model)
+
+    def __call__(self, scores, labels):
+        y = _targets(scores, labels)
+        short = np.maximum(self.margin - y * scores, 0.0)
+        return float(np.mean(short * short)), (-2.0 * y * short / scores.size).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class MarginCrossEntropy:
+    """Margin cross entropy (MCEL): cross entropy of z_c = bound * tanh(s_c / bound), less `margin` for the label.
+
+    Parameters
+    ----------
+    margin : float
+        m, in 0..2 * bound: z of the label must lead by so much before the loss is small.
+    bound : float, > 0
+        L, which no z exceeds.
+
+    References
+    ----------
+    arXiv:2603.05048: bounded logits and a margin [V: abstract]; the formula, L = 100 and m in 32..128 from secondary
+    summaries, and that m is taken after the tanh is a reconstruction [R].
+    """
+
+    margin: float = 64.0
+    bound: float = 100.0
+
+    def __post_init__(self):
+        check_real("bound (L)", self.bound, 0, open_low=True)
+        check_real("margin (m)", self.margin, 0)
+        if self.margin > 2 * self.bound:
+            raise ValueError(f"margin (m) must be at most 2 * bound, {2 * self.bound}: bounded logits do not differ by "
+                             f"more; got {self.margin}")
+
+    def check(self, model):
+        """ValueError for a model that this loss does not suit."""
+        _check_integer("margin cross entropy", model)
+
+    def __call__(self, scores, labels):
+        bounded = np.tanh(scores / self.bound)
+        z = self.bound * bounded
+        z[np.arange(len(labels)), labels] -= self.margin
+        loss, dz = _cross_entropy(z, labels)
+        return loss, (dz * (1.0 - bounded * bounded)).astype(np.float32)
+
+
+LOSSES = {"cross-entropy": cross_entropy, "mhl": ModifiedHinge(), "squared-hinge": SquaredHinge(),
+          "mcel": MarginCrossEntropy()}
+
+
+def check_loss(loss, model):
+    """A loss that suits the model, from its name in LOSSES or from itself."""
+    if isinstance(loss, str) or not callable(loss):
+        loss = LOSSES[check_choice("loss", loss, LOSSES)]
+    if isinstance(loss, type):
+        raise TypeError(f"loss must be an object such as {loss.__name__}(), got the class {loss.__name__}")
+    if hasattr(loss, "check"):
+        loss.check(model)
+    return loss

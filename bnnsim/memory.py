@@ -61,6 +61,11 @@ class Memory:
                             for i, layer in enumerate(self.layers)))
 
 
+def of_model(model):
+    """The bits of a model's weights, as a memory holds them."""
+    return Memory(tuple(StoredBits(layer.words, layer.parameters["weight"].shape[-1]) for layer in model.weighted))
+
+
 def check_stored(network):
     """Something that holds bits: a PackedNetwork or a Memory."""
     if not hasattr(network, "with_words"):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from bnnsim.checks import check_images, check_split
+from bnnsim.estimators import Clipped
 from bnnsim.layers.weighted import Weighted
 
 EVALUATION_BATCH = 500
@@ -45,6 +46,16 @@ class Sequential:
         """The layers with binary weights, in order."""
         return [layer for layer in self.layers if isinstance(layer, Weighted)]
 
+    @property
+    def integer_logits(self):
+        """Whether scores are integers, with no batch norm behind the last layer."""
+        return not self.layers[-1].parameters
+
+    @property
+    def output_fan_in(self):
+        """Weights of one output: the largest integer logit."""
+        return self.weighted[-1].parameters["weight"][0].size
+
     def scores(self, images):
         """Scores (N, n_classes) float64 of images (N, C, H, W) uint8: layer by layer, batch norm unfolded."""
         check_images(images, self.input_shape)
@@ -81,15 +92,20 @@ class Sequential:
             caches.append(cache)
         return x, caches
 
-    def backward(self, dscores, caches, precision="fixed16"):
-        """Gradients of all parameters: one dict a layer. They are valid until the next call."""
+    def backward(self, dscores, caches, precision="fixed16", penalties=None):
+        """Gradients of all parameters: one dict a layer. They are valid until the next call.
+
+        penalties : dict of layer number to `regularisers.Penalty`, whose gradients are added.
+        """
         gradients = [None] * len(self.layers)
         for i in reversed(range(len(self.layers))):
-            dscores, gradients[i] = self._layer_backward(i, dscores, caches[i], precision)
+            dscores, gradients[i] = self._layer_backward(i, dscores, caches[i], precision, penalties)
         return gradients
 
-    def _layer_backward(self, i, dout, cache, precision):
+    def _layer_backward(self, i, dout, cache, precision, penalties):
         layer = self.layers[i]
+        if penalties and i in penalties:
+            return layer.backward(dout, cache, penalties[i])
         return layer.backward(dout, cache, *([precision] if isinstance(layer, Weighted) else []))
 
     def update(self, gradients, optimizer, factor, step):
@@ -105,7 +121,7 @@ class Sequential:
         if "weight" in gradients:
             layer.refresh()
 
-    def backward_update(self, dscores, caches, optimizer, factor, step, precision="fixed16"):
+    def backward_update(self, dscores, caches, optimizer, factor, step, precision="fixed16", penalties=None):
         """`backward` and `update` at once, to the same bytes: gradients of the weights are used while in cache.
 
         `caches` is empty afterwards: each is let go as soon as it is used.
@@ -116,7 +132,7 @@ class Sequential:
                 on_part = optimizer.on_parts(f"{i}.weight", layer.parameters["weight"], factor, step, 1.0)
                 dscores = layer.backward_update(dscores, caches.pop(), precision, on_part)
             else:
-                dscores, gradients = self._layer_backward(i, dscores, caches.pop(), precision)
+                dscores, gradients = self._layer_backward(i, dscores, caches.pop(), precision, penalties)
                 self._update_layer(i, gradients, optimizer, factor, step)
 
     def arrays(self):
@@ -142,5 +158,7 @@ class Sequential:
         words = []
         for layer, shape in zip(self.layers, self.shapes):
             settings = [f"{name}={getattr(layer, name)}" for name in names if hasattr(layer, name)]
+            if getattr(layer, "gives", None) == "bits" and getattr(layer, "ste", Clipped()) != Clipped():
+                settings.append(f"ste={layer.ste}")
             words.append(f"{type(layer).__name__}{list(shape)}" + (f"({', '.join(settings)})" if settings else ""))
         return f"{list(self.input_shape)} {' '.join(words)}"

@@ -2,7 +2,8 @@
 
 A schedule is a frozen dataclass with ``factor(epoch, n_epochs)``: what the learning rate is multiplied by at a
 (fractional) epoch. An optimizer keeps its moments in ``state[key]``, flat arrays by name, made at the first step. It
-has ``update(key, value, gradient, factor, step, bound)``; one that also has ``on_parts`` is handed the gradients of
+has ``update(key, value, gradient, factor, step, bound)`` and the names of its ``moments`` (or ``moments_of(key)``); one
+that also has ``on_parts`` is handed the gradients of
 large layers a few rows at a time, while they are in cache, and they are never stored whole.
 """
 
@@ -130,5 +131,58 @@ class Sgd(_Elementwise):
         def on_part(start, gradient):
             part = slice(start, start + gradient.size)
             adam.momentum_step(flat[part], gradient, velocity[part], *settings, 0, gradient.size)
+
+        return on_part
+
+
+@dataclass
+class Bop(_Elementwise):
+    """Bop, which has no latent weights: a binary weight flips where a moving average of its gradient insists.
+
+    m = (1 - gamma) * m + gamma * gradient; w = -w where |m| >= tau and sign(m) = sign(w): algorithm 1 [M: recalled;
+    the authors' code flips where w * m > tau, C]. The layers' latent weights are +-1 from the first step on. Batch
+    norm's parameters are Adam's. A schedule's factor multiplies gamma and Adam's learning rate alike; the authors decay
+    gamma [C].
+
+    Parameters
+    ----------
+    gamma : float in (0, 1]
+        Adaptivity rate.
+    tau : float, > 0
+        Threshold. Gradients here are of the mean loss over a batch, as in the authors' code.
+    learning_rate : float
+        Adam's, for batch norm.
+
+    References
+    ----------
+    K. Helwegen et al., "Latent weights do not exist: rethinking binarized neural network optimization", NeurIPS 2019,
+    arXiv:1906.02107. gamma = 1e-3, tau = 1e-6, and Adam at 0.01, stand in the authors' code for their study of these
+    two; their CIFAR-10 result has 1e-4 and 1e-8 [C].
+    """
+
+    gamma: float = 1e-3
+    tau: float = 1e-6
+    learning_rate: float = 1e-2
+    state: dict = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self):
+        check_real("gamma", self.gamma, 0, 1, open_low=True)
+        check_real("tau", self.tau, 0, open_low=True)
+        self._adam = Adam(self.learning_rate, state=self.state)
+
+    def moments_of(self, key):
+        """Names of the moments of the parameter `key`."""
+        return ("momentum",) if key.endswith(".weight") else self._adam.moments
+
+    def on_parts(self, key, value, factor, step, bound):
+        """`update` as a function of (start, gradient of the values from there on), to be called once for each part."""
+        if not key.endswith(".weight"):
+            return self._adam.on_parts(key, value, factor, step, bound)
+        flat, (momentum,) = value.reshape(-1), _moments(self.state, key, self.moments_of(key), value.size)
+        settings = np.float32(self.gamma * factor), np.float32(self.tau)
+
+        def on_part(start, gradient):
+            part = slice(start, start + gradient.size)
+            adam.bop_step(flat[part], gradient, momentum[part], *settings, 0, gradient.size)
 
         return on_part

@@ -150,7 +150,7 @@ def training_curves(history, path=None):
     left, right = figure.subplots(1, 2)
     epochs = np.arange(1, len(history.loss) + 1)
     left.plot(epochs, history.loss, color=COLOURS[0], marker="o", markersize=3)
-    left.set_ylabel("training loss (nats)")
+    left.set_ylabel("training loss")
     right.plot(epochs, 100 * np.array(history.accuracy), color=COLOURS[0], marker="o", markersize=3, label="training")
     if history.validation_accuracy and history.validation_accuracy[0] is not None:
         right.plot(epochs, 100 * np.array(history.validation_accuracy), color=COLOURS[1], marker="s", markersize=3,

@@ -9,7 +9,7 @@ import logging
 import math
 import signal
 import threading
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 
 import numpy as np
 from tqdm import tqdm
@@ -26,10 +26,11 @@ from bnnsim.checks import (
 )
 from bnnsim.checkpoints import Keeper
 from bnnsim.kernels._buffers import recycling
-from bnnsim.losses import LOSSES
-from bnnsim.memory import Memory, StoredBits
+from bnnsim.losses import check_loss
+from bnnsim.memory import of_model
 from bnnsim.model import Sequential
 from bnnsim.optimizers import Adam, Cosine
+from bnnsim.regularisers import DirectRegulariser
 from bnnsim.seeding import child_root, generator, root_seed, stream_key
 
 log = logging.getLogger("bnnsim")
@@ -39,13 +40,15 @@ log = logging.getLogger("bnnsim")
 class History:
     """What each epoch gave; lists of one entry an epoch. Accuracies are shares of 1, None without validation.
 
-    kept_epoch is the epoch, from 1, that the model was left at.
+    loss has the regulariser in it. flip_ratio is, for each layer with weights, the share of its binary weights that
+    changed sign from the start of the epoch to its end. kept_epoch is the epoch, from 1, that the model was left at.
     """
 
     loss: list = field(default_factory=list)
     accuracy: list = field(default_factory=list)
     validation_accuracy: list = field(default_factory=list)
     learning_rate: list = field(default_factory=list)
+    flip_ratio: list = field(default_factory=list)
     kept_epoch: int = 0
 
 
@@ -62,7 +65,8 @@ class _Progress:
 
 def fit(model, train, epochs=20, validation=None, rng=None, *, batch_size=256, optimizer=None, schedule=None,
         loss="cross-entropy", flip_rate=0.0, faults=None, gradient="straight-through", precision="fixed16",
-        augment=False, keep="last", checkpoint=None, resume=False, checkpoint_seconds=30.0, progress=True):
+        augment=False, keep="last", checkpoint=None, resume=False, checkpoint_seconds=30.0, progress=True,
+        regulariser=None):
     """Train a model in place.
 
     Parameters
@@ -76,11 +80,13 @@ def fit(model, train, epochs=20, validation=None, rng=None, *, batch_size=256, o
         The root seed; it is logged.
     batch_size : int
         The last batch of an epoch may be smaller; every image is seen once an epoch.
-    optimizer : Adam or Sgd, optional
+    optimizer : Adam, Sgd or Bop, optional
         Adam at 1e-3 by default. It keeps its moments: give a new one to each run.
     schedule : Cosine, Step, Exponential or Constant, optional
         Of the learning rate; Cosine by default.
-    loss : "cross-entropy"
+    loss : "cross-entropy", "mhl", "squared-hinge", "mcel", or an object of `bnnsim.losses`
+        Such as ``ModifiedHinge(b=64)``; or any function (scores, labels) -> (loss, gradient). MHL and MCEL need a model
+        that was built with ``output_norm=False``.
     flip_rate : float, or one float a layer with weights
         Probability that a weight bit is read wrong in training's forward pass; a new mask each forward
         [V: Hirtzlin et al. 2019; Buschjaeger et al. 2020, section V].
@@ -105,6 +111,8 @@ def fit(model, train, epochs=20, validation=None, rng=None, *, batch_size=256, o
     checkpoint_seconds : float
     progress : bool
         Show a bar with loss and accuracy.
+    regulariser : DirectRegulariser, optional
+        Added to the loss: see `bnnsim.regularisers`.
 
     Returns
     -------
@@ -138,11 +146,11 @@ def fit(model, train, epochs=20, validation=None, rng=None, *, batch_size=256, o
     root = root_seed(rng)
     log.info("training with seed %d", root)
     run = _Run(model, train, validation, root, check_int("epochs", epochs, 1), check_int("batch_size", batch_size, 1),
-               optimizer, schedule, LOSSES[check_choice("loss", loss, LOSSES)],
+               optimizer, schedule, check_loss(loss, model),
                _flip_rates(flip_rate, len(model.weighted)), _checked_faults(faults, flip_rate, model),
                check_choice("gradient", gradient, ("straight-through", "native")),
                check_choice("precision", precision, products.PRECISIONS), bool(augment),
-               check_choice("keep", keep, ("last", "best")))
+               check_choice("keep", keep, ("last", "best")), _checked_regulariser(regulariser, model))
     keeper = Keeper(checkpoint, check_real("checkpoint_seconds", checkpoint_seconds, 0), run, resume)
     keeper.start()
     with _deferred_interrupt() as interrupted, _bar(run, progress) as bar, recycling():
@@ -181,6 +189,7 @@ class _Run:
     precision: str
     augment: bool
     keep: str
+    regulariser: object
     progress: _Progress = field(default_factory=_Progress)
 
     def __post_init__(self):
@@ -189,6 +198,8 @@ class _Run:
         self.steps_per_epoch = math.ceil(len(self.train.images) / self.batch_size)
         self.n_steps = self.epochs * self.steps_per_epoch
         self._order = (None, None)
+        self.epoch_words = {}
+        self.start_epoch()
         if self.keep == "best" and self.validation is None:
             raise ValueError("keep='best' needs validation images: a part of the training images")
         self.best = {}                                          # a copy of the model's arrays at the best epoch
@@ -198,6 +209,15 @@ class _Run:
     def keep_arrays(self):
         """Remember the model as it is now."""
         self.best = {name: value.copy() for name, value in self.model.arrays().items()}
+
+    def start_epoch(self):
+        """Remember the weights' bits, for the epoch's flip ratio."""
+        self.epoch_words = {f"epoch_words.{i}": layer.words for i, layer in enumerate(self.model.weighted)}
+
+    def flip_ratio(self):
+        """Share of each layer's weights that changed sign in this epoch."""
+        return [int(np.bitwise_count(layer.words ^ words).sum(dtype=np.int64)) / layer.parameters["weight"].size
+                for layer, words in zip(self.model.weighted, self.epoch_words.values())]
 
     def restore(self, progress):
         """Take up the progress that a checkpoint holds."""
@@ -217,11 +237,17 @@ class _Run:
                     **{k: v for k, v in asdict(thing).items() if k != "state"}}
         return {"model": self.model.describe(), "seed": str(self.root), "epochs": self.epochs,
                 "batch_size": self.batch_size, "optimizer": described(self.optimizer),
-                "schedule": described(self.schedule), "loss": self.loss.__name__, "flip_rates": list(self.flip_rates),
+                "schedule": described(self.schedule), "flip_rates": list(self.flip_rates),
+                "loss": described(self.loss) if is_dataclass(self.loss) else _name(self.loss),
                 "gradient": self.gradient, "precision": self.precision, "augment": self.augment, "keep": self.keep,
                 **({} if self.faults is None else {"faults": repr(self.faults)}),
+                **({} if self.regulariser is None else {"regulariser": described(self.regulariser)}),
                 "train": self.train.sha256,
                 "validation": self.validation.sha256 if self.validation is not None else None}
+
+
+def _name(function):
+    return getattr(function, "__qualname__", type(function).__name__)
 
 
 def _check_plug_in(name, value, method, example):
@@ -245,16 +271,20 @@ def _checked_faults(faults, flip_rate, model):
     _check_plug_in("faults", faults, "apply", "bnnsim.faults.BitFlips(0.01)")
     if np.any(flip_rate):
         raise ValueError("give flip_rate or faults, not both: BitFlips(flip_rate) is a fault")
-    faults.apply(_stored(model), 0, 0)
+    faults.apply(of_model(model), 0, 0)
     return faults
 
 
+def _checked_regulariser(regulariser, model):
+    if regulariser is not None and not isinstance(regulariser, DirectRegulariser):
+        raise TypeError("regulariser must be an object such as bnnsim.regularisers.DirectRegulariser(strength=0.01, "
+                        f"target=16), got {regulariser!r}")
+    if regulariser is not None and len(model.weighted) < 2:
+        raise ValueError("regulariser needs hidden neurons, and this model has none")
+    return regulariser
+
+
 # ---------------------------------------------------------------- one step
-
-def _stored(model):
-    """The weights' bits as a memory holds them."""
-    return Memory(tuple(StoredBits(layer.words, layer.parameters["weight"].shape[-1]) for layer in model.weighted))
-
 
 def _broken_read(run):
     """The read function of this step: each layer's words as the memory gives them; None where it is sound."""
@@ -264,7 +294,7 @@ def _broken_read(run):
 def _faulty_read(run):
     """What `run.faults` leaves of the stored words; its root seed is of the stream "training faults", its trial the
     step."""
-    stored = _stored(run.model)
+    stored = of_model(run.model)
     broken = run.faults.apply(stored, child_root(run.root, "training faults"), run.progress.step)
 
     def read(index, layer):
@@ -309,10 +339,12 @@ def _train_step(run):
         images = augmented(images, generator(run.root, "augment", state.step))
     scores, caches = run.model.forward_train(images, _broken_read(run))
     loss, dscores = run.loss(scores, labels)
+    added, penalties = (0.0, None) if run.regulariser is None else run.regulariser(run.model, caches)
+    loss += added
     if not math.isfinite(loss):
         raise FloatingPointError(f"the loss is {loss} at step {state.step}: try a lower learning rate")
     factor = run.schedule.factor(state.step / run.steps_per_epoch, run.epochs)
-    run.model.backward_update(dscores, caches, run.optimizer, factor, state.step + 1, run.precision)
+    run.model.backward_update(dscores, caches, run.optimizer, factor, state.step + 1, run.precision, penalties)
     state.step += 1
     state.loss_sum += loss * len(labels)
     state.n_right += int(np.sum(scores.argmax(axis=1) == labels))
@@ -327,8 +359,10 @@ def _end_epoch(run):
     validation = run.model.accuracy(run.validation) if run.validation is not None else None
     last = run.schedule.factor((state.step - 1) / run.steps_per_epoch, run.epochs)
     for name, value in (("loss", state.loss_sum / state.n_seen), ("accuracy", state.n_right / state.n_seen),
-                        ("validation_accuracy", validation), ("learning_rate", run.optimizer.learning_rate * last)):
+                        ("validation_accuracy", validation), ("learning_rate", run.optimizer.learning_rate * last),
+                        ("flip_ratio", run.flip_ratio())):
         getattr(history, name).append(value)
+    run.start_epoch()
     if run.keep == "last":
         history.kept_epoch = len(history.loss)
     elif validation > max(history.validation_accuracy[:-1], default=-1.0):

@@ -17,7 +17,7 @@ import bnnsim
 from bnnsim.__main__ import COMMANDS
 
 TARGET = Path(__file__).resolve().parent / "API.rst"
-MODULES = ("datasets", "architectures", "model", "layers", "losses", "optimizers", "training", "packed", "bits",
+MODULES = ("datasets", "architectures", "model", "layers", "losses", "regularisers", "estimators", "optimizers", "adaptation", "training", "packed", "bits",
            "weights", "faults", "devices", "campaign", "card_sweep", "results", "statistics", "tolerance", "stopping",
            "comparison", "plotting", "pictures", "device_figures", "card_figures", "metrics", "metric_figures",
            "certificates", "attack", "universal", "proof_figures", "clean_pass", "warm", "kernels")

@@ -293,13 +293,13 @@ def affine_sign(h, mean, scale, shift):
     return words
 
 
-def batch_norm_backward(dout, h, mean, inverse, scale, shift, clip):
+def batch_norm_backward(dout, h, mean, inverse, scale, shift, ste):
     """-> dh float32, dgamma, dbeta float64."""
     dgamma, dbeta = dirty(h.shape[1], np.float64), dirty(h.shape[1], np.float64)
     dh = dirty(h.shape, np.float32)
     norm = np.stack([mean, inverse, scale, shift])
-    split(batchnorm.gradient_sums, h.shape[1], dout, h, norm, clip, dgamma, dbeta)
-    split(batchnorm.gradient_rows, len(h), dout, h, norm, clip, np.stack([dgamma, dbeta]) / len(h), dh)
+    split(batchnorm.gradient_sums, h.shape[1], dout, h, norm, ste, dgamma, dbeta)
+    split(batchnorm.gradient_rows, len(h), dout, h, norm, ste, np.stack([dgamma, dbeta]) / len(h), dh)
     return dh, dgamma, dbeta
 
 

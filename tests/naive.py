@@ -125,9 +125,15 @@ def batch_norm(h, mean, scale, shift):
                       for u in range(h.shape[1])] for n in range(h.shape[0])])
 
 
-def through_sign(dout, y, clip):
-    """Straight-through estimator: the gradient where |y| <= clip, 0 elsewhere."""
-    return np.where(np.abs(y) <= clip, dout.astype(np.float64), 0.0)
+def through_sign(dout, y, estimator="clipped", beta=5.0):
+    """The gradient times the straight-through estimator's pseudo-gradient at y."""
+    if estimator == "swish":
+        steep = np.minimum(beta * np.abs(y), 700.0)             # cosh(710) overflows; here the result is 1e-300 at most
+        pseudo = beta * (2 - steep * np.tanh(steep / 2)) / (1 + np.cosh(steep))
+    else:
+        pseudo = {"identity": np.ones_like(y), "clipped": 1.0 * (np.abs(y) <= 1),
+                  "approx": np.where(np.abs(y) <= 1, 2 - 2 * np.abs(y), 0.0)}[estimator]
+    return np.where(pseudo == 0, 0.0, dout.astype(np.float64) * pseudo)
 
 
 def batch_norm_backward(dy, h, mean, inverse, scale):
@@ -139,6 +145,23 @@ def batch_norm_backward(dy, h, mean, inverse, scale):
         dbeta += dy[n]
         dgamma += dy[n] * normed[n]
     return scale * (dy - dbeta / n_rows - normed * (dgamma / n_rows)), dgamma, dbeta
+
+
+def batch_threshold(h, gamma, beta, eps):
+    """s of each unit at which the batch norm of h (N, P, U) is 0."""
+    return h.mean((0, 1)) - beta * np.sqrt(h.var((0, 1)) + eps) / gamma
+
+
+def lacking_tolerance(layers, target):
+    """Mean over neurons and images of max(0, T* - T), T = (|h - s| - 1) / (2 Z) at the nearest position.
+
+    layers : (h (N, P, U), gamma, beta, eps, Z) of each hidden layer; gamma is not 0.
+    """
+    lacks = []
+    for h, gamma, beta, eps, level in layers:
+        tolerance = (np.abs(h - batch_threshold(h, gamma, beta, eps)) - 1) / (2 * level)
+        lacks.append(np.maximum(0, target - tolerance.min(axis=1)))
+    return np.concatenate(lacks, axis=1).mean()
 
 
 def threshold(mean, scale, shift, largest):
@@ -176,6 +199,13 @@ def adam(value, gradient, first, second, beta1, beta2, step_size, second_scale, 
 def momentum(value, gradient, velocity, rate, learning_rate, bound):
     velocity = rate * velocity + gradient
     return np.clip(value - learning_rate * velocity, -bound, bound), velocity
+
+
+def bop(value, gradient, average, gamma, tau):
+    """Helwegen et al. 2019, in float32; returns the new (+-1 value, average)."""
+    average = (np.float32(1) - gamma) * average + gamma * gradient
+    sign = np.where(value >= 0, 1, -1).astype(np.float32)
+    return np.where((np.abs(average) >= tau) & (np.sign(average) == sign), -sign, sign), average
 
 
 # random flips

@@ -38,6 +38,42 @@ def test_train_resumes_from_its_checkpoint(tmp_path, trained):
     assert bnnsim.PackedNetwork.load(out).checksum == bnnsim.PackedNetwork.load(trained).checksum
 
 
+TOLERANT = ["--loss", "mhl", "--b", "8", "--ste", "swish", "--ste-beta", "4", "--optimizer", "bop", "--bop-gamma",
+            "0.01", "--bop-tau", "1e-5", "--learning-rate", "0.02", "--regulariser", "0.1,2", "--flip-rate", "0.1,0",
+            "--rescale", "0.2"]
+
+
+def test_train_takes_all_settings_of_tolerance(tmp_path):
+    """Each reaches `fit`: the same network as from Python; and a checkpoint goes on with the same command."""
+    from bnnsim import adaptation, estimators, losses, optimizers, regularisers
+
+    arguments = [*SMALL, *TOLERANT, "--checkpoint", str(tmp_path / "run.h5"), "--out", str(tmp_path / "net.h5")]
+    assert train.main(arguments) == 0
+    found = bnnsim.PackedNetwork.load(tmp_path / "net.h5")
+    images, _ = bnnsim.load_dataset("fashion-subset")
+    model = bnnsim.architectures.build("FC16 FC10", (1, 28, 28), output_norm=False, rng=0, ste=estimators.SwishSign(4))
+    bnnsim.fit(model, images, 1, rng=0, loss=losses.ModifiedHinge(8), flip_rate=[0.1, 0], progress=False,
+               optimizer=optimizers.Bop(0.01, 1e-5, 0.02), regulariser=regularisers.DirectRegulariser(0.1, 2))
+    wanted = bnnsim.pack(adaptation.rescale_thresholds(model, [0.1, 0], 0.2))
+    assert found.checksum == wanted.checksum and found.metadata["rescaled_for"] == "0.2"
+    assert found.metadata["loss"] == "ModifiedHinge(b=8.0)" and "SwishSign(beta=4" in found.metadata["architecture"]
+    assert train.main([*arguments, "--resume"]) == 0
+    assert bnnsim.PackedNetwork.load(tmp_path / "net.h5").checksum == wanted.checksum
+
+
+def test_train_under_asymmetric_errors_and_re_estimation(tmp_path):
+    from bnnsim import adaptation, faults
+
+    assert train.main([*SMALL, "--asymmetric", "0.1,0.02", "--gradient", "native", "--reestimate", "0.05", "--loss",
+                       "mcel", "--margin", "10", "--bound", "30", "--out", str(tmp_path / "net.h5")]) == 0
+    images, _ = bnnsim.load_dataset("fashion-subset")
+    model = bnnsim.architectures.build("FC16 FC10", (1, 28, 28), output_norm=False, rng=0)
+    bnnsim.fit(model, images, 1, rng=0, loss=bnnsim.losses.MarginCrossEntropy(10, 30), progress=False,
+               faults=faults.AsymmetricFlips(0.1, 0.02), gradient="native")
+    wanted = bnnsim.pack(adaptation.reestimate_batch_norm(model, images, faults.BitFlips(0.05), 0))
+    assert bnnsim.PackedNetwork.load(tmp_path / "net.h5").checksum == wanted.checksum
+
+
 @pytest.mark.parametrize("ending", ["h5", "csv"])
 def test_ber_sweep_prints_and_writes_all_cells(trained, tmp_path, capsys, ending):
     out, plot = tmp_path / f"sweep.{ending}", tmp_path / "sweep.png"
@@ -91,6 +127,23 @@ BAD = [
     (train, ["--flip-rate", "x", *SMALL], "flip_rate must be a probability, or"),
     (train, ["--dataset", "imagenet"], "must be one of 'fashion'"),
     (train, [*SMALL, "--epochs", "0"], "epochs must be >= 1"),
+    (train, [*SMALL, "--loss", "mhl", "--b", "17"], "b must be at most the output layer's fan-in, 16"),
+    (train, [*SMALL, "--loss", "mhl", "--b", "-1"], "b must be > 0"),
+    (train, [*SMALL, "--b", "8"], "--b goes with --loss mhl, got --loss cross-entropy"),
+    (train, [*SMALL, "--loss", "mhl", "--margin", "8"], "--margin goes with --loss mcel or squared-hinge, got"),
+    (train, [*SMALL, "--loss", "mcel", "--margin", "-2"], "margin (m) must be >= 0"),
+    (train, [*SMALL, "--ste-beta", "2"], "--ste-beta goes with --ste swish"),
+    (train, [*SMALL, "--loss", "hinge"], "invalid choice: 'hinge'"),
+    (train, [*SMALL, "--regulariser", "0.1"], "--regulariser must be two numbers"),
+    (train, [*SMALL, "--regulariser", "0.1,-4"], "target (T*) must be >= 0"),
+    (train, [*SMALL, "--optimizer", "bop", "--bop-tau", "0"], "tau must be > 0"),
+    (train, [*SMALL, "--asymmetric", "0.1"], "--asymmetric must be two probabilities"),
+    (train, [*SMALL, "--asymmetric", "0.1,2"], "--asymmetric must be a probability in [0, 1]"),
+    (train, [*SMALL, "--asymmetric", "0.1,0.1", "--flip-rate", "0.1"], "not both"),
+    (train, [*SMALL, "--asymmetric", "0.1,0.1", "--rescale", "0.1"], "--rescale is for symmetric errors"),
+    (train, [*SMALL, "--rescale", "0.5"], "--rescale must be a bit error rate from 0 to below 0.5"),
+    (train, [*SMALL, "--rescale", "0.1", "--reestimate", "0.1"], "not both"),
+    (train, [*SMALL, "--reestimate", "1.5"], "--reestimate must be a probability"),
     (train, [*SMALL, "--resume"], "resume"),
 ]
 

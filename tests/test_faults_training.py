@@ -9,7 +9,7 @@ from bnnsim.datasets import Split
 from bnnsim.faults import (ArrayMapping, AsymmetricFlips, BitFlips, Compose, EachRead, FaultMap, Protected, StuckAt,
                            StuckLine)
 from bnnsim.layers.weighted import Weighted
-from bnnsim.memory import Memory
+from bnnsim.memory import Memory, of_model
 from bnnsim.packed import pack
 from bnnsim.seeding import child_root
 
@@ -55,7 +55,7 @@ def test_the_forward_pass_reads_what_the_fault_leaves(reads, name, gradient):
     assert len(reads) == 6 * 3
     for step in range(6):
         part = reads[3 * step:3 * step + 3]
-        memory = training._stored(architectures.build(SPEC, (1, 6, 6), rng=0))
+        memory = of_model(architectures.build(SPEC, (1, 6, 6), rng=0))
         memory = memory.with_words({i: stored for i, (stored, _, _) in enumerate(part)})
         broken = FAULTS[name].apply(memory, root, step)
         for (stored, words, mask), layer in zip(part, broken.layers):

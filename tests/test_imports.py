@@ -39,7 +39,7 @@ ROWS = [
     ["figure_parts"],
     ["layer_sums", "universal_parts"],
     ["layer_pass"],
-    ["clean_pass"],
+    ["clean_pass", "adaptation"],
     ["packed"],
     ["foreign"],
     ["packed_layer"],
@@ -48,7 +48,9 @@ ROWS = [
     ["weights"],
     ["architectures"],
     ["model"],
+    ["regularisers"],
     ["layers", "losses", "optimizers"],
+    ["estimators"],
     ["devices"],
     ["faults"],
     ["file_format"],
@@ -71,7 +73,8 @@ HEIGHT = {name: -i for i, row in enumerate(ROWS) for name in row}
 MODULES = sorted(path for path in ROOT.rglob("*.py")                       # data/ is inside of an installed package
                  if path != ROOT / "__init__.py" and path.relative_to(ROOT).parts[0] != "data")
 NAMES = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in MODULES]
-UNAWARE = ("layers", "model", "architectures", "losses", "optimizers", "training", "products", "operands", "kernels")
+UNAWARE = ("layers", "model", "architectures", "losses", "regularisers", "estimators", "optimizers", "training",
+           "products", "operands", "kernels")
 
 
 def is_module(name):

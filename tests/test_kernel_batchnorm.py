@@ -9,6 +9,7 @@ import pytest
 from kernel_calls import in_threads, rows
 
 EPS = 1e-5
+IDENTITY, CLIPPED, APPROX = (np.inf, 1.0, 0.0, 0.0), (1.0, 1.0, 0.0, 0.0), (1.0, 2.0, 2.0, 0.0)
 SHAPES = [(n, u) for n, u in zip((1, 2, 3, 17, 50, 99), cycle((1, 63, 64, 65, 130)))]
 
 
@@ -60,13 +61,13 @@ def test_an_output_of_exactly_zero_is_plus_one():
 
 
 @rows("n, u", [(1, 1), (5, 65)], SHAPES)
-@pytest.mark.parametrize("clip", [1.0, np.inf])
-def test_backward(rng, n, u, clip):
+@pytest.mark.parametrize("ste, name", [(CLIPPED, "clipped"), (IDENTITY, "identity"), (APPROX, "approx")])
+def test_backward(rng, n, u, ste, name):
     h, mean, inverse, scale, shift = random_layer(rng, n, u)
     dout = rng.normal(size=(n, u)).astype(np.float32)
-    dy = naive.through_sign(dout, naive.batch_norm(h, mean, scale, shift), clip)
+    dy = naive.through_sign(dout, naive.batch_norm(h, mean, scale, shift), name)
     ref_dh, ref_dgamma, ref_dbeta = naive.batch_norm_backward(dy, h, mean, inverse, scale)
-    dh, dgamma, dbeta = in_threads(calls.batch_norm_backward, dout, h, mean, inverse, scale, shift, clip)
+    dh, dgamma, dbeta = in_threads(calls.batch_norm_backward, dout, h, mean, inverse, scale, shift, ste)
     same(dgamma, ref_dgamma)
     same(dbeta, ref_dbeta)
     same(dh, ref_dh.astype(np.float32))
@@ -78,8 +79,36 @@ def test_the_straight_through_mask_keeps_outputs_of_exactly_one():
     h = np.array([[-5], [-4], [0], [4], [5]], np.int32)
     dout = np.array([[1], [2], [4], [8], [16]], np.float32)
     units = [np.array([value]) for value in (0.0, 1.0, 0.25, 0.0)]
-    assert calls.batch_norm_backward(dout, h, *units, 1.0)[2] == 2 + 4 + 8
-    assert calls.batch_norm_backward(dout, h, *units, np.inf)[2] == 31
+    assert calls.batch_norm_backward(dout, h, *units, CLIPPED)[2] == 2 + 4 + 8
+    assert calls.batch_norm_backward(dout, h, *units, IDENTITY)[2] == 31
+
+
+@rows("n, u", [(1, 1), (5, 65)], SHAPES)
+@pytest.mark.parametrize("beta", [0.3, 5.0, 1e4])
+def test_backward_through_swish(rng, n, u, beta):
+    """The kernel sums its own exponential: within rounding of the formula with NumPy's tanh and cosh."""
+    h, mean, inverse, scale, shift = random_layer(rng, n, u)
+    dout = rng.normal(size=(n, u)).astype(np.float32)
+    dy = naive.through_sign(dout, naive.batch_norm(h, mean, scale, shift), "swish", beta)
+    ref = naive.batch_norm_backward(dy, h, mean, inverse, scale)
+    comp = in_threads(calls.batch_norm_backward, dout, h, mean, inverse, scale, shift, (np.inf, 1.0, 0.0, beta))
+    for found, wanted in zip(comp, ref):
+        np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-9 * beta)
+
+
+@pytest.mark.jit_off
+def test_swish_of_a_vector_is_that_of_one_unit():
+    """Units past the last whole vector are computed one at a time: they must not train differently."""
+    values = np.concatenate([np.linspace(-9, 9, 800), np.geomspace(1e-12, 1e9, 200)])
+    h = np.zeros((1, 1000), np.int32)
+    dout, units = np.ones((1, 1000), np.float32), [np.zeros(1000), np.zeros(1000), np.zeros(1000)]
+    ste = (np.inf, 1.0, 0.0, 5.0)
+    together = calls.batch_norm_backward(dout, h, *units, values, ste)[2]
+    alone = np.array([calls.batch_norm_backward(dout[:, :1], h[:, :1], *(unit[:1] for unit in units), values[i:i + 1],
+                                                ste)[2][0] for i in range(1000)])
+    same(together, alone)
+    wanted = naive.through_sign(np.ones(1000), values, "swish", 5.0)
+    np.testing.assert_allclose(together, wanted, rtol=1e-11, atol=1e-13)
 
 
 # finite differences
@@ -103,7 +132,7 @@ def smooth(rng):
     h[:, ::7] = rng.integers(-50, 50, (n, len(range(0, u, 7))))
     mean, inverse, gamma = h.mean(0), 1.0 / np.sqrt(h.var(0) + EPS), rng.normal(size=u)
     dout = rng.normal(size=(n, u)).astype(np.float32)
-    dh, dgamma, dbeta = calls.batch_norm_backward(dout, h, mean, inverse, gamma * inverse, beta, np.inf)
+    dh, dgamma, dbeta = calls.batch_norm_backward(dout, h, mean, inverse, gamma * inverse, beta, IDENTITY)
     cases = {"h": (dh, h.astype(float), lambda v: np.sum(dout * smooth_batch_norm(v, gamma, beta))),
              "gamma": (dgamma, gamma, lambda v: np.sum(dout * smooth_batch_norm(h, v, beta))),
              "beta": (dbeta, beta, lambda v: np.sum(dout * smooth_batch_norm(h, gamma, v)))}

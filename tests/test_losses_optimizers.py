@@ -8,8 +8,8 @@ import pytest
 
 from bnnsim import optimizers
 from bnnsim.architectures import build
-from bnnsim.losses import LOSSES, cross_entropy
-from bnnsim.optimizers import Adam, Constant, Cosine, Exponential, Sgd, Step
+from bnnsim.losses import LOSSES, MarginCrossEntropy, ModifiedHinge, SquaredHinge, cross_entropy
+from bnnsim.optimizers import Adam, Bop, Constant, Cosine, Exponential, Sgd, Step
 
 pytestmark = pytest.mark.jit_off
 
@@ -38,13 +38,65 @@ def loss_cases(rng):
     return [(rng.normal(0, spread, (6, 10)) + shift, labels) for spread, shift in kinds]
 
 
-@pytest.mark.parametrize("name", LOSSES)
+EACH_LOSS = {**LOSSES, "MHL, half of it reached": ModifiedHinge(b=0.5), "SH": SquaredHinge(margin=0.5),
+             "MCEL, no margin": MarginCrossEntropy(0, 5), "MCEL, all of it": MarginCrossEntropy(6, 3)}
+
+
+@pytest.mark.parametrize("name", EACH_LOSS)
 @pytest.mark.parametrize("case", range(3))
 def test_loss_gradient(rng, name, case):
     """A wrong gradient trains something else than the loss that is printed."""
-    scores, labels = loss_cases(rng)[case]
-    _, dscores = LOSSES[name](scores, labels)
-    check_gradient(lambda s: LOSSES[name](s, labels)[0], dscores.astype(np.float64), scores, rng)
+    (scores, labels), loss = loss_cases(rng)[case], EACH_LOSS[name]
+    dscores = loss(scores, labels)[1].astype(np.float64)
+    if isinstance(loss, MarginCrossEntropy) and case == 2:       # tanh is flat at 300 / bound: nothing is left
+        scores = scores - 300
+        dscores = loss(scores, labels)[1].astype(np.float64)
+    check_gradient(lambda s: loss(s, labels)[0], dscores, scores, rng)
+    with pytest.raises(AssertionError, match="by differences"):
+        check_gradient(lambda s: loss(s, labels)[0], 1.001 * dscores, scores, rng)
+
+
+def naive_loss(kind, scores, labels):
+    """Loss by loss, image by image, class by class."""
+    total = 0.0
+    for s, label in zip(scores.tolist(), labels.tolist()):
+        if isinstance(kind, MarginCrossEntropy):
+            z = [kind.bound * math.tanh(v / kind.bound) - kind.margin * (c == label) for c, v in enumerate(s)]
+            total += -z[label] + max(z) + math.log(sum(math.exp(v - max(z)) for v in z))
+            continue
+        for c, v in enumerate(s):
+            y = 1 if c == label else -1
+            if isinstance(kind, ModifiedHinge):
+                total += max(0, kind.b - y * v) / kind.b / len(s)
+            else:
+                total += max(0, kind.margin - y * v) ** 2 / len(s)
+    return total / len(labels)
+
+
+@pytest.mark.parametrize("kind", [ModifiedHinge(), ModifiedHinge(3), SquaredHinge(), SquaredHinge(7),
+                                  MarginCrossEntropy(), MarginCrossEntropy(32, 20)])
+def test_losses_are_their_formulas(rng, kind):
+    """On integer logits, as they come: 128 is b itself, where the loss has ended."""
+    scores = rng.integers(-200, 201, (50, 10)).astype(float)
+    scores[0] = 128
+    labels = rng.integers(0, 10, 50).astype(np.uint8)
+    loss, dscores = kind(scores, labels)
+    assert loss == pytest.approx(naive_loss(kind, scores, labels), rel=1e-12)
+    assert dscores.dtype == np.float32 and np.isfinite(dscores).all()
+
+
+def test_the_hinges_end_at_their_margin():
+    scores, labels = np.array([[4.0, -4, -4]]), np.array([0], np.uint8)
+    for loss in (ModifiedHinge(4), SquaredHinge(4)):
+        value, dscores = loss(scores, labels)
+        assert value == 0 and not dscores.any()
+        value, dscores = loss(scores * 0.99, labels)
+        assert value > 0 and dscores[0, 0] < 0 < dscores[0, 1]
+
+
+def test_large_logits_do_not_overflow_margin_cross_entropy():
+    loss, dscores = MarginCrossEntropy()(np.array([[-1e6, 1e6]]), np.array([0], np.uint8))
+    assert loss == pytest.approx(264) and np.isfinite(dscores).all()
 
 
 @pytest.mark.parametrize("spoil", [lambda d: 1.001 * d, lambda d: d + 0.001 * np.abs(d).max(),
@@ -112,6 +164,29 @@ def test_sgd_is_its_formula(rng, bound):
     assert (np.abs(value).max() == 1) if bound == 1 else (np.abs(value).max() > 1)
 
 
+def test_bop_is_its_formula(rng):
+    """Bit for bit in float32; weights are +-1 after one step, and some flip and flip back."""
+    average, optimizer, signs = [np.zeros(SIZE, np.float32)], Bop(0.3, 0.1), []
+
+    def naive_update(value, gradient, factor, step):
+        value, average[0] = naive.bop(value, gradient, average[0], np.float32(0.3 * factor), np.float32(0.1))
+        signs.append(value)
+        return value
+
+    value = updates(optimizer, naive_update, rng, 8, 1.0, lambda step: 1 / step)
+    assert set(np.unique(value)) == {-1, 1} and list(optimizer.state) == ["0.weight"]
+    flips = np.diff(signs, axis=0) != 0
+    assert flips.any() and not flips.all() and (flips.sum(0) > 1).any()
+
+
+def test_bop_leaves_batch_norm_to_adam(rng):
+    value, gradient = (rng.normal(size=5).astype(np.float32) for _ in range(2))
+    ref = value.copy()
+    Bop(learning_rate=0.2).update("1.gamma", value, gradient, 0.5, 1, math.inf)
+    Adam(0.2).update("1.gamma", ref, gradient, 0.5, 1, math.inf)
+    np.testing.assert_array_equal(value, ref)
+
+
 def test_defaults():
     """Published settings; another default silently changes everybody's results."""
     assert Adam() == Adam(1e-3, 0.9, 0.999, 1e-8) and Sgd() == Sgd(0.1, 0.9) and Step() == Step(25, 0.5)
@@ -135,7 +210,7 @@ def test_latent_weights_stay_clipped_and_words_are_their_signs(rng, optimizer):
             clipped += np.sum(np.abs(weight) == 1)
             changed += np.sum(words != layer.words)
         assert max(np.abs(layer.parameters["gamma"]).max() for layer in model.layers
-                   if hasattr(layer, "clip")) > 1
+                   if "gamma" in layer.parameters) > 1
     assert clipped and changed
 
 
@@ -162,6 +237,16 @@ def test_schedules(schedule, points):
     (lambda: Adam(eps=0), ValueError, "eps must be > 0"),
     (lambda: Sgd(math.inf), ValueError, "learning_rate must be finite"),
     (lambda: Sgd(momentum=1), ValueError, r"momentum must be in \[0, 1\)"),
+    (lambda: Bop(0), ValueError, "gamma must be > 0"),
+    (lambda: Bop(1.5), ValueError, "gamma must be <= 1"),
+    (lambda: Bop(tau=0), ValueError, "tau must be > 0"),
+    (lambda: Bop(learning_rate=0), ValueError, "learning_rate must be > 0"),
+    (lambda: ModifiedHinge(0), ValueError, "b must be > 0"),
+    (lambda: ModifiedHinge("128"), TypeError, "b must be a real number"),
+    (lambda: SquaredHinge(-1), ValueError, "margin must be > 0"),
+    (lambda: MarginCrossEntropy(-1), ValueError, r"margin \(m\) must be >= 0, got -1"),
+    (lambda: MarginCrossEntropy(201), ValueError, r"margin \(m\) must be at most 2 \* bound, 200"),
+    (lambda: MarginCrossEntropy(bound=0), ValueError, r"bound \(L\) must be > 0"),
     (lambda: Step(0), ValueError, "every must be >= 1"),
     (lambda: Step(2.5), TypeError, "every must be an integer"),
     (lambda: Step(gamma=0), ValueError, "gamma must be > 0"),
@@ -176,4 +261,4 @@ def test_every_schedule_and_optimizer_is_tested_here():
     """A new one brings its row."""
     public = {name for name, value in vars(optimizers).items()
               if isinstance(value, type) and value.__module__ == "bnnsim.optimizers" and name[0] != "_"}
-    assert public == {"Adam", "Constant", "Cosine", "Exponential", "Sgd", "Step"}
+    assert public == {"Adam", "Bop", "Constant", "Cosine", "Exponential", "Sgd", "Step"}

@@ -20,7 +20,7 @@ import bnnsim.weights as weights
 from bnnsim import packed, threads
 from bnnsim.datasets import Split, load_embedded
 from bnnsim.layers.weighted import Weighted
-from bnnsim.losses import cross_entropy
+from bnnsim.losses import LOSSES, cross_entropy
 from bnnsim.optimizers import Adam, Constant, Cosine, Sgd
 
 CHILD = [sys.executable, training_run.__file__]
@@ -65,7 +65,7 @@ def test_history(monkeypatch):
         seen.append((cross_entropy(scores, labels)[0], np.sum(scores.argmax(1) == labels), len(labels)))
         return cross_entropy(scores, labels)
 
-    monkeypatch.setitem(training.LOSSES, "cross-entropy", recorded)
+    monkeypatch.setitem(LOSSES, "cross-entropy", recorded)
     model, history = run(epochs=2, optimizer=Adam(0.1))
     losses, right, sizes = np.array(seen).reshape(2, 3, 3).transpose(2, 0, 1)
     np.testing.assert_array_equal(sizes, [[32, 32, 16]] * 2)
@@ -144,7 +144,7 @@ def test_every_image_once_an_epoch_in_a_new_order(monkeypatch):
 @pytest.mark.jit_off
 def test_images_keep_their_labels(monkeypatch):
     seen, found, train = record_batches(monkeypatch), [], small_split()
-    monkeypatch.setitem(training.LOSSES, "cross-entropy", lambda s, l: found.append(l) or cross_entropy(s, l))
+    monkeypatch.setitem(LOSSES, "cross-entropy", lambda s, l: found.append(l) or cross_entropy(s, l))
     run(train=train, augment=False, epochs=1)
     label_of = {bytes(image): label for image, label in zip(train.images, train.labels)}
     assert [label_of[bytes(image)] for image in np.concatenate(seen)] == np.concatenate(found).tolist()
@@ -310,7 +310,7 @@ def test_a_loss_that_is_no_number_stops_the_run(monkeypatch, value):
         loss, dscores = cross_entropy(scores, labels)
         return (loss, dscores) if len(calls) < 3 else (value, dscores)
 
-    monkeypatch.setitem(training.LOSSES, "cross-entropy", spoilt)
+    monkeypatch.setitem(LOSSES, "cross-entropy", spoilt)
     with pytest.raises(FloatingPointError,
                        match=r"the loss is (nan|inf) at step 2: try a lower learning rate"):
         run()

@@ -82,3 +82,52 @@ def momentum_step(value, gradient, velocity, momentum, learning_rate, bound, sta
     for i in range(start, stop):
         velocity[i] = momentum * velocity[i] + gradient[i]
         value[i] = _clipped(value[i] - learning_rate * velocity[i], bound)
+
+
+@inline
+def _bop_one(value, gradient, momentum, i, gamma, tau):
+    m = (np.float32(1) - gamma) * momentum[i] + gamma * gradient[i]
+    momentum[i] = m
+    sign = np.float32(1) if value[i] >= np.float32(0) else np.float32(-1)
+    value[i] = -sign if sign * m >= tau else sign
+
+
+@intrinsic
+def _bop_lanes(_, value, gradient, momentum, at, gamma, tau):
+    """`_bop_one` of 16 neighbours: LLVM leaves the plain loop scalar, at 1.1 ns a number."""
+    signature = types.void(value, gradient, momentum, types.intp, types.float32, types.float32)
+
+    def generate(context, builder, signature, args):
+        vector = ir.VectorType(ir.FloatType(), LANES)
+        places = [_vector_pointer(builder, _pointer(context, builder, kind, array, args[3], ir.FloatType()), I64(0),
+                                  vector) for kind, array in zip(signature.args, args[:3])]
+        w, g, m = (builder.load(place, align=4) for place in places)
+        gamma, tau = (_splat(builder, scalar, vector) for scalar in args[4:])
+        zero, one, minus = (ir.Constant(vector, [number] * LANES) for number in (0.0, 1.0, -1.0))
+        m = builder.fadd(builder.fmul(builder.fsub(one, gamma), m), builder.fmul(gamma, g))
+        above = builder.fcmp_ordered(">=", w, zero)
+        insists = builder.fcmp_ordered(">=", builder.select(above, m, builder.fneg(m)), tau)
+        w = builder.select(builder.xor(above, insists), one, minus)
+        for place, new in zip((places[0], places[2]), (w, m)):
+            builder.store(new, place, align=4)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def bop_lanes_plain(value, gradient, momentum, at, gamma, tau):
+    for i in range(at, at + LANES):
+        _bop_one(value, gradient, momentum, i, gamma, tau)
+
+
+bop_lanes = bop_lanes_plain if JIT_OFF else _bop_lanes
+
+
+@kernel
+def bop_step(value, gradient, momentum, gamma, tau, start, stop):
+    """momentum = (1 - gamma) * momentum + gamma * gradient; w = sign(value) flips where w * momentum >= tau."""
+    whole = start + (stop - start) // LANES * LANES
+    for i in range(start, whole, LANES):
+        bop_lanes(value, gradient, momentum, i, gamma, tau)
+    for i in range(whole, stop):
+        _bop_one(value, gradient, momentum, i, gamma, tau)

@@ -11,6 +11,7 @@ import numpy as np
 from bnnsim.kernels._jit import inline, kernel
 from bnnsim.kernels.norm_lanes import LANES, affine_word, gradient_lanes, sum_gradients, sum_powers
 from bnnsim.kernels.packing import unit_mask
+from bnnsim.kernels.pseudo_gradient import through_sign
 from bnnsim.kernels.simd import sign_word
 
 CHUNK_ROWS = 4                     # rows that 16 units are summed over before the next 16, whose rows are near
@@ -66,18 +67,12 @@ def affine_sign(h, mean, scale, shift, words, start, stop):
             words[n, v] = sign_word(y, 0) & unit_mask(n_units, v)
 
 
-@inline
-def _through_sign(dout, y, clip):
-    """dy: dout where |y| <= clip, else 0."""
-    return np.float64(dout) if abs(y) <= clip else 0.0
-
-
 @kernel
-def gradient_sums(dout, h, norm, clip, dgamma, dbeta, start, stop):
+def gradient_sums(dout, h, norm, ste, dgamma, dbeta, start, stop):
     """dbeta = sum of dy, dgamma = sum of dy * x_hat, where x_hat = (h - mean) * inverse.
 
-    norm (4, U) is mean, inverse, scale, shift. dy is dout where |output| <= clip, else 0: the straight-through
-    estimator of the sign (clip = 1), or none (inf).
+    norm (4, U) is mean, inverse, scale, shift. dy is dout times the pseudo-gradient `ste` at the output: see
+    `pseudo_gradient`.
     """
     n_rows, n_units, whole = h.shape[0], h.shape[1], start + (stop - start) // LANES * LANES
     dgamma[start:stop] = 0.0
@@ -85,16 +80,16 @@ def gradient_sums(dout, h, norm, clip, dgamma, dbeta, start, stop):
     for first in range(0, n_rows, CHUNK_ROWS):
         last = min(first + CHUNK_ROWS, n_rows)
         for u in range(start, whole, LANES):
-            sum_gradients(dout, h, first * n_units + u, n_units, last - first, norm, u, clip, dgamma, dbeta)
+            sum_gradients(dout, h, first * n_units + u, n_units, last - first, norm, u, ste, dgamma, dbeta)
         for n in range(first, last):
             for u in range(whole, stop):
-                dy = _through_sign(dout[n, u], affine(h[n, u], norm[0, u], norm[2, u], norm[3, u]), clip)
+                dy = through_sign(dout[n, u], affine(h[n, u], norm[0, u], norm[2, u], norm[3, u]), ste)
                 dgamma[u] += dy * ((h[n, u] - norm[0, u]) * norm[1, u])
                 dbeta[u] += dy
 
 
 @kernel
-def gradient_rows(dout, h, norm, clip, means, dh, start, stop):
+def gradient_rows(dout, h, norm, ste, means, dh, start, stop):
     """dh (R, U) float32 = scale * (dy - dbeta / R - x_hat * dgamma / R), dy and norm as in `gradient_sums`.
 
     means (2, U) is dgamma / R, dbeta / R.
@@ -102,8 +97,8 @@ def gradient_rows(dout, h, norm, clip, means, dh, start, stop):
     n_units = h.shape[1]
     for n in range(start, stop):
         for u in range(0, n_units // LANES * LANES, LANES):
-            gradient_lanes(dout, h, n * n_units + u, n_units, norm, means, u, clip, dh)
+            gradient_lanes(dout, h, n * n_units + u, n_units, norm, means, u, ste, dh)
         for u in range(n_units // LANES * LANES, n_units):
-            dy = _through_sign(dout[n, u], affine(h[n, u], norm[0, u], norm[2, u], norm[3, u]), clip)
+            dy = through_sign(dout[n, u], affine(h[n, u], norm[0, u], norm[2, u], norm[3, u]), ste)
             normed = (h[n, u] - norm[0, u]) * norm[1, u]
             dh[n, u] = np.float32(norm[2, u] * (dy - means[1, u] - normed * means[0, u]))

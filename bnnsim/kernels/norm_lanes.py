@@ -2,7 +2,7 @@
 
 Operation by operation the expressions of `batchnorm`, in float64 and the same order, so both give the same bits: a
 unit's sums run over its rows in order, whatever its neighbours do. LLVM leaves most of the plain loops scalar.
-`norm` (4, U) float64 is mean, inverse, scale, shift.
+`norm` (4, U) float64 is mean, inverse, scale, shift; `ste` is that of `pseudo_gradient`.
 """
 
 import numpy as np
@@ -12,7 +12,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from bnnsim.kernels._jit import JIT_OFF, inline
-from bnnsim.kernels.simd import I32, I64, _declare, _pointer, _splat, _vector_pointer, sign_word_plain
+from bnnsim.kernels.pseudo_gradient import through_sign, through_sign_lanes
+from bnnsim.kernels.simd import I32, I64, _pointer, _vector_pointer, sign_word_plain
 
 LANES = 16
 
@@ -87,26 +88,24 @@ def affine_word_plain(h, h_off, mean, scale, shift, u_off):
     return sign_word_plain(y, 0)
 
 
-def _through(builder, dout, h, at, norm, clip):
+def _through(builder, dout, h, at, norm, ste):
     """(dy, x_hat) of 16 units: norm is their mean, inverse, scale, shift."""
     mean, inverse, scale, shift = norm
     value = builder.sitofp(_load(builder, h, at, _WHOLE, 4), _WIDE)
     centred = builder.fsub(value, mean)
     y = builder.fadd(builder.fmul(centred, scale), shift)
-    size = builder.call(_declare(builder, "llvm.fabs.v16f64", _WIDE, _WIDE), [y])
-    passes = builder.fcmp_ordered("<=", size, clip)
-    dy = builder.fpext(_load(builder, dout, at, _SINGLE, 4), _WIDE)
-    return builder.select(passes, dy, ir.Constant(_WIDE, None)), builder.fmul(centred, inverse)
+    dy = through_sign_lanes(builder, builder.fpext(_load(builder, dout, at, _SINGLE, 4), _WIDE), y, ste)
+    return dy, builder.fmul(centred, inverse)
 
 
 @intrinsic
-def _sum_gradients(_, dout, h, at, stride, n_rows, norm, column, clip, dgamma, dbeta):
+def _sum_gradients(_, dout, h, at, stride, n_rows, norm, column, ste, dgamma, dbeta):
     """dgamma, dbeta (U,) [column..] += sums of dy * x_hat and of dy over n_rows rows."""
     index = types.intp
-    signature = types.void(dout, h, index, index, index, norm, index, types.float64, dgamma, dbeta)
+    signature = types.void(dout, h, index, index, index, norm, index, ste, dgamma, dbeta)
 
     def generate(context, builder, signature, args):
-        dout, h, at, stride, n_rows, norm, column, clip, dgamma, dbeta = args
+        dout, h, at, stride, n_rows, norm, column, ste, dgamma, dbeta = args
         dout_ptr = _pointer(context, builder, signature.args[0], dout, at, _F32)
         h_ptr = _pointer(context, builder, signature.args[1], h, at, I32)
         norm_ptr = _pointer(context, builder, signature.args[5], norm, column, _F64)
@@ -114,10 +113,10 @@ def _sum_gradients(_, dout, h, at, stride, n_rows, norm, column, clip, dgamma, d
         places = [_vector_pointer(builder, _pointer(context, builder, kind, array, column, _F64), I64(0), _WIDE)
                   for kind, array in zip(signature.args[8:], (dgamma, dbeta))]
         totals = [cgutils.alloca_once_value(builder, builder.load(place, align=8)) for place in places]
-        clips = _splat(builder, clip, _WIDE)
+        estimator = [builder.extract_value(ste, i) for i in range(4)]
         with cgutils.for_range(builder, n_rows) as row:
             here = builder.mul(row.index, stride)
-            dy, normed = _through(builder, dout_ptr, h_ptr, here, units, clips)
+            dy, normed = _through(builder, dout_ptr, h_ptr, here, units, estimator)
             for total, term in zip(totals, (builder.fmul(dy, normed), dy)):
                 builder.store(builder.fadd(builder.load(total), term), total)
         for total, place in zip(totals, places):
@@ -128,29 +127,28 @@ def _sum_gradients(_, dout, h, at, stride, n_rows, norm, column, clip, dgamma, d
 
 
 @inline
-def _through_plain(dout, h, mean, scale, shift, clip):
-    y = (np.float64(h) - mean) * scale + shift
-    return np.float64(dout) if abs(y) <= clip else 0.0
+def _through_plain(dout, h, mean, scale, shift, ste):
+    return through_sign(dout, (np.float64(h) - mean) * scale + shift, ste)
 
 
-def sum_gradients_plain(dout, h, at, stride, n_rows, norm, column, clip, dgamma, dbeta):
+def sum_gradients_plain(dout, h, at, stride, n_rows, norm, column, ste, dgamma, dbeta):
     flat, gradient = h.reshape(-1), dout.reshape(-1)
     for n in range(n_rows):
         for i in range(LANES):
             u, here = column + i, at + n * stride + i
-            dy = _through_plain(gradient[here], flat[here], norm[0, u], norm[2, u], norm[3, u], clip)
+            dy = _through_plain(gradient[here], flat[here], norm[0, u], norm[2, u], norm[3, u], ste)
             dgamma[u] += dy * ((flat[here] - norm[0, u]) * norm[1, u])
             dbeta[u] += dy
 
 
 @intrinsic
-def _gradient_lanes(_, dout, h, at, stride, norm, means, column, clip, dh):
+def _gradient_lanes(_, dout, h, at, stride, norm, means, column, ste, dh):
     """dh[at..] float32 = scale * (dy - means[1] - x_hat * means[0]) of units column.. of one row."""
     index = types.intp
-    signature = types.void(dout, h, index, index, norm, means, index, types.float64, dh)
+    signature = types.void(dout, h, index, index, norm, means, index, ste, dh)
 
     def generate(context, builder, signature, args):
-        dout, h, at, stride, norm, means, column, clip, dh = args
+        dout, h, at, stride, norm, means, column, ste, dh = args
         dout_ptr = _pointer(context, builder, signature.args[0], dout, at, _F32)
         h_ptr = _pointer(context, builder, signature.args[1], h, at, I32)
         norm_ptr = _pointer(context, builder, signature.args[4], norm, column, _F64)
@@ -158,7 +156,8 @@ def _gradient_lanes(_, dout, h, at, stride, norm, means, column, clip, dh):
         out_ptr = _pointer(context, builder, signature.args[8], dh, at, _F32)
         units = [_load(builder, norm_ptr, builder.mul(stride, I64(i)), _WIDE, 8) for i in range(4)]
         gamma, beta = (_load(builder, means_ptr, builder.mul(stride, I64(i)), _WIDE, 8) for i in range(2))
-        dy, normed = _through(builder, dout_ptr, h_ptr, I64(0), units, _splat(builder, clip, _WIDE))
+        estimator = [builder.extract_value(ste, i) for i in range(4)]
+        dy, normed = _through(builder, dout_ptr, h_ptr, I64(0), units, estimator)
         change = builder.fsub(builder.fsub(dy, beta), builder.fmul(normed, gamma))
         builder.store(builder.fptrunc(builder.fmul(units[2], change), _SINGLE),
                       _vector_pointer(builder, out_ptr, I64(0), _SINGLE), align=4)
@@ -167,11 +166,11 @@ def _gradient_lanes(_, dout, h, at, stride, norm, means, column, clip, dh):
     return signature, generate
 
 
-def gradient_lanes_plain(dout, h, at, stride, norm, means, column, clip, dh):
+def gradient_lanes_plain(dout, h, at, stride, norm, means, column, ste, dh):
     flat, gradient, out = h.reshape(-1), dout.reshape(-1), dh.reshape(-1)
     for i in range(LANES):
         u, here = column + i, at + i
-        dy = _through_plain(gradient[here], flat[here], norm[0, u], norm[2, u], norm[3, u], clip)
+        dy = _through_plain(gradient[here], flat[here], norm[0, u], norm[2, u], norm[3, u], ste)
         normed = (flat[here] - norm[0, u]) * norm[1, u]
         out[here] = np.float32(norm[2, u] * (dy - means[1, u] - normed * means[0, u]))
 

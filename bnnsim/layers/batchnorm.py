@@ -7,6 +7,7 @@ import numpy as np
 
 import bnnsim.products as products
 from bnnsim.checks import check_array, check_input, check_int
+from bnnsim.estimators import Clipped, Identity, check_estimator
 from bnnsim.kernels import batchnorm, split
 from bnnsim.kernels._buffers import empty
 
@@ -20,9 +21,9 @@ def batch_scale(gamma, variance, eps):
 
 
 class _Norm:
-    """Parameters gamma, beta (U,) float32; running mean, variance (U,) float64; the straight-through `clip`."""
+    """Parameters gamma, beta (U,) float32; running mean, variance (U,) float64, which move by `momentum` a batch."""
 
-    clip = np.inf
+    ste, momentum = Identity(), MOMENTUM
     takes, gives = "pre-activations", "scores"
 
     def __init__(self, units, eps=EPS):
@@ -54,30 +55,45 @@ class _Norm:
         split(batchnorm.column_moments, self.units, rows, mean, variance)
         unbiased = variance * (len(rows) / max(len(rows) - 1, 1))
         for name, value in (("mean", mean), ("variance", unbiased)):
-            self.running[name] += MOMENTUM * (value - self.running[name])
+            self.running[name] += self.momentum * (value - self.running[name])
         inverse, scale = batch_scale(self.parameters["gamma"], variance, self.eps)
         shift = self.parameters["beta"].astype(np.float64)
         return self.outputs(h, mean, scale, shift), (h, np.stack([mean, inverse, scale, shift]))
 
-    def backward(self, dout, cache):
+    def backward(self, dout, cache, penalty=None):
+        """dh and the gradients of gamma and beta; with those of a `regularisers.Penalty` of h, if one is given."""
         h, norm = cache
         dout = check_array(f"dout of {type(self).__name__}", dout, np.float32, h.shape)
-        rows, drows = h.reshape(-1, self.units), dout.reshape(-1, self.units)
+        rows, drows, ste = h.reshape(-1, self.units), dout.reshape(-1, self.units), self.ste.coefficients
         dgamma, dbeta, dh = np.empty(self.units), np.empty(self.units), empty(rows.shape, np.float32)
-        split(batchnorm.gradient_sums, self.units, drows, rows, norm, self.clip, dgamma, dbeta)
+        split(batchnorm.gradient_sums, self.units, drows, rows, norm, ste, dgamma, dbeta)
+        if penalty is not None:
+            dgamma, dbeta = dgamma + penalty.dgamma, dbeta + penalty.dbeta
         means = np.stack([dgamma, dbeta]) / len(rows)
-        split(batchnorm.gradient_rows, len(rows), drows, rows, norm, self.clip, means, dh)
+        split(batchnorm.gradient_rows, len(rows), drows, rows, norm, ste, means, dh)
+        if penalty is not None:
+            penalty.add_to(dh.reshape(h.shape))
         return dh.reshape(h.shape), {"gamma": dgamma.astype(np.float32), "beta": dbeta.astype(np.float32)}
 
 
 class BatchNormSign(_Norm):
     """Batch norm, then sign: h int32 -> packed activations (..., ceil(U / 64)) uint64, +1 iff the output is >= 0.
 
-    Backward is the straight-through estimator, masked where |batch norm output| > 1 [C: Buschjaeger et al. 2020].
+    Backward is a straight-through estimator of the sign.
+
+    Parameters
+    ----------
+    units : int
+    eps : float
+    ste : "clipped", "identity", "approx", "swish", or an object of `bnnsim.estimators`
+        Clipped: masked where |batch norm output| > 1 [C: Buschjaeger et al. 2020].
     """
 
-    clip = 1.0
     gives = "bits"
+
+    def __init__(self, units, eps=EPS, ste=Clipped()):
+        super().__init__(units, eps)
+        self.ste = check_estimator(ste)
 
     def outputs(self, h, mean, scale, shift):
         rows = h.reshape(-1, self.units)
