@@ -8,6 +8,8 @@ be trained on under another estimator; what it computes, and its packed twin, do
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from bnnsim.checks import check_choice, check_real
 
 
@@ -66,3 +68,13 @@ def check_estimator(ste):
         return ESTIMATORS[check_choice("ste", ste, ESTIMATORS)]
     raise TypeError(f"ste must be one of {', '.join(map(repr, ESTIMATORS))}, or an object of bnnsim.estimators such as "
                     f"SwishSign(beta=5.0), got {ste!r}")
+
+
+def pseudo_gradient(ste, y):
+    """g(y) of an estimator at batch-norm outputs y, float64: what the kernels multiply gradients with."""
+    clip, constant, slope, beta = ste.coefficients
+    size = np.abs(y)
+    if beta:
+        z = np.minimum(beta * size, 700.0)                      # beyond, g is 0 in float64, and cosh would overflow
+        return beta * (2 - z * np.tanh(z / 2)) / (1 + np.cosh(z))
+    return np.where(size <= clip, constant - slope * size, 0.0)

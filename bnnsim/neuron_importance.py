@@ -11,6 +11,7 @@ import numpy as np
 import bnnsim.layer_pass as layer_pass
 import bnnsim.products as products
 from bnnsim.checks import check_choice
+from bnnsim.estimators import pseudo_gradient
 from bnnsim.kernels import ablation
 from bnnsim.layers.batchnorm import BatchNormSign
 from bnnsim.layers.weighted import Weighted
@@ -256,8 +257,8 @@ def output_gradients(model, images, labels):
             outputs = products.unpack_signs(bits.reshape(-1, bits.shape[-1]), layer.units)
             found.append((outputs.reshape(gradient.shape), gradient))
             mean, scale, shift = layer.affine()
-            inside = np.abs((inputs[i] - mean) * scale + shift) <= layer.clip
-            gradient = (gradient * inside * scale).astype(np.float32)
+            through = pseudo_gradient(layer.ste, (inputs[i] - mean) * scale + shift)
+            gradient = (gradient * through * scale).astype(np.float32)
         elif layer is model.layers[-1]:
             gradient = (gradient * layer.affine()[1]).astype(np.float32)
         elif isinstance(layer, Weighted):
