@@ -13,6 +13,7 @@ import bnnsim.products as products
 import bnnsim.seeding as seeding
 from bnnsim.benchmarks.timing import Measurement, WrongResultError, alternated, seconds_of
 from bnnsim.kernels import limits, split, thread_count, threads
+from bnnsim.kernels._buffers import recycling
 
 RATE = 0.05                         # of the bit errors drawn
 ITEMS = 8                           # of the limit's kernel, shared out to threads
@@ -125,7 +126,10 @@ PRODUCTS = (binary_gemm, gradient_dx, gradient_dweight, first_layer, bit_errors)
 
 
 def measure(sizes):
-    """Measurements of all products, on one thread and on all: a generator, so that what is done is not lost."""
+    """Measurements of all products, on one thread and on all: a generator, so that what is done is not lost.
+
+    Outputs use memory again, as they do in training: fresh pages would be timed with the product else.
+    """
     available = thread_count()
     found = make_limits(sizes.limit_steps)
     for product in PRODUCTS:
@@ -140,8 +144,9 @@ def _beside(name, function, amount, unit, kind, limit, repetitions, n_threads):
     """A product in turns with its limit, each warmed up by one run."""
     runs = {"limit": limit.run} if limit else {}
     runs["product"] = lambda: seconds_of(function)
-    alternated(runs, 1)
-    samples = alternated(runs, repetitions)
+    with recycling():
+        alternated(runs, 1)
+        samples = alternated(runs, repetitions)
     suffix = f", {n_threads} thread{'s' * (n_threads > 1)}"
     rate = 0.0
     if limit:

@@ -124,10 +124,10 @@ def sweep_point(name, sizes, images, rate):
     check_sweep(name, network, test[:500], rate)
     run_sweep(network, test, rate, 2)
     share = len(test) / TEST_IMAGES
-    samples = [seconds_of(run_sweep, network, test, rate, sizes.chips) / sizes.chips / share
-               for _ in range(sizes.sweeps)]
+    chips = sizes.chips[name]
+    samples = [seconds_of(run_sweep, network, test, rate, chips) / chips / share for _ in range(sizes.sweeps)]
     return Measurement("sweep", f"{WORKS[name].title}: one chip at BER {rate:g}, {TEST_IMAGES:,} images", samples,
-                       thread_count(), share, note=f"{origin} network, {test.name}, mean of {sizes.chips} chips")
+                       thread_count(), share, note=f"{origin} network, {test.name}, mean of {chips} chips")
 
 
 def measure(section, sizes, images, names):

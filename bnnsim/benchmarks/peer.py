@@ -161,7 +161,7 @@ def classifying_job(work, name, sizes, images):
     def ours():
         if work == "inference":
             return seconds_of(network.predict, test.images)
-        return seconds_of(networks.run_sweep, network, test, RATE, sizes.chips) / sizes.chips
+        return seconds_of(networks.run_sweep, network, test, RATE, sizes.chips[name]) / sizes.chips[name]
 
     return _Job(work, name, test, network.input_offset, unpacked(network), ours, check, len(test) / TEST_IMAGES)
 

@@ -49,7 +49,7 @@ def _flips(sizes, images):
         network, (_, test) = make_network(name, sizes)[0], images.of(name)
         for rate in RATES:
             found[WORKS[name].title, rate * network.n_bits] = lambda network=network, test=test, rate=rate: run_sweep(
-                network, test, rate, sizes.chips)
+                network, test, rate, sizes.chips["cnn"])
     return found
 
 
@@ -57,7 +57,7 @@ AXES = {                            # axis: (functions, what one unit of time is
     "batch": (_batches, "an image, by `predict` of a batch", lambda x, sizes, images: x),
     "width": (_widths, "an image through two hidden layers", lambda x, sizes, images:
               min(WIDTH_IMAGES, len(images.of("fcnn")[1]))),
-    "flips": (_flips, "a chip", lambda x, sizes, images: sizes.chips),
+    "flips": (_flips, "a chip", lambda x, sizes, images: sizes.chips["cnn"]),
 }
 
 

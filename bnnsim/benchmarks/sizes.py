@@ -44,7 +44,7 @@ class Sizes:
     steps: dict                     # training steps timed, by network; 0: whole epochs
     epochs: dict                    # whole epochs timed, where steps are 0
     images: dict                    # test images classified, by network
-    chips: int                      # of a sweep; the time of one is reported
+    chips: dict                     # of a sweep, by network; the time of one is reported
     sweeps: int                     # repetitions of sweeps and of whole processes
     shrink: int = 1                 # layers are so many times narrower
     limit_steps: int = 300_000      # of the limit's chains
@@ -52,12 +52,13 @@ class Sizes:
 
 
 SIZES = {
-    "tiny": Sizes("tiny", 2, 128, {"fcnn": 2, "cnn": 2, "cifar": 2}, {}, {"fcnn": 40, "cnn": 40, "cifar": 20}, 2, 1,
+    "tiny": Sizes("tiny", 2, 128, {"fcnn": 2, "cnn": 2, "cifar": 2}, {}, {"fcnn": 40, "cnn": 40, "cifar": 20},
+                  dict.fromkeys(WORKS, 2), 1,
                   shrink=16, limit_steps=100, rounds=2),
     "quick": Sizes("quick", 5, 2048, {"fcnn": 30, "cnn": 8, "cifar": 3}, {},
-                   {"fcnn": TEST_IMAGES, "cnn": TEST_IMAGES, "cifar": 500}, 4, 3),
+                   dict.fromkeys(WORKS, TEST_IMAGES), {"fcnn": 20, "cnn": 10, "cifar": 2}, 3),
     "full": Sizes("full", 11, 2048, dict.fromkeys(WORKS, 0), {"fcnn": 5, "cnn": 3, "cifar": 2},
-                  dict.fromkeys(WORKS, TEST_IMAGES), 20, 5, rounds=5),
+                  dict.fromkeys(WORKS, TEST_IMAGES), dict.fromkeys(WORKS, 20), 5, rounds=5),
 }
 
 
