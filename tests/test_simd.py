@@ -154,9 +154,9 @@ parts = [calls.pack(x), calls.xnor_dense(x, weights),
          calls.conv_dx(calls.gradients(rng, 1, 5, 7, 17), calls.signs(rng, 17, 3, 3, 65), (1, 5, 7, 65), 1, 1),
          calls.quantise_rows(rng.normal(size=(3, 2, 17)).astype(np.float32))[0],
          calls.flip_masks(5, 130, 1, 2, 2**62)]
-layer = layers.Conv2d(65, 17, generator=rng)
-cache = layer.forward_train(calls.pack(calls.signs(rng, 3, 5, 7, 65)))[1]
-dx, found = layer.backward(rng.normal(size=(3, 5, 7, 17)).astype(np.float32), cache, "float32")
+layer = layers.Dense(130, 17, rng)
+cache = layer.forward_train(calls.pack(calls.signs(rng, 9, 130)))[1]
+dx, found = layer.backward(rng.normal(size=(9, 17)).astype(np.float32), cache, "float32")
 parts += [dx, found["weight"]]
 print(simd.HAS_VNNI, hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest())
 """

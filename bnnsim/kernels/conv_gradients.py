@@ -14,7 +14,7 @@ from bnnsim.kernels.lookup import (COLS, GROUP, MAX_GROUPS, ROWS, WORD_ROWS, add
                                    new_tables, scale_row, spread_words)
 from bnnsim.kernels.pool import keep_winners
 
-CHUNK = 480                         # positions of dW whose sums stay in registers; 96 groups, 16 words of the panel
+CHUNK = 960                         # positions of dW whose sums stay in registers; 96 groups, 16 words of the panel
 
 
 @inline

@@ -104,14 +104,17 @@ def lookup_tile_plain(tables, rows, n_segments, n_groups, panel, p_off, out, o_o
     flat, starts, bits, sums = tables.reshape(-1), rows.reshape(-1), panel.reshape(-1), out.reshape(-1)
     if not add:
         sums[o_off:o_off + ROWS * COLS] = 0
+    entries = np.empty(COLS, np.int64)
     for s in range(n_segments):
         for g in range(n_groups):
             at = p_off + (s * n_words + g // WORD_GROUPS) * COLS
             shift = np.uint32(GROUP * (g % WORD_GROUPS))
+            for c in range(COLS):
+                entries[c] = 32 * g + np.int64((bits[at + c] >> shift) & np.uint32(31))
             for r in range(ROWS):
-                table = starts[ROWS * s + r] + 32 * g
+                start = starts[ROWS * s + r]
                 for c in range(COLS):
-                    sums[o_off + COLS * r + c] += flat[table + np.int64((bits[at + c] >> shift) & np.uint32(31))]
+                    sums[o_off + COLS * r + c] += flat[start + entries[c]]
 
 
 @intrinsic
