@@ -158,7 +158,7 @@ def test_both_undo_what_flips_do_to_the_mean():
     def under_faults(network):
         return np.mean([fault.apply(network, 0, trial).accuracy(test) for trial in range(5)])
 
-    stale = under_faults(pack(m))
+    stale = under_faults(pack(model))
     for adapted in (rescale_thresholds(model, 0.0, 0.2), reestimate_batch_norm(model, train[:3000], fault, rng=0)):
         assert under_faults(pack(adapted)) > stale + 0.01
 
