@@ -64,9 +64,9 @@ class _Progress:
 
 
 def fit(model, train, epochs=20, validation=None, rng=None, *, batch_size=256, optimizer=None, schedule=None,
-        loss="cross-entropy", flip_rate=0.0, faults=None, gradient="straight-through", precision="fixed16",
-        augment=False, keep="last", checkpoint=None, resume=False, checkpoint_seconds=30.0, progress=True,
-        regulariser=None):
+        loss="cross-entropy", regulariser=None, flip_rate=0.0, faults=None, gradient="straight-through",
+        precision="fixed16", augment=False, keep="last", checkpoint=None, resume=False, checkpoint_seconds=30.0,
+        progress=True):
     """Train a model in place.
 
     Parameters
@@ -87,6 +87,8 @@ def fit(model, train, epochs=20, validation=None, rng=None, *, batch_size=256, o
     loss : "cross-entropy", "mhl", "squared-hinge", "mcel", or an object of `bnnsim.losses`
         Such as ``ModifiedHinge(b=64)``; or any function (scores, labels) -> (loss, gradient). MHL and MCEL need a model
         that was built with ``output_norm=False``.
+    regulariser : DirectRegulariser, optional
+        Added to the loss: see `bnnsim.regularisers`.
     flip_rate : float, or one float a layer with weights
         Probability that a weight bit is read wrong in training's forward pass; a new mask each forward
         [V: Hirtzlin et al. 2019; Buschjaeger et al. 2020, section V].
@@ -111,8 +113,6 @@ def fit(model, train, epochs=20, validation=None, rng=None, *, batch_size=256, o
     checkpoint_seconds : float
     progress : bool
         Show a bar with loss and accuracy.
-    regulariser : DirectRegulariser, optional
-        Added to the loss: see `bnnsim.regularisers`.
 
     Returns
     -------

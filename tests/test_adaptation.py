@@ -164,17 +164,17 @@ def test_both_undo_what_flips_do_to_the_mean():
 
 
 @pytest.mark.parametrize("call, error, message", [
-    (lambda model: rescale_thresholds(model, 0.5, 0.1), ValueError, "trained_at must be a bit error rate from 0 to bel"),
-    (lambda model: rescale_thresholds(model, 0, -0.1), ValueError, "target must be a bit error rate from 0 to below 0"),
-    (lambda model: rescale_thresholds(model, 0, [0.1]), ValueError, "target must be one rate or 3"),
-    (lambda model: rescale_thresholds(model, "0", 0.1), TypeError, "trained_at must be a real number"),
-    (lambda model: rescale_thresholds(model.layers, 0, 0.1), TypeError, "must be a Sequential or a PackedNetwork"),
-    (lambda model: reestimate_batch_norm(pack(model), small_split()), TypeError, "pack the result"),
-    (lambda model: reestimate_batch_norm(model, small_split(), 0.1), TypeError, "faults must be an obj"),
-    (lambda model: reestimate_batch_norm(model, small_split(), BitFlips), TypeError, "faults must be an object"),
-    (lambda model: reestimate_batch_norm(model, small_split()[:0]), ValueError, "at least one image"),
-    (lambda model: reestimate_batch_norm(model, small_split(), batch_size=1), ValueError, "batch_size must be >= 2"),
-    (lambda model: reestimate_batch_norm(model, Split(np.zeros((4, 1, 5, 5), np.uint8), [0] * 4, "t")), ValueError,
+    (lambda m: rescale_thresholds(m, 0.5, 0.1), ValueError, "trained_at must be a bit error rate from 0 to below"),
+    (lambda m: rescale_thresholds(m, 0, -0.1), ValueError, "target must be a bit error rate from 0 to below 0.5"),
+    (lambda m: rescale_thresholds(m, 0, [0.1]), ValueError, "target must be one rate or 3"),
+    (lambda m: rescale_thresholds(m, "0", 0.1), TypeError, "trained_at must be a real number"),
+    (lambda m: rescale_thresholds(m.layers, 0, 0.1), TypeError, "must be a Sequential or a PackedNetwork"),
+    (lambda m: reestimate_batch_norm(pack(m), small_split()), TypeError, "pack the result"),
+    (lambda m: reestimate_batch_norm(m, small_split(), 0.1), TypeError, "faults must be an object"),
+    (lambda m: reestimate_batch_norm(m, small_split(), BitFlips), TypeError, "faults must be an object"),
+    (lambda m: reestimate_batch_norm(m, small_split()[:0]), ValueError, "at least one image"),
+    (lambda m: reestimate_batch_norm(m, small_split(), batch_size=1), ValueError, "batch_size must be >= 2"),
+    (lambda m: reestimate_batch_norm(m, Split(np.zeros((4, 1, 5, 5), np.uint8), [0] * 4, "t")), ValueError,
      "images must have")])
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):

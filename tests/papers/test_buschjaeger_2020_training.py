@@ -1,8 +1,8 @@
 """S. Buschjaeger et al., "Towards explainable bit error tolerance of resistive RAM-based binarized neural networks",
 arXiv:2002.00909: claims on training, one test each, in small.
 
-A network of two hidden layers of 256, trained for three epochs on 3,000 of the embedded Fashion-MNIST images; accuracy is
-that of the 2,000 embedded test images, the mean over five chips. Full size: `examples/reproduce`.
+A network of two hidden layers of 256, trained for three epochs on 3,000 of the embedded Fashion-MNIST images; accuracy
+is that of the 2,000 embedded test images, the mean over five chips.
 """
 
 import numpy as np

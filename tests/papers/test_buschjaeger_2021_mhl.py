@@ -1,5 +1,5 @@
-"""S. Buschjaeger et al., "Margin-maximization in binarized neural networks for optimizing bit error tolerance", DATE 2021,
-in small: see `test_buschjaeger_2020_training` for the network. That it beats flip training is not tested here.
+"""S. Buschjaeger et al., "Margin-maximization in binarized neural networks for optimizing bit error tolerance", DATE
+2021, in small: see `test_buschjaeger_2020_training` for the network. That it beats flip training is not tested here.
 """
 
 import numpy as np
