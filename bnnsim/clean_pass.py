@@ -19,6 +19,7 @@ from bnnsim.shared_arrays import shared
 
 BLOCK = sparse_first.BLOCK
 MOST_BYTES = 2**29                  # of one kept array: what is larger is computed anew for each copy
+EAGER_BYTES = 2**27                 # of all hidden layers' bits: up to so many they are made before they are asked for
 MOST_FLIPPED = 0.25                 # share of flipped bits up to which corrections cost less than the product
 
 
@@ -57,6 +58,7 @@ class CleanPass:
 
     def prepare(self):
         """Make what every broken copy is likely to need, in all threads."""
+        self._make_all_bits()
         self.predictions, self.margins
 
     def keep(self, name, make, shape, dtype):
@@ -80,8 +82,18 @@ class CleanPass:
 
     def _make_bits(self, i, shape):
         out = np.empty(shape, np.uint64)
-        split(self.network.bits_slice, len(out), self.images, i, out)
+        split(self.network.bits_slice, len(out), self.images, {i: out})
         return out
+
+    def _make_all_bits(self):
+        """Output words of all hidden layers in one pass, where they are small."""
+        shapes = {i: (len(self.images), *self.network.bits_shape(i)) for i in range(len(self.network.layers) - 1)}
+        if not shapes or 8 * sum(int(np.prod(shape)) for shape in shapes.values()) > EAGER_BYTES:
+            return
+        outs = {i: np.empty(shape, np.uint64) for i, shape in shapes.items()}
+        split(self.network.bits_slice, len(self.images), self.images, outs)
+        for i, out in outs.items():
+            self.keep(f"bits-{i}", lambda out=out: out, out.shape, out.dtype)
 
     # of a dense first layer, for `sparse_first`
 

@@ -160,14 +160,15 @@ class PackedNetwork:
         return (self._places == other._places and self.input_offset == other.input_offset
                 and self.input_shape == other.input_shape)
 
-    def bits_slice(self, images, i, out, start, stop):
-        """Output words of hidden layer i on images start..stop, in the calling thread."""
+    def bits_slice(self, images, outs, start, stop):
+        """Output words of hidden layers i, outs[i], on images start..stop, in the calling thread."""
         for first in range(start, stop, BLOCK_IMAGES):
             block = slice(first, min(first + BLOCK_IMAGES, stop))
             x = images[block]
-            for j in range(i + 1):
-                x = self.forward(j).bits(self.flattened(j, x))
-            out[block] = x
+            for i in range(max(outs) + 1):
+                x = self.forward(i).bits(self.flattened(i, x))
+                if i in outs:
+                    outs[i][block] = x
 
     def flattened(self, i, x):
         """A block x of what layer i - 1 gives, as layer i takes it."""

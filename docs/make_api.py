@@ -17,10 +17,11 @@ import bnnsim
 from bnnsim.__main__ import COMMANDS
 
 TARGET = Path(__file__).resolve().parent / "API.rst"
-MODULES = ("datasets", "architectures", "model", "layers", "losses", "regularisers", "estimators", "optimizers", "adaptation", "training", "packed", "bits",
-           "weights", "faults", "devices", "campaign", "card_sweep", "results", "statistics", "tolerance", "stopping",
-           "comparison", "plotting", "pictures", "device_figures", "card_figures", "metrics", "metric_figures",
-           "certificates", "attack", "universal", "proof_figures", "clean_pass", "warm", "kernels")
+MODULES = ("datasets", "architectures", "model", "layers", "losses", "regularisers", "estimators", "optimizers",
+           "adaptation", "training", "packed", "bits", "weights", "faults", "devices", "campaign",
+           "card_sweep", "results", "statistics", "tolerance", "stopping", "comparison", "plotting",
+           "pictures", "device_figures", "card_figures", "metrics", "metric_figures", "certificates",
+           "attack", "universal", "proof_figures", "clean_pass", "warm", "kernels")
 ONLY = {"kernels": ("threads", "thread_count"), "campaign": ("sweep",)}   # what else is in them is for other modules
 
 HEAD = """\
