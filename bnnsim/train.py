@@ -71,6 +71,8 @@ def arguments():
 def _tolerance_arguments(parser):
     parser.add_argument("--flip-rate", default="0", help="bit error rate in training's forward pass: one, or one a "
                         "layer as 0.1,0.1,0 (default: %(default)s)")
+    parser.add_argument("--precision", default="fixed16", choices=("fixed16", "float32"),
+                        help="of gradients: 16-bit fixed point with exact sums, or float32 (default: %(default)s)")
     parser.add_argument("--gradient", default="straight-through", choices=("straight-through", "native"),
                         help="whether the weights' gradient ignores bit errors or sees them (default: %(default)s)")
     parser.add_argument("--asymmetric", metavar="P01,P10", help="instead of --flip-rate: probabilities that a stored 0 "
@@ -210,7 +212,7 @@ def work(options):
         model, part, options.epochs, validation, options.seed, batch_size=options.batch_size,
         keep="last" if validation is None else "best",
         optimizer=optimizer, schedule=SCHEDULES[options.schedule](), loss=loss, regulariser=regulariser,
-        flip_rate=flip_rate, faults=faults, gradient=options.gradient,
+        flip_rate=flip_rate, faults=faults, gradient=options.gradient, precision=options.precision,
         checkpoint=options.checkpoint, resume=options.resume,
         augment=options.dataset == "cifar10" if options.augment is None else options.augment,
         progress=not options.quiet)
