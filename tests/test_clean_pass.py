@@ -13,7 +13,6 @@ from bnnsim.clean_pass import CleanPass
 from bnnsim.faults import BitFlips
 from bnnsim.packed import PackedNetwork, pack
 
-pytestmark = pytest.mark.jit_off
 FCNN, DEEP, CNN = "FC70 FC65 FC10", "FC130 FC64 FC33 FC10", "C10 MP2 C65 MP2 FC64 FC10"
 
 
@@ -40,6 +39,14 @@ def test_every_shortcut_equals_the_whole_evaluation(spec, offset, layers, n_imag
     for p in (0, 0.002, 0.05, 0.2, 0.5, 1):
         broken = BitFlips(p, layers).apply(network, rng=3, trial=int(100 * p))
         np.testing.assert_array_equal(in_threads(clean.predict, broken), broken.predict(images))
+
+
+@pytest.mark.jit_off
+@pytest.mark.parametrize("p", [0.02, 0.5])
+def test_shortcuts_interpreted(p):
+    network, images = case("FC9 FC10", 2)
+    broken = BitFlips(p).apply(network, rng=3)
+    np.testing.assert_array_equal(CleanPass(network, images).predict(broken), broken.predict(images))
 
 
 def test_more_flips_of_a_unit_than_a_16_bit_sum_holds():
