@@ -1,0 +1,34 @@
+"""The direct regulariser raises T, and lowers accuracy at every error rate.
+
+    python examples/reproduce/e_direct_regulariser.py --full
+"""
+
+import numpy as np
+from study import Study, curve_figure
+
+import bnnsim
+from bnnsim import metrics
+
+NAMES = ("regulariser 1, 16", "regulariser 0.1, 64")
+
+
+def main():
+    study = Study("e", __doc__, "Buschjaeger et al. 2020, arXiv:2002.00909, section IV [V]")
+
+    def tolerance(name):
+        networks = [bnnsim.pack(study.model("FCNN", name, seed)) for seed in study.seeds("FCNN")]
+        return np.array([metrics.bit_error_tolerance(network, study.test.images).network for network in networks])
+
+    drawn, plain = {"FCNN, standard": study.curves("FCNN", "standard")}, tolerance("standard")
+    for name in NAMES:
+        title = f"FCNN, lambda and T* {name.removeprefix('regulariser ')}"
+        drawn[title] = study.curves("FCNN", name)
+        study.check(title, "T over the standard network's", tolerance(name) / plain, ">", 1)
+        for rate in (0.0, 0.05, 0.1, 0.2):
+            change = (drawn[title] - drawn["FCNN, standard"])[:, study.at(rate)]
+            study.check(title, f"accuracy at BER {rate:g} less standard, points", change, "<", 0)
+    study.finish(curve_figure(study, drawn))
+
+
+if __name__ == "__main__":
+    main()

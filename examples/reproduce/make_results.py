@@ -1,0 +1,102 @@
+"""Write RESULTS.rst from the records that the reproductions left, and keep those records and figures beside it.
+
+    python examples/reproduce/make_results.py out/reproduce/full-10-epochs
+    python examples/reproduce/make_results.py                   # writes it again from results.json
+    python examples/reproduce/make_results.py --check           # exits 1 where it is not what would be written
+
+Nothing in the table is typed by hand.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+SOURCE, PAGE, FIGURES = HERE / "results.json", HERE / "RESULTS.rst", HERE / "figures"
+HEAD = """Reproductions
+=============
+
+What the papers claim, and what bnnsim measured. Written by ``python examples/reproduce/make_results.py`` from
+``results.json``; each claim is run by one script of this folder, such as ``python examples/reproduce/{script} --full``.
+
+A claim is split into checks: a quantity that is to be above or below a number. A check holds where the 95 % interval of
+its mean lies on the right side whole (Student's t over seeds; over chips where there is one seed; Fisher's for a
+correlation), does not where it lies on the wrong side, and is undecided else. A claim holds where all of its checks do,
+does not hold where one does not, and is undecided else. "Points" are percent points of accuracy.
+
+"""
+
+
+def number(value):
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def table(header, rows, widths):
+    """A list-table."""
+    lines = [".. list-table::", "   :header-rows: 1", f"   :widths: {widths}", ""]
+    for row in (header, *rows):
+        lines += [f"   {'*' if i == 0 else ' '} - {cell}".rstrip() for i, cell in enumerate(row)]
+    return "\n".join(lines) + "\n\n"
+
+
+def counted(record):
+    """How many checks have which verdict."""
+    verdicts = [check["verdict"] for check in record["checks"]]
+    return ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in sorted(set(verdicts)))
+
+
+def section(record):
+    """One claim: what was run, its figure, its checks and notes."""
+    title = f"({record['claim']}) {record['text']}"
+    text = f"{title}\n{'-' * len(title)}\n\n**{record['verdict'].capitalize()}.** {record['source']}.\n"
+    substitutes = "; ".join(record["substitutes"]) or "none"
+    text += (f"{record['date']}, commit {record['commit'] or 'unknown'}, {record['cpu']}; {record['n_images']:,} "
+             f"images of {record['dataset']}, {record['epochs']} epochs, {record['n_seeds']} seeds, "
+             f"{record['chips']} chips a rate; {record['seconds']:,} s. Substitutes: {substitutes}.\n\n")
+    text += f".. image:: figures/{record['figure']}\n   :alt: figure of claim {record['claim']}\n   :width: 600\n\n"
+    rows = []
+    for check in record["checks"]:
+        bounds = "no interval" if check["low"] is None else f"{number(check['low'])} to {number(check['high'])}"
+        rows.append((check["about"], check["quantity"], f"{number(check['mean'])} ({bounds}; {check['n']})",
+                     f"{'above' if check['wanted'] == '>' else 'below'} {check['than']:g}", check["verdict"]))
+    text += table(("of", "quantity", "mean (95 % interval)", "claimed", "verdict"), rows, "26 34 24 10 10")
+    return text + "".join(f"* {note}\n" for note in record["notes"]) + "\n"
+
+
+def page(records):
+    """All of RESULTS.rst."""
+    rows = [(f"({one['claim']})", one["text"], one["verdict"], counted(one), "; ".join(one["substitutes"]) or "none")
+            for one in records]
+    script = min(path.name for path in HERE.glob("a_*.py"))
+    return (HEAD.format(script=script) + table(("", "claim", "verdict", "checks", "substitutes"), rows, "5 45 12 20 18")
+            + "".join(map(section, records))).rstrip() + "\n"
+
+
+def collect(folder):
+    """Records and figures of a folder, kept here."""
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("[a-z].json"))]
+    if not records:
+        raise SystemExit(f"no records in {folder}: run the scripts first, as python examples/reproduce/a_*.py --full")
+    FIGURES.mkdir(exist_ok=True)
+    for record in records:
+        shutil.copyfile(folder / record["figure"], FIGURES / record["figure"])
+    SOURCE.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("folder", type=Path, nargs="?", help="where the reproductions left their records")
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    options = parser.parse_args()
+    if options.folder:
+        collect(options.folder)
+    text = page(json.loads(SOURCE.read_text(encoding="utf-8")))
+    if options.check:
+        sys.exit(PAGE.read_text(encoding="utf-8") != text)
+    PAGE.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
