@@ -1,4 +1,4 @@
-"""The reproductions at quick size, each a script of its own on shared networks; verdicts follow from the intervals.
+"""The reproductions at quick size, each a script on shared networks; verdicts follow from the intervals."""
 
 import json
 import os
