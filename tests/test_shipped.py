@@ -1,15 +1,17 @@
 """The networks in data/: what their README says of them is what they are."""
 
+import csv
 import importlib.util
 from pathlib import Path
 
 import pytest
 
 from bnnsim.datasets import data_file, load_embedded
+from bnnsim.faults import BitFlips
 from bnnsim.packed import PackedNetwork
 
 DATA = Path(__file__).resolve().parent.parent / "data"
-SHIPPED = ("fashion_fcnn", "fashion_cnn", "fashion_fcnn_flip")
+SHIPPED = ("fashion_fcnn", "fashion_cnn", "fashion_fcnn_flip", "fashion_cnn_flip")
 
 
 def test_readme_describes_the_files_that_are_there():
@@ -32,3 +34,37 @@ def test_a_shipped_network_is_as_good_on_embedded_images_as_its_file_says(name):
 def test_what_is_shipped_is_small():
     assert data_file("fashion_fcnn.h5").stat().st_size < 1e6
     assert sum(data_file(f"{name}.h5").stat().st_size for name in ("fashion_fcnn", "fashion_cnn")) < 2.5e6
+
+
+@pytest.fixture(scope="module")
+def tolerance():
+    """Percent by network and bit error rate, of tolerance.csv: all chips."""
+    found = {}
+    with open(DATA / "tolerance.csv", encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            assert (row["n_images"], row["split"]) == ("10000", "fashion-test")
+            found.setdefault(row["network"], {}).setdefault(float(row["rate"]), []).append(float(row["accuracy"]))
+    return found
+
+
+def test_the_table_of_tolerance_is_of_these_networks(tolerance):
+    """Without errors each chip has the accuracy that the file says; run  python data/describe_networks.py --sweep."""
+    assert set(tolerance) == set(SHIPPED)
+    for name, by_rate in tolerance.items():
+        said = float(PackedNetwork.load(data_file(f"{name}.h5")).metadata["test_accuracy"])
+        assert list(by_rate) == [0.0, 1e-4, 1e-2, 0.033, 0.05, 0.1, 0.2]
+        assert {len(chips) for chips in by_rate.values()} == {10} and set(by_rate[0.0]) == {said}
+
+
+@pytest.mark.parametrize("name", ["fashion_fcnn", "fashion_cnn"])
+def test_the_tolerant_twin_trades_clean_accuracy_for_accuracy_at_0_1(tolerance, name):
+    plain, twin = tolerance[name], tolerance[f"{name}_flip"]
+    assert plain[0.0][0] - 0.025 <= twin[0.0][0] < plain[0.0][0] and min(twin[0.1]) > max(plain[0.1])
+
+
+def test_a_stored_network_breaks_as_the_table_says(tolerance):
+    """The embedded images are a fifth of the table's: within 3 points of its mean at 0.1."""
+    test = load_embedded()[1]
+    for name in ("fashion_fcnn", "fashion_fcnn_flip"):
+        found = BitFlips(0.1).apply(PackedNetwork.load(data_file(f"{name}.h5")), 0, 0).accuracy(test)
+        assert abs(found - sum(tolerance[name][0.1]) / 10) < 0.03
