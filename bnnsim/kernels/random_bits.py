@@ -9,7 +9,7 @@ and one pass over the draws serves any number of rates.
 
 import numpy as np
 
-from bnnsim.kernels._jit import inline, kernel
+from bnnsim.kernels._jit import always_inline, inline, kernel
 from bnnsim.kernels.packing import ALL, unit_mask
 from bnnsim.kernels.simd import draws_below, draws_equal, multiply_high
 
@@ -32,7 +32,7 @@ def philox(counter, key0, key1):
     return c0, c1, c2, c3
 
 
-@inline
+@always_inline
 def _draw_word(index, n_bits, key0, key1, draws):
     """The 64 draws of word `index` -> draws (32,) uint64; those of the first n_bits at least."""
     for block in range((n_bits + 7) // 8):
