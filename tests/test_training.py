@@ -144,7 +144,8 @@ def test_every_image_once_an_epoch_in_a_new_order(monkeypatch):
 @pytest.mark.jit_off
 def test_images_keep_their_labels(monkeypatch):
     seen, found, train = record_batches(monkeypatch), [], small_split()
-    monkeypatch.setitem(LOSSES, "cross-entropy", lambda s, l: found.append(l) or cross_entropy(s, l))
+    monkeypatch.setitem(LOSSES, "cross-entropy",
+                        lambda scores, labels: found.append(labels) or cross_entropy(scores, labels))
     run(train=train, augment=False, epochs=1)
     label_of = {bytes(image): label for image, label in zip(train.images, train.labels)}
     assert [label_of[bytes(image)] for image in np.concatenate(seen)] == np.concatenate(found).tolist()
