@@ -4,6 +4,7 @@ A context reaches a worker process once: a task names it by key, and a worker th
 the same task again, with it.
 """
 
+import itertools
 import os
 import threading
 import time
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bnnsim.clean_pass import CleanPass
+from bnnsim.faults import BitFlips
 from bnnsim.faults.compose import when_drawn
 from bnnsim.kernels import threads
 from bnnsim.shared_arrays import shared
@@ -59,11 +61,16 @@ def _images_path(folder, task):
     return os.path.join(folder, f"images-{task}.npy")
 
 
-def run_cell(context, s, rate, trial):
-    """(right answers by true class int64 (C,), predictions uint8 (N,) or None) of one cell."""
+def run_cell(context, s, rate, trial, broken=None):
+    """(right answers by true class int64 (C,), predictions uint8 (N,) or None) of one cell.
+
+    broken : the network with the cell's errors, where they are drawn already.
+    """
     series, clean = context.series[s], pass_of(context, s)
     fault = series.fault.at(rate)
-    if when_drawn(fault) == "read":
+    if broken is not None:
+        predicted = clean.predict(broken)
+    elif when_drawn(fault) == "read":
         predicted = np.concatenate([
             fault.apply(series.network, context.root, trial, read=read).predict(clean.images[first:first + READ_IMAGES])
             for read, first in enumerate(range(0, len(clean.images), READ_IMAGES))])
@@ -71,6 +78,17 @@ def run_cell(context, s, rate, trial):
         predicted = clean.predict(fault.apply(series.network, context.root, trial))
     right = np.bincount(series.labels[predicted == series.labels], minlength=series.network.n_classes)
     return right.astype(np.int64), predicted.astype(np.uint8) if context.predictions else None
+
+
+def _drawn(context, batch):
+    """Each cell and its broken network, or None; neighbours of one chip share a pass over its random bits."""
+    for (s, trial), group in itertools.groupby(batch, lambda cell: (cell[0], cell[2])):
+        series, group = context.series[s], list(group)
+        if type(series.fault) is not BitFlips:                   # not even one derived from it: it may draw otherwise
+            yield from zip(group, itertools.repeat(None))
+        else:
+            rates = [rate for _, rate, _ in group]
+            yield from zip(group, series.fault.apply_each(rates, series.network, context.root, trial))
 
 
 _contexts, _passes, _lock = {}, {}, threading.Lock()             # of this process, by key
@@ -123,5 +141,5 @@ def run_batch(key, batch, context=None):
         return None
     started = time.perf_counter()
     with threads(1):
-        results = [run_cell(found, *cell) for cell in batch]
+        results = [run_cell(found, *cell, broken) for cell, broken in _drawn(found, batch)]
     return time.perf_counter() - started, results

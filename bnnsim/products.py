@@ -57,11 +57,16 @@ def flip_masks(n_rows, n_features, p_flip, key):
 
     key (2,) uint64 from `seeding.stream_key`; the same key at a lower rate gives a subset of the flips.
     """
-    masks = np.zeros((n_rows, n_words(n_features)), np.uint64)
-    if p_flip > 0:
-        threshold = int(p_flip * 2.0**64)                       # exact: a product with a power of two
-        split(random_bits.flip_masks, n_rows, n_features, key[0], key[1], np.uint64(threshold >> 32),
-              np.uint64(threshold & 0xFFFFFFFF), masks)
+    return flip_masks_each(n_rows, n_features, [p_flip], key)[0]
+
+
+def flip_masks_each(n_rows, n_features, rates, key):
+    """`flip_masks` at each of R rates, from one pass over the random bits: (R, n_rows, W)."""
+    masks = np.zeros((len(rates), n_rows, n_words(n_features)), np.uint64)
+    if any(rates):
+        thresholds = [int(p * 2.0**64) for p in rates]          # exact: a product with a power of two
+        high, low = np.array([divmod(threshold, 2**32) for threshold in thresholds], np.uint64).T.copy()
+        split(random_bits.flip_masks, n_rows, n_features, key[0], key[1], high, low, masks)
     return masks
 
 

@@ -158,7 +158,7 @@ class SweepResult:
             raise ValueError("tolerated needs rate 0 among the rates, to know the clean accuracy")
         positive = order[1:]
         return tolerance.tolerated(self.rates[positive], self.accuracy[s, positive], self.accuracy[s, order[0], 0],
-                                    drop, level=level, rng=self.seed)
+                                   drop, level=level, rng=self.seed)
 
     def compare(self, first, second, level=0.95, labels=None):
         """Difference in accuracy of two series at each rate, on common chips and images.

@@ -18,7 +18,8 @@ def warmup(training=False):
     Parameters
     ----------
     training : bool
-        What `fit` needs too.
+        What `fit` needs too, with its default precision and Adam. Another optimizer, a regulariser, float32 gradients,
+        and the functions of `bnnsim.metrics` and `bnnsim.devices` still compile where they are first used.
     """
     split = Split(np.zeros((2, 1, 8, 8), np.uint8), np.zeros(2, np.uint8), "zeros")
     for spec in SPECS:

@@ -340,7 +340,12 @@ def momentum_step(value, gradient, velocity, *settings):
 
 def flip_masks(n_rows, n_features, key0, key1, threshold):
     """Masks for a 64-bit threshold p * 2^64 (2^64 flips all)."""
-    masks = dirty((n_rows, n_words(n_features)), np.uint64)
-    numbers = (np.uint64(number) for number in (key0, key1, threshold >> 32, threshold % 2**32))
-    split(random_bits.flip_masks, n_rows, n_features, *numbers, masks)
+    return flip_masks_each(n_rows, n_features, key0, key1, [threshold])[0]
+
+
+def flip_masks_each(n_rows, n_features, key0, key1, thresholds):
+    """Masks (R, N, W) for several of them."""
+    masks = dirty((len(thresholds), n_rows, n_words(n_features)), np.uint64)
+    parts = (np.array(part, np.uint64) for part in zip(*(divmod(threshold, 2**32) for threshold in thresholds)))
+    split(random_bits.flip_masks, n_rows, n_features, np.uint64(key0), np.uint64(key1), *parts, masks)
     return masks

@@ -10,7 +10,8 @@ from hypothesis.extra import numpy as hnp
 import bnnsim
 
 pytestmark = pytest.mark.jit_off
-shapes = hnp.array_shapes(min_dims=1, max_dims=4, max_side=70)
+shapes = st.tuples(hnp.array_shapes(min_dims=0, max_dims=3, max_side=4), st.integers(1, 140)).map(
+    lambda sides: (*sides[0], sides[1]))                        # few rows, up to three words
 signs = hnp.arrays(np.int8, shapes, elements=st.sampled_from([-1, 1]))
 
 
@@ -58,7 +59,8 @@ BAD = [
     (lambda: bnnsim.PackedBits(np.zeros((1, 2), np.uint64), 64), ValueError, r"shape \(1, 1\)"),
     (lambda: bnnsim.PackedBits(np.zeros((1, 1), np.int64), 64), TypeError, "uint64"),
     (lambda: bnnsim.PackedBits(np.full((1, 1), 8, np.uint64), 3), ValueError, "past feature 2"),
-    (lambda: bnnsim.PackedBits.pack(np.ones((1, 3))) ^ bnnsim.PackedBits.pack(np.ones((1, 4))), ValueError, "one shape"),
+    (lambda: bnnsim.PackedBits.pack(np.ones((1, 3))) ^ bnnsim.PackedBits.pack(np.ones((1, 4))), ValueError,
+     "one shape"),
 ]
 
 

@@ -298,7 +298,7 @@ def finished(tmp_path):
 def counted(monkeypatch):
     """The cells that are evaluated from now on, as (series, rate, trial)."""
     found, whole = [], cells.run_cell
-    monkeypatch.setattr(cells, "run_cell", lambda context, *cell: found.append(cell) or whole(context, *cell))
+    monkeypatch.setattr(cells, "run_cell", lambda context, *cell: found.append(cell[:3]) or whole(context, *cell))
     return found
 
 

@@ -9,6 +9,7 @@ from fault_parts import (all_words, constant, conv_network, count, flips, networ
 from hypothesis import given
 from hypothesis import strategies as st
 
+import bnnsim.faults.bit_flips as bit_flips
 from bnnsim import devices, threads
 from bnnsim.campaign import sweep
 from bnnsim.datasets import Split
@@ -37,6 +38,37 @@ def test_asymmetric_rates_are_those_of_the_stored_bit(p01, p10):
     n01, n10, n = shares(AsymmetricFlips(p01, p10))[1]
     if p01 != p10:
         assert not within_5_sigma(n10, n, p01) and not within_5_sigma(n01, n, (p01 + p10) / 2)
+
+
+@pytest.mark.jit_off
+@pytest.mark.parametrize("at_once", [1, 2, 100])
+@pytest.mark.parametrize("layers", [None, (1,)])
+def test_flips_at_several_rates_are_those_of_each_alone(at_once, layers, monkeypatch):
+    rates, n_bytes = [0.1, 0.0, 1.0, 0.003, (0.2, 0.0, 1e-9)], sum(layer.words.nbytes for layer in SMALL.layers)
+    alone = [BitFlips(rate, layers).apply(SMALL, 5, 2) for rate in rates]
+    monkeypatch.setattr(bit_flips, "MOST_BYTES", at_once * n_bytes)
+    each = list(BitFlips(0.5, layers).apply_each(rates, SMALL, 5, 2))
+    assert len(each) == len(rates) and each[1] is SMALL and all(map(same, each, alone))
+    assert not same(each[0], each[3])
+
+
+class OnlyAbove(BitFlips):
+    """A user's fault: no errors below 5 %."""
+
+    def apply(self, network, rng=None, trial=0):
+        return super().apply(network, rng, trial) if self.p >= 0.05 else network
+
+
+def test_a_fault_derived_from_bit_flips_draws_as_it_says():
+    """A sweep draws the rates of one chip of `BitFlips` together."""
+    split = Split(np.random.default_rng(3).integers(0, 256, (20, 1, 6, 6), np.uint8), np.arange(20) % 10, "random")
+    rates, trials = [0.0, 0.01, 0.1, 0.3], 3
+    whole, above = (sweep(SMALL, split, rates, trials, 0, faults=fault, predictions=True, progress=False).predictions
+                    for fault in (BitFlips(0), OnlyAbove(0)))
+    assert np.array_equal(whole[:, [0, 2, 3]], above[:, [0, 2, 3]]) and not np.array_equal(whole[:, 1], above[:, 1])
+    assert np.array_equal(above[:, 1], above[:, 0])
+    for r, t in np.ndindex(len(rates), trials):
+        assert np.array_equal(whole[0, r, t], BitFlips(rates[r]).apply(SMALL, 0, t).predict(split.images))
 
 
 @pytest.mark.parametrize("p_zero, p_one", [(0.3, 0.3), (0.02, 0.0), (0.0, 0.5), (0.25, 0.75)])

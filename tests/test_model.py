@@ -85,7 +85,7 @@ def test_a_training_step_against_float64(case, rng):
 @pytest.mark.parametrize("case", cases(*SMALL))
 def test_evaluation_against_float64(case, rng):
     """Running statistics, not those of the batch; predictions are the first largest score."""
-    model, (images, labels) = random_model(case, rng), random_batch(case, rng)
+    model, (images, _) = random_model(case, rng), random_batch(case, rng)
     ref = naive_network.evaluate(naive_network.of_model(model), images, CASES[case][2])
     np.testing.assert_allclose(model.scores(images), ref, rtol=1e-12, atol=1e-12)
     np.testing.assert_array_equal(model.predict(images), ref.argmax(1))

@@ -34,6 +34,12 @@ def packed_case(plan, n_images=9):
     return packed.pack(model), model, images
 
 
+@pytest.fixture(scope="module")
+def small_cases():
+    """(network, model, three images) of both plans, made once: only for tests that change none of them."""
+    return {"FCNN": packed_case(FCNN, 3), "CNN": packed_case(CNN, 3)}
+
+
 # what it computes
 
 @settings(max_examples=150)
@@ -57,11 +63,11 @@ def test_scores_are_those_of_the_naive_network(plan):
 
 
 @pytest.mark.jit_off
-@pytest.mark.parametrize("plan", [FCNN, CNN], ids=["FCNN", "CNN"])
-def test_small_networks(plan):
-    network, model, images = packed_case(plan, 3)
+@pytest.mark.parametrize("name", ["FCNN", "CNN"])
+def test_small_networks(name, small_cases):
+    network, model, images = small_cases[name]
     same(network.scores(images), model.scores(images))
-    ref = naive_network.evaluate(naive_network.of_model(model), images, plan["offset"])
+    ref = naive_network.evaluate(naive_network.of_model(model), images, {"FCNN": FCNN, "CNN": CNN}[name]["offset"])
     np.testing.assert_allclose(network.scores(images), ref, rtol=1e-12, atol=1e-12)
 
 
@@ -171,9 +177,9 @@ def test_a_batch_norm_that_is_no_number_is_refused(values):
 
 @pytest.mark.jit_off
 @pytest.mark.parametrize("offset, level", [(0, 255), (128, 128), (255, 255), (100, 155)])
-def test_largest_preactivation(offset, level):
+def test_largest_preactivation(offset, level, small_cases):
     """Thresholds are clamped just past it: too small a bound would cut thresholds that matter."""
-    network, _, _ = packed_case(CNN)
+    network, _, _ = small_cases["CNN"]
     assert largest_preactivation(network.layers[0], True, offset) == 27 * level
     assert largest_preactivation(network.layers[1], False, offset) == 4 * 70
     assert largest_preactivation(network.layers[2], False, offset) == network.layers[2].n_in
@@ -201,7 +207,7 @@ def test_summary():
 @pytest.mark.jit_off
 def test_with_words_shares_what_it_does_not_replace():
     """A sweep makes thousands of these: each must cost what changed, and nothing else."""
-    network, _, images = packed_case(CNN, 3)
+    network, _, images = packed_case(CNN, 1)
     ref, checksum = network.scores(images), network.checksum
     other = network.with_words({1: ~network.layers[1].words & np.uint64(2**(70 - 64) - 1)})
     for i, (old, new) in enumerate(zip(network.layers, other.layers)):
@@ -222,7 +228,7 @@ def test_with_words_shares_what_it_does_not_replace():
 def test_packing_is_a_copy():
     """Training on does not change a network that was packed before."""
     for plan in (FCNN, CNN):
-        network, model, images = packed_case(plan, 3)
+        network, model, images = packed_case(plan, 1)
         ref = model.scores(images)
         for value in model.arrays().values():
             value[...] = -value

@@ -47,11 +47,22 @@ def test_flips_at_a_lower_rate_are_among_those_at_a_higher_one():
 
 
 @pytest.mark.jit_off
+def test_one_pass_gives_every_rate_the_flips_that_it_has_alone():
+    """Ties too: of the third threshold with the first draw of the word at row 1, bit 3."""
+    tied = (naive.draw(3, 3, *KEY) << 32) + 2**31
+    thresholds = [2**62, 0, tied, 2**64, 2**60, 2**62]
+    each = calls.flip_masks_each(3, 130, *KEY, thresholds)
+    for masks, threshold in zip(each, thresholds, strict=True):
+        flips = naive.flips(3, 130, *KEY, threshold)
+        np.testing.assert_array_equal(masks, naive.pack(np.where(flips, 1, -1)))
+
+
+@pytest.mark.jit_off
 def test_a_row_can_be_drawn_alone():
     whole = calls.flip_masks(7, 130, *KEY, 2**62)
     part = np.zeros_like(whole)
-    threshold = np.uint64(2**30), np.uint64(0)
-    random_bits.flip_masks(130, np.uint64(KEY[0]), np.uint64(KEY[1]), *threshold, part, 3, 5)
+    threshold = np.array([2**30], np.uint64), np.zeros(1, np.uint64)
+    random_bits.flip_masks(130, np.uint64(KEY[0]), np.uint64(KEY[1]), *threshold, part[None], 3, 5)
     np.testing.assert_array_equal(part[3:5], whole[3:5])
     assert not part[:3].any() and not part[5:].any()
 

@@ -66,7 +66,7 @@ def test_history(monkeypatch):
         return cross_entropy(scores, labels)
 
     monkeypatch.setitem(LOSSES, "cross-entropy", recorded)
-    model, history = run(epochs=2, optimizer=Adam(0.1))
+    model, history = run(epochs=2, optimizer=Adam(0.1), model=small_model("FC8 FC10"))
     losses, right, sizes = np.array(seen).reshape(2, 3, 3).transpose(2, 0, 1)
     np.testing.assert_array_equal(sizes, [[32, 32, 16]] * 2)
     np.testing.assert_allclose(history.loss, (losses * sizes).sum(1) / 80, rtol=1e-12)
@@ -83,7 +83,7 @@ def test_learning_rate_of_each_step(monkeypatch):
     seen, on_parts = [], Adam.on_parts
     monkeypatch.setattr(Adam, "on_parts", lambda self, key, value, factor, step, bound:
                         seen.append((key, factor, step, bound)) or on_parts(self, key, value, factor, step, bound))
-    run(schedule=Cosine())
+    run(schedule=Cosine(), model=small_model("FC8 FC10"))
     weights = [(factor, step) for key, factor, step, bound in seen if key == "0.weight"]
     assert weights == [(Cosine().factor(step / 3, 3), step + 1) for step in range(N_STEPS)]
     assert {bound for key, _, _, bound in seen if key.endswith("weight")} == {1.0}
@@ -133,7 +133,7 @@ def record_batches(monkeypatch):
 @pytest.mark.jit_off
 def test_every_image_once_an_epoch_in_a_new_order(monkeypatch):
     seen, train = record_batches(monkeypatch), small_split()
-    run(train=train, augment=False, epochs=2)
+    run(train=train, augment=False, epochs=2, model=small_model("FC8 FC10"))
     epochs = [np.concatenate(seen[:3]), np.concatenate(seen[3:])]
     for images in epochs:
         assert sorted(map(bytes, images)) == sorted(map(bytes, train.images))
@@ -144,7 +144,8 @@ def test_every_image_once_an_epoch_in_a_new_order(monkeypatch):
 @pytest.mark.jit_off
 def test_images_keep_their_labels(monkeypatch):
     seen, found, train = record_batches(monkeypatch), [], small_split()
-    monkeypatch.setitem(LOSSES, "cross-entropy", lambda s, l: found.append(l) or cross_entropy(s, l))
+    monkeypatch.setitem(LOSSES, "cross-entropy",
+                        lambda scores, labels: found.append(labels) or cross_entropy(scores, labels))
     run(train=train, augment=False, epochs=1)
     label_of = {bytes(image): label for image, label in zip(train.images, train.labels)}
     assert [label_of[bytes(image)] for image in np.concatenate(seen)] == np.concatenate(found).tolist()

@@ -9,6 +9,8 @@ from bnnsim.faults.by_layer import clean_layers, clean_rate, spread_rate
 from bnnsim.memory import check_stored
 from bnnsim.seeding import root_seed, stream_key
 
+MOST_BYTES = 2**25                  # of masks that are drawn at once
+
 
 @dataclass(frozen=True)
 class BitFlips:
@@ -63,12 +65,27 @@ class BitFlips:
         -------
         PackedNetwork
         """
+        return next(self.apply_each([self.p], network, rng, trial))
+
+    def apply_each(self, rates, network, rng=None, trial=0):
+        """``self.at(rate).apply(network, rng, trial)`` of each rate, one after the other.
+
+        Rates share a pass over the chip's random bits, as many as keep the words of broken layers under 32 MB.
+        """
         layers = check_stored(network).layers
         root, trial = root_seed(rng), check_int("trial", trial, 0)
-        broken = {}
-        for i, (layer, p) in enumerate(zip(layers, self.rates(len(layers)))):
-            rows = layer.words.reshape(-1, layer.words.shape[-1])
-            masks = products.flip_masks(len(rows), layer.n_in, p, stream_key(root, "bit flips", trial, i, 0))
-            if masks.any():
-                broken[i] = layer.words ^ masks.reshape(layer.words.shape)
-        return network.with_words(broken) if broken else network
+        at_once = max(1, MOST_BYTES // sum(layer.words.nbytes for layer in layers))
+        for first in range(0, len(rates), at_once):
+            by_layer = zip(*(self.at(rate).rates(len(layers)) for rate in rates[first:first + at_once]))
+            broken = [_flipped(layer, p, stream_key(root, "bit flips", trial, i, 0))
+                      for i, (layer, p) in enumerate(zip(layers, by_layer))]
+            for of_chip in zip(*broken):
+                changed = {i: words for i, words in enumerate(of_chip) if words is not None}
+                yield network.with_words(changed) if changed else network
+
+
+def _flipped(layer, rates, key):
+    """The layer's words at each rate, None where no bit flips."""
+    rows = layer.words.reshape(-1, layer.words.shape[-1])
+    masks = products.flip_masks_each(len(rows), layer.n_in, rates, key)
+    return [(rows ^ mask).reshape(layer.words.shape) if mask.any() else None for mask in masks]

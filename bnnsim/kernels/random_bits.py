@@ -3,12 +3,13 @@
 Philox4x64-10 (Salmon, Moraes, Dror, Shaw, SC'11), NumPy's `Philox`. Word w of an array owns counters 8 w .. 8 w + 7;
 each gives four 64-bit outputs, hence eight 32-bit draws, low half first: bit i of the word has draw i.
 A bit flips iff its 64-bit u < p * 2^64. The upper 32 bits are the draw; the lower 32, needed once in 2^32 draws, come
-from a second key. The rate is in no key, so one chip's flips at a lower rate are a subset of those at a higher one.
+from a second key. The rate is in no key, so one chip's flips at a lower rate are a subset of those at a higher one,
+and one pass over the draws serves any number of rates.
 """
 
 import numpy as np
 
-from bnnsim.kernels._jit import inline, kernel
+from bnnsim.kernels._jit import always_inline, inline, kernel
 from bnnsim.kernels.packing import ALL, unit_mask
 from bnnsim.kernels.simd import draws_below, draws_equal, multiply_high
 
@@ -31,7 +32,7 @@ def philox(counter, key0, key1):
     return c0, c1, c2, c3
 
 
-@inline
+@always_inline
 def _draw_word(index, n_bits, key0, key1, draws):
     """The 64 draws of word `index` -> draws (32,) uint64; those of the first n_bits at least."""
     for block in range((n_bits + 7) // 8):
@@ -53,16 +54,17 @@ def _second_draws(index, bits, key0, key1, low):
 
 @kernel
 def flip_masks(n_features, key0, key1, high, low, masks, start, stop):
-    """Masks (N, ceil(F / 64)) of independent flips, each bit with probability (high * 2^32 + low) / 2^64."""
-    n_words = masks.shape[1]
+    """Masks (R, N, ceil(F / 64)) of flips at R rates; at rate r each bit's is (high[r] * 2^32 + low[r]) / 2^64."""
+    n_rates, _, n_words = masks.shape
     draws = np.zeros(32, np.uint64)
     for n in range(start, stop):
         for w in range(n_words):
             index, n_bits = n * n_words + w, min(64, n_features - 64 * w)
-            flips = ALL
-            if high <= LOW:                                     # else the probability is 1
-                _draw_word(index, n_bits, key0, key1, draws)
-                flips, ties = draws_below(draws, high), draws_equal(draws, high)
-                if ties:
-                    flips |= _second_draws(index, ties, key0, key1, low)
-            masks[n, w] = flips & unit_mask(n_features, w)
+            _draw_word(index, n_bits, key0, key1, draws)
+            for r in range(n_rates):
+                flips = ALL
+                if high[r] <= LOW:                              # else the probability is 1
+                    flips, ties = draws_below(draws, high[r]), draws_equal(draws, high[r])
+                    if ties:
+                        flips |= _second_draws(index, ties, key0, key1, low[r])
+                masks[r, n, w] = flips & unit_mask(n_features, w)
