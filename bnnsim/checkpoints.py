@@ -18,6 +18,7 @@ class Keeper:
 
     def __init__(self, path, seconds, run, resume):
         self.path, self.seconds, self.run, self.resume = path, seconds, run, resume
+        self.saved_step = None
         if resume and path is None:
             raise ValueError("resume=True needs the path of a checkpoint")
 
@@ -58,6 +59,7 @@ class Keeper:
         self.run.epoch_words = {name: arrays[name] for name in self.run.epoch_words}
         self.run.best = {name: arrays[f"best.{name}"] for name in self.run.best}
         self.run.restore(progress)
+        self.saved_step = self.run.progress.step
 
     def _compare(self, saved):
         """Refuse the checkpoint of another run, naming what differs."""
@@ -68,15 +70,15 @@ class Keeper:
             raise ValueError(f"{self.path} is the checkpoint of another run: {'; '.join(differing)}")
 
     def save(self):
-        """Write the checkpoint now."""
-        if self.path is None:
+        """Write the checkpoint now, where it is not that of this very step already."""
+        if self.path is None or self.saved_step == self.run.progress.step:
             return
         arrays = dict(self.run.model.arrays())
         for key, moments in self.run.optimizer.state.items():
             arrays |= {full: moments[name] for full, name in self._moment_names(key).items()}
         arrays |= self.run.epoch_words | {f"best.{name}": value for name, value in self.run.best.items()}
         weights.save_checkpoint(self.path, self.run.settings(), arrays, asdict(self.run.progress))
-        self.saved_at = time.monotonic()
+        self.saved_at, self.saved_step = time.monotonic(), self.run.progress.step
 
     def save_if_due(self):
         """Write it if the last one is older than `seconds`."""
