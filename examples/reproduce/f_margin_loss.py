@@ -2,13 +2,15 @@
 
     python examples/reproduce/f_margin_loss.py --full
 
-Its margin b is a share of the output layer's fan-in, 2048 at full size: 1/16 is the authors' b = 128. At each rate it
-is compared with the network that was flip-trained at that very rate.
+Its margin b is a share of the output layer's fan-in, 2048 at full size: 1/16 is the authors' b = 128, of which the
+verdict is; what larger ones do is in the notes. At each rate it is compared with the network that was flip-trained at
+that very rate.
 """
 
-from study import Study, curve_figure
+from study import Study, curve_figure, interval
 
-SHARES = {"FCNN": (0.0625, 0.5, 1.0), "CNN": (0.5,)}
+AUTHORS = 0.0625
+SHARES = {"FCNN": (AUTHORS, 0.5, 1.0), "CNN": (AUTHORS,)}
 
 
 def main():
@@ -16,15 +18,18 @@ def main():
     drawn = {}
     for net, shares in SHARES.items():
         flips = {rate: study.curves(net, f"flips {rate:g}") for rate in (0.05, 0.1, 0.2)}
-        drawn |= {f"{net}, flips {rate:g}": curves for rate, curves in flips.items()}
+        drawn |= {f"{net}, flips {rate:g}": curves for rate, curves in flips.items() if rate == 0.1}
         for share in shares:
             title = f"{net}, MHL, b = {share:g} fan-in"
             curves = drawn[title] = study.curves(net, f"MHL {share:g}")
             for rate, trained in flips.items():
                 change = (curves - trained)[:, study.at(rate)]
-                study.check(title, f"accuracy at BER {rate:g} less flip training's at it, points", change, ">", 0)
-            study.notes.append(f"{title}: {curves[:, 0].mean():.2f} % without errors; flip-trained at 0.1: "
-                               f"{flips[0.1][:, 0].mean():.2f} %.")
+                what = f"accuracy at BER {rate:g} less flip training's at it, points"
+                if share == AUTHORS:
+                    study.check(title, what, change, ">", 0)
+                else:
+                    mean, low, high = interval(change)
+                    study.notes.append(f"{title}: {what}: {mean:.2f} ({low:.2f} to {high:.2f}).")
     study.finish(curve_figure(study, drawn))
 
 

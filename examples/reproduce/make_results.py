@@ -19,14 +19,20 @@ HEAD = """Reproductions
 =============
 
 What the papers claim, and what bnnsim measured. Written by ``python examples/reproduce/make_results.py`` from
-``results.json``; each claim is run by one script of this folder, such as ``python examples/reproduce/{script} --full``.
+``results.json``; each claim is run by one script of this folder, such as ``python examples/reproduce/{script} --full``,
+whose first lines say how its words were made into numbers.
 
 A claim is split into checks: a quantity that is to be above or below a number. A check holds where the 95 % interval of
-its mean lies on the right side whole (Student's t over seeds; over chips where there is one seed; Fisher's for a
-correlation), does not where it lies on the wrong side, and is undecided else. A claim holds where all of its checks do,
-does not hold where one does not, and is undecided else. "Points" are percent points of accuracy.
+its mean lies on the right side whole (Student's t over seeds; over chips where there is one seed), does not where it
+lies on the wrong side, and is undecided else; intervals are not corrected for the number of checks. A claim holds where
+all of its checks do, does not hold where one does not, and is undecided else. "Points" are percent points of accuracy;
+[V] was read in the paper, [R] is reconstructed, [D] derived.
+
+All {networks} networks took {minutes} minutes of training, in {commits}, two processes of one thread each beside other
+work; the scripts {script_minutes} minutes more.
 
 """
+CLAIMS = "abcdefgh"
 
 
 def number(value):
@@ -51,34 +57,45 @@ def section(record):
     """One claim: what was run, its figure, its checks and notes."""
     title = f"({record['claim']}) {record['text']}"
     text = f"{title}\n{'-' * len(title)}\n\n**{record['verdict'].capitalize()}.** {record['source']}.\n"
-    substitutes = "; ".join(record["substitutes"]) or "none"
-    text += (f"{record['date']}, commit {record['commit'] or 'unknown'}, {record['cpu']}; {record['n_images']:,} "
-             f"images of {record['dataset']}, {record['epochs']} epochs, {record['n_seeds']} seeds, "
-             f"{record['chips']} chips a rate; {record['seconds']:,} s. Substitutes: {substitutes}.\n\n")
-    text += f".. image:: figures/{record['figure']}\n   :alt: figure of claim {record['claim']}\n   :width: 600\n\n"
-    rows = []
-    for check in record["checks"]:
-        bounds = "no interval" if check["low"] is None else f"{number(check['low'])} to {number(check['high'])}"
-        rows.append((check["about"], check["quantity"], f"{number(check['mean'])} ({bounds}; {check['n']})",
-                     f"{'above' if check['wanted'] == '>' else 'below'} {check['than']:g}", check["verdict"]))
+    text += f"{record['date']}, commit {record['commit']}, {record['cpu']}"
+    if record["networks"]:
+        text += (f"; {record['networks']} networks, {record['n_images']:,} test images, {record['chips']} chips a "
+                 f"rate. In place of the paper's: {'; '.join(record['conditions'])}")
+    text += (f".\n\n.. image:: figures/{record['figure']}\n   :alt: figure of claim {record['claim']}\n"
+             "   :width: 600\n\n")
+    rows = [(check["about"], check["quantity"], *measured(check), check["verdict"]) for check in record["checks"]]
     text += table(("of", "quantity", "mean (95 % interval)", "claimed", "verdict"), rows, "26 34 24 10 10")
     return text + "".join(f"* {note}\n" for note in record["notes"]) + "\n"
 
 
+def measured(check):
+    """Two cells: what was found, and what is claimed."""
+    if check["mean"] is None:
+        return f"not measured: {check['n']}", ""
+    bounds = "no interval" if check["low"] is None else f"{number(check['low'])} to {number(check['high'])}"
+    bounds = f"{bounds}; {check['n']}" if check["values"] else check["n"]
+    return f"{number(check['mean'])} ({bounds})", f"{'above' if check['wanted'] == '>' else 'below'} {check['than']:g}"
+
+
 def page(records):
     """All of RESULTS.rst."""
-    rows = [(f"({one['claim']})", one["text"], one["verdict"], counted(one), "; ".join(one["substitutes"]) or "none")
+    rows = [(f"({one['claim']})", one["text"], one["verdict"], counted(one), "; ".join(one["conditions"]) or "none")
             for one in records]
-    script = min(path.name for path in HERE.glob("a_*.py"))
-    return (HEAD.format(script=script) + table(("", "claim", "verdict", "checks", "substitutes"), rows, "5 45 12 20 18")
-            + "".join(map(section, records))).rstrip() + "\n"
+    networks = {name: seconds for one in records for name, seconds in one["training_seconds"].items()}
+    commits = sorted({commit for one in records for commit in one["training_commits"]})
+    head = HEAD.format(script=min(path.name for path in HERE.glob("a_*.py")), networks=len(networks),
+                       minutes=f"{sum(networks.values()) / 60:.0f}", commits=f"commits {', '.join(commits)}",
+                       script_minutes=f"{sum(one['seconds'] for one in records) / 60:.0f}")
+    header = ("", "claim", "verdict", "checks", "in place of the paper's")
+    return (head + table(header, rows, "5 45 12 20 18") + "".join(map(section, records))).rstrip() + "\n"
 
 
 def collect(folder):
     """Records and figures of a folder, kept here."""
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("[a-z].json"))]
-    if not records:
-        raise SystemExit(f"no records in {folder}: run the scripts first, as python examples/reproduce/a_*.py --full")
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("[a-h].json"))]
+    missing = set(CLAIMS) - {record["claim"] for record in records}
+    if missing:
+        raise SystemExit(f"{folder} has no record of claim {', '.join(sorted(missing))}: run those scripts first")
     FIGURES.mkdir(exist_ok=True)
     for record in records:
         shutil.copyfile(folder / record["figure"], FIGURES / record["figure"])
@@ -90,6 +107,8 @@ def main():
     parser.add_argument("folder", type=Path, nargs="?", help="where the reproductions left their records")
     parser.add_argument("--check", action="store_true", help="write nothing")
     options = parser.parse_args()
+    if options.folder and options.check:
+        parser.error("--check writes nothing: leave out the folder")
     if options.folder:
         collect(options.folder)
     text = page(json.loads(SOURCE.read_text(encoding="utf-8")))

@@ -144,10 +144,10 @@ def commit():
         return ""
 
 
-def main():
+def main(argv=None):
     parser = arguments(__doc__)
     parser.add_argument("--part", default="1/1", help="K/N: every N-th network from the K-th on (default: all)")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     size, (part, n_parts) = size_of(options), map(int, options.part.split("/"))
     if not 1 <= part <= n_parts:
         parser.error(f"--part must be K/N with K from 1 to N, got {options.part}")
@@ -156,7 +156,7 @@ def main():
             for seed in range(size.n_seeds)]
     for recipe, seed in jobs[part - 1::n_parts]:
         model = train(size, options.folder, recipe, seed, split)
-        print(f"{recipe.architecture} {recipe.name}, seed {seed}: checksum {bnnsim.pack(model).checksum[:12]}", flush=True)
+        print(f"{recipe.architecture} {recipe.name}, seed {seed}: {bnnsim.pack(model).checksum[:12]}", flush=True)
 
 
 if __name__ == "__main__":

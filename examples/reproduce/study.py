@@ -3,19 +3,19 @@
 A claim is split into checks: a quantity, one value a seed, that must lie above or below a number. A check holds where
 the 95 % interval of its mean (Student's t over seeds; over chips where there is one seed) lies on the right side whole,
 does not where it lies on the wrong side, and is undecided else. A claim holds where all of its checks do, does not hold
-where one does not, and is undecided else.
+where one does not, and is undecided else. One script at a time: two would meet at the files of sweeps.
 """
 
 import json
-import logging
 import math
-import subprocess
 import time
+from dataclasses import replace
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from networks import CIFAR, RECIPES, Size, arguments, checkpoint, load, size_of, train
+from networks import CIFAR, RECIPES, arguments, checkpoint, commit, load, place, size_of, train
 
 import bnnsim
 from bnnsim.campaign import cpu_name
@@ -24,8 +24,6 @@ from bnnsim.files import replaced
 from bnnsim.statistics import t_quantile
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "undecided"
-SUBSTITUTES = {"FCNN": "", "CNN": "", "MLP": "Fashion-MNIST for MNIST",
-               "CIFAR-10 CNN": "CIFAR-10 from JPEG copies, {epochs} epochs, one seed"}
 
 
 def interval(values, level=0.95):
@@ -50,125 +48,149 @@ def overall(verdicts):
 
 
 class Study:
-    """One claim's run: `curve` and `model` give what was trained, `check` notes a quantity, `finish` writes it all."""
+    """One claim's run: `curves` and `model` give what was trained, `check` notes a quantity, `finish` writes it all."""
 
-    def __init__(self, claim, text, source, argv=None):
+    def __init__(self, claim, text, source, cifar=False):
         parser = arguments(text)
-        parser.add_argument("--cifar", metavar="FOLDER", help="where CIFAR-10 is: adds its CNN, where the claim is of "
-                            "it too (default: left out)")
-        parser.add_argument("--cifar-epochs", type=int, help="(default: the size's own)")
-        self.options, self.start = parser.parse_args(argv), time.perf_counter()
-        logging.getLogger("bnnsim").setLevel(logging.ERROR)          # "no checkpoint yet" is no news here
+        if cifar:
+            parser.add_argument("--cifar", metavar="FOLDER", help="where CIFAR-10 is: adds its CNN (default: left out)")
+            parser.add_argument("--cifar-epochs", type=int, help="(default: the size's own)")
+        self.options, self.start, self.commit = parser.parse_args(), time.perf_counter(), commit()
         self.claim, self.text, self.source = claim, text.split("\n", 1)[0], source
-        self.size, self.checks, self.notes, self.used = size_of(self.options), [], [], set()
-        self.train, self.test = load(self.size)
-        self.cifar = None
-        if self.options.cifar:
-            self.cifar = CIFAR[self.size.name]
-            if self.options.cifar_epochs:
-                self.cifar = Size(**{**vars(self.cifar), "epochs": self.options.cifar_epochs})
-            self.cifar_splits = load(self.cifar, self.options.cifar)
+        self.size, self.checks, self.notes, self.used = size_of(self.options), [], [], {}
+        self.cifar = CIFAR[self.size.name] if cifar and self.options.cifar else None
+        if self.cifar and self.options.cifar_epochs:
+            self.cifar = replace(self.cifar, epochs=self.options.cifar_epochs)
+
+    @cached_property
+    def splits(self):
+        """(training, test) of Fashion-MNIST."""
+        return load(self.size)
+
+    @cached_property
+    def cifar_splits(self):
+        """(training, test) of CIFAR-10."""
+        return load(self.cifar, self.options.cifar)
+
+    @property
+    def test(self):
+        return self.splits[1]
 
     def setting(self, architecture):
-        """(size, training split, test split) of an architecture; the note of its substitute is kept."""
-        self.used.add(architecture)
-        if architecture.startswith("CIFAR"):
-            return self.cifar, *self.cifar_splits
-        return self.size, self.train, self.test
+        """(size, (training, test)) of an architecture."""
+        return (self.cifar, self.cifar_splits) if architecture.startswith("CIFAR") else (self.size, self.splits)
 
     def seeds(self, architecture):
         return range(self.setting(architecture)[0].n_seeds)
 
     def model(self, architecture, name, seed):
         """A trained network that still has its batch norm."""
-        size, split, _ = self.setting(architecture)
-        return train(size, self.options.folder, RECIPES[architecture, name], seed, split)
-
-    def images(self, architecture):
-        """The test images, all of them."""
-        return self.setting(architecture)[2]
+        size, (split, _) = self.setting(architecture)
+        recipe = RECIPES[architecture, name]
+        model = train(size, self.options.folder, recipe, seed, split)
+        told = checkpoint(size, self.options.folder, recipe, seed).with_suffix(".json")
+        self.used[architecture, name, seed] = json.loads(told.read_text(encoding="utf-8"))
+        return model
 
     def sweep(self, architecture, name, seed, variant="", adapt=None, rates=None):
         """Percent by rate and chip (R, T) of a network, or of what `adapt` makes of its model; kept in a file."""
-        size, _, test = self.setting(architecture)
+        size, (_, test) = self.setting(architecture)
+        rates = size.rates if rates is None else rates
         path = checkpoint(size, self.options.folder, RECIPES[architecture, name], seed)
-        path = path.with_name(f"{path.stem}{variant}-sweep.h5")
         model = self.model(architecture, name, seed)
         network = bnnsim.pack(model if adapt is None else adapt(model))
-        found = bnnsim.sweep(network, test, size.rates if rates is None else rates, size.trials, rng=seed, out=path,
-                             resume=True, progress=False)
-        return 100 * found.accuracy[0]
+        found = bnnsim.sweep(network, test, rates, size.trials, rng=seed, resume=True, progress=False,
+                             out=path.with_name(f"{path.stem}{variant}-sweep.h5"))
+        rows = [found.rates.tolist().index(rate) for rate in rates]          # the file may have more of both
+        return 100 * found.accuracy[0][rows, :size.trials]
 
     def curves(self, architecture, name, variant="", adapt=None):
-        """Percent by seed and rate (S, R), means over chips."""
-        return np.array([self.sweep(architecture, name, seed, variant, adapt).mean(axis=1)
-                         for seed in self.seeds(architecture)])
+        """Percent by seed and rate (S, R), means over chips; what they are without errors and at 0.1 is noted."""
+        found = np.array([self.sweep(architecture, name, seed, variant, adapt).mean(axis=1)
+                          for seed in self.seeds(architecture)])
+        clean, broken = found[:, 0].mean(), found[:, self.at(0.1)].mean()
+        self.notes.append(f"{architecture}, {name}: {clean:.2f} % without errors, {broken:.2f} % at BER 0.1.")
+        return found
 
     def at(self, rate):
         """Number of a rate of the size."""
         return self.size.rates.index(rate)
 
     def check(self, about, quantity, values, wanted, than, what="seeds"):
-        """Note a quantity of a network, one value a seed, that is to be above (">") or below ("<") a number."""
+        """Note a quantity, one value a seed, whose mean is to be above (">") or below ("<") a number."""
+        values = [float(value) for value in values]
         mean, low, high = interval(values)
-        self.note_check(about, quantity, mean, low, high, wanted, than, f"{len(values)} {what}",
-                        [float(value) for value in values])
+        self._add(about, quantity, mean, low, high, wanted, than, f"{len(values)} {what}", values)
 
-    def note_check(self, about, quantity, mean, low, high, wanted, than, n, values=()):
-        """Note a quantity whose interval is known."""
+    def check_worst(self, about, quantity, worst, wanted, than, n):
+        """Note a quantity that a theorem bounds: the worst value found, without an interval of chance."""
+        self._add(about, quantity, *[float(worst)] * 3, wanted, than, n, [])
+
+    def leave_open(self, about, quantity, why):
+        """Note what is claimed and was not measured."""
+        self.checks.append({"about": about, "quantity": quantity, "mean": None, "low": None, "high": None,
+                            "wanted": None, "than": None, "n": why, "values": [], "verdict": OPEN})
+
+    def _add(self, about, quantity, mean, low, high, wanted, than, n, values):
         bounds = {"low": low, "high": high} if math.isfinite(low) else {"low": None, "high": None}
         self.checks.append({"about": about, "quantity": quantity, "mean": mean, **bounds, "wanted": wanted,
-                            "than": than, "n": n, "values": list(values),
-                            "verdict": verdict_of(low, high, wanted, than)})
+                            "than": than, "n": n, "values": values,
+                            "verdict": verdict_of(low, high, wanted, than) if math.isfinite(mean) else OPEN})
+
+    def conditions(self):
+        """What was used in place of what the paper used, in words."""
+        found, nets = [], {architecture for architecture, _, _ in self.used}
+        if nets - {"CIFAR-10 CNN"}:
+            found.append(f"{self.size.epochs} epochs, cosine schedule, {self.size.dataset}, {self.size.n_seeds} seeds")
+        if "MLP" in nets:
+            found.append("Fashion-MNIST for MNIST, and a recalled MLP")
+        if "CIFAR-10 CNN" in nets:
+            found.append(f"CIFAR-10 (training images {self.cifar_splits[0].sha256[:12]}), {self.cifar.epochs} epochs, "
+                         "one seed")
+        return found
 
     def finish(self, figure):
         """Write the record and the figure beside the networks; print the verdicts."""
-        folder = checkpoint(self.size, self.options.folder, RECIPES["FCNN", "standard"], 0).parent
-        epochs = {"epochs": self.cifar.epochs if self.cifar else 0}
-        substitutes = [SUBSTITUTES[name].format(**epochs) for name in SUBSTITUTES if name in self.used]
+        folder = place(self.size, self.options.folder)
         record = {"claim": self.claim, "text": self.text, "source": self.source, "size": self.size.name,
                   "epochs": self.size.epochs, "n_seeds": self.size.n_seeds, "chips": self.size.trials,
-                  "dataset": self.test.name, "n_images": len(self.test), "substitutes": [s for s in substitutes if s],
-                  "checks": self.checks, "notes": self.notes,
+                  "n_images": len(self.test) if self.used else 0, "conditions": self.conditions(),
+                  "checks": self.checks, "notes": list(dict.fromkeys(self.notes)),
                   "verdict": overall([check["verdict"] for check in self.checks]), "date": date.today().isoformat(),
-                  "commit": _commit(), "cpu": cpu_name(), "seconds": round(time.perf_counter() - self.start)}
-        record["figure"] = f"{self.claim}.png"
+                  "commit": self.commit, "cpu": cpu_name(), "figure": f"{self.claim}.png",
+                  "networks": len(self.used),
+                  "training_seconds": {" ".join(map(str, name)): one["seconds"] for name, one in self.used.items()},
+                  "training_commits": sorted({one["commit"] for one in self.used.values()}),
+                  "seconds": round(time.perf_counter() - self.start)}
         save_figure(figure, folder / record["figure"])
         with replaced(folder / f"{self.claim}.json") as temporary:
             Path(temporary).write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         for check in self.checks:
-            print(f"{check['verdict']:14s} {in_words(check)}")
-        for note in self.notes:
+            print(f"{check['verdict']:14s} {check['about']}: {check['quantity']} {in_words(check)}")
+        for note in record["notes"]:
             print(f"               {note}")
         print(f"({self.claim}) {self.text} {record['verdict'].upper()}, {self.size.name} size, "
               f"{record['seconds']} s: {folder / self.claim}.json and .png")
 
 
 def in_words(check):
-    """A check as one line."""
+    """What a check measured, and what is claimed."""
+    if check["mean"] is None:
+        return f"not measured: {check['n']}"
     bounds = "no interval" if check["low"] is None else f"{check['low']:.3g} to {check['high']:.3g}"
-    return (f"{check['about']}: {check['quantity']} {check['mean']:.3g} ({bounds}, {check['n']}); claimed "
-            f"{check['wanted']} {check['than']:g}")
+    return f"{check['mean']:.3g} ({bounds}; {check['n']}), claimed {check['wanted']} {check['than']:g}"
 
 
 def curve_figure(study, curves):
     """Accuracy over BER of {label: (S, R)}: the mean over seeds, and from the least to the largest seed."""
     figure, axes = new_axes()
     rates = np.array(study.size.rates)
-    place = rate_axis(axes, rates)
+    axis_place = rate_axis(axes, rates)
     for i, values in enumerate(curves.values()):
         bounds = np.array([values.min(axis=0), values.max(axis=0)])
-        draw_curve(axes, place, rates, values.mean(axis=0), bounds, line_style(i))
+        draw_curve(axes, axis_place, rates, values.mean(axis=0), bounds, line_style(i))
     axes.set_ylabel("test accuracy (%)")
-    axes.set_title(f"{len(study.test):,} test images, {study.size.trials} chips; line: mean over {study.size.n_seeds} "
-                   "seeds, band: from least to largest", fontsize=9)
+    axes.set_title(f"all test images, mean over {study.size.trials} chips; line: mean over seeds, band: from least to "
+                   "largest", fontsize=9)
     legend_below(figure, list(curves))
     return figure
-
-
-def _commit():
-    """The commit of this clone, with a + where files differ from it; "" outside of one."""
-    def git(*words):
-        done = subprocess.run(["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True)
-        return done.stdout.strip() if done.returncode == 0 else ""
-    return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
