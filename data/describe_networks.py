@@ -53,12 +53,14 @@ def section():
     for path in paths():
         network = PackedNetwork.load(path)
         found = network.metadata
+        n_held = int(found["holdout"])
+        chosen = f"chosen on {n_held:,} held-out training images" if n_held else "the last"
+        adapted = f", batch norm re-estimated at {found['reestimated_at']}" if "reestimated_at" in found else ""
         text += (f"``{path.name}``\n"
                  f"    {100 * float(found['test_accuracy']):.2f} % of all {int(found['test_images']):,} official test "
-                 f"images ({found['dataset']}), epoch {found['kept_epoch']} of {found['epochs']}, chosen "
-                 f"on {int(found['holdout']):,}\n    held-out training images; flip rate in training "
-                 f"{found['flip_rate']}, seed {found['seed']}.\n    Content checksum ``{network.checksum}``. Made "
-                 "by::\n\n"
+                 f"images ({found['dataset']}), epoch {found['kept_epoch']} of {found['epochs']},\n    {chosen}; "
+                 f"flip rate in training {found['flip_rate']}{adapted}, seed {found['seed']}.\n"
+                 f"    Content checksum ``{network.checksum}``. Made by::\n\n"
                  f"        {found['command']}\n\n")
     return text + END
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import bnnsim
 
-SHIPPED = {"FCNN": "fashion_fcnn.h5", "FCNN, trained at BER 0.1": "fashion_fcnn_flip.h5", "CNN": "fashion_cnn.h5"}
+SHIPPED = {"FCNN": "fashion_fcnn.h5", "FCNN, flip-trained": "fashion_fcnn_flip.h5", "CNN": "fashion_cnn.h5",
+           "CNN, flip-trained": "fashion_cnn_flip.h5"}
 RATES = [0, 1e-4, 1e-3, 3e-3, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2]
 
 

@@ -28,12 +28,13 @@ def test_a_shipped_network_is_as_good_on_embedded_images_as_its_file_says(name):
     """Within 3 points of its accuracy on the full test set: 2,000 images have a standard error of 0.7."""
     network = PackedNetwork.load(data_file(f"{name}.h5"))
     assert abs(network.accuracy(load_embedded()[1]) - float(network.metadata["test_accuracy"])) < 0.03
-    assert network.metadata["test_images"] == "10000" and int(network.metadata["holdout"]) > 0
+    assert network.metadata["test_images"] == "10000"
+    assert int(network.metadata["holdout"]) > 0 or network.metadata["kept_epoch"] == network.metadata["epochs"]
 
 
 def test_what_is_shipped_is_small():
     assert data_file("fashion_fcnn.h5").stat().st_size < 1e6
-    assert sum(data_file(f"{name}.h5").stat().st_size for name in ("fashion_fcnn", "fashion_cnn")) < 2.5e6
+    assert sum(data_file(f"{name}.h5").stat().st_size for name in SHIPPED) < 5e6
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,7 @@ def test_the_table_of_tolerance_is_of_these_networks(tolerance):
 def test_the_tolerant_twin_trades_clean_accuracy_for_accuracy_at_0_1(tolerance, name):
     plain, twin = tolerance[name], tolerance[f"{name}_flip"]
     assert plain[0.0][0] - 0.025 <= twin[0.0][0] < plain[0.0][0] and min(twin[0.1]) > max(plain[0.1])
+    assert sum(twin[0.1]) / 10 >= {"fashion_fcnn": 0.88, "fashion_cnn": 0.87}[name]
 
 
 def test_a_stored_network_breaks_as_the_table_says(tolerance):

@@ -1,6 +1,6 @@
 """Buschjaeger et al. 2021, arXiv:2102.01344: margins and the variance of importance, of the shipped FCNNs.
 
-`fashion_fcnn_flip` is the standard network's twin, trained at bit error rate 0.1.
+`fashion_fcnn_flip` is the standard network's twin, trained at bit error rate 0.13.
 """
 
 import numpy as np
