@@ -19,8 +19,8 @@ HEAD = """Reproductions
 =============
 
 What the papers claim, and what bnnsim measured. Written by ``python examples/reproduce/make_results.py`` from
-``results.json``; each claim is run by one script of this folder, such as ``python examples/reproduce/{script} --full``,
-whose first lines say how its words were made into numbers.
+``results.json``; each claim is run by one script of this folder, whose first lines say how its words were made into
+numbers: ``python examples/reproduce/{script} --full``.
 
 A claim is split into checks: a quantity that is to be above or below a number. A check holds where the 95 % interval of
 its mean lies on the right side whole (Student's t over seeds; over chips where there is one seed), does not where it
@@ -28,8 +28,8 @@ lies on the wrong side, and is undecided else; intervals are not corrected for t
 all of its checks do, does not hold where one does not, and is undecided else. "Points" are percent points of accuracy;
 [V] was read in the paper, [R] is reconstructed, [D] derived.
 
-All {networks} networks took {minutes} minutes of training, in {commits}, two processes of one thread each beside other
-work; the scripts {script_minutes} minutes more.
+Training all {networks} networks took {minutes} minutes in sum ({commits}), the scripts {script_minutes} minutes more,
+where networks were there already.
 
 """
 CLAIMS = "abcdefgh"
