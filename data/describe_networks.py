@@ -4,8 +4,8 @@
     python data/describe_networks.py --sweep        # measure tolerance.csv first, on the full test set of Fashion-MNIST
 """
 
+import argparse
 import csv
-import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -38,9 +38,10 @@ def tolerance():
     with open(FOLDER / "tolerance.csv", encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             found[row["network"]][float(row["rate"])].append(100 * float(row["accuracy"]))
+            n_images = int(row["n_images"])
     rates = list(next(iter(found.values())))
-    lines = [".. list-table:: Accuracy (%) on all 10,000 official test images by bit error rate: mean over "
-             f"{len(found[next(iter(found))][rates[-1]])} chips", "   :header-rows: 1", "", "   * - network"]
+    lines = [f".. list-table:: Accuracy (%) on all {n_images:,} official test images by bit error rate: mean "
+             f"over {len(found[next(iter(found))][rates[-1]])} chips", "   :header-rows: 1", "", "   * - network"]
     lines += [f"     - {rate:g}" for rate in rates]
     for name, by_rate in found.items():
         lines += [f"   * - ``{name}``", *(f"     - {np.mean(values):.2f}" for values in by_rate.values())]
@@ -66,7 +67,9 @@ def section():
 
 
 if __name__ == "__main__":
-    if "--sweep" in sys.argv[1:]:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--sweep", action="store_true", help="measure tolerance.csv first")
+    if parser.parse_args().sweep:
         measure()
     readme = FOLDER / "README.rst"
     before, _, rest = readme.read_text(encoding="utf-8").partition(START)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))           # this clone, whatever is installed
 
-import bnnsim
-from bnnsim.__main__ import COMMANDS
+import bnnsim  # noqa: E402
+from bnnsim.__main__ import COMMANDS  # noqa: E402
 
 TARGET = Path(__file__).resolve().parent / "API.rst"
 MODULES = ("datasets", "architectures", "model", "layers", "losses", "regularisers", "estimators", "optimizers",

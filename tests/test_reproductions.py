@@ -98,15 +98,34 @@ def test_a_second_run_says_the_same_from_the_stored_networks(records):
 
 
 def test_parts_train_what_the_whole_trains(records, tmp_path):
-    """Networks do not hang on which process trains them; a part that is none is refused."""
-    with pytest.raises(SystemExit):
-        networks.main(["--part", "3/2"])
+    """A network does not hang on which process trains it."""
     model = networks.train(networks.QUICK, tmp_path, networks.RECIPES["MLP", "standard"], 0,
                            networks.load(networks.QUICK)[0])
     _, folder = records
     stored = networks.train(networks.QUICK, folder.parent, networks.RECIPES["MLP", "standard"], 0,
                             networks.load(networks.QUICK)[0])
     assert bnnsim.pack(model).checksum == bnnsim.pack(stored).checksum
+
+
+@pytest.mark.parametrize(("script", "options", "message"), [
+    ("c_overfitting.py", "--epochs 0", "error: epochs must be >= 1, got 0"),
+    ("a_tolerated_rates.py", "--cifar nowhere", "error: folder must be a folder that has the files of cifar10"),
+    ("networks.py", "--part x", "--part must be K/N with K from 1 to N, such as 1/2, got x"),
+    ("networks.py", "--part 3/2", "--part must be K/N"),
+    ("make_results.py", "nowhere", "has no record of claim a, b, c, d, e, f, g, h: run those scripts first"),
+    ("make_results.py", "nowhere --check", "--check writes nothing")])
+def test_bad_input_is_one_clear_line(script, options, message, tmp_path):
+    done = subprocess.run([sys.executable, FOLDER / script, *options.split()], cwd=tmp_path, capture_output=True,
+                          text=True, env={**os.environ, "PYTHONPATH": str(Path(bnnsim.__file__).resolve().parent.parent)})
+    assert done.returncode and message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_quick_run_does_not_become_the_committed_table(records, monkeypatch, tmp_path):
+    for name in ("SOURCE", "PAGE", "FIGURES"):
+        monkeypatch.setattr(make_results, name, tmp_path / name)
+    with pytest.raises(SystemExit, match="must have records of one full run"):
+        make_results.collect(records[1])
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("low", "high", "wanted", "verdict"), [

@@ -7,6 +7,7 @@ must lose more, or adapted training would not be needed. Adapted is flip trainin
 and straight-through.
 """
 
+from networks import run
 from study import Study, curve_figure
 
 POINT = 1.0
@@ -45,4 +46,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -3,6 +3,7 @@
     python examples/reproduce/b_trade_off.py --full
 """
 
+from networks import run
 from study import Study, curve_figure
 
 NAMES = ("standard", "flips 0.05", "flips 0.1", "flips 0.2")
@@ -28,4 +29,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -9,6 +9,7 @@ batch-norm statistics taken anew at it: where nothing is left, the thresholds we
 """
 
 import numpy as np
+from networks import run
 from study import Study, curve_figure, interval
 
 import bnnsim
@@ -54,4 +55,4 @@ def note_adapted(study, name, title, rate):
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

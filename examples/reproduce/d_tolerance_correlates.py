@@ -9,6 +9,7 @@ The part on CIFAR-10 needs at least as many of its networks, and stays undecided
 
 import numpy as np
 from bnnsim.figure_parts import line_style, new_axes
+from networks import run
 from study import Study
 
 import bnnsim
@@ -46,4 +47,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -6,6 +6,7 @@ lambda and T* are lost; here are a strong and a weak pair [R], the same for all 
 """
 
 import numpy as np
+from networks import run
 from study import Study, curve_figure
 
 import bnnsim
@@ -33,4 +34,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -7,6 +7,7 @@ verdict is; what larger ones do is in the notes. At each rate it is compared wit
 that very rate.
 """
 
+from networks import run
 from study import Study, curve_figure, interval
 
 AUTHORS = 0.0625
@@ -34,4 +35,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

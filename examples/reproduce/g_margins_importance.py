@@ -9,6 +9,7 @@ layer's width, mean over layers [R]: else layers of different widths would make 
 
 import numpy as np
 from bnnsim.figure_parts import COLOURS, new_axes
+from networks import run
 from study import Study
 
 import bnnsim
@@ -51,4 +52,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

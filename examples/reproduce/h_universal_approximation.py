@@ -5,6 +5,7 @@
 
 import numpy as np
 from bnnsim.figure_parts import legend_below, line_style, new_axes
+from networks import run
 from study import Study
 
 from bnnsim import universal
@@ -60,4 +61,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

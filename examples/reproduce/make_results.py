@@ -96,6 +96,9 @@ def collect(folder):
     missing = set(CLAIMS) - {record["claim"] for record in records}
     if missing:
         raise SystemExit(f"{folder} has no record of claim {', '.join(sorted(missing))}: run those scripts first")
+    runs = {(record["size"], record["epochs"]) for record in records}
+    if len(runs) > 1 or runs.pop()[0] != "full":
+        raise SystemExit(f"{folder} must have records of one full run: run all scripts with --full")
     FIGURES.mkdir(exist_ok=True)
     for record in records:
         shutil.copyfile(folder / record["figure"], FIGURES / record["figure"])

@@ -11,6 +11,7 @@ part for each core takes less time than one process with all of them; the bytes 
 import argparse
 import json
 import logging
+import re
 import subprocess
 import time
 from dataclasses import dataclass, field, replace
@@ -144,13 +145,25 @@ def commit():
         return ""
 
 
+def run(main):
+    """Run a script: one clear line instead of a traceback where it cannot go on."""
+    try:
+        main()
+    except KeyboardInterrupt:
+        raise SystemExit("interrupted: the same command goes on from what is in its folder") from None
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"error: {error}") from None
+
+
 def main(argv=None):
     parser = arguments(__doc__)
     parser.add_argument("--part", default="1/1", help="K/N: every N-th network from the K-th on (default: all)")
     options = parser.parse_args(argv)
-    size, (part, n_parts) = size_of(options), map(int, options.part.split("/"))
+    numbers = re.fullmatch(r"(\d+)/(\d+)", options.part)
+    part, n_parts = map(int, numbers.groups()) if numbers else (0, 0)
     if not 1 <= part <= n_parts:
-        parser.error(f"--part must be K/N with K from 1 to N, got {options.part}")
+        parser.error(f"--part must be K/N with K from 1 to N, such as 1/2, got {options.part}")
+    size = size_of(options)
     split, _ = load(size)
     jobs = [(recipe, seed) for recipe in RECIPES.values() if recipe.architecture in size.specs
             for seed in range(size.n_seeds)]
@@ -160,4 +173,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

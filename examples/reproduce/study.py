@@ -104,10 +104,9 @@ class Study:
         rows = [found.rates.tolist().index(rate) for rate in rates]          # the file may have more of both
         return 100 * found.accuracy[0][rows, :size.trials]
 
-    def curves(self, architecture, name, variant="", adapt=None):
+    def curves(self, architecture, name):
         """Percent by seed and rate (S, R), means over chips; what they are without errors and at 0.1 is noted."""
-        found = np.array([self.sweep(architecture, name, seed, variant, adapt).mean(axis=1)
-                          for seed in self.seeds(architecture)])
+        found = np.array([self.sweep(architecture, name, seed).mean(axis=1) for seed in self.seeds(architecture)])
         clean, broken = found[:, 0].mean(), found[:, self.at(0.1)].mean()
         self.notes.append(f"{architecture}, {name}: {clean:.2f} % without errors, {broken:.2f} % at BER 0.1.")
         return found
