@@ -115,8 +115,9 @@ def test_parts_train_what_the_whole_trains(records, tmp_path):
     ("make_results.py", "nowhere", "has no record of claim a, b, c, d, e, f, g, h: run those scripts first"),
     ("make_results.py", "nowhere --check", "--check writes nothing")])
 def test_bad_input_is_one_clear_line(script, options, message, tmp_path):
-    done = subprocess.run([sys.executable, FOLDER / script, *options.split()], cwd=tmp_path, capture_output=True,
-                          text=True, env={**os.environ, "PYTHONPATH": str(Path(bnnsim.__file__).resolve().parent.parent)})
+    environment = {**os.environ, "PYTHONPATH": str(Path(bnnsim.__file__).resolve().parent.parent)}
+    done = subprocess.run([sys.executable, FOLDER / script, *options.split()], cwd=tmp_path, env=environment,
+                          capture_output=True, text=True)
     assert done.returncode and message in done.stderr and "Traceback" not in done.stderr
 
 
