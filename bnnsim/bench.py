@@ -17,8 +17,8 @@ import os
 import shlex
 import sys
 
-import bnnsim.command_line as command_line
-import bnnsim.files as files
+import bnnsim.commands.command_line as command_line
+import bnnsim.files.atomic as atomic
 from bnnsim.checks import check_choice
 
 SECTIONS = ("kernels", "training", "inference", "sweep", "startup", "memory")
@@ -78,7 +78,11 @@ def command_of(options):
 
 def sections(options, sizes, images):
     """(section, generator of its measurements), in the order in which they are run."""
-    from bnnsim.benchmarks import kernels, networks, peer, processes, scaling
+    import bnnsim.benchmarks.kernels as kernels
+    import bnnsim.benchmarks.networks as networks
+    import bnnsim.benchmarks.peer as peer
+    import bnnsim.benchmarks.processes as processes
+    import bnnsim.benchmarks.scaling as scaling
 
     for section in options.only:
         if section == "kernels":
@@ -97,8 +101,9 @@ def sections(options, sizes, images):
 
 def measure(options, report):
     """Run the sections; every line is printed, and every result added to the report, when it is there."""
-    from bnnsim.benchmarks import peer
-    from bnnsim.benchmarks.sizes import SIZES, Images
+    import bnnsim.benchmarks.peer as peer
+    from bnnsim.benchmarks.sizes import SIZES
+    from bnnsim.benchmarks.sizes import Images
 
     sizes = SIZES[options.size]
     images = Images(sizes)
@@ -116,13 +121,13 @@ def measure(options, report):
 def store(options, report):
     """Write what there is."""
     if options.out:
-        with files.replaced(options.out) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        with atomic.replaced(options.out) as temporary, open(temporary, "w", encoding="utf-8") as file:
             json.dump(report, file, indent=1)
             file.write("\n")
     points = [one for one in report["measurements"] if one["section"] == "scaling"]
     if options.scaling and points:
-        import bnnsim.plotting as plotting
-        plotting.scaling_curves(points, options.scaling)
+        import bnnsim.figures.benchmarks as benchmarks
+        benchmarks.scaling_curves(points, options.scaling)
 
 
 def work(options):

@@ -13,11 +13,11 @@ import shlex
 import sys
 import time
 
-import bnnsim.command_line as command_line
-import bnnsim.config as config
-import bnnsim.datasets as datasets
-import bnnsim.executors as executors
-import bnnsim.stored as stored
+import bnnsim.commands.command_line as command_line
+import bnnsim.commands.config as config
+import bnnsim.commands.executors as executors
+import bnnsim.commands.stored as stored
+import bnnsim.datasets.find as find
 
 DEFAULTS = {"networks": [], "datasets": None, "data": None, "rates": "1e-4:0.3:13", "layers": ["all"], "trials": 10,
             "seed": 0, "workers": None, "dask": None, "out": None, "plot": None, "resume": False, "predictions": False,
@@ -110,7 +110,7 @@ def load_grid(options):
     first = next(iter(networks.values()))
     names = options.datasets or [
         first.metadata.get("dataset", "fashion") if options.networks else "fashion-subset"]
-    splits = {name: datasets.load_dataset(name, options.data)[1] for name in names}
+    splits = {name: find.load_dataset(name, options.data)[1] for name in names}
     faults = {"" if layers == "all" else f"layers {','.join(map(str, layers))}":
               BitFlips(0.0, None if layers == "all" else tuple(layers)) for layers in options.layers}
     return networks, splits, faults
@@ -118,11 +118,11 @@ def load_grid(options):
 
 def dry_run(options, grid, rates):
     """Print what would be run, and how long it takes on this machine, from one cell of each series."""
-    import bnnsim.campaign as campaign
-    import bnnsim.cells as cells
+    import bnnsim.campaign.sweeps as sweeps
+    import bnnsim.campaign.cells as cells
     from bnnsim.kernels import thread_count
 
-    series, entries = campaign.make_series(*grid)
+    series, entries = sweeps.make_series(*grid)
     context, seconds, n_cells = cells.Context("dry run", series, options.seed, False), 0.0, 0
     per_series = 1 + (len(rates) - 1) * options.trials
     for s, entry in enumerate(entries):
@@ -155,11 +155,11 @@ def show(options, result):
 
 def work(options):
     """Load, sweep, print, write."""
-    import bnnsim.campaign as campaign
-    import bnnsim.results as results
+    import bnnsim.campaign.sweeps as sweeps
+    import bnnsim.campaign.result as result
 
     if options.print_command:
-        print(stored_command(results.SweepResult.load(options.print_command)))
+        print(stored_command(result.SweepResult.load(options.print_command)))
         return
     resolve(options)
     if options.log:                      # it may be said in --config
@@ -172,7 +172,7 @@ def work(options):
     started = time.monotonic()
     store = options.out if options.out and options.out.lower().endswith(".h5") else None
     with executors.chosen_executor(options.workers, options.dask) as executor:
-        result = campaign.sweep(
+        result = sweeps.sweep(
             grid[0], grid[1], rates, options.trials, options.seed, faults=grid[2], executor=executor,
             workers=options.workers, out=store, resume=options.resume, predictions=options.predictions,
             ci_width=None if options.ci_width is None else options.ci_width / 100, max_trials=options.max_trials,

@@ -13,12 +13,12 @@ import sys
 
 import numpy as np
 
-import bnnsim.attack as attack
-import bnnsim.certificates as certificates
-import bnnsim.command_line as command_line
-import bnnsim.datasets as datasets
-import bnnsim.files as files
-import bnnsim.stored as stored
+import bnnsim.commands.command_line as command_line
+import bnnsim.commands.stored as stored
+import bnnsim.datasets.find as find
+import bnnsim.files.atomic as atomic
+import bnnsim.proofs.attack as attack
+import bnnsim.proofs.certificates as certificates
 from bnnsim.checks import check_int
 
 FLIPS = "0,1,2,5,10,20,50,100,200,500,1000"
@@ -80,7 +80,7 @@ def ratios(found, greedy):
 def write(path, labels, found, greedy):
     """A CSV with a line an image."""
     named = columns(found, greedy)
-    with files.replaced(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+    with atomic.replaced(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["image", "label", "class", *(name for name, _ in named)])
         cells = [labels.tolist(), found.predictions.tolist(), *(values.tolist() for _, values in named)]
@@ -97,7 +97,7 @@ def work(options):
         raise ValueError(f"flips must be integers >= 0 such as {FLIPS}, got {options.flips!r}") from None
     (name, network), = stored.load_networks([options.network] if options.network else []).items()
     dataset = options.dataset or (network.metadata.get("dataset", "fashion") if options.network else "fashion-subset")
-    test = datasets.load_dataset(dataset, options.data)[1]
+    test = find.load_dataset(dataset, options.data)[1]
     stored.check_fit(name, network, test)
     n = check_int("limit", options.limit, 1) if options.limit is not None else len(test)
     images, labels = test.images[:n], test.labels[:n]
@@ -109,8 +109,8 @@ def work(options):
     if options.out:
         write(options.out, labels, found, greedy)
     if options.plot:
-        import bnnsim.proof_figures as proof_figures            # matplotlib, only where it is needed
-        proof_figures.certified_accuracy(found, labels, options.plot, f"{name}, {test.name}")
+        import bnnsim.figures.proofs as proofs            # matplotlib, only where it is needed
+        proofs.certified_accuracy(found, labels, options.plot, f"{name}, {test.name}")
 
 
 def main(argv=None):

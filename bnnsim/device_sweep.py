@@ -14,10 +14,11 @@ import sys
 
 import numpy as np
 
-import bnnsim.command_line as command_line
-import bnnsim.datasets as datasets
-import bnnsim.executors as executors
-import bnnsim.stored as stored
+import bnnsim.commands.command_line as command_line
+import bnnsim.commands.executors as executors
+import bnnsim.commands.stored as stored
+import bnnsim.datasets.find as find
+import bnnsim.datasets.shipped as shipped
 from bnnsim.checks import check_int, check_real
 
 NETWORKS = ("fashion_fcnn", "fashion_fcnn_flip")
@@ -106,7 +107,7 @@ def load_networks(options):
     if options.networks:
         networks = stored.load_networks(options.networks)
         return networks, options.dataset or next(iter(networks.values())).metadata.get("dataset", "fashion")
-    paths = [os.fspath(datasets.data_file(f"{name}.h5")) for name in NETWORKS]
+    paths = [os.fspath(shipped.data_file(f"{name}.h5")) for name in NETWORKS]
     return stored.load_networks(paths), options.dataset or "fashion-subset"
 
 
@@ -129,7 +130,7 @@ def show(found, options, split):
 
 
 def _tolerated_line(one, found, drop):
-    from bnnsim.card_sweep import UNITS
+    from bnnsim.campaign.card import UNITS
 
     unit = UNITS[found.axis]
     name = ", ".join((one["network"], one["cell"], *([] if one["code"] == "none" else [one["code"]])))
@@ -144,8 +145,8 @@ def _tolerated_line(one, found, drop):
 
 def work(options):
     """Load, sweep, print, draw."""
-    import bnnsim.card_sweep as card_sweep
     import bnnsim.devices as devices
+    from bnnsim.campaign import sweep_card
 
     command_line.check_target(options.out, (".h5",))
     for path in (options.plot, options.pareto):
@@ -156,9 +157,9 @@ def work(options):
     axis = options.axis or next(iter(card.axes()))
     places = None if options.values is None else parse_places(axis, options.values, devices.AXES[axis].log)
     networks, dataset = load_networks(options)
-    split = datasets.load_dataset(dataset, options.data)[1]
+    split = find.load_dataset(dataset, options.data)[1]
     with executors.chosen_executor(options.workers, options.dask) as executor:
-        found = card_sweep.sweep_card(
+        found = sweep_card(
             card, networks, split, axis, places, cells=options.cell.split(",") if options.cell else None,
             codes=_split_codes(options.ecc), at=at, trials=options.trials, rng=options.seed,
             extrapolate=options.extrapolate, executor=executor, workers=options.workers, out=options.out,

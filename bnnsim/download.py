@@ -6,14 +6,14 @@
 
 import sys
 
-import bnnsim.command_line as command_line
-import bnnsim.dataset_sources as dataset_sources
+import bnnsim.commands.command_line as command_line
+import bnnsim.datasets.sources as sources
 
 
 def arguments():
     """The options."""
     parser = command_line.parser("download", __doc__)
-    parser.add_argument("name", metavar="NAME", help=f"one of {', '.join(dataset_sources.SOURCES)}")
+    parser.add_argument("name", metavar="NAME", help=f"one of {', '.join(sources.SOURCES)}")
     parser.add_argument("--folder", help="store in FOLDER/NAME (default: your cache, ~/.cache/bnnsim/NAME)")
     return parser
 
@@ -21,10 +21,10 @@ def arguments():
 def work(options):
     """Download, say where the files are."""
     try:
-        folder = dataset_sources.download_dataset(options.name, options.folder)
-    except dataset_sources.DownloadError as error:
-        raise dataset_sources.DownloadError(f"{options.name} could not be downloaded: {error}") from error
-    n_files = len(dataset_sources.SOURCES[options.name].sha256)
+        folder = sources.download_dataset(options.name, options.folder)
+    except sources.DownloadError as error:
+        raise sources.DownloadError(f"{options.name} could not be downloaded: {error}") from error
+    n_files = len(sources.SOURCES[options.name].sha256)
     print(f"{options.name}: {n_files} files in {folder}, SHA-256 checked")
 
 

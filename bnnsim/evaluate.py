@@ -11,58 +11,12 @@ library, on the embedded 2,000 test images of Fashion-MNIST.
 import csv
 import json
 import sys
-from dataclasses import dataclass
 
-import numpy as np
-
-import bnnsim.class_names as class_names
-import bnnsim.command_line as command_line
-import bnnsim.datasets as datasets
-import bnnsim.files as files
-import bnnsim.statistics as statistics
-import bnnsim.stored as stored
-
-FIELDS = ("network", "split", "class", "images", "right", "accuracy", "low", "high")
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """A network's answers to a split: predicted (N,), and right answers and images by class (C,)."""
-
-    name: str
-    network: object
-    split: object
-    predicted: np.ndarray
-
-    @property
-    def right(self):
-        """Right answers of each class, int64 (C,)."""
-        return np.bincount(self.split.labels[self.predicted == self.split.labels], minlength=self.network.n_classes)
-
-    @property
-    def images(self):
-        """Images of each class, int64 (C,)."""
-        return np.bincount(self.split.labels, minlength=self.network.n_classes)
-
-    @property
-    def accuracy(self):
-        """Share of 1."""
-        return self.right.sum() / len(self.split)
-
-    def rows(self):
-        """One dict of FIELDS for all images ("all") and for each class that has images."""
-        names = class_names.of_split(self.split.name, self.network.n_classes)
-        counts = [("all", self.right.sum(), len(self.split)), *zip(names, self.right, self.images)]
-        return [dict(zip(FIELDS, (self.name, self.split.name, name, int(n), int(k), float(k / n), *wilson(k, n))))
-                for name, k, n in counts if n]
-
-
-def wilson(n_right, n_images):
-    """95 % interval (low, high) of an accuracy over all images that could have been drawn."""
-    if n_images < 2:
-        return 0.0, 1.0
-    found = statistics.population_interval([n_right / n_images] * 2, int(n_images))     # chips that agree: Wilson's
-    return found.low, found.high
+import bnnsim.commands.command_line as command_line
+import bnnsim.commands.stored as stored
+import bnnsim.datasets.find as find
+import bnnsim.files.atomic as atomic
+from bnnsim.metrics.evaluation import FIELDS, Evaluation
 
 
 def arguments():
@@ -123,7 +77,7 @@ def show(evaluations, form):
 
 def write_predictions(path, evaluations):
     """A CSV with a line an image: its place in the split, its label, and each network's class."""
-    with files.replaced(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+    with atomic.replaced(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["image", "label", *(one.name for one in evaluations)])
         columns = [evaluations[0].split.labels, *(one.predicted for one in evaluations)]
@@ -136,7 +90,7 @@ def work(options):
     networks = stored.load_networks(options.networks)
     first = next(iter(networks.values()))
     name = options.dataset or (first.metadata.get("dataset", "fashion") if options.networks else "fashion-subset")
-    test = datasets.load_dataset(name, options.data)[1]
+    test = find.load_dataset(name, options.data)[1]
     for name, network in networks.items():
         stored.check_fit(name, network, test)
     found = [Evaluation(name, network, test, network.predict(test.images)) for name, network in networks.items()]

@@ -15,10 +15,10 @@ Fashion-MNIST, everything but "critical".
 import os
 import sys
 
-import bnnsim.command_line as command_line
-import bnnsim.datasets as datasets
+import bnnsim.commands.command_line as command_line
+import bnnsim.commands.stored as stored
+import bnnsim.datasets.find as find
 import bnnsim.metrics as metrics
-import bnnsim.stored as stored
 from bnnsim.checks import check_choice, check_int
 
 WHAT = ("margins", "tolerance", "importance", "prediction", "critical")
@@ -48,9 +48,9 @@ def arguments():
 
 
 def _campaign(options, network, split):
-    import bnnsim.campaign as campaign
+    import bnnsim.campaign.sweeps as sweeps
 
-    return campaign.sweep(network, split, command_line.parse_rates(options.rates), options.check, options.seed,
+    return sweeps.sweep(network, split, command_line.parse_rates(options.rates), options.check, options.seed,
                           progress=False)
 
 
@@ -80,7 +80,7 @@ def work(options):
         check_int("check", options.check, 1)
     (name, network), = stored.load_networks([options.network] if options.network else []).items()
     default = network.metadata.get("dataset", "fashion") if options.network else "fashion-subset"
-    split = datasets.load_dataset(options.dataset or default, options.data)[1]
+    split = find.load_dataset(options.dataset or default, options.data)[1]
     print(f"{name}, {network.n_bits:,} binary weights; {split.name}, all {len(split):,} images")
     for what in wanted:
         found, text, drawn = explained(what, options, network, split)

@@ -15,11 +15,11 @@ a fault map: "array", the broken cells of one array.
 import os
 import sys
 
-import bnnsim.command_line as command_line
-import bnnsim.stored as stored
+import bnnsim.commands.command_line as command_line
+import bnnsim.commands.stored as stored
+from bnnsim.campaign.result import SweepResult
 from bnnsim.faults import FaultMap
-from bnnsim.packed import PackedNetwork
-from bnnsim.results import SweepResult
+from bnnsim.packed.network import PackedNetwork
 
 # the options that a kind takes
 KINDS = {"ber": ("band",), "classes": ("network",), "chips": ("rate",), "weights": (),
@@ -51,34 +51,34 @@ def arguments():
 
 def draw_results(options, results):
     """A figure of one or several results."""
-    import bnnsim.plotting as plotting
+    import bnnsim.figures.sweeps as sweeps
 
     shown = results if len(results) > 1 else next(iter(results.values()))
     if options.kind == "ber":
-        return plotting.ber_curve(shown, options.out, options.band or "interval")
+        return sweeps.ber_curve(shown, options.out, options.band or "interval")
     if options.kind == "chips":
-        return plotting.chip_histogram(shown, options.rate, options.out)
+        return sweeps.chip_histogram(shown, options.rate, options.out)
     if len(results) > 1:
         raise ValueError(f"--kind classes takes one results file, got {len(results)}")
-    return plotting.class_curves(shown, options.network or 0, options.out)
+    return sweeps.class_curves(shown, options.network or 0, options.out)
 
 
 def draw_network(options, network):
     """A figure of a network."""
-    import bnnsim.pictures as pictures
+    import bnnsim.figures.networks as networks
     from bnnsim.faults import BitFlips
 
     if options.kind == "weights":
-        return pictures.first_layer_weights(network, options.out)
+        return networks.first_layer_weights(network, options.out)
     broken = BitFlips(options.rate).apply(network, options.seed or 0, options.trial or 0)
-    return pictures.fault_map(network, broken, options.layer or 0, options.out)
+    return networks.fault_map(network, broken, options.layer or 0, options.out)
 
 
 def draw_array(options, chip):
     """A figure of an array of a fault map."""
-    import bnnsim.pictures as pictures
+    import bnnsim.figures.networks as networks
 
-    return pictures.array_map(chip, options.array or 0, options.out)
+    return networks.array_map(chip, options.array or 0, options.out)
 
 
 def load(options):

@@ -11,12 +11,12 @@ import sys
 
 import numpy as np
 
-import bnnsim.command_line as command_line
-import bnnsim.datasets as datasets
-import bnnsim.stored as stored
+import bnnsim.commands.command_line as command_line
+import bnnsim.commands.stored as stored
+import bnnsim.datasets.shipped as shipped
 from bnnsim.faults import FaultMap
 from bnnsim.faults.fault_map import KINDS
-from bnnsim.packed import PackedNetwork
+from bnnsim.packed.network import PackedNetwork
 
 
 def arguments():
@@ -104,7 +104,7 @@ def text_of(one):
 
 def work(options):
     """Load, print."""
-    paths = options.files or [datasets.data_file(f"{stored.SHIPPED}.h5")]
+    paths = options.files or [shipped.data_file(f"{stored.SHIPPED}.h5")]
     loaded = [(str(path), stored.load(path)) for path in paths]
     if options.format == "json":
         print(json.dumps([{"file": path, **described(one)} for path, one in loaded], indent=1))

@@ -13,18 +13,20 @@ import sys
 
 import numpy as np
 
-import bnnsim.architectures as architectures
-import bnnsim.command_line as command_line
-import bnnsim.datasets as datasets
-import bnnsim.estimators as estimators
-import bnnsim.losses as losses
-import bnnsim.optimizers as optimizers
-import bnnsim.regularisers as regularisers
-import bnnsim.seeding as seeding
-from bnnsim.checks import check_choice, check_int, check_probability
+import bnnsim.commands.command_line as command_line
+import bnnsim.datasets.find as find
+import bnnsim.training.architectures as architectures
+import bnnsim.training.estimators as estimators
+import bnnsim.training.losses as losses
+import bnnsim.training.optimizers as optimizers
+import bnnsim.training.regularisers as regularisers
+import bnnsim.training.schedules as schedules
+from bnnsim.checks import check_probability
+from bnnsim.datasets.split import hold_out
+from bnnsim.training.architectures import make_model
 
-SCHEDULES = {"cosine": optimizers.Cosine, "step": optimizers.Step, "exponential": optimizers.Exponential,
-             "constant": optimizers.Constant}
+SCHEDULES = {"cosine": schedules.Cosine, "step": schedules.Step, "exponential": schedules.Exponential,
+             "constant": schedules.Constant}
 OPTIMIZERS = {"adam": optimizers.Adam, "sgd": optimizers.Sgd, "bop": optimizers.Bop}
 INTEGER_LOSSES = ("mhl", "mcel")    # need logits without batch norm
 # options that belong to one choice of another option: (option, its value, the setting it becomes)
@@ -151,7 +153,7 @@ def _faults(options):
 
 def _adapted(model, options, part, flip_rate):
     """The model after --rescale or --reestimate."""
-    import bnnsim.adaptation as adaptation
+    import bnnsim.training.adaptation as adaptation
 
     if options.rescale is not None:
         return adaptation.rescale_thresholds(model, flip_rate, options.rescale)
@@ -159,24 +161,6 @@ def _adapted(model, options, part, flip_rate):
         from bnnsim.faults import BitFlips
         return adaptation.reestimate_batch_norm(model, part, BitFlips(options.reestimate), options.seed)
     return model
-
-
-def make_model(name, train, output_norm, seed, ste="clipped"):
-    """A paper's network by name, or one built from a list for these images."""
-    if name in architectures.ARCHITECTURES:
-        return architectures.ARCHITECTURES[name](rng=seed, output_norm=output_norm, ste=ste)
-    if " " not in name and not name.startswith(("C", "FC")):
-        check_choice("network", name, architectures.ARCHITECTURES)
-    offset = 128 if train.images.shape[1] == 3 else 0
-    return architectures.build(name, train.images.shape[1:], offset, output_norm, rng=seed, ste=ste)
-
-
-def hold_out(train, n_images, seed):
-    """(training part, validation part): `n_images` drawn without replacement, or (train, None) for 0."""
-    if check_int("holdout", n_images, 0, len(train) - 1) == 0:
-        return train, None
-    order = seeding.generator(seed, "holdout").permutation(len(train))
-    return train.take(np.sort(order[n_images:])), train.take(np.sort(order[:n_images]))
 
 
 def check_options(options):
@@ -196,19 +180,19 @@ def check_options(options):
 
 def work(options):
     """Load, train, print, write."""
-    import bnnsim.packed as packed
-    import bnnsim.training as training
+    from bnnsim.packed import PackedNetwork
+    from bnnsim.training import fit, pack
 
     check_options(options)
     (flip_rate, faults), regulariser = _faults(options), _regulariser(options.regulariser)
     loss, ste = (_with(*_choice(options, kind, choices)) for kind, choices in
                  (("loss", losses.LOSSES), ("ste", estimators.ESTIMATORS)))
     optimizer = _optimizer(options)
-    train, test = datasets.load_dataset(options.dataset, options.data)
+    train, test = find.load_dataset(options.dataset, options.data)
     model = make_model(options.network or DEFAULT_NETWORK[options.dataset], train,
                        not (options.no_output_norm or options.loss in INTEGER_LOSSES), options.seed, ste)
     part, validation = hold_out(train, options.holdout, options.seed)
-    history = training.fit(
+    history = fit(
         model, part, options.epochs, validation, options.seed, batch_size=options.batch_size,
         keep="last" if validation is None else "best",
         optimizer=optimizer, schedule=SCHEDULES[options.schedule](), loss=loss, regulariser=regulariser,
@@ -217,13 +201,13 @@ def work(options):
         augment=options.dataset == "cifar10" if options.augment is None else options.augment,
         progress=not options.quiet)
     model = _adapted(model, options, part, flip_rate)
-    network = packed.pack(model)
+    network = pack(model)
     accuracy = network.accuracy(test)
     print(network.summary())
     print(f"{test.name}: {100 * accuracy:.2f} % of all {len(test):,} images, epoch {history.kept_epoch} of "
           f"{options.epochs}, seed {options.seed}")
     if options.out:
-        packed.PackedNetwork(network.layers, network.input_shape, network.input_offset, {
+        PackedNetwork(network.layers, network.input_shape, network.input_offset, {
             "architecture": model.describe(), "dataset": train.name.removesuffix("-train"), "seed": str(options.seed),
             "epochs": str(options.epochs), "kept_epoch": str(history.kept_epoch), "holdout": str(options.holdout),
             "flip_rate": options.flip_rate, "gradient": options.gradient, "optimizer": repr(optimizer),
@@ -234,8 +218,8 @@ def work(options):
             "test_accuracy": f"{accuracy:.4f}", "test_images": str(len(test)),
             "command": options.command}).save(options.out)
     if options.plot:
-        import bnnsim.plotting as plotting
-        plotting.training_curves(history, options.plot)
+        import bnnsim.figures.training as training
+        training.training_curves(history, options.plot)
 
 
 def main(argv=None):

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bnnsim.campaign import sweep
-from bnnsim.datasets import load_dataset
-from bnnsim.packed import PackedNetwork
+from bnnsim.campaign.sweeps import sweep
+from bnnsim.datasets.find import load_dataset
+from bnnsim.packed.network import PackedNetwork
 
 FOLDER = Path(__file__).resolve().parent
 START, END = ".. networks: start\n", ".. networks: end\n"

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bnnsim.dataset_files import SUBSET, idx_sha256, write_idx
-from bnnsim.dataset_sources import SOURCES
-from bnnsim.datasets import load_dataset
+from bnnsim.datasets.find import load_dataset
+from bnnsim.datasets.readers import SUBSET, idx_sha256, write_idx
+from bnnsim.datasets.sources import SOURCES
 
 SEED = 0
 N_PER_CLASS = {"train": 1000, "test": 200}

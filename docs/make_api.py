@@ -17,20 +17,25 @@ import bnnsim  # noqa: E402
 from bnnsim.__main__ import COMMANDS  # noqa: E402
 
 TARGET = Path(__file__).resolve().parent / "API.rst"
-MODULES = ("datasets", "architectures", "model", "layers", "losses", "regularisers", "estimators", "optimizers",
-           "adaptation", "training", "packed", "bits", "weights", "faults", "devices", "campaign",
-           "card_sweep", "results", "statistics", "tolerance", "stopping", "comparison", "plotting",
-           "pictures", "device_figures", "card_figures", "metrics", "metric_figures", "certificates",
-           "attack", "universal", "proof_figures", "clean_pass", "warm", "kernels")
-ONLY = {"kernels": ("threads", "thread_count"), "campaign": ("sweep",)}   # what else is in them is for other modules
 
 HEAD = """\
 API reference
 =============
 
-Made from the docstrings by ``python docs/make_api.py``: do not edit. ``help(bnnsim.sweep)`` and the like tell all about
-one name. Names in **bold** are also at the top level: ``bnnsim.sweep``.
+Made from the packages' public lists and the docstrings by ``python docs/make_api.py``: do not edit.
+``help(bnnsim.sweep)`` and the like tell all about one name. Names in **bold** are also at the top level:
+``bnnsim.sweep``.
 """
+
+
+def sections():
+    """Public names to modules: the packages, each followed by the modules that its list names."""
+    found = {}
+    for package in bnnsim._AT_HAND:
+        module = found[package] = importlib.import_module(f"bnnsim.{package}")
+        inner = [name for name in module.__all__ if inspect.ismodule(getattr(module, name))]
+        found |= {name if name in bnnsim.__all__ else f"{package}.{name}": getattr(module, name) for name in inner}
+    return found
 
 
 def first_line(thing):
@@ -50,19 +55,13 @@ def signature(thing):
     return re.sub(r"<factory>", "...", text)
 
 
-def is_public(module, key, value):
-    """Whether a name of a module belongs to its users."""
-    if not (inspect.isroutine(value) or inspect.isclass(value)):
-        return False
-    chosen = ONLY.get(module.__name__.split(".")[1]) or getattr(module, "__all__", None)
-    if chosen is not None:
-        return key in chosen
-    return value.__module__ == module.__name__ and not key.startswith(("_", "check_"))
-
-
 def names(module):
-    """(name, object) of what a module offers its users, in the order of its source."""
-    return [(key, value) for key, value in vars(module).items() if is_public(module, key, value)]
+    """(name, object) of the functions and classes that a module offers its users: of its public list, if it has one."""
+    chosen = getattr(module, "__all__", None) or [
+        key for key, value in vars(module).items()
+        if getattr(value, "__module__", None) == module.__name__ and not key.startswith(("_", "check_"))]
+    found = [(key, getattr(module, key)) for key in chosen]
+    return [(key, value) for key, value in found if inspect.isroutine(value) or inspect.isclass(value)]
 
 
 def members(cls):
@@ -78,9 +77,8 @@ def members(cls):
             yield key, "", value
 
 
-def lines(name):
+def lines(name, module):
     """One module's part."""
-    module = importlib.import_module(f"bnnsim.{name}")
     yield from ("", f"bnnsim.{name}", "-" * len(f"bnnsim.{name}"), "", first_line(module), "")
     for key, value in names(module):
         mark = "**" if key in bnnsim._HOME else ""
@@ -100,7 +98,7 @@ def commands():
 
 def reference():
     """The whole text."""
-    parts = (line for name in MODULES for line in lines(name))
+    parts = (line for name, module in sections().items() for line in lines(name, module))
     text = "\n".join((HEAD.rstrip("\n"), *parts, *commands())) + "\n"
     return re.sub(r"\n{3,}", "\n\n", text)
 

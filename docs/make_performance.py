@@ -164,8 +164,8 @@ def main(argv):
         (ROOT / name).write_text(text, encoding="utf-8")
     points = [one for one in report["measurements"] if one["section"] == "scaling"]
     if points:
-        import bnnsim.plotting as plotting
-        plotting.scaling_curves(points, ROOT / FIGURE)
+        import bnnsim.figures.benchmarks as benchmarks
+        benchmarks.scaling_curves(points, ROOT / FIGURE)
 
 
 if __name__ == "__main__":

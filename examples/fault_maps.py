@@ -38,7 +38,7 @@ def main():
     chip, other = (FaultMap.record(model, standard, options.seed, trial, mapping) for trial in (0, 1))
     chip.save(options.out / "chip.h5")
     chip = FaultMap.load(options.out / "chip.h5")                 # the same chip, on any machine
-    bnnsim.pictures.array_map(chip, 0, options.out / "array.png")
+    bnnsim.plotting.array_map(chip, 0, options.out / "array.png")
 
     print(f"{chip!r} and {other!r}:\n  in both {(chip & other).counts().sum():,}, in either "
           f"{(chip | other).counts().sum():,}")

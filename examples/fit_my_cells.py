@@ -34,7 +34,7 @@ def main():
     fitted = bnnsim.devices.fit(csv, model=options.model)
     print(fitted.summary())                    # p values below 0.01: the samples contradict that distribution
     for i in range(len(fitted.places)):
-        bnnsim.device_figures.fitted_states(fitted, options.out / f"states-{i}.png", place=i)
+        bnnsim.plotting.fitted_states(fitted, options.out / f"states-{i}.png", place=i)
     card = fitted.card("my cells", source=f"measured by ..., fitted from {Path(csv).name}")
     card.save(options.out / "card.json")       # edit it: energies, endurance, drift; --help of device_sweep goes on
 

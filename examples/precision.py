@@ -15,9 +15,9 @@ import itertools
 import numpy as np
 
 import bnnsim
-from bnnsim.layers.weighted import Weighted
-from bnnsim.losses import cross_entropy
-from bnnsim.products import scattered
+from bnnsim.training.gradients import scattered
+from bnnsim.training.layers.weighted import Weighted
+from bnnsim.training.losses import cross_entropy
 
 
 def arguments():

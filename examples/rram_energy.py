@@ -49,7 +49,7 @@ def main():
     found.result.save(options.out / "energy.h5")
     found.plot(options.out / "energy.png")
     found.plot_pareto(options.out / "pareto.png")
-    bnnsim.device_figures.redundancy(
+    bnnsim.plotting.redundancy(
         {"SECDED(8,4), two devices a bit": lambda p: bnnsim.faults.exact_residual("secded(8,4)", p),
          "SECDED(72,64), 1.125 devices a bit (idealised)": lambda p: bnnsim.faults.ideal_residual("secded(72,64)", p)},
         options.out / "redundancy.png")

@@ -24,10 +24,18 @@ from pathlib import Path
 
 import numpy as np
 
-from bnnsim import campaign, cells, files, hdf5, journal, threads
-from bnnsim.architectures import build
-from bnnsim.datasets import Split
-from bnnsim.packed import pack
+import bnnsim.campaign.cells as cells
+import bnnsim.campaign.engine as engine
+import bnnsim.campaign.journal as journal
+import bnnsim.campaign.sweeps as sweeps
+import bnnsim.files.atomic as atomic
+import bnnsim.files.hdf5 as hdf5
+from bnnsim import threads
+from bnnsim.campaign.result import SweepResult
+from bnnsim.campaign.store import Store
+from bnnsim.datasets.split import Split
+from bnnsim.training.architectures import build
+from bnnsim.training.packing import pack
 
 RATES, TRIALS, SEED = [0.0, 0.01, 0.05, 0.1, 0.2, 0.3], 200, 5
 N_CELLS = 2 * (1 + 5 * TRIALS)
@@ -46,7 +54,7 @@ def split(n_images=16, seed=0, name="random"):
 
 
 def run(nets=None, data=None, rates=None, trials=TRIALS, rng=SEED, **settings):
-    return campaign.sweep(networks() if nets is None else nets, split() if data is None else data,
+    return sweeps.sweep(networks() if nets is None else nets, split() if data is None else data,
                           RATES if rates is None else rates, trials, rng, progress=False, **settings)
 
 
@@ -54,7 +62,7 @@ def on_disk(out):
     """Cells of the results file and of the whole lines of its journal."""
     found = {}
     if os.path.exists(out):
-        result = campaign.SweepResult.load(out)
+        result = SweepResult.load(out)
         for s, name in enumerate(result.names):
             for r, rate in enumerate(result.rates.tolist()):
                 for trial in range(1 if rate == 0 else result.right.shape[2]):
@@ -92,14 +100,14 @@ class Events:
 def listen(events, rng):
     """Tell `events` of every step that a campaign takes; batches are of PER_BATCH cells, whatever the clock says."""
     whole_batch, whole_write, replace, unlink = cells.run_batch, journal._write, os.replace, os.unlink
-    write_array, sync = hdf5.write_array, files._sync
+    write_array, sync = hdf5.write_array, atomic._sync
 
     def run_batch(key, batch, context=None):
         os.write(events.note, b"batch\n")
         events.at("a batch begins")
         seconds, results = whole_batch(key, batch, context)
         events.at("a batch ends")
-        return campaign.BATCH_SECONDS * len(batch) / (PER_BATCH + 0.5), results
+        return engine.BATCH_SECONDS * len(batch) / (PER_BATCH + 0.5), results
 
     def write(file, data):
         events.at("before a line")
@@ -117,7 +125,7 @@ def listen(events, rng):
         return wrapped
 
     cells.run_batch, journal._write = run_batch, write
-    hdf5.write_array, files._sync = loud(write_array, "an array"), loud(sync, "sync")
+    hdf5.write_array, atomic._sync = loud(write_array, "an array"), loud(sync, "sync")
     os.replace, os.unlink = loud(replace, "rename"), loud(unlink, "unlink")
 
 
@@ -148,8 +156,8 @@ def append_by_rewriting(self, value):
 
 
 VARIANTS = {                                                     # what must be noticed
-    "in place": lambda: setattr(files, "replaced", in_place),
-    "journal removed first": lambda: setattr(campaign._Store, "finish", journal_removed_first),
+    "in place": lambda: setattr(atomic, "replaced", in_place),
+    "journal removed first": lambda: setattr(Store, "finish", journal_removed_first),
     "journal rewritten": lambda: setattr(journal.Journal, "_append", append_by_rewriting),
 }
 
@@ -239,7 +247,7 @@ class Watch:
 
     def check_end(self, out, notes):
         """A finished campaign is the uninterrupted one."""
-        stored = campaign.SweepResult.load(out)
+        stored = SweepResult.load(out)
         assert f"done {self.reference.checksum}" in notes and stored.checksum == self.reference.checksum
         assert all(np.array_equal(array, stored.arrays()[name]) for name, array in self.reference.arrays().items())
         assert not os.path.exists(f"{out}.journal")
@@ -288,9 +296,9 @@ def full_disk(watch, folder, n_bytes):
 
 def main():
     with threads(1):                                             # compiles, without starting a thread
-        context = cells.Context("warm", campaign.make_series(networks(), split(), None)[0], SEED, False)
+        context = cells.Context("warm", sweeps.make_series(networks(), split(), None)[0], SEED, False)
         cells.run_batch("warm", [(0, 0.1, 0), (1, 0.1, 0)], context)
-        watch = Watch(campaign.SweepResult.load(sys.argv[1]))
+        watch = Watch(SweepResult.load(sys.argv[1]))
     for line in sys.stdin:
         try:
             request = json.loads(line)

@@ -1,4 +1,4 @@
-"""Settings that all tests share."""
+"""Settings that all tests share. Helpers of this folder are imported by name from any folder of tests."""
 
 from hypothesis import settings
 

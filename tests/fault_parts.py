@@ -5,12 +5,12 @@ import math
 import naive_codes
 import numpy as np
 
-from bnnsim import packed
-from bnnsim.architectures import build
+import bnnsim.training.packing as packing
+from bnnsim.training.architectures import build
 
 
 def network_of(spec="FC100 FC70 FC10", shape=(1, 10, 10), seed=0):
-    return packed.pack(build(spec, shape, rng=seed))
+    return packing.pack(build(spec, shape, rng=seed))
 
 
 def conv_network(seed=0):

@@ -7,10 +7,21 @@ Output arrays start full of garbage, except where a kernel says that they come z
 import numpy as np
 import pytest
 
-import bnnsim.operands as operands
-from bnnsim.kernels import (adam, batchnorm, conv, conv_gradients, dense, first_layer_gradients, fixed_point, lookup,
-                            packing, pool, random_bits, split, thread_count, threads)
+import bnnsim.kernels.gradients.conv_gradients as conv_gradients
+import bnnsim.kernels.gradients.first_layer as first_layer
+import bnnsim.kernels.gradients.fixed_point as fixed_point
+import bnnsim.kernels.gradients.lookup as lookup
+import bnnsim.kernels.gradients.lookup_products as lookup_products
+import bnnsim.kernels.gradients.optimizer_steps as optimizer_steps
+import bnnsim.kernels.gradients.pool as pool
+import bnnsim.kernels.norm.batchnorm as batchnorm
+import bnnsim.kernels.words.packing as packing
+import bnnsim.kernels.words.random_bits as random_bits
+import bnnsim.packed.forward as operands
+from bnnsim.kernels import split, thread_count, threads
 from bnnsim.kernels._parallel import slices
+from bnnsim.kernels.forward.geometry import Geometry
+from bnnsim.packed.forward import conv, dense
 
 GARBAGE = 0x5A
 KINDS = tuple(np.empty(0, kind) for kind in (np.int16, np.int32, np.int64))      # of fixed point
@@ -115,17 +126,17 @@ def ends(theta, inverted):
 
 
 def xnor_dense(x, weights):
-    return sums(operands.dense(pack(weights), x.shape[1]), pack(x), (len(weights),))
+    return sums(dense(pack(weights), x.shape[1]), pack(x), (len(weights),))
 
 
 def xnor_dense_bits(x, weights, theta, inverted):
-    return bits(operands.dense(pack(weights), x.shape[1], **ends(theta, inverted)), pack(x))
+    return bits(dense(pack(weights), x.shape[1], **ends(theta, inverted)), pack(x))
 
 
 def lookup_panel(words):
     """Segments (S, R, W) -> panel."""
     panel = dirty((words.shape[2], words.shape[0], -(-words.shape[1] // lookup.WORD_ROWS), lookup.COLS), np.uint32)
-    split(dense.lookup_panel, len(panel), words, panel)
+    split(lookup_products.lookup_panel, len(panel), words, panel)
     return panel
 
 
@@ -140,7 +151,7 @@ def lookup_dense(a, signs, scale):
     """a (M, R) int16 values times signs (R, F) -> (M, F) float32."""
     a_wide, panel = padded_rows(a, lookup.GROUP), lookup_panel(pack(signs)[None])
     out = dirty((len(a), signs.shape[1]), np.float32)
-    split(dense.lookup_dense, len(a_wide) // 6, a_wide, panel, scale, KINDS, out)
+    split(lookup_products.lookup_dense, len(a_wide) // 6, a_wide, panel, scale, KINDS, out)
     return out
 
 
@@ -149,7 +160,7 @@ def lookup_dense(a, signs, scale):
 def geometry(x_shape, kernel, stride, padding):
     """Geometry of an input (N, H, W, C)."""
     (_, height, width, _), (kh, kw) = x_shape, kernel
-    return conv.Geometry(height, width, kh, kw, stride, padding, (height + 2 * padding - kh) // stride + 1,
+    return Geometry(height, width, kh, kw, stride, padding, (height + 2 * padding - kh) // stride + 1,
                          (width + 2 * padding - kw) // stride + 1)
 
 
@@ -163,19 +174,19 @@ NO_WINNER = np.zeros((1, 1, 1, 1), np.uint8)
 
 def xnor_conv(x, weights, stride, padding, pad_value):
     g = geometry(x.shape, weights.shape[1:3], stride, padding)
-    layer = operands.conv(pack(weights), x.shape[3], g, pad_value)
+    layer = conv(pack(weights), x.shape[3], g, pad_value)
     return sums(layer, pack(x), (g.out_height, g.out_width, len(weights)))
 
 
 def xnor_conv_bits(x, weights, stride, padding, pad_value, theta, inverted, size):
     g = geometry(x.shape, weights.shape[1:3], stride, padding)
-    return bits(operands.conv(pack(weights), x.shape[3], g, pad_value, **ends(theta, inverted), pool=size), pack(x))
+    return bits(conv(pack(weights), x.shape[3], g, pad_value, **ends(theta, inverted), pool=size), pack(x))
 
 
 def conv_dx(dh, weights, x_shape, stride, padding):
     """dh (N, OH, OW, K) of which each image has an entry of +-32767, so that it is rounded to itself."""
     g, (k, kh, kw, channels) = geometry(x_shape, weights.shape[1:3], stride, padding), weights.shape
-    n_chunks = -(-k // (lookup.GROUP * dense.CHUNK_GROUPS))
+    n_chunks = -(-k // (lookup.GROUP * lookup_products.CHUNK_GROUPS))
     n_groups = -(-k // (lookup.GROUP * n_chunks))
     taps = np.zeros((kh * kw, lookup.GROUP * n_groups * n_chunks, n_words(channels)), np.uint64)
     taps[:, :k] = np.moveaxis(pack(weights).reshape(k, kh * kw, -1), 0, 1)
@@ -225,9 +236,9 @@ def pixels_dense_dweight(a, images, offset, scale):
     """a (U, N) int16 values -> (U, F) float32."""
     n_pixels = images[0].size
     panel = dirty((n_words(n_pixels), -(-len(images) // 2), 64), np.int32)
-    split(first_layer_gradients.pixels_panel, panel.shape[1], images, offset, panel)
+    split(first_layer.pixels_panel, panel.shape[1], images, offset, panel)
     a_wide, out = padded_rows(a, 2), dirty((len(a), n_pixels), np.float32)
-    split(first_layer_gradients.pixels_dense_dweight, len(a_wide) // 6, a_wide, panel.view(np.int16), scale, KINDS,
+    split(first_layer.pixels_dense_dweight, len(a_wide) // 6, a_wide, panel.view(np.int16), scale, KINDS,
           out)
     return out
 
@@ -255,7 +266,7 @@ def pixels_conv_dweight(dh, images, offset, kernel, stride, padding, pad_value):
     n_features = kernel[0] * kernel[1] * channels
     inverse = np.zeros(ceil_to(k, 64))
     inverse[:k] = 1
-    total = summed(first_layer_gradients.pixels_conv_dweight, len(images), (ceil_to(n_features, 6), n_words(k), 64),
+    total = summed(first_layer.pixels_conv_dweight, len(images), (ceil_to(n_features, 6), n_words(k), 64),
                    dh.astype(np.float32), NO_WINNER, 1, inverse, images, offset, pad_value, g)
     return total.reshape(len(total), -1)[:n_features, :k].T.reshape(k, *kernel, channels)
 
@@ -328,13 +339,13 @@ def quantise_columns(values):
 
 def adam_step(value, gradient, first, second, *settings):
     value, first, second = value.copy(), first.copy(), second.copy()
-    split(adam.adam_step, len(value), value, gradient, first, second, *settings)
+    split(optimizer_steps.adam_step, len(value), value, gradient, first, second, *settings)
     return value, first, second
 
 
 def momentum_step(value, gradient, velocity, *settings):
     value, velocity = value.copy(), velocity.copy()
-    split(adam.momentum_step, len(value), value, gradient, velocity, *settings)
+    split(optimizer_steps.momentum_step, len(value), value, gradient, velocity, *settings)
     return value, velocity
 
 

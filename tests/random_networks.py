@@ -3,8 +3,8 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from bnnsim import layers
-from bnnsim.model import Sequential
+import bnnsim.training.layers as layers
+from bnnsim.training.model import Sequential
 
 CHANNELS = (1, 3, 10, 64, 70, 96, 130)
 

@@ -12,19 +12,20 @@ IDX_NAMES = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz",
 
 def forget_all_copies(monkeypatch, tmp_path):
     """Act as a machine with no copy of a data set, no cache, no proxy and no network."""
-    from bnnsim import datasets
+    import bnnsim.datasets.find as find
+    import bnnsim.datasets.shipped as shipped
 
     monkeypatch.delenv("BNNSIM_DATA", raising=False)
     monkeypatch.setenv("BNNSIM_OFFLINE", "1")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr(datasets, "_SYSTEM_FOLDERS", (tmp_path / "system",))
+    monkeypatch.setattr(find, "_SYSTEM_FOLDERS", (tmp_path / "system",))
     data = tmp_path / "data-without-full-sets"
     data.mkdir()
-    for path in datasets._data_folder().glob("fashion-subset-*"):
+    for path in shipped.data_folder().glob("fashion-subset-*"):
         (data / path.name).symlink_to(path)
-    monkeypatch.setattr(datasets, "_data_folder", lambda: data)
+    monkeypatch.setattr(shipped, "data_folder", lambda: data)
 
 
 def idx_bytes(array):

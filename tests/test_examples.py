@@ -10,7 +10,7 @@ import pytest
 import small_files
 
 import bnnsim
-from bnnsim.results import SweepResult
+from bnnsim.campaign.result import SweepResult
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 SMALL = {                                                         # options, and the files that must be there

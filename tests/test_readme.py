@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import bnnsim
-from bnnsim import __main__
+import bnnsim.__main__ as __main__
 
 README = Path(__file__).resolve().parent.parent / "README.rst"
 TEXT = README.read_text(encoding="utf-8")

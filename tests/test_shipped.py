@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bnnsim.datasets import data_file, load_embedded
+from bnnsim.datasets.find import load_embedded
+from bnnsim.datasets.shipped import data_file
 from bnnsim.faults import BitFlips
-from bnnsim.packed import PackedNetwork
+from bnnsim.packed.network import PackedNetwork
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 SHIPPED = ("fashion_fcnn", "fashion_cnn", "fashion_fcnn_flip", "fashion_cnn_flip")

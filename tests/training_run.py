@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-import bnnsim.training as training
-from bnnsim.architectures import build
-from bnnsim.datasets import Split
+import bnnsim.training.fitting as fitting
+import bnnsim.training.step as step_module
+from bnnsim.datasets.split import Split
+from bnnsim.training.architectures import build
 
 sys.path.insert(0, str(Path(__file__).with_name("golden")))
 from make_training import synthetic  # noqa: E402
@@ -36,7 +37,7 @@ def run(checkpoint=None, model=None, train=None, **changes):
     settings = {"epochs": 3, "validation": small_split(20, 2), "rng": 5, "batch_size": 32, "flip_rate": 0.1,
                 "gradient": "native", "augment": True, "checkpoint": checkpoint, "checkpoint_seconds": 0,
                 "progress": False}
-    return model, training.fit(model, train, **{**settings, **changes})
+    return model, fitting.fit(model, train, **{**settings, **changes})
 
 
 def state(model, history):
@@ -51,13 +52,13 @@ def digest(model, history):
 
 
 def main(checkpoint):
-    step = training._train_step
+    step = step_module.train_step
 
     def loud_step(run):
         step(run)
         print("step", run.progress.step, flush=True)
 
-    training._train_step = loud_step
+    step_module.train_step = loud_step
     print("done", digest(*run(checkpoint, resume=True)), flush=True)
 
 

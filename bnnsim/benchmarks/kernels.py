@@ -8,12 +8,15 @@ import re
 
 import numpy as np
 
-import bnnsim.bits as bits
-import bnnsim.products as products
+import bnnsim.kernels.limits as limits
+import bnnsim.packed.bits as bits
 import bnnsim.seeding as seeding
 from bnnsim.benchmarks.timing import Measurement, WrongResultError, alternated, seconds_of
-from bnnsim.kernels import limits, split, thread_count, threads
+from bnnsim.kernels import split, thread_count, threads
 from bnnsim.kernels._buffers import recycling
+from bnnsim.packed.bit_errors import flip_masks
+from bnnsim.packed.forward import dense_forward, pixels_dense_forward
+from bnnsim.training.gradients import dense_dweight, dense_dx
 
 RATE = 0.05                         # of the bit errors drawn
 ITEMS = 8                           # of the limit's kernel, shared out to threads
@@ -66,8 +69,8 @@ def binary_gemm(n, rng):
     x, w = _signs(rng, n, n), _signs(rng, n, n)
     words = [bits.PackedBits.pack(values).words for values in (x, w)]
     expected = x.astype(np.float32) @ w.T.astype(np.float32)                    # exact: |h| <= n < 2^24
-    require("the binary GEMM", np.array_equal(products.dense_forward(*words, n), expected))
-    return f"binary GEMM {n} x {n} x {n}", lambda: products.dense_forward(*words, n), n**3, "MAC", "binary"
+    require("the binary GEMM", np.array_equal(dense_forward(*words, n), expected))
+    return f"binary GEMM {n} x {n} x {n}", lambda: dense_forward(*words, n), n**3, "MAC", "binary"
 
 
 def gradient_dx(n, rng):
@@ -75,8 +78,8 @@ def gradient_dx(n, rng):
     dh, w = rng.normal(size=(n, n)).astype(np.float32), _signs(rng, n, n)
     words = bits.PackedBits.pack(w).words
     bound = np.abs(dh).max(axis=1, keepdims=True) / 32767 / 2 * n
-    require("the product dX", _within(products.dense_dx(dh, words, n, "fixed16"), dh.astype(np.float64) @ w, bound))
-    return (f"16-bit gradient dX {n} x {n} x {n}", lambda: products.dense_dx(dh, words, n, "fixed16"), n**3, "MAC",
+    require("the product dX", _within(dense_dx(dh, words, n, "fixed16"), dh.astype(np.float64) @ w, bound))
+    return (f"16-bit gradient dX {n} x {n} x {n}", lambda: dense_dx(dh, words, n, "fixed16"), n**3, "MAC",
             "16-bit")
 
 
@@ -88,10 +91,10 @@ def gradient_dweight(n, rng):
     def keep(first, rows):
         out[first:first + len(rows)] = rows
 
-    products.dense_dweight(dh, words, n, "fixed16", keep)
+    dense_dweight(dh, words, n, "fixed16", keep)
     bound = np.abs(dh).max(axis=0)[:, None] / 32767 / 2 * n
     require("the product dW", _within(out, dh.T.astype(np.float64) @ x, bound))
-    return (f"16-bit gradient dW {n} x {n} x {n}", lambda: products.dense_dweight(dh, words, n, "fixed16", keep), n**3,
+    return (f"16-bit gradient dW {n} x {n} x {n}", lambda: dense_dweight(dh, words, n, "fixed16", keep), n**3,
             "MAC", "16-bit")
 
 
@@ -104,22 +107,22 @@ def first_layer(n, rng):
     images, w = rng.integers(0, 256, (n, 1, 28, 28), np.uint8), _signs(rng, n, 784)
     words = bits.PackedBits.pack(w).words
     expected = images.reshape(n, 784).astype(np.float32) @ w.T.astype(np.float32)   # exact: 784 * 255 < 2^24
-    require("the first layer", np.array_equal(products.pixels_dense_forward(images, 0, words, 784), expected))
-    return (f"uint8 first layer {n} x {n} x 784", lambda: products.pixels_dense_forward(images, 0, words, 784),
+    require("the first layer", np.array_equal(pixels_dense_forward(images, 0, words, 784), expected))
+    return (f"uint8 first layer {n} x {n} x 784", lambda: pixels_dense_forward(images, 0, words, 784),
             n * n * 784, "MAC", None)
 
 
 def bit_errors(n, rng):
     """Bit errors of n x n weights at RATE, Philox draws to masks: each place in a word within 6 sigma, rates nested."""
     key = seeding.stream_key(0, "benchmark")
-    masks, fewer = (products.flip_masks(n, n, p, key) for p in (RATE, RATE / 2))
+    masks, fewer = (flip_masks(n, n, p, key) for p in (RATE, RATE / 2))
     with threads(1):
-        alone = products.flip_masks(n, n, RATE, key)
+        alone = flip_masks(n, n, RATE, key)
     places = bits.PackedBits(masks, n).unpack().reshape(-1, 64) > 0     # by the place in a word
     counts, words = places.sum(axis=0), len(places)
     require("drawing bit errors", np.all(np.abs(counts - words * RATE) < 6 * (words * RATE * (1 - RATE)) ** 0.5)
             and not np.any(fewer & ~masks) and fewer.any() and np.array_equal(masks, alone))
-    return f"bit errors drawn, {n} x {n} at {RATE:g}", lambda: products.flip_masks(n, n, RATE, key), n * n, "bit", None
+    return f"bit errors drawn, {n} x {n} at {RATE:g}", lambda: flip_masks(n, n, RATE, key), n * n, "bit", None
 
 
 PRODUCTS = (binary_gemm, gradient_dx, gradient_dweight, first_layer, bit_errors)

@@ -5,9 +5,9 @@ import time
 
 import numpy as np
 
-import bnnsim.campaign as campaign
-import bnnsim.packed as packed
-import bnnsim.training as training
+import bnnsim.campaign.sweeps as sweeps
+import bnnsim.training.fitting as fitting
+import bnnsim.training.packing as packing
 from bnnsim.benchmarks.kernels import require
 from bnnsim.benchmarks.reference import reference_scores
 from bnnsim.benchmarks.sizes import BATCH, TEST_IMAGES, WORKS, make_model, make_network
@@ -47,7 +47,7 @@ def step_seconds(model, train, n_steps, n_unheeded=1):
     clock = _Clock(n_steps + n_unheeded)
     epochs = math.ceil((n_steps + n_unheeded + 1) * BATCH / len(train)) + 1
     try:
-        training.fit(model, train, epochs, rng=0, batch_size=BATCH, schedule=clock, progress=False)
+        fitting.fit(model, train, epochs, rng=0, batch_size=BATCH, schedule=clock, progress=False)
     except _EnoughSteps:
         return clock.step_seconds()[n_unheeded:]
     raise RuntimeError("the training ended before its clock")
@@ -55,7 +55,7 @@ def step_seconds(model, train, n_steps, n_unheeded=1):
 
 def check_training(name, model, images):
     """The trained network, packed, scores as it does itself, and as NumPy does, image by image."""
-    network, few = packed.pack(model), images[:4]
+    network, few = packing.pack(model), images[:4]
     require(f"training of the {WORKS[name].title}", np.array_equal(network.predict(images), model.predict(images))
             and np.array_equal(network.scores(few), reference_scores(network, few)))
 
@@ -105,7 +105,7 @@ def inference(name, sizes, images):
 
 def run_sweep(network, test, rate, chips):
     """The campaign that is timed: one rate, `chips` chips, everything as `sweep` does it."""
-    return campaign.sweep(network, test, [rate], chips, 0, progress=False)
+    return sweeps.sweep(network, test, [rate], chips, 0, progress=False)
 
 
 def check_sweep(name, network, test, rate):

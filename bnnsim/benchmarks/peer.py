@@ -26,9 +26,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-import bnnsim.losses as losses
-import bnnsim.packed as packed
-from bnnsim.benchmarks import networks
+import bnnsim.benchmarks.networks as networks
+import bnnsim.training.losses as losses
+import bnnsim.training.packing as packing
 from bnnsim.benchmarks.reference import agree, unpacked
 from bnnsim.benchmarks.sizes import BATCH, TEST_IMAGES, WORKS, make_model, make_network
 from bnnsim.benchmarks.timing import REST_SECONDS, WrongResultError, alternated, in_words, seconds_of, statistics_of
@@ -136,7 +136,7 @@ def training_job(name, sizes, images):
     """Training steps from the same latent weights; the losses of the first batch must agree."""
     train, _ = images.of(name)
     model, steps = _with_shifts(make_model(name, sizes)), sizes.steps[name] or {"fcnn": 30, "cnn": 10, "cifar": 4}[name]
-    layers = _latent(model, unpacked(packed.pack(model)))
+    layers = _latent(model, unpacked(packing.pack(model)))
     scores, _ = _with_shifts(make_model(name, sizes)).forward_train(train.images[:BATCH])
     loss, _ = losses.LOSSES["cross-entropy"](scores, train.labels[:BATCH])
 

@@ -90,7 +90,7 @@ def peak_byte():
 
 def one_work(work, name, size):
     """In a process of its own: do a piece of work, and print what it took, as JSON."""
-    from bnnsim.benchmarks import networks
+    import bnnsim.benchmarks.networks as networks
 
     sizes = SIZES[size]
     train, test = Images(sizes).of(name)

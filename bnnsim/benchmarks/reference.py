@@ -5,7 +5,7 @@ Slow and obviously right; it shares nothing with the packed kernels. `unpacked` 
 
 import numpy as np
 
-import bnnsim.bits as bits
+import bnnsim.packed.bits as bits
 
 
 def unpacked(network):

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-import bnnsim.architectures as architectures
-import bnnsim.packed as packed
+import bnnsim.training.architectures as architectures
+import bnnsim.training.packing as packing
 from bnnsim.benchmarks.kernels import require
 from bnnsim.benchmarks.networks import run_sweep
 from bnnsim.benchmarks.reference import reference_scores
@@ -35,7 +35,7 @@ def _widths(sizes, images):
     some, found = test.images[:WIDTH_IMAGES], {}
     for series, widths in (("multiples of 64", WIDTHS), ("no multiples of 64", ODD_WIDTHS)):
         for width in (w for w in widths if w * sizes.shrink <= max(WIDTHS)):
-            network = packed.pack(architectures.build(f"FC{width} FC{width} FC10", (1, 28, 28), rng=0))
+            network = packing.pack(architectures.build(f"FC{width} FC{width} FC10", (1, 28, 28), rng=0))
             require(f"a network {width} wide", np.array_equal(network.scores(some[:4]),
                                                               reference_scores(network, some[:4])))
             found[series, width] = lambda network=network: network.predict(some)

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-import bnnsim.architectures as architectures
-import bnnsim.datasets as datasets
-import bnnsim.packed as packed
+import bnnsim.datasets.find as find
+import bnnsim.packed.network as network
+import bnnsim.training.architectures as architectures
+import bnnsim.training.packing as packing
+from bnnsim.datasets.shipped import data_file
+from bnnsim.datasets.split import Split
 
 BATCH = 256                         # images a training step
 
@@ -84,15 +87,15 @@ def make_model(name, sizes):
 def make_network(name, sizes):
     """The packed network that is evaluated and broken, and what it is: the shipped one, else an untrained one."""
     if WORKS[name].shipped and sizes.shrink == 1:
-        return packed.PackedNetwork.load(datasets.data_file(WORKS[name].shipped)), "trained"
-    return packed.pack(make_model(name, sizes)), "untrained"
+        return network.PackedNetwork.load(data_file(WORKS[name].shipped)), "trained"
+    return packing.pack(make_model(name, sizes)), "untrained"
 
 
 def synthetic(name, n_images):
     """A split of random pixels of the right shape."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (n_images, *WORKS[name].input_shape), np.uint8)
-    return datasets.Split(images, rng.integers(0, 10, n_images), "synthetic")
+    return Split(images, rng.integers(0, 10, n_images), "synthetic")
 
 
 def repeated(split, n_images):
@@ -113,7 +116,7 @@ class Images:
         if kind not in self._found:
             # without the full set the embedded subset comes, with a notice
             self._found[kind] = (synthetic("cifar", SYNTHETIC_IMAGES),) * 2 if kind == "cifar" else \
-                datasets.load_dataset("fashion", download=False)
+                find.load_dataset("fashion", download=False)
         train, test = self._found[kind]
         return train, repeated(test, self.sizes.images[name])
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import llvmlite
 import numpy as np
 
-import bnnsim.campaign as campaign
+import bnnsim.campaign.provenance as provenance
 from bnnsim.kernels import thread_count
 
 MEMORY = ("peak", "before")         # values that are bytes
@@ -175,4 +175,4 @@ def circumstances():
     return {"created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             "commit": commit_of_clone(), "threads": thread_count(), "cores": os.cpu_count(),
             "load_average": load_average(), "memory_byte": memory_total_byte(), "machine": platform.machine(),
-            **campaign.system(), "llvmlite": llvmlite.__version__}
+            **provenance.system(), "llvmlite": llvmlite.__version__}

@@ -5,8 +5,8 @@ technology under each programming condition, and `fit` makes one from your own m
 """
 
 from bnnsim.devices.ageing import Retention, Wear, Weibull
-from bnnsim.devices.card_schema import AXES, CardError
 from bnnsim.devices.card_fault import CardFault
+from bnnsim.devices.card_schema import AXES, CardError
 from bnnsim.devices.cards import DeviceCard, load_card
 from bnnsim.devices.cells import Cell1T1R, Cell2T2R, ErrorRates, Failures, converted_rate
 from bnnsim.devices.energy import n_devices, programming_energy_joule, read_energy_joule

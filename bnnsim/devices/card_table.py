@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import bnnsim.devices.card_schema as schema
+import bnnsim.devices.card_schema as card_schema
 from bnnsim.devices.ageing import Retention, Weibull, interpolated
 from bnnsim.devices.card_schema import CardError
 from bnnsim.devices.states import Empirical, LogNormal, NormalConductance, check_states
@@ -42,19 +42,19 @@ class Table:
         if not column.grid:
             return column.values[0]
         at = place[self.axis]
-        if key in schema.SAMPLES:
+        if key in card_schema.SAMPLES:
             if at not in column.grid:
                 known = ", ".join(f"{x:g}" for x in column.grid)
                 raise ValueError(f"{key} is known at {self.axis} {known}, got {at:g}; samples cannot be interpolated: "
                                  "fit states to them")
             return column.values[column.grid.index(at)]
-        log, log_axis = schema.VALUES[key].log, any(axis.log for axis in schema.AXES.values() if axis.key == self.axis)
+        log, log_axis = card_schema.VALUES[key].log, any(axis.log for axis in card_schema.AXES.values() if axis.key == self.axis)
         if len(set(column.values)) == 1:
             log = False
         values = [math.log(v) for v in column.values] if log else column.values
         value = interpolated(self.axis, at, column.grid, values, log_axis, extrapolate)
         value = math.exp(value) if log else value
-        return min(value, schema.VALUES[key].high)
+        return min(value, card_schema.VALUES[key].high)
 
     def limits(self):
         """(least, greatest) place along the axis at which any value is known; None without an axis."""
@@ -93,7 +93,7 @@ class Table:
     @property
     def has_states(self):
         """Whether distributions are known."""
-        return any(key in self.columns for key in (*schema.STATES, *schema.SAMPLES))
+        return any(key in self.columns for key in (*card_schema.STATES, *card_schema.SAMPLES))
 
     def _state(self, name, place, extrapolate):
         if f"{name}_samples_ohm" in self.columns:
@@ -141,14 +141,14 @@ def make_tables(rows):
 
 
 def _table(condition, rows):
-    places = {key: sorted({row[key] for row in rows if key in row}) for key in schema.PLACE}
+    places = {key: sorted({row[key] for row in rows if key in row}) for key in card_schema.PLACE}
     varying = [key for key, values in places.items() if len(values) > 1]
     if len(varying) > 1:
         raise CardError(f"condition {condition!r}: one axis may vary, got {' and '.join(varying)}; make a condition of "
                         "each value of the other, or describe time and temperature by drift keys")
     axis = varying[0] if varying else None
     columns = {}
-    for key in (*schema.VALUES, *schema.SAMPLES):
+    for key in (*card_schema.VALUES, *card_schema.SAMPLES):
         having = [row for row in rows if key in row]
         if having:
             columns[key] = _column(condition, key, axis, having)
@@ -170,7 +170,7 @@ def _column(condition, key, axis, rows):
         return Column((), (rows[0][key],), (rows[0]["provenance"],), (rows[0]["source"],))
     rows = sorted(rows, key=lambda row: row[axis])
     values = tuple(row[key] for row in rows)
-    if key in schema.VALUES and schema.VALUES[key].log and min(values) == 0 and len(set(values)) > 1:
+    if key in card_schema.VALUES and card_schema.VALUES[key].log and min(values) == 0 and len(set(values)) > 1:
         raise CardError(f"condition {condition!r}: {key} must be > 0 along {axis}, where its logarithm is "
                         "interpolated; give the upper bound that the measurement allows")
     return Column(tuple(row[axis] for row in rows), values, tuple(row["provenance"] for row in rows),
@@ -195,13 +195,13 @@ def _check_table(table):
                "drift_time_max_second")
     if "weibull_scale_cycles" in columns or "weibull_shape" in columns:
         _needs(name, columns, "weibull_scale_cycles", "weibull_shape")
-    for key in (*schema.RETENTION, *schema.WEIBULL):
+    for key in (*card_schema.RETENTION, *card_schema.WEIBULL):
         if key in columns and columns[key].grid:
             raise CardError(f"{name}: {key} must be given once, without {table.axis}")
     table.retention(), table.weibull()
     if table.has_states:
         low, _ = table.limits() or (None, None)
-        keys = schema.STATES if any(key in columns for key in schema.STATES) else schema.SAMPLES
+        keys = card_schema.STATES if any(key in columns for key in card_schema.STATES) else card_schema.SAMPLES
         for at in sorted({x for key in keys if key in columns for x in columns[key].grid}) or [low]:
             try:
                 table.states({table.axis: at})

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-import bnnsim.datasets as datasets
-import bnnsim.devices.card_schema as schema
+import bnnsim.datasets.shipped as shipped
+import bnnsim.devices.card_schema as card_schema
 import bnnsim.devices.energy as energy
-import bnnsim.files as files
+import bnnsim.files.atomic as atomic
 from bnnsim.checks import check_choice, check_probability, check_real
 from bnnsim.devices.card_fault import CardFault
 from bnnsim.devices.card_schema import AXES, CardError
@@ -52,13 +52,13 @@ class DeviceCard:
     assume_equal_sigmas: bool = False
 
     def __post_init__(self):
-        clean = schema.check_card(self.fields())
+        clean = card_schema.check_card(self.fields())
         object.__setattr__(self, "rows", clean["rows"])
         object.__setattr__(self, "_tables", make_tables(clean["rows"]))
 
     def fields(self):
         """The card as the JSON object that files hold."""
-        return {"format": schema.FORMAT, "format_version": schema.VERSION, "name": self.name, "memory": self.memory,
+        return {"format": card_schema.FORMAT, "format_version": card_schema.VERSION, "name": self.name, "memory": self.memory,
                 "description": self.description, "licence": self.licence,
                 "assume_equal_sigmas": self.assume_equal_sigmas, "rows": list(self.rows)}
 
@@ -73,9 +73,9 @@ class DeviceCard:
     def save(self, path):
         """Write JSON, atomically."""
         text = json.dumps(self.fields(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        if len(text.encode()) > schema.MAX_BYTES:
-            raise CardError(f"a device card must have at most {schema.MAX_BYTES:,} bytes; thin its samples out")
-        with files.replaced(path) as temporary:
+        if len(text.encode()) > card_schema.MAX_BYTES:
+            raise CardError(f"a device card must have at most {card_schema.MAX_BYTES:,} bytes; thin its samples out")
+        with atomic.replaced(path) as temporary:
             Path(temporary).write_text(text, encoding="utf-8")
 
     # ------------------------------------------------------------ what there is
@@ -117,7 +117,7 @@ class DeviceCard:
 
     def rate_provenance(self, condition=None):
         """How what the error rates come from is known: of the rates themselves, or of the states."""
-        keys = ("ber", "p01", "p10", *schema.STATES, *schema.SAMPLES)
+        keys = ("ber", "p01", "p10", *card_schema.STATES, *card_schema.SAMPLES)
         columns = self.table(condition).columns
         return tuple(dict.fromkeys(kind for key in keys if key in columns for kind in columns[key].provenance))
 
@@ -311,10 +311,10 @@ def load_card(path):
     """
     name = os.fspath(path)
     if name in SHIPPED and not os.path.exists(name):
-        name = datasets.data_file(f"devices/{name}.json")
-    fields = schema.read_json(name)
+        name = shipped.data_file(f"devices/{name}.json")
+    fields = card_schema.read_json(name)
     try:
-        clean = schema.check_card(fields)
+        clean = card_schema.check_card(fields)
         return DeviceCard(**{key: clean[key] for key in ("name", "memory", "description", "licence", "rows",
                                                          "assume_equal_sigmas")})
     except CardError as error:

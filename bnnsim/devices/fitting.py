@@ -14,7 +14,7 @@ from bnnsim.devices.goodness import akaike, anderson_darling
 from bnnsim.devices.measurements import read_measurements
 from bnnsim.devices.states import MAX_SAMPLES, Empirical, LogNormal, NormalConductance
 from bnnsim.seeding import generator, root_seed
-from bnnsim.statistics import check_level, t_quantile
+from bnnsim.statistics.intervals import check_level, t_quantile
 
 MODELS = ("log-normal", "normal-conductance", "empirical")
 MIN_SAMPLES = 8
@@ -128,7 +128,7 @@ def fit(path, model="log-normal", n_resamples=1000, level=0.95, rng=0):
         ``time_second``, ``temperature_kelvin``; each combination of these is fitted by itself, and must have 8 samples
         or more of each state.
     model : {"log-normal", "normal-conductance", "empirical"}
-        What the states become. Look at the p values, and at the figure `bnnsim.device_figures.fitted_states`: a rate
+        What the states become. Look at the p values, and at the figure `bnnsim.figures.devices.fitted_states`: a rate
         below about 1 / n hangs on the shape of a tail that n samples do not show.
     n_resamples : int
         Of the bootstrap: both states are drawn anew with replacement and fitted again.

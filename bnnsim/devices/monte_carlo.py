@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-import bnnsim.kernels.sensing as sensing
+import bnnsim.kernels.memory.sensing as sensing
 from bnnsim.checks import check_int, check_real
 from bnnsim.kernels import split
 from bnnsim.seeding import root_seed, stream_key

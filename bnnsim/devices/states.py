@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-import bnnsim.kernels.sensing as sensing
+import bnnsim.kernels.memory.sensing as sensing
 from bnnsim.checks import check_finite, check_real
 
 MAX_SAMPLES = 20_000                # of an Empirical: noise is added pair by pair, 4e8 pairs at most

@@ -7,7 +7,7 @@ or time), or "read" (at each inference batch: ``apply(network, rng, trial, read=
 memory and are never touched.
 
 What is broken is anything with ``layers`` (of ``words``, ``n_in``, ``units``, ``fan_in``, ``n_bits``) and
-``with_words``: a PackedNetwork, a model's weights in training, or a `bnnsim.memory.Memory`.
+``with_words``: a PackedNetwork, a model's weights in training, or a `bnnsim.packed.memory.Memory`.
 """
 
 from bnnsim.faults.array_mapping import ArrayMapping

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-import bnnsim.products as products
+import bnnsim.kernels.words.bit_fields as bit_fields
 from bnnsim.checks import check_choice, check_int
-from bnnsim.kernels import bit_fields, packing, split
-from bnnsim.memory import joined, parted
+from bnnsim.kernels import split
+from bnnsim.packed.words import _turned, joined, n_words, parted
 
 MAX_LINES = 2**16               # of an array: more than any memory has, and few enough for tables
 
@@ -163,14 +163,14 @@ class ArrayMapping:
         matrix = matrix if self.units_on == "rows" else _turned(matrix, height)
         down, across = self.tiles(layer)
         columns = min(self.columns, width)
-        out = np.zeros((down * across, min(self.rows, height), products.n_words(columns)), np.uint64)
+        out = np.zeros((down * across, min(self.rows, height), n_words(columns)), np.uint64)
         split(bit_fields.matrix_to_arrays, height, matrix, width, columns, out)
         return out
 
     def words(self, layer, arrays):
         """What `arrays` gave, in the shape of the layer's words; bits of unused cells are dropped."""
         height, width = self.matrix_shape(layer)
-        matrix = np.empty((height, products.n_words(width)), np.uint64)
+        matrix = np.empty((height, n_words(width)), np.uint64)
         split(bit_fields.arrays_to_matrix, height, arrays, width, min(self.columns, width), matrix)
         return parted(layer, matrix if self.units_on == "rows" else _turned(matrix, width))
 
@@ -184,22 +184,7 @@ def _inside(name, value, size):
     return value.astype(np.int64)
 
 
-def _turned(matrix, n_columns):
-    """Words (N, ceil(F / 64)) of an N x F bit matrix -> (F, ceil(N / 64)) of its transpose; F is n_columns."""
-    out = np.empty((64 * matrix.shape[1], products.n_words(len(matrix))), np.uint64)
-    split(packing.transpose_bits, matrix.shape[1], np.ascontiguousarray(matrix), out)
-    return out[:n_columns]
-
-
-def unpack_bits(words, n_columns):
-    """Bits uint8 (..., n_columns) of words (..., W)."""
-    bits = np.ascontiguousarray(words.astype("<u8", copy=False)).view(np.uint8)
-    return np.unpackbits(bits, axis=-1, count=n_columns, bitorder="little")
-
-
-def pack_bits(bits):
-    """Words (..., W) of bits (..., N), uint8 or bool: `unpack_bits` back."""
-    room = np.zeros((*bits.shape[:-1], 8 * products.n_words(bits.shape[-1])), np.uint8)
-    some = np.packbits(bits, axis=-1, bitorder="little")
-    room[..., :some.shape[-1]] = some
-    return room.view("<u8").astype(np.uint64, copy=False)
+def check_mapping(mapping):
+    """An ArrayMapping."""
+    if not isinstance(mapping, ArrayMapping):
+        raise TypeError(f"mapping must be a bnnsim.faults.ArrayMapping(rows, columns), got {mapping!r}")

@@ -6,7 +6,7 @@ from typing import ClassVar
 from bnnsim.checks import check_int, check_probability
 from bnnsim.faults.by_layer import clean_layers, clean_rate, in_proportion, spread_rate
 from bnnsim.faults.errors import draw, with_errors
-from bnnsim.memory import check_stored
+from bnnsim.packed.memory import check_stored
 from bnnsim.seeding import root_seed, stream_key
 
 

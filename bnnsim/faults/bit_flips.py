@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import bnnsim.products as products
 from bnnsim.checks import check_int
 from bnnsim.faults.by_layer import clean_layers, clean_rate, spread_rate
-from bnnsim.memory import check_stored
+from bnnsim.packed.bit_errors import flip_masks_each
+from bnnsim.packed.memory import check_stored
 from bnnsim.seeding import root_seed, stream_key
 
 MOST_BYTES = 2**25                  # of masks that are drawn at once
@@ -87,5 +87,5 @@ class BitFlips:
 def _flipped(layer, rates, key):
     """The layer's words at each rate, None where no bit flips."""
     rows = layer.words.reshape(-1, layer.words.shape[-1])
-    masks = products.flip_masks_each(len(rows), layer.n_in, rates, key)
+    masks = flip_masks_each(len(rows), layer.n_in, rates, key)
     return [(rows ^ mask).reshape(layer.words.shape) if mask.any() else None for mask in masks]

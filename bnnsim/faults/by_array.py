@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bnnsim.checks import check_int, check_probability, check_real
-from bnnsim.faults.array_mapping import ArrayMapping
-from bnnsim.faults.compose import apply_read, check_fault, when_drawn
-from bnnsim.faults.lines import check_mapping
-from bnnsim.memory import Memory, StoredBits, check_stored
+from bnnsim.faults.array_mapping import ArrayMapping, check_mapping
+from bnnsim.faults.protocol import apply_read, check_fault, when_drawn
+from bnnsim.packed.memory import Memory, StoredBits, check_stored
 from bnnsim.seeding import child_root, generator, root_seed
 
 

@@ -43,3 +43,15 @@ def in_proportion(total, first, second):
     whole = max(map(sum, pairs), default=0)
     scaled = [(total * (a / whole), total * (b / whole)) if whole else (total / 2, total / 2) for a, b in pairs]
     return tuple(tuple(column) for column in zip(*scaled))
+
+
+def check_shares(p_zero, p_one):
+    """No cell is stuck at both: the shares add up to 1 at most, in each layer."""
+    n = max(len(p) if isinstance(p, tuple) else 1 for p in (p_zero, p_one))
+    zeros, ones = (p if isinstance(p, tuple) else (p,) * n for p in (p_zero, p_one))
+    if len(zeros) != len(ones):
+        raise ValueError(f"p_zero and p_one must be for as many layers, got {len(zeros)} and {len(ones)}")
+    for zero, one in zip(zeros, ones):
+        if zero + one > 1 + 1e-12:                              # 0.7 + 0.3 may be a rounding above
+            raise ValueError("p_zero + p_one must be at most 1, as no cell is stuck at both, got "
+                             f"{zero:g} + {one:g} = {zero + one:g}")

@@ -5,14 +5,14 @@ from typing import ClassVar
 
 import numpy as np
 
-import bnnsim.products as products
+import bnnsim.kernels.memory.clusters as clusters
 from bnnsim.checks import check_int, check_probability
-from bnnsim.faults.array_mapping import ArrayMapping
+from bnnsim.faults.array_mapping import ArrayMapping, check_mapping
 from bnnsim.faults.by_layer import chosen, clean_layers
 from bnnsim.faults.errors import with_errors
-from bnnsim.faults.lines import check_mapping
-from bnnsim.kernels import clusters, split
-from bnnsim.memory import check_stored
+from bnnsim.kernels import split
+from bnnsim.packed.bit_errors import flip_masks
+from bnnsim.packed.memory import check_stored
 from bnnsim.seeding import root_seed, stream_key
 
 
@@ -69,7 +69,7 @@ class Clusters:
         """(f01, f10) of a layer."""
         n_rows, n_columns = self.mapping.used(layer)
         height, width = n_rows.max(), int(n_columns.max())
-        centres, kinds = (products.flip_masks(len(n_rows) * height, width, p, one).reshape(len(n_rows), height, -1)
+        centres, kinds = (flip_masks(len(n_rows) * height, width, p, one).reshape(len(n_rows), height, -1)
                           for p, one in ((self.p, key), (self.p_one, kind_key)))
         discs = np.zeros((2, *centres.shape), np.uint64)
         for out, of_kind in zip(discs, (centres & kinds, centres & ~kinds)):

@@ -3,9 +3,8 @@
 from dataclasses import dataclass, replace
 
 from bnnsim.checks import check_int
+from bnnsim.faults.protocol import WHEN, apply_read, check_fault, is_clean_at_zero, when_drawn
 from bnnsim.seeding import child_root, root_seed
-
-WHEN = ("permanent", "growing", "write", "read")                # from the rarest draw to the most frequent
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,11 @@ class Compose:
         check_int("axis", self.axis, 0, len(self.faults) - 1)
 
     @property
+    def clean_at_zero(self):
+        """Whether nothing errs at rate 0: parts that `at` leaves alone do."""
+        return len(self.faults) == 1 and is_clean_at_zero(self.faults[0])
+
+    @property
     def when(self):
         return max((when_drawn(fault) for fault in self.faults), key=WHEN.index)
 
@@ -65,33 +69,3 @@ def _depth(fault):
     if isinstance(fault, Compose):
         return 1 + _depth(fault.faults[0])
     return _depth(fault.fault) if hasattr(fault, "fault") else 0
-
-
-def check_fault(name, value):
-    """Something with a method `apply`."""
-    if isinstance(value, type) or not callable(getattr(value, "apply", None)):
-        raise TypeError(f"{name} must be a fault such as bnnsim.faults.BitFlips(0.01), got {value!r}")
-    return value
-
-
-def when_drawn(fault):
-    """When a fault is drawn; "write" where it does not say."""
-    return getattr(fault, "when", "write")
-
-
-def apply_read(fault, network, root, trial, read):
-    """Apply a fault, which is told the read where it is drawn at each."""
-    if when_drawn(fault) == "read":
-        return fault.apply(network, root, trial, read=read)
-    return fault.apply(network, root, trial)
-
-
-def is_clean_at_zero(fault):
-    """Whether a fault at rate 0 leaves the memory as it is.
-
-    A `Compose` whose other parts err all the same does not, nor one whose axis is no error rate and says so, with
-    ``clean_at_zero = False``.
-    """
-    if isinstance(fault, Compose):
-        return len(fault.faults) == 1 and is_clean_at_zero(fault.faults[0])
-    return is_clean_at_zero(fault.fault) if hasattr(fault, "fault") else getattr(fault, "clean_at_zero", True)

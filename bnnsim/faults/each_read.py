@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from bnnsim.checks import check_int
-from bnnsim.faults.compose import check_fault
+from bnnsim.faults.protocol import check_fault
 from bnnsim.seeding import child_root, root_seed
 
 

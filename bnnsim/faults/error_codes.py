@@ -11,8 +11,9 @@ from functools import cache
 
 import numpy as np
 
-import bnnsim.products as products
-from bnnsim.kernels import error_codes, split
+import bnnsim.kernels.memory.error_codes as error_codes
+from bnnsim.kernels import split
+from bnnsim.packed.words import n_words
 
 CODES = ("secded(8,4)", "secded(39,32)", "secded(72,64)", "repetition(3)", "repetition(5)", "repetition(7)")
 
@@ -35,13 +36,13 @@ class Secded:
 
     def encode(self, data, n_bits):
         """data uint64 (U, ceil(N / 64)) -> stored uint64 (U, words of `stored_bits`)."""
-        stored = np.empty((len(data), products.n_words(self.stored_bits(n_bits))), np.uint64)
+        stored = np.empty((len(data), n_words(self.stored_bits(n_bits))), np.uint64)
         split(error_codes.secded_encode, len(data), data, n_bits, self.k, _hamming(self.n, self.k)[0], stored)
         return stored
 
     def decode(self, stored, n_bits):
         """stored -> data, as `encode` has them."""
-        data = np.empty((len(stored), products.n_words(n_bits)), np.uint64)
+        data = np.empty((len(stored), n_words(n_bits)), np.uint64)
         split(error_codes.secded_decode, len(stored), stored, n_bits, self.k, *_hamming(self.n, self.k), data)
         return data
 
@@ -59,13 +60,13 @@ class Repetition:
 
     def encode(self, data, n_bits):
         """data uint64 (U, ceil(N / 64)) -> stored uint64 (U, words of `stored_bits`)."""
-        stored = np.empty((len(data), products.n_words(self.stored_bits(n_bits))), np.uint64)
+        stored = np.empty((len(data), n_words(self.stored_bits(n_bits))), np.uint64)
         split(error_codes.repeat_encode, len(data), data, n_bits, self.n, stored)
         return stored
 
     def decode(self, stored, n_bits):
         """stored -> data, as `encode` has them."""
-        data = np.empty((len(stored), products.n_words(n_bits)), np.uint64)
+        data = np.empty((len(stored), n_words(n_bits)), np.uint64)
         split(error_codes.repeat_decode, len(stored), stored, n_bits, self.n, data)
         return data
 

@@ -6,8 +6,9 @@ the padding bits.
 
 import numpy as np
 
-import bnnsim.products as products
-from bnnsim.memory import Memory, StoredBits, check_stored, full_row
+from bnnsim.packed.bit_errors import flip_masks
+from bnnsim.packed.memory import Memory, StoredBits, check_stored
+from bnnsim.packed.words import full_row
 
 
 def read_words(words, f01, f10):
@@ -29,7 +30,7 @@ def with_errors(network, errors):
 def draw(layer, p, key):
     """A mask of the shape of the layer's words, each bit with probability p; at a lower p a subset, on one key."""
     rows = layer.words.reshape(-1, layer.words.shape[-1])
-    return products.flip_masks(len(rows), layer.n_in, p, key).reshape(layer.words.shape)
+    return flip_masks(len(rows), layer.n_in, p, key).reshape(layer.words.shape)
 
 
 def cell_errors(fault, network, root, trial):

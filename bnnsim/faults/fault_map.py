@@ -8,11 +8,11 @@ import numpy as np
 
 import bnnsim.faults.map_file as map_file
 from bnnsim.checks import check_choice, check_int
-from bnnsim.faults.array_mapping import ArrayMapping, unpack_bits
+from bnnsim.faults.array_mapping import ArrayMapping, check_mapping
 from bnnsim.faults.errors import cell_errors, with_errors
-from bnnsim.faults.lines import check_mapping
-from bnnsim.memory import Memory, StoredBits, check_stored
-from bnnsim.schema import check_metadata
+from bnnsim.packed.memory import Memory, StoredBits, check_stored
+from bnnsim.packed.schema import check_metadata
+from bnnsim.packed.words import unpack_bits
 from bnnsim.seeding import root_seed
 
 KINDS = ("flipped", "stuck at 0", "stuck at 1")

@@ -5,13 +5,13 @@ from typing import ClassVar
 
 import numpy as np
 
-import bnnsim.products as products
 from bnnsim.checks import check_choice, check_int, check_probability
-from bnnsim.faults.array_mapping import ArrayMapping, pack_bits, unpack_bits
-from bnnsim.faults.by_layer import chosen, clean_layers, in_proportion
+from bnnsim.faults.array_mapping import ArrayMapping, check_mapping
+from bnnsim.faults.by_layer import check_shares, chosen, clean_layers, in_proportion
 from bnnsim.faults.errors import draw, with_errors
-from bnnsim.faults.stuck_at import check_shares
-from bnnsim.memory import check_stored
+from bnnsim.packed.bit_errors import flip_masks
+from bnnsim.packed.memory import check_stored
+from bnnsim.packed.words import n_words, pack_bits, unpack_bits
 from bnnsim.seeding import root_seed, stream_key
 
 
@@ -190,18 +190,12 @@ class StuckLine:
         return with_errors(network, {i: (mask, none) if self.value else (none, mask)})
 
 
-def check_mapping(mapping):
-    """An ArrayMapping."""
-    if not isinstance(mapping, ArrayMapping):
-        raise TypeError(f"mapping must be a bnnsim.faults.ArrayMapping(rows, columns), got {mapping!r}")
-
-
 def draw_lines(mapping, layer, axis, group, p, key):
     """Which lines of a layer's arrays are drawn, bool (A, lines), groups of neighbours alike."""
     down, across = mapping.tiles(layer)
     n_lines = mapping.rows if axis == "row" else mapping.columns
     n_groups = -(-n_lines // group)
-    masks = products.flip_masks(down * across, n_groups, p, key)
+    masks = flip_masks(down * across, n_groups, p, key)
     return np.repeat(unpack_bits(masks, n_groups), group, axis=1)[:, :n_lines].astype(bool)
 
 
@@ -209,7 +203,7 @@ def line_mask(mapping, layer, axis, lines):
     """The cells of lines, bool (A, lines), as a mask of the shape of the layer's words."""
     height, width = mapping.matrix_shape(layer)
     n_rows, n_columns = min(mapping.rows, height), min(mapping.columns, width)
-    shape = (len(lines), n_rows, products.n_words(n_columns))
+    shape = (len(lines), n_rows, n_words(n_columns))
     if axis == "row":
         image = np.where(lines[:, :n_rows, None], np.uint64(2**64 - 1), np.uint64(0))
     else:

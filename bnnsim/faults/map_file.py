@@ -1,6 +1,6 @@
 """HDF5 files of fault maps.
 
-Root attributes of `bnnsim.file_format` with format "bnnsim-faults", format_version 1, and
+Root attributes of `bnnsim.files.file_format` with format "bnnsim-faults", format_version 1, and
 
     /              attributes n_layers int64; rows, columns int64 and units_on string of the mapping to arrays (0, 0,
                    "none" without one); metadata_checksum string
@@ -13,11 +13,12 @@ Padding bits are 0. Readers refuse everything else before they allocate. The che
 
 import numpy as np
 
-import bnnsim.file_format as file_format
-import bnnsim.hdf5 as hdf5
+import bnnsim.files.file_format as file_format
+import bnnsim.files.hdf5 as hdf5
 from bnnsim.checks import check_array, check_choice, check_int
 from bnnsim.faults.array_mapping import MAX_LINES
-from bnnsim.schema import MAX_LAYERS, MAX_VALUES, Announced
+from bnnsim.files.announced import Announced
+from bnnsim.packed.schema import MAX_LAYERS, MAX_VALUES
 
 FAULTS, FORMAT_VERSION = "bnnsim-faults", 1
 MAX_BYTES = 2**33

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bnnsim.faults.by_layer import chosen, clean_layers
-from bnnsim.faults.compose import apply_read, check_fault, when_drawn
 from bnnsim.faults.cost import Cost
 from bnnsim.faults.error_codes import code_named
-from bnnsim.memory import Memory, StoredBits, check_stored, joined, parted
+from bnnsim.faults.protocol import apply_read, check_fault, when_drawn
+from bnnsim.packed.memory import Memory, StoredBits, check_stored
+from bnnsim.packed.words import joined, parted
 from bnnsim.seeding import root_seed
 
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bnnsim.checks import check_int, check_real
-from bnnsim.faults.array_mapping import ArrayMapping, pack_bits, unpack_bits
-from bnnsim.faults.compose import check_fault, when_drawn
+from bnnsim.faults.array_mapping import ArrayMapping, check_mapping
 from bnnsim.faults.cost import Cost
 from bnnsim.faults.errors import cell_errors, with_errors
-from bnnsim.faults.lines import check_mapping
-from bnnsim.memory import Memory, StoredBits, check_stored, full_row
+from bnnsim.faults.protocol import check_fault, when_drawn
+from bnnsim.packed.memory import Memory, StoredBits, check_stored
+from bnnsim.packed.words import full_row, pack_bits, unpack_bits
 from bnnsim.seeding import root_seed
 
 

@@ -4,9 +4,10 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from bnnsim.checks import check_int, check_probability
-from bnnsim.faults.by_layer import clean_layers, clean_rate, in_proportion, spread_rate
+from bnnsim.faults.by_layer import check_shares, clean_layers, clean_rate, in_proportion, spread_rate
 from bnnsim.faults.errors import draw, with_errors
-from bnnsim.memory import check_stored, full_row
+from bnnsim.packed.memory import check_stored
+from bnnsim.packed.words import full_row
 from bnnsim.seeding import root_seed, stream_key
 
 
@@ -85,18 +86,6 @@ class StuckAt:
         return with_errors(network, {
             i: stuck_cells(layer, p_zero, p_one, stream_key(root, "stuck at", trial, i, 0))
             for i, (layer, p_zero, p_one) in enumerate(zip(layers, *rates)) if p_zero or p_one})
-
-
-def check_shares(p_zero, p_one):
-    """No cell is stuck at both: the shares add up to 1 at most, in each layer."""
-    n = max(len(p) if isinstance(p, tuple) else 1 for p in (p_zero, p_one))
-    zeros, ones = (p if isinstance(p, tuple) else (p,) * n for p in (p_zero, p_one))
-    if len(zeros) != len(ones):
-        raise ValueError(f"p_zero and p_one must be for as many layers, got {len(zeros)} and {len(ones)}")
-    for zero, one in zip(zeros, ones):
-        if zero + one > 1 + 1e-12:                              # 0.7 + 0.3 may be a rounding above
-            raise ValueError("p_zero + p_one must be at most 1, as no cell is stuck at both, got "
-                             f"{zero:g} + {one:g} = {zero + one:g}")
 
 
 def stuck_cells(layer, p_zero, p_one, key):

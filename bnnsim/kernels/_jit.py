@@ -16,7 +16,7 @@ from pathlib import Path
 import numba
 import numpy as np
 from numba.core import config
-from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+from numba.core.caching import _CacheLocator, CompileResultCacheImpl, FunctionCache
 
 JIT_OFF = bool(config.DISABLE_JIT)
 _FLAGS = dict(nogil=True, error_model="numpy", boundscheck=False, fastmath=False)
@@ -27,8 +27,8 @@ _FOLDER = Path(__file__).resolve().parent
 def sources_digest():
     """Digest of the text of all kernel files."""
     digest = hashlib.sha256()
-    for path in sorted(_FOLDER.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    for path in sorted(_FOLDER.rglob("*.py")):
+        digest.update(str(path.relative_to(_FOLDER)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:20]
 
 
@@ -60,7 +60,7 @@ def cache_folder():
 
 class _Locator(_CacheLocator):
     def __init__(self, py_func, py_file):
-        self._lineno = py_func.__code__.co_firstlineno
+        self._place = f"{py_func.__module__}-{py_func.__code__.co_firstlineno}"
 
     def get_cache_path(self):
         return str(cache_folder())
@@ -69,7 +69,7 @@ class _Locator(_CacheLocator):
         return sources_digest()
 
     def get_disambiguator(self):
-        return str(self._lineno)
+        return self._place                                      # Numba itself knows a module by its last name only
 
     @classmethod
     def from_function(cls, py_func, py_file):

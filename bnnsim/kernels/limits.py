@@ -14,7 +14,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from bnnsim.kernels._jit import JIT_OFF, kernel
-from bnnsim.kernels.simd import HAS_VNNI, I32, I64, _declare, _pointer, _vector_pointer
+from bnnsim.kernels._llvm import HAS_VNNI, I32, I64, _declare, _pointer, _vector_pointer
 
 CHAINS = 16
 XNOR_MACS, MADD_MACS = CHAINS * 512, CHAINS * 32                 # of one step of all chains

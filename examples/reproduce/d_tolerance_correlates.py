@@ -8,12 +8,12 @@ The part on CIFAR-10 needs at least as many of its networks, and stays undecided
 """
 
 import numpy as np
-from bnnsim.figure_parts import line_style, new_axes
+import bnnsim
+import bnnsim.metrics as metrics
+from bnnsim.figures.style import line_style, new_axes
 from networks import run
 from study import Study
 
-import bnnsim
-from bnnsim import metrics
 
 NAMES = ("standard", "flips 0.05", "flips 0.1", "flips 0.2")
 

@@ -10,7 +10,7 @@ from networks import run
 from study import Study, curve_figure
 
 import bnnsim
-from bnnsim import metrics
+import bnnsim.metrics as metrics
 
 NAMES = ("regulariser 1, 16", "regulariser 0.1, 64")
 

@@ -8,12 +8,12 @@ layer's width, mean over layers [R]: else layers of different widths would make 
 """
 
 import numpy as np
-from bnnsim.figure_parts import COLOURS, new_axes
+import bnnsim
+import bnnsim.metrics as metrics
+from bnnsim.figures.style import COLOURS, new_axes
 from networks import run
 from study import Study
 
-import bnnsim
-from bnnsim import metrics
 
 WHAT = ("margin", "variance of importance (ablate)", "variance of importance (readout)")
 

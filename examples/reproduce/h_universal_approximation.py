@@ -4,11 +4,11 @@
 """
 
 import numpy as np
-from bnnsim.figure_parts import legend_below, line_style, new_axes
+from bnnsim.proofs import universal
+from bnnsim.figures.style import legend_below, line_style, new_axes
 from networks import run
 from study import Study
 
-from bnnsim import universal
 
 SQUARE = [(-1, 1)] * 2
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import bnnsim
-from bnnsim.losses import ModifiedHinge, cross_entropy
-from bnnsim.regularisers import DirectRegulariser
+from bnnsim.training.losses import ModifiedHinge, cross_entropy
+from bnnsim.training.regularisers import DirectRegulariser
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ import numpy as np
 from networks import CIFAR, RECIPES, arguments, checkpoint, commit, load, place, size_of, train
 
 import bnnsim
-from bnnsim.campaign import cpu_name
-from bnnsim.figure_parts import draw_curve, legend_below, line_style, new_axes, rate_axis, save_figure
-from bnnsim.files import replaced
-from bnnsim.statistics import t_quantile
+from bnnsim.campaign.provenance import cpu_name
+from bnnsim.figures.style import draw_curve, legend_below, line_style, new_axes, rate_axis, save_figure
+from bnnsim.files.atomic import replaced
+from bnnsim.statistics.intervals import t_quantile
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "undecided"
 

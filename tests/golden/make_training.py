@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bnnsim.architectures import build
-from bnnsim.losses import cross_entropy
-from bnnsim.optimizers import Adam
+from bnnsim.training.architectures import build
+from bnnsim.training.losses import cross_entropy
+from bnnsim.training.optimizers import Adam
 
 CASES = {"fcnn": ("FC48 FC20 FC10", (1, 6, 6), 0, 20),
          "cnn": ("C8 MP2 C70 MP2 FC64 FC10", (3, 12, 12), 128, 24)}

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 
-from bnnsim import packed
-from bnnsim.architectures import build
+import bnnsim.training.packing as packing
 from bnnsim.devices import Cell1T1R, Cell2T2R, LogNormal, load_card
+from bnnsim.training.architectures import build
 
 RATES = (1e-1, 5e-2, 1e-2, 1e-3, 1e-4)
 
@@ -66,7 +66,7 @@ def test_2t2r_needs_no_reference():
 
 def test_programmed_chips_show_the_benefit():
     """Every device of a network programmed and sensed: the same first devices, alone or in pairs."""
-    network = packed.pack(build("FC512 FC10", (1, 28, 28), rng=0))
+    network = packing.pack(build("FC512 FC10", (1, 28, 28), rng=0))
     states = states_of(0.05)
     wrong = {}
     for cell in (Cell1T1R(*states), Cell2T2R(*states)):

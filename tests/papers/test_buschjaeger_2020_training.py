@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from bnnsim import fit, pack
-from bnnsim.architectures import build
-from bnnsim.datasets import load_embedded
+from bnnsim.datasets.find import load_embedded
 from bnnsim.faults import BitFlips
-from bnnsim.layers import BatchNormSign
-from bnnsim.regularisers import DirectRegulariser
+from bnnsim.training.architectures import build
+from bnnsim.training.layers import BatchNormSign
+from bnnsim.training.regularisers import DirectRegulariser
 
 RATES = (0.0, 0.05, 0.1, 0.2)
 

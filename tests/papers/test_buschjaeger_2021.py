@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import bnnsim
-from bnnsim import metrics
-from bnnsim.datasets import data_file
+import bnnsim.metrics as metrics
+from bnnsim.datasets.shipped import data_file
 
 
 @pytest.fixture(scope="module")

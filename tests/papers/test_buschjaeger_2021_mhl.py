@@ -5,10 +5,10 @@
 import numpy as np
 
 from bnnsim import fit, pack
-from bnnsim.architectures import build
-from bnnsim.datasets import load_embedded
+from bnnsim.datasets.find import load_embedded
 from bnnsim.faults import BitFlips
-from bnnsim.losses import ModifiedHinge
+from bnnsim.training.architectures import build
+from bnnsim.training.losses import ModifiedHinge
 
 
 def run(loss, output_norm):

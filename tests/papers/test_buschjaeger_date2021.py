@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bnnsim.certificates import certified_flips
-from bnnsim.packed import PackedNetwork
+from bnnsim.packed.network import PackedNetwork
+from bnnsim.proofs.certificates import certified_flips
 
 
 def network_of(output, seed):

@@ -5,9 +5,9 @@ arXiv:1906.02107: its claim in small, see `test_buschjaeger_2020_training` for t
 import numpy as np
 
 from bnnsim import fit
-from bnnsim.architectures import build
-from bnnsim.datasets import load_embedded
-from bnnsim.optimizers import Adam, Bop
+from bnnsim.datasets.find import load_embedded
+from bnnsim.training.architectures import build
+from bnnsim.training.optimizers import Adam, Bop
 
 
 def test_bop_learns_without_latent_weights_what_adam_learns_with_them():

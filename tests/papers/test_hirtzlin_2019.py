@@ -8,10 +8,11 @@ The paper's networks are for MNIST and CIFAR-10 and were never read; here are th
 import numpy as np
 import pytest
 
-from bnnsim.datasets import data_file, load_embedded
+from bnnsim.datasets.find import load_embedded
+from bnnsim.datasets.shipped import data_file
 from bnnsim.devices import load_card
 from bnnsim.faults import BitFlips
-from bnnsim.packed import PackedNetwork
+from bnnsim.packed.network import PackedNetwork
 
 CHIPS = 5
 

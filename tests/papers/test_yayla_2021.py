@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from bnnsim import universal
+import bnnsim.proofs.universal as universal
+import bnnsim.proofs.universal_parts as universal_parts
 
 BOX = [(0, 1), (0, 1)]
 
@@ -18,7 +19,7 @@ def test_binarised_inputs_need_one_hidden_layer():
     table = np.random.default_rng(0).random(64) < 0.5
     network = universal.boolean(table, 6)
     assert len(network.layers) == 2                              # one hidden layer, and the read-out
-    np.testing.assert_array_equal(universal.values(network, universal.vertices(6)) > 0, table)
+    np.testing.assert_array_equal(universal_parts.values(network, universal_parts.vertices(6)) > 0, table)
 
 
 @pytest.mark.parametrize("eps", [0.5, 0.2, 0.1])
@@ -26,7 +27,7 @@ def test_real_inputs_need_two_hidden_layers_for_lipschitz_functions(eps):
     """Constructively, for any eps; all weights are +-1."""
     network = universal.lipschitz(cone, 1.0, eps, BOX)
     assert len(network.layers) == 3
-    assert universal.largest_error(network, cone, 20_000, rng=0) <= eps
+    assert universal_parts.largest_error(network, cone, 20_000, rng=0) <= eps
 
 
 def test_real_inputs_are_impossible_with_one_hidden_layer():
@@ -34,9 +35,9 @@ def test_real_inputs_are_impossible_with_one_hidden_layer():
     box = [(-1, 1)] * 2
     for width in (10, 100, 500):
         network = universal.one_hidden_layer(universal.saddle, box, width, 1e-3)
-        assert universal.largest_error(network, universal.saddle, 65**2, rng=0) >= 1 - 1e-9
+        assert universal_parts.largest_error(network, universal.saddle, 65**2, rng=0) >= 1 - 1e-9
     network = universal.lipschitz(universal.saddle, 4.0, 0.4, box)
-    assert universal.largest_error(network, universal.saddle, rng=0) <= 0.4
+    assert universal_parts.largest_error(network, universal.saddle, rng=0) <= 0.4
 
 
 def test_neurons_grow_as_eps_falls():

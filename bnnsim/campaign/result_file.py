@@ -1,0 +1,96 @@
+"""HDF5 files of sweep results: written whole, checked whole before anything is believed."""
+
+import numpy as np
+
+import bnnsim.files.file_format as file_format
+import bnnsim.files.hdf5 as hdf5
+from bnnsim.campaign.settings import check_settings
+
+RESULTS, FORMAT_VERSION = "bnnsim-results", 1
+MAX_BYTES = 2**36
+AXES = {"rates": (np.float64, 1), "right": (np.int64, 4), "class_totals": (np.int64, 2), "predictions": (np.uint8, 4)}
+NOT_RUN = -1
+
+
+def checksum(text, arrays):
+    """SHA-256 of the settings, as the text that files hold, and the arrays."""
+    return file_format.content_checksum({"format": RESULTS, "format_version": FORMAT_VERSION, "settings": text}, arrays)
+
+
+def save(path, result):
+    """Write a SweepResult, whole or not at all."""
+    texts = {name: file_format.to_json(name, getattr(result, name)) for name in ("settings", "provenance")}
+    arrays = result.arrays()
+    root = file_format.root_attributes(RESULTS, FORMAT_VERSION, checksum(texts["settings"], arrays))
+    with hdf5.new_file(path) as file:
+        hdf5.write_attributes(file, {**root, "provenance_checksum": file_format.text_checksum(texts["provenance"])})
+        for name, text in texts.items():
+            hdf5.write_array(file, name, np.bytes_(text))
+        for name, array in arrays.items():
+            hdf5.write_array(file, name, array)
+
+
+def load(path):
+    """The fields of the SweepResult that `save` wrote, every one checked."""
+    with hdf5.open_file(path) as file:
+        root = file_format.read_root(file, RESULTS, FORMAT_VERSION,
+                                     {**file_format.ROOT, "provenance_checksum": str})
+        names = [name for name in AXES if name != "predictions" or name in file]
+        hdf5.check_members(file, datasets=("settings", "provenance", *names))
+        texts = {name: hdf5.announce_text(file[name], file_format.MAX_JSON_BYTES)
+                 for name in ("settings", "provenance")}
+        announced = {name: hdf5.announce(file[name]) for name in names}
+        hdf5.check_total(file, [*texts.values(), *announced.values()], MAX_BYTES)
+        _check_axes(announced)
+        texts = {name: hdf5.read_text(file[name], value) for name, value in texts.items()}
+        settings, provenance = (file_format.from_json(name, text) for name, text in texts.items())
+        check_settings(settings, announced)
+        arrays = {name: hdf5.read_array(file[name], value) for name, value in announced.items()}
+        file_format.check_checksum("the results", root["checksum"], checksum(texts["settings"], arrays))
+        file_format.check_checksum("the provenance", root["provenance_checksum"],
+                                   file_format.text_checksum(texts["provenance"]))
+        _check_values(settings, arrays)
+    return {"settings": settings, **arrays, "provenance": provenance}
+
+
+def _check_axes(announced):
+    for name, came in announced.items():
+        dtype, n_axes = AXES[name]
+        if came.dtype != np.dtype(dtype) or len(came.shape) != n_axes or 0 in came.shape:
+            raise hdf5.Refused(f"{name} must be {np.dtype(dtype)} with {n_axes} axes, got {came.dtype} {came.shape}")
+    right = announced["right"].shape
+    wanted = {"rates": right[1:2], "class_totals": (right[0], right[3])}
+    for name, shape in wanted.items():
+        if announced[name].shape != shape:
+            raise hdf5.Refused(f"{name} must have shape {shape}, as right has, got {announced[name].shape}")
+    if "predictions" in announced and announced["predictions"].shape[:3] != right[:3]:
+        raise hdf5.Refused(f"predictions must be {right[:3]} and images, got {announced['predictions'].shape}")
+
+
+def _check_values(settings, arrays):
+    right, totals = arrays["right"], arrays["class_totals"]
+    rates = arrays["rates"]
+    wanted = "finite" if "axis" in settings else "probabilities in [0, 1]"
+    good = np.isfinite(rates) if "axis" in settings else (rates >= 0) & (rates <= 1)
+    if not np.all(good) or len(set(rates)) < len(rates):
+        raise hdf5.Refused(f"rates must be {wanted}, none twice")
+    sizes = np.array([series["n_images"] for series in settings["series"]])
+    if np.any((totals < 0) | (totals > sizes[:, None])) or np.any(totals.sum(axis=1) != sizes):
+        raise hdf5.Refused("class_totals must be >= 0 and add up to the images of each series")
+    run = right[..., :1] != NOT_RUN
+    if np.any(np.where(run, (right < 0) | (right > totals[:, None, None, :]), right != NOT_RUN)):
+        raise hdf5.Refused("right must be in 0..class_totals, or -1 in all classes")
+    always = right.shape[2] if settings["stopping"] is None else settings["stopping"]["pilot"]
+    if not np.all(run[:, :, :always]):
+        raise hdf5.Refused(f"right must be there for the first {always} chips of each rate")
+    if "predictions" in arrays:
+        _check_predictions(arrays["predictions"], right, sizes)
+
+
+def _check_predictions(predictions, right, sizes):
+    asked = (right[..., :1] != NOT_RUN) & (np.arange(predictions.shape[3]) < sizes[:, None, None, None])
+    if np.any(np.where(asked, predictions >= right.shape[3], predictions != 255)):
+        raise hdf5.Refused("predictions must be classes, or 255 where there is no cell or no image")
+    for c in np.flatnonzero(right.max(axis=(0, 1, 2)) > 0):
+        if np.any((predictions == c).sum(axis=3) < right[..., c]):
+            raise hdf5.Refused(f"predictions must be of class {c} as often at least as right answers are")

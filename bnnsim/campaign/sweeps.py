@@ -1,0 +1,190 @@
+"""Campaigns: accuracy of networks over bit error rates and trials ("chips"), on any executor, resumable, exact.
+
+A campaign is a bag of cells (`cells.run_cell`), each a pure function of its ids, so neither the executor, nor the
+order, nor a kill and a resume can change a result. One process collects them: finished cells go to a journal beside the
+results file (`journal`), and when all are done the results file is written whole and renamed (`results`).
+"""
+
+import hashlib
+import itertools
+from concurrent.futures import BrokenExecutor, CancelledError
+
+import numpy as np
+
+import bnnsim.campaign.cells as cells
+import bnnsim.files.file_format as file_format
+from bnnsim.campaign.engine import run
+from bnnsim.campaign.grid import Campaign
+from bnnsim.campaign.provenance import system
+from bnnsim.campaign.store import Store
+from bnnsim.checks import check_images, check_int, check_labels, check_probability, check_real
+from bnnsim.datasets.split import Split
+from bnnsim.faults import BitFlips
+from bnnsim.packed.network import PackedNetwork
+from bnnsim.seeding import root_seed
+
+
+def sweep(networks, split, rates, trials=10, rng=None, *, faults=None, axis=None, executor=None, workers=None, out=None,
+          resume=False, ci_width=None, max_trials=None, predictions=False, progress=True, provenance=None):
+    """Accuracy of networks whose stored weight bits are wrong at given rates, or at places on another axis of a fault.
+
+    Parameters
+    ----------
+    networks : PackedNetwork, or dict of str to PackedNetwork
+    split : Split, or dict of str to Split
+        All images of each are evaluated in every cell.
+    rates : sequence of float
+        Bit error rates; with `axis`, places on that axis.
+    trials : int
+        Chips a rate. A chip's bit errors are static over the images and drawn from (seed, trial, layer): networks of
+        one architecture meet the same chips, and a chip's errors at a lower rate are a subset of a higher rate's.
+    rng : None, int, SeedSequence or Generator
+        The root seed; recorded in the result.
+    faults : fault, or dict of str to fault, optional
+        Fault settings; each cell applies ``fault.at(rate)``. `BitFlips` in all layers by default. A fault whose
+        ``when`` is "read" is drawn anew for every 500 images, all others once a chip.
+    axis : str, optional
+        What `rates` are, where they are no bit error rates, such as "voltage_volt" or "cycles": what ``fault.at``
+        takes. Any finite numbers; each place gets `trials` chips, 0 too.
+    executor : concurrent.futures.Executor, optional
+        Where cells are evaluated, each in one thread; threads of this process by default. Process pools, Dask's
+        ``client.get_executor()`` and ``mpi4py.futures`` do.
+    workers : int, optional
+        How many workers the executor has, for keeping each busy; asked of the executor by default.
+    out : path, optional
+        HDF5 file of the results; finished cells are kept in ``<out>.journal`` while the campaign runs.
+    resume : bool
+        Go on from `out` and its journal. The grid may have grown: rates and trials found there are kept.
+    ci_width : float, optional
+        Stop each series and rate when the 95 % interval of its mean over chips is this wide at most (shares of 1):
+        Stein's two-stage procedure with `trials` chips as the pilot, so that the number does not hang on the order.
+    max_trials : int, optional
+        The most chips with `ci_width`; 10 times `trials` by default.
+    predictions : bool
+        Keep every predicted class.
+    progress : bool or "log"
+        A bar, nothing, or a log line about every ten seconds.
+    provenance : dict, optional
+        More to record with the result, such as the command.
+
+    Returns
+    -------
+    SweepResult
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where an argument is bad, or `out` holds another campaign: the message says what differs.
+    FileExistsError
+        Where `out` or its journal exists and `resume` is false.
+    KeyboardInterrupt, ChildProcessError
+        On Ctrl-C, or where a worker process was killed or the cluster failed; what is done is in the journal, and the
+        message says how to go on.
+
+    Examples
+    --------
+    >>> import numpy as np, bnnsim
+    >>> network = bnnsim.pack(bnnsim.architectures.build("FC64 FC10", (1, 8, 8), rng=0))
+    >>> split = bnnsim.Split(np.zeros((5, 1, 8, 8), np.uint8), np.zeros(5, np.uint8), "zeros")
+    >>> bnnsim.sweep(network, split, [0, 0.1], trials=3, rng=0, progress=False).accuracy.shape
+    (1, 2, 3)
+    """
+    rates, root = check_rates(rates, axis), root_seed(rng)
+    rule = _stopping_rule(check_int("trials", trials, 1), ci_width, max_trials)
+    series, entries = make_series(networks, split, faults)
+    settings = {"series": entries, "seed": str(root), "stopping": rule, "predictions": bool(predictions),
+                **({} if axis is None else {"axis": axis})}
+    key = hashlib.sha256(file_format.to_json("settings", settings).encode()).hexdigest()
+    campaign = Campaign(settings, rates, check_int("trials", trials, 1),
+                         cells.Context(key, series, root, bool(predictions)),
+                         {**system(), "seed_source": "drawn" if rng is None else "given", **(provenance or {})})
+    store = Store(out, resume, campaign)
+    try:
+        run(campaign, store, executor, workers, progress)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted with {store.hint()}") from None
+    except BrokenExecutor as error:
+        raise ChildProcessError(f"a worker process died, killed from outside or for want of memory, with "
+                                f"{store.hint()}") from error
+    except Exception as error:
+        if isinstance(error, CancelledError) or type(error).__module__.split(".")[0] == "distributed":
+            raise ChildProcessError(f"the cluster failed ({type(error).__name__}: its scheduler or workers died), with "
+                                    f"{store.hint()}") from error
+        error.add_note(f"The campaign ended with {store.hint()}.")
+        raise
+    finally:
+        store.close()
+    return campaign.result()
+
+
+# ---------------------------------------------------------------- what is asked for
+
+def check_rates(rates, axis=None):
+    """Places on an axis as float64 (R,): at least one, none twice; bit error rates, so probabilities, if None."""
+    if axis is not None and not (isinstance(axis, str) and axis):
+        raise TypeError(f"axis must be the name of what rates are, such as 'voltage_volt', or None, got {axis!r}")
+    check = check_probability if axis is None else check_real
+    rates = [check(f"rates[{i}]", p) for i, p in enumerate(np.atleast_1d(np.asarray(rates, object)))]
+    if not rates:
+        raise ValueError("rates must have at least one bit error rate, got none")
+    if len(set(rates)) < len(rates):
+        raise ValueError(f"rates must differ from each other, got {rates}")
+    return np.array(rates) + 0.0                                 # -0.0 is 0.0
+
+
+def _named(name, value, kind, alone, hint):
+    """A dict of str to `kind` from one thing or a dict of them."""
+    if isinstance(value, kind):
+        return {alone: value}
+    if not isinstance(value, dict) or not value:
+        came = "an empty dict" if value == {} else type(value).__name__
+        raise TypeError(f"{name} must be a {kind.__name__} or a dict of name to {kind.__name__}, got {came}{hint}")
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise TypeError(f"{name} must have strings as names, got {key!r}")
+        if not isinstance(item, kind):
+            raise TypeError(f"{name}[{key!r}] must be a {kind.__name__}, got {type(item).__name__}{hint}")
+    return value
+
+
+def _fault_settings(faults):
+    if faults is None or hasattr(faults, "at"):
+        return {"": BitFlips(0.0) if faults is None else faults}
+    if not isinstance(faults, dict) or not faults or not all(hasattr(fault, "at") for fault in faults.values()):
+        raise TypeError("faults must be a fault such as BitFlips(0), or a dict of name to fault, got "
+                        f"{type(faults).__name__}")
+    return faults
+
+
+def make_series(networks, splits, faults):
+    """The series of a campaign, networks x splits x faults, and the settings entry of each."""
+    networks = _named("networks", networks, PackedNetwork, "network", " (see bnnsim.pack)")
+    splits = _named("split", splits, Split, "", " (one half of what load_dataset gives)")
+    faults = _fault_settings(faults)
+    series, entries = [], []
+    for i, ((name, network), (part, split), (fault_name, fault)) in enumerate(itertools.product(
+            networks.items(), splits.items(), faults.items())):
+        check_images(split.images, network.input_shape)
+        check_labels(split.labels, len(split.images), network.n_classes)
+        if len(split) == 0:
+            raise ValueError("split must have at least one image")
+        full = ", ".join(filter(None, (name, part if len(splits) > 1 else "", fault_name)))
+        series.append(cells.Series(full, network, split.images, split.labels, fault, i // len(faults)))
+        entries.append({"name": full, "network": network.checksum, "split": split.name,
+                        "split_sha256": split.sha256, "n_images": len(split), "fault": repr(fault.at(0.0))})
+    if len({entry["name"] for entry in entries}) < len(entries) or len({s.network.n_classes for s in series}) > 1:
+        raise ValueError("series must have names that differ and networks of one number of classes, got "
+                         f"{[(s.name, s.network.n_classes) for s in series]}")
+    return tuple(series), entries
+
+
+def _stopping_rule(trials, ci_width, max_trials):
+    if ci_width is None:
+        if max_trials is not None:
+            raise ValueError("max_trials goes with ci_width: without it `trials` chips are run")
+        return None
+    width = check_real("ci_width", ci_width, 0, 1, open_low=True)
+    if trials < 2:
+        raise ValueError(f"ci_width needs a pilot of trials >= 2 chips, got {trials}")
+    return {"ci_width": width, "pilot": trials, "level": 0.95,
+            "max_trials": check_int("max_trials", 10 * trials if max_trials is None else max_trials, trials)}

@@ -1,0 +1,196 @@
+"""Readers for the files of image sets: IDX (MNIST, Fashion-MNIST), CIFAR-10's binary and Python versions.
+
+A file is somebody else's: every reader checks what the header announces against what is there, allocates no
+more than `MAX_BYTES`, runs nothing that the file says, and raises a ValueError that names the file, what was
+wanted and what came.
+
+Sizes: N images, C channels, H rows, W columns.
+"""
+
+import gzip
+import hashlib
+import os
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from bnnsim.datasets.cifar_pickle import read_python_batch
+
+MAX_BYTES = 1 << 30                     # of one array, decompressed; the largest official one has 47 MB
+CIFAR_RECORD_BYTES = 1 + 3 * 32 * 32    # a label, then the red, green and blue planes, row by row
+
+
+def read_idx(path, n_dims):
+    """Read an IDX file of uint8, plain or gzip-compressed (told by its first bytes, not by its name).
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+    n_dims : int
+        1 for labels, 3 for images.
+
+    Returns
+    -------
+    array : uint8, of the shape that the header announces
+        Writable, C-contiguous.
+
+    Raises
+    ------
+    ValueError
+        If the magic number, the dimensions, the length or the compression is not right.
+    """
+    with open(path, "rb") as raw:
+        zipped = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        try:
+            return _read_idx_stream(path, gzip.GzipFile(fileobj=raw) if zipped else raw, n_dims)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise ValueError(f"{path}: wanted a whole gzip file, got a truncated or damaged one "
+                             f"({error})") from error
+
+
+def _read_idx_stream(path, stream, n_dims):
+    magic = bytes((0, 0, 8, n_dims))                # 8 is IDX's code for uint8
+    head = stream.read(4)
+    if head != magic:
+        raise ValueError(f"{path}: wanted an IDX file of uint8 in {n_dims} dimension(s), which starts with "
+                         f"bytes {magic.hex(' ')}, got {head.hex(' ') or 'an empty file'}")
+    head = stream.read(4 * n_dims)
+    if len(head) != 4 * n_dims:
+        raise ValueError(f"{path}: wanted {4 * n_dims} bytes of dimensions, got {len(head)}: it is cut off")
+    shape = struct.unpack(f">{n_dims}I", head)
+    n_bytes = int(np.prod(shape, dtype=object))
+    if not 0 < n_bytes <= MAX_BYTES:
+        raise ValueError(f"{path}: wanted 1 to {MAX_BYTES} bytes of data, got a header that announces "
+                         f"{n_bytes} (dimensions {' x '.join(map(str, shape))})")
+    array = np.empty(n_bytes, np.uint8)             # pages are only taken as they are filled
+    n_read = _fill(stream, array)
+    if n_read < n_bytes or stream.read(1):
+        came = f"only {n_read}: the file is cut off" if n_read < n_bytes else "more"
+        raise ValueError(f"{path}: wanted the {n_bytes} bytes of data that its header announces, got {came}")
+    return array.reshape(shape)
+
+
+def _fill(stream, array):
+    """Read into `array` until it is full or the stream ends; the number of bytes read."""
+    view, n_read = memoryview(array), 0
+    while n_read < len(view):
+        n_new = stream.readinto(view[n_read:n_read + (1 << 20)])
+        if not n_new:
+            break
+        n_read += n_new
+    return n_read
+
+
+def idx_sha256(array):
+    """SHA-256 of the plain IDX file that holds this uint8 array: the same however the file was compressed."""
+    digest = hashlib.sha256(bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape))
+    digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
+
+
+def write_idx(path, array):
+    """Write a uint8 array as a compressed IDX file, without a name or a time: same array, same bytes."""
+    with open(path, "wb") as raw, gzip.GzipFile("", "wb", compresslevel=9, fileobj=raw, mtime=0) as stream:
+        stream.write(bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape))
+        stream.write(np.ascontiguousarray(array))
+
+
+def read_cifar_binary(path):
+    """Read one batch of CIFAR-10's binary version.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        Records of 3073 bytes: a label, then the red, green and blue planes.
+
+    Returns
+    -------
+    images : uint8 (N, 3, 32, 32)
+    labels : uint8 (N,)
+    """
+    n_bytes = os.stat(path).st_size
+    if n_bytes % CIFAR_RECORD_BYTES or not 0 < n_bytes <= MAX_BYTES:
+        raise ValueError(f"{path}: wanted whole records of {CIFAR_RECORD_BYTES} bytes, at least one and at "
+                         f"most {MAX_BYTES} bytes, got {n_bytes} bytes")
+    records = np.fromfile(path, np.uint8).reshape(-1, CIFAR_RECORD_BYTES)
+    return records[:, 1:].reshape(-1, 3, 32, 32), _checked_labels(path, records[:, 0].copy(), len(records))
+
+
+def read_cifar_python(path):
+    """Read one batch of CIFAR-10's Python version, a pickle, without unpickling it (see cifar_pickle.py).
+
+    Returns
+    -------
+    images : uint8 (N, 3, 32, 32)
+    labels : uint8 (N,)
+    """
+    pixels, labels = read_python_batch(path)
+    if pixels.shape[1] != 3072:
+        raise ValueError(f"{path}: wanted 'data' of shape (N, 3072), got {pixels.shape}")
+    if not all(type(label) is int and 0 <= label <= 255 for label in labels):
+        raise ValueError(f"{path}: wanted 'labels' that are integers 0..9, got others")
+    labels = _checked_labels(path, np.array(labels, np.uint8), len(pixels))
+    return pixels.reshape(-1, 3, 32, 32).copy(), labels
+
+
+def _checked_labels(path, labels, n_images):
+    if len(labels) != n_images:
+        raise ValueError(f"{path}: wanted {n_images} labels, one for each image, got {len(labels)}")
+    if labels.max() > 9:
+        where = int((labels > 9).argmax())
+        raise ValueError(f"{path}: wanted labels 0..9, got {labels[where]} at index {where}")
+    return labels
+
+
+def _read_idx_pair(paths):
+    images, labels = read_idx(paths[0], 3), read_idx(paths[1], 1)
+    if images.shape[1:] != (28, 28):
+        raise ValueError(f"{paths[0]}: wanted images of 28 x 28 pixels, got {images.shape[1]} x "
+                         f"{images.shape[2]}")
+    return images[:, None], _checked_labels(paths[1], labels, len(images))
+
+
+def _read_batches(read, paths):
+    batches = [read(path) for path in paths]
+    return tuple(np.concatenate(parts) for parts in zip(*batches, strict=True))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The files that one version of a data set consists of, and how to read them."""
+
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+    folders: tuple[str, ...]        # the names of the folders they usually come in
+    read: Callable                  # paths of one split -> images uint8 (N, C, H, W), labels uint8 (N,)
+
+    def find(self, folder):
+        """The path of each file in this folder, None if it is absent; a .gz file may be there plain."""
+        def first(*spellings):
+            # os.path.isfile is False, and Path.is_file an error, where a folder may not be looked into
+            return next((folder / name for name in spellings if os.path.isfile(folder / name)), None)
+
+        return {name: first(name, name.removesuffix(".gz")) for name in self.train + self.test}
+
+
+def _idx_layout(prefix, *folders):
+    names = [tuple(f"{prefix}{split}-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1"))
+             for split in ("train", "t10k")]
+    return Layout(*names, folders, _read_idx_pair)
+
+
+_BATCHES = tuple(f"data_batch_{i}" for i in range(1, 6))
+LAYOUTS = {
+    "fashion": (_idx_layout("", "fashion-mnist", "FashionMNIST/raw"),),
+    "mnist": (_idx_layout("", "MNIST/raw"),),
+    "cifar10": (
+        Layout(tuple(f"{name}.bin" for name in _BATCHES), ("test_batch.bin",), ("cifar-10-batches-bin",),
+               lambda paths: _read_batches(read_cifar_binary, paths)),
+        Layout(_BATCHES, ("test_batch",), ("cifar-10-batches-py",),
+               lambda paths: _read_batches(read_cifar_python, paths))),
+}
+SUBSET = _idx_layout("fashion-subset-")

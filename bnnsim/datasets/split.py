@@ -1,0 +1,111 @@
+"""Split: images and labels that belong together."""
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+import bnnsim.seeding as seeding
+from bnnsim.checks import check_images, check_int, check_labels
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Split:
+    """Images and their labels: one half, or any part, of a data set.
+
+    Parameters
+    ----------
+    images : uint8 (N, C, H, W)
+        Pixels 0..255; kept, not copied.
+    labels : integers (N,)
+        In 0..n_classes - 1; kept as uint8.
+    name : str
+        What it is, such as ``"fashion-test"``.
+    n_classes : int
+    origin : str
+        Where it came from: a folder, or ``"embedded subset"``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the arrays do not fit each other or this description.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> split = Split(np.zeros((4, 1, 2, 2), np.uint8), [0, 1, 2, 1], "tiny")
+    >>> len(split), split[:2].labels, split.take([3]).name
+    (4, array([0, 1], dtype=uint8), 'tiny[1 of 4]')
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    name: str
+    n_classes: int = 10
+    origin: str = ""
+
+    def __post_init__(self):
+        for field in ("name", "origin"):
+            if not isinstance(getattr(self, field), str):
+                raise TypeError(f"{field} must be a string, got {type(getattr(self, field)).__name__}")
+        images = check_images(self.images)
+        n_classes = check_int("n_classes", self.n_classes, 1, 256)
+        object.__setattr__(self, "n_classes", n_classes)
+        object.__setattr__(self, "images", images)
+        object.__setattr__(self, "labels", check_labels(self.labels, len(images), n_classes))
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __repr__(self):
+        size = " x ".join(map(str, self.images.shape[1:]))
+        return (f"<Split {self.name}: {len(self)} images of {size}, {self.n_classes} classes, from "
+                f"{self.origin or 'memory'}>")
+
+    def __getitem__(self, part):
+        """A slice of the split, sharing its memory."""
+        if not isinstance(part, slice):
+            raise TypeError(f"a Split takes a slice, such as split[:1000], got {type(part).__name__}; use "
+                            "split.take(indices), split.images and split.labels for the rest")
+        start, stop, step = ("" if n is None else n for n in (part.start, part.stop, part.step))
+        name = f"{self.name}[{start}:{stop}{':' if step else ''}{step}]"
+        return replace(self, images=self.images[part], labels=self.labels[part], name=name)
+
+    def take(self, indices):
+        """The images at these indices, in this order, as a new split.
+
+        Parameters
+        ----------
+        indices : integers (M,)
+            In 0..N - 1; repeats are allowed.
+
+        Returns
+        -------
+        split : Split
+        """
+        indices = np.asarray(indices)
+        if indices.size == 0:
+            indices = indices.astype(np.intp)
+        if indices.dtype.kind not in "iu" or indices.ndim != 1:
+            raise TypeError(f"indices must be a 1-D array of integers, got {indices.ndim}-D of dtype "
+                            f"{indices.dtype}; for a mask pass np.flatnonzero(mask)")
+        if indices.size and not 0 <= indices.min() <= indices.max() < len(self):
+            raise ValueError(f"indices must be in 0..{len(self) - 1}, got {indices.min()}..{indices.max()}")
+        name = f"{self.name}[{len(indices)} of {len(self)}]"
+        return replace(self, images=self.images[indices], labels=self.labels[indices], name=name)
+
+    @property
+    def sha256(self):
+        """SHA-256 of the images' shape, the images and the labels, computed at each call."""
+        digest = hashlib.sha256(np.array(self.images.shape, "<u8").tobytes())
+        digest.update(self.images)
+        digest.update(self.labels)
+        return digest.hexdigest()
+
+
+def hold_out(train, n_images, seed):
+    """(training part, validation part): `n_images` drawn without replacement, or (train, None) for 0."""
+    if check_int("holdout", n_images, 0, len(train) - 1) == 0:
+        return train, None
+    order = seeding.generator(seed, "holdout").permutation(len(train))
+    return train.take(np.sort(order[n_images:])), train.take(np.sort(order[:n_images]))

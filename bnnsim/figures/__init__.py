@@ -1,0 +1,24 @@
+"""Every picture, and the only import of matplotlib: no pyplot, no window, no global state.
+
+Each function takes results or arrays, returns a `matplotlib.figure.Figure`, and writes it where a path is given: .png,
+.svg or .pdf. Results import it when they are drawn (`result.plot()`), never before.
+
+To add a figure: a function in the file of what it shows, on axes from `style.new_axes`, its name below; look at it
+before you call it good.
+"""
+
+from bnnsim.figures.benchmarks import scaling_curves
+from bnnsim.figures.cards import card_curves, pareto
+from bnnsim.figures.devices import error_rates, fitted_states, redundancy
+from bnnsim.figures.metrics import (critical_histogram, importance_curves, margin_histograms, predicted_curve,
+                                    tolerance_curves)
+from bnnsim.figures.networks import array_map, fault_map, first_layer_weights
+from bnnsim.figures.proofs import approximation, certified_accuracy, tightness
+from bnnsim.figures.style import save_figure
+from bnnsim.figures.sweeps import ber_curve, chip_histogram, class_curves
+from bnnsim.figures.training import training_curves
+
+__all__ = ["approximation", "array_map", "ber_curve", "card_curves", "certified_accuracy", "chip_histogram",
+           "class_curves", "critical_histogram", "error_rates", "fault_map", "first_layer_weights", "fitted_states",
+           "importance_curves", "margin_histograms", "pareto", "predicted_curve", "redundancy", "save_figure",
+           "scaling_curves", "tightness", "tolerance_curves", "training_curves"]

@@ -1,0 +1,37 @@
+"""Curves of a training."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from bnnsim.figures.style import COLOURS, written
+
+
+def training_curves(history, path=None):
+    """Loss and accuracy over epochs.
+
+    Parameters
+    ----------
+    history : History
+    path : path, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = Figure(figsize=(8.0, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    epochs = np.arange(1, len(history.loss) + 1)
+    left.plot(epochs, history.loss, color=COLOURS[0], marker="o", markersize=3)
+    left.set_ylabel("training loss")
+    right.plot(epochs, 100 * np.array(history.accuracy), color=COLOURS[0], marker="o", markersize=3, label="training")
+    if history.validation_accuracy and history.validation_accuracy[0] is not None:
+        right.plot(epochs, 100 * np.array(history.validation_accuracy), color=COLOURS[1], marker="s", markersize=3,
+                   linestyle="--", label="validation")
+    right.set_ylabel("accuracy (%)")
+    right.legend(loc="lower right", frameon=False)
+    for axes in (left, right):
+        axes.set_xlabel("epoch")
+        axes.grid(True, linewidth=0.4, alpha=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    return written(figure, path)

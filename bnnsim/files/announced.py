@@ -1,0 +1,27 @@
+"""What a file says of an array before it is read: type, shape, and whether that fits its layer."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bnnsim.checks import check_array
+
+
+@dataclass(frozen=True)
+class Announced:
+    """Stands in for an array that a file announces and that has not been read yet."""
+
+    dtype: np.dtype
+    shape: tuple
+
+
+def check_fits(name, value, dtype, shape):
+    """`checks.check_array`, for an `Announced` array too."""
+    if not isinstance(value, Announced):
+        return check_array(name, value, dtype, shape)
+    if value.dtype != dtype:
+        raise TypeError(f"{name} must have dtype {dtype}, got {value.dtype}")
+    if len(value.shape) != len(shape) or any(s not in (None, v) for s, v in zip(shape, value.shape)):
+        wanted = "(" + ", ".join("any" if s is None else str(s) for s in shape) + ")"
+        raise ValueError(f"{name} must have shape {wanted}, got {value.shape}")
+    return value

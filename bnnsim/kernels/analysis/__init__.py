@@ -1,0 +1,1 @@
+"""What metrics and proofs count: margins, tolerances, leads, ablations, moments of flips."""

@@ -1,0 +1,1 @@
+"""Forward passes: XNOR-popcount and pixel products, dense and conv, compared with thresholds in registers."""

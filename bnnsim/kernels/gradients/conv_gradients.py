@@ -1,0 +1,262 @@
+"""Gradients of a binarized convolution by table lookup, of 16-bit fixed point or float32: see `lookup`, `fixed_point`.
+
+dH (N, OH, OW, K) float32, possibly behind a max-pool: then its entries stand as dout (N, OH // size, OW // size, K) and
+`winner`, the entry of its window that each belongs to, and are spread out a row at a time; three quarters of the
+scattered array would be zeros. size = 1 is no pooling, dout is dH and winner is not read.
+Letters as in `conv`; G groups of five channels or positions.
+"""
+
+import numpy as np
+
+from bnnsim.kernels._jit import always_inline, inline, kernel
+from bnnsim.kernels.gradients.fixed_point import SIDE, fix_row, fix_turned, unit_of
+from bnnsim.kernels.gradients.lookup import (COLS, GROUP, MAX_GROUPS, ROWS, WORD_ROWS, add_tile, build_tables,
+                                             lookup_tile, new_tables, scale_row, spread_words)
+from bnnsim.kernels.gradients.pool import keep_winners
+
+CHUNK = 960                         # positions of dW whose sums stay in registers; 96 groups, 16 words of the panel
+
+
+@inline
+def window_places(size, g):
+    """Window row and column of each output position, and its number in the window: (3, OH * OW) int64.
+
+    Once a call: divisions would take longer than the rows that they find.
+    """
+    places = np.empty((3, g.out_height * g.out_width), np.int64)
+    for i in range(g.out_height):
+        for j in range(g.out_width):
+            at = i * g.out_width + j
+            places[0, at], places[1, at], places[2, at] = i // size, j // size, i % size * size + j % size
+    return places
+
+
+@always_inline
+def gradient_row(dout, winner, size, n, places, position, rows, r):
+    """dH of an output position of image n -> rows (., >= K) float32 [r]."""
+    n_units, i, j = dout.shape[3], places[0, position], places[1, position]
+    if i >= dout.shape[1] or j >= dout.shape[2]:               # a remainder that no window takes
+        for k in range(n_units):
+            rows[r, k] = np.float32(0)
+    elif size == 1:
+        for k in range(n_units):
+            rows[r, k] = dout[n, i, j, k]
+    else:
+        keep_winners(dout, winner, ((n * dout.shape[1] + i) * dout.shape[2] + j) * n_units, n_units,
+                     np.uint8(places[2, position]), rows, r * rows.shape[1])
+
+
+# ---------------------------------------------------------------- dX
+
+@inline
+def _source(at, k, stride, size):
+    """The output index whose tap k reads padded input index `at`, or -1."""
+    place = at - k
+    if stride > 1:
+        place = place // stride if place % stride == 0 else -1
+    return place if place < size else -1
+
+
+@inline
+def _read_by(n_rows, first, g, n_slots, row_size, position_size, zeros, starts):
+    """Where the tables stand of what reached input positions first.. (6): starts (T, 6); `zeros` where nothing did."""
+    starts[:] = zeros
+    for r in range(n_rows):
+        i, j = (first + r) // g.width + g.padding, (first + r) % g.width + g.padding
+        for di in range(g.kernel_height):
+            oh = _source(i, di, g.stride, g.out_height)
+            row = zeros + position_size + oh % n_slots * row_size
+            for dj in range(g.kernel_width if oh >= 0 else 0):
+                ow = _source(j, dj, g.stride, g.out_width)
+                if ow >= 0:
+                    starts[di * g.kernel_width + dj, r] = row + ow * position_size
+
+
+@inline
+def _sum_segments(tables, starts, n_chunks, n_groups, panel, p_off, tile, partial):
+    """tile (6, 64) int64 = sums over all taps and chunks, widened before an int32 can wrap; True if it was not needed.
+
+    starts (T, 6) of each tap's first chunk; `partial` (6, 64) int32 has the sums where one call was enough. Of float32
+    the same in float64 and float32.
+    """
+    n_words = (n_groups * GROUP + WORD_ROWS - 1) // WORD_ROWS
+    if starts.shape[0] * n_chunks * n_groups <= MAX_GROUPS and n_chunks == 1:
+        lookup_tile(tables, starts, starts.shape[0], n_groups, panel, p_off, partial, 0, False)
+        return True
+    tile[:] = 0
+    here = np.empty(ROWS, np.int64)
+    for tap in range(starts.shape[0]):
+        for chunk in range(n_chunks):
+            for r in range(ROWS):
+                here[r] = starts[tap, r] + 32 * n_groups * chunk
+            lookup_tile(tables, here, 1, n_groups, panel, p_off + (tap * n_chunks + chunk) * n_words * COLS, partial, 0,
+                        False)
+            add_tile(partial, tile)
+    return False
+
+
+@inline
+def _store_position(tile, wide, exact, scale, r, w, out, position):
+    """Row r of the tile's sums -> out (H * W, C) float32 [position, 64 w..]."""
+    n_columns = min(COLS, out.shape[1] - COLS * w)
+    if exact and n_columns == COLS:
+        scale_row(tile, COLS * r, scale, out, position * out.shape[1] + COLS * w)
+    else:
+        for c in range(n_columns):
+            out[position, COLS * w + c] = np.float32((tile[r, c] if exact else wide[r, c]) * scale)
+
+
+@kernel
+def conv_dx(dout, winner, size, panel, n_chunks, n_groups, g, kinds, out, start, stop):
+    """dH, panel (Cw, T * n_chunks, ceil(n_groups / 6), 64) of weights (T, K, C) -> out (N, H * W, C) float32.
+
+    The K channels stand in n_chunks of n_groups groups; kinds as in `dense.lookup_dense`. Tables of as many rows of
+    outputs as six inputs may read stay in a ring; each is built once an image.
+    """
+    n_units, n_positions, n_taps = dout.shape[3], out.shape[1], g.kernel_height * g.kernel_width
+    values, fixed = np.zeros((1, n_units), np.float32), np.zeros(GROUP * n_groups * n_chunks, kinds[0].dtype)
+    position_size = 32 * n_groups * n_chunks
+    row_size = position_size * g.out_width
+    n_slots = min(g.out_height, ((ROWS - 2) // g.width + g.kernel_height) // g.stride + 2)
+    tables, zeros = new_tables((n_slots * g.out_width + 1) * n_groups * n_chunks, kinds[1])
+    tables[zeros:zeros + position_size] = 0
+    starts, places = np.empty((n_taps, ROWS), np.int64), window_places(size, g)
+    tile, wide = np.empty((ROWS, COLS), kinds[1].dtype), np.empty((ROWS, COLS), kinds[2].dtype)
+    for n in range(start, stop):
+        scale, built = unit_of(dout[n].reshape(-1), fixed), 0
+        inverse = 1.0 / scale
+        for first in range(0, n_positions, ROWS):
+            last = min(first + ROWS, n_positions) - 1
+            needed = min(g.out_height, (last // g.width + g.padding) // g.stride + 1)
+            for oh in range(built, needed):
+                for ow in range(g.out_width):
+                    if size == 1:
+                        at = ((n * g.out_height + oh) * g.out_width + ow) * n_units
+                        fix_row(dout, at, n_units, inverse, fixed, 0)
+                    else:
+                        gradient_row(dout, winner, size, n, places, oh * g.out_width + ow, values, 0)
+                        fix_row(values, 0, n_units, inverse, fixed, 0)
+                    build_tables(fixed, 0, n_groups * n_chunks, tables,
+                                 zeros + position_size + oh % n_slots * row_size + ow * position_size)
+            built = max(built, needed)
+            _read_by(last + 1 - first, first, g, n_slots, row_size, position_size, zeros, starts)
+            for w in range(panel.shape[0]):
+                exact = _sum_segments(tables, starts, n_chunks, n_groups, panel,
+                                      w * panel.shape[1] * panel.shape[2] * COLS, wide, tile)
+                for r in range(last + 1 - first):
+                    _store_position(tile, wide, exact, scale, r, w, out[n], first + r)
+
+
+# ---------------------------------------------------------------- dW
+
+@inline
+def _chunk_runs(first, n_rows, g, runs):
+    """Output positions first.. cut into runs of one row of outputs: their number, and runs (5, .) int64.
+
+    First position in the chunk, image, top row of the patches, first output column, length.
+    """
+    n_positions, n_runs, q = g.out_height * g.out_width, 0, 0
+    while q < n_rows:
+        position = (first + q) % n_positions
+        oh, ow = position // g.out_width, position % g.out_width
+        length = min(g.out_width - ow, n_rows - q)
+        runs[0, n_runs], runs[1, n_runs], runs[2, n_runs] = q, (first + q) // n_positions, oh * g.stride - g.padding
+        runs[3, n_runs], runs[4, n_runs] = ow, length
+        n_runs, q = n_runs + 1, q + length
+    return n_runs
+
+
+@inline
+def _fix_chunk(dout, winner, size, first, n_rows, inverse, places, rows, fixed):
+    """dH of output positions first.., n_rows of them -> fixed (6 M, CHUNK) int16, transposed; 0 up to a whole group."""
+    n_positions, n_units = places.shape[1], dout.shape[3]
+    for row in range(0, min(CHUNK, n_rows + GROUP - 1), SIDE):
+        n_here = max(0, min(SIDE, n_rows - row))
+        source, at = dout.reshape(-1, n_units), first + row
+        if size > 1 or n_here == 0:
+            n, position = (first + row) // n_positions, (first + row) % n_positions
+            for r in range(n_here):
+                gradient_row(dout, winner, size, n, places, position, rows, r)
+                n, position = (n, position + 1) if position + 1 < n_positions else (n + 1, 0)
+            for r in range(n_here, SIDE):
+                for k in range(n_units):
+                    rows[r, k] = np.float32(0)
+            source, at = rows, 0
+        for column in range(0, n_units, SIDE):
+            fix_turned(source, at, column, inverse, fixed, row)
+
+
+@inline
+def _pad(fill, start, stop, tap, gathered, padded):
+    """Positions start..stop of the chunk are padding to `tap`: the padded bits (Pw, CHUNK) say so."""
+    for q in range(start, stop):
+        for w in range(gathered.shape[0]):
+            gathered[w, q] = fill[w]
+        if padded.shape[0]:
+            padded[tap >> 6, q] |= np.uint64(1) << np.uint64(tap & 63)
+
+
+@inline
+def _gather_tap(x, runs, n_runs, tap, fill, g, gathered, padded):
+    """What `tap` reads at each position of the chunk -> gathered (Cw, CHUNK)."""
+    di, dj = tap // g.kernel_width, tap % g.kernel_width
+    inside = (g.padding - dj + g.stride - 1) // g.stride, (g.width - 1 + g.padding - dj) // g.stride + 1
+    for run in range(n_runs):
+        q, n, i, ow, length = runs[0, run], runs[1, run], runs[2, run] + di, runs[3, run], runs[4, run]
+        low = min(max(inside[0] - ow, 0), length)
+        high = max(min(inside[1] - ow, length), low)
+        if not 0 <= i < g.height:
+            low = high = length
+        _pad(fill, q, q + low, tap, gathered, padded)
+        for w in range(x.shape[3]):
+            for at in range(low, high):
+                gathered[w, q + at] = x[n, i, (ow + at) * g.stride + dj - g.padding, w]
+        _pad(fill, q + high, q + length, tap, gathered, padded)
+
+
+@inline
+def _spread_chunk(words, n_rows, panel, column):
+    """words (., CHUNK) -> panel (., CHUNK / 30, 64) from `column` on."""
+    for w in range(words.shape[0]):
+        for i in range((n_rows + WORD_ROWS - 1) // WORD_ROWS):
+            spread_words(words, w * CHUNK + i * WORD_ROWS, 1, panel, ((column + w) * (CHUNK // WORD_ROWS) + i) * COLS)
+
+
+@kernel
+def conv_dweight(dout, winner, size, inverse, x, fill, zero_pad, g, kinds, total, start, stop):
+    """dH, its channels' 1 / scale (K,), x words -> total (M, T * Cw + Pw, 6, 64) int64 (or float64) += dW / scales.
+
+    Row m, r is output channel 6 m + r. Zero padding enters as -1; the last Pw = T // 64 + 1 words of columns (without
+    it, none) hold what it takes to correct that: column t < T sums dH with +1 where tap t is padded and -1 elsewhere,
+    column T sums dH. Runs over chunks of `CHUNK` output positions of all images; slices at once need a `total` each.
+    """
+    n_all, n_taps = dout.shape[0] * g.out_height * g.out_width, g.kernel_height * g.kernel_width
+    n_blocks, n_columns = total.shape[0], total.shape[1]
+    rows, fixed = np.zeros((SIDE, dout.shape[3]), np.float32), np.zeros((ROWS * n_blocks, CHUNK), kinds[0].dtype)
+    panel, sums = np.empty((n_columns, CHUNK // WORD_ROWS, COLS), np.uint32), np.zeros(total.shape, kinds[1].dtype)
+    gathered, runs = np.empty((x.shape[3], CHUNK), np.uint64), np.empty((5, CHUNK), np.int64)
+    padded = np.empty((n_taps // 64 + 1 if zero_pad else 0, CHUNK), np.uint64)
+    tables, at = new_tables(ROWS * (CHUNK // GROUP), kinds[1])
+    most = 1 if kinds[0].itemsize == 4 else MAX_GROUPS * GROUP // CHUNK           # chunks before an int32 wraps
+    starts, places = at + 32 * (CHUNK // GROUP) * np.arange(ROWS), window_places(size, g)
+    for chunk in range(start, stop):
+        n_rows = min(CHUNK, n_all - chunk * CHUNK)
+        n_runs = _chunk_runs(chunk * CHUNK, n_rows, g, runs)
+        _fix_chunk(dout, winner, size, chunk * CHUNK, n_rows, inverse, places, rows, fixed)
+        padded[:] = np.uint64(0)
+        padded[n_taps >> 6:] = np.uint64(1) << np.uint64(n_taps & 63)
+        for tap in range(n_taps):
+            _gather_tap(x, runs, n_runs, tap, fill, g, gathered, padded)
+            _spread_chunk(gathered, n_rows, panel, tap * x.shape[3])
+        _spread_chunk(padded, n_rows, panel, n_taps * x.shape[3])
+        for m in range(n_blocks):
+            for r in range(ROWS):
+                build_tables(fixed, (ROWS * m + r) * CHUNK, (n_rows + GROUP - 1) // GROUP, tables, starts[r])
+            for column in range(n_columns):
+                lookup_tile(tables, starts, 1, (n_rows + GROUP - 1) // GROUP, panel,
+                            column * (CHUNK // WORD_ROWS) * COLS, sums, (m * n_columns + column) * ROWS * COLS, True)
+        if (chunk - start + 1) % most == 0 or chunk + 1 == stop:
+            for m in range(n_blocks):
+                for column in range(n_columns):
+                    add_tile(sums[m, column], total[m, column])
+            sums[:] = 0

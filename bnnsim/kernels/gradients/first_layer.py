@@ -1,0 +1,232 @@
+"""Weight gradients of the first layer: 16-bit fixed point times uint8 pixels minus an offset, exact.
+
+Letters as in `first_layer`. The multiply-add tile sums pairs of rows of the batch (dense) or of output positions (conv)
+in int32, which holds 256 products of a 16-bit gradient and a pixel; longer sums are widened to int64 on the way.
+"""
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from bnnsim.kernels._jit import JIT_OFF, inline, kernel
+from bnnsim.kernels._llvm import HAS_VNNI, I16, I32, I64, _declare, _pointer, _splat, _vector_pointer
+from bnnsim.kernels.gradients.conv_gradients import gradient_row, window_places
+from bnnsim.kernels.gradients.fixed_point import fix_pair
+from bnnsim.kernels.gradients.lookup import COLS, ROWS, add_tile
+from bnnsim.kernels.gradients.lookup_products import store_sums
+
+MAX_PAIRS = 128                     # 256 terms of 32767 * 255
+
+
+@inline
+def _flatten_pixels(images, n, offset, row):
+    """Image n -> row (>= F,) int16 in H, W, C order."""
+    channels, height, width = images.shape[1:]
+    for c in range(channels):
+        for i in range(height):
+            for j in range(width):
+                row[(i * width + j) * channels + c] = np.int16(np.int16(images[n, c, i, j]) - offset)
+
+
+@inline
+def _pair(first, second):
+    """Two int16 in one int32, as the tile reads them."""
+    return (np.int32(first) & np.int32(0xFFFF)) | (np.int32(second) << np.int32(16))
+
+
+@kernel
+def pixels_panel(images, offset, panel, start, stop):
+    """images (N, C, H, W) uint8 -> panel (ceil(F / 64), ceil(N / 2), 64) int32, two int16 each: pixels of two images.
+
+    Runs over pairs of images.
+    """
+    rows = np.zeros((2, COLS * panel.shape[0]), np.int16)
+    for pair in range(start, stop):
+        _flatten_pixels(images, 2 * pair, offset, rows[0])
+        if 2 * pair + 1 < images.shape[0]:
+            _flatten_pixels(images, 2 * pair + 1, offset, rows[1])
+        else:
+            rows[1] = 0
+        for v in range(panel.shape[0]):
+            for c in range(COLS):
+                panel[v, pair, c] = _pair(rows[0, COLS * v + c], rows[1, COLS * v + c])
+
+
+@inline
+def _sum_pairs(a, row, panel, p_off, n_pairs, tile, total):
+    """Rows row.. (6) of a (M, 2 P) times n_pairs pairs of the panel -> tile int32, or total.
+
+    True if it was wide enough.
+    """
+    tile[:] = 0
+    if n_pairs <= MAX_PAIRS:
+        madd16_tile(a, row * a.shape[1], a.shape[1], panel, p_off, n_pairs, tile, 0)
+        return True
+    total[:] = 0
+    for first in range(0, n_pairs, MAX_PAIRS):
+        tile[:] = 0
+        madd16_tile(a, row * a.shape[1] + 2 * first, a.shape[1], panel, p_off + COLS * first,
+                    min(MAX_PAIRS, n_pairs - first), tile, 0)
+        add_tile(tile, total)
+    return False
+
+
+@kernel
+def pixels_dense_dweight(a, panel, scale, kinds, out, start, stop):
+    """a (6 T, 2 P) int16, panel (V, P, 128) int16 -> out (M, F) float32 = (a times panel) * scale (M,). Runs over T."""
+    tile, total = np.empty((ROWS, COLS), np.int32), np.empty((ROWS, COLS), np.int64)
+    for row in range(ROWS * start, ROWS * stop, ROWS):
+        for v in range(panel.shape[0]):
+            if _sum_pairs(a, row, panel, COLS * v * panel.shape[1], panel.shape[1], tile, total):
+                store_sums(tile, row, v, scale, out)
+            else:
+                for r in range(min(ROWS, out.shape[0] - row)):
+                    for c in range(min(COLS, out.shape[1] - COLS * v)):
+                        out[row + r, COLS * v + c] = np.float32(total[r, c] * scale[row + r])
+
+
+@kernel
+def pixels_dense_float(a, pixels, scale, kinds, out, start, stop):
+    """a (6 T, >= N) and pixels (N, F) float32 -> out (M, F) float32, summed image after image. Runs over T."""
+    for m in range(ROWS * start, min(ROWS * stop, out.shape[0])):
+        out[m] = np.float32(0)
+        for n in range(pixels.shape[0]):
+            for f in range(pixels.shape[1]):
+                out[m, f] += a[m, n] * pixels[n, f]
+
+
+@inline
+def _patch_rows(images, n, offset, pad_value, g, rows):
+    """Image n -> rows (>= kh * kw * C, >= OH * OW) int16: what each weight reads at each output position."""
+    channels = images.shape[1]
+    for di in range(g.kernel_height):
+        for dj in range(g.kernel_width):
+            low = min(g.out_width, max(0, (g.padding - dj + g.stride - 1) // g.stride))     # where j is inside
+            high = max(low, min(g.out_width, (g.width - 1 + g.padding - dj) // g.stride + 1))
+            for c in range(channels):
+                row = rows[(di * g.kernel_width + dj) * channels + c]
+                for oh in range(g.out_height):
+                    i, at = oh * g.stride + di - g.padding, oh * g.out_width
+                    if not 0 <= i < g.height:
+                        row[at:at + g.out_width] = pad_value
+                        continue
+                    row[at:at + low] = pad_value
+                    for ow in range(low, high):
+                        row[at + ow] = np.int16(images[n, c, i, ow * g.stride + dj - g.padding]) - offset
+                    row[at + high:at + g.out_width] = pad_value
+
+
+@inline
+def _gradient_panel(dout, winner, size, n, inverse, places, rows, panel):
+    """dH of image n -> panel (V, P, 64) int32, two int16 each: gradients of two positions."""
+    n_units, direct = dout.shape[3], places.shape[1] // 2 if size == 1 and dout.shape[3] % COLS == 0 else 0
+    for pair in range(direct):
+        for v in range(panel.shape[0]):
+            fix_pair(dout, (n * places.shape[1] + 2 * pair) * n_units + COLS * v, n_units, inverse, COLS * v, panel,
+                     (v * panel.shape[1] + pair) * COLS)
+    for pair in range(direct, panel.shape[1]):
+        for side in range(2):
+            position = 2 * pair + side
+            if position < places.shape[1]:
+                gradient_row(dout, winner, size, n, places, position, rows, side)
+            else:
+                rows[side] = 0
+        for v in range(panel.shape[0]):
+            fix_pair(rows, COLS * v, rows.shape[1], inverse, COLS * v, panel, (v * panel.shape[1] + pair) * COLS)
+
+
+@kernel
+def pixels_conv_dweight(dout, winner, size, inverse, images, offset, pad_value, g, total, start, stop):
+    """dH as in `conv_gradients`, 1 / scale of its channels (64 V,) -> total (6 T, V, 64) int64 += dW in units of them.
+
+    Rows of `total` are weights (kh, kw, C), columns output channels: few weights would leave a tile's columns empty.
+    Runs over images; slices run at once need a `total` each.
+    """
+    n_pairs = (g.out_height * g.out_width + 1) // 2
+    rows, places = np.zeros((2, inverse.shape[0]), np.float32), window_places(size, g)
+    patches = np.zeros((total.shape[0], 2 * n_pairs), np.int16)
+    panel = np.empty((total.shape[1], n_pairs, COLS), np.int32)
+    tile, wide = np.empty((ROWS, COLS), np.int32), np.empty((ROWS, COLS), np.int64)
+    for n in range(start, stop):
+        _patch_rows(images, n, offset, np.int16(pad_value), g, patches)
+        _gradient_panel(dout, winner, size, n, inverse, places, rows, panel)
+        for v in range(total.shape[1]):
+            for row in range(0, total.shape[0], ROWS):
+                exact = _sum_pairs(patches, row, panel.view(np.int16), COLS * v * n_pairs, n_pairs, tile, wide)
+                for r in range(ROWS):
+                    for c in range(COLS):
+                        total[row + r, v, c] += tile[r, c] if exact else wide[r, c]
+
+
+@kernel
+def pixels_conv_float(dout, winner, size, inverse, images, offset, pad_value, g, total, start, stop):
+    """`pixels_conv_dweight` of float32: total (., 1, 64 V) float64, sums of an image in float32."""
+    n_features, n_positions = g.kernel_height * g.kernel_width * images.shape[1], g.out_height * g.out_width
+    places = window_places(size, g)
+    row, sums = np.zeros((1, dout.shape[3]), np.float32), np.empty((n_features, dout.shape[3]), np.float32)
+    patches = np.zeros((n_features, n_positions), np.int16)
+    for n in range(start, stop):
+        _patch_rows(images, n, offset, np.int16(pad_value), g, patches)
+        sums[:] = np.float32(0)
+        for p in range(n_positions):
+            gradient_row(dout, winner, size, n, places, p, row, 0)
+            for f in range(n_features):
+                for k in range(dout.shape[3]):
+                    sums[f, k] += np.float32(patches[f, p]) * row[0, k]
+        for f in range(n_features):
+            for k in range(dout.shape[3]):
+                total[f, 0, k] += sums[f, k]
+
+MADD_ROWS, MADD_COLS = 6, 64
+
+
+def _make_madd16_tile():
+    """Tile of 6 x 64: out (6, 64) int32 += a (6, 2 n_pairs) int16 times the panel's int16 columns."""
+    acc = ir.VectorType(I32, 16)
+
+    @intrinsic
+    def madd16_tile(_, a, a_off, a_stride, panel, p_off, n_pairs, out, o_off):
+        index = types.intp
+        signature = types.void(a, index, index, panel, index, index, out, index)
+
+        def generate(context, builder, signature, args):
+            a, a_off, a_stride, panel, p_off, n_pairs, out, o_off = args
+            a_ptr = _pointer(context, builder, signature.args[0], a, a_off, I16)
+            p_ptr = _pointer(context, builder, signature.args[3], panel, p_off, I32, I16)
+            o_ptr = _pointer(context, builder, signature.args[6], out, o_off, I32)
+            rows = [builder.bitcast(builder.gep(a_ptr, [builder.mul(a_stride, I64(r))]), I32.as_pointer())
+                    for r in range(MADD_ROWS)]
+            places = [[_vector_pointer(builder, o_ptr, I64(64 * r + 16 * v), acc) for v in range(4)]
+                      for r in range(MADD_ROWS)]
+            slots = [[cgutils.alloca_once(builder, acc) for _ in range(4)] for _ in range(MADD_ROWS)]
+            for place, slot in zip(sum(places, []), sum(slots, [])):
+                builder.store(builder.load(place, align=4), slot)
+            multiply_add = _declare(builder, "llvm.x86.avx512.vpdpwssd.512", acc, acc, acc, acc)
+            with cgutils.for_range(builder, n_pairs) as loop:
+                pair = builder.gep(p_ptr, [builder.mul(loop.index, I64(64))])
+                columns = [builder.load(_vector_pointer(builder, pair, I64(16 * v), acc), align=4) for v in range(4)]
+                for row, row_slots in zip(rows, slots):
+                    value = _splat(builder, builder.load(builder.gep(row, [loop.index]), align=2), acc)
+                    for slot, column in zip(row_slots, columns):
+                        builder.store(builder.call(multiply_add, [builder.load(slot), value, column]), slot)
+            for place, slot in zip(sum(places, []), sum(slots, [])):
+                builder.store(builder.load(slot), place, align=4)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return madd16_tile
+
+
+def madd16_tile_plain(a, a_off, a_stride, panel, p_off, n_pairs, out, o_off):
+    a_flat, panel_flat, out_flat = a.reshape(-1), panel.reshape(-1), out.reshape(-1)
+    for r in range(MADD_ROWS):
+        for k in range(n_pairs):
+            first = int(a_flat[a_off + r * a_stride + 2 * k])
+            second = int(a_flat[a_off + r * a_stride + 2 * k + 1])
+            for c in range(MADD_COLS):
+                at = 2 * (p_off + 64 * k + c)
+                out_flat[o_off + 64 * r + c] += first * int(panel_flat[at]) + second * int(panel_flat[at + 1])
+madd16_tile = _make_madd16_tile() if HAS_VNNI and not JIT_OFF else inline(madd16_tile_plain)

@@ -1,0 +1,1 @@
+"""Memory cells: sensing of programmed devices, clusters of defects, error-correcting codes."""

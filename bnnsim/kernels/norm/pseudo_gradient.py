@@ -1,0 +1,90 @@
+"""Pseudo-gradients of the sign: what stands in for its derivative at a batch-norm output y, for 1 and for 16 of them.
+
+`ste` is four float64 (clip, level, slope, beta), as the classes of `bnnsim.estimators` give them:
+
+    beta = 0    level - slope * |y| where |y| <= clip, else 0:
+                identity (inf, 1, 0), clipped (1, 1, 0), ApproxSign (1, 2, 2)
+    beta > 0    beta * (1 - t^2) * (1 - u * t) with u = beta * |y| / 2 and t = tanh(u): SwishSign
+
+The exponential in t is summed here, by additions and multiplications in one order: a math library's differs from one
+machine to the next, and a seed is to train the same network on each.
+"""
+
+import math
+
+import numpy as np
+from llvmlite import ir
+
+from bnnsim.kernels._jit import inline
+from bnnsim.kernels._llvm import I32, I64, _declare, _splat
+
+LARGEST = 700.0                     # of the exponent: exp(-700) is 1e-304, a normal number
+LOG2_E = 1.4426950408889634
+LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10      # times k <= 1010 the first is exact
+TERMS = tuple((-1.0) ** i / math.factorial(i) for i in range(14))                # of exp(-r), |r| <= ln(2) / 2: 4e-18
+
+
+@inline
+def _exp_minus(z):
+    """exp(-z), 0 <= z <= LARGEST, within two units in the last place."""
+    k = np.floor(z * LOG2_E + 0.5)
+    r = (z - k * LN2_HIGH) - k * LN2_LOW
+    total = TERMS[13]
+    for i in range(12, -1, -1):
+        total = total * r + TERMS[i]
+    return total * math.ldexp(1.0, -int(k))
+
+
+@inline
+def through_sign(dout, y, ste):
+    """dy = dout times the pseudo-gradient at y."""
+    clip, level, slope, beta = ste
+    size = abs(y)
+    if beta > 0.0:
+        z = beta * size
+        z = z if z < LARGEST else LARGEST
+        e = _exp_minus(z)
+        one = 1.0 + e
+        t = (1.0 - e) / one
+        return np.float64(dout) * (beta * (4.0 * e / (one * one)) * (1.0 - 0.5 * z * t))
+    return np.float64(dout) * (level - slope * size) if size <= clip else 0.0
+
+
+def _exp_minus_lanes(builder, z, constant):
+    wide, whole, long = z.type, ir.VectorType(I32, z.type.count), ir.VectorType(I64, z.type.count)
+    floor = _declare(builder, f"llvm.floor.v{wide.count}f64", wide, wide)
+    k = builder.call(floor, [builder.fadd(builder.fmul(z, constant(LOG2_E)), constant(0.5))])
+    r = builder.fsub(builder.fsub(z, builder.fmul(k, constant(LN2_HIGH))), builder.fmul(k, constant(LN2_LOW)))
+    total = constant(TERMS[13])
+    for i in range(12, -1, -1):
+        total = builder.fadd(builder.fmul(total, r), constant(TERMS[i]))
+    exponent = builder.sub(ir.Constant(long, [I64(1023)] * wide.count), builder.sext(builder.fptosi(k, whole), long))
+    power = builder.bitcast(builder.shl(exponent, ir.Constant(long, [I64(52)] * wide.count)), wide)
+    return builder.fmul(total, power)
+
+
+def through_sign_lanes(builder, dout, y, ste):
+    """`through_sign` of a vector of dout and y, operation by operation; `ste` holds four scalars."""
+    def constant(value):
+        return ir.Constant(y.type, [value] * y.type.count)
+
+    clip, level, slope, beta = (_splat(builder, value, y.type) for value in ste)
+    size = builder.call(_declare(builder, f"llvm.fabs.v{y.type.count}f64", y.type, y.type), [y])
+    with builder.if_else(builder.fcmp_ordered(">", ste[3], ir.Constant(ste[3].type, 0.0))) as (smooth, straight):
+        with smooth:
+            z = builder.fmul(beta, size)
+            z = builder.select(builder.fcmp_ordered("<", z, constant(LARGEST)), z, constant(LARGEST))
+            e = _exp_minus_lanes(builder, z, constant)
+            one = builder.fadd(constant(1.0), e)
+            t = builder.fdiv(builder.fsub(constant(1.0), e), one)
+            steep = builder.fmul(beta, builder.fdiv(builder.fmul(constant(4.0), e), builder.fmul(one, one)))
+            bend = builder.fsub(constant(1.0), builder.fmul(builder.fmul(constant(0.5), z), t))
+            smooth_dy, smooth_block = builder.fmul(dout, builder.fmul(steep, bend)), builder.block
+        with straight:
+            passed = builder.fmul(dout, builder.fsub(level, builder.fmul(slope, size)))
+            straight_dy = builder.select(builder.fcmp_ordered("<=", size, clip), passed, constant(0.0))
+            straight_block = builder.block
+    dy = builder.phi(y.type)
+    dy.add_incoming(smooth_dy, smooth_block)
+    dy.add_incoming(straight_dy, straight_block)
+    return dy

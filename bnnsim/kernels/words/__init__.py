@@ -1,0 +1,1 @@
+"""Packed words themselves: packing, bit fields, transposes, random masks."""

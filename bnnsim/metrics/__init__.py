@@ -1,0 +1,31 @@
+"""What makes a packed network stand bit errors: margins, tolerance, importance of neurons, prediction, critical bits.
+
+    margins(network, images)                      |h - s| of every layer, as histograms and means
+    bit_error_tolerance(network, images)          T of neurons, layers and network: exact, and in the paper's form
+    importance(network, split, method="ablate")   what each neuron is worth, and the variance of it
+    predicted_accuracy(network, split, rates)     accuracy over bit error rates without injecting one error
+    critical_bits(network, split, layer)          the exact effect of every single wrong weight of a layer
+
+Each takes one pass over the images in bounded memory, and returns a result with ``table()`` and ``plot(path)``. Imports
+packed and kernels; only commands import it.
+
+To add a metric: a module with a function that takes a network and images (`packed.stages` gives pre-activations) and
+returns such a result, its names below, its figure in `figures.metrics`, a row in `bnnsim.explain.WHAT`, and a naive
+twin in tests/naive_metrics.py.
+
+References
+----------
+Buschjaeger et al. 2020, arXiv:2002.00909 (T); Buschjaeger et al. 2021, arXiv:2102.01344 (margins, importance); what is
+reconstructed or derived is named in each function.
+"""
+
+from bnnsim.metrics.critical_weights import CriticalBits, critical_bits
+from bnnsim.metrics.evaluation import Evaluation
+from bnnsim.metrics.flip_prediction import PredictedAccuracy, predicted_accuracy
+from bnnsim.metrics.layer_margins import LayerMargins, Margins, margins
+from bnnsim.metrics.neuron_importance import Importance, LayerImportance, importance
+from bnnsim.metrics.neuron_tolerance import LayerTolerance, Tolerance, bit_error_tolerance, real_thresholds
+
+__all__ = ["CriticalBits", "Evaluation", "Importance", "LayerImportance", "LayerMargins", "LayerTolerance", "Margins",
+           "PredictedAccuracy", "Tolerance", "bit_error_tolerance", "critical_bits", "importance", "margins",
+           "predicted_accuracy", "real_thresholds"]

@@ -1,0 +1,172 @@
+"""How far pre-activations lie from their thresholds. U units, B bins.
+
+A packed network keeps integer thresholds theta, not the real s of its batch norm. Every integer threshold between two
+neighbouring values of h makes the same network, so margins are |h - s| with s midway between the two: theta - 1/2
+behind pixels, and where all summands are +-1, so that h moves in steps of 2, (least integer >= theta of h's parity)
+- 1. With that s, eq. (2) of Buschjaeger et al. 2020, (|h - s| - 1) / 2, is the exact number of flips [D].
+"""
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+
+import bnnsim.packed.stages as stages
+from bnnsim.checks import check_probability
+from bnnsim.kernels.analysis.margins import FIXED, add_margins
+from bnnsim.packed.stages import squares
+
+BINS = 4096
+
+
+# ---------------------------------------------------------------- margins
+
+@dataclass(frozen=True, eq=False)
+class LayerMargins:
+    """Margins |h - s| of one layer, over all images, positions (before pooling) and units.
+
+    Attributes
+    ----------
+    index, kind, units, fan_in
+        Of the layer; kind "dense" or "conv".
+    level : int
+        Largest size of a summand: 1, of a first layer 255 or what the input offset leaves.
+    edges, counts : float64 (B + 1,), int64 (B,)
+        Histogram: counts[b] margins lie in [edges[b], edges[b + 1]).
+    by_neuron : float64 (U,)
+        Mean margin of each unit.
+    spread : float64 (U,)
+        Mean of margin / (2 sqrt(sum of squared summands)) where there are summands, of each unit.
+    """
+
+    index: int
+    kind: str
+    units: int
+    fan_in: int
+    level: int
+    edges: np.ndarray
+    counts: np.ndarray
+    by_neuron: np.ndarray
+    spread: np.ndarray
+
+    @property
+    def mean(self):
+        """Mean margin."""
+        return float(self.by_neuron.mean())
+
+    @property
+    def relative(self):
+        """Mean margin / (2 fan-in), of a first layer / (2 level fan-in): a share of the range of h [R]."""
+        return self.mean / (2 * self.level * self.fan_in)
+
+    def in_spreads(self, p):
+        """Mean margin in units of 2 sqrt(n p (1 - p)), the spread of h at bit error rate p [D, EQUATIONS 9.3].
+
+        n is the number of summands, of pixels the sum of their squares.
+        """
+        p = check_probability("p", p)
+        if p in (0, 1):
+            raise ValueError(f"p must be above 0 and below 1: without chance h has no spread; got {p}")
+        return float(self.spread.mean()) / float(np.sqrt(p * (1 - p)))
+
+
+@dataclass(frozen=True, eq=False)
+class Margins:
+    """Margins of all hidden layers: ``layers``, a tuple of LayerMargins, over ``n_images`` images."""
+
+    layers: tuple
+    n_images: int
+
+    def table(self):
+        """Text: a line a layer."""
+        lines = ["layer    units  fan-in  mean |h - s|  /(2 fan-in)  in spreads of h at BER 0.01    0.1"]
+        lines += [f"{one.index} {one.kind:<5}  {one.units:6,}  {one.fan_in:6,}  {one.mean:12.2f}  "
+                  f"{one.relative:11.4f}  {one.in_spreads(0.01):26.2f}  {one.in_spreads(0.1):5.2f}"
+                  for one in self.layers]
+        return "\n".join(lines)
+
+    def plot(self, path=None):
+        """Histograms, a panel a layer: see `bnnsim.figures.metrics.margin_histograms`."""
+        import bnnsim.figures.metrics as metrics
+
+        return metrics.margin_histograms(self, path)
+
+
+class _MarginSums:
+    """Integer totals of a hidden layer, which blocks in any order add to."""
+
+    def __init__(self, stage):
+        self.stage = stage
+        unit, largest = (2, 4 * stage.bound + 4) if stage.reads_pixels else (4, 4 * stage.bound + 8)
+        self.width = unit * max(1, -(-largest // (unit * BINS)))
+        self.totals = [np.zeros(-(-largest // self.width) + 1, np.int64), np.zeros(stage.layer.units, np.int64),
+                       np.zeros(stage.layer.units, np.int64)]
+        self.n_entries = self.n_spread = 0
+
+    def parts(self, x):
+        """What a block adds."""
+        stage, h = self.stage, self.stage.sums(x)
+        power = squares(stage, x).astype(np.float64)
+        inverse = np.where(power > 0, FIXED / (4 * np.sqrt(np.maximum(power, 1))), 0.0)
+        parts = [np.zeros_like(total) for total in self.totals]
+        add_margins(h, stage.border[0], stage.twice_s, inverse, self.width, *parts, 0, len(h))
+        return parts, h.shape[0] * h.shape[1], int(np.count_nonzero(power))
+
+    def add(self, parts, n_entries, n_spread):
+        for total, part in zip(self.totals, parts):
+            total += part
+        self.n_entries += n_entries
+        self.n_spread += n_spread
+
+    def result(self):
+        counts, sums, spread = self.totals
+        filled = np.flatnonzero(counts)[-1] + 1
+        layer = self.stage.layer
+        return LayerMargins(self.stage.index, layer.kind, layer.units, layer.fan_in,
+                            self.stage.bound // layer.fan_in, np.arange(filled + 1) * (self.width / 2),
+                            counts[:filled], sums / (2 * self.n_entries),
+                            spread / (FIXED * max(self.n_spread, 1)))
+
+
+def margins(network, images):
+    """Distances of pre-activations from their thresholds, layer by layer, from one pass over the images.
+
+    Parameters
+    ----------
+    network : PackedNetwork
+        With a hidden layer.
+    images : uint8 (N, C, H, W)
+
+    Returns
+    -------
+    Margins
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where the network has no hidden layer, or the images are none that it takes.
+
+    References
+    ----------
+    Buschjaeger et al. 2021, arXiv:2102.01344, neuron-level metric |h - s| [V]; their normalisation is not recovered,
+    margin / (2 fan-in) is [R]. s from the integer threshold: see the module's docstring [D].
+
+    Examples
+    --------
+    >>> import bnnsim
+    >>> network = bnnsim.pack(bnnsim.architectures.build("FC64 FC32 FC10", (1, 28, 28), rng=0))
+    >>> found = margins(network, bnnsim.load_embedded()[1].images[:100])
+    >>> [int(layer.counts.sum()) for layer in found.layers]
+    [6400, 3200]
+    """
+    images, totals = stages.hidden_stages(network, images)
+    sums, lock = [_MarginSums(stage) for stage in totals], threading.Lock()
+
+    def visit(block, xs):
+        for layer, x in zip(sums, xs):
+            parts = layer.parts(x)
+            with lock:
+                layer.add(*parts)
+
+    stages.each_block(network, images, visit)
+    return Margins(tuple(layer.result() for layer in sums), len(images))

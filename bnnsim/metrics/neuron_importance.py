@@ -1,0 +1,270 @@
+"""What each neuron is worth: accuracy lost when its output is inverted, and two cheaper scores.
+
+A neuron is a unit of a hidden dense layer, or a channel of a convolution with all its positions. N images, U units.
+"""
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+
+import bnnsim.kernels.analysis.ablation as ablation
+import bnnsim.packed.stages as stages
+from bnnsim.checks import check_choice
+from bnnsim.packed.stages import signs
+from bnnsim.packed.words import unpack_signs
+from bnnsim.training.estimators import pseudo_gradient
+from bnnsim.training.layers.batchnorm import BatchNormSign
+from bnnsim.training.layers.weighted import Weighted
+from bnnsim.training.losses import cross_entropy
+from bnnsim.training.model import Sequential
+from bnnsim.training.packing import pack
+
+BLOCK = 250                         # images a thread has in hand
+METHODS = ("ablate", "taylor", "readout")
+
+
+# ---------------------------------------------------------------- inverted outputs, image by image
+
+class Inversions:
+    """Exact changes of the classes of a block of images when outputs of a hidden layer are inverted, one at a time."""
+
+    def __init__(self, network):
+        self.network, self.stages = network, stages.stages(network)
+        self.words = [stage.layer.words.copy() for stage in self.stages]
+        self.last = len(self.stages) - 1
+
+    def change(self, i, xs, labels):
+        """int8 (N, U): +1 where an image becomes right, -1 where it becomes wrong. labels int64 (N,)."""
+        out = np.empty((len(labels), self.stages[i].layer.units), np.int8)
+        dense = [stage.layer.kind == "dense" for stage in self.stages]
+        if dense[i] and i == self.last - 1:
+            ablation.invert_last(xs[-1], self.words[-1], self.scores(xs), *self.affine, labels, out, 0, len(out))
+        elif dense[i] and i == self.last - 2:
+            following = self.stages[i + 1]
+            ablation.invert_before(xs[i + 1], self.words[i + 1], following.sums(xs[i + 1])[:, 0], following.theta,
+                                   xs[-1], self.words[-1], self.scores(xs), *self.affine, labels, out, 0, len(out))
+        else:
+            self._whole_tail(i, xs, labels, out)
+        return out
+
+    @property
+    def affine(self):
+        """(mean, scale, shift) of the scores."""
+        return self.stages[-1].layer.output_affine
+
+    def scores(self, xs):
+        """Clean sums of the output layer (N, C) int32."""
+        return self.stages[-1].sums(xs[-1])[:, 0]
+
+    def _whole_tail(self, i, xs, labels, out):
+        """By running the layers behind layer i, once for each of its neurons."""
+        x = self.network.forward(i).bits(xs[i])
+        right = self._predict(i + 1, x) == labels
+        for u in range(out.shape[1]):
+            bit = np.uint64(1) << np.uint64(u % 64)
+            x[..., u // 64] ^= bit
+            out[:, u] = (self._predict(i + 1, x) == labels).astype(np.int8) - right
+            x[..., u // 64] ^= bit
+
+    def _predict(self, i, x):
+        for j in range(i, self.last):
+            x = self.network.forward(j).bits(self.network.flattened(j, x))
+        scores = np.empty((len(x), self.network.n_classes))
+        self.network.output(self.network.flattened(self.last, x), scores)
+        return scores.argmax(axis=1)
+
+
+# ---------------------------------------------------------------- results
+
+@dataclass(frozen=True, eq=False)
+class LayerImportance:
+    """Importance of the neurons of one hidden layer.
+
+    Attributes
+    ----------
+    index, kind, units
+        Of the layer.
+    raw : float64 (U,)
+        As the method gives it: a loss of accuracy (share of 1), a loss (nats) or a score.
+    share : float64 (U,)
+        raw over the sum of its sizes: sums to 1 where no importance is negative; all 0 where raw is.
+    """
+
+    index: int
+    kind: str
+    units: int
+    raw: np.ndarray
+    share: np.ndarray
+
+    @property
+    def variance(self):
+        """Variance of the shares."""
+        return float(self.share.var())
+
+
+@dataclass(frozen=True, eq=False)
+class Importance:
+    """Importance of neurons: ``layers``, a tuple of LayerImportance, by ``method`` over ``n_images`` images."""
+
+    layers: tuple
+    method: str
+    n_images: int
+
+    @property
+    def variance(self):
+        """Variance of all shares, over all layers: the inter-neuron metric."""
+        return float(np.concatenate([layer.share for layer in self.layers]).var())
+
+    def table(self):
+        """Text: a line a layer, then the variance over all."""
+        lines = [f"importance by {self.method}, {self.n_images:,} images",
+                 "layer    units  mean         largest      below 0 %  variance of shares"]
+        lines += [f"{one.index} {one.kind:<5}  {one.units:6,}  {one.raw.mean():<11.4g}  {one.raw.max():<11.4g}  "
+                  f"{100 * np.mean(one.raw < 0):9.2f}  {one.variance:18.4g}" for one in self.layers]
+        return "\n".join([*lines, f"variance of all shares {self.variance:.4g}"])
+
+    def plot(self, path=None):
+        """Shares from the largest to the smallest: see `bnnsim.figures.metrics.importance_curves`."""
+        import bnnsim.figures.metrics as metrics
+
+        return metrics.importance_curves(self, path)
+
+
+def _result(layers, raws, method, n_images):
+    found = []
+    for (index, layer), raw in zip(layers, raws):
+        total = np.abs(raw).sum()
+        found.append(LayerImportance(index, layer.kind, layer.units, raw, raw / total if total else np.zeros_like(raw)))
+    return Importance(tuple(found), method, n_images)
+
+
+def importance(network, split, method="ablate"):
+    """Importance of every hidden neuron.
+
+    Parameters
+    ----------
+    network : PackedNetwork or Sequential
+        With a hidden layer; "taylor" needs the trained Sequential, for a packed network keeps no gradients' scales.
+    split : Split
+        Images and their labels.
+    method : {"ablate", "taylor", "readout"}
+        "ablate": accuracy lost when the neuron's output is inverted, exactly. "taylor": mean over images of
+        ``|sum over positions of a dL/da|``, of the cross entropy, straight through signs. "readout": of the last
+        hidden layer, where it is dense: mean of a (w_y - mean over classes of w_c), w with the scale of the output's
+        batch norm.
+
+    Returns
+    -------
+    Importance
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where network and method do not go together, or the split does not fit.
+
+    References
+    ----------
+    Buschjaeger et al. 2021, arXiv:2102.01344: the variance of all importances as a metric of bit error tolerance [V];
+    its score and normalisation are not recovered, these are [R].
+
+    Examples
+    --------
+    >>> import bnnsim
+    >>> network = bnnsim.pack(bnnsim.architectures.build("FC64 FC32 FC10", (1, 28, 28), rng=0))
+    >>> found = importance(network, bnnsim.load_embedded()[1][:100])
+    >>> [layer.raw.shape for layer in found.layers]
+    [(64,), (32,)]
+    """
+    check_choice("method", method, METHODS)
+    if isinstance(network, Sequential) and method == "taylor":
+        stages.check_hidden(packed := pack(network), 0)
+        return _taylor(network, packed, stages.check_labelled(packed, split))
+    network = pack(network) if isinstance(network, Sequential) else network
+    stages.check_hidden(network, 0)
+    if method == "taylor":
+        raise TypeError("network must be a Sequential for method 'taylor': a packed network keeps integer thresholds, "
+                        "not the batch norms that gradients need; use 'ablate', or pass the trained model")
+    split = stages.check_labelled(network, split)
+    return _ablate(network, split) if method == "ablate" else _readout(network, split)
+
+
+def _hidden(network):
+    return list(enumerate(network.layers[:-1]))
+
+
+def _ablate(network, split):
+    inversions, labels, lock = Inversions(network), split.labels.astype(np.int64), threading.Lock()
+    lost = [np.zeros(layer.units, np.int64) for _, layer in _hidden(network)]
+
+    def visit(block, xs):
+        for i, total in enumerate(lost):
+            part = inversions.change(i, xs, labels[block]).sum(0, dtype=np.int64)
+            with lock:
+                np.subtract(total, part, out=total)
+
+    stages.each_block(network, split.images, visit, BLOCK)
+    return _result(_hidden(network), [total / len(split.labels) for total in lost], "ablate", len(split.labels))
+
+
+def _readout(network, split):
+    index, layer = _hidden(network)[-1]
+    if layer.kind != "dense":
+        raise ValueError("method 'readout' needs a last hidden layer that is dense, got a convolution: use 'ablate'")
+    weights = signs(network.layers[-1]) * network.layers[-1].scale[:, None]
+    by_class, lock = np.zeros((network.n_classes, layer.units), np.int64), threading.Lock()
+
+    def visit(block, xs):
+        outputs, labels = unpack_signs(xs[-1], layer.units), split.labels[block]
+        parts = [outputs[labels == c].sum(0, dtype=np.int64) for c in range(network.n_classes)]
+        with lock:
+            by_class[:] += parts
+
+    stages.each_block(network, split.images, visit, BLOCK)
+    raw = (by_class * (weights - weights.mean(0))).sum(0) / len(split.labels)
+    return _result([(index, layer)], [raw], "readout", len(split.labels))
+
+
+# ---------------------------------------------------------------- first-order
+
+def _taylor(model, packed, split):
+    sums = [np.zeros(layer.units) for _, layer in _hidden(packed)]
+    for start in range(0, len(split.labels), BLOCK):
+        block = slice(start, start + BLOCK)
+        for total, (outputs, gradient) in zip(sums, output_gradients(model, split.images[block], split.labels[block])):
+            part = outputs.reshape(len(outputs), -1, len(total)) * gradient.reshape(len(outputs), -1, len(total))
+            total += np.abs(part.sum(1, dtype=np.float64)).sum(0)
+    return _result(_hidden(packed), [total / len(split.labels) for total in sums], "taylor", len(split.labels))
+
+
+def output_gradients(model, images, labels):
+    """For each hidden layer its outputs +-1 (N, ..., U) and the gradient of each image's own loss with respect to them.
+
+    Batch norms keep their running statistics; signs are passed straight through where |batch norm output| <= 1.
+    """
+    x, inputs, caches = images, [], []
+    for layer in model.layers:
+        inputs.append(x)
+        keeps = isinstance(layer, (Weighted, BatchNormSign)) or layer is model.layers[-1]
+        x, cache = (layer.forward(x), None) if keeps else layer.forward_train(x)
+        caches.append(cache)
+    _, dscores = cross_entropy(x, labels)
+    gradient, found = dscores * np.float32(len(labels)), []
+    for i in reversed(range(len(model.layers))):
+        layer = model.layers[i]
+        if isinstance(layer, BatchNormSign):
+            bits = layer.forward(inputs[i])
+            outputs = unpack_signs(bits.reshape(-1, bits.shape[-1]), layer.units)
+            found.append((outputs.reshape(gradient.shape), gradient))
+            mean, scale, shift = layer.affine()
+            through = pseudo_gradient(layer.ste, (inputs[i] - mean) * scale + shift)
+            gradient = (gradient * through * scale).astype(np.float32)
+        elif layer is model.layers[-1]:
+            gradient = (gradient * layer.affine()[1]).astype(np.float32)
+        elif isinstance(layer, Weighted):
+            if i == 0:
+                break
+            gradient = layer.input_gradient(gradient, inputs[i], layer.words)
+        else:
+            gradient = layer.backward(gradient, caches[i])[0]
+    return found[::-1]

@@ -1,0 +1,164 @@
+"""HDF5 files of packed networks and of training checkpoints.
+
+Both have the root attributes of `bnnsim.files.file_format`, with format_version 1. A network (`bnnsim.packed.schema` says
+what its fields mean and must satisfy) has format "bnnsim-network" and
+
+    /             attributes input_shape int64 (3,); input_offset, n_layers int64; metadata_checksum string
+    /metadata     string: a JSON object of strings
+    /layer0 ...   a group a layer: attributes kind (string), n_in, stride, padding, pad_value, pool (int64);
+                  datasets words (uint64); threshold (int32) and inverted (bool as h5py writes it, an int8
+                  enum), or in the last layer mean, scale and shift (float64)
+
+a checkpoint has format "bnnsim-checkpoint" and
+
+    /settings     string: a JSON object, what the run was started with
+    /progress     string: a JSON object, where it stands
+    /arrays/NAME  float32, float64, int64, uint64, int32 or uint8, of any shape
+
+Numbers are little-endian; strings have a fixed length and are ASCII; JSON is in canonical form (sorted keys,
+no spaces, ASCII). Datasets are contiguous and uncompressed; all links are hard; there are no other objects or
+attributes. Readers refuse everything else before they allocate.
+
+A network's checksum covers all numbers and arrays (named "layer0/words" and so on), but not the metadata,
+which has its own: so it depends on what the network computes, not on where it came from. A checkpoint's
+covers settings, progress and arrays.
+"""
+
+import numpy as np
+
+import bnnsim.files.file_format as file_format
+import bnnsim.files.hdf5 as hdf5
+from bnnsim.files.announced import Announced
+from bnnsim.packed.schema import HIDDEN, MAX_LAYERS, OUTPUT, check_network
+
+NETWORK = "bnnsim-network"
+FORMAT_VERSION = 1
+MAX_NETWORK_BYTES = 2**32
+
+_ROOT = {**file_format.ROOT, "input_shape": (3,), "input_offset": (), "n_layers": (),
+         "metadata_checksum": str}
+_LAYER = {"kind": str, "n_in": (), "stride": (), "padding": (), "pad_value": (), "pool": ()}
+
+
+# ---------------------------------------------------------------- networks
+
+def save_network(path, network):
+    """Write a packed network to an HDF5 file, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        A file that is there is replaced.
+    network : dict
+        See `bnnsim.packed.schema`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where the network is not what the schema wants; nothing has been written.
+    OSError
+        Where the file cannot be written; the one that was there is unchanged.
+    """
+    network = check_network(network)
+    metadata = file_format.to_json("metadata", network["metadata"])
+    root = file_format.root_attributes(NETWORK, FORMAT_VERSION, _network_checksum(network))
+    with hdf5.new_file(path) as file:
+        hdf5.write_attributes(file, {
+            **root, "input_shape": network["input_shape"], "input_offset": network["input_offset"],
+            "n_layers": len(network["layers"]), "metadata_checksum": file_format.text_checksum(metadata)})
+        hdf5.write_array(file, "metadata", np.bytes_(metadata))
+        for i, layer in enumerate(network["layers"]):
+            group = file.create_group(f"layer{i}")
+            hdf5.write_attributes(group, {name: layer[name] for name in _LAYER})
+            for name, array in _arrays(layer).items():
+                hdf5.write_array(group, name, array)
+
+
+def load_network(path):
+    """Read a packed network that `save_network` wrote.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+
+    Returns
+    -------
+    dict
+        See `bnnsim.packed.schema`.
+
+    Raises
+    ------
+    ValueError
+        Where the file is not such a network, is damaged, or breaks the schema: what was wanted and what came.
+    FileNotFoundError, IsADirectoryError, PermissionError
+    """
+    return _read_network(path)[0]
+
+
+def checksum(network):
+    """SHA-256 of a network's content, hexadecimal: equal iff all numbers and arrays are; no metadata.
+
+    Parameters
+    ----------
+    network : dict
+        See `bnnsim.packed.schema`.
+    """
+    return _network_checksum(check_network(network))
+
+
+def _arrays(layer):
+    return {name: value for name, value in layer.items() if name not in _LAYER}
+
+
+def _network_checksum(network):
+    description = {"format": NETWORK, "format_version": FORMAT_VERSION,
+                   "bit_convention": file_format.BIT_CONVENTION, "input_shape": network["input_shape"],
+                   "input_offset": network["input_offset"],
+                   "layers": [{name: layer[name] for name in _LAYER} for layer in network["layers"]]}
+    return file_format.content_checksum(description, {
+        f"layer{i}/{name}": array for i, layer in enumerate(network["layers"])
+        for name, array in _arrays(layer).items()})
+
+
+def _read_network(path):
+    """(network, its checksum)."""
+    with hdf5.open_file(path) as file:
+        root = file_format.read_root(file, NETWORK, FORMAT_VERSION, _ROOT)
+        network, text = _announced_network(file, root)
+        metadata = hdf5.read_text(file["metadata"], text)
+        file_format.check_checksum("the metadata", root["metadata_checksum"],
+                                   file_format.text_checksum(metadata))
+        network["metadata"] = file_format.from_json("metadata", metadata)
+        for i, layer in enumerate(network["layers"]):
+            for name, announced in _arrays(layer).items():
+                layer[name] = hdf5.read_array(file[f"layer{i}"][name], announced)
+        network = _checked(network)
+        file_format.check_checksum("the network", root["checksum"], _network_checksum(network))
+    return network, root["checksum"]
+
+
+def _announced_network(file, root):
+    """The network with `Announced` arrays, checked as far as that goes, and the `Announced` metadata."""
+    if not 1 <= root["n_layers"] <= MAX_LAYERS:
+        raise hdf5.Refused(f"n_layers must be in [1, {MAX_LAYERS}], got {root['n_layers']}")
+    names = [f"layer{i}" for i in range(root["n_layers"])]
+    hdf5.check_members(file, groups=names, datasets=("metadata",))
+    text = hdf5.announce_text(file["metadata"], file_format.MAX_JSON_BYTES)
+    layers = [_announced_layer(file[name], last=name == names[-1]) for name in names]
+    announced = [value for layer in layers for value in layer.values() if isinstance(value, Announced)]
+    hdf5.check_total(file, [text, *announced], MAX_NETWORK_BYTES)
+    return _checked({"input_shape": root["input_shape"], "input_offset": root["input_offset"], "metadata": {},
+                     "layers": layers}), text
+
+
+def _announced_layer(group, last):
+    names = ("words", *(OUTPUT if last else HIDDEN))
+    hdf5.check_members(group, datasets=names)
+    return {**hdf5.read_attributes(group, _LAYER), **{name: hdf5.announce(group[name]) for name in names}}
+
+
+def _checked(network):
+    try:
+        return check_network(network)
+    except (ValueError, TypeError) as error:
+        raise hdf5.Refused(str(error)) from error

@@ -1,0 +1,14 @@
+"""What can be proven of a packed network: certificates, attacks that bound them from above, universal approximation.
+
+Imports packed and kernels; nothing but commands imports it.
+
+To add a proof: a module with one public function that returns a result with `table()` and `plot(path)`, its name below,
+and a test that compares it with exhaustive search on small networks.
+"""
+
+from bnnsim.proofs import certificates, universal
+from bnnsim.proofs.attack import breaking_flips
+from bnnsim.proofs.certificates import Certificates, certified_flips
+
+__all__ = ["Certificates", "breaking_flips", "certificates", "certified_flips",
+           "universal"]

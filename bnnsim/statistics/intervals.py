@@ -1,0 +1,287 @@
+"""Intervals from accuracies over chips: for the mean, for the spread, for the difference of two networks.
+
+Accuracies are shares of 1, over the same N images for every chip. Two things are uncertain: the spread
+between chips, which averages out over more chips, and the choice of test images, shared by all chips, which
+does not. Every interval here is about all chips *on these images*, but for `population_interval`, which is
+about other images too. A NaN is a chip that did not run and is left out. Quantiles are from scipy.special,
+which loads in a fifth of the time of scipy.stats.
+
+T chips, N images.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from bnnsim.checks import check_int, check_probability
+
+
+class Interval(NamedTuple):
+    """A confidence interval [low, high] for a mean, its estimate, and the number of chips behind it."""
+    low: float
+    high: float
+    mean: float
+    n: int
+
+
+class Spread(NamedTuple):
+    """A confidence interval [low, high] for the standard deviation `std` over `n` chips."""
+    low: float
+    high: float
+    std: float
+    n: int
+
+
+class Difference(NamedTuple):
+    """Two intervals for one difference; `best` names the smaller one, "paired" or "unpaired"."""
+    paired: Interval
+    unpaired: Interval
+    best: str
+
+
+def mean_interval(accuracies, level=0.95):
+    """Student's t interval for the mean accuracy over all chips on these images: mean +- t[T-1] s / sqrt(T).
+
+    Parameters
+    ----------
+    accuracies : float (T,)
+        One a chip, shares of 1; NaN for a chip that did not run.
+    level : float
+        Of confidence, 0.95 for 95 %.
+
+    Returns
+    -------
+    Interval
+        Clipped to [0, 1]. One chip says nothing of the spread: [0, 1]. Chips that all agree give width 0,
+        which is exact at error rate 0, and else says that the spread is below what N images resolve, about 1
+        / N.
+
+    References
+    ----------
+    Student, "The probable error of a mean", Biometrika 6, 1908.
+
+    Examples
+    --------
+    >>> interval = mean_interval([0.90, 0.92, 0.91, 0.89])
+    >>> print(f"{interval.mean:.4f} in [{interval.low:.4f}, {interval.high:.4f}]")
+    0.9050 in [0.8845, 0.9255]
+    """
+    chips, level = chips_that_ran("accuracies", accuracies), check_level(level)
+    return t_interval(chips, _variance_of_mean(chips), len(chips) - 1, level, 0)
+
+
+def population_interval(accuracies, n_images, level=0.95, right_by_image=None):
+    """Interval for the mean accuracy over all chips *and* all images, of which N were drawn.
+
+    Variance = S_chips^2 / T + S_images^2 / N - S_both^2 / (N T), the mean squares of a two-way layout, with
+    Satterthwaite's degrees of freedom. Accuracies alone do not hold S_images^2 / N; its upper bound
+    mean (1 - mean) / N takes its place: right where chips agree on the images, too wide where they do not.
+    Wilson's form, at the number of images that would have this variance, holds near accuracies of 0 and 1.
+
+    Parameters
+    ----------
+    accuracies : float (T,)
+        One a chip, shares of 1; NaN for a chip that did not run.
+    n_images : int
+        N, at least 2.
+    level : float
+    right_by_image : int (N,), optional
+        Of the chips that ran, how many got each image right.
+
+    Returns
+    -------
+    Interval
+        [0, 1] for one chip.
+
+    References
+    ----------
+    F. E. Satterthwaite, Biometrics Bulletin 2, 1946; Burdick and Graybill, "Confidence intervals on variance
+    components", 1992, the two-way crossed random model; E. B. Wilson, JASA 22, 1927, at an effective sample
+    size as in Korn and Graubard, Survey Methodology 24, 1998.
+
+    Examples
+    --------
+    >>> interval = population_interval([0.90, 0.92, 0.91, 0.89], 1000)
+    >>> print(f"{interval.mean:.4f} in [{interval.low:.4f}, {interval.high:.4f}]")
+    0.9050 in [0.8793, 0.9257]
+    """
+    chips, level = chips_that_ran("accuracies", accuracies), check_level(level)
+    n_images, n, mean = check_int("n_images", n_images, 2), len(chips), float(chips.mean())
+    images, both = mean * (1 - mean) / n_images, 0.0
+    if right_by_image is not None:
+        right = _check_right(right_by_image, n_images, chips)
+    if n == 1:
+        return Interval(0.0, 1.0, mean, 1)
+    of_chips = _variance_of_mean(chips)
+    if right_by_image is not None:
+        images, both = _image_variances(right / n, chips)
+    variance = max(of_chips + images - both, of_chips, images, both)      # no component is below 0
+    if variance == 0:                                                     # all answers right, or all wrong
+        return _wilson(mean, n_images, n_images - 1, level, n)
+    df = variance**2 / (of_chips**2 / (n - 1) + images**2 / (n_images - 1)
+                        + both**2 / ((n - 1) * (n_images - 1)))
+    return _wilson(mean, mean * (1 - mean) / variance, df, level, n)
+
+
+def _image_variances(p_right, chips):
+    """S_images^2 / N and S_both^2 / (N T), from the shares right of each image (N,) and of each chip (T,)."""
+    n_images, n, mean = len(p_right), len(chips), chips.mean()
+    squares = n * n_images * mean * (1 - mean)                            # of right (1) and wrong (0) answers
+    squares -= n * ((p_right - mean) ** 2).sum() + n_images * ((chips - mean) ** 2).sum()
+    both = max(squares, 0.0) / ((n - 1) * (n_images - 1))
+    return _variance_of_mean(p_right), float(both) / (n * n_images)
+
+
+def _wilson(mean, size, df, level, n):
+    """Wilson's interval for a share of `size` answers, not always a whole number, with t in place of z."""
+    t2 = t_quantile(level, df) ** 2
+    centre = (mean + t2 / (2 * size)) / (1 + t2 / size)
+    half = math.sqrt(t2 * mean * (1 - mean) / size + (t2 / (2 * size)) ** 2) / (1 + t2 / size)
+    return Interval(max(centre - half, 0.0), min(centre + half, 1.0), mean, n)
+
+
+def spread_interval(accuracies, level=0.95):
+    """Chi-square interval for the standard deviation over chips: s sqrt((T - 1) / chi2[T - 1]).
+
+    It needs roughly normal chips; unlike the mean's interval, more chips do not mend a heavy tail. Clipped to
+    [0, 0.5], the range of a share's standard deviation; for one chip `std` is NaN and the interval [0, 0.5].
+
+    References
+    ----------
+    Snedecor and Cochran, "Statistical methods", 8th edition, 1989: confidence limits for the variance.
+
+    Examples
+    --------
+    >>> spread = spread_interval([0.90, 0.92, 0.91, 0.89])
+    >>> print(f"{spread.std:.4f} in [{spread.low:.4f}, {spread.high:.4f}]")
+    0.0129 in [0.0073, 0.0481]
+    """
+    from scipy.special import chdtri                # (df, share above) -> quantile
+
+    chips, level = chips_that_ran("accuracies", accuracies), check_level(level)
+    n = len(chips)
+    if n == 1:
+        return Spread(0.0, 0.5, math.nan, 1)
+    std = float(chips.std(ddof=1))
+    low = std * math.sqrt((n - 1) / chdtri(n - 1, (1 - level) / 2))
+    high = std * math.sqrt((n - 1) / chdtri(n - 1, (1 + level) / 2))
+    return Spread(low, min(high, 0.5), std, n)
+
+
+def paired_difference(a, b, level=0.95):
+    """Intervals for the mean of a - b over all chips, two networks on the same chips and images.
+
+    Paired: Student's t on the differences, which drops what the chips have in common. Unpaired: Welch's t.
+    Chips that did not run for both are left out of both. The smaller of the two is picked after looking,
+    which costs coverage where neither is much smaller: of 95 %, 5 chips with nothing in common keep 92.8 %,
+    10 keep 93.9 %; at a correlation of 0.8, 94.7 % and 95.4 %.
+
+    Parameters
+    ----------
+    a, b : float (T,)
+        Accuracies, shares of 1; a[t] and b[t] are of one chip.
+    level : float
+
+    Returns
+    -------
+    Difference
+        [-1, 1] twice for one chip.
+
+    References
+    ----------
+    B. L. Welch, Biometrika 34, 1947.
+
+    Examples
+    --------
+    >>> difference = paired_difference([0.90, 0.92, 0.91, 0.89], [0.88, 0.91, 0.90, 0.87])
+    >>> print(f"{difference.best}: {difference.paired.low:.4f} to {difference.paired.high:.4f}")
+    paired: 0.0058 to 0.0242
+    """
+    a, b, level = check_accuracies("a", a, 1), check_accuracies("b", b, 1), check_level(level)
+    if len(a) != len(b):
+        raise ValueError(f"a and b must be of the same chips, one accuracy each, got {len(a)} and {len(b)}")
+    ran = ~np.isnan(a - b)
+    if not ran.any():
+        raise ValueError("a and b must have at least one chip that ran for both, got none")
+    a, b = a[ran], b[ran]
+    paired = t_interval(a - b, _variance_of_mean(a - b), len(a) - 1, level, -1)
+    of_a, of_b = _variance_of_mean(a), _variance_of_mean(b)
+    df = (len(a) - 1) * (of_a + of_b) ** 2 / (of_a**2 + of_b**2) if of_a + of_b > 0 else 1
+    unpaired = t_interval(a - b, of_a + of_b, df, level, -1)
+    smaller = paired.high - paired.low <= unpaired.high - unpaired.low
+    return Difference(paired, unpaired, "paired" if smaller else "unpaired")
+
+
+def t_quantile(level, df):
+    """Student's t that a central interval of this level reaches to; any df > 0, infinite for the normal's."""
+    from scipy.special import ndtri, stdtrit
+
+    return float(ndtri((1 + level) / 2) if math.isinf(df) else stdtrit(df, (1 + level) / 2))
+
+
+def _variance_of_mean(values):
+    return float(values.var(ddof=1)) / len(values) if len(values) > 1 else 0.0
+
+
+def t_interval(values, variance, df, level, least):
+    """Mean +- t sqrt(variance), clipped to [least, 1]; all of that for one value."""
+    mean = float(values.mean())
+    if len(values) == 1:
+        return Interval(float(least), 1.0, mean, 1)
+    half = t_quantile(level, df) * math.sqrt(variance)
+    return Interval(max(mean - half, float(least)), min(mean + half, 1.0), mean, len(values))
+
+
+def check_level(level):
+    """A level of confidence in (0, 1)."""
+    level = check_probability("level", level)
+    if level in (0.0, 1.0):
+        raise ValueError(f"level must lie between 0 and 1, such as 0.95, got {level}")
+    return level
+
+
+def check_accuracies(name, values, ndim):
+    """Shares in [0, 1], NaN for a chip that did not run, as a float64 array of `ndim` axes."""
+    values = np.asarray(values)
+    if values.dtype.kind not in "fiu":
+        raise TypeError(f"{name} must be numbers, got dtype {values.dtype}")
+    if values.ndim != ndim or values.size == 0:
+        raise ValueError(f"{name} must be {ndim}-dimensional with at least one chip, got {values.shape}")
+    wrong = values[(values < 0) | (values > 1)]
+    if wrong.size:
+        raise ValueError(f"{name} must be shares in [0, 1] (not percent, not counts), got {wrong[0]}")
+    return values.astype(np.float64)
+
+
+def chips_that_ran(name, values):
+    """Accuracies (T,) without NaN, at least one."""
+    values = check_accuracies(name, values, 1)
+    ran = values[~np.isnan(values)]
+    if len(ran) == 0:
+        raise ValueError(f"{name} must have at least one chip that ran, got NaN {len(values)} times")
+    return ran
+
+
+def _check_right(right, n_images, chips):
+    right = np.asarray(right)
+    if right.dtype.kind not in "iu":
+        raise TypeError(f"right_by_image must be integers, got dtype {right.dtype}")
+    if right.shape != (n_images,):
+        raise ValueError(f"right_by_image must have shape ({n_images},), one an image, got {right.shape}")
+    if right.min() < 0 or right.max() > len(chips):
+        raise ValueError(f"right_by_image must be in 0..{len(chips)}, the chips that ran, got "
+                         f"{right.min()}..{right.max()}")
+    answers = n_images * chips.sum()
+    if abs(int(right.sum()) - answers) > 0.5:
+        raise ValueError(f"right_by_image must hold as many right answers as accuracies, {answers:.0f}, "
+                         f"got {right.sum()}")
+    return right.astype(np.float64)
+
+
+def wilson(n_right, n_images):
+    """95 % interval (low, high) of an accuracy over all images that could have been drawn."""
+    if n_images < 2:
+        return 0.0, 1.0
+    found = population_interval([n_right / n_images] * 2, int(n_images))     # chips that agree: Wilson's
+    return found.low, found.high

@@ -1,0 +1,148 @@
+"""After training: the same weights with other thresholds, for the bit error rate at which they will be used.
+
+Flips at a rate q multiply the mean of a pre-activation by 1 - 2q: thresholds that were right at the rate of training
+stand too far out at a higher one. Both functions return something new and leave what they are given as it was; what
+they return packs to a network that predicts what the model does, on every image.
+"""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+
+import bnnsim.packed.memory as memory
+from bnnsim.checks import check_images, check_int, check_real, check_split
+from bnnsim.packed.layer import largest_preactivation
+from bnnsim.packed.network import PackedNetwork
+from bnnsim.seeding import child_root, generator, root_seed
+from bnnsim.training.model import Sequential
+
+
+def rescale_thresholds(network, trained_at, target):
+    """Thresholds s * (1 - 2 target) / (1 - 2 trained_at), for use at another bit error rate [D: EQUATIONS.md, 9.2].
+
+    Parameters
+    ----------
+    network : Sequential or PackedNetwork
+        Of a model, the running mean and beta of every batch norm are scaled, so s is, exactly; those behind the output
+        scale scores by the same factor, for all classes alike where the rates of the last layer are one number. A
+        packed network has lost the fraction of s: the middle of the unit interval that its integer threshold stands for
+        is scaled, and the result may be one off that of the model. Outputs that are constant stay constant.
+    trained_at, target : float, or one float a layer with weights
+        Symmetric bit error rates, from 0 to below 0.5: where the batch-norm statistics were taken, and of use.
+
+    Returns
+    -------
+    Sequential or PackedNetwork
+        A new one.
+
+    Examples
+    --------
+    >>> import bnnsim
+    >>> network = bnnsim.PackedNetwork.load(bnnsim.datasets.data_file("fashion_fcnn.h5"))
+    >>> wanted = bnnsim.rescale_thresholds(network, 0.0, 0.1)
+    >>> int(network.layers[1].threshold[1]), int(wanted.layers[1].threshold[1])
+    (36, 29)
+    """
+    if isinstance(network, Sequential):
+        factors = _factors(trained_at, target, len(network.weighted))
+        return _rescaled_model(network, factors)
+    if isinstance(network, PackedNetwork):
+        factors = _factors(trained_at, target, len(network.layers))
+        layers = [_rescaled_layer(layer, factor, i == 0, network.input_offset)
+                  for i, (layer, factor) in enumerate(zip(network.layers, factors))]
+        return PackedNetwork(layers, network.input_shape, network.input_offset, network.metadata)
+    raise TypeError(f"network must be a Sequential or a PackedNetwork, got {type(network).__name__}")
+
+
+def _factors(trained_at, target, n_layers):
+    """(1 - 2 target) / (1 - 2 trained_at) of each layer."""
+    rates = []
+    for name, rate in (("trained_at", trained_at), ("target", target)):
+        values = [rate] * n_layers if np.ndim(rate) == 0 else list(rate)
+        if len(values) != n_layers:
+            raise ValueError(f"{name} must be one rate or {n_layers}, one for each layer with weights, got "
+                             f"{len(values)}")
+        for value in values:
+            if not 0 <= check_real(name, value) < 0.5:
+                raise ValueError(f"{name} must be a bit error rate from 0 to below 0.5, where nothing is left of a "
+                                 f"weight, got {value}")
+        rates.append(np.array(values, np.float64))
+    return (1 - 2 * rates[1]) / (1 - 2 * rates[0])
+
+
+def _rescaled_model(model, factors):
+    model, layer = copy.deepcopy(model), -1
+    for part in model.layers:
+        layer += "weight" in part.parameters
+        if "beta" in part.parameters:
+            part.running["mean"] *= factors[layer]
+            part.parameters["beta"] *= np.float32(factors[layer])
+    return model
+
+
+def _rescaled_layer(layer, factor, first, offset):
+    if layer.threshold is None:
+        return replace(layer, mean=layer.mean * factor, shift=layer.shift * factor)
+    bound, theta = largest_preactivation(layer, first, offset), layer.threshold.astype(np.int64)
+    moved = np.ceil((theta - 0.5) * factor).astype(np.int64)
+    moved = np.where((theta <= -bound) | (theta > bound), theta, np.clip(moved, -bound, bound + 1))
+    return replace(layer, threshold=moved.astype(np.int32))
+
+
+def reestimate_batch_norm(model, split, faults=None, rng=None, batch_size=256):
+    """Batch-norm statistics taken anew, with the bit errors of use in the forward pass.
+
+    Running mean and variance become the averages over the split's batches of each batch's mean and unbiased variance,
+    as training's are moving averages of them; gamma, beta and weights stay. Faults are drawn anew for each batch, as in
+    training: the statistics are those of all chips, not of one. Layers read what the layers before them give on batch
+    statistics.
+
+    Parameters
+    ----------
+    model : Sequential
+    split : Split
+        Training images, never the test set. They are shuffled; a smaller last batch counts by its images.
+    faults : fault, optional
+        Such as ``bnnsim.faults.BitFlips(0.1)``; without, the statistics of sound weights.
+    rng : None, int, SeedSequence or Generator
+    batch_size : int
+
+    Returns
+    -------
+    Sequential
+        A new one.
+
+    Examples
+    --------
+    >>> import bnnsim
+    >>> train, _ = bnnsim.load_embedded()
+    >>> model = bnnsim.architectures.build("FC16 FC10", (1, 28, 28), rng=0)
+    >>> adapted = bnnsim.reestimate_batch_norm(model, train[:500], bnnsim.faults.BitFlips(0.1), rng=0)
+    """
+    if not isinstance(model, Sequential):
+        raise TypeError("model must be a Sequential (a packed network has no batch norm any more: give the model, and "
+                        f"pack the result), got {type(model).__name__}")
+    check_images(check_split(split).images, model.input_shape)
+    if faults is not None and (isinstance(faults, type) or not callable(getattr(faults, "apply", None))):
+        raise TypeError("faults must be an object with a method `apply`, such as bnnsim.faults.BitFlips(0.01), got "
+                        f"{faults!r}")
+    batch_size, root, model = check_int("batch_size", batch_size, 2), root_seed(rng), copy.deepcopy(model)
+    norms = [layer for layer in model.layers if hasattr(layer, "running")]
+    order, seen = generator(root, "re-estimation order").permutation(len(split.images)), 0
+    for batch, start in enumerate(range(0, len(order), batch_size)):
+        chosen = np.sort(order[start:start + batch_size])
+        seen += len(chosen)
+        for norm in norms:
+            norm.momentum = len(chosen) / seen                  # the running average is that of all batches so far
+        model.forward_train(split.images[chosen], _read(model, faults, root, batch))
+    for norm in norms:
+        del norm.momentum
+    return model
+
+
+def _read(model, faults, root, batch):
+    if faults is None:
+        return None
+    broken = faults.apply(memory.of_model(model), child_root(root, "re-estimation faults"), batch)
+    return lambda index, layer: (broken.layers[index].words, None)

@@ -1,0 +1,118 @@
+"""Binarized convolutions: on packed activations, and on the pixels of the input."""
+
+import numpy as np
+
+from bnnsim.checks import check_choice, check_images, check_input, check_int
+from bnnsim.kernels import split
+from bnnsim.packed.forward import conv_forward, conv_geometry, pixels_conv_forward
+from bnnsim.packed.words import n_words
+from bnnsim.training.gradients import conv_dweight, conv_dx, pixels_conv_dweight
+from bnnsim.training.layers.weighted import Weighted
+
+PAD_VALUES = {"zero": 0, "plus": 1, "minus": -1}
+
+
+class _Convolution(Weighted):
+    """What both share: sizes, and the geometry of one input."""
+
+    def __init__(self, in_channels, out_channels, kernel, stride, padding, pad_value, generator):
+        self.in_channels = check_int("in_channels", in_channels, 1)
+        self.units = check_int("out_channels", out_channels, 1)
+        self.kernel = tuple(check_int("kernel", k, 1) for k in (kernel if isinstance(kernel, tuple) else (kernel,) * 2))
+        self.stride, self.padding = check_int("stride", stride, 1), check_int("padding", padding, 0)
+        self.pad_value = PAD_VALUES[check_choice("pad_value", pad_value, PAD_VALUES)]
+        n_taps = self.kernel[0] * self.kernel[1]
+        super().__init__((self.units, *self.kernel, self.in_channels), n_taps * self.in_channels, n_taps * self.units,
+                         generator)
+
+    def weight_gradients(self, dout, x, precision, consume):
+        self.weight_gradient(dout, x, precision, self.gradient)
+        rows = self.gradient.reshape(-1, self.in_channels)
+        split(lambda start, stop: consume(start, rows[start:stop]), len(rows))
+
+    def geometry(self, height, width):
+        """Sizes for an input of this height and width; ValueError where the kernel does not fit."""
+        g = conv_geometry(height, width, self.kernel, self.stride, self.padding)
+        if g.out_height < 1 or g.out_width < 1:
+            raise ValueError(f"a {self.kernel[0]} x {self.kernel[1]} kernel with padding {self.padding} does not fit "
+                             f"an input of {height} x {width}")
+        return g
+
+
+class Conv2d(_Convolution):
+    """Convolution of packed x (N, H, W, ceil(C / 64)) uint64 -> h (N, OH, OW, K) int32.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        C and K.
+    kernel : int or (int, int)
+    stride, padding : int
+    pad_value : "zero", "plus" or "minus"
+        What padded positions contribute: 0, as in every framework, or x = +1 or -1.
+    generator : numpy.random.Generator
+    """
+
+    takes = "bits"
+
+    def __init__(self, in_channels, out_channels, kernel=3, stride=1, padding=1, pad_value="zero", *, generator):
+        super().__init__(in_channels, out_channels, kernel, stride, padding, pad_value, generator)
+
+    def output_shape(self, shape):
+        """(H, W, C) -> (OH, OW, K)."""
+        if len(shape) != 3 or shape[2] != self.in_channels:
+            raise ValueError(f"Conv2d of {self.in_channels} channels cannot follow an output of shape {tuple(shape)}")
+        g = self.geometry(*shape[:2])
+        return (g.out_height, g.out_width, self.units)
+
+    def checked(self, x):
+        return check_input("Conv2d", x, np.uint64, n_words(self.in_channels), 4)
+
+    def input_size(self, x):
+        return (*x.shape[1:3], self.in_channels)
+
+    def preactivations(self, x, words):
+        return conv_forward(x, words, self.in_channels, self.geometry(*x.shape[1:3]), self.pad_value)
+
+    def input_gradient(self, dout, x, words, precision="fixed16"):
+        return conv_dx(dout, words, self.in_channels, self.geometry(*x.shape[1:3]), precision)
+
+    def weight_gradient(self, dout, x, precision, out):
+        conv_dweight(dout, x, self.in_channels, self.geometry(*x.shape[1:3]), self.pad_value, precision, out)
+
+
+class InputConv2d(_Convolution):
+    """Convolution of pixels minus an offset: images (N, C, H, W) uint8 -> h (N, OH, OW, K) int32.
+
+    `pad_value` is in pixel levels after the offset: "zero" pads with exactly 0.
+    """
+
+    takes = "pixels"
+
+    def __init__(self, in_channels, out_channels, kernel=3, stride=1, padding=1, pad_value="zero", *, offset,
+                 generator):
+        self.offset = check_int("offset", offset, 0, 255)
+        super().__init__(in_channels, out_channels, kernel, stride, padding, pad_value, generator)
+
+    def output_shape(self, shape):
+        """(C, H, W) -> (OH, OW, K)."""
+        if len(shape) != 3 or shape[0] != self.in_channels:
+            raise ValueError(f"InputConv2d expects images of {self.in_channels} channels, got shape {tuple(shape)}")
+        g = self.geometry(*shape[1:])
+        return (g.out_height, g.out_width, self.units)
+
+    def checked(self, x):
+        return check_images(x, (self.in_channels, None, None))
+
+    def input_size(self, x):
+        return x.shape[1:]
+
+    def preactivations(self, x, words):
+        return pixels_conv_forward(x, self.offset, words, self.in_channels, self.geometry(*x.shape[2:]),
+                                            self.pad_value)
+
+    def input_gradient(self, dout, x, words, precision="fixed16"):
+        return None
+
+    def weight_gradient(self, dout, x, precision, out):
+        pixels_conv_dweight(dout, x, self.offset, self.geometry(*x.shape[2:]), self.pad_value, precision, out)

@@ -1,0 +1,145 @@
+"""Optimizers, which update parameters in place and clip latent weights to [-1, 1]; and learning-rate schedules.
+
+A schedule is a frozen dataclass with ``factor(epoch, n_epochs)``: what the learning rate is multiplied by at a
+(fractional) epoch. An optimizer keeps its moments in ``state[key]``, flat arrays by name, made at the first step. It
+has ``update(key, value, gradient, factor, step, bound)`` and the names of its ``moments`` (or ``moments_of(key)``); one
+that also has ``on_parts`` is handed the gradients of
+large layers a few rows at a time, while they are in cache, and they are never stored whole.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+import bnnsim.kernels.gradients.optimizer_steps as optimizer_steps
+from bnnsim.checks import check_real
+from bnnsim.kernels import split
+
+
+def _moments(state, key, names, size):
+    if key not in state:
+        state[key] = {name: np.zeros(size, np.float32) for name in names}
+    return [state[key][name] for name in names]
+
+
+class _Elementwise:
+    """An optimizer whose step on one number needs that number's gradient and moments only."""
+
+    def update(self, key, value, gradient, factor, step, bound):
+        """One step (numbered from 1) on one parameter, at learning_rate * factor, clipped to [-bound, bound]."""
+        on_part, gradient = self.on_parts(key, value, factor, step, bound), gradient.reshape(-1)
+        split(lambda start, stop: on_part(start, gradient[start:stop]), value.size)
+
+
+@dataclass
+class Adam(_Elementwise):
+    """Adam (Kingma & Ba 2015, algorithm 1); float32 moments."""
+
+    learning_rate: float = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    state: dict = field(default_factory=dict, repr=False, compare=False)
+
+    moments = ("first", "second")
+
+    def __post_init__(self):
+        check_real("learning_rate", self.learning_rate, 0, open_low=True)
+        for name in ("beta1", "beta2"):
+            if not 0 <= check_real(name, getattr(self, name)) < 1:
+                raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
+        check_real("eps", self.eps, 0, open_low=True)
+
+    def on_parts(self, key, value, factor, step, bound):
+        """`update` as a function of (start, gradient of the values from there on), to be called once for each part."""
+        flat, (first, second) = value.reshape(-1), _moments(self.state, key, self.moments, value.size)
+        step_size = self.learning_rate * factor / (1.0 - self.beta1 ** step)
+        second_scale = 1.0 / math.sqrt(1.0 - self.beta2 ** step)
+        settings = list(map(np.float32, (self.beta1, self.beta2, step_size, second_scale, self.eps, bound)))
+
+        def on_part(start, gradient):
+            part = slice(start, start + gradient.size)
+            optimizer_steps.adam_step(flat[part], gradient, first[part], second[part], *settings, 0, gradient.size)
+
+        return on_part
+
+
+@dataclass
+class Sgd(_Elementwise):
+    """Stochastic gradient descent with momentum: v = momentum * v + g; w -= learning_rate * v."""
+
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    state: dict = field(default_factory=dict, repr=False, compare=False)
+
+    moments = ("velocity",)
+
+    def __post_init__(self):
+        check_real("learning_rate", self.learning_rate, 0, open_low=True)
+        if not 0 <= check_real("momentum", self.momentum) < 1:
+            raise ValueError(f"momentum must be in [0, 1), got {self.momentum}")
+
+    def on_parts(self, key, value, factor, step, bound):
+        """`update` as a function of (start, gradient of the values from there on), to be called once for each part."""
+        flat, (velocity,) = value.reshape(-1), _moments(self.state, key, self.moments, value.size)
+        settings = list(map(np.float32, (self.momentum, self.learning_rate * factor, bound)))
+
+        def on_part(start, gradient):
+            part = slice(start, start + gradient.size)
+            optimizer_steps.momentum_step(flat[part], gradient, velocity[part], *settings, 0, gradient.size)
+
+        return on_part
+
+
+@dataclass
+class Bop(_Elementwise):
+    """Bop, which has no latent weights: a binary weight flips where a moving average of its gradient insists.
+
+    m = (1 - gamma) * m + gamma * gradient; w = -w where |m| >= tau and sign(m) = sign(w): algorithm 1 [M: recalled;
+    the authors' code flips where w * m > tau, C]. The layers' latent weights are +-1 from the first step on. Batch
+    norm's parameters are Adam's. A schedule's factor multiplies gamma and Adam's learning rate alike; the authors decay
+    gamma [C].
+
+    Parameters
+    ----------
+    gamma : float in (0, 1]
+        Adaptivity rate.
+    tau : float, > 0
+        Threshold. Gradients here are of the mean loss over a batch, as in the authors' code.
+    learning_rate : float
+        Adam's, for batch norm.
+
+    References
+    ----------
+    K. Helwegen et al., "Latent weights do not exist: rethinking binarized neural network optimization", NeurIPS 2019,
+    arXiv:1906.02107. gamma = 1e-3, tau = 1e-6, and Adam at 0.01, stand in the authors' code for their study of these
+    two; their CIFAR-10 result has 1e-4 and 1e-8 [C].
+    """
+
+    gamma: float = 1e-3
+    tau: float = 1e-6
+    learning_rate: float = 1e-2
+    state: dict = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self):
+        check_real("gamma", self.gamma, 0, 1, open_low=True)
+        check_real("tau", self.tau, 0, open_low=True)
+        self._adam = Adam(self.learning_rate, state=self.state)
+
+    def moments_of(self, key):
+        """Names of the moments of the parameter `key`."""
+        return ("momentum",) if key.endswith(".weight") else self._adam.moments
+
+    def on_parts(self, key, value, factor, step, bound):
+        """`update` as a function of (start, gradient of the values from there on), to be called once for each part."""
+        if not key.endswith(".weight"):
+            return self._adam.on_parts(key, value, factor, step, bound)
+        flat, (momentum,) = value.reshape(-1), _moments(self.state, key, self.moments_of(key), value.size)
+        settings = np.float32(self.gamma * factor), np.float32(self.tau)
+
+        def on_part(start, gradient):
+            part = slice(start, start + gradient.size)
+            optimizer_steps.bop_step(flat[part], gradient, momentum[part], *settings, 0, gradient.size)
+
+        return on_part

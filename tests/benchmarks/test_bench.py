@@ -1,0 +1,415 @@
+"""The benchmark: it runs, refuses to time a wrong result, keeps what is done, and its tables are those of its JSON.
+
+No time is judged here: a busy machine must not fail a test.
+"""
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import random_networks
+from hypothesis import given, settings
+
+import bnnsim
+import bnnsim.bench as bench
+import bnnsim.benchmarks.kernels as kernels
+import bnnsim.benchmarks.networks as networks
+import bnnsim.benchmarks.peer as peer
+import bnnsim.benchmarks.reference as reference
+import bnnsim.benchmarks.sizes as sizes
+import bnnsim.benchmarks.timing as timing
+import bnnsim.campaign.cells as cells
+import bnnsim.figures.benchmarks as benchmarks
+import bnnsim.kernels.limits as limits
+import bnnsim.packed.bits as bits
+import bnnsim.training.model as model
+import bnnsim.training.packing as packing
+from bnnsim.kernels import threads
+from bnnsim.packed.network import PackedNetwork
+
+ROOT = Path(__file__).resolve().parents[2]
+FAKE = str(ROOT / "tests" / "fake_peer.py")
+SPEC = importlib.util.spec_from_file_location("make_performance", ROOT / "docs" / "make_performance.py")
+make_performance = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(make_performance)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A run of everything at the tiny size, beside a peer: bench.json and scaling.png."""
+    folder = tmp_path_factory.mktemp("bench")
+    assert bench.main(["--tiny", "--networks", "fcnn", "--compare", FAKE, "--out", str(folder / "bench.json"),
+                       "--scaling", str(folder / "scaling.png")]) == 0
+    return folder
+
+
+@pytest.fixture
+def report(folder):
+    return json.loads((folder / "bench.json").read_text())
+
+
+def tiny(*arguments):
+    return bench.main(["--tiny", "--networks", "fcnn", *arguments])
+
+
+# ---------------------------------------------------------------- what it writes
+
+def test_the_report_says_what_where_and_how(report):
+    assert (report["format"], report["format_version"], report["size"], report["complete"]) == \
+        ("bnnsim benchmark", 1, "tiny", True)
+    assert report["command"] == ("python -m bnnsim.bench --tiny --networks fcnn --scaling scaling.png --compare "
+                                 "fake_peer.py --out bench.json"), "and no folder of this machine"
+    assert {"created", "commit", "cpu", "threads", "load_average", "memory_byte", "numpy", "numba", "python",
+            "library"} <= set(report["circumstances"])
+    assert report["data"]["fashion"]["name"].startswith("fashion")
+
+
+def test_every_section_is_there_with_every_sample(report):
+    assert {one["section"] for one in report["measurements"]} == {*bench.SECTIONS, "scaling"}
+    names = [(one["section"], one["name"]) for one in report["measurements"]]
+    assert len(names) == len(set(names))
+    for one in report["measurements"]:
+        assert one["seconds"] and min(one["seconds"]) > 0 and 0 < one["share"] <= 1
+        assert one["statistics"] == timing.statistics_of(one["seconds"])
+        if one["amount"]:
+            assert one["throughput"] == one["amount"] / one["statistics"]["median"]
+    memory = [one["values"] for one in report["measurements"] if one["section"] == "memory"]
+    if sys.platform == "linux":
+        assert all(one["peak"] >= one["before"] > 10e6 for one in memory) and len(memory) == 2
+
+
+def test_a_part_that_stands_for_the_whole_is_marked(report, folder, capsys):
+    epoch, = (one for one in report["measurements"] if one["section"] == "training")
+    assert epoch["share"] == 2 * 256 / 60_000 and "2 steps timed" in epoch["note"]
+    assert "[extrapolated from 0.85 % of it]" in timing.Measurement(**{
+        key: value for key, value in epoch.items() if key not in ("statistics", "throughput")}).line()
+
+
+def test_the_figure_has_a_panel_an_axis(report, folder):
+    assert (folder / "scaling.png").read_bytes().startswith(b"\x89PNG")
+    points = [one for one in report["measurements"] if one["section"] == "scaling"]
+    figure = benchmarks.scaling_curves(points)
+    labels = [axes.get_xlabel() for axes in figure.axes]
+    assert labels == ["images in a batch", "units of each hidden layer", "wrong weight bits"]
+    x, y = figure.axes[0].lines[0].get_data()
+    shown = {one["values"]["x"]: one["statistics"]["median"] for one in points
+             if one["values"]["axis"] == "batch" and one["values"]["series"] == "Fashion FCNN"}
+    assert dict(zip(x.tolist(), y.tolist())) == shown
+    with pytest.raises(ValueError, match="--scaling"):
+        benchmarks.scaling_curves([])
+
+
+def test_ctrl_c_keeps_what_is_done(tmp_path, monkeypatch, capsys):
+    def stopped(section, *_):
+        yield timing.Measurement(section, "first", [1.0, 2.0], 1)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(networks, "measure", stopped)
+    with pytest.raises(SystemExit) as stop:
+        tiny("--only", "inference", "--out", str(tmp_path / "x.json"))
+    stored = json.loads((tmp_path / "x.json").read_text())
+    assert stop.value.code == 130 and "1 results; they are in" in capsys.readouterr().err
+    assert not stored["complete"] and [one["name"] for one in stored["measurements"]] == ["first"]
+
+
+BAD = [
+    (["--only", "kernel"], "did you mean 'kernels'"),
+    (["--networks", "fcnn,cifar10"], "did you mean 'cifar'"),
+    (["--only", "none"], "--scaling or --compare"),
+    (["--out", "x.h5"], "must end in .json"),
+    (["--scaling", "x.jpg"], "must end in .png"),
+    (["--out", "no/such/folder/x.json"], "does not exist"),
+    (["--full", "--tiny"], "not allowed with"),
+    (["--only", "none", "--compare", "no_such.py"], "no peer no_such.py"),
+    (["--only", "none", "--compare", FAKE, "--peer-python", "/no/python"], "--peer-python"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD, ids=lambda value: str(value)[:30])
+def test_bad_input_is_one_line_and_exit_code_2(arguments, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        bench.main(["--tiny", *arguments] if "--full" not in arguments else arguments)
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and message in error and error.count("\n") == 1
+
+
+def test_interpreted_kernels_are_not_measured():
+    done = subprocess.run([sys.executable, "-m", "bnnsim.bench", "--tiny"], capture_output=True, text=True,
+                          env={**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 2 and "NUMBA_DISABLE_JIT" in done.stderr
+
+
+# ---------------------------------------------------------------- a wrong result is not timed
+
+def spoilt(function):
+    """The function with its first number wrong by one step."""
+    def wrong(*args):
+        out = function(*args)
+        out.reshape(-1)[0] += 1 if out.dtype != np.float32 else np.float32(0.02 * np.abs(out).max())
+        return out
+    return wrong
+
+
+def spoilt_rows(function):
+    """A gradient whose first row, when it is handed out, has its first number wrong."""
+    def wrong(*args):
+        def consume(first, rows):
+            if first == 0:
+                rows[0, 0] += np.float32(0.02 * np.abs(rows).max())
+            args[-1](first, rows)
+        return function(*args[:-1], consume)
+    return wrong
+
+
+def without_last_bits(function):
+    return lambda *args: function(*args) & np.uint64(2**63 - 1)
+
+
+def wrong_cell(function):
+    def wrong(*args):
+        right, predictions = function(*args)
+        return right + (np.arange(len(right)) == 0), predictions
+    return wrong
+
+
+WRONG = [
+    (kernels, "dense_forward", spoilt, kernels.binary_gemm, "the binary GEMM"),
+    (kernels, "dense_dx", spoilt, kernels.gradient_dx, "the product dX"),
+    (kernels, "dense_dweight", spoilt_rows, kernels.gradient_dweight, "the product dW"),
+    (kernels, "pixels_dense_forward", spoilt, kernels.first_layer, "the first layer"),
+    (kernels, "flip_masks", without_last_bits, kernels.bit_errors, "drawing bit errors"),
+]
+
+
+@pytest.mark.parametrize(("module", "name", "how", "product", "message"), WRONG, ids=[row[1] for row in WRONG])
+def test_a_wrong_kernel_is_found(module, name, how, product, message, monkeypatch):
+    product(512, np.random.default_rng(1))
+    monkeypatch.setattr(module, name, how(getattr(module, name)))
+    with pytest.raises(timing.WrongResultError, match=f"{message} gives a wrong result"):
+        product(512, np.random.default_rng(1))
+
+
+@pytest.mark.parametrize(("section", "owner", "name", "how"), [
+    ("training", model.Sequential, "predict", spoilt), ("inference", PackedNetwork, "scores", spoilt),
+    ("sweep", cells, "run_cell", wrong_cell)])
+def test_a_wrong_network_is_found(section, owner, name, how, monkeypatch, capsys):
+    monkeypatch.setattr(owner, name, how(getattr(owner, name)))
+    with pytest.raises(SystemExit) as stop:
+        tiny("--only", section)
+    captured = capsys.readouterr()
+    assert stop.value.code == 2 and "gives a wrong result, so it is not timed" in captured.err
+    assert section not in captured.out
+
+
+def test_a_wrong_limit_is_found(monkeypatch):
+    assert set(kernels.make_limits(3)) == {"binary", "16-bit"} if limits.HAS_MADD_LIMIT else {"binary"}
+    monkeypatch.setattr(limits, "xnor_limit", lambda seeds, n, out, first, last: out.fill(1))
+    with pytest.raises(timing.WrongResultError, match="the limit's loop"):
+        kernels.make_limits(3)
+
+
+@pytest.mark.jit_off
+@pytest.mark.parametrize("steps", [0, 1, 7])
+def test_limit_chains_are_what_their_twins_say(steps):
+    rng = np.random.default_rng(0)
+    cases = [(limits.xnor_limit, rng.integers(0, 2**64, (17, 8), np.uint64), lambda s, w: s + np.bitwise_count(s ^ w))]
+    if limits.HAS_MADD_LIMIT:
+        cases.append((limits.madd_limit, rng.integers(-2**31, 2**31, (17, 16)).astype(np.int32), squares_added))
+    for kernel, seeds, step in cases:
+        out = np.zeros((3, 16, seeds.shape[1]), seeds.dtype)
+        kernel(seeds, steps, out, 1, 3)
+        expected = seeds[:16]
+        for _ in range(steps):
+            expected = step(expected, seeds[16]).astype(seeds.dtype)
+        assert (out[0] == 0).all() and (out[1:] == expected).all()
+
+
+def squares_added(totals, operand):
+    """int32 totals + a^2 + b^2 for the operand's pairs of int16, wrapping."""
+    pairs = operand.view(np.int16).astype(np.int64).reshape(-1, 2)
+    return totals + (pairs**2).sum(axis=1)
+
+
+@settings(max_examples=30)
+@given(random_networks.plans())
+def test_the_reference_is_right_for_every_kind_of_layer(plan):
+    """Not for the networks of the benchmark alone: strides, padding of all kinds, several pools, odd widths."""
+    made, images = random_networks.build(plan, 3)
+    network = packing.pack(made)
+    np.testing.assert_array_equal(reference.reference_scores(network, images), network.scores(images))
+
+
+def test_unpacked_weights_are_the_stored_bits():
+    network = packing.pack(bnnsim.architectures.build("C3 MP2 FC10", (1, 8, 8), rng=0))
+    for layer, found in zip(network.layers, reference.unpacked(network)):
+        np.testing.assert_array_equal(bits.PackedBits.pack(found["weight"]).words, layer.words)
+
+
+# ---------------------------------------------------------------- how it measures
+
+def test_rivals_take_turns():
+    order = []
+    found = timing.alternated({name: lambda name=name: order.append(name) or 1.0 for name in "AB"}, 3)
+    assert "".join(order) == "ABABAB" and found == {"A": [1.0] * 3, "B": [1.0] * 3}
+
+
+@pytest.mark.parametrize(("n_steps", "unheeded"), [(1, 1), (5, 1), (7, 0), (12, 3)])
+def test_so_many_whole_steps_are_timed(n_steps, unheeded, monkeypatch):
+    """Also past the end of an epoch, which asks for a learning rate too: 700 images are 3 steps."""
+    made = []
+    monkeypatch.setattr(model.Sequential, "backward_update", lambda self, *_: made.append(1))
+    net = bnnsim.architectures.build("FC16 FC10", (1, 28, 28), rng=0)
+    train = sizes.synthetic("fcnn", 700)
+    found = networks.step_seconds(net, train, n_steps, unheeded)
+    assert len(found) == n_steps and len(made) == n_steps + unheeded and min(found) > 0
+
+
+def test_whole_epochs_take_small_sets_several_times(monkeypatch):
+    """Two samples of an epoch of 60,000 images from 20,000: three passes of 79 steps each."""
+    counted = []
+
+    def counting(made, train, n_steps, n_unheeded=1):
+        counted.append(n_steps)
+        return [2.0] * n_steps
+
+    monkeypatch.setattr(networks, "step_seconds", counting)
+    size = sizes.Sizes("x", 1, 64, {"fcnn": 0}, {"fcnn": 2}, {"fcnn": 64}, 1, 1, shrink=32)
+    images = sizes.Images(size)
+    images._found["fashion"] = (sizes.synthetic("fcnn", 20_000), sizes.synthetic("fcnn", 64))
+    found = networks.training_epoch("fcnn", size, images)
+    assert counted == [1, 2 * 3 * 79] and found.seconds == [2.0 * 3 * 79] * 2 and found.share == 1
+
+
+def test_the_papers_networks_are_measured():
+    for name, made in (("fcnn", "fashion_fcnn"), ("cnn", "fashion_cnn"), ("cifar", "cifar10_cnn")):
+        expected = getattr(bnnsim.architectures, made)(rng=0)
+        found = sizes.make_model(name, sizes.SIZES["quick"])
+        assert found.describe() == expected.describe()
+
+
+def test_a_set_that_is_too_small_is_repeated():
+    split = sizes.synthetic("fcnn", 7)
+    assert sizes.repeated(split, 7) is split and len(sizes.repeated(split, 3)) == 3
+    np.testing.assert_array_equal(sizes.repeated(split, 16).labels, [*split.labels, *split.labels, *split.labels[:2]])
+
+
+def test_the_commit_is_told_where_there_is_one(tmp_path, monkeypatch):
+    """A sign for changed files behind it; an installed library has none."""
+    root, found = Path(bnnsim.__file__).resolve().parent.parent, timing.commit_of_clone()
+    asked = subprocess.run(["git", "-C", root, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True)
+    expected = asked.stdout.strip() if asked.returncode == 0 and (root / ".git").exists() else None
+    assert (found and found.rstrip("+")) == expected
+    monkeypatch.setattr(timing, "__file__", str(tmp_path / "site-packages" / "bnnsim" / "benchmarks" / "timing.py"))
+    assert timing.commit_of_clone() is None
+
+
+# ---------------------------------------------------------------- beside a peer
+
+def test_a_peer_is_compared_pair_by_pair(report):
+    rows = report["comparison"]
+    assert [row["work"] for row in rows] == ["training", "inference", "sweep"]
+    for row in rows:
+        assert row["peer"] == "Fake 1" and set(row["peers"]) == {"default", "best"}
+        for setup, seconds in (("default", 0.25), ("best", 0.125)):
+            found = row["peers"][setup]
+            assert np.allclose(found["seconds"], seconds / row["share"])
+            assert np.allclose(found["ratios"], np.array(found["seconds"]) / row["bnnsim"]["seconds"])
+            assert len(found["ratios"]) == sizes.SIZES["tiny"].rounds
+    assert "first losses" in rows[0]["peers"]["best"]["checked"] and "40 predictions" in rows[1]["peers"]["best"][
+        "checked"]
+
+
+@pytest.mark.parametrize(("mood", "message"), [
+    ("wrong", "do not compute the same training"), ("error", "the peer cannot prepare: it has no such layer"),
+    ("dies", "the peer ended with exit code 7 at 'prepare'"), ("garbage", "one JSON object a line")])
+def test_a_peer_that_fails_is_one_clear_line(mood, message, monkeypatch, capsys):
+    monkeypatch.setenv("FAKE_PEER", mood)
+    with pytest.raises(SystemExit) as stop:
+        tiny("--only", "none", "--compare", FAKE)
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and message in error and error.count("\n") == 1
+
+
+def test_classes_must_agree_but_for_ties():
+    network = packing.pack(bnnsim.architectures.build("FC64 FC10", (1, 28, 28), rng=0))
+    images = sizes.synthetic("fcnn", 50).images
+    classes = network.predict(images)
+    assert reference.agree(network, classes, images)
+    classes[7] = network.scores(images)[7].argmin()
+    assert not reference.agree(network, classes, images)
+
+
+def test_shifts_keep_preactivations_off_their_mean():
+    made = peer._with_shifts(sizes.make_model("fcnn", sizes.SIZES["tiny"]))
+    assert all((layer.parameters["beta"] != 0).all() for layer in made.layers if "beta" in layer.parameters)
+
+
+def test_the_torch_peer_says_what_it_needs():
+    """PyTorch is no dependency: that its absence is said in a line is what can be tested everywhere."""
+    script = ROOT / "examples" / "peers" / "torch_peer.py"
+    code = f"import sys, runpy; sys.modules['torch'] = None; runpy.run_path({str(script)!r}, run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "needs PyTorch" in done.stderr
+    assert not re.search(r"^ *(?:import|from) bnnsim", script.read_text(), re.MULTILINE), "it runs without bnnsim"
+
+
+# ---------------------------------------------------------------- the tables
+
+def test_the_committed_tables_are_those_of_the_committed_json():
+    """Run  python docs/make_performance.py  after a new docs/performance.json."""
+    done = subprocess.run([sys.executable, ROOT / "docs" / "make_performance.py", "--check"], capture_output=True,
+                          text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def clone(report, tmp_path, monkeypatch):
+    """A folder like a clone, with the tiny run's JSON."""
+    monkeypatch.setattr(make_performance, "ROOT", tmp_path)
+    (tmp_path / "docs" / "figures").mkdir(parents=True)
+    (tmp_path / "docs" / "performance.json").write_text(json.dumps(report))
+    (tmp_path / "README.rst").write_text("Text\n\n.. performance begins\n\nold\n\n.. performance ends\n\nmore\n")
+    return tmp_path
+
+
+def test_tables_are_made_and_found_stale(clone, report):
+    with pytest.raises(SystemExit, match="README.rst, docs/performance.rst"):
+        make_performance.main(["--check"])
+    make_performance.main([])
+    make_performance.main(["--check"])
+    readme, page = ((clone / name).read_text() for name in ("README.rst", "docs/performance.rst"))
+    assert readme.startswith("Text\n\n.. performance begins\n\n.. list-table::") and readme.endswith("\nmore\n")
+    assert "old" not in readme and (clone / "docs" / "figures" / "scaling.png").stat().st_size > 1000
+    for row in report["comparison"]:
+        for found in (row["bnnsim"], *row["peers"].values()):
+            words = timing.in_words(found["statistics"]["median"])
+            assert words in page and words in readme
+    for one in report["measurements"]:
+        assert one["name"] in page and timing.in_words(one["statistics"]["median"]) in page
+    (clone / "README.rst").write_text(readme.replace("Fake 1", "Fake 2"))
+    with pytest.raises(SystemExit, match="^README.rst: not what"):
+        make_performance.main(["--check"])
+
+
+def test_without_a_peer_the_table_is_of_bnnsim_alone(clone, report):
+    (clone / "docs" / "performance.json").write_text(json.dumps({**report, "comparison": []}))
+    make_performance.main([])
+    readme = (clone / "README.rst").read_text()
+    assert "Fake" not in readme and "Fashion FCNN: epoch of 60,000 images" in readme and r"\*" in readme
+
+
+def test_other_files_are_refused(clone):
+    (clone / "docs" / "performance.json").write_text('{"format": "other"}')
+    with pytest.raises(SystemExit, match="bnnsim.bench --out"):
+        make_performance.main([])
+
+
+def test_a_thread_count_is_put_back():
+    with threads(1):
+        assert [one.threads for one in kernels._beside("x", lambda: None, 1, "MAC", None, None, 1, 1)] == [1]

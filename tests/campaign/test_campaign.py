@@ -1,0 +1,554 @@
+"""A campaign is what its cells give one by one, on every executor, in any order, at once or bit by bit."""
+
+import functools
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from campaign_run import N_CELLS, RATES, SEED, TRIALS, networks, run, split
+
+import bnnsim.ber_sweep as ber_sweep
+import bnnsim.campaign.cells as cells
+import bnnsim.campaign.engine as engine
+import bnnsim.campaign.sweeps as sweeps
+import bnnsim.commands.executors as executors
+from bnnsim import load_embedded, threads
+from bnnsim.campaign.result import SweepResult
+from bnnsim.faults import BitFlips
+
+ROOT = Path(sweeps.__file__).resolve().parents[2]
+SMALL = {"rates": [0.0, 0.1, 0.3], "trials": 4}
+
+
+def same(result, reference):
+    """Equal to the last bit."""
+    assert result.checksum == reference.checksum
+    for name, array in reference.arrays().items():
+        np.testing.assert_array_equal(result.arrays()[name], array)
+    return True
+
+
+@pytest.fixture(scope="module")
+def reference():
+    """2,002 cells in one thread."""
+    with threads(1):
+        return run()
+
+
+@pytest.fixture(scope="module")
+def pool():
+    """Two spawned worker processes."""
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as executor:
+        yield executor
+
+
+@pytest.fixture(scope="module")
+def dask():
+    """A client of a local scheduler with two worker processes."""
+    import distributed
+
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None,
+                                  host="127.0.0.1") as cluster, distributed.Client(cluster) as client:
+        yield client
+
+
+class Watched(Executor):
+    """An executor that counts what is sent, and calls a function before the n-th task."""
+
+    def __init__(self, executor, n=0, call=None):
+        self.executor, self.n, self.call, self.sent, self.contexts = executor, n, call, 0, 0
+        self._max_workers = 2
+
+    def submit(self, function, key, batch, *context):
+        self.sent += 1
+        self.contexts += len(context)
+        if self.sent == self.n:
+            self.call()
+        return self.executor.submit(function, key, batch, *context)
+
+
+# ---------------------------------------------------------------- executors
+
+def test_every_cell_is_apply_and_predict(reference):
+    """Whoever redoes one cell by hand finds its right answers of each class."""
+    data, nets = split(), networks()
+    assert reference.right.shape == (2, len(RATES), TRIALS, 10) and reference.right.dtype == np.int64
+    assert sum(1 if rate == 0 else TRIALS for rate in RATES) * 2 == N_CELLS
+    for s, r, t in [(0, 0, 7), (0, 1, 0), (1, 3, 199), (1, 5, 64)]:
+        predicted = BitFlips(RATES[r]).apply(nets[reference.names[s]], SEED, t).predict(data.images)
+        wanted = [sum(p == label == c for p, label in zip(predicted, data.labels)) for c in range(10)]
+        assert reference.right[s, r, t].tolist() == wanted
+        assert reference.accuracy[s, r, t] == sum(wanted) / 16
+    assert len(np.unique(reference.accuracy)) > 5
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+def test_threads_do_not_change_a_campaign(reference, n_threads):
+    with threads(n_threads):
+        same(run(), reference)
+
+
+def test_any_executor_of_threads_does(reference):
+    with ThreadPoolExecutor(3) as executor:
+        same(run(executor=executor), reference)
+
+
+class Backwards(Executor):
+    """Finishes the last task first."""
+
+    def __init__(self):
+        self.open = []
+
+    def submit(self, function, *arguments):
+        future = Future()
+        self.open.append((future, function, arguments))
+        if len(self.open) == 6:                                  # workers=3: 6 fly
+            threading.Timer(0.001, self.finish).start()
+        return future
+
+    def finish(self):
+        tasks, self.open = self.open, []
+        for future, function, arguments in reversed(tasks):
+            if future.set_running_or_notify_cancel():
+                future.set_result(function(*arguments))
+
+
+def test_the_order_of_arrival_does_not_change_a_campaign(monkeypatch):
+    monkeypatch.setattr(engine, "BATCH_SECONDS", 1e-9)
+    executor = Backwards()
+    reference = run(rates=[0.1, 0.2], trials=9)                  # 36 cells: six times six
+    monkeypatch.setattr(cells, "_contexts", {})
+    cells.remember(cells.Context(*campaign_context([0.1, 0.2])))
+    same(run(rates=[0.1, 0.2], trials=9, executor=executor, workers=3), reference)
+
+
+def campaign_context(rates):
+    """What `sweep` gives its workers: sent beforehand, so that no task is sent twice."""
+    seen = []
+
+    class Spy(Executor):
+        _max_workers = 1
+
+        def submit(self, function, key, batch, context=None):
+            seen.append(context)
+            future = Future()
+            future.set_result(None if context is None else (1.0, [cells.run_cell(context, *cell) for cell in batch]))
+            return future
+
+    run(rates=rates, trials=1, executor=Spy())
+    found = next(context for context in seen if context is not None)
+    return found.key, found.series, found.root, found.predictions
+
+
+def test_two_spawned_processes_do_not_change_a_campaign(reference, pool):
+    """Networks and images reach a worker about once: the first tasks in flight find that they have none."""
+    watched = Watched(pool)
+    same(run(executor=watched), reference)
+    assert 1 <= watched.contexts <= 4 + 2 and watched.sent >= 8
+    again = Watched(pool)
+    same(run(executor=again), reference)
+    assert again.contexts == 0
+
+
+def test_dask_does_not_change_a_campaign(reference, dask):
+    same(run(executor=dask.get_executor(pure=False)), reference)
+
+
+def test_a_dask_worker_killed_in_mid_campaign_changes_nothing(reference, dask, monkeypatch, tmp_path):
+    """Its tasks go to the other one, and to the one that Dask starts in its place."""
+    dask.wait_for_workers(2)
+    workers = dask.run(os.getpid)
+    monkeypatch.setattr(engine, "BATCH_SECONDS", 0.02)
+    watched = Watched(dask.get_executor(pure=False), 12, lambda: os.kill(min(workers.values()), signal.SIGKILL))
+    same(run(executor=watched, out=tmp_path / "s.h5"), reference)
+    assert watched.sent > 20
+    assert same(SweepResult.load(tmp_path / "s.h5"), reference) and os.listdir(tmp_path) == ["s.h5"]
+    dask.wait_for_workers(2)
+    assert set(dask.run(os.getpid).values()) != set(workers.values())
+
+
+# ---------------------------------------------------------------- what goes wrong
+
+@dataclass(frozen=True)
+class Exploding:
+    """A fault of a user, with a mistake at one chip."""
+
+    p: float
+    bad: int
+
+    def at(self, rate):
+        return Exploding(rate, self.bad)
+
+    def apply(self, network, rng, trial):
+        if trial == self.bad:
+            raise LookupError(f"no chip {trial}")
+        return BitFlips(self.p).apply(network, rng, trial)
+
+
+def test_a_worker_s_exception_reaches_the_caller_and_what_is_done_stays(tmp_path, pool, monkeypatch):
+    """The journal has what came before; with the mistake mended (and the fault's name kept) it is gone on from."""
+    monkeypatch.setattr(engine, "BATCH_SECONDS", 1e-9)
+    path, settings = tmp_path / "s.h5", {"rates": [0.1], "trials": 50}
+    for executor in (None, pool):
+        with pytest.raises(LookupError, match="no chip 40") as caught:
+            run(out=path, faults=Exploding(0, 40), executor=executor, resume=path.with_name("s.h5.journal").exists(),
+                **settings)
+        assert "cells done; all of them are in" in caught.value.__notes__[0]
+    calls = []
+    monkeypatch.setattr(Exploding, "apply", lambda self, network, rng, trial: calls.append(trial) or BitFlips(
+        self.p).apply(network, rng, trial))
+    with threads(1):
+        result = run(out=path, faults=Exploding(0, 40), resume=True, **settings)
+    assert 0 < len(calls) <= 30 and 40 in calls
+    np.testing.assert_array_equal(result.right, run(**settings).right)
+
+
+@dataclass(frozen=True)
+class Deadly(Exploding):
+    """Ends its process, as the system does where memory is short."""
+
+    def at(self, rate):
+        return Deadly(rate, self.bad)
+
+    def apply(self, network, rng, trial):
+        if trial == self.bad:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return BitFlips(self.p).apply(network, rng, trial)
+
+
+class FailingCluster(Executor):
+    """Does `n_good` tasks, then fails as Dask's futures do when their scheduler or all workers are gone."""
+
+    def __init__(self, error, n_good):
+        self.error, self.n_left = error, n_good
+
+    def submit(self, function, *args):
+        future = Future()
+        self.n_left -= 1
+        if self.n_left >= 0:
+            future.set_result(function(*args))
+        else:
+            future.set_exception(self.error)
+        return future
+
+
+@pytest.mark.parametrize("kind", ["KilledWorker", "CancelledError"])
+def test_a_failed_cluster_is_one_clear_error_and_loses_nothing(tmp_path, monkeypatch, kind):
+    """KilledWorker: cells that end every worker they are on; CancelledError: the scheduler is gone."""
+    from distributed.scheduler import KilledWorker
+
+    error = CancelledError() if kind == "CancelledError" else KilledWorker("task", None, 3)
+    monkeypatch.setattr(engine, "BATCH_SECONDS", 1e-9)
+    with pytest.raises(ChildProcessError, match=rf"the cluster failed \({kind}.* with \d+ cells done; .*--resume"):
+        run(out=tmp_path / "out.h5", executor=FailingCluster(error, 12), workers=2)
+    resumed = run(out=tmp_path / "out.h5", resume=True)
+    assert resumed.checksum == run().checksum
+
+
+def test_a_killed_process_of_a_pool_is_one_clear_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "BATCH_SECONDS", 1e-9)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor, \
+            pytest.raises(ChildProcessError, match=r"a worker process died, .* with \d+ cells done; all of them are in "
+                                                   r".*s.h5.journal: the same command with --resume goes on"):
+        run(out=tmp_path / "s.h5", faults=Deadly(0, 30), rates=[0.1], trials=50, executor=executor)
+    assert (tmp_path / "s.h5.journal").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_an_interrupt_says_how_to_go_on(tmp_path, monkeypatch, stored):
+    whole, n_done = cells.run_batch, []
+
+    def interrupted(*arguments):
+        n_done.append(1)
+        if len(n_done) > 5:
+            raise KeyboardInterrupt
+        return whole(*arguments)
+
+    monkeypatch.setattr(engine, "BATCH_SECONDS", 1e-9)
+    monkeypatch.setattr(cells, "run_batch", interrupted)
+    hint = "all of them are in .*s.h5.journal: the same command with --resume" if stored else "nothing was stored"
+    with threads(1), pytest.raises(KeyboardInterrupt, match=fr"interrupted with \d cells done; {hint}"):
+        run(out=tmp_path / "s.h5" if stored else None, **SMALL)
+    monkeypatch.undo()
+    if stored:
+        same(run(out=tmp_path / "s.h5", resume=True, **SMALL), run(**SMALL))
+
+
+def test_two_campaigns_at_once_in_one_process_do_not_mix():
+    """The second takes the place of the first one's context, which is sent again."""
+    data = [split(), split(seed=1)]
+    wanted = [run(data=each, **SMALL) for each in data]
+    with ThreadPoolExecutor(2) as executor:
+        for _ in range(3):
+            for result, reference in zip(executor.map(lambda each: run(data=each, **SMALL), data), wanted):
+                same(result, reference)
+
+
+# ---------------------------------------------------------------- growing
+
+@pytest.fixture
+def finished(tmp_path):
+    run(out=tmp_path / "s.h5", **SMALL)
+    return tmp_path / "s.h5"
+
+
+def counted(monkeypatch):
+    """The cells that are evaluated from now on, as (series, rate, trial)."""
+    found, whole = [], cells.run_cell
+    monkeypatch.setattr(cells, "run_cell", lambda context, *cell: found.append(cell[:3]) or whole(context, *cell))
+    return found
+
+
+def test_a_rate_of_0_is_evaluated_once(monkeypatch):
+    """Without errors all chips are alike."""
+    found = counted(monkeypatch)
+    result = run(**SMALL)
+    assert sorted(found) == sorted((s, rate, t) for s in range(2) for rate in SMALL["rates"]
+                                   for t in range(1 if rate == 0 else 4))
+    assert np.all(result.right[:, 0] == result.right[:, 0, :1]) and result.right.shape == (2, 3, 4, 10)
+    same(run(rates=[-0.0, 0.1, 0.3], trials=4), result)
+
+
+def test_a_resumed_finished_campaign_is_the_same(finished, monkeypatch):
+    found = counted(monkeypatch)
+    same(run(out=finished, resume=True, **SMALL), run(**SMALL))
+    n_cells = len(found)
+    assert n_cells == 18                                         # those of the second only
+    same(SweepResult.load(finished), run(**SMALL))
+    assert os.listdir(finished.parent) == ["s.h5"]
+
+
+@pytest.mark.parametrize("changes, n_new", [
+    (dict(trials=7), 12), (dict(rates=[0.0, 0.05, 0.1, 0.3]), 8), (dict(rates=[0.0, 0.05, 0.1, 0.3], trials=6), 20)])
+def test_an_appended_campaign_is_the_one_run_at_once(finished, monkeypatch, changes, n_new):
+    old, wanted = SweepResult.load(finished), run(**{**SMALL, **changes})
+    found = counted(monkeypatch)
+    result = run(out=finished, resume=True, **{**SMALL, **changes})
+    assert len(found) == n_new
+    assert same(result, wanted) and same(SweepResult.load(finished), wanted)
+    places = [result.rates.tolist().index(rate) for rate in old.rates]
+    np.testing.assert_array_equal(result.right[:, places, :4], old.right)
+
+
+def test_a_smaller_grid_keeps_what_is_there(finished, monkeypatch):
+    """A resume never throws away: other rates and chips stay, and are completed."""
+    result = run(out=finished, resume=True, rates=[0.2], trials=2)
+    same(result, run(rates=[0.0, 0.1, 0.2, 0.3], trials=4))
+    found = counted(monkeypatch)
+    backwards = run(out=finished, resume=True, rates=[0.3, 0.2], trials=2)
+    assert not found and backwards.rates.tolist() == [0.3, 0.2, 0.0, 0.1]
+    np.testing.assert_array_equal(backwards.right, result.right[:, [3, 2, 0, 1]])
+
+
+def test_networks_in_another_order_are_the_same_campaign(finished, monkeypatch):
+    wanted, found = run(**SMALL), counted(monkeypatch)
+    result = run(nets=dict(reversed(networks().items())), out=finished, resume=True, **SMALL)
+    assert not found and result.names == ("net 1", "net 0")
+    np.testing.assert_array_equal(result.right, wanted.right[::-1])
+
+
+def test_what_goes_wrong_before_the_work_leaves_no_file(tmp_path):
+    """A second, right try would find a journal of the first one's."""
+    with pytest.raises(ValueError, match="resume needs out"):
+        run(resume=True, **SMALL)
+    with pytest.raises(ValueError, match="workers must be in|workers must be >= 1"):
+        run(out=tmp_path / "s.h5", workers=0, executor=ThreadPoolExecutor(1), **SMALL)
+    assert not os.listdir(tmp_path)
+
+
+# ---------------------------------------------------------------- axes
+
+def test_series_are_networks_times_splits_times_faults():
+    data = {"few": split(5), "many": split(16)}
+    faults = {"all": BitFlips(0), "last": BitFlips(0, layers=(1,))}
+    found = run(data=data, faults=faults, predictions=True, **SMALL)
+    names = [f"net {n}, {part}, {fault}" for n in range(2) for part in ("few", "many") for fault in ("all", "last")]
+    assert list(found.names) == names and found.right.shape == (8, 3, 4, 10)
+    assert found.n_images == 16 and found.class_totals.sum(axis=1).tolist() == [5, 5, 16, 16] * 2
+    for s, name in enumerate(names):
+        net, part, fault = name.split(", ")
+        alone = run(nets=networks()[net], data=data[part], faults=faults[fault], predictions=True, **SMALL)
+        np.testing.assert_array_equal(found.right[s], alone.right[0])
+        np.testing.assert_array_equal(found.predictions[s, ..., :len(data[part])], alone.predictions[0])
+        assert np.all(found.predictions[s, ..., len(data[part]):] == 255)
+    last = found.accuracy[found.names.index("net 0, many, last")]
+    assert np.any(last != found.accuracy[found.names.index("net 0, many, all")])
+
+
+def test_splits_of_different_sizes_with_predictions_can_be_resumed(tmp_path):
+    settings = {"data": {"few": split(5), "many": split(16)}, "predictions": True, "rates": [0, 0.2]}
+    run(out=tmp_path / "s.h5", trials=2, **settings)
+    same(run(out=tmp_path / "s.h5", trials=4, resume=True, **settings), run(trials=4, **settings))
+
+
+@pytest.mark.parametrize("layers", [(0,), (1,), (0, 1)])
+def test_only_the_layers_asked_for_have_errors(layers):
+    network = networks()["net 0"]
+    broken, everywhere = (BitFlips(0.3, each).apply(network, 0) for each in (layers, None))
+    for i, layer in enumerate(broken.layers):
+        np.testing.assert_array_equal(layer.words, (everywhere if i in layers else network).layers[i].words)
+        assert np.any(everywhere.layers[i].words != network.layers[i].words)
+
+
+def test_predictions_and_per_class_are_those_of_the_network():
+    data, nets = split(40), networks()
+    found = run(data=data, predictions=True, **SMALL)
+    for s, network in enumerate(nets.values()):
+        for r, rate in enumerate(SMALL["rates"]):
+            for t in range(4):
+                predicted = BitFlips(rate).apply(network, SEED, t).predict(data.images)
+                np.testing.assert_array_equal(found.predictions[s, r, t], predicted)
+                for c in range(10):
+                    wanted = np.mean(predicted[data.labels == c] == c)
+                    assert found.per_class[s, r, t, c] == pytest.approx(wanted, abs=1e-15)
+    assert found.predictions.dtype == np.uint8 and run(data=data, **SMALL).predictions is None
+    few = run(data=split(3), **SMALL)
+    assert np.array_equal(np.isnan(few.per_class[0, 0, 0]), np.bincount(split(3).labels, minlength=10) == 0)
+
+
+@pytest.mark.parametrize("changes, error, message", [
+    (dict(faults={}), TypeError, "faults must be a fault such as"),
+    (dict(faults="flips"), TypeError, "faults must be a fault such as .* got str"),
+    (dict(faults=BitFlips(0, layers=(2,))), ValueError, r"layers must be in 0..1, got \(2,\)"),
+    (dict(data={}), TypeError, "split must be a Split or a dict of name to Split, got an empty dict"),
+    (dict(data={"a": 3}), TypeError, r"split\['a'\] must be a Split, got int"),
+    (dict(nets={"a": networks()["net 0"], "a, b": networks()["net 0"]},
+          faults={"b": BitFlips(0), "": BitFlips(0)}), ValueError, "series must have names that differ"),
+    (dict(max_trials=5), ValueError, "max_trials goes with ci_width"),
+    (dict(ci_width=0.0), ValueError, "ci_width must be > 0"),
+    (dict(ci_width=0.1, trials=1), ValueError, "ci_width needs a pilot of trials >= 2 chips, got 1"),
+    (dict(ci_width=0.1, max_trials=3), ValueError, "max_trials must be >= 4"),
+])
+def test_bad_campaigns(changes, error, message, tmp_path):
+    with pytest.raises(error, match=message):
+        run(out=tmp_path / "s.h5", **{**SMALL, **changes})
+    assert not os.listdir(tmp_path)
+
+
+# ---------------------------------------------------------------- sequential stopping
+
+STOPPING = {"rates": [0.0, 0.02, 0.1, 0.3], "trials": 5, "ci_width": 0.08, "max_trials": 30}
+
+
+@pytest.fixture(scope="module")
+def stopped():
+    return run(**STOPPING)
+
+
+def test_stopping_reaches_the_width_or_the_cap(stopped):
+    """Chips are added where they are needed: up to the width, at most 30; what was not asked for is nan."""
+    n_trials, widths = stopped.n_trials(), np.ptp(stopped.interval(), axis=2)
+    assert np.all((n_trials[:, 1:] >= 5) & (n_trials[:, 1:] <= 30))
+    assert np.all((widths <= 0.08 + 1e-12) | (n_trials == 30))
+    assert len(np.unique(n_trials[:, 1:])) > 2 and np.any(n_trials == 30) and np.any((5 < n_trials) & (n_trials < 30))
+    for s in range(2):
+        for r in range(1, 4):
+            accuracy = stopped.accuracy[s, r]
+            assert not np.isnan(accuracy[:n_trials[s, r]]).any() and np.isnan(accuracy[n_trials[s, r]:]).all()
+    assert np.all(np.ptp(stopped.interval()[:, 0], axis=1) == 0)
+
+
+def test_chips_of_a_stopped_campaign_are_those_of_any_other(stopped):
+    whole = run(rates=STOPPING["rates"], trials=30)
+    there = ~np.isnan(stopped.accuracy)
+    np.testing.assert_array_equal(stopped.accuracy[there], whole.accuracy[:, :, :stopped.right.shape[2]][there])
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_the_number_of_chips_hangs_on_the_pilot_alone(stopped, n_threads, tmp_path, monkeypatch):
+    """Neither on threads nor on where a run was cut off."""
+    with threads(n_threads):
+        same(run(**STOPPING), stopped)
+    whole, n_done = cells.run_cell, []
+
+    def failing(*arguments):
+        n_done.append(1)
+        if len(n_done) % 20 == 0:
+            raise OSError("a power cut")
+        return whole(*arguments)
+
+    monkeypatch.setattr(cells, "run_cell", failing)
+    monkeypatch.setattr(engine, "BATCH_SECONDS", 1e-9)
+    for n_runs in range(50):
+        try:
+            with threads(n_threads):
+                result = run(out=tmp_path / "s.h5", resume=n_runs > 0, **STOPPING)
+            break
+        except OSError:
+            pass
+    assert n_runs > 2 and same(result, stopped)
+    same(SweepResult.load(tmp_path / "s.h5"), stopped)
+
+
+# ---------------------------------------------------------------- from the command line
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """A network's file, and the rest of a small campaign on the embedded images."""
+    from bnnsim.training.architectures import build
+    from bnnsim.training.packing import pack
+
+    path = tmp_path_factory.mktemp("stored") / "net.h5"
+    pack(build("FC16 FC10", (1, 28, 28), rng=1)).save(path)
+    return path
+
+
+def arguments(stored, out, *more):
+    return [str(stored), "--dataset", "fashion-subset", "--rates", "0.05,0.2", "--trials", "4", "--seed", "3",
+            "--out", str(out), *more]
+
+
+@functools.cache
+def swept(stored, trials=4):
+    from bnnsim.packed.network import PackedNetwork
+
+    return sweeps.sweep({"net": PackedNetwork.load(stored)}, {"fashion-subset": load_embedded()[1]}, [0, 0.05, 0.2],
+                          trials, 3, progress=False)
+
+
+def test_workers_and_dask_from_the_command_line(stored, tmp_path, dask, capsys):
+    wanted = swept(stored)
+    address = dask.cluster.scheduler_address
+    for name, more in {"w": ["--workers", "2"], "d": ["--dask", address]}.items():
+        assert ber_sweep.main(arguments(stored, tmp_path / f"{name}.h5", "--quiet", *more)) == 0
+        same(SweepResult.load(tmp_path / f"{name}.h5"), wanted)
+    captured = capsys.readouterr()
+    assert captured.err == "" and captured.out.count("chips a rate, seed 3") == 2
+
+
+def test_worker_processes_leave_ctrl_c_to_the_main_one():
+    """Else each would print a traceback, of its start, its work or its waiting."""
+    with executors.chosen_executor(workers=2) as executor:
+        assert executor.submit(signal.getsignal, signal.SIGINT).result() == signal.SIG_IGN
+        assert len(executor._processes) == 2
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+
+
+@pytest.mark.parametrize("more", [[], ["--workers", "2"]])
+def test_ctrl_c_stores_what_is_done_and_says_how_to_go_on(stored, tmp_path, more):
+    """SIGINT to all processes of the terminal, as Ctrl-C sends it."""
+    out = tmp_path / "s.h5"
+    command = [sys.executable, "-m", "bnnsim.ber_sweep", *arguments(stored, out, "--quiet", *more)]
+    command[command.index("--trials") + 1] = "300"
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env, start_new_session=True) as process:
+        journal = Path(f"{out}.journal")                         # its second line: the workers are at work
+        while process.poll() is None and not (journal.exists() and journal.read_bytes().count(b"\n") > 1):
+            threading.Event().wait(0.01)
+        os.killpg(process.pid, signal.SIGINT)
+        errors = process.stderr.read()
+    assert process.returncode == 130, errors
+    assert errors.count("\n") == 1 and "--resume goes on" in errors and f"are in {journal}" in errors
+    n_cells = sum(line.count(b'["net",') for line in journal.read_bytes().splitlines())
+    assert 0 < n_cells < 601 and not out.exists()
+    assert int(errors.split("interrupted with ")[1].split()[0]) == n_cells
+    assert ber_sweep.main([*arguments(stored, out, "--quiet", "--resume"), "--trials", "300"]) == 0
+    same(SweepResult.load(out), swept(stored, 300))

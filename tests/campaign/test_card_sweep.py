@@ -1,0 +1,165 @@
+"""From a device card to accuracy: each row against the pieces that it is made of, the command line, the figures."""
+
+import json
+
+import numpy as np
+import pytest
+
+import bnnsim.device_sweep as device_sweep
+import bnnsim.devices as devices
+from bnnsim import PackedNetwork, load_embedded
+from bnnsim.campaign.card import sweep_card
+from bnnsim.datasets.shipped import data_file
+from bnnsim.datasets.split import Split
+from bnnsim.faults import AsymmetricFlips, BitFlips, Protected
+
+
+@pytest.fixture(scope="module")
+def network():
+    return PackedNetwork.load(data_file("fashion_fcnn_flip.h5"))
+
+
+@pytest.fixture(scope="module")
+def test():
+    whole = load_embedded()[1]
+    return Split(whole.images[:300], whole.labels[:300], "300 images")
+
+
+def sweep(card, network, split, axis, places=None, **settings):
+    card = devices.load_card(card)
+    return sweep_card(card, network, split, axis, places, trials=3, rng=5, progress=False, **settings)
+
+
+def test_rows_are_what_the_card_the_fault_and_the_network_say(network, test):
+    found = sweep("hfo2_2t2r", network, test, "condition", cells=["1T1R", "2T2R"], codes=["none", "secded(8,4)"])
+    card = devices.load_card("hfo2_2t2r")
+    assert [row["place"] for row in found.rows] == list(card.conditions) * 4
+    for row in found.rows:
+        rates = card.error_rates(row["cell"], row["place"])
+        fault = AsymmetricFlips(*rates)
+        fault = fault if row["code"] == "none" else Protected(fault, row["code"])
+        ref = [fault.apply(network, 5, trial).accuracy(test) for trial in range(3)]
+        assert row["mean"] == pytest.approx(np.mean(ref), abs=1e-12) and row["ber"] == rates.mean
+        devices_per_weight = {"1T1R": 1, "2T2R": 2}[row["cell"]] * (1 if row["code"] == "none" else 2)
+        assert row["devices_per_weight"] == pytest.approx(devices_per_weight)
+        per_device = np.mean([card.value(f"energy_{kind}_joule", row["place"]) for kind in ("set", "reset")])
+        assert row["energy_joule"] == pytest.approx(devices_per_weight * network.n_bits * per_device)
+        assert row["energy_relative"] == pytest.approx(card.relative_energy(row["place"]) * devices_per_weight / 2)
+        assert row["clean"] == network.accuracy(test)
+
+
+def test_the_ultra_low_power_claim_by_one_command(capsys):
+    """Hirtzlin et al. 2019: BER 3.3 % costs little, at 1/30 of the energy [V]; all 2,000 embedded images."""
+    assert device_sweep.main(["--quiet", "--format", "json", "--trials", "5"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    row = next(row for row in rows if row["network"] == "fashion_fcnn_flip" and row["place"] == "ultra-low power")
+    assert row["ber"] == 0.033 and row["energy_relative"] == pytest.approx(1 / 30)
+    assert row["clean"] - row["low"] < 0.015
+
+
+@pytest.mark.parametrize("card, axis, at", [("teaching", "cycles", {"condition": "weak"}),
+                                            ("teaching", "time", {"condition": "weak", "cycles": 1e4}),
+                                            ("teaching", "temperature", {"condition": "weak", "time_second": 1e6}),
+                                            ("teaching", "sigma", {"condition": "medium"}),
+                                            ("sram_synthetic", "voltage", {}), ("dram_synthetic", "timing", {})])
+def test_every_axis_runs_from_end_to_end_of_the_data(network, test, card, axis, at, tmp_path):
+    found = sweep(card, network, test, axis, at=at)
+    bers = [row["ber"] for row in found.rows]
+    assert len(bers) == 9 and len(set(bers)) > 1
+    assert axis in found.table().splitlines()[0]
+    assert found.plot(tmp_path / "curves.png").axes[2].get_xlabel()
+    assert (tmp_path / "curves.png").stat().st_size > 10_000
+
+
+def test_the_tolerated_place_is_where_the_card_has_the_tolerated_rate(network, test):
+    found = sweep("sram_synthetic", network, test, "voltage", [0.5, 0.52, 0.54, 0.56, 0.6, 0.7])
+    one, = found.tolerated(drop=0.02)
+    assert one["where"] == "inside" and 0.5 < one["place"] < 0.6
+    assert devices.load_card("sram_synthetic").error_rates(voltage_volt=one["place"]).mean == \
+        pytest.approx(one["ber"], rel=0.05)
+    assert one["place_low"] is None or one["place_low"] <= one["place"] <= one["place_high"]
+
+
+def test_a_campaign_on_a_card_resumes_and_refuses_another_card(network, test, tmp_path):
+    out = tmp_path / "volts.h5"
+    first = sweep("sram_synthetic", network, test, "voltage", [0.55, 0.6], out=out)
+    more = sweep("sram_synthetic", network, test, "voltage", [0.55, 0.6, 0.65], out=out, resume=True)
+    whole = sweep("sram_synthetic", network, test, "voltage", [0.55, 0.6, 0.65])
+    assert more.result.checksum == whole.result.checksum != first.result.checksum
+    with pytest.raises(ValueError, match="another campaign"):
+        sweep("teaching", network, test, "cycles", [10, 100], at={"condition": "weak"}, out=out, resume=True)
+
+
+def test_pareto_without_energies_is_refused(network, test, tmp_path):
+    known = {"cell": "6T", "provenance": "synthetic", "source": "a test"}
+    rows = {"voltage_volt": 0.5, "ber": 0.1, **known}, {"voltage_volt": 0.6, "ber": 0.01, **known}
+    card = devices.DeviceCard("plain", "SRAM", "no energies", "MIT", rows)
+    found = sweep_card(card, network, test, "voltage", trials=2, rng=0, progress=False)
+    assert found.rows[0]["energy_joule"] is None and found.plot().axes[2].texts
+    with pytest.raises(ValueError, match="no energies"):
+        found.plot_pareto()
+
+
+BAD = [((), {"axis": "cycles"}, "axis must be one of"), (("teaching",), {"axis": "cycles"}, "condition"),
+       (("teaching",), {"axis": "cycles", "at": "condition=weak", "values": "1e30"}, "within the data"),
+       (("teaching",), {"axis": "cycles", "at": "condition=weak", "values": "0:10:3"}, "start > 0"),
+       (("teaching",), {"at": "weak"}, "AXIS=PLACE"), (("teaching",), {"values": "strong,odd"}, "odd"),
+       (("no_such.json",), {}, "no_such.json"), ((), {"ecc": "hamming"}, "hamming"), ((), {"cell": "3T3R"}, "3T3R"),
+       ((), {"plot": "x.gif"}, "must end in"), ((), {"drop": "0"}, "drop"),
+       (("sram_synthetic",), {"cell": "2T2R"}, "6T")]
+
+
+@pytest.mark.parametrize("card, options, message", BAD)
+def test_bad_input_ends_with_one_line(card, options, message, capsys):
+    words = [word for name, value in options.items() for word in (f"--{name}", value)]
+    with pytest.raises(SystemExit) as stop:
+        device_sweep.main([*card, *words, "--quiet", "--trials", "1"])
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and error.count("\n") == 1 and message in error
+
+
+def test_the_command_draws_and_prints_how_far_the_axis_goes(tmp_path, capsys):
+    paths = [str(tmp_path / name) for name in ("curves.png", "pareto.png", "volts.h5")]
+    assert device_sweep.main(["sram_synthetic", "--values", "0.5:0.6:3", "--trials", "2", "--quiet", "--ecc",
+                              "none,secded(8,4)", "--plot", paths[0], "--pareto", paths[1], "--out", paths[2]]) == 0
+    out = capsys.readouterr().out
+    assert "a loss of 1 points at voltage 0.5" in out and "secded(8,4)" in out
+    assert all((tmp_path / name).stat().st_size > 5_000 for name in ("curves.png", "pareto.png", "volts.h5"))
+
+
+def accuracies(found):
+    return {(row["network"], row["cell"], row["code"], row["place"]): row["mean"] for row in found.rows}
+
+
+def test_conditions_in_any_order_keep_their_own_accuracies(network, test):
+    """A condition's number is that of the card, not of its place in the list that was asked for."""
+    whole = accuracies(sweep("hfo2_2t2r", network, test, "condition"))
+    for places in (["ultra-low power"], ["ultra-low power", "reference"]):
+        some = accuracies(sweep("hfo2_2t2r", network, test, "condition", places))
+        assert some == {key: whole[key] for key in some} and len(some) == len(places)
+
+
+def test_rows_of_a_resumed_campaign_are_those_asked_for(network, test, tmp_path):
+    """A results file keeps places that are not asked for any more, in between."""
+    out = tmp_path / "out.h5"
+    whole = accuracies(sweep("sram_synthetic", network, test, "voltage", [0.5, 0.54, 0.7], out=out))
+    found = sweep("sram_synthetic", network, test, "voltage", [0.54, 0.7], out=out, resume=True)
+    assert accuracies(found) == {key: whole[key] for key in accuracies(found)} and len(found.rows) == 2
+    alone = sweep("sram_synthetic", network, test, "voltage", [0.54, 0.7])
+    assert [one["ber"] for one in found.tolerated(0.02)] == [one["ber"] for one in alone.tolerated(0.02)]
+
+
+def test_a_cell_or_code_named_twice_is_one_series(network, test):
+    networks = {"a": network, "b": BitFlips(0.3).apply(network, 1)}
+    once = sweep("hfo2_2t2r", networks, test, "condition", ["reference"], cells=["2T2R"])
+    twice = sweep("hfo2_2t2r", networks, test, "condition", ["reference"], cells=["2T2R"] * 2, codes=["none"] * 2)
+    assert twice.rows == once.rows and len(once.rows) == 2
+
+
+def test_default_places_stay_within_the_data(network, test):
+    """Ends with more digits than places are rounded to."""
+    note = {"provenance": "synthetic", "source": "this test"}
+    card = devices.DeviceCard("worn", "RRAM", "", "", ({"cycles": 1, "ber": 1e-4, "cell": "2T2R", **note},
+                                                       {"cycles": 123456, "ber": 1e-2, "cell": "2T2R", **note}))
+    found = sweep_card(card, network, test, "cycles", trials=1, rng=0, progress=False)
+    assert (found.places[0], found.places[-1], len(found.places)) == (1, 123456, 9)

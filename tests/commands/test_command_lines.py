@@ -1,0 +1,205 @@
+"""The command lines: what they print and write, and one clear line with exit code 2 for bad input."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import bnnsim
+import bnnsim.__main__ as __main__
+import bnnsim.ber_sweep as ber_sweep
+import bnnsim.commands.command_line as command_line
+import bnnsim.train as train
+from bnnsim.campaign.result import SweepResult
+
+SMALL = ["--network", "FC16 FC10", "--dataset", "fashion-subset", "--epochs", "1", "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A small network trained from the command line."""
+    path = tmp_path_factory.mktemp("trained") / "net.h5"
+    assert train.main([*SMALL, "--out", str(path), "--plot", str(path.with_suffix(".svg"))]) == 0
+    return path
+
+
+def test_train_stores_a_network_with_its_origin(trained):
+    network = bnnsim.PackedNetwork.load(trained)
+    assert network.metadata["dataset"] == "fashion-subset" and network.metadata["seed"] == "0"
+    _, test = bnnsim.load_dataset("fashion-subset")
+    assert network.metadata["test_accuracy"] == f"{network.accuracy(test):.4f}"
+    assert trained.with_suffix(".svg").read_bytes().startswith(b"<?xml")
+
+
+def test_train_resumes_from_its_checkpoint(tmp_path, trained):
+    checkpoint, out = tmp_path / "run.h5", tmp_path / "net.h5"
+    arguments = [*SMALL, "--checkpoint", str(checkpoint), "--out", str(out)]
+    assert train.main(arguments) == 0
+    assert train.main([*arguments, "--resume"]) == 0
+    assert bnnsim.PackedNetwork.load(out).checksum == bnnsim.PackedNetwork.load(trained).checksum
+
+
+TOLERANT = ["--loss", "mhl", "--b", "8", "--ste", "swish", "--ste-beta", "4", "--optimizer", "bop", "--bop-gamma",
+            "0.01", "--bop-tau", "1e-5", "--learning-rate", "0.02", "--regulariser", "0.1,2", "--flip-rate", "0.1,0",
+            "--rescale", "0.2"]
+
+
+def test_train_takes_all_settings_of_tolerance(tmp_path):
+    """Each reaches `fit`: the same network as from Python; and a checkpoint goes on with the same command."""
+    import bnnsim.training.adaptation as adaptation
+    import bnnsim.training.estimators as estimators
+    import bnnsim.training.losses as losses
+    import bnnsim.training.optimizers as optimizers
+    import bnnsim.training.regularisers as regularisers
+
+    arguments = [*SMALL, *TOLERANT, "--checkpoint", str(tmp_path / "run.h5"), "--out", str(tmp_path / "net.h5")]
+    assert train.main(arguments) == 0
+    found = bnnsim.PackedNetwork.load(tmp_path / "net.h5")
+    images, _ = bnnsim.load_dataset("fashion-subset")
+    model = bnnsim.architectures.build("FC16 FC10", (1, 28, 28), output_norm=False, rng=0, ste=estimators.SwishSign(4))
+    bnnsim.fit(model, images, 1, rng=0, loss=losses.ModifiedHinge(8), flip_rate=[0.1, 0], progress=False,
+               optimizer=optimizers.Bop(0.01, 1e-5, 0.02), regulariser=regularisers.DirectRegulariser(0.1, 2))
+    wanted = bnnsim.pack(adaptation.rescale_thresholds(model, [0.1, 0], 0.2))
+    assert found.checksum == wanted.checksum and found.metadata["rescaled_for"] == "0.2"
+    assert found.metadata["loss"] == "ModifiedHinge(b=8.0)" and "SwishSign(beta=4" in found.metadata["architecture"]
+    assert train.main([*arguments, "--resume"]) == 0
+    assert bnnsim.PackedNetwork.load(tmp_path / "net.h5").checksum == wanted.checksum
+
+
+def test_train_under_asymmetric_errors_and_re_estimation(tmp_path):
+    import bnnsim.training.adaptation as adaptation
+    import bnnsim.faults as faults
+
+    assert train.main([*SMALL, "--asymmetric", "0.1,0.02", "--gradient", "native", "--reestimate", "0.05", "--loss",
+                       "mcel", "--margin", "10", "--bound", "30", "--out", str(tmp_path / "net.h5")]) == 0
+    images, _ = bnnsim.load_dataset("fashion-subset")
+    model = bnnsim.architectures.build("FC16 FC10", (1, 28, 28), output_norm=False, rng=0)
+    bnnsim.fit(model, images, 1, rng=0, loss=bnnsim.losses.MarginCrossEntropy(10, 30), progress=False,
+               faults=faults.AsymmetricFlips(0.1, 0.02), gradient="native")
+    wanted = bnnsim.pack(adaptation.reestimate_batch_norm(model, images, faults.BitFlips(0.05), 0))
+    assert bnnsim.PackedNetwork.load(tmp_path / "net.h5").checksum == wanted.checksum
+
+
+@pytest.mark.parametrize("ending", ["h5", "csv"])
+def test_ber_sweep_prints_and_writes_all_cells(trained, tmp_path, capsys, ending):
+    out, plot = tmp_path / f"sweep.{ending}", tmp_path / "sweep.png"
+    assert ber_sweep.main([str(trained), "--rates", "0.01,0.1", "--trials", "2", "--quiet", "--seed", "3",
+                           "--out", str(out), "--plot", str(plot)]) == 0
+    printed = capsys.readouterr().out
+    assert "all 2,000 images" in printed and "seed 3" in printed
+    assert len(printed.strip().splitlines()) == 2 + 3                    # header, title, and the rates with 0
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    _, test = bnnsim.load_dataset("fashion-subset")
+    expected = bnnsim.sweep({"net": bnnsim.PackedNetwork.load(trained)}, test, [0, 0.01, 0.1], 2, 3, progress=False)
+    if ending == "h5":
+        result = SweepResult.load(out)
+        assert np.array_equal(result.accuracy, expected.accuracy) and result.names == ("net",)
+    else:
+        assert out.read_text() == expected.csv()
+
+
+def test_two_networks_share_a_table(trained, tmp_path, capsys):
+    other = tmp_path / trained.name
+    other.write_bytes(trained.read_bytes())
+    assert ber_sweep.main([str(trained), str(other), "--rates", "0.1", "--trials", "1", "--quiet"]) == 0
+    assert capsys.readouterr().out.count("0.1") >= 2
+
+
+def test_without_arguments_the_shipped_network_is_swept(capsys):
+    assert ber_sweep.main(["--quiet", "--trials", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "fashion-subset-test: all 2,000 images" in printed
+    assert len(printed.strip().splitlines()) == 2 + 14
+    clean = float(printed.splitlines()[2].split()[3])
+    assert clean > 85
+
+
+BAD = [
+    (ber_sweep, ["--rates", "0.1,1.5"], "rates must be a probability in [0, 1], got 1.5"),
+    (ber_sweep, ["--rates", "nan"], "rates must be a probability"),
+    (ber_sweep, ["--rates", "a:b"], "start:stop:count"),
+    (ber_sweep, ["--rates", "0.1:0.01:5"], "0 < start < stop"),
+    (ber_sweep, ["--rates", "1e-3:0.1:1"], "count must be in [2, 10000]"),
+    (ber_sweep, ["--trials", "0"], "trials must be >= 1"),
+    (ber_sweep, ["--seed", "-1"], "seed must be >= 0"),
+    (ber_sweep, ["--dataset", "fashon"], "did you mean 'fashion'"),
+    (ber_sweep, ["missing.h5"], "missing.h5"),
+    (ber_sweep, ["--plot", "sweep.jpg"], "must end in .png"),
+    (ber_sweep, ["--out", "no/such/folder/sweep.h5"], "does not exist"),
+    (ber_sweep, ["--no-such-option"], "--no-such-option"),
+    (train, ["--network", "fashion_fcn", "--dataset", "fashion-subset"], "did you mean 'fashion_fcnn'"),
+    (train, ["--network", "FC16 MP2 FC10", "--dataset", "fashion-subset"], "must follow a C"),
+    (train, ["--flip-rate", "2", *SMALL], "flip_rate must be a probability"),
+    (train, ["--flip-rate", "x", *SMALL], "flip_rate must be a probability, or"),
+    (train, ["--dataset", "imagenet"], "must be one of 'fashion'"),
+    (train, [*SMALL, "--epochs", "0"], "epochs must be >= 1"),
+    (train, [*SMALL, "--loss", "mhl", "--b", "17"], "b must be at most the output layer's fan-in, 16"),
+    (train, [*SMALL, "--loss", "mhl", "--b", "-1"], "b must be > 0"),
+    (train, [*SMALL, "--b", "8"], "--b goes with --loss mhl, got --loss cross-entropy"),
+    (train, [*SMALL, "--loss", "mhl", "--margin", "8"], "--margin goes with --loss mcel or squared-hinge, got"),
+    (train, [*SMALL, "--loss", "mcel", "--margin", "-2"], "margin (m) must be >= 0"),
+    (train, [*SMALL, "--ste-beta", "2"], "--ste-beta goes with --ste swish"),
+    (train, [*SMALL, "--loss", "hinge"], "invalid choice: 'hinge'"),
+    (train, [*SMALL, "--regulariser", "0.1"], "--regulariser must be two numbers"),
+    (train, [*SMALL, "--regulariser", "0.1,-4"], "target (T*) must be >= 0"),
+    (train, [*SMALL, "--optimizer", "bop", "--bop-tau", "0"], "tau must be > 0"),
+    (train, [*SMALL, "--asymmetric", "0.1"], "--asymmetric must be two probabilities"),
+    (train, [*SMALL, "--asymmetric", "0.1,2"], "--asymmetric must be a probability in [0, 1]"),
+    (train, [*SMALL, "--asymmetric", "0.1,0.1", "--flip-rate", "0.1"], "not both"),
+    (train, [*SMALL, "--asymmetric", "0.1,0.1", "--rescale", "0.1"], "--rescale is for symmetric errors"),
+    (train, [*SMALL, "--rescale", "0.5"], "--rescale must be a bit error rate from 0 to below 0.5"),
+    (train, [*SMALL, "--rescale", "0.1", "--reestimate", "0.1"], "not both"),
+    (train, [*SMALL, "--reestimate", "1.5"], "--reestimate must be a probability"),
+    (train, [*SMALL, "--resume"], "resume"),
+]
+
+
+@pytest.mark.parametrize(("module", "arguments", "message"), BAD)
+def test_bad_input_is_one_line_and_exit_code_2(module, arguments, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        module.main(arguments)
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_an_existing_file_survives_a_failing_sweep(trained, tmp_path):
+    out = tmp_path / "sweep.h5"
+    out.write_bytes(b"precious")
+    with pytest.raises(SystemExit):
+        ber_sweep.main([str(trained), "--rates", "7", "--out", str(out)])
+    assert out.read_bytes() == b"precious" and os.listdir(tmp_path) == ["sweep.h5"]
+
+
+def test_the_command_lists_its_parts_and_suggests(capsys):
+    assert __main__.main([]) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in __main__.COMMANDS)
+    assert __main__.main(["sweeep"]) == 2
+    assert "no command 'sweeep'" in capsys.readouterr().err
+    assert __main__.main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == f"bnnsim {bnnsim.__version__}"
+
+
+def test_rates_always_have_0_and_ascend():
+    assert command_line.parse_rates("0.1,0.001") == [0.0, 0.001, 0.1]
+    rates = command_line.parse_rates("1e-4:0.3:13")
+    assert len(rates) == 14 and rates[0] == 0 and rates[1] == 1e-4 and rates[-1] == 0.3
+
+
+def test_ctrl_c_ends_with_one_line(tmp_path):
+    """SIGINT in the middle of a training: exit code 130, a checkpoint, and how to go on."""
+    checkpoint = tmp_path / "run.h5"
+    command = [sys.executable, "-m", "bnnsim.train", *SMALL[:-3], "--epochs", "1000", "--checkpoint", str(checkpoint)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        seen = ""
+        while "accuracy=" not in seen:                                   # the bar shows that steps are being done
+            seen += process.stderr.read(1)
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == 130, rest
+    assert "Traceback" not in rest and "resume" in rest
+    assert checkpoint.exists()

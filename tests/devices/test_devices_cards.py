@@ -1,0 +1,359 @@
+"""Device cards: what they say is what their rows say, with its provenance; nothing outside; nothing from a bad file."""
+
+import copy
+import hashlib
+import json
+import math
+import pickle
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bnnsim
+import bnnsim.training.packing as packing
+from bnnsim.datasets.shipped import data_file
+from bnnsim.devices import AXES, CardError, Cell1T1R, Cell2T2R, DeviceCard, LogNormal, load_card
+from bnnsim.devices.card_schema import MAX_BYTES
+from bnnsim.devices.cards import SHIPPED
+from bnnsim.training.architectures import build
+
+DATA = Path(data_file("README.rst")).parent
+KNOWN = {"provenance": "synthetic", "source": "this test"}
+STATES = {"lrs_median_ohm": 5e3, "lrs_sigma_ln": 0.3, "hrs_median_ohm": 5e4, "hrs_sigma_ln": 0.6, **KNOWN}
+WORN = {**STATES, "hrs_median_ohm": 2e4, "hrs_sigma_ln": 0.8}
+DRIFT = {"hrs_drift_per_decade": -0.1, "drift_time0_second": 1.0, "drift_temperature0_kelvin": 300.0,
+         "drift_time_max_second": 1e8, "drift_temperature_max_kelvin": 400.0, "activation_electronvolt": 0.8, **KNOWN}
+ENERGY = {"energy_set_joule": 4e-12, "energy_reset_joule": 6e-12, "energy_read_joule": 1e-14, "endurance_cycles": 1e6,
+          "weibull_scale_cycles": 1e7, "weibull_shape": 1.5, "stuck_share_lrs": 0.7, **KNOWN}
+CYCLED = [{"cycles": 1, **STATES}, {"cycles": 1e6, **WORN}]
+
+
+def fields(*rows, **head):
+    return {"format": "bnnsim device card", "format_version": 1, "name": "mine", "memory": "RRAM", "description": "",
+            "licence": "MIT", "rows": list(rows), **head}
+
+
+def card_of(*rows, **head):
+    return DeviceCard("mine", "RRAM", "", "MIT", rows, **head)
+
+
+def written(tmp_path, content):
+    path = tmp_path / "card.json"
+    path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+    return path
+
+
+@pytest.fixture(scope="module")
+def network():
+    return packing.pack(build("FC256 FC10", (1, 28, 28), rng=0))
+
+
+# what cards say
+
+@pytest.mark.jit_off
+def test_a_card_gives_the_cell_of_its_row():
+    card = card_of(STATES)
+    assert card.cell() == Cell2T2R(LogNormal(5e3, 0.3), LogNormal(5e4, 0.6))
+    assert card.cell("1T1R") == Cell1T1R(LogNormal(5e3, 0.3), LogNormal(5e4, 0.6))
+    assert card.error_rates() == card.cell().error_rates() and card.own_cell() == "2T2R"
+    assert card.cell(sigma=1.5) == card.cell().scaled(1.5)
+    assert card_of({**STATES, "reference_ohm": 2e4}).cell("1T1R").reference_ohm == 2e4
+
+
+@pytest.mark.jit_off
+def test_states_may_be_conductances_or_samples():
+    siemens = {"lrs_mean_siemens": 2e-4, "lrs_sigma_siemens": 2e-5, "hrs_mean_siemens": 2e-5, "hrs_sigma_siemens": 4e-6}
+    assert card_of({**siemens, **KNOWN}).cell().hrs.mean_siemens == 2e-5
+    samples = {"lrs_samples_ohm": [5e3, 4e3], "hrs_samples_ohm": [3e4, 2e4, 4.5e3], **KNOWN}
+    assert card_of(samples).cell().lrs.samples_ohm == (4e3, 5e3)
+    assert card_of(samples).error_rates().mean == pytest.approx(1 / 6)
+
+
+@pytest.mark.jit_off
+def test_rows_of_one_place_are_joined_and_rows_without_a_condition_hold_for_all():
+    card = card_of({**KNOWN, "energy_read_joule": 1e-14}, {"condition": "a", **STATES}, {"condition": "b", **WORN},
+                   {"condition": "b", "endurance_cycles": 1e5, "provenance": "recalled", "source": "elsewhere"})
+    assert card.conditions == ("a", "b") and card.value("energy_read_joule", "b") == 1e-14
+    assert card.cell(condition="a").hrs.median_ohm == 5e4 and card.cell(condition="b").hrs.median_ohm == 2e4
+    assert card.provenance("endurance_cycles", "b") == ("recalled",) and card.rate_provenance("b") == ("synthetic",)
+
+
+@pytest.mark.jit_off
+def test_cycles_are_interpolated_in_their_logarithm_and_start_fresh():
+    card = card_of(*CYCLED)
+    assert card.cell() == card.cell(cycles=1) and card.axes()["cycles"] == (1, 1e6)
+    assert card.cell(cycles=1e3).hrs.median_ohm == pytest.approx(math.sqrt(5e4 * 2e4))
+    assert card.cell(cycles=1e3).hrs.sigma_ln == pytest.approx(0.7)
+    assert card.cell(cycles=1e8, extrapolate=True).hrs.median_ohm < 2e4
+
+
+@pytest.mark.jit_off
+def test_rates_are_interpolated_in_their_logarithm_over_voltage():
+    rows = [{"voltage_volt": v, "p01": p, "p10": 2 * p, "cell": "6T", "energy_write_joule": v**2, **KNOWN}
+            for v, p in ((0.5, 1e-1), (0.6, 1e-3), (0.8, 1e-5))]
+    card = card_of(*rows)
+    assert card.error_rates(voltage_volt=0.55) == pytest.approx((1e-2, 2e-2))
+    assert card.error_rates(voltage_volt=0.7) == pytest.approx((1e-4, 2e-4))
+    assert card.own_cell() == "6T" and card.axes() == {"voltage": (0.5, 0.8)}
+    assert card.solve("voltage", 1.5e-4) == pytest.approx(0.7)
+
+
+@pytest.mark.jit_off
+def test_drift_and_dead_devices_are_in_the_cell():
+    card = card_of({**STATES}, DRIFT, ENERGY)
+    cell = card.cell(time_second=999.0, cycles=1e6)
+    assert cell.hrs.median_ohm == pytest.approx(5e4 * math.exp(-0.3)) and cell.lrs.median_ohm == 5e3
+    assert cell.failures.p_failed == pytest.approx(-math.expm1(-(0.1**1.5))) and cell.failures.share_lrs == 0.7
+    hot = card.cell(time_second=999.0, temperature_kelvin=360.0)
+    assert hot.hrs.median_ohm < cell.hrs.median_ohm
+    assert set(card.axes()) == {"time", "temperature", "sigma"}
+
+
+@pytest.mark.jit_off
+def test_energy_devices_and_life(network):
+    card, n_bits = card_of(STATES, ENERGY), network.n_bits
+    assert card.energy_joule(network) == pytest.approx(10e-12 * n_bits)
+    assert card.energy_joule(network, "1T1R", bits_per_weight=2) == pytest.approx(10e-12 * n_bits)
+    assert card.read_energy_joule(network) == pytest.approx(1e-14 * n_bits)
+    assert card.n_devices(network) == 2 * n_bits == card.n_devices(network, "1T1R", bits_per_weight=2.0)
+    assert card.lifetime_cycles() == 1e6 and card.lifetime_cycles(1e-3) == pytest.approx(1e5, rel=0.01)
+    assert card.lifetime_second(3600.0) == pytest.approx(3.6e9)
+    sram = load_card("sram_synthetic")
+    assert sram.energy_joule(network, voltage_volt=0.5) == pytest.approx(1.5e-14 * n_bits)
+    assert sram.n_devices(network) == n_bits
+
+
+# faults
+
+@pytest.mark.jit_off
+def test_faults_say_when_they_are_drawn():
+    card = card_of(*CYCLED, DRIFT, ENERGY)
+    when = {name: card.axis(name, cycles=1e3) for name in ("cycles", "time", "temperature", "sigma")}
+    assert {name: fault.when for name, fault in when.items()} == {
+        "cycles": "growing", "time": "growing", "temperature": "write", "sigma": "write"}
+    assert load_card("hfo2_2t2r").fault(condition="reference").when == "write"
+
+
+def test_devices_are_programmed_along_conditions_too():
+    weak = load_card("teaching").axis("condition", cycles=1e4).at("weak")
+    assert weak.programmed().cell == load_card("teaching").cell(condition="weak", cycles=1e4)
+
+
+def test_a_drift_out_of_the_range_of_floats_is_refused():
+    card = card_of(*CYCLED, {**DRIFT, "hrs_drift_per_decade": 1e9})
+    with pytest.raises(ValueError, match="cycles 1000, time_second 100.*range"):
+        card.error_rates(cycles=1e3, time_second=100.0)
+
+
+def test_errors_grow_with_cycles_and_time_on_one_chip(network):
+    card = card_of(*CYCLED, DRIFT)
+    for fault, places in ((card.axis("cycles", "1T1R"), (1, 1e2, 1e6)), (card.axis("time", cycles=1e5), (1, 1e4, 1e8))):
+        for kind in ("bits", "devices"):
+            chips = [(fault.at(x) if kind == "bits" else fault.at(x).programmed()).apply(network, 0) for x in places]
+            masks = [[a.words ^ b.words for a, b in zip(chip.layers, network.layers)] for chip in chips]
+            for fewer, more in zip(masks[:-1], masks[1:]):
+                assert not any(np.any(a & ~b) for a, b in zip(fewer, more))
+            assert sum(np.bitwise_count(a).sum() for a in masks[-1]) > sum(np.bitwise_count(a).sum() for a in masks[0])
+
+
+def test_faults_have_the_rates_of_the_card(network):
+    fault = load_card("hfo2_2t2r").fault(condition="ultra-low power")
+    broken = fault.apply(network, 3)
+    k = sum(int(np.bitwise_count(a.words ^ b.words).sum()) for a, b in zip(broken.layers, network.layers))
+    n = network.n_bits
+    assert abs(k - 0.033 * n) < 5 * math.sqrt(0.033 * 0.967 * n) < 0.1 * 0.033 * n
+    assert fault.at("low power").error_rates() == (9.7e-5, 9.7e-5)
+    assert load_card("teaching").fault("1T1R", (0,), condition="weak", cycles=1e4).apply(network, 3).layers[1] is \
+        network.layers[1]
+
+
+def test_a_sweep_takes_a_card_at_a_place(network):
+    """`apply` and `at` are all that a campaign asks for; a card goes to another process."""
+    fault = pickle.loads(pickle.dumps(load_card("teaching").fault("1T1R", condition="weak", cycles=1e4)))
+    assert fault.card.checksum == load_card("teaching").checksum
+    np.testing.assert_array_equal(fault.apply(network, 1).layers[0].words,
+                                  load_card("teaching").fault("1T1R", condition="weak", cycles=1e4)
+                                  .apply(network, 1).layers[0].words)
+    assert len(repr(fault)) < 300
+
+
+# files
+
+def test_cards_round_trip(tmp_path):
+    for name in SHIPPED:
+        card = load_card(name)
+        card.save(tmp_path / "copy.json")
+        assert load_card(tmp_path / "copy.json").fields() == card.fields()
+        assert load_card(str(tmp_path / "copy.json")).checksum == card.checksum
+
+
+def test_shipped_files_are_those_of_their_script_and_of_the_readme(tmp_path):
+    """Synthetic cards can be made again; a hand-edited copy without its checksum would show."""
+    runpy.run_path(str(DATA / "make_device_files.py"))["main"](tmp_path)
+    made = sorted(path.name for path in tmp_path.iterdir())
+    assert made == ["dram_synthetic.json", "sample_measurements.csv", "sram_synthetic.json", "teaching.json"]
+    readme = (DATA / "README.rst").read_text(encoding="utf-8")
+    for path in (DATA / "devices").iterdir():
+        assert hashlib.sha256(path.read_bytes()).hexdigest() in readme, f"run {DATA.name}/make_device_files.py"
+        assert path.name not in made or (tmp_path / path.name).read_bytes() == path.read_bytes()
+
+
+def test_what_was_not_verified_says_so():
+    """The card of a real technology: two numbers are read, the others recalled; the invented cards are synthetic."""
+    card = load_card("hfo2_2t2r")
+    assert {row["provenance"] for row in card.rows} == {"read", "recalled"}
+    read = [(row["condition"], key) for row in card.rows if row["provenance"] == "read" for key in row
+            if key in ("ber", "energy_relative", "energy_set_joule", "endurance_cycles", "v_reset_volt")]
+    assert read == [("reference", "energy_relative"), ("ultra-low power", "ber"),
+                    ("ultra-low power", "energy_relative")]
+    assert all("not verified" in row["source"] for row in card.rows if row["provenance"] == "recalled")
+    for name in set(SHIPPED) - {"hfo2_2t2r"}:
+        assert {row["provenance"] for row in load_card(name).rows} == {"synthetic"}
+
+
+def test_every_axis_of_every_shipped_card_can_be_asked():
+    for name in SHIPPED:
+        card = load_card(name)
+        for axis, limits in card.axes().items():
+            place = {"condition": card.conditions[0]} if axis != "condition" and len(card.conditions) > 1 else {}
+            values = limits if axis == "condition" else [x for x in limits if math.isfinite(x)]
+            for value in values:
+                rates = card.axis(axis, **place).at(value).error_rates()
+                assert 0 <= rates.p01 <= 0.5 and 0 <= rates.p10 <= 0.5
+        assert set(card.axes()) <= set(AXES)
+
+
+# bad input
+
+ROW = STATES
+
+
+def changed(**changes):
+    row = {**STATES, **changes}
+    return {key: value for key, value in row.items() if value is not None}
+
+
+FIELDS = [
+    (fields(changed(lrs_sigma_ln=-0.1)), r"rows\[0\] lrs_sigma_ln must be >= 0, got -0.1"),
+    (fields(changed(hrs_median_ohm=1e3)), "condition '': hrs must have a median above that of lrs, got 1000 ohm"),
+    (fields({"cycles": 1, **STATES}, {"cycles": 9, **STATES, "hrs_median_ohm": 1.0}),
+     "cycles 9: hrs must have a median"),
+    (fields(changed(lrs_median_kohm=5.0)), "unknown key 'lrs_median_kohm'; a key names its unit: .*'lrs_median_ohm'"),
+    (fields(changed(hrs_sigma_percent=5.0)), "unknown key 'hrs_sigma_percent'; a key names its unit: .*'hrs_sigma_ln'"),
+    (fields(changed(enduranse_cycles=5.0)), "did you mean 'endurance_cycles'"),
+    (fields(changed(v_set_millivolt=5.0)), "give this quantity as 'v_set_volt'"),
+    (fields(changed(lrs_median_ohm="5k")), r"rows\[0\] lrs_median_ohm must be a number, got '5k' of type str"),
+    (fields(changed(lrs_median_ohm=None)), "must have lrs_median_ohm and lrs_sigma_ln, or"),
+    (fields(changed(lrs_median_ohm=10**400)), "lrs_median_ohm must be finite, got a number of more than 308 digits"),
+    (fields(changed(lrs_median_ohm=True)), "lrs_median_ohm must be a number, got 'True'|must be a real number"),
+    (fields(changed(cycles=0)), r"rows\[0\] cycles must be >= 1"),
+    (fields(changed(provenance="guessed")), r"rows\[0\] provenance must be one of 'measured', 'read'"),
+    (fields(changed(provenance=None)), r"rows\[0\] provenance must be one of"),
+    (fields(changed(source=None)), r"rows\[0\] must have a source"),
+    (fields(changed(note="x" * 3000)), "note must be text of at most 2,000"),
+    (fields({"ber": 1.5, **KNOWN}), "ber must be <= 1, got 1.5"),
+    (fields({"ber": 0.1, "p01": 0.1, **KNOWN}), "either ber, or p01 and p10, got both"),
+    (fields({"p01": 0.1, **KNOWN}), "either ber, or both p01 and p10, got p01"),
+    (fields(changed(ber=0.1)), "give either distributions of the states or ber, got both"),
+    (fields({"voltage_volt": 1, "ber": 0.0, **KNOWN}, {"voltage_volt": 2, "ber": 0.1, **KNOWN}),
+     "ber must be > 0 along"),
+    (fields(STATES, STATES), "lrs_median_ohm is given twice"),
+    (fields({"cycles": 2, **STATES}, {"cycles": 2, **STATES}, {"cycles": 3, **STATES}), "given twice at one cycles"),
+    (fields({"cycles": 2, "voltage_volt": 1, **STATES}, {"cycles": 3, "voltage_volt": 2, **STATES}),
+     "one axis may vary"),
+    (fields(STATES, {"hrs_drift_per_decade": 0.1, **KNOWN}), "must have drift_time0_second, drift_temperature0_kelvin"),
+    (fields(STATES, {"weibull_shape": 0.1, **KNOWN}), "must have weibull_scale_cycles too"),
+    (fields(changed(lrs_samples_ohm=[1.0])), "lrs_samples_ohm must be an array of two or more"),
+    (fields(changed(lrs_samples_ohm=[1.0, -1.0])), r"lrs_samples_ohm\[1\] must be > 0"),
+    (fields(changed(cell=3)), "cell must be text"),
+    (fields({**ROW, "cell": "1T1R"}, {"cell": "2T2R", "endurance_cycles": 1.0, **KNOWN}), "cell must be one, got"),
+    (fields(), "rows must be 1 to 10,000 rows, got 0"),
+    (fields(*[{"energy_read_joule": 1.0, **KNOWN}] * 10_001), "rows must be 1 to 10,000 rows, got 10,001"),
+    (fields(3), r"rows\[0\] must be a JSON object, got '3'"),
+    (fields(ROW, author="me"), "the card: unknown key 'author'"),
+    (fields(ROW, format="other"), "format must be 'bnnsim device card', got 'other'"),
+    (fields(ROW, format_version=2), "format_version .* must be in .1, 1., got 2"),
+    (fields(ROW, name=3), "name must be text, got '3' of type int"),
+    (fields(ROW, assume_equal_sigmas=1), "assume_equal_sigmas must be true or false"),
+    (fields({"k" * 1_000_000: 1, **STATES}), "unknown key 'kkk"),
+    (fields(changed(lrs_median_ohm=[1.0] * 100_000)), "lrs_median_ohm must be a number, got .* of type list"),
+    (fields(*[{"condition": str(i), **STATES} for i in range(101)]), "100 conditions at most, got 101"),
+    ([1, 2], "must be a JSON object, got list"),
+    ({"format": "bnnsim device card"}, "must have the key 'format_version'"),
+    (b'{"rows": NaN}', "numbers must be finite, got NaN"),
+    (b'{"rows": 1, "rows": 2}', "the key 'rows' is given twice"),
+    (b"{" + b'"a": 1, ' * 200_000 + b'"b": 2}', "the key 'a' is given twice"),
+    (b'{"rows": ', "not a device card"),
+    (b"\x89HDF\xff", "not a device card"),
+    (b"[" * 100_000, "not a device card"),
+    (b" " * (MAX_BYTES + 1), "at most 4,000,000 bytes"),
+]
+
+
+@pytest.mark.jit_off
+@pytest.mark.parametrize("content, message", FIELDS, ids=range(len(FIELDS)))
+def test_bad_cards_are_refused_with_the_row_and_the_key(tmp_path, content, message):
+    path = written(tmp_path, content)
+    with pytest.raises(CardError, match=message) as error:
+        load_card(path)
+    assert str(path) in str(error.value) and len(str(error.value)) < 2500
+
+
+@pytest.mark.jit_off
+def test_a_good_card_is_not_refused(tmp_path):
+    """Else the table above would prove nothing."""
+    good = fields(*CYCLED, DRIFT, ENERGY)
+    assert load_card(written(tmp_path, copy.deepcopy(good))).cell() == card_of(*CYCLED, DRIFT, ENERGY).cell()
+
+
+CALLS = [
+    (lambda: card_of(*CYCLED).cell(cycles=1e7), "cycles must be within the data, 1 to 1e.06, got 1e.07"),
+    (lambda: card_of(STATES).cell(cycles=10),
+     "cycles must be within the card's data, which know nothing of it, got 10"),
+    (lambda: card_of({"cycles": 5, **STATES}).cell(cycles=10), "which know only at 5, got 10"),
+    (lambda: card_of(STATES).cell(time_second=10.0), "time_second must be within the card's data"),
+    (lambda: card_of(STATES, DRIFT).cell(time_second=1e9), "time_second must be within the data, up to 1e.08 s"),
+    (lambda: card_of(STATES, DRIFT).cell(temperature_kelvin=500.0), "temperature_kelvin must be within the data"),
+    (lambda: card_of(STATES, {**DRIFT, "hrs_drift_per_decade": -1.0}).cell(time_second=1e7),
+     "time_second 1e.07: hrs must"),
+    (lambda: load_card("sram_synthetic").error_rates(), "voltage_volt must be given: the card runs from 0.5 to 0.85"),
+    (lambda: load_card("sram_synthetic").error_rates(voltage_volt=0.3), "voltage_volt must be within the data, 0.5 to"),
+    (lambda: load_card("sram_synthetic").error_rates("2T2R", voltage_volt=0.5), "cell must be '6T'"),
+    (lambda: load_card("sram_synthetic").cell(voltage_volt=0.6), "must have distributions of LRS and HRS"),
+    (lambda: load_card("sram_synthetic").error_rates(sigma=2.0, voltage_volt=0.6), "sigma needs distributions"),
+    (lambda: load_card("sram_synthetic").solve("voltage", 0.4), "ber must be one that the card reaches along voltage"),
+    (lambda: load_card("sram_synthetic").solve("cycles", 0.1), "axis must be one of the card's, voltage, got 'cycles'"),
+    (lambda: load_card("teaching").cell(), "condition must be one of 'strong', 'medium', 'weak', got none"),
+    (lambda: load_card("teaching").cell(condition="week"), "did you mean 'weak'"),
+    (lambda: load_card("teaching").fault(condition="weak", voltage_volt=1.0), "voltage_volt must be within the card's"),
+    (lambda: load_card("teaching").fault(condition="weak", cycle=1.0), "place must be one of .* did you mean 'cycles'"),
+    (lambda: load_card("teaching").fault(), "a place must be given by keyword"),
+    (lambda: load_card("teaching").axis("volts"), "axis must be one of"),
+    (lambda: load_card("teaching").axis("cycles", condition="weak").error_rates(), "cycles must be given"),
+    (lambda: load_card("teaching").value("ber", "weak"), "has no ber; it has"),
+    (lambda: load_card("teaching").provenance("ber", "weak"), "key must be one of"),
+    (lambda: load_card("hfo2_2t2r").lifetime_cycles(0.1, "reference"), "must have weibull_scale_cycles"),
+    (lambda: card_of(STATES).lifetime_cycles(), "has no endurance_cycles"),
+    (lambda: card_of({"ber": 0.1, "cell": "2T2R", **KNOWN}).error_rates("1T1R"), "that sets assume_equal_sigmas"),
+    (lambda: card_of(ENERGY).error_rates(), "neither distributions nor error rates"),
+    (lambda: card_of(STATES).energy_joule(bnnsim.pack(build("FC10", (1, 2, 2), rng=0))),
+     "energy_set_joule must be given"),
+]
+
+
+@pytest.mark.parametrize("call, message", CALLS, ids=range(len(CALLS)))
+def test_cards_say_what_they_do_not_know(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+@pytest.mark.jit_off
+def test_more_bad_input():
+    with pytest.raises(FileNotFoundError, match="wanted a device card"):
+        load_card("no_such_card")
+    with pytest.raises(TypeError, match="network must have n_bits"):
+        card_of(STATES, ENERGY).energy_joule(7)
+    with pytest.raises(ValueError, match="bits_per_weight must be >= 1"):
+        card_of(STATES, ENERGY).n_devices(type("N", (), {"n_bits": 3}), bits_per_weight=0.5)

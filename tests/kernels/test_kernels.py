@@ -1,0 +1,289 @@
+"""Forward kernels against `naive`: exact equality, in any number of threads; and the laws of packing.
+
+Rows of the tables go through F, U, C and K in 1, 63, 64, 65, 130, batches of 1 to 17, and output sizes that
+no tile divides. Outputs start as garbage, so equality with naive words also says that padding bits are 0.
+"""
+
+from itertools import cycle, product
+
+import hypothesis
+import kernel_calls as calls
+import naive
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+from kernel_calls import in_threads, rows, signs
+
+import bnnsim.kernels.words.packing as packing
+from bnnsim.kernels import local_executor, split, thread_count, threads
+from bnnsim.kernels._parallel import slices
+
+SIZES = (1, 63, 64, 65, 130)
+hypothesis.settings.register_profile("kernels", deadline=None, max_examples=25, derandomize=True)
+LAW = hypothesis.settings.get_profile("kernels")
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20)
+
+
+def same(comp, ref):
+    np.testing.assert_array_equal(comp, ref)
+
+
+def random_thresholds(rng, h):
+    """A threshold and an inversion flag for each unit, amid the values of h (..., U)."""
+    n_units = h.shape[-1]
+    at = rng.integers(0, h.size // n_units, n_units)
+    return h.reshape(-1, n_units)[at, np.arange(n_units)], rng.random(n_units) < 0.5
+
+
+# packing
+
+@pytest.mark.jit_off
+@pytest.mark.parametrize("n_features", SIZES)
+def test_packed_bits_follow_the_convention(rng, n_features):
+    x = signs(rng, 5, n_features)
+    ref_words = naive.pack(x)
+    same(in_threads(calls.pack, x), ref_words)
+    same(in_threads(calls.pack, x.astype(np.float32)), ref_words)
+    same(in_threads(calls.pack, x.astype(np.float32), packing.pack_latent), ref_words)
+    same(in_threads(calls.unpack, ref_words, n_features), x)
+
+
+@pytest.mark.jit_off
+@pytest.mark.parametrize("pack_kernel", [packing.pack_signs, packing.pack_latent])
+def test_sign_of_either_zero_is_plus_one(pack_kernel):
+    values = np.tile(np.array([[0.0, -0.0, 1e-45, -1e-45, np.inf, -np.inf]], np.float32), (2, 12))
+    same(calls.unpack(calls.pack(values, pack_kernel), 72), np.tile([1, 1, 1, -1, 1, -1], (2, 12)))
+
+
+@pytest.mark.jit_off
+@pytest.mark.parametrize("n_rows, n_features", [(1, 1), (65, 63), (64, 64), (3, 130)])
+def test_transposed_bits(rng, n_rows, n_features):
+    x = signs(rng, n_rows, n_features)
+    turned = in_threads(calls.transpose, naive.pack(x))
+    same(turned[:n_features], naive.pack(x.T))
+    assert not turned[n_features:].any(), "rows that came from padding bits must be 0"
+
+
+@pytest.mark.jit_off
+@pytest.mark.parametrize("n_taps, n_features", [(1, 130), (9, 1), (9, 63), (4, 64), (5, 65), (3, 130)])
+def test_flattened_conv_rows_keep_their_features(rng, n_taps, n_features):
+    taps = signs(rng, 4, n_taps, n_features)
+    same(in_threads(calls.repack, naive.pack(taps), n_features), naive.pack(taps.reshape(4, -1)))
+
+
+@pytest.mark.jit_off
+@pytest.mark.parametrize("n_features", SIZES)
+def test_negate_where_the_mask_is_set(rng, n_features):
+    values, mask = rng.normal(size=(5, n_features)).astype(np.float32), signs(rng, 5, n_features)
+    same(in_threads(calls.negate_masked, naive.pack(mask), values), -mask * values)
+
+
+def packed_shapes():
+    return st.tuples(st.integers(1, 5), st.integers(1, 140), st.integers(0, 2**32 - 1))
+
+
+@pytest.mark.jit_off
+@LAW
+@hypothesis.given(packed_shapes())
+def test_law_unpacking_undoes_packing(shape):
+    x = signs(np.random.default_rng(shape[2]), *shape[:2])
+    words = calls.pack(x)
+    same(calls.unpack(words, shape[1]), x)
+    assert naive.count(words) == (x == 1).sum(), "padding bits must be 0"
+
+
+@pytest.mark.jit_off
+@LAW
+@hypothesis.given(packed_shapes())
+def test_law_transposing_twice_changes_nothing(shape):
+    words = calls.pack(signs(np.random.default_rng(shape[2]), *shape[:2]))
+    turned = calls.transpose(words)
+    same(calls.transpose(turned)[:len(words), :words.shape[1]], words)
+
+
+@pytest.mark.jit_off
+@LAW
+@hypothesis.given(st.integers(1, 4), st.integers(1, 6), st.integers(1, 140), st.integers(0, 2**32 - 1))
+def test_law_repacking_is_packing_the_concatenation(n, n_taps, n_features, seed):
+    taps = signs(np.random.default_rng(seed), n, n_taps, n_features)
+    same(calls.repack(calls.pack(taps), n_features), calls.pack(taps.reshape(n, -1)))
+
+
+# dense
+
+DENSE_FULL = [(n, f, u) for n, (f, u) in zip(cycle(range(1, 18)), product(SIZES, SIZES))] + [(70, 65, 17)]
+DENSE_SMALL = [(1, 1, 1), (9, 65, 63), (17, 63, 65), (3, 130, 64)]
+
+
+@rows("n, f, u", DENSE_SMALL, DENSE_FULL)
+def test_dense_preactivations(rng, n, f, u):
+    x, weights = signs(rng, n, f), signs(rng, u, f)
+    same(in_threads(calls.xnor_dense, x, weights), naive.dense(x, weights))
+
+
+@rows("n, f, u", DENSE_SMALL, DENSE_FULL)
+def test_dense_output_bits(rng, n, f, u):
+    x, weights = signs(rng, n, f), signs(rng, u, f)
+    h = naive.dense(x, weights)
+    theta, inverted = random_thresholds(rng, h)
+    same(in_threads(calls.xnor_dense_bits, x, weights, theta, inverted),
+         naive.pack(naive.threshold_bits(h, theta, inverted)))
+
+
+@pytest.mark.jit_off
+def test_folded_thresholds_give_the_sign_of_batch_norm(rng):
+    """Deployed networks would differ from trained ones; scale of both signs and 0, outputs of exactly 0."""
+    x, weights = signs(rng, 16, 63), signs(rng, 130, 63)
+    mean, scale = rng.integers(-8, 8, 130).astype(float), rng.integers(-2, 3, 130) * 0.25
+    shift = rng.normal(size=130)
+    shift[::3] = 0.0
+    folded = [naive.threshold(*unit, 63) for unit in zip(mean, scale, shift)]
+    theta, inverted = (np.array(part) for part in zip(*folded))
+    comp_bits = calls.xnor_dense_bits(x, weights, theta, inverted)
+    same(comp_bits, calls.affine_sign(naive.dense(x, weights).astype(np.int32), mean, scale, shift))
+
+
+# conv: (N, H, W), (C, K), kernel, stride, padding, pad value
+
+def conv_cases(channels):
+    """Every kernel, stride, padding and pad value, with sizes that go round."""
+    batches, sizes = cycle(range(1, 18)), cycle(product(channels, SIZES))
+    return [((next(batches), 5, 7), next(sizes), *case)
+            for case in product([(1, 1), (2, 2), (3, 3), (3, 2)], (1, 2), (0, 1, 2), (0, 1, -1))]
+
+
+CONV_SMALL = [((2, 3, 5), (65, 3), (3, 3), 1, 1, 0), ((1, 4, 4), (1, 65), (2, 2), 2, 1, -1),
+              ((3, 5, 4), (63, 2), (3, 2), 2, 2, 1), ((2, 3, 3), (130, 1), (1, 1), 1, 0, 0)]
+CONV_NAMES = "image, channels, kernel, stride, padding, pad_value"
+
+
+@rows(CONV_NAMES, CONV_SMALL, conv_cases(SIZES))
+def test_conv_preactivations(rng, image, channels, kernel, stride, padding, pad_value):
+    x, weights = signs(rng, *image, channels[0]), signs(rng, channels[1], *kernel, channels[0])
+    same(in_threads(calls.xnor_conv, x, weights, stride, padding, pad_value),
+         naive.conv(x, weights, stride, padding, pad_value))
+
+
+@rows(CONV_NAMES, CONV_SMALL, conv_cases(SIZES)[::5])
+@pytest.mark.parametrize("size", [1, 2])
+def test_conv_pooled_output_bits(rng, image, channels, kernel, stride, padding, pad_value, size):
+    """Pooling bits by OR must equal thresholding the pooled integers, a remainder dropped."""
+    x, weights = signs(rng, *image, channels[0]), signs(rng, channels[1], *kernel, channels[0])
+    h = naive.conv(x, weights, stride, padding, pad_value)
+    theta, inverted = random_thresholds(rng, h)
+    ref_bits = naive.threshold_bits(naive.max_pool(h, size)[0], theta, inverted)
+    same(in_threads(calls.xnor_conv_bits, x, weights, stride, padding, pad_value, theta, inverted, size),
+         naive.pack(ref_bits))
+
+
+# first layer
+
+def random_images(rng, *shape):
+    images = rng.integers(0, 256, shape, dtype=np.uint8)
+    images.reshape(-1)[0], images.reshape(-1)[-1] = 0, 255
+    return images
+
+
+PIXELS_SMALL = [(1, (1, 1, 1), 1), (7, (3, 3, 5), 65), (6, (1, 7, 9), 64), (3, (2, 8, 8), 63)]
+PIXELS_FULL = [(n, (3, 5, 13), u) for n, u in zip(range(1, 18), cycle(SIZES))] + [(5, (1, 28, 28), 130)]
+
+
+@pytest.mark.parametrize("offset", [0, 128])
+@rows("n, shape, u", PIXELS_SMALL, PIXELS_FULL)
+def test_dense_first_layer(rng, n, shape, u, offset):
+    images, weights = random_images(rng, n, *shape), signs(rng, u, np.prod(shape))
+    h = naive.dense(naive.pixels(images, offset).reshape(n, -1), weights)
+    theta, inverted = random_thresholds(rng, h)
+    same(in_threads(calls.pixels_dense, images, offset, weights), h)
+    same(in_threads(calls.pixels_dense_bits, images, offset, weights, theta, inverted),
+         naive.pack(naive.threshold_bits(h, theta, inverted)))
+
+
+PIXELS_CONV_SMALL = [((2, 3, 5), (3, 2), (3, 3), 1, 1, 0), ((1, 4, 3), (1, 65), (3, 2), 2, 2, -1)]
+
+
+@rows(CONV_NAMES, PIXELS_CONV_SMALL, conv_cases((1, 3)))
+def test_conv_first_layer(rng, image, channels, kernel, stride, padding, pad_value):
+    images = random_images(rng, image[0], channels[0], *image[1:])
+    weights = signs(rng, channels[1], *kernel, channels[0])
+    settings = stride, padding, pad_value
+    h = naive.conv(naive.pixels(images, 128), weights, *settings)
+    theta, inverted = random_thresholds(rng, h)
+    same(in_threads(calls.pixels_conv, images, 128, weights, *settings), h)
+    for size in (1, 2):
+        ref_bits = naive.threshold_bits(naive.max_pool(h, size)[0], theta, inverted)
+        same(in_threads(calls.pixels_conv_bits, images, 128, weights, *settings, theta, inverted, size),
+             naive.pack(ref_bits))
+
+
+def test_brightest_images_stay_exact():
+    """The largest pre-activation that CIFAR-10 can give, which a 16-bit sum would wrap."""
+    images, weights = np.full((2, 3, 32, 32), 255, np.uint8), np.ones((1, 3072), np.int8)
+    same(calls.pixels_dense(images, 0, weights), [[3072 * 255]] * 2)
+    same(calls.pixels_dense(images, 0, -weights), [[-3072 * 255]] * 2)
+
+
+# max-pool
+
+@rows("n, height, width, channels, size", [(2, 5, 7, 3, 2), (1, 4, 4, 1, 3), (2, 3, 2, 2, 1)],
+      [(n, 5 + n % 3, 7, c, 2 + n % 2) for n, c in zip(range(1, 18), cycle(SIZES))])
+def test_max_pool_takes_the_first_of_tied_entries(rng, n, height, width, channels, size):
+    h = rng.integers(-2, 2, (n, height, width, channels)).astype(np.int32)
+    ref_out, ref_winner = naive.max_pool(h, size)
+    comp_out, comp_winner = in_threads(calls.max_pool, h, size)
+    same(comp_out, ref_out)
+    same(comp_winner, ref_winner)
+
+
+# threads
+
+@pytest.mark.jit_off
+@pytest.mark.parametrize("n_items, n_slices", [(0, 3), (1, 3), (2, 3), (7, 3), (3, 1)])
+def test_slices_cover_every_row_once(n_items, n_slices):
+    parts = slices(n_items, n_slices)
+    same([n for start, stop in parts for n in range(start, stop)], np.arange(n_items))
+    assert len(parts) <= n_slices and (n_items == 0 or all(start < stop for start, stop in parts))
+
+
+@pytest.mark.jit_off
+def test_thread_count_is_restored_even_after_an_error():
+    before = thread_count()
+    with pytest.raises(RuntimeError, match="inside"), threads(before + 3):
+        assert thread_count() == before + 3
+        raise RuntimeError("inside")
+    assert thread_count() == before
+
+
+@pytest.mark.jit_off
+def test_an_error_in_any_thread_reaches_the_caller():
+    """Otherwise part of an output array would silently be garbage."""
+    def third_row_fails(start, stop):
+        if start <= 2 < stop:
+            raise ValueError("row 2")
+
+    with threads(3), pytest.raises(ValueError, match="row 2"):
+        split(third_row_fails, 3)
+
+
+@pytest.mark.jit_off
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+def test_tasks_may_run_kernels_themselves(n_threads):
+    """A task that split its kernel over the pool that runs it would wait for itself for ever."""
+    def negated(n):
+        out = np.zeros(5, int)
+        split(lambda start, stop: out.__setitem__(slice(start, stop), -n), 5)
+        return out
+
+    with threads(n_threads):
+        futures = [local_executor().submit(negated, n) for n in range(20)]
+        same([future.result() for future in futures], -np.arange(20)[:, None] * np.ones(5, int))
+
+
+@pytest.mark.jit_off
+def test_an_error_in_a_task_reaches_the_caller():
+    with threads(2), pytest.raises(ZeroDivisionError):
+        local_executor().submit(lambda n: 1 // n, 0).result()

@@ -1,0 +1,387 @@
+"""Metrics against their definitions in `naive_metrics`, by name; figures, tables, and bad input."""
+
+from dataclasses import replace
+
+import naive_metrics
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from kernel_calls import in_threads
+from random_networks import build, plans
+from scipy.special import ndtr
+from scipy.stats import binom
+from readable import check_readable
+
+import bnnsim
+import bnnsim.kernels.analysis.flip_moments as flip_moments
+import bnnsim.metrics as metrics
+import bnnsim.metrics.flip_prediction as flip_prediction
+import bnnsim.packed.stages as stages
+from bnnsim.figures.metrics import importance_curves, margin_histograms, tolerance_curves
+from bnnsim.packed.network import PackedNetwork
+from bnnsim.training.packing import pack
+
+FCNN, DEEP, CNN, CONV_LAST = "FC70 FC65 FC10", "FC66 FC65 FC33 FC4", "C5 MP2 C7 FC9 FC4", "C3 MP2 FC4"
+
+
+def case(spec, n_images=20, offset=0, seed=0, shape=(1, 6, 6)):
+    """(network, split): some outputs inverted, two thirds of the labels are what the network says."""
+    rng = np.random.default_rng(seed)
+    network = pack(bnnsim.architectures.build(spec, shape, offset, rng=seed))
+    layers = [layer if layer.threshold is None else replace(
+        layer, threshold=rng.integers(-90, 90, layer.units).astype(np.int32) if i == 0 else layer.threshold,
+        inverted=rng.random(layer.units) < 0.5) for i, layer in enumerate(network.layers)]
+    network = PackedNetwork(layers, network.input_shape, offset)
+    images = rng.integers(0, 256, (n_images, *shape), np.uint8)
+    labels = network.predict(images)
+    labels[::3] = rng.integers(0, network.n_classes, len(labels[::3]))
+    return network, bnnsim.Split(images, labels, "random", network.n_classes)
+
+
+def blocks_of(network, split):
+    blocks = naive_metrics.of_packed(network)
+    level = max(network.input_offset, 255 - network.input_offset)
+    return [block | {"level": level} for block in blocks], \
+        naive_metrics.inputs(blocks, split.images, network.input_offset)
+
+
+# ---------------------------------------------------------------- margins
+
+def check_margins(network, images):
+    found = metrics.margins(network, images)
+    blocks, xs = blocks_of(network, bnnsim.Split(images, np.zeros(len(images), np.uint8), "x"))
+    for i, layer in enumerate(found.layers):
+        ref, power = naive_metrics.margins(blocks[i], xs[i], i == 0)
+        np.testing.assert_allclose(layer.by_neuron, ref.mean((0, 1)), rtol=1e-12)
+        counts, _ = np.histogram(ref, [*layer.edges[:-1], np.inf])
+        np.testing.assert_array_equal(layer.counts, counts)
+        there = power > 0
+        spread = (ref[there] / (2 * np.sqrt(power[there]))[:, None]).sum(0) / max(there.sum(), 1)
+        np.testing.assert_allclose(layer.spread, spread, atol=2e-6)
+
+
+@settings(max_examples=15)
+@given(plans())
+def test_margins_of_any_network_are_those_of_their_definition(plan):
+    model, images = build(plan, 3)
+    if len(pack(model).layers) > 1:
+        check_margins(pack(model), images)
+
+
+@pytest.mark.jit_off
+def test_margins_of_a_small_convolution():
+    network, split = case("C3 MP2 C2 FC3", 2, shape=(1, 4, 5))
+    check_margins(network, split.images)
+
+
+def test_margins_do_not_depend_on_threads_and_know_their_units():
+    network, split = case(CNN, 40)
+
+    def measured():
+        found = metrics.margins(network, split.images)
+        return tuple(np.concatenate([layer.by_neuron, layer.counts, layer.spread]) for layer in found.layers)
+
+    in_threads(measured)
+    first, second = metrics.margins(network, split.images).layers[:2]
+    assert first.relative == pytest.approx(first.mean / (2 * 255 * 9)) and second.relative == second.mean / (2 * 45)
+    assert second.in_spreads(0.1) == pytest.approx(second.spread.mean() / 0.3)
+
+
+# ---------------------------------------------------------------- importance, critical bits
+
+@pytest.mark.jit_off
+@pytest.mark.parametrize(("spec", "offset"), [("FC9 FC5 FC4", 0), ("FC5 FC5 FC6 FC3", 128), (CONV_LAST, 0),
+                                              ("C3 MP2 FC5 FC3", 128)])
+def test_ablate_and_critical_bits_by_brute_force(spec, offset):
+    network, split = case(spec, 8, offset, shape=(1, 4, 4))
+    blocks, xs = blocks_of(network, split)
+    found = metrics.importance(network, split)
+    for i, layer in enumerate(found.layers):
+        change = naive_metrics.inverted_changes(blocks, xs, i, split.labels)
+        np.testing.assert_array_equal(layer.raw, -change.sum(0) / len(split))
+        if layer.raw.any():
+            assert np.abs(layer.share).sum() == pytest.approx(1) and layer.share @ layer.raw > 0
+    for i in range(len(network.layers)):
+        critical = metrics.critical_bits(network, split, i)
+        np.testing.assert_array_equal(critical.effect, naive_metrics.flip_effects(blocks, xs, i, split.labels))
+        worst = critical.worst(2)
+        assert worst[0][1] == critical.effect.min() == critical.effect[worst[0][0]] and worst[1][1] >= worst[0][1]
+
+
+@pytest.mark.parametrize("spec", [FCNN, DEEP, "FC130 FC64 FC10", CNN])
+def test_incremental_results_at_odd_sizes_are_those_of_broken_copies(spec):
+    """Word borders: 64, 65 and 130 units; two blocks of images, the second one short."""
+    network, split = case(spec, 260, 3)
+    rng = np.random.default_rng(1)
+    found = metrics.importance(network, split)
+    clean = np.count_nonzero(network.predict(split.images) == split.labels)
+    for i, layer in enumerate(network.layers):
+        effect = metrics.critical_bits(network, split, i).effect
+        if i < len(found.layers):                               # an inverted unit is one with `inverted` the other way
+            for u in {0, layer.units // 2, layer.units - 1}:
+                inverted = layer.inverted.copy()
+                inverted[u] ^= True
+                broken = PackedNetwork([replace(one, inverted=inverted) if one is layer else one
+                                        for one in network.layers], network.input_shape, network.input_offset)
+                right = np.count_nonzero(broken.predict(split.images) == split.labels)
+                assert round(found.layers[i].raw[u] * len(split)) == clean - right
+        likely = np.flatnonzero(effect)
+        places = [0, effect.size - 1, *rng.choice(likely, min(12, len(likely)), replace=False)]
+        for place in places:
+            at = np.unravel_index(place, effect.shape)
+            words = layer.words.copy()
+            words[(*at[:-1], at[-1] // 64)] ^= np.uint64(1) << np.uint64(at[-1] % 64)
+            right = np.count_nonzero(network.with_words({i: words}).predict(split.images) == split.labels)
+            assert right - clean == effect[at], (i, at)
+
+
+def test_results_of_images_do_not_depend_on_threads():
+    network, split = case(DEEP, 600)
+    in_threads(lambda: tuple(layer.raw for layer in metrics.importance(network, split).layers))
+    in_threads(lambda: metrics.critical_bits(network, split, 1).effect)
+    in_threads(lambda: tuple(layer.counts for layer in metrics.bit_error_tolerance(network, split.images).layers))
+    in_threads(lambda: metrics.predicted_accuracy(network, split, [0, 0.01, 0.2]).right)
+
+
+def test_a_network_without_hidden_layer_has_critical_bits_of_pixels():
+    network, split = case("FC4", 30)
+    found = metrics.critical_bits(network, split, 0)
+    blocks, xs = blocks_of(network, split)
+    np.testing.assert_array_equal(found.effect, naive_metrics.flip_effects(blocks, xs, 0, split.labels))
+
+
+def test_readout_is_its_definition():
+    network, split = case(FCNN, 50)
+    blocks, xs = blocks_of(network, split)
+    weight = blocks[-1]["weight"] * blocks[-1]["scale"][:, None]
+    ref = np.mean([x * (weight[y] - weight.mean(0)) for x, y in zip(xs[-1], split.labels)], axis=0)
+    np.testing.assert_allclose(metrics.importance(network, split, "readout").layers[0].raw, ref, atol=1e-12)
+
+
+def dense_taylor(model, split):
+    """|a dL/da| of a model of dense layers, in float64, by the chain rule written out; signs straight through."""
+    x = np.moveaxis(split.images.astype(np.float64), 1, 3).reshape(len(split), -1)
+    weights = [np.where(layer.parameters["weight"] >= 0, 1.0, -1.0) for layer in model.weighted]
+    norms = [layer.affine() for layer in model.layers if type(layer).__name__.startswith("BatchNorm")]
+    acts, normed = [], []
+    for weight, (mean, scale, shift) in zip(weights, norms):
+        normed.append((x @ weight.T - mean) * scale + shift)
+        acts.append(x := np.where(normed[-1] >= 0, 1.0, -1.0))
+    e = np.exp(normed[-1] - normed[-1].max(1, keepdims=True))
+    dy = e / e.sum(1, keepdims=True) - np.eye(e.shape[1])[split.labels]
+    found = []
+    for i in reversed(range(1, len(weights))):
+        da = (dy * norms[i][1]) @ weights[i]
+        found.append(np.abs(da * acts[i - 1]).mean(0))
+        dy = da * (np.abs(normed[i - 1]) <= 1)
+    return found[::-1]
+
+
+def small_model(spec="FC20 FC15 FC4", n_images=60):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (n_images, 1, 6, 6), np.uint8)
+    split = bnnsim.Split(images, rng.integers(0, 4, n_images), "random", 4)
+    model = bnnsim.architectures.build(spec, (1, 6, 6), rng=0)
+    bnnsim.fit(model, split, epochs=3, batch_size=20, rng=0, progress=False)
+    return model, split
+
+
+def test_taylor_is_its_definition_and_points_where_ablation_does():
+    model, split = small_model()
+    found = metrics.importance(model, split, "taylor")
+    for layer, ref in zip(found.layers, dense_taylor(model, split), strict=True):
+        np.testing.assert_allclose(layer.raw, ref, rtol=2e-3, atol=1e-5)
+    conv = small_model("C4 MP2 C3 FC6 FC4")
+    assert all((layer.raw >= 0).all() and layer.raw.any()
+               for layer in metrics.importance(*conv, "taylor").layers)
+    np.testing.assert_array_equal(metrics.importance(model, split).layers[0].raw,
+                                  metrics.importance(pack(model), split).layers[0].raw)
+
+
+# ---------------------------------------------------------------- prediction
+
+@pytest.mark.jit_off
+@pytest.mark.parametrize(("units", "pool", "offset"), [(1, 1, 0), (5, 2, 128)])
+def test_odds_of_small_filters_count_all_flips(units, pool, offset):
+    network, split = case(f"C{units} MP2 FC4" if pool == 2 else f"C{units} FC4", 1, offset, shape=(1, 4, 5))
+    stage = stages.stages(network)[0]
+    hidden = flip_prediction._Hidden(stage, False)
+    split.images[0, 0, :3, :3] = offset                         # a corner where nothing is read
+    counts = hidden.counts(split.images, stage.sums(split.images))
+    blocks, xs = blocks_of(network, split)
+    values, shape = naive_metrics.reads_of(blocks[0], xs[0])[0], naive_metrics.map_shape(blocks[0], xs[0])
+    masks = np.array(list(np.ndindex(*(2,) * 9)))
+    for u in range(units):
+        h = values @ (blocks[0]["weight"][u].reshape(-1) * (1 - 2 * masks)).T
+        bits = naive_metrics.pooled(h >= blocks[0]["theta"][u], shape, pool)
+        ref = np.array([bits[:, masks.sum(1) == j].sum(1) for j in range(10)]).T
+        np.testing.assert_array_equal(counts[0, :, :, u], ref)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """(FCNN, CNN with a large first filter count, split of 400 images), trained a little."""
+    train, test = bnnsim.load_embedded()
+    networks = []
+    for spec in ("FC128 FC64 FC10", "C16 MP2 C16 MP2 FC64 FC10"):
+        model = bnnsim.architectures.build(spec, (1, 28, 28), rng=0)
+        bnnsim.fit(model, train[:3000], epochs=2, rng=0, progress=False)
+        networks.append(pack(model))
+    return *networks, test[:400]
+
+
+@pytest.mark.parametrize(("which", "allowed"), [(0, 0.012), (1, 0.025)])
+def test_predicted_accuracy_is_that_of_injected_errors(trained, which, allowed):
+    """Within what 30 chips and the approximations leave; at other rates than those injected it is far off."""
+    network, split = trained[which], trained[2]
+    rates = [0, 0.01, 0.05, 0.1, 0.2]
+    result = bnnsim.sweep(network, split, rates, trials=30, rng=0, progress=False)
+    found = metrics.predicted_accuracy(network, split, rates)
+    assert found.accuracy[0] == network.accuracy(split)
+    assert found.error(result) < allowed
+    wrong = metrics.predicted_accuracy(network, split, [0, 0.03, 0.1, 0.15, 0.27])
+    assert np.abs(wrong.accuracy - result.mean()[0]).mean() > 2 * allowed
+    assert f"{100 * found.error(result):.2f} points" in found.table(result)
+    with pytest.raises(ValueError, match="result must have the rates"):
+        wrong.error(result)
+
+
+def test_prediction_at_certain_flips_and_for_integer_logits():
+    """At rate 1 every weight is wrong: a network that is known, and nothing left to chance."""
+    network, split = case("FC33 FC4", 60)
+    plain = replace(network.layers[-1], mean=np.zeros(4), scale=np.ones(4), shift=np.zeros(4))
+    network = PackedNetwork([network.layers[0], plain], network.input_shape)
+    broken = bnnsim.faults.BitFlips(1.0).apply(network, rng=0)
+    found = metrics.predicted_accuracy(network, split, [1.0])
+    assert found.accuracy[0] == broken.accuracy(split)
+
+
+def logits_of(weights):
+    """A network whose nine hidden outputs are +1 whatever happens, with integer logits."""
+    return PackedNetwork.from_arrays([{"weight": np.ones((9, 4), int), "threshold": np.full(9, -5000, np.int32)},
+                                      {"weight": weights}], (1, 2, 2))
+
+
+def test_ties_of_integer_logits_go_to_the_lowest_class():
+    """Two classes of nine weights: the odds that 0 wins are a sum over binomials; ties have a fifth of them."""
+    weight = np.array([[1] * 5 + [-1] * 4, [-1, 1, 1, 1, 1, 1, -1, -1, -1]])
+    split = bnnsim.Split(np.zeros((64, 1, 2, 2), np.uint8), np.arange(64) // 32, "zeros", 2)
+    plus = np.convolve(binom.pmf(range(6), 5, 0.8), binom.pmf(range(5), 4, 0.2))       # of a row's weights, those +1
+    wins = np.tril(np.outer(plus, plus)).sum()                                         # row 0 has at least as many
+    found = metrics.predicted_accuracy(logits_of(weight), split, [0.2, 1.0])
+    assert np.trace(np.outer(plus, plus)) > 0.15
+    np.testing.assert_allclose(found.right[0].reshape(2, 32).mean(1), [wins, 1 - wins], atol=0.015)
+    np.testing.assert_array_equal(found.right[1], split.labels == 0)
+
+
+@pytest.mark.jit_off
+def test_score_draws_are_standard_normal():
+    for draws in flip_prediction._score_draws(10, 3):
+        assert np.abs(draws.mean(0)).max() < 1e-12 and len(draws) == 256
+        assert np.abs(np.cov(draws.T, bias=True) - np.eye(10)).max() < 1e-12
+    z = np.linspace(-9, 9, 777)
+    ref = [flip_moments.normal_below(one, flip_moments.NORMAL) for one in z]
+    np.testing.assert_allclose(ref, ndtr(z), atol=2e-6)
+
+
+# ---------------------------------------------------------------- figures and tables
+
+def test_figures_and_tables_name_what_they_show(tmp_path):
+    network, split = case(CNN, 40)
+    other, _ = case(CNN, 40, seed=1)
+    found = [metrics.margins(network, split.images), metrics.bit_error_tolerance(network, split.images),
+             metrics.importance(network, split), metrics.critical_bits(network, split, 3),
+             metrics.predicted_accuracy(network, split, [0, 0.001, 0.01, 0.1])]
+    for i, one in enumerate(found):
+        figure = one.plot(tmp_path / f"{i}.png")
+        assert (tmp_path / f"{i}.png").read_bytes().startswith(b"\x89PNG")
+        check_readable(figure)
+        assert all(axes.get_xlabel() and axes.get_ylabel() for axes in figure.axes if axes.get_visible())
+        assert len(one.table().splitlines()) >= 4
+    assert "bound" in found[1].table() and "exact" in found[1].table()
+    for draw, measure in ((margin_histograms, metrics.margins),
+                          (tolerance_curves, metrics.bit_error_tolerance)):
+        check_readable(draw({"one": measure(network, split.images), "two": measure(other, split.images)}))
+    with pytest.raises(ValueError, match="empty dict"):
+        importance_curves({})
+    shorter = metrics.margins(case(FCNN)[0], split.images)
+    with pytest.raises(ValueError, match="same number of hidden layers"):
+        margin_histograms({"a": found[0], "b": shorter})
+
+
+def test_the_predicted_curve_stands_beside_the_injected_one():
+    network, split = case(FCNN, 40)
+    rates = [0, 1e-3, 1e-2, 0.1]
+    result = bnnsim.sweep(network, split, rates, trials=3, rng=0, progress=False)
+    figure = metrics.predicted_accuracy(network, split, rates).plot(result=result)
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == ["predicted, no error injected", "injected, mean over 3 chips"]
+    check_readable(figure)
+
+
+# ---------------------------------------------------------------- bad input
+
+NETWORK, SPLIT = case(FCNN, 4)
+LONE = case("FC4", 4)[0]
+BAD = [
+    (lambda: metrics.margins("net", SPLIT.images), TypeError, "network must be a PackedNetwork"),
+    (lambda: metrics.margins(LONE, SPLIT.images), ValueError, "must have a hidden layer"),
+    (lambda: metrics.margins(NETWORK, SPLIT.images[:0]), ValueError, "at least one image"),
+    (lambda: metrics.margins(NETWORK, SPLIT.images / 255), TypeError, "must be a uint8 array"),
+    (lambda: metrics.margins(NETWORK, np.zeros((2, 1, 5, 5), np.uint8)), ValueError, "images must have shape"),
+    (lambda: metrics.margins(NETWORK, SPLIT.images).layers[0].in_spreads(0), ValueError, "p must be above 0"),
+    (lambda: metrics.bit_error_tolerance(NETWORK, SPLIT.images, [np.zeros(70)]), ValueError, "one array for each"),
+    (lambda: metrics.bit_error_tolerance(NETWORK, SPLIT.images, [np.zeros(70), np.zeros(3)]), ValueError,
+     r"thresholds\[1\] must have shape"),
+    (lambda: metrics.bit_error_tolerance(NETWORK, SPLIT.images, [np.zeros(70), np.full(65, np.nan)]), ValueError,
+     "must be finite"),
+    (lambda: metrics.real_thresholds(NETWORK), TypeError, "must be a Sequential"),
+    (lambda: metrics.importance(NETWORK, SPLIT, "ablation"), ValueError, "did you mean 'ablate'"),
+    (lambda: metrics.importance(NETWORK, SPLIT, "taylor"), TypeError, "pass the trained model"),
+    (lambda: metrics.importance(*case("C3 FC4"), "readout"), ValueError, "use 'ablate'"),
+    (lambda: metrics.importance(LONE, SPLIT), ValueError, "must have a hidden layer"),
+    (lambda: metrics.importance(NETWORK, SPLIT.images), TypeError, "split must be a Split"),
+    (lambda: metrics.importance(case("FC5 FC3")[0], bnnsim.Split(SPLIT.images, [0, 1, 2, 3], "x")), ValueError,
+     "below the network's 3 classes"),
+    (lambda: metrics.critical_bits(NETWORK, SPLIT, 3), ValueError, r"layer must be in \[0, 2\], got 3"),
+    (lambda: metrics.critical_bits(NETWORK, SPLIT, 1).worst(0), ValueError, "count must be >= 1"),
+    (lambda: metrics.predicted_accuracy(NETWORK, SPLIT, [0, 1.2]), ValueError, r"rates\[1\] must be a probability"),
+    (lambda: metrics.predicted_accuracy(NETWORK, SPLIT, [0.1], draws=0), ValueError, "draws must be in"),
+]
+
+
+@pytest.mark.parametrize(("call", "error", "part"), BAD)
+def test_bad_input_is_answered_by_name(call, error, part):
+    with pytest.raises(error, match=part):
+        call()
+
+
+# ---------------------------------------------------------------- the command line
+
+def test_explain_prints_and_draws_all_it_is_asked_for(tmp_path, capsys, monkeypatch):
+    import bnnsim.explain as explain
+
+    model = bnnsim.architectures.build("FC16 FC8 FC10", (1, 28, 28), rng=0)
+    pack(model, {"dataset": "fashion-subset"}).save(tmp_path / "net.h5")
+    monkeypatch.chdir(tmp_path)
+    assert explain.main(["net.h5", "--what", "margins,tolerance,importance,prediction,critical", "--rates", "0.01,0.1",
+                         "--check", "2", "--layer", "2", "--plot", "e.svg"]) == 0
+    printed = capsys.readouterr().out
+    for part in ("all 2,000 images", "mean |h - s|", "network T =", "variance of all shares",
+                 "mean absolute difference", "worst bits"):
+        assert part in printed
+    assert sorted(path.name for path in tmp_path.glob("*.svg")) == [
+        f"e-{what}.svg" for what in ("critical", "importance", "margins", "prediction", "tolerance")]
+
+
+@pytest.mark.parametrize(("args", "part"), [(["--what", "margin"], "did you mean 'margins'"),
+                                            (["--check", "0"], "check must be >= 1"),
+                                            (["--plot", "e.jpg"], "must end in .png"),
+                                            (["--rates", "2"], "must be a probability")])
+def test_explain_answers_bad_input_with_one_line(args, part, capsys):
+    import bnnsim.explain as explain
+
+    with pytest.raises(SystemExit) as stop:
+        explain.main(args if "--what" in args else ["--what", "prediction", *args])
+    printed = capsys.readouterr().err
+    assert stop.value.code == 2 and part in printed and printed.count("\n") == 1

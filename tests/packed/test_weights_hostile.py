@@ -1,0 +1,413 @@
+"""Files that are damaged, foreign or malicious: each gives one clear ValueError before memory is taken."""
+
+import hashlib
+import os
+import shutil
+import struct
+import threading
+from functools import partial
+
+import h5py
+import numpy as np
+import pytest
+from weight_files import assert_same, checkpoint, dense_network, low_level_dataset, replace_dataset
+
+import bnnsim.commands.stored as stored
+import bnnsim.files.hdf5 as hdf5
+import bnnsim.packed.network_file as network_file
+import bnnsim.training.checkpoint_file as checkpoint_file
+
+
+def _load(path):
+    """Whatever a file of either kind holds."""
+    kind = os.path.basename(path).split(".")[0]
+    return network_file.load_network(path) if kind == "network" else checkpoint_file.load_checkpoint(path)
+
+
+CONTENT = {"network": dense_network(), "checkpoint": checkpoint()}
+
+
+@pytest.fixture(scope="module")
+def good_files(tmp_path_factory):
+    """network.h5 and checkpoint.h5, not to be altered."""
+    folder = tmp_path_factory.mktemp("good")
+    network_file.save_network(folder / "network.h5", CONTENT["network"])
+    checkpoint_file.save_checkpoint(folder / "checkpoint.h5", *CONTENT["checkpoint"])
+    return folder
+
+
+@pytest.fixture
+def copies(good_files, tmp_path):
+    """The same in a folder of their own, to be altered."""
+    for path in good_files.iterdir():
+        shutil.copy(path, tmp_path)
+    return tmp_path
+
+
+# ---------------------------------------------------------------- accidents
+
+@pytest.mark.parametrize("kind", CONTENT)
+def test_a_truncated_file_is_damaged(copies, kind):
+    path = copies / f"{kind}.h5"
+    whole = path.read_bytes()
+    for length in {*range(0, len(whole), len(whole) // 50), 1, 8, 9, len(whole) - 1}:
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match="damaged or cut off|empty|starts with") as caught:
+            _load(path)
+        assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("kind", CONTENT)
+def test_a_flipped_bit_is_noticed_or_harmless(copies, kind, seed):
+    """Harmless: in space that HDF5 does not use."""
+    path, rng = copies / f"{kind}.h5", np.random.default_rng(seed)
+    whole = path.read_bytes()
+    n_noticed = 0
+    for position in rng.integers(0, 8 * len(whole), 150):
+        damaged = bytearray(whole)
+        damaged[position // 8] ^= 1 << position % 8
+        path.write_bytes(damaged)
+        try:
+            came = _load(path)
+        except ValueError as error:
+            assert str(path) in str(error)
+            n_noticed += 1
+        else:
+            assert_same(came, CONTENT[kind])
+    assert n_noticed > 50
+
+
+@pytest.mark.parametrize("kind", CONTENT)
+def test_bytes_of_another_file_in_the_middle_are_noticed(copies, kind):
+    path = copies / f"{kind}.h5"
+    whole = path.read_bytes()
+    for start in range(64, len(whole) - 512, 512):
+        path.write_bytes(whole[:start] + bytes(range(256)) * 2 + whole[start + 512:])
+        try:
+            came = _load(path)
+        except ValueError as error:
+            assert str(path) in str(error)
+        else:
+            assert_same(came, CONTENT[kind])
+
+
+def test_hdf5_prints_nothing_of_its_own(copies, capfd):
+    """Not even in a thread, where h5py's silence once did not reach."""
+    path, errors = copies / "network.h5", []
+    path.write_bytes(path.read_bytes()[:-100])
+
+    def load():
+        with pytest.raises(ValueError, match="cut off") as caught:
+            network_file.load_network(path)
+        errors.append(caught)
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    thread.join()
+    load()
+    assert len(errors) == 2 and capfd.readouterr() == ("", "")
+
+
+def test_what_is_no_file_of_ours_is_named(copies):
+    empty, text, foreign = copies / "empty", copies / "text", copies / "foreign"
+    empty.touch()
+    text.write_text("weights: 1 0 1")
+    with h5py.File(foreign, "w") as file:
+        file["model_weights"] = np.zeros(3)
+    cases = [(empty, ValueError, "got an empty one"), (text, ValueError, "starts with b'weights:'"),
+             (foreign, ValueError, "another program"), (copies, IsADirectoryError, "folder"),
+             (copies / "none", FileNotFoundError, "none"), (3.5, TypeError, "PathLike")]
+    for path, error, message in cases:
+        for load in (network_file.load_network, checkpoint_file.load_checkpoint, stored.content_checksum):
+            with pytest.raises(error, match=message):
+                load(path)
+    with pytest.raises(ValueError, match="a training checkpoint: go on with fit"):
+        network_file.load_network(copies / "checkpoint.h5")
+    for load in (checkpoint_file.load_checkpoint, checkpoint_file.load_settings):
+        with pytest.raises(ValueError, match="a packed network: open it with PackedNetwork.load"):
+            load(copies / "network.h5")
+
+
+# ---------------------------------------------------------------- malice
+
+def _attribute(where, name, value):
+    def change(file):
+        if name in file[where].attrs:
+            del file[where].attrs[name]
+        if value is not None:
+            file[where].attrs.create(name, value)
+    return change
+
+
+def _dataset(name, **arguments):
+    return lambda file: replace_dataset(file, name, **arguments)
+
+
+def _link(name, link):
+    def change(file):
+        del file[name]
+        file[name] = link
+    return change
+
+
+def _value(name, index, value):
+    def change(file):
+        file[name][index] = value
+    return change
+
+
+def _type(name, dtype, layout=h5py.h5d.CONTIGUOUS):
+    return lambda file: low_level_dataset(file, name, h5py.h5t.py_create(np.dtype(dtype)),
+                                          file[name][...].astype(dtype), layout)
+
+
+def _external_storage(file):
+    raw = os.path.join(os.path.dirname(file.filename), "raw")
+    with open(raw, "wb") as stream:
+        stream.write(bytes(130 * 2 * 8))
+    replace_dataset(file, "layer0/words", shape=(130, 2), dtype="u8", external=[(raw, 0, 130 * 2 * 8)])
+
+
+def _virtual(file):
+    layout = h5py.VirtualLayout((130, 2), "u8")
+    layout[...] = h5py.VirtualSource(file.filename, "layer0/words", (130, 2))
+    del file["layer0/words"]
+    file.create_virtual_dataset("layer0/words", layout)
+
+
+def _committed_type(file):
+    file["kind"] = np.dtype("u8")
+    replace_dataset(file, "layer0/words", shape=(130, 2), dtype=file["kind"])[...] = 0
+    del file["kind"]
+
+
+def _odd_boolean(file):
+    data = np.full(130, 2, np.uint8).view(bool)
+    low_level_dataset(file, "layer0/inverted", h5py.h5t.py_create(np.dtype(bool)), data)
+
+
+def _other_enum(file):
+    kind = h5py.h5t.enum_create(h5py.h5t.STD_I8LE)
+    kind.enum_insert(b"FALSE", 0)
+    kind.enum_insert(b"MAYBE", 1)
+    del file["layer0/inverted"]
+    h5py.h5d.create(file.id, b"layer0/inverted", kind, h5py.h5s.create_simple((130,)))
+
+
+def _metadata(text):
+    """Metadata with the right checksum: damage is not what must be noticed."""
+    def change(file):
+        replace_dataset(file, "metadata", data=np.bytes_(text))
+        file.attrs["metadata_checksum"] = np.bytes_(hashlib.sha256(text.encode()).hexdigest())
+    return change
+
+
+def _add(name, count=1):
+    def change(file):
+        for i in range(count):
+            file.create_group(f"{name}{i}")
+    return change
+
+
+def _one_layer_many_times(file):
+    file.move("layer1", "layer200")
+    for i in range(1, 200):
+        file[f"layer{i}"] = file["layer0"]
+    file.attrs["n_layers"] = np.int64(201)
+
+
+def _padding_bit(file):
+    file["layer0/words"][5, 1] |= np.uint64(2)
+
+
+WORDS, HUGE = "layer0/words", (2**45, 2)
+HOSTILE_NETWORKS = {
+    "later version": (_attribute("/", "format_version", np.int64(2)), "format_version must be 1.*upgrade"),
+    "unknown format": (_attribute("/", "format", np.bytes_("bnnsim-poem")), "a file of format 'bnnsim-poem'"),
+    "no format": (_attribute("/", "format", None), "another program"),
+    "no version": (_attribute("/", "format_version", None), "attribute format_version of / is missing"),
+    "bit convention": (_attribute("/", "bit_convention", np.bytes_("bit 0 = +1")), "bit_convention must be"),
+    "checksum of another": (_attribute("/", "checksum", np.bytes_("0" * 64)), "does not have the checksum"),
+    "extra attribute": (_attribute("/", "note", np.bytes_("x")), "exactly the attributes .* unknown: 'note'"),
+    "missing attribute": (_attribute("layer1", "stride", None), "missing: stride"),
+    "string bomb": (_attribute("/", "created", np.bytes_("x" * 10_000)), "wanted at most 200 bytes, got"),
+    "string variable": (_attribute("/", "created", "2026"), "wanted a string of fixed length"),
+    "string array": (_attribute("/", "created", np.array([b"a", b"b"])), r"created of /: wanted shape \(\)"),
+    "string not ASCII": (_attribute("/", "created", np.bytes_(b"\xff\xfe")), "wanted ASCII text"),
+    "string for int": (_attribute("/", "n_layers", np.bytes_("2")), "n_layers of /: wanted int64"),
+    "float for int": (_attribute("layer0", "n_in", np.float64(65)), "n_in of /layer0: wanted int64"),
+    "array for int": (_attribute("layer0", "n_in", np.array([65])), "n_in of /layer0: wanted shape"),
+    "nothing for int": (_attribute("layer0", "n_in", h5py.Empty("i8")), "n_in of /layer0: wanted shape"),
+    "negative": (_attribute("layer0", "n_in", np.int64(-65)), r"layers\[0\] n_in must be in"),
+    "four for three": (_attribute("/", "input_shape", np.ones(4, np.int64)), r"shape \(3,\), got \(4,\)"),
+    "one layer 200 times": (_one_layer_many_times, r"wanted at most \d+ bytes of data, got"),
+    "no layers": (_attribute("/", "n_layers", np.int64(0)), "n_layers must be in"),
+    "too many layers": (_attribute("/", "n_layers", np.int64(2**62)), "n_layers must be in"),
+    "fewer layers": (_attribute("/", "n_layers", np.int64(1)), "unknown: 'layer1'"),
+    "more layers": (_attribute("/", "n_layers", np.int64(3)), "missing: layer2"),
+    "kind": (_attribute("layer0", "kind", np.bytes_("lstm")), r"layers\[0\] kind must be one of"),
+    "huge input": (_attribute("/", "input_shape", np.array([2**40] * 3)), r"input_shape\[0\] must be in"),
+    "huge, not stored": (_dataset(WORDS, shape=HUGE, dtype="u8"), "announces .* but 0 are stored"),
+    "huge scores, not stored": (_dataset("layer1/mean", shape=(2**50,), dtype="f8"), "announces .* but 0 "),
+    "chunked": (_dataset(WORDS, shape=HUGE, dtype="u8", chunks=(8, 2)), "contiguous and uncompressed"),
+    "compressed": (_dataset(WORDS, shape=(9**7, 2), dtype="u8", compression="gzip"), "contiguous and unc"),
+    "compact": (_type(WORDS, "u8", h5py.h5d.COMPACT), "contiguous and uncompressed"),
+    "external storage": (_external_storage, "stored in this file"),
+    "virtual": (_virtual, "stored in this file"),
+    "soft link": (_link(WORDS, h5py.SoftLink("/layer1/words")), "wanted words itself, got a soft"),
+    "soft link to nothing": (_link(WORDS, h5py.SoftLink("/nowhere")), "wanted words itself, got a soft"),
+    "external link": (_link(WORDS, h5py.ExternalLink("/etc/passwd", "/x")), "wanted words itself, got"),
+    "soft layer": (_link("layer0", h5py.SoftLink("/layer1")), "wanted layer0 itself, got a soft"),
+    "external layer": (_link("layer0", h5py.ExternalLink("other.h5", "/layer0")), "wanted layer0 itself"),
+    "extra group": (_add("more"), "unknown: 'more0'"),
+    "extra dataset": (lambda file: file.create_dataset("layer0/bias", data=[1]), "unknown: 'bias'"),
+    "a thousand groups": (_add("g", 1100), "wanted 3 objects, got 1103"),
+    "missing words": (lambda file: file.pop(WORDS), "missing: words"),
+    "missing layer": (lambda file: file.pop("layer1"), "missing: layer1"),
+    "dataset for group": (_link("layer0", np.zeros(3)), "wanted layer0 to be a group"),
+    "group for dataset": (lambda file: (file.pop(WORDS), file.create_group(WORDS)), "words to be a dataset"),
+    "type for dataset": (_link(WORDS, np.dtype("u8")), "words to be a dataset"),
+    "committed type": (_committed_type, "got another type"),
+    "float words": (_type(WORDS, "f4"), r"layers\[0\] words must have dtype uint64, got float32"),
+    "big-endian words": (_type(WORDS, ">u8"), "/layer0/words: wanted one of .*, got another type"),
+    "compound words": (_dataset(WORDS, shape=(130, 2), dtype=[("a", "u4"), ("b", "u4")]), "got another type"),
+    "variable words": (_dataset(WORDS, shape=(130, 2), dtype=h5py.vlen_dtype("u8")), "got another type"),
+    "references": (_dataset(WORDS, shape=(130, 2), dtype=h5py.ref_dtype), "got another type"),
+    "no array": (_dataset(WORDS, data=h5py.Empty("u8")), "got no array"),
+    "attribute of dataset": (_attribute(WORDS, "note", np.int64(1)), "without attributes"),
+    "int64 threshold": (_type("layer0/threshold", "i8"), "threshold must have dtype int32, got int64"),
+    "byte inverted": (_type("layer0/inverted", "u1"), "inverted must have dtype bool, got uint8"),
+    "byte 2 inverted": (_odd_boolean, r"inverted must hold False and True, got byte 2"),
+    "other enum": (_other_enum, "inverted: wanted one of .*, got another type"),
+    "too few words": (_dataset(WORDS, data=np.zeros((130, 1), "u8")), r"words must have shape \(any, 2\)"),
+    "too many units": (_dataset(WORDS, data=np.zeros((131, 2), "u8")), r"threshold must have shape \(131"),
+    "three dimensions": (_dataset(WORDS, data=np.zeros((130, 1, 2), "u8")), "words must have shape"),
+    "padding bit": (_padding_bit, r"layers\[0\] words must have 0 in every padding bit.*\(5,\)"),
+    "weight": (_value(WORDS, (5, 0), 12345), "network does not have the checksum"),
+    "NaN": (_value("layer1/scale", 1, np.nan), r"layers\[1\] scale must be finite, got nan"),
+    "infinite": (_value("layer1/shift", 2, -np.inf), r"layers\[1\] shift must be finite, got -inf"),
+    "metadata": (_dataset("metadata", data=np.bytes_('{"a":"b"}')), "metadata does not have the checksum"),
+    "metadata bomb": (_metadata('{"a":"' + "x" * 2**20 + '"}'), "wanted at most 1048576 bytes"),
+    "metadata variable": (_dataset("metadata", data="{}"), "wanted a string of fixed length"),
+    "metadata array": (_dataset("metadata", data=np.array([b"{}", b"{}"])), "wanted one string"),
+    "metadata huge": (_dataset("metadata", shape=HUGE, dtype="S2"), "announces"),
+    "metadata number": (_metadata('{"a":1}'), "metadata must be a dict of str to str"),
+    "metadata list": (_metadata("[]"), "metadata must be a JSON object"),
+    "metadata deep": (_metadata("[" * 10**6), "metadata must be a JSON object"),
+    "metadata twice": (_metadata('{"a":"b","a":"c"}'), "in canonical form"),
+    "metadata long number": (_metadata('{"a":' + "9" * 5000 + "}"), "must be a JSON object"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_NETWORKS)
+def test_a_hostile_network_is_refused(copies, name):
+    change, message = HOSTILE_NETWORKS[name]
+    path = copies / "network.h5"
+    with h5py.File(path, "r+") as file:
+        change(file)
+    with pytest.raises(ValueError, match=message) as caught:
+        network_file.load_network(path)
+    assert str(path) in str(caught.value)
+    assert "damaged or cut off" not in str(caught.value), "found by a rule, not by an accident of HDF5"
+
+
+@pytest.mark.parametrize("move, grow", [(0, 0), (0, -8), (0, 8), (2**14, 0), (2**40, 0)])
+def test_words_that_lie_elsewhere_than_in_the_file_are_refused(copies, move, grow):
+    """In the older HDF5 format, whose structures have no checksums: bytes past the end would be read as 0.
+
+    HDF5 2.0 finds some of them itself ("invalid dataset size").
+    """
+    path, old = copies / "network.h5", copies / "network.old.h5"
+    with h5py.File(path) as source, h5py.File(old, "w") as copy:
+        for name in ("/", "layer0", "layer1"):
+            for key, value in source[name].attrs.items():
+                copy.require_group(name).attrs.create(key, value)
+            for key, value in source[name].items():
+                if isinstance(value, h5py.Dataset):
+                    copy[name].create_dataset(key, data=value[()])
+        place = copy[WORDS].id.get_offset(), copy[WORDS].id.get_storage_size()
+    content = old.read_bytes()
+    assert content.count(struct.pack("<QQ", *place)) == 1
+    moved = struct.pack("<QQ", place[0] + move, place[1] + grow)
+    old.write_bytes(content.replace(struct.pack("<QQ", *place), moved))
+    if move or grow:
+        with pytest.raises(ValueError, match="/layer0/words: shape .* announces 2080|invalid dataset size"):
+            network_file.load_network(old)
+    else:
+        assert_same(network_file.load_network(old), CONTENT["network"])
+
+
+def _many_hard_links(file):
+    for i in range(200):
+        file[f"arrays/w{i}"] = file["arrays/0.weight.first"]
+
+
+def _json(name, text):
+    return _dataset(name, data=np.bytes_(text))
+
+
+HOSTILE_CHECKPOINTS = {
+    "later version": (_attribute("/", "format_version", np.int64(99)), "got 99; upgrade bnnsim"),
+    "one array 200 times": (_many_hard_links, r"wanted at most \d+ bytes of data, got"),
+    "group of arrays": (lambda file: file["arrays"].create_group("g"), "wanted g to be a dataset"),
+    "group in itself": (lambda file: file.__setitem__("arrays/loop", file["/"]), "wanted loop to be a"),
+    "soft link": (_link("arrays/order", h5py.SoftLink("key")), "wanted order itself"),
+    "external link": (_link("arrays/order", h5py.ExternalLink("a.h5", "key")), "wanted order itself"),
+    "name": (lambda file: file.create_dataset("arrays/b\x1b[31m", data=[1]), r"got 'b\\x1b\[31m'"),
+    "bool array": (lambda file: file.create_dataset("arrays/b", data=[True]), "array b must be of .* bool"),
+    "half array": (_type("arrays/0.weight", "f2"), "got another type"),
+    "huge, not stored": (_dataset("arrays/order", shape=(2**60,), dtype="i8"), "announces"),
+    "no arrays": (lambda file: file.pop("arrays"), "missing: arrays"),
+    "extra root": (_add("more"), "unknown: 'more0'"),
+    "attribute of arrays": (_attribute("arrays", "a", np.int64(1)), "exactly the attributes"),
+    "value": (_value("arrays/order", 0, 8), "checkpoint does not have the checksum"),
+    "missing array": (lambda file: file.pop("arrays/order"), "checkpoint does not have the checksum"),
+    "renamed array": (lambda file: file.move("arrays/order", "arrays/other"), "does not have the checksum"),
+    "shape": (_dataset("arrays/order", data=np.arange(9).reshape(3, 3)), "does not have the checksum"),
+    "settings": (_json("settings", '{"epochs":4}'), "does not have the checksum"),
+    "settings bomb": (_json("settings", "x" * (2**20 + 1)), "wanted at most 1048576 bytes"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_CHECKPOINTS)
+def test_a_hostile_checkpoint_is_refused(copies, name):
+    change, message = HOSTILE_CHECKPOINTS[name]
+    path = copies / "checkpoint.h5"
+    with h5py.File(path, "r+") as file:
+        change(file)
+    with pytest.raises(ValueError, match=message) as caught:
+        checkpoint_file.load_checkpoint(path)
+    assert str(path) in str(caught.value) and "damaged or cut off" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", [
+    '{"loss":NaN}', '{"loss":1e999}', '{"a":1,"a":2}', '{"b":1,"a":2}', "[]", "7", ""])
+def test_json_that_only_python_accepts_is_refused(copies, monkeypatch, text):
+    """Even with the right checksum."""
+    path = copies / "checkpoint.h5"
+    with h5py.File(path, "r+") as file:
+        _json("progress", text or " ")(file)
+    monkeypatch.setattr(network_file.file_format, "check_checksum", lambda *_: None)
+    with pytest.raises(ValueError, match="progress must be a JSON object"):
+        checkpoint_file.load_checkpoint(path)
+
+
+def _expected(**changes):
+    expected = {name: (array.dtype, array.shape) for name, array in CONTENT["checkpoint"][1].items()}
+    for name, value in changes.items():
+        expected[name] = value
+    return {name: value for name, value in expected.items() if value is not None}
+
+
+@pytest.mark.parametrize("expected, message", [
+    (_expected(more=("f4", (3,))), "missing arrays: more, unknown: none"),
+    (_expected(order=None), "missing arrays: none, unknown: order"),
+    (_expected(order=("i8", (10,))), r"array order must be int64 \(10,\), got int64 \(9,\)"),
+    (_expected(order=("f8", (9,))), r"array order must be float64 \(9,\), got int64 \(9,\)"),
+    (_expected(scalar=("i4", (1,))), r"array scalar must be int32 \(1,\), got int32 \(\)"),
+])
+def test_a_checkpoint_of_another_model_is_refused_before_it_is_read(copies, monkeypatch, expected, message):
+    monkeypatch.setattr(hdf5, "read_array", partial(pytest.fail, "something was read"))
+    with pytest.raises(ValueError, match=message):
+        checkpoint_file.load_checkpoint(copies / "checkpoint.h5", expected)

@@ -1,0 +1,89 @@
+"""Differences of two networks on common images: the interval must cover, and pairing must be worth something."""
+
+import numpy as np
+import pytest
+
+from bnnsim.statistics.pairs import population_difference
+
+N_SIMULATIONS = 2000
+
+
+def simulated(rng, n_chips=10, n_images=200, shared=1.0):
+    """Two networks that find the same images hard (shared = 1) or different ones (0); true difference 0.04."""
+    common, own = rng.normal(size=n_images), rng.normal(size=(2, n_images))
+    right = []
+    for network, level in enumerate((1.6, 1.45)):
+        hard = np.sqrt(shared) * common + np.sqrt(1 - shared) * own[network]
+        chips = 0.1 * rng.normal(size=(n_chips, 1))
+        right.append(level + hard + chips + 0.5 * rng.normal(size=(n_chips, n_images)) > 0)
+    return right
+
+
+def truth():
+    """P(level + N(0, 1 + 0.1^2 + 0.5^2) > 0) of each network, subtracted."""
+    from scipy.special import ndtr
+    scale = np.sqrt(1 + 0.01 + 0.25)
+    return ndtr(1.6 / scale) - ndtr(1.45 / scale)
+
+
+@pytest.mark.parametrize("shared", [1.0, 0.0])
+def test_coverage(shared):
+    rng, hits = np.random.default_rng(1), {"paired": 0, "unpaired": 0}
+    for _ in range(N_SIMULATIONS):
+        found = population_difference(*simulated(rng, shared=shared))
+        for kind in hits:
+            interval = getattr(found, kind)
+            hits[kind] += interval.low <= truth() <= interval.high
+    assert 0.93 <= hits["paired"] / N_SIMULATIONS <= 0.97
+    if shared == 0:
+        assert 0.93 <= hits["unpaired"] / N_SIMULATIONS <= 0.97
+    else:
+        assert hits["unpaired"] / N_SIMULATIONS > 0.985            # far too wide: what pairing is for
+
+
+def test_chips_alone_would_cover_too_seldom():
+    """The wrong model fails the same test: images are a sample too."""
+    rng, hits = np.random.default_rng(2), 0
+    for _ in range(N_SIMULATIONS):
+        a, b = simulated(rng, shared=0.0)
+        chips = a.mean(axis=1) - b.mean(axis=1)
+        half = 2.262 * chips.std(ddof=1) / np.sqrt(len(chips))
+        hits += abs(chips.mean() - truth()) <= half
+    assert hits / N_SIMULATIONS < 0.93
+
+
+def test_common_images_make_the_interval_smaller():
+    found = population_difference(*simulated(np.random.default_rng(3)))
+    assert found.best == "paired"
+    assert found.paired.high - found.paired.low < 0.8 * (found.unpaired.high - found.unpaired.low)
+    assert found.paired.mean == pytest.approx(found.unpaired.mean)
+
+
+BAD = [
+    (np.ones((3, 4)), np.ones((3, 4), bool), "right_a must be bool"),
+    (np.ones((1, 4), bool), np.ones((1, 4), bool), "at least 2"),
+    (np.ones((3, 4), bool), np.ones((3, 5), bool), "same chips and images"),
+]
+
+
+@pytest.mark.parametrize("a, b, message", BAD)
+def test_bad_input(a, b, message):
+    with pytest.raises(ValueError, match=message):
+        population_difference(a, b)
+
+
+def test_a_campaign_with_predictions_compares_image_by_image():
+    """The interval is of the difference that the accuracies show, and pairing by image makes it smaller."""
+    import bnnsim
+    from bnnsim.datasets.shipped import data_file
+    from bnnsim.datasets.find import load_embedded
+
+    test = load_embedded()[1][:200]
+    networks = {name: bnnsim.PackedNetwork.load(data_file(f"{name}.h5"))
+                for name in ("fashion_fcnn", "fashion_fcnn_flip")}
+    result = bnnsim.sweep(networks, test, [0.0, 0.05], 3, 0, predictions=True, progress=False)
+    found = result.compare("fashion_fcnn", "fashion_fcnn_flip", labels=test.labels)
+    assert np.allclose([d.paired.mean for d in found], result.mean()[0] - result.mean()[1])
+    assert all(d.best == "paired" for d in found)
+    with pytest.raises(ValueError, match="predictions=True"):
+        bnnsim.sweep(networks, test, [0.05], 2, 0, progress=False).compare(0, 1, labels=test.labels)
