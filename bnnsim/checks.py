@@ -6,8 +6,11 @@ A message names the argument, what was wanted and what came. Wrong type: TypeErr
 import difflib
 import math
 import numbers
+import os
 
 import numpy as np
+
+FilePath = str | os.PathLike[str]
 
 
 def check_int(name, value, low=None, high=None):

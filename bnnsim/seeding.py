@@ -7,6 +7,8 @@ import zlib
 
 import numpy as np
 
+RandomSource = None | int | np.random.SeedSequence | np.random.Generator
+
 
 def root_seed(rng):
     """The root seed behind an `rng=` argument.

@@ -46,8 +46,13 @@ def is_module(name):
 
 
 def imports(path):
-    """(module, name or None) of every import statement of a file, inside functions too."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    """(module, name or None) of every import statement of a file, inside functions too, but for those of types alone."""
+    tree = ast.parse(path.read_text())
+    for_types = {id(inner) for node in ast.walk(tree) if isinstance(node, ast.If)
+                 and ast.unparse(node.test) == "TYPE_CHECKING" for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        if id(node) in for_types:
+            continue
         if isinstance(node, ast.Import):
             yield from ((alias.name, None) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
