@@ -7,13 +7,13 @@
 import sys
 
 import bnnsim.commands.command_line as command_line
-import bnnsim.datasets.sources as sources
+import bnnsim.datasets.downloading as downloading
 
 
 def arguments():
     """The options."""
     parser = command_line.parser("download", __doc__)
-    parser.add_argument("name", metavar="NAME", help=f"one of {', '.join(sources.SOURCES)}")
+    parser.add_argument("name", metavar="NAME", help=f"one of {', '.join(downloading.downloadable())}")
     parser.add_argument("--folder", help="store in FOLDER/NAME (default: your cache, ~/.cache/bnnsim/NAME)")
     return parser
 
@@ -21,10 +21,10 @@ def arguments():
 def work(options):
     """Download, say where the files are."""
     try:
-        folder = sources.download_dataset(options.name, options.folder)
-    except sources.DownloadError as error:
-        raise sources.DownloadError(f"{options.name} could not be downloaded: {error}") from error
-    n_files = len(sources.SOURCES[options.name].sha256)
+        folder = downloading.download_dataset(options.name, options.folder)
+    except downloading.DownloadError as error:
+        raise downloading.DownloadError(f"{options.name} could not be downloaded: {error}") from error
+    n_files = len(downloading.downloadable()[options.name].sha256)
     print(f"{options.name}: {n_files} files in {folder}, SHA-256 checked")
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_files import IDX_NAMES, forget_all_copies, idx_bytes, idx_files, put_idx
+from small_files import IDX_NAMES, forget_all_copies, from_source, idx_bytes, idx_files, put_idx
 
+import bnnsim.datasets.downloading as downloading
 import bnnsim.datasets.readers as readers
 import bnnsim.datasets.shipped as shipped
-import bnnsim.datasets.sources as sources
+from bnnsim.datasets.catalogue import Source
 from bnnsim.datasets.find import EmbeddedSubsetWarning, load_dataset, load_embedded
-from bnnsim.datasets.sources import Source
 from bnnsim.datasets.split import Split
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -138,8 +138,7 @@ def test_a_named_folder_without_the_files_is_an_error(tmp_path, monkeypatch, thr
 def test_fashion_files_are_not_taken_for_mnist(tmp_path, monkeypatch):
     mine = put_idx(tmp_path / "mine", n_test=10_000)
     labels = gzip.decompress((mine / IDX_NAMES[3]).read_bytes())
-    monkeypatch.setitem(sources.SOURCES, "fashion",
-                        Source((), {IDX_NAMES[3]: hashlib.sha256(labels).hexdigest()}))
+    from_source(monkeypatch, "fashion", Source((), {IDX_NAMES[3]: hashlib.sha256(labels).hexdigest()}))
     load_dataset("fashion", folder=mine)
     with pytest.raises(ValueError, match="wanted the files of mnist, got those of fashion"):
         load_dataset("mnist", folder=mine)
@@ -240,4 +239,4 @@ def test_the_full_set_is_official_quick_to_load_and_holds_the_embedded_subset(tm
     (tmp_path / "fashion").mkdir()
     for name in IDX_NAMES:
         (tmp_path / "fashion" / name).symlink_to(DEBIAN / name)
-    sources.download_dataset("fashion", tmp_path, addresses=[])     # it is all there and official
+    downloading.download_dataset("fashion", tmp_path, addresses=[])     # it is all there and official
