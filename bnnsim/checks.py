@@ -7,8 +7,12 @@ import difflib
 import math
 import numbers
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from bnnsim.datasets.split import LabelledImages
 
 FilePath = str | os.PathLike[str]
 
@@ -103,11 +107,15 @@ def check_images(images, shape=None):
     return check_array("images", images, np.uint8, (None, *(shape or (None, None, None))))
 
 
-def check_split(split, name="split"):
-    """A Split (anything with images and labels) of at least one image."""
-    if not hasattr(split, "images") or not hasattr(split, "labels"):
-        raise TypeError(f"{name} must be a Split, one half of what load_dataset gives, got {type(split).__name__}; "
-                        "wrap arrays as bnnsim.Split(images, labels, 'mine')")
+def check_split(split: "LabelledImages", name: str = "split") -> "LabelledImages":
+    """A Split, or another object that has all of `bnnsim.datasets.LabelledImages`, of at least one image."""
+    # asked of the type first: a Split's sha256 takes a second to compute
+    lacks = [part for part in ("images", "labels", "name", "sha256", "__len__")
+             if not (hasattr(type(split), part) or hasattr(split, part))]
+    if lacks:
+        raise TypeError(f"{name} must be a Split, one half of what load_dataset gives, or an object of yours with the "
+                        f"same parts, got {type(split).__name__}, which has no {', no '.join(lacks)}; wrap arrays as "
+                        "bnnsim.Split(images, labels, 'mine')")
     if len(split.labels) == 0:
         raise ValueError(f"{name} must have at least one image")
     return split
