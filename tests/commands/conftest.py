@@ -6,6 +6,7 @@ import sys
 import types
 
 import bnnsim.faults as faults
+from bnnsim.checks import check_choice
 
 if importlib.util.find_spec("bnnsim.faults.spec") is None:
     def made(node):
@@ -13,9 +14,8 @@ if importlib.util.find_spec("bnnsim.faults.spec") is None:
             return [made(item) for item in node.elts]
         if not isinstance(node, ast.Call):
             return ast.literal_eval(node)
-        if node.func.id not in faults.__all__:
-            raise ValueError(f"{node.func.id} is no fault; did you mean 'BitFlips'?")
-        return getattr(faults, node.func.id)(*map(made, node.args), **{k.arg: made(k.value) for k in node.keywords})
+        return getattr(faults, check_choice("fault", node.func.id, faults.__all__))(
+            *map(made, node.args), **{k.arg: made(k.value) for k in node.keywords})
 
-    stub = sys.modules["bnnsim.faults.spec"] = types.ModuleType("bnnsim.faults.spec")
+    stub = sys.modules["bnnsim.faults.spec"] = faults.spec = types.ModuleType("bnnsim.faults.spec")
     stub.parse_fault = lambda text: made(ast.parse(text, mode="eval").body)

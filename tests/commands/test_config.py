@@ -18,9 +18,8 @@ from bnnsim.training.packing import pack
 
 WHOLE = {"networks": ["a.h5", "b.h5"], "datasets": ["fashion", "fashion-subset"], "data": "folder", "rates": [0, 1e-3],
          "layers": ["all", [0], [1, 2]], "trials": 20, "seed": 7, "workers": 2, "dask": "tcp://host:8786",
-         "faults": ["BitFlips(0)"], "out": "s.h5",
-         "plot": "s.svg", "resume": True, "predictions": False, "quiet": True, "log": False,
-         "format": "json", "ci_width": 0.5, "max_trials": 100}
+         "faults": ["BitFlips(0)"], "out": "s.h5", "plot": "s.svg", "resume": True, "predictions": False,
+         "quiet": True, "log": False, "format": "json", "ci_width": 0.5, "max_trials": 100}
 
 
 KEYS = {option.name for option in ber_sweep.OPTIONS if option.scope != "once"}
