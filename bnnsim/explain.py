@@ -26,54 +26,19 @@ from bnnsim.commands.number_lists import parse_rates
 from bnnsim.commands.options import Option
 
 if TYPE_CHECKING:
+    from bnnsim.campaign.result import SweepResult
     from bnnsim.datasets.split import Split
     from bnnsim.packed.network import PackedNetwork
 
-Found = tuple[Any, str, dict[str, Any]]                         # a metric's result, its text, what its plot takes
-
-
-def _margins(options: argparse.Namespace, network: "PackedNetwork", split: "Split") -> Found:
-    from bnnsim.metrics import margins
-
-    found = margins(network, split.images)
-    return found, found.table(), {}
-
-
-def _tolerance(options: argparse.Namespace, network: "PackedNetwork", split: "Split") -> Found:
-    from bnnsim.metrics import bit_error_tolerance
-
-    found = bit_error_tolerance(network, split.images)
-    return found, found.table(), {}
-
-
-def _importance(options: argparse.Namespace, network: "PackedNetwork", split: "Split") -> Found:
-    from bnnsim.metrics import importance
-
-    found = importance(network, split, options.method)
-    return found, found.table(), {}
-
-
-def _prediction(options: argparse.Namespace, network: "PackedNetwork", split: "Split") -> Found:
-    from bnnsim.metrics import predicted_accuracy
-
-    rates, injected = parse_rates(options.rates), None
-    found = predicted_accuracy(network, split, rates, options.draws, options.seed)
-    if options.check is not None:
-        from bnnsim.campaign import sweep
-        injected = sweep(network, split, rates, options.check, options.seed, progress=False)
-    return found, found.table(injected), {"result": injected}
-
-
-def _critical(options: argparse.Namespace, network: "PackedNetwork", split: "Split") -> Found:
-    from bnnsim.metrics import critical_bits
-
-    found = critical_bits(network, split, options.layer)
-    return found, found.table(), {}
-
-
-METRICS: dict[str, Callable[[argparse.Namespace, "PackedNetwork", "Split"], Found]] = {
-    "margins": _margins, "tolerance": _tolerance, "importance": _importance, "prediction": _prediction,
-    "critical": _critical}
+# what can be asked for, and how bnnsim.metrics answers; a result has table() and plot(path)
+WHAT: dict[str, Callable[[Any, argparse.Namespace, "PackedNetwork", "Split"], Any]] = {
+    "margins": lambda metrics, options, network, split: metrics.margins(network, split.images),
+    "tolerance": lambda metrics, options, network, split: metrics.bit_error_tolerance(network, split.images),
+    "importance": lambda metrics, options, network, split: metrics.importance(network, split, options.method),
+    "prediction": lambda metrics, options, network, split: metrics.predicted_accuracy(
+        network, split, parse_rates(options.rates), options.draws, options.seed),
+    "critical": lambda metrics, options, network, split: metrics.critical_bits(network, split, options.layer),
+}
 
 
 def check_method(name: str, value: Any) -> str:
@@ -85,7 +50,7 @@ def check_method(name: str, value: Any) -> str:
 
 OPTIONS = (
     shared.NETWORK, shared.DATASET, shared.DATA,
-    Option("what", f"of {', '.join(METRICS)}", shared.some_of(METRICS), "margins,tolerance,importance,prediction",
+    Option("what", f"of {', '.join(WHAT)}", shared.some_of(WHAT), "margins,tolerance,importance,prediction",
            metavar="LIST"),
     Option("method", "importance: accuracy lost when an output is inverted (ablate), or what the last layer reads out "
            "(readout)", check_method, "ablate"),
@@ -104,19 +69,28 @@ def arguments() -> command_line.Parser:
     return command_line.parser("explain", __doc__, OPTIONS)
 
 
+def injected(options: argparse.Namespace, network: "PackedNetwork", split: "Split") -> "SweepResult":
+    """Accuracy under injected errors, to compare the predicted one with."""
+    from bnnsim.campaign import sweep
+
+    return sweep(network, split, parse_rates(options.rates), options.check, options.seed, progress=False)
+
+
 def work(options: argparse.Namespace) -> None:
     """Load, measure, print, draw."""
     import bnnsim.commands.inputs as inputs
+    import bnnsim.metrics as metrics
 
     name, network = inputs.load_network(options.network)
     split = inputs.load_test(options, [options.network] if options.network else [], {name: network})
     print(f"{name}, {network.n_bits:,} binary weights; {split.name}, all {len(split):,} images")
     for what in options.what:
-        found, text, drawn = METRICS[what](options, network, split)
-        print(f"\n{what}\n{text}")
+        found = WHAT[what](metrics, options, network, split)
+        beside = {"result": injected(options, network, split)} if what == "prediction" and options.check else {}
+        print(f"\n{what}\n{found.table(**beside)}")
         if options.plot:
             stem, ending = os.path.splitext(options.plot)
-            found.plot(f"{stem}-{what}{ending}", **drawn)
+            found.plot(f"{stem}-{what}{ending}", **beside)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
