@@ -12,8 +12,7 @@ import bnnsim.kernels.limits as limits
 import bnnsim.packed.bits as bits
 import bnnsim.seeding as seeding
 from bnnsim.benchmarks.timing import Measurement, WrongResultError, alternated, seconds_of
-from bnnsim.kernels import split, thread_count, threads
-from bnnsim.kernels._buffers import recycling
+from bnnsim.kernels import operations, recycling, split, thread_count, threads
 from bnnsim.packed.bit_errors import flip_masks
 from bnnsim.packed.forward import dense_forward, pixels_dense_forward
 from bnnsim.training.gradients import dense_dweight, dense_dx
@@ -49,12 +48,13 @@ class Limit:
 
 def make_limits(n_steps):
     """{"binary": Limit, "16-bit": Limit where the CPU has the instruction}."""
-    rng = np.random.default_rng(0)
+    rng, chains = np.random.default_rng(0), operations()
     seeds = rng.integers(0, 2**64, (limits.CHAINS + 1, 8), np.uint64)
-    found = {"binary": Limit(limits.xnor_limit, limits.xnor_chains_plain, seeds, limits.XNOR_MACS, n_steps)}
-    if limits.HAS_MADD_LIMIT:
-        seeds = rng.integers(-2**31, 2**31, (limits.CHAINS + 1, 16)).astype(np.int32)
-        found["16-bit"] = Limit(limits.madd_limit, limits.madd_chains_plain, seeds, limits.MADD_MACS, n_steps)
+    plain = chains["limits.xnor_chains"].plain
+    found = {"binary": Limit(limits.xnor_limit, plain, seeds, limits.XNOR_MACS, n_steps)}
+    if chains["limits.madd_chains"].in_use:
+        seeds, plain = rng.integers(-2**31, 2**31, (limits.CHAINS + 1, 16)), chains["limits.madd_chains"].plain
+        found["16-bit"] = Limit(limits.madd_limit, plain, seeds.astype(np.int32), limits.MADD_MACS, n_steps)
     return found
 
 

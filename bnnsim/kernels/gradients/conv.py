@@ -1,20 +1,22 @@
-"""Gradients of a binarized convolution by table lookup, of 16-bit fixed point or float32: see `lookup`, `fixed_point`.
+"""Gradients of a binarized convolution by table lookup, of 16-bit fixed point or float32: see `lookup_tile`.
 
 dH (N, OH, OW, K) float32, possibly behind a max-pool: then its entries stand as dout (N, OH // size, OW // size, K) and
 `winner`, the entry of its window that each belongs to, and are spread out a row at a time; three quarters of the
 scattered array would be zeros. size = 1 is no pooling, dout is dH and winner is not read.
-Letters as in `conv`; G groups of five channels or positions.
+
+x (N, H, W, Cw), C input channels in Cw words, K output channels, T = kh * kw taps, g a `geometry.Geometry`; G groups of
+five channels or positions.
 """
 
 import numpy as np
 
 from bnnsim.kernels._jit import always_inline, inline, kernel
 from bnnsim.kernels.gradients.fixed_point import SIDE, fix_row, fix_turned, unit_of
-from bnnsim.kernels.gradients.lookup import (COLS, GROUP, MAX_GROUPS, ROWS, WORD_ROWS, add_tile, build_tables,
-                                             lookup_tile, new_tables, scale_row, spread_words)
+from bnnsim.kernels.gradients.lookup_tile import (COLS, GROUP, MAX_GROUPS, ROWS, WORD_ROWS, add_tile, build_tables,
+                                                  lookup_tile, new_tables, scale_row, spread_words)
 from bnnsim.kernels.gradients.pool import keep_winners
 
-CHUNK = 960                         # positions of dW whose sums stay in registers; 96 groups, 16 words of the panel
+CHUNK = 960                         # positions of dW whose sums stay in registers; 192 groups, 32 words of the panel
 
 
 @inline
