@@ -7,11 +7,11 @@ Output arrays start full of garbage, except where a kernel says that they come z
 import numpy as np
 import pytest
 
-import bnnsim.kernels.gradients.conv_gradients as conv_gradients
+import bnnsim.kernels.gradients.conv as conv_gradients
 import bnnsim.kernels.gradients.first_layer as first_layer
 import bnnsim.kernels.gradients.fixed_point as fixed_point
-import bnnsim.kernels.gradients.lookup as lookup
-import bnnsim.kernels.gradients.lookup_products as lookup_products
+import bnnsim.kernels.gradients.lookup_tile as lookup
+import bnnsim.kernels.gradients.dense as lookup_products
 import bnnsim.kernels.gradients.optimizer_steps as optimizer_steps
 import bnnsim.kernels.gradients.pool as pool
 import bnnsim.kernels.norm.batchnorm as batchnorm
