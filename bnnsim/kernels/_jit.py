@@ -22,8 +22,9 @@ import numpy as np
 from numba.core import config
 from numba.core.caching import _CacheLocator, CompileResultCacheImpl, FunctionCache
 
-JIT_OFF = bool(config.DISABLE_JIT)
-_FLAGS = dict(nogil=True, error_model="numpy", boundscheck=False, fastmath=False)
+NUMBA: Any = config                 # Numba's settings: it makes their names when it is loaded, unseen by type checkers
+JIT_OFF = bool(NUMBA.DISABLE_JIT)
+_FLAGS: dict[str, Any] = dict(nogil=True, error_model="numpy", boundscheck=False, fastmath=False)
 FOLDER = Path(__file__).resolve().parent
 
 
@@ -56,8 +57,8 @@ def cache_folder() -> Path | None:
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     if not home.startswith("~"):                                # else: a user without a home, as in some containers
         candidates.append(Path(home) / "bnnsim" / "numba" / sources_digest())
-    if config.CACHE_DIR:
-        candidates.insert(0, Path(config.CACHE_DIR) / "bnnsim" / sources_digest())
+    if NUMBA.CACHE_DIR:
+        candidates.insert(0, Path(NUMBA.CACHE_DIR) / "bnnsim" / sources_digest())
     return next((folder for folder in candidates if _is_writable(folder)), None)
 
 

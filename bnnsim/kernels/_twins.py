@@ -20,17 +20,16 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from llvmlite import binding
-from numba.core import config
 
-from bnnsim.kernels._jit import FOLDER, JIT_OFF, inline
+from bnnsim.kernels._jit import FOLDER, JIT_OFF, NUMBA, inline
 
 
 @functools.cache
 def target_has(feature: str) -> bool:
     """Whether Numba compiles for a CPU with `feature`: this one, unless NUMBA_CPU_NAME and the like say otherwise."""
-    if config.CPU_FEATURES is not None:
-        return f"+{feature}" in config.CPU_FEATURES.split(",")
-    refused = feature.startswith("avx") and not config.ENABLE_AVX
+    if NUMBA.CPU_FEATURES is not None:
+        return f"+{feature}" in NUMBA.CPU_FEATURES.split(",")
+    refused = feature.startswith("avx") and not NUMBA.ENABLE_AVX
     return not refused and binding.get_host_cpu_features().get(feature, False)
 
 

@@ -71,9 +71,11 @@ def xnor_chains(seeds, n_steps, out, o_off):
 @twin_of(Tile(_make_chains(16, I32, _madd_step), needs=("avx512vnni",)))
 def madd_chains(seeds, n_steps, out, o_off):
     """The same of int32 seeds (17, 16), the last as pairs of int16."""
-    pairs = seeds[-1].view(np.int16).reshape(-1, 2).astype(np.int64)
-    totals = (seeds[:-1].astype(np.int64) + n_steps * (pairs * pairs).sum(axis=1)).astype(np.int32)   # wraps
-    out.reshape(-1)[o_off:o_off + totals.size] = totals.reshape(-1)
+    flat, pairs, totals = seeds.reshape(-1), seeds[-1].view(np.int16), out.reshape(-1)
+    for i in range(CHAINS * 16):
+        first, second = int(pairs[2 * (i % 16)]), int(pairs[2 * (i % 16) + 1])
+        total = int(flat[i]) + n_steps * (first * first + second * second)
+        totals[o_off + i] = (total + 2**31) % 2**32 - 2**31     # as int32 wraps
 
 
 @kernel

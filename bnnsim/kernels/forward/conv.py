@@ -52,7 +52,7 @@ def xnor_conv(x, panel, fill, g, x_at, table, table_at, out, start, stop):
     for n in range(start, stop):
         _place_words(x, n, g, padded)
         xnor_sums(padded, x_at, out.shape[1], run_stride, g.kernel_height, panel, table, table_at, out,
-                   n * out.shape[1] * out.shape[2], out.shape[2])
+                  n * out.shape[1] * out.shape[2], out.shape[2])
 
 
 @kernel
@@ -64,7 +64,7 @@ def xnor_conv_bits(x, panel, fill, g, x_at, table, table_at, inverted, pool, out
     for n in range(start, stop):
         _place_words(x, n, g, padded)
         xnor_bits(padded, x_at, x_at.shape[0], run_stride, g.kernel_height, panel, table, table_at, bits, 0,
-                   4 * bits.shape[1])
+                  4 * bits.shape[1])
         _pool_bits(bits, g.out_width, pool, inverted, out[n])
 
 
@@ -94,7 +94,7 @@ def pixels_conv(images, offset, panel, g, x_at, table, table_at, out, start, sto
     for n in range(start, stop):
         _place_pixels(images, n, g, padded)
         pixel_sums(padded, x_at, out.shape[1], run_stride, g.kernel_height, panel, table, table_at, out,
-                    n * out.shape[1] * out.shape[2], out.shape[2])
+                   n * out.shape[1] * out.shape[2], out.shape[2])
 
 
 @kernel
@@ -106,5 +106,5 @@ def pixels_conv_bits(images, offset, panel, g, x_at, table, table_at, inverted, 
     for n in range(start, stop):
         _place_pixels(images, n, g, padded)
         pixel_bits(padded, x_at, x_at.shape[0], run_stride, g.kernel_height, panel, table, table_at, bits, 0,
-                    4 * bits.shape[1])
+                   4 * bits.shape[1])
         _pool_bits(bits, g.out_width, pool, inverted, out[n])

@@ -64,7 +64,7 @@ def _lookup_tile(_, tables, rows, n_segments, n_groups, panel, p_off, out, o_off
                 builder.store(builder.load(place, align=4), slot)
         bits = [cgutils.alloca_once(builder, _VECTOR) for _ in range(4)]
         permute = declare(builder, f"llvm.x86.avx512.vpermi2var.{'d' if exact else 'ps'}.512", vector, vector, _VECTOR,
-                           vector)
+                          vector)
         n_words = builder.udiv(builder.add(n_groups, I64(WORD_GROUPS - 1)), I64(WORD_GROUPS))
         with cgutils.for_range(builder, n_segments) as segment:
             at = builder.mul(segment.index, I64(ROWS))
@@ -82,8 +82,9 @@ def _lookup_tile(_, tables, rows, n_segments, n_groups, panel, p_off, out, o_off
                     entry = builder.mul(builder.add(first, group.index), I64(32))
                     present = [builder.load(slot) for slot in bits]
                     for start, slots in zip(starts, sums):
-                        low, high = (builder.load(vector_pointer(builder, start, builder.add(entry, I64(half)),
-                                                                  vector), align=4) for half in (0, 16))
+                        halves = (vector_pointer(builder, start, builder.add(entry, I64(half)), vector)
+                                  for half in (0, 16))
+                        low, high = (builder.load(half, align=4) for half in halves)
                         for column, slot in zip(present, slots):
                             found = builder.call(permute, [low, column, high])
                             builder.store(add_vectors(builder.load(slot), found), slot)

@@ -39,7 +39,7 @@ def _adam_lanes(_, value, gradient, first, second, at, beta1, beta2, step_size, 
     def generate(context, builder, signature, args):
         vector = ir.VectorType(ir.FloatType(), LANES)
         places = [vector_pointer(builder, item_pointer(context, builder, kind, array, args[4], ir.FloatType()), I64(0),
-                                  vector) for kind, array in zip(signature.args, args[:4])]
+                                 vector) for kind, array in zip(signature.args, args[:4])]
         w, g, m, v = (builder.load(place, align=4) for place in places)
         beta1, beta2, step_size, second_scale, eps, bound = (splat(builder, scalar, vector) for scalar in args[5:])
         one = ir.Constant(vector, [1.0] * LANES)
@@ -60,7 +60,7 @@ def _adam_lanes(_, value, gradient, first, second, at, beta1, beta2, step_size, 
 
 @twin_of(Tile(_adam_lanes))
 def adam_lanes(value, gradient, first, second, at, beta1, beta2, step_size, second_scale, eps, bound):
-    """`_adam_one` of 16 neighbours. LLVM leaves this loop scalar, at 2.4 ns a number; the tile does the same operations."""
+    """`_adam_one` of 16 neighbours. LLVM leaves this loop scalar, at 2.4 ns a number."""
     for i in range(at, at + LANES):
         _adam_one(value, gradient, first, second, i, beta1, beta2, step_size, second_scale, eps, bound)
 
@@ -98,7 +98,7 @@ def _bop_lanes(_, value, gradient, momentum, at, gamma, tau):
     def generate(context, builder, signature, args):
         vector = ir.VectorType(ir.FloatType(), LANES)
         places = [vector_pointer(builder, item_pointer(context, builder, kind, array, args[3], ir.FloatType()), I64(0),
-                                  vector) for kind, array in zip(signature.args, args[:3])]
+                                 vector) for kind, array in zip(signature.args, args[:3])]
         w, g, m = (builder.load(place, align=4) for place in places)
         gamma, tau = (splat(builder, scalar, vector) for scalar in args[4:])
         zero, one, minus = (ir.Constant(vector, [number] * LANES) for number in (0.0, 1.0, -1.0))

@@ -16,7 +16,7 @@ def _sign_word(_, values, offset):
     def generate(context, builder, signature, args):
         item = ir.FloatType() if signature.args[0].dtype == types.float32 else ir.DoubleType()
         vector = ir.VectorType(item, 64)
-        pointer = item_pointer(context, builder, signature.args[0], *args, item)
+        pointer = item_pointer(context, builder, signature.args[0], args[0], args[1], item)
         values = builder.load(builder.bitcast(pointer, vector.as_pointer()), align=4)
         return builder.bitcast(builder.fcmp_ordered(">=", values, ir.Constant(vector, None)), I64)
 
