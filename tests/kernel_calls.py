@@ -135,7 +135,8 @@ def xnor_dense_bits(x, weights, theta, inverted):
 
 def lookup_panel(words):
     """Segments (S, R, W) -> panel."""
-    panel = dirty((words.shape[2], words.shape[0], -(-words.shape[1] // lookup_tile.WORD_ROWS), lookup_tile.COLS), np.uint32)
+    n_entries = -(-words.shape[1] // lookup_tile.WORD_ROWS)
+    panel = dirty((words.shape[2], words.shape[0], n_entries, lookup_tile.COLS), np.uint32)
     split(dense_gradients.lookup_panel, len(panel), words, panel)
     return panel
 
@@ -161,7 +162,7 @@ def geometry(x_shape, kernel, stride, padding):
     """Geometry of an input (N, H, W, C)."""
     (_, height, width, _), (kh, kw) = x_shape, kernel
     return Geometry(height, width, kh, kw, stride, padding, (height + 2 * padding - kh) // stride + 1,
-                         (width + 2 * padding - kw) // stride + 1)
+                    (width + 2 * padding - kw) // stride + 1)
 
 
 def fill_words(channels, pad_value):

@@ -5,7 +5,8 @@ In both forms, that in use here and the plain twin. That all forms agree is test
 
 import numpy as np
 import pytest
-from test_twins import COMPILED, OPERATIONS, compiled, int16s, words
+from test_twins import COMPILED, OPERATIONS, compiled
+from twin_arguments import int16s, words
 
 import bnnsim.kernels.gradients.fixed_point as fixed_point
 import bnnsim.kernels.gradients.lookup_tile as lookup_tile
@@ -43,7 +44,7 @@ def test_tables(rng, n_groups, a_off, t_off):
 @pytest.mark.parametrize("w_off, w_stride", [(0, 1), (5, 3)])
 def test_spread_words(rng, w_off, w_stride):
     source = words(rng, w_off + 29 * w_stride + 1)
-    for call in both(lookup_tile, "spread_words", 5):
+    for call in both(lookup_tile, "turn_words", 5):
         panel = np.full(70, GARBAGE, np.uint32)
         call(source, w_off, w_stride, panel, 3)
         bits = [[int(panel[3 + c]) >> j & 1 for j in range(32)] for c in range(64)]

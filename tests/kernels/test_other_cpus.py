@@ -7,7 +7,8 @@ import kernel_calls as calls
 import numpy as np
 import pytest
 from own_process import run
-from test_twins import ARGUMENTS, COMPILED, OPERATIONS, compiled
+from test_twins import COMPILED, OPERATIONS, compiled
+from twin_arguments import ARGUMENTS
 
 import bnnsim
 import bnnsim.kernels._jit as _jit

@@ -43,7 +43,8 @@ def test_tasks_may_run_kernels_themselves(n_threads):
 
     with threads(n_threads):
         futures = [local_executor().submit(negated, n) for n in range(20)]
-        np.testing.assert_array_equal([future.result() for future in futures], -np.arange(20)[:, None] * np.ones(5, int))
+        found = [future.result() for future in futures]
+        np.testing.assert_array_equal(found, -np.arange(20)[:, None] * np.ones(5, int))
 
 
 def test_an_error_in_a_task_reaches_the_caller():

@@ -15,11 +15,11 @@ from numba.extending import intrinsic
 from bnnsim.kernels._jit import inline, kernel
 from bnnsim.kernels._llvm import I8, I16, I32, I64, item_pointer, splat, vector_pointer
 from bnnsim.kernels._twins import Tile, twin_of
+from bnnsim.kernels.words.bit_fields import ONE
 from bnnsim.kernels.words.packing import transpose_64
 
 BLOCK = 128                         # images: four vectors of 16-bit sums
 MOST = 128                          # pixels that a 16-bit sum holds: 128 * 255 < 2^15
-ONE = np.uint64(1)
 
 
 # ---------------------------------------------------------------- vector operations

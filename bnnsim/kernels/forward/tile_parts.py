@@ -12,6 +12,9 @@ Strides and offsets of x count its items (words, pixels), of the table entries, 
 are C-contiguous. Words are little-endian in memory, as on every CPU that Numba compiles for.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -19,20 +22,22 @@ from numba.core import cgutils
 from bnnsim.kernels._llvm import I16, I32, I64, item_pointer, vector_pointer
 
 
-def tile_signature(x, offsets, table, panel, out):
+def tile_signature(x: types.Type, offsets: types.Type, table: types.Type, panel: types.Type, out: types.Type) -> Any:
     """Types of a tile (x, x_at, first, run_stride, n_runs, n_steps, panel, p_off, table, table_at, t_off, out, ...)."""
     index = types.intp
     return types.void(x, offsets, index, index, index, index, panel, index, table, offsets, index, out, index, index)
 
 
-def row_pointers(context, builder, kind, array, offsets, first, item, n_rows):
+def row_pointers(context: Any, builder: ir.IRBuilder, kind: types.Type, array: ir.Value, offsets: ir.Value,
+                 first: ir.Value, item: ir.Type, n_rows: int) -> list[ir.Value]:
     """Pointers to the items at which rows begin, offsets[first..first + n_rows - 1]."""
     base = item_pointer(context, builder, kind, array, I64(0), item)
     at = item_pointer(context, builder, types.Array(types.int64, 1, "C"), offsets, first, I64)
     return [builder.gep(base, [builder.load(builder.gep(at, [I64(r)]))]) for r in range(n_rows)]
 
 
-def walk_runs(builder, n_runs, n_steps, run_stride, item_scale, body):
+def walk_runs(builder: ir.IRBuilder, n_runs: ir.Value, n_steps: ir.Value, run_stride: ir.Value, item_scale: int,
+              body: Callable[[ir.Value, ir.Value], None]) -> None:
     """body(number of the step over all runs, its offset in a row) for every step of every run."""
     with cgutils.for_range(builder, n_runs) as run:
         base, start = builder.mul(run.index, n_steps), builder.mul(run.index, run_stride)
@@ -40,7 +45,7 @@ def walk_runs(builder, n_runs, n_steps, run_stride, item_scale, body):
             body(builder.add(base, step.index), builder.add(start, builder.mul(step.index, I64(item_scale))))
 
 
-def zeroed(builder, vector, n_rows, n_vectors):
+def zeroed(builder: ir.IRBuilder, vector: ir.VectorType, n_rows: int, n_vectors: int) -> list[list[ir.Value]]:
     """Accumulators."""
     slots = [[cgutils.alloca_once(builder, vector) for _ in range(n_vectors)] for _ in range(n_rows)]
     for slot in sum(slots, []):
@@ -57,7 +62,9 @@ def _join_masks(builder, masks, lanes):
     return word
 
 
-def store_results(context, builder, kinds, args, slots, lanes, result, to_bits):
+def store_results(context: Any, builder: ir.IRBuilder, kinds: tuple[types.Type, ...], args: Any,
+                  slots: list[list[ir.Value]], lanes: int, result: Callable[[ir.Value, ir.Value], ir.Value],
+                  to_bits: bool) -> None:
     """Rows of accumulators, `lanes` a vector -> out: ``result(total, table entry)`` is a mask to bits, or int32."""
     first, (table, table_at, t_off, out, o_off, o_stride) = args[2], args[8:]
     vector = ir.VectorType(I32, lanes)

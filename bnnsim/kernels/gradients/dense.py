@@ -8,7 +8,7 @@ import numpy as np
 
 from bnnsim.kernels._jit import inline, kernel
 from bnnsim.kernels.gradients.lookup_tile import (COLS, GROUP, ROWS, WORD_GROUPS, WORD_ROWS, add_tile, build_tables,
-                                                  lookup_tile, new_tables, scale_row, spread_words)
+                                                  lookup_tile, new_tables, scale_row, turn_words)
 
 CHUNK_GROUPS = 480                  # of the summed axis: six rows of tables in 368 KB of L2; divisible by WORD_GROUPS
 
@@ -17,11 +17,11 @@ CHUNK_GROUPS = 480                  # of the summed axis: six rows of tables in 
 def group_rows(words, n_rows, word, first, spare, panel, at):
     """Rows first.. (30) of column word `word` of words (R, W) -> panel[at..] (64,); rows past n_rows are 0 bits."""
     if first + WORD_ROWS <= n_rows:
-        spread_words(words, first * words.shape[1] + word, words.shape[1], panel, at)
+        turn_words(words, first * words.shape[1] + word, words.shape[1], panel, at)
     else:
         for j in range(WORD_ROWS):
             spare[j] = words[first + j, word] if first + j < n_rows else np.uint64(0)
-        spread_words(spare, 0, 1, panel, at)
+        turn_words(spare, 0, 1, panel, at)
 
 
 @kernel

@@ -186,7 +186,7 @@ def build_tables(a, a_off, n_groups, tables, t_off):
 
 
 @intrinsic
-def _spread_words(_, words, w_off, w_stride, panel, p_off):
+def _turn_words(_, words, w_off, w_stride, panel, p_off):
     signature = types.void(words, types.intp, types.intp, panel, types.intp)
 
     def generate(context, builder, signature, args):
@@ -207,8 +207,8 @@ def _spread_words(_, words, w_off, w_stride, panel, p_off):
     return signature, generate
 
 
-@twin_of(Tile(_spread_words, needs=TABLES))
-def spread_words(words, w_off, w_stride, panel, p_off):
+@twin_of(Tile(_turn_words, needs=TABLES))
+def turn_words(words, w_off, w_stride, panel, p_off):
     """30 words of 64 columns, w_stride apart -> panel[p_off..] (64,) uint32: bit j of column c is bit c of word j."""
     flat, bits = words.reshape(-1), panel.reshape(-1)
     for c in range(COLS):

@@ -63,7 +63,7 @@ def _exp_minus_lanes(builder, z, constant):
     return builder.fmul(total, power)
 
 
-def through_sign_lanes(builder, dout, y, ste):
+def through_sign_lanes(builder: ir.IRBuilder, dout: ir.Value, y: ir.Value, ste: list[ir.Value]) -> ir.Value:
     """`through_sign` of a vector of dout and y, operation by operation; `ste` holds four scalars."""
     def constant(value):
         return ir.Constant(y.type, [value] * y.type.count)

@@ -7,9 +7,9 @@ N rows, F features of a row in W = ceil(F / 64) words, feature f at bit f % 64 o
 import numpy as np
 
 from bnnsim.kernels._jit import inline, kernel
+from bnnsim.kernels.words.bit_fields import ONE
 from bnnsim.kernels.words.vector_words import sign_word
 
-ONE = np.uint64(1)
 ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
