@@ -98,7 +98,7 @@ def split(kernel: Callable[..., Any], n_items: int, *args: Any) -> None:
             raise error
 
 
-class _SerialTasks:
+class SerialTasks:
     """An executor on this process's threads, whose tasks run their kernels in one thread each."""
 
     def submit(self, function: Callable[..., T], *args: Any) -> Future[T]:
@@ -106,6 +106,6 @@ class _SerialTasks:
         return _pool(os.getpid(), thread_count()).submit(_serially, function, *args)
 
 
-def local_executor() -> _SerialTasks:
+def local_executor() -> SerialTasks:
     """An executor on the threads of this process, each task with serial kernels."""
-    return _SerialTasks()
+    return SerialTasks()
