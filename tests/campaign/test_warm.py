@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-import bnnsim.kernels._jit as _jit
+from bnnsim.kernels import are_compiled
 
 PROGRAM = """
 import pkgutil, importlib, sys
@@ -13,7 +13,7 @@ import numpy as np
 import bnnsim, bnnsim.kernels
 
 def compiled():
-    names = [module.name for module in pkgutil.iter_modules(bnnsim.kernels.__path__, "bnnsim.kernels.")]
+    names = [module.name for module in pkgutil.walk_packages(bnnsim.kernels.__path__, "bnnsim.kernels.")]
     found = {name: value for name in names for name, value in vars(importlib.import_module(name)).items()}
     return {name: len(value.signatures) for name, value in found.items() if hasattr(value, "signatures")}
 
@@ -34,7 +34,7 @@ print({name: (before[name], n) for name, n in compiled().items() if n != before[
 """
 
 
-@pytest.mark.skipif(_jit.JIT_OFF, reason="NUMBA_DISABLE_JIT=1: nothing is compiled")
+@pytest.mark.skipif(not are_compiled(), reason="NUMBA_DISABLE_JIT=1: nothing is compiled")
 @pytest.mark.parametrize("what", ["sweep", "fit"])
 def test_nothing_is_left_to_compile_after_warmup(what):
     done = subprocess.run([sys.executable, "-W", "error", "-c", PROGRAM, what], capture_output=True, text=True,
