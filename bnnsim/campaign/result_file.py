@@ -42,10 +42,10 @@ def load(path):
         announced = {name: hdf5.announce(file[name]) for name in names}
         hdf5.check_total(file, [*texts.values(), *announced.values()], MAX_BYTES)
         _check_axes(announced)
-        texts = {name: hdf5.read_text(file[name], value) for name, value in texts.items()}
+        texts = {name: hdf5.read_text(file, value) for name, value in texts.items()}
         settings, provenance = (file_format.from_json(name, text) for name, text in texts.items())
         check_settings(settings, announced)
-        arrays = {name: hdf5.read_array(file[name], value) for name, value in announced.items()}
+        arrays = {name: hdf5.read_array(file, value) for name, value in announced.items()}
         file_format.check_checksum("the results", root["checksum"], checksum(texts["settings"], arrays))
         file_format.check_checksum("the provenance", root["provenance_checksum"],
                                    file_format.text_checksum(texts["provenance"]))

@@ -1,5 +1,6 @@
-"""What a file says of an array before it is read: type, shape, and whether that fits its layer."""
+"""What a file says of an array before it is read: type, shape, place, and whether that fits its layer."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,10 +10,21 @@ from bnnsim.checks import check_array
 
 @dataclass(frozen=True)
 class Announced:
-    """Stands in for an array that a file announces and that has not been read yet."""
+    """Stands in for an array that a file announces and that has not been read yet.
 
+    dtype : of its values; S and a size: strings
+    address : where its bytes begin in the file
+    """
+
+    name: str
     dtype: np.dtype
-    shape: tuple
+    shape: tuple[int, ...]
+    address: int = 0
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes that it takes."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 def check_fits(name, value, dtype, shape):

@@ -46,7 +46,7 @@ def root_attributes(kind, version, checksum):
 
 def read_kind(file):
     """The format that an open file says it has."""
-    if "format" not in file.attrs:
+    if "format" not in file.attributes:
         raise hdf5.Refused("wanted an HDF5 file that bnnsim saved, got one of another program (it has no "
                            "attribute 'format')")
     return hdf5.read_attribute(file, "format", str)
