@@ -52,6 +52,8 @@ def mutated(content, places, rng):
     content = bytearray(content)
     for _ in range(rng.integers(1, 4)):
         address, size, _ = places[rng.integers(len(places))]
+        if address + size > len(content) - 8:
+            continue                                             # cut off before
         at, kind = address + int(rng.integers(size)), rng.integers(8)
         n = int(rng.choice([1, 2, 4, 8]))
         if kind < 2:
