@@ -15,7 +15,7 @@ def structures(path):
     """(address, size, place of its checksum) of each structure of a good file."""
     found = []
 
-    class Recorder(hdf5_structure._Reader):
+    class Recorder(hdf5_structure.Reader):
         def checked(self, address, n, what, signature=b""):
             found.append((address, n, n - 4))
             return super().checked(address, n, what, signature)

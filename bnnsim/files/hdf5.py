@@ -7,16 +7,23 @@ unfiltered, of a known type, and no larger than the file itself; all this is kno
 
 import contextlib
 import errno
+import io
 import os
 import stat
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import bnnsim.files.atomic as atomic
+from bnnsim.checks import FilePath
+from bnnsim.files.announced import Announced
 from bnnsim.files.hdf5_messages import Damaged, Refused
 from bnnsim.files.hdf5_structure import SIGNATURE, Group, read_structure
+
+if TYPE_CHECKING:
+    import h5py
 
 # Since this version of the format HDF5 keeps checksums of its own structures, and it is the one that is read.
 LIBVER = ("v110", "v110")
@@ -27,7 +34,7 @@ DTYPES = tuple(np.dtype(name) for name in ("float32", "float64", "int64", "uint6
 # ---------------------------------------------------------------- writing
 
 @contextlib.contextmanager
-def new_file(path):
+def new_file(path: FilePath) -> "Iterator[h5py.File]":
     """An h5py.File that becomes `path` when the block ends well, and vanishes otherwise: see `files.replaced`."""
     import h5py                                                  # reading needs none of it
 
@@ -45,12 +52,12 @@ def new_file(path):
             target.write(image)
 
 
-def write_array(group, name, array):
+def write_array(group: "h5py.Group", name: str, array: np.ndarray | np.bytes_) -> None:
     """A contiguous dataset without times: the same content gives the same bytes."""
     group.create_dataset(name, data=array, track_times=False)
 
 
-def write_attributes(group, values):
+def write_attributes(group: "h5py.Group", values: Mapping[str, Any]) -> None:
     """Attributes: ASCII str of fixed length, int64, or a tuple of int64."""
     for name, value in values.items():
         group.attrs.create(name, np.bytes_(value) if isinstance(value, str) else np.asarray(value, np.int64))
@@ -62,7 +69,7 @@ def write_attributes(group, values):
 class File(Group):
     """The root group of an open HDF5 file, and the bytes that its arrays point to."""
 
-    stream: BinaryIO
+    stream: io.BufferedReader
 
     @property
     def size(self) -> int:
@@ -71,7 +78,7 @@ class File(Group):
 
 
 @contextlib.contextmanager
-def open_file(path):
+def open_file(path: FilePath) -> Iterator[File]:
     """A `File` to read; ValueError naming the path where the block, or the reader, finds it to be wrong.
 
     Nothing is locked: files are replaced whole and never altered, and network disks refuse locks.
@@ -89,7 +96,7 @@ def open_file(path):
         raise ValueError(f"{path}: {error}") from None
 
 
-def _check_signature(path):
+def _check_signature(path: str) -> None:
     mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, "wanted an HDF5 file, got a folder", path)
@@ -102,7 +109,7 @@ def _check_signature(path):
         raise ValueError(f"{path}: wanted an HDF5 file that bnnsim saved, got {came}")
 
 
-def check_members(group, groups=(), datasets=()):
+def check_members(group: Group, groups: Iterable[str] = (), datasets: Iterable[str] = ()) -> None:
     """Exactly these groups and datasets are in a group."""
     _check_names(group, "objects", group.members, {*groups, *datasets})
     for name in (*groups, *datasets):
@@ -120,7 +127,7 @@ def _check_names(group, what, names, wanted):
                       f"unknown: {', '.join(map(ascii, extra)) or 'none'}")
 
 
-def read_attributes(group, wanted):
+def read_attributes(group: Group, wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Exactly these attributes of a group.
 
     Parameters
@@ -132,7 +139,7 @@ def read_attributes(group, wanted):
     return {name: read_attribute(group, name, kind) for name, kind in wanted.items()}
 
 
-def read_attribute(group, name, kind):
+def read_attribute(group: Group, name: str, kind: Any) -> Any:
     """One attribute: see `read_attributes`."""
     where = f"attribute {name} of {group.name}"
     if name not in group.attributes:
@@ -164,29 +171,33 @@ def _text(where, raw):
     return raw.decode("ascii")
 
 
-def announce(dataset):
+def announce(dataset: Announced | Group) -> Announced:
     """An array of numbers that a file announces, of a type that bnnsim writes."""
+    if isinstance(dataset, Group):
+        raise Refused(f"wanted {dataset.name} to be an array, got a group")
     if dataset.dtype not in DTYPES:
         raise Refused(f"{dataset.name}: wanted one of {', '.join(map(str, DTYPES))}, got {dataset.dtype}")
     return dataset
 
 
-def announce_text(dataset, most):
+def announce_text(dataset: Announced | Group, most: int) -> Announced:
     """A scalar dataset that is a string of at most `most` bytes."""
+    if isinstance(dataset, Group):
+        raise Refused(f"wanted {dataset.name} to be a text, got a group")
     _check_string(dataset.name, dataset.dtype, most)
     if dataset.shape != ():
         raise Refused(f"{dataset.name}: wanted one string, got shape {dataset.shape}")
     return dataset
 
 
-def check_total(file, announced, most):
+def check_total(file: File, announced: Iterable[Announced], most: int) -> None:
     """All that is announced fits the file, and `most` bytes: datasets may overlap in a hostile one."""
     total, limit = sum(one.n_bytes for one in announced), min(most, file.size)
     if total > limit:
         raise Refused(f"wanted at most {limit} bytes of data, got {total}")
 
 
-def read_array(file, dataset):
+def read_array(file: File, dataset: Announced) -> np.ndarray:
     """The values of a dataset that was announced."""
     out = np.empty(dataset.shape, dataset.dtype)
     if out.size:
@@ -196,6 +207,6 @@ def read_array(file, dataset):
     return out
 
 
-def read_text(file, dataset):
+def read_text(file: File, dataset: Announced) -> str:
     """The ASCII text of a dataset that `announce_text` has seen."""
     return _text(dataset.name, read_array(file, dataset).tobytes())

@@ -7,8 +7,12 @@ The HDF Group, HDF5 File Format Specification Version 3.0, sections III.A.2 and 
 
 import bisect
 import struct
+from typing import TYPE_CHECKING
 
 from bnnsim.files.hdf5_messages import Damaged, Fields, lookup3
+
+if TYPE_CHECKING:
+    from bnnsim.files.hdf5_structure import Reader
 
 UNDEFINED = 2**64 - 1               # the address of what is not there
 MAX_RECORDS = 2**16
@@ -18,7 +22,7 @@ MAX_DEPTH = 4                       # levels of a tree, blocks in blocks
 class Heap:
     """A fractal heap (III.G): objects by (offset, length) in blocks that double."""
 
-    def __init__(self, reader, address, what):
+    def __init__(self, reader: "Reader", address: int, what: str) -> None:
         fields = reader.checked(address, 146, f"the heap of {what}", b"FRHP\0")
         self.reader, self.address, self.what = reader, address, fields.what
         self.id_bytes, n_filters, flags, largest = (fields.number(n) for n in (2, 2, 1, 4))
@@ -33,21 +37,21 @@ class Heap:
         self.offset_bytes, self.summed = (heap_bits + 7) // 8, flags & 2
         self.length_bytes = (min(most_direct, largest).bit_length() + 7) // 8
         self.direct_rows = most_direct.bit_length() - self.start.bit_length() + 2
-        self.blocks = {}                                         # first offset of a direct block: its bytes
+        self.blocks: dict[int, bytes] = {}                       # first offset of a direct block: its bytes
         if rows:
             self._indirect(root, rows, 0, 0)
         elif root != UNDEFINED:
             self._direct(root, self.start, 0)
         self.offsets = sorted(self.blocks)
 
-    def _row_size(self, row):
+    def _row_size(self, row: int) -> int:
         return self.start << max(row - 1, 0)
 
-    def _head(self, fields, offset):
+    def _head(self, fields: Fields, offset: int) -> None:
         fields.expect(struct.pack("<Q", self.address), "the address of its heap,")
         fields.expect(offset.to_bytes(self.offset_bytes, "little"), "its place,")
 
-    def _direct(self, address, size, offset):
+    def _direct(self, address: int, size: int, offset: int) -> None:
         data = self.reader.read(address, size, self.what)
         if address in self.reader.seen:
             raise Damaged(f"{self.what} has a block twice")
@@ -61,7 +65,7 @@ class Heap:
                 raise Damaged(f"{self.what} has a block without its checksum")
         self.blocks[offset] = data
 
-    def _indirect(self, address, rows, offset, depth):
+    def _indirect(self, address: int, rows: int, offset: int, depth: int) -> None:
         n_bytes = 5 + 8 + self.offset_bytes + 8 * rows * self.width + 4
         fields = self.reader.checked(address, n_bytes, self.what, b"FHIB\0")
         self._head(fields, offset)
@@ -77,7 +81,7 @@ class Heap:
                         self._indirect(child, inner, offset, depth + 1)
                 offset += size
 
-    def stored(self, key):
+    def stored(self, key: bytes) -> bytes:
         """The bytes of an object, by its identity: kind and version, offset, length."""
         fields = Fields(key, self.what)
         if fields.number(1):
@@ -93,12 +97,12 @@ class Heap:
         return block[offset - first:offset - first + n]
 
 
-def _bytes_for(limit):
+def _bytes_for(limit: int) -> int:
     """Bytes that HDF5 takes for numbers up to a limit."""
     return (limit.bit_length() - 1) // 8 + 1
 
 
-def tree_records(reader, address, kind, what):
+def tree_records(reader: "Reader", address: int, kind: int, what: str) -> list[bytes]:
     """All records of a B-tree of version 2 (III.A.2): kind 5 has links by name, 8 attributes by name."""
     what = f"the index of {what}"
     fields = reader.checked(address, 38, what, b"BTHD\0" + bytes([kind]))
@@ -114,9 +118,9 @@ def tree_records(reader, address, kind, what):
         inner = (node - 10 - pointer) // (size + pointer)
         below = (inner + 1) * below + inner
         counts.append(_bytes_for(max(below, 1)))
-    found = []
+    found: list[bytes] = []
 
-    def walk(at, n, level):
+    def walk(at: int, n: int, level: int) -> None:
         leaf = level == 0
         extra = 0 if leaf else (n + 1) * (8 + n_bytes + counts[level - 1])
         if 10 + n * size + extra > node:

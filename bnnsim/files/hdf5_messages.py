@@ -32,7 +32,7 @@ class Value:
     raw: bytes
 
 
-def _rotated(x, k):
+def _rotated(x: int, k: int) -> int:
     return (x << k | x >> (32 - k)) & 0xFFFFFFFF
 
 
@@ -70,32 +70,32 @@ def lookup3(data: bytes) -> int:
 class Fields:
     """Bytes read from the front; never past their end."""
 
-    def __init__(self, data, what):
+    def __init__(self, data: bytes, what: str) -> None:
         self.data, self.at, self.what = data, 0, what
 
-    def take(self, n):
+    def take(self, n: int) -> bytes:
         """The next n bytes."""
         if n > len(self.data) - self.at:
             raise Damaged(f"{self.what} ends early")
         self.at += n
         return self.data[self.at - n:self.at]
 
-    def number(self, n_bytes):
+    def number(self, n_bytes: int) -> int:
         """The next unsigned integer of so many bytes."""
         return int.from_bytes(self.take(n_bytes), "little")
 
-    def expect(self, wanted, what):
+    def expect(self, wanted: bytes, what: str) -> None:
         """The next bytes are these."""
         came = self.take(len(wanted))
         if came != wanted:
             raise Damaged(f"{self.what}: wanted {what} {wanted.hex()}, got {came.hex()}")
 
-    def left(self):
+    def left(self) -> int:
         """How many bytes are left."""
         return len(self.data) - self.at
 
 
-def _name(fields, n):
+def _name(fields: Fields, n: int) -> str:
     if not 0 < n <= MAX_NAME:
         raise Damaged(f"{fields.what} has a name of {n} bytes, wanted at most {MAX_NAME}")
     raw = fields.take(n)
@@ -106,11 +106,12 @@ def _name(fields, n):
 
 INTEGERS = {(size, signed): np.dtype(f"<{'iu'[not signed]}{size}") for size in (1, 2, 4, 8) for signed in (False, True)}
 # bytes 1 to 3 and the properties of the two IEEE types: places of sign, exponent and mantissa (section IV.A.2.d)
-FLOATS = {bytes.fromhex("201f00") + struct.pack("<HHBBBBI", 0, 32, 23, 8, 0, 23, 127): np.dtype("<f4"),
-          bytes.fromhex("203f00") + struct.pack("<HHBBBBI", 0, 64, 52, 11, 0, 52, 1023): np.dtype("<f8")}
+FLOATS: dict[bytes, np.dtype] = {
+    bytes.fromhex("201f00") + struct.pack("<HHBBBBI", 0, 32, 23, 8, 0, 23, 127): np.dtype("<f4"),
+    bytes.fromhex("203f00") + struct.pack("<HHBBBBI", 0, 64, 52, 11, 0, 52, 1023): np.dtype("<f8")}
 
 
-def datatype(fields):
+def datatype(fields: Fields) -> np.dtype:
     """The dtype of a datatype message (IV.A.2.d): little-endian numbers, h5py's bool, strings of fixed length."""
     head = fields.number(1)
     bits, size = fields.take(3), fields.number(4)
@@ -121,9 +122,9 @@ def datatype(fields):
         fields.expect(struct.pack("<HH", 0, 8 * size), "an integer's offset and precision")
         return INTEGERS[size, bool(bits[0])]
     if kind == 1 and size in (4, 8):
-        found = FLOATS.get(bits + fields.take(12))
-        if found is not None and found.itemsize == size:
-            return found
+        known = FLOATS.get(bits + fields.take(12))
+        if known is not None and known.itemsize == size:
+            return known
     if kind == 3 and bits[1:] == b"\0\0" and bits[0] & 15 in (0, 1) and bits[0] >> 4 in (0, 1) and 0 < size < 2**31:
         return np.dtype(f"S{size}")
     if kind == 8 and bits == b"\2\0\0" and size == 1 and datatype(fields) == np.int8:
@@ -136,7 +137,7 @@ def datatype(fields):
     raise Refused(f"{fields.what}: wanted {wanted}, got another type (class {kind}, {size} bytes)")
 
 
-def dataspace(fields):
+def dataspace(fields: Fields) -> tuple[int, ...]:
     """The shape of a dataspace message of version 2 (IV.A.2.b)."""
     version, rank, flags, kind = fields.take(4)
     if version != 2 or flags & ~1 or kind not in (0, 1) or rank > 8 or (kind == 0) != (rank == 0):
@@ -147,7 +148,7 @@ def dataspace(fields):
     return shape
 
 
-def attribute(fields):
+def attribute(fields: Fields) -> tuple[str, Value]:
     """(name, Value) of an attribute message of version 3 (IV.A.2.m)."""
     version, flags = fields.take(2)
     n_name, n_type, n_space, charset = fields.number(2), fields.number(2), fields.number(2), fields.number(1)
@@ -163,7 +164,7 @@ def attribute(fields):
     return name, Value(dtype, shape, fields.take(n_bytes))
 
 
-def link(fields):
+def link(fields: Fields) -> tuple[str, int]:
     """(name, address) of a hard link: a link message of version 1 (IV.A.2.g)."""
     version, flags = fields.take(2)
     kind = fields.number(1) if flags & 8 else 0

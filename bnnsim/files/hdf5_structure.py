@@ -12,6 +12,7 @@ The HDF Group, HDF5 File Format Specification Version 3.0; the section is named 
 """
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -56,18 +57,19 @@ def read_structure(file: BinaryIO) -> Group:
     Damaged
         Where the file is damaged, or uses a part of the format that bnnsim does not write.
     """
-    return _Reader(file).root()
+    return Reader(file).root()
 
 
-class _Reader:
+class Reader:
     """A file, and what of it may still be read: structures that overlap or repeat cannot cost more than the file."""
 
-    def __init__(self, file):
+    def __init__(self, file: BinaryIO) -> None:
         self.file, self.size = file, os.fstat(file.fileno()).st_size
-        self.seen, self.things = set(), 0
+        self.seen: set[int] = set()
+        self.things = 0
         self.budget = min(3 * self.size + 2**16, MAX_BYTES)      # starts of headers are read twice
 
-    def read(self, address, n, what):
+    def read(self, address: int, n: int, what: str) -> bytes:
         """n bytes at an address."""
         if address > self.size or n > self.size - address:
             raise Damaged(f"{what} lies at byte {address}, in a file of {self.size}")
@@ -80,19 +82,19 @@ class _Reader:
             raise Damaged(f"{what} ends early")
         return data
 
-    def spend(self, n, what):
+    def spend(self, n: int, what: str) -> None:
         """Count n bytes of what may be read in all."""
         self.budget -= n
         if self.budget < 0:
             raise Damaged(f"{what} overlaps with what was read before, or the file has too many parts")
 
-    def count(self, what):
+    def count(self, what: str) -> None:
         """Count a message: a member, an attribute, a gap."""
         self.things += 1
         if self.things > 8 * MAX_THINGS:
             raise Damaged(f"{what} is one of more than {8 * MAX_THINGS} parts of the file")
 
-    def checked(self, address, n, what, signature=b""):
+    def checked(self, address: int, n: int, what: str, signature: bytes = b"") -> Fields:
         """A structure of n bytes whose last four are its checksum, entered once: fields behind the signature."""
         if address in self.seen:
             raise Damaged(f"{what} at byte {address} is part of itself, or of two others")
@@ -108,12 +110,12 @@ class _Reader:
         fields.take(len(signature))
         return fields
 
-    def root(self):
+    def root(self) -> Group:
         """Superblock of version 2 or 3 (II.A)."""
         version = self.read(0, 9, "the superblock")[8]
         if version not in (2, 3):
-            raise Refused("wanted an HDF5 file that bnnsim saved, with a superblock of version 2 or 3, got one of another "
-                          f"program, with version {version}: save it anew with bnnsim")
+            raise Refused("wanted an HDF5 file that bnnsim saved, with a superblock of version 2 or 3, got one of "
+                          f"another program, with version {version}: save it anew with bnnsim")
         fields = self.checked(0, 48, "the superblock", SIGNATURE)
         _, offsets, lengths, _ = fields.take(4)
         if (offsets, lengths) != (8, 8):
@@ -126,7 +128,7 @@ class _Reader:
             raise Damaged("the root is no group")
         return found
 
-    def messages(self, address, where):
+    def messages(self, address: int, where: str) -> list[tuple[int, Fields]]:
         """(type, fields) of the messages of an object header of version 2 (IV.A.1.b)."""
         fields = Fields(self.read(address, min(64, self.size - min(address, self.size)), where), where)
         fields.expect(b"OHDR\2", "the start of an object header,")
@@ -139,30 +141,31 @@ class _Reader:
             raise Damaged(f"{where} announces {n} bytes, in a file of {self.size}")
         chunk = self.checked(address, start + n + 4, where, b"OHDR")
         chunk.take(start - 4)
-        return self._in_chunk(chunk, 6 if flags & 4 else 4, where)
+        n_head, found = 6 if flags & 4 else 4, []
+        chunks = [chunk]
+        for chunk in chunks:                                     # grows: a chunk may be continued elsewhere
+            for kind, data in self._in_chunk(chunk, n_head):
+                if kind == CONTINUATION:
+                    chunks.append(self.checked(data.number(8), data.number(8), where, b"OCHK"))
+                elif kind:
+                    found.append((kind, data))
+        return found
 
-    def _in_chunk(self, chunk, n_head, where):
-        found, continued = [], []
+    def _in_chunk(self, chunk: Fields, n_head: int) -> Iterator[tuple[int, Fields]]:
+        where = chunk.what
         while chunk.left() >= n_head:
             kind, size, flags = chunk.number(1), chunk.number(2), chunk.number(1)
             chunk.take(n_head - 4)
             self.count(where)
-            data = Fields(chunk.take(size), where)
             if kind not in MESSAGES or flags & 2:                # bit 1: stored elsewhere and shared
                 what = FOREIGN.get(kind, f"{MESSAGES.get(kind, 'a message')} of a kind ({kind:#x}, {flags})")
                 raise Refused(f"{where}: wanted data stored in this file, contiguous and uncompressed, got {what} that "
                               "bnnsim does not write")
-            if kind == CONTINUATION:
-                continued.append((data.number(8), data.number(8)))
-            elif kind:
-                found.append((kind, data))
+            yield kind, Fields(chunk.take(size), where)
         if chunk.take(chunk.left()).strip(b"\0"):
             raise Damaged(f"{where} has bytes behind its messages")
-        for address, n in continued:
-            found += self._in_chunk(self.checked(address, n, where, b"OCHK"), n_head, where)
-        return found
 
-    def thing(self, address, name, depth):
+    def thing(self, address: int, name: str, depth: int) -> "Group | Announced":
         """The group or the dataset whose object header stands at an address."""
         if depth > MAX_DEPTH:
             raise Damaged(f"{name} lies {depth} groups deep, wanted at most {MAX_DEPTH}")
@@ -178,7 +181,7 @@ class _Reader:
         prefix = "" if name == "/" else name
         return Group(name, attributes, {key: self.thing(at, f"{prefix}/{key}", depth + 1) for key, at in links.items()})
 
-    def _dataset(self, messages, attributes, name):
+    def _dataset(self, messages: dict[int, Fields], attributes: dict[str, Value], name: str) -> Announced:
         """Contiguous and unfiltered, or refused: data layout of version 3 or 4, class 1 (IV.A.2.i)."""
         if attributes:
             raise Refused(f"{name}: wanted an array without attributes, got some")
@@ -195,8 +198,8 @@ class _Reader:
                           f"file of {self.size}")
         return found
 
-    def _attributes(self, messages, name):
-        found = {}
+    def _attributes(self, messages: list[tuple[int, Fields]], name: str) -> dict[str, Value]:
+        found: dict[str, Value] = {}
         info = [data for kind, data in messages if kind == ATTRIBUTE_INFO]
         stored = [data for kind, data in messages if kind == ATTRIBUTE]
         for data in info:                                        # IV.A.2.v
@@ -208,8 +211,8 @@ class _Reader:
             found[key] = value
         return found
 
-    def _links(self, messages, name):
-        found = {}
+    def _links(self, messages: list[tuple[int, Fields]], name: str) -> dict[str, int]:
+        found: dict[str, int] = {}
         info = [data for kind, data in messages if kind == LINK_INFO]
         if not info:
             raise Damaged(f"{name} is neither a group nor an array that bnnsim writes")
@@ -223,7 +226,7 @@ class _Reader:
             found[key] = address
         return found
 
-    def _dense(self, info, order_bytes, kind, what):
+    def _dense(self, info: Fields, order_bytes: int, kind: int, what: str) -> list[Fields]:
         """What is kept in a heap with an index by name, where there is much of it: fields of each message."""
         version, flags = info.take(2)
         if version or flags & ~3:

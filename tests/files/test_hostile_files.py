@@ -1,5 +1,6 @@
 """Files that somebody changed on purpose: refused with a ValueError or read, never a crash, a hang or much memory."""
 
+import struct
 import subprocess
 import sys
 import time
@@ -123,6 +124,19 @@ def test_an_unsealed_change_is_found(good, tmp_path):
             (tmp_path / "x").write_bytes(changed)
             with pytest.raises(ValueError):
                 load_network(tmp_path / "x")
+
+
+def test_a_header_continued_without_end(tmp_path):
+    """A chain of continuations is as long as the file: no recursion."""
+    n = 20_000
+    head = b"OHDR\2\0" + bytes([20]) + struct.pack("<BHB", 16, 16, 0) + struct.pack("<QQ", 96, 28)
+    chunks = [b"OCHK" + struct.pack("<BHBQQ", 16, 16, 0, 96 + 28 * (i + 1), 28) for i in range(n)]
+    body = head + struct.pack("<I", lookup3(head))
+    content = bytes(48) + body.ljust(48, b"\0") + b"".join(c + struct.pack("<I", lookup3(c)) for c in chunks)
+    block = b"\x89HDF\r\n\x1a\n" + bytes([3, 8, 8, 0]) + struct.pack("<QQQQ", 0, 2**64 - 1, len(content), 48)
+    (tmp_path / "x").write_bytes(block + struct.pack("<I", lookup3(block)) + content[48:])
+    with pytest.raises(ValueError, match=f"lies at byte {96 + 28 * n}"):
+        load_network(tmp_path / "x")
 
 
 def plain(group, content):
