@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 import bnnsim.campaign.sweeps as sweeps
-import bnnsim.statistics.tolerance as tolerance
+import bnnsim.statistics.tolerated_rate as tolerated_rate
 from bnnsim.campaign.result import SweepResult
 from bnnsim.checks import check_choice, check_real
 from bnnsim.devices import AXES, DeviceCard
@@ -73,7 +73,7 @@ class CardSweep:
     def tolerated(self, drop=0.01, level=0.95):
         """How far each series can go along the axis at a loss of `drop`: the place, with an interval.
 
-        The tolerated bit error rate is estimated from the accuracies (`bnnsim.statistics.tolerance.tolerated`), and is a place on
+        The tolerated bit error rate is estimated from the accuracies (`bnnsim.statistics.tolerated`), and is a place on
         the axis by way of the card's rates.
 
         Returns
@@ -94,7 +94,7 @@ class CardSweep:
         if not order:
             raise ValueError("tolerated needs places with errors, but the rates are 0 at all of them")
         accuracy = self.result.accuracy[s, _columns(self)]
-        found = tolerance.tolerated(bers[order], accuracy[order], mine[0]["clean"], drop, level)
+        found = tolerated_rate.tolerated(bers[order], accuracy[order], mine[0]["clean"], drop, level)
         bounds = sorted(place for place in (self._place(s, found.low), self._place(s, found.high)) if place is not None)
         return {**self.series[s], "ber": found.rate, "place": self._place(s, found.rate), "where": found.where,
                 "place_low": bounds[0] if len(bounds) == 2 else None,

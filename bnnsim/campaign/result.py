@@ -28,7 +28,7 @@ import bnnsim.files.file_format as file_format
 import bnnsim.statistics.intervals as intervals
 import bnnsim.statistics.pairs as pairs
 import bnnsim.statistics.stopping as stopping
-import bnnsim.statistics.tolerance as tolerance
+import bnnsim.statistics.tolerated_rate as tolerated_rate
 from bnnsim.campaign.result_file import NOT_RUN
 
 
@@ -142,7 +142,7 @@ class SweepResult:
     def tolerated(self, drop=0.01, name=0, level=0.95):
         """The largest bit error rate at which a series is at most `drop` under its clean accuracy, with an interval.
 
-        Needs rate 0 among the rates: see `bnnsim.statistics.tolerance.tolerated`.
+        Needs rate 0 among the rates: see `bnnsim.statistics.tolerated`.
         """
         s = self.index(name)
         if self.axis is not None:
@@ -151,7 +151,7 @@ class SweepResult:
         if self.rates[order[0]] != 0:
             raise ValueError("tolerated needs rate 0 among the rates, to know the clean accuracy")
         positive = order[1:]
-        return tolerance.tolerated(self.rates[positive], self.accuracy[s, positive], self.accuracy[s, order[0], 0],
+        return tolerated_rate.tolerated(self.rates[positive], self.accuracy[s, positive], self.accuracy[s, order[0], 0],
                                    drop, level=level, rng=self.seed)
 
     def compare(self, first, second, level=0.95, labels=None):

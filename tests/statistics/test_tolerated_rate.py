@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 import bnnsim.statistics.intervals as intervals
-import bnnsim.statistics.tolerance as tolerance
-from bnnsim.statistics.tolerance import tolerated
+import bnnsim.statistics.tolerated_rate as tolerated_rate
+from bnnsim.statistics.tolerated_rate import tolerated
 
 pytestmark = pytest.mark.jit_off
 
@@ -50,27 +50,27 @@ def covered(rng, n_chips, n_simulations=N_SIMULATIONS):
 
 @pytest.mark.parametrize("n_chips", [10, 30])
 def test_coverage(rng, monkeypatch, n_chips):
-    monkeypatch.setattr(tolerance, "N_RESAMPLES", 400)
+    monkeypatch.setattr(tolerated_rate, "N_RESAMPLES", 400)
     assert 0.93 <= covered(rng, n_chips) <= 0.97
 
 
 def test_coverage_rejects_the_plain_percentile_bootstrap(rng, monkeypatch):
     """Five chips drawn anew spread less than five chips do."""
-    monkeypatch.setattr(tolerance, "N_RESAMPLES", 400)
-    plain = tolerance._resampled_means
+    monkeypatch.setattr(tolerated_rate, "N_RESAMPLES", 400)
+    plain = tolerated_rate._resampled_means
     shrink = math.sqrt(4 / 5) * intervals.t_quantile(0.95, math.inf) / intervals.t_quantile(0.95, 4)
 
     def unwidened(accuracies, mean, level, rng):
         return mean + shrink * (plain(accuracies, mean, level, rng) - mean)
-    monkeypatch.setattr(tolerance, "_resampled_means", unwidened)
+    monkeypatch.setattr(tolerated_rate, "_resampled_means", unwidened)
     assert covered(rng, 5, 1000) < 0.9
 
 
 def test_resampled_curves_reach_as_far_as_students_t(rng, monkeypatch):
     """z standard deviations of them are t standard errors."""
-    monkeypatch.setattr(tolerance, "N_RESAMPLES", 40_000)
+    monkeypatch.setattr(tolerated_rate, "N_RESAMPLES", 40_000)
     accuracies = rng.normal(0.8, 0.02, (2, 5))
-    curves = tolerance._resampled_means(accuracies, accuracies.mean(axis=1), 0.9, rng)
+    curves = tolerated_rate._resampled_means(accuracies, accuracies.mean(axis=1), 0.9, rng)
     wanted = stats.t.ppf(0.95, 4) / stats.norm.ppf(0.95) * stats.sem(accuracies, axis=1)
     np.testing.assert_allclose(curves.std(axis=0), wanted, rtol=0.02)
 
@@ -157,7 +157,7 @@ def pooled(values):
 @pytest.mark.parametrize("n_rates", [1, 2, 7])
 def test_isotonic_fit_against_pooling(rng, n_rates):
     rows = rng.normal(0, 1, (50, n_rates)) + 0.3 * np.arange(n_rates)
-    np.testing.assert_allclose(tolerance._isotonic(rows), [pooled(row) for row in rows], atol=1e-12)
+    np.testing.assert_allclose(tolerated_rate._isotonic(rows), [pooled(row) for row in rows], atol=1e-12)
 
 
 ROWS = [[0.9, 0.9], [0.8, 0.8]]

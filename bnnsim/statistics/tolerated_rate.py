@@ -1,14 +1,16 @@
 """The largest bit error rate at which a network still loses no more than a given share of accuracy.
 
-Sizes: T chips, R rates, B resamples.
+T chips, R rates, B resamples.
 """
 
 import math
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from bnnsim.checks import check_probability
+from bnnsim.seeding import RandomSource
 from bnnsim.statistics.intervals import check_accuracies, check_level, t_quantile
 
 N_RESAMPLES = 1000
@@ -37,7 +39,8 @@ class Tolerated(NamedTuple):
     where: str
 
 
-def tolerated(rates, accuracies, clean, drop=0.01, level=0.95, rng=0):
+def tolerated(rates: npt.ArrayLike, accuracies: npt.ArrayLike, clean: float, drop: float = 0.01, level: float = 0.95,
+              rng: RandomSource = 0) -> Tolerated:
     """The largest bit error rate whose mean drop in accuracy, over chips on these images, is at most `drop`.
 
     The mean drop at each rate is made nondecreasing by isotonic regression, is taken as straight over
@@ -80,25 +83,22 @@ def tolerated(rates, accuracies, clean, drop=0.01, level=0.95, rng=0):
     >>> print(f"{found.rate:.4f} in [{found.low:.4f}, {found.high:.4f}], {found.where}")
     0.0137 in [0.0029, 0.0374], inside
     """
-    rates, accuracies = _check_curves(rates, accuracies)
-    clean, drop = check_probability("clean", clean), check_probability("drop", drop)
-    level = check_level(level)
-    ran = ~np.isnan(accuracies)
-    mean = np.nanmean(accuracies, axis=1)
-    log_rate = float(_crossings(clean - mean[None], np.log10(rates), drop)[0])
-    curves = _resampled_means(accuracies, mean, level, np.random.default_rng(rng))
-    found = np.sort(_crossings(clean - curves, np.log10(rates), drop))
-    low, high = 0.0, math.inf
+    positive, curve = _check_curves(rates, accuracies)
+    clean, drop, level = check_probability("clean", clean), check_probability("drop", drop), check_level(level)
+    mean = np.nanmean(curve, axis=1)
+    log_rate = float(_crossings(clean - mean[None], np.log10(positive), drop)[0])
+    means = _resampled_means(curve, mean, level, np.random.default_rng(rng))
+    found = np.sort(_crossings(clean - means, np.log10(positive), drop))
+    low, high, least, most = 0.0, math.inf, float(positive[0]), float(positive[-1])
     if len(found) >= N_RESAMPLES / 2:
         tail = math.floor((1 - level) / 2 * (len(found) - 1))
-        low = min(10 ** float(found[tail]), float(rates[-1]))
-        high = max(10 ** float(found[-1 - tail]), float(rates[0]))
+        low, high = min(10 ** float(found[tail]), most), max(10 ** float(found[-1 - tail]), least)
     where = "below" if log_rate == -math.inf else "at least" if log_rate == math.inf else "inside"
-    rate = float(np.clip(10**log_rate, rates[0], rates[-1]))
-    return Tolerated(low, high, rate, int(ran.any(axis=0).sum()), where)
+    n_chips = int((~np.isnan(curve)).any(axis=0).sum())
+    return Tolerated(low, high, min(max(10**log_rate, least), most), n_chips, where)
 
 
-def _resampled_means(accuracies, mean, level, rng):
+def _resampled_means(accuracies: np.ndarray, mean: np.ndarray, level: float, rng: np.random.Generator) -> np.ndarray:
     """Mean curves (B, R) of chips drawn anew, widened; without those that left a rate without a chip."""
     ran = ~np.isnan(accuracies)
     n = ran.sum(axis=1)
@@ -113,9 +113,8 @@ def _resampled_means(accuracies, mean, level, rng):
     return mean + deviations * np.array(widening)
 
 
-def _isotonic(curves):
-    """Nondecreasing least-squares fits to curves (B, R): greatest over starts of the least over ends of the
-    means between them."""
+def _isotonic(curves: np.ndarray) -> np.ndarray:
+    """Nondecreasing least-squares fits to curves (B, R): greatest over starts of the least mean over ends."""
     sums = np.pad(np.cumsum(curves, axis=1), ((0, 0), (1, 0)))
     fit = np.full(curves.shape, -np.inf)
     for start in range(curves.shape[1]):
@@ -125,7 +124,7 @@ def _isotonic(curves):
     return fit
 
 
-def _crossings(drops, log_rates, drop):
+def _crossings(drops: np.ndarray, log_rates: np.ndarray, drop: float) -> np.ndarray:
     """Where fits to drops (B, R) are last <= drop: log10(rate) (B,), -inf below and inf above all rates."""
     fit = _isotonic(drops)
     tolerable = (fit <= drop + SLACK).sum(axis=1)                              # rates, from the smallest
@@ -138,9 +137,9 @@ def _crossings(drops, log_rates, drop):
     return crossing
 
 
-def _check_curves(rates, accuracies):
+def _check_curves(rates: npt.ArrayLike, accuracies: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Positive ascending rates (R,) and their accuracies (R, T), at least one chip a rate."""
-    rates = np.array([check_probability(f"rates[{i}]", rate) for i, rate in enumerate(rates)])
+    rates = np.array([check_probability(f"rates[{i}]", rate) for i, rate in enumerate(np.asarray(rates, object))])
     accuracies = check_accuracies("accuracies", accuracies, 2)
     if len(accuracies) != len(rates):
         raise ValueError(f"accuracies must have shape ({len(rates)} rates, chips), got {accuracies.shape}")
