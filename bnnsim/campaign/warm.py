@@ -12,7 +12,7 @@ from bnnsim.training.packing import pack
 SPECS = ("FC64 FC64 FC10", "C8 MP2 C8 FC10")
 
 
-def warmup(training=False):
+def warmup(training: bool = False) -> None:
     """Compile what inference and sweeps need, or load it from the disk cache: some seconds once, then instant.
 
     Parameters

@@ -1,8 +1,11 @@
-"""What a file says of an array before it is read: type, shape, and whether that fits its layer."""
+"""What a file says of an array before it is read: type, shape, and whether these are the wanted ones."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from bnnsim.checks import check_array
 
@@ -15,7 +18,10 @@ class Announced:
     shape: tuple
 
 
-def check_fits(name, value, dtype, shape):
+Found = TypeVar("Found", np.ndarray, Announced)
+
+
+def check_fits(name: str, value: Found, dtype: npt.DTypeLike, shape: Sequence[int | None]) -> Found:
     """`checks.check_array`, for an `Announced` array too."""
     if not isinstance(value, Announced):
         return check_array(name, value, dtype, shape)

@@ -8,7 +8,7 @@ import pytest
 import bnnsim.device_sweep as device_sweep
 import bnnsim.devices as devices
 from bnnsim import PackedNetwork, load_embedded
-from bnnsim.campaign.card import sweep_card
+from bnnsim.campaign.card_sweep import sweep_card
 from bnnsim.datasets.shipped import data_file
 from bnnsim.datasets.split import Split
 from bnnsim.faults import AsymmetricFlips, BitFlips, Protected
