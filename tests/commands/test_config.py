@@ -77,7 +77,7 @@ WRONG = [
     ({"trails": 5}, ValueError, "a key must be one of .*, got 'trails'; did you mean 'trials'"),
     ({"ci-width": 5}, ValueError, "did you mean 'ci_width'"),
     ({"zzz": 5}, ValueError, "a key must be one of .*, got 'zzz'$"),
-    ('{"trials": 5, "seed": 1, "trials": 6}', ValueError, "key 'trials' stands twice"),
+    ('{"trials": 5, "seed": 1, "trials": 6}', ValueError, "the key 'trials' is given twice"),
     ('{"trials": 5,}', ValueError, "must be JSON: .*line 1"),
     ("", ValueError, "must be JSON"),
     ("[1]", ValueError, "must hold a JSON object, got list"),
