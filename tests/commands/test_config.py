@@ -51,7 +51,7 @@ WRONG = [
     ({"rates": ["0.1"]}, TypeError, r"rates\[0\] must be a probability"),
     ({"rates": []}, ValueError, "rates must have at least one value"),
     ({"rates": True}, TypeError, r"rates\[0\] must be a probability"),
-    ('{"rates": [NaN]}', ValueError, r"rates\[0\] must be a probability in \[0, 1\], got nan"),
+    ('{"rates": [NaN]}', ValueError, "must be JSON: numbers must be finite, got NaN"),
     ({"layers": [0]}, TypeError, r'layers\[0\] must be "all" or a list of layer numbers, got 0'),
     ({"layers": [[-1]]}, ValueError, r"layers\[0\] must be >= 0, got -1"),
     ({"layers": [[0.5]]}, TypeError, r"layers\[0\] must be an integer"),
