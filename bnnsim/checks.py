@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from bnnsim.datasets.split import Split
+    from bnnsim.datasets.split import LabelledImages
 
 FilePath = str | os.PathLike[str]
 Array = TypeVar("Array", bound=np.ndarray)
+SomeSplit = TypeVar("SomeSplit", bound="LabelledImages")
 
 
 def check_int(name: str, value: object, low: int | None = None, high: int | None = None) -> int:
@@ -111,7 +112,7 @@ def check_images(images: object, shape: Sequence[int | None] | None = None) -> n
     return check_array("images", images, np.uint8, (None, *(shape or (None, None, None))))
 
 
-def check_split(split: "Split", name: str = "split") -> "Split":
+def check_split(split: SomeSplit, name: str = "split") -> SomeSplit:
     """A Split (anything with images and labels) of at least one image."""
     if not hasattr(split, "images") or not hasattr(split, "labels"):
         raise TypeError(f"{name} must be a Split, one half of what load_dataset gives, got {type(split).__name__}; "

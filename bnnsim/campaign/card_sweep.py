@@ -6,23 +6,25 @@ Here a cell is a memory cell ("1T1R", "2T2R"), and a place is where on the card'
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from bnnsim.campaign.card import CardPlace, CardSeries, CardSweep, place_numbers
 from bnnsim.campaign.sweeps import SweepOptions, sweep
 from bnnsim.checks import check_choice, check_real
-from bnnsim.datasets.split import Split
 from bnnsim.devices import AXES, CardFault, DeviceCard
 from bnnsim.devices.cells import ErrorRates
 from bnnsim.faults import Protected
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.seeding import RandomSource
 
+if TYPE_CHECKING:
+    from bnnsim.datasets.split import LabelledImages
 
-def sweep_card(card: DeviceCard, networks: PackedNetwork | Mapping[str, PackedNetwork], split: Split, axis: str,
-               places: Sequence[float | str] | None = None, *, cells: Sequence[str] | None = None,
+
+def sweep_card(card: DeviceCard, networks: PackedNetwork | Mapping[str, PackedNetwork], split: "LabelledImages",
+               axis: str, places: Sequence[float | str] | None = None, *, cells: Sequence[str] | None = None,
                codes: Sequence[str] = ("none",), at: Mapping[str, Any] | None = None, trials: int = 10,
                rng: RandomSource = None, extrapolate: bool = False, **settings: Unpack[SweepOptions]) -> CardSweep:
     """Accuracy of networks whose weights a memory technology holds, along one axis of its device card.

@@ -7,9 +7,9 @@ the order, nor a kill and a resume can change a result. Here is what users call,
 
 import hashlib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -23,15 +23,15 @@ from bnnsim.campaign.result import SweepResult
 from bnnsim.campaign.settings import SeriesEntry, Settings, Stopping
 from bnnsim.campaign.store import Store
 from bnnsim.checks import FilePath, check_images, check_int, check_labels, check_probability, check_real
-from bnnsim.datasets.split import Split
 from bnnsim.faults import BitFlips
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.seeding import RandomSource, root_seed
 
 if TYPE_CHECKING:
+    from bnnsim.datasets.split import LabelledImages
     from bnnsim.faults.protocol import Fault
 
-Kind = TypeVar("Kind")
+One = TypeVar("One")
 
 
 class SweepOptions(TypedDict, total=False):
@@ -48,8 +48,9 @@ class SweepOptions(TypedDict, total=False):
     provenance: Mapping[str, Any] | None
 
 
-def sweep(networks: PackedNetwork | Mapping[str, PackedNetwork], split: Split | Mapping[str, Split],
-          rates: npt.ArrayLike, trials: int = 10, rng: RandomSource = None, *,
+def sweep(networks: PackedNetwork | Mapping[str, PackedNetwork],
+          split: "LabelledImages | Mapping[str, LabelledImages]", rates: npt.ArrayLike, trials: int = 10,
+          rng: RandomSource = None, *,
           faults: "Fault | Mapping[str, Fault] | None" = None, axis: str | None = None,
           executor: Executor | None = None, workers: int | None = None, out: FilePath | None = None,
           resume: bool = False, ci_width: float | None = None, max_trials: int | None = None,
@@ -61,7 +62,7 @@ def sweep(networks: PackedNetwork | Mapping[str, PackedNetwork], split: Split | 
     ----------
     networks : PackedNetwork, or dict of str to PackedNetwork
     split : Split, or dict of str to Split
-        All images of each are evaluated in every cell.
+        All images of each are evaluated in every cell. Anything with images, labels, name and sha256 will do.
     rates : sequence of float
         Bit error rates, each a probability and none twice; with `axis`, any finite numbers on that axis.
     trials : int
@@ -147,12 +148,15 @@ def check_rates(rates: npt.ArrayLike, axis: str | None = None) -> np.ndarray:
     return np.array(checked) + 0.0                               # -0.0 is 0.0
 
 
-def make_series(networks: PackedNetwork | Mapping[str, PackedNetwork], splits: Split | Mapping[str, Split],
+def make_series(networks: PackedNetwork | Mapping[str, PackedNetwork],
+                splits: "LabelledImages | Mapping[str, LabelledImages]",
                 faults: "Fault | Mapping[str, Fault] | None") -> tuple[tuple[Series, ...], list[SeriesEntry]]:
     """The series of a campaign, networks x splits x faults, and the settings entry of each."""
-    nets = _named("networks", networks, PackedNetwork, "network", " (see bnnsim.pack)")
-    parts = _named("split", splits, Split, "", " (one half of what load_dataset gives)")
-    kinds = _fault_settings(faults)
+    nets = _named("networks", "PackedNetwork", networks, lambda one: isinstance(one, PackedNetwork), "network",
+                  " (see bnnsim.pack)")
+    parts = _named("split", "Split", splits, _is_split, "", " (one half of what load_dataset gives)")
+    kinds = _named("faults", "fault such as BitFlips(0)", BitFlips(0.0) if faults is None else faults,
+                   lambda one: hasattr(one, "at"), "")
     series, entries = [], []
     for i, ((name, network), (part, split), (fault_name, fault)) in enumerate(itertools.product(
             nets.items(), parts.items(), kinds.items())):
@@ -170,30 +174,24 @@ def make_series(networks: PackedNetwork | Mapping[str, PackedNetwork], splits: S
     return tuple(series), entries
 
 
-def _named(name: str, value: Kind | Mapping[str, Kind], kind: type[Kind], alone: str, hint: str) -> Mapping[str, Kind]:
-    """A dict of str to `kind` from one thing or a dict of them."""
-    if isinstance(value, kind):
-        return {alone: value}
+def _is_split(one: object) -> bool:
+    return all(hasattr(one, name) for name in ("images", "labels", "name", "sha256"))
+
+
+def _named(name: str, kind: str, value: One | Mapping[str, One], is_one: Callable[[object], bool], alone: str,
+           hint: str = "") -> Mapping[str, One]:
+    """A dict of str to things of a kind from one thing or a dict of them."""
+    if is_one(value):
+        return {alone: cast(One, value)}
     if not isinstance(value, Mapping) or not value:
         came = "an empty dict" if value == {} else type(value).__name__
-        raise TypeError(f"{name} must be a {kind.__name__} or a dict of name to {kind.__name__}, got {came}{hint}")
+        raise TypeError(f"{name} must be a {kind} or a dict of name to {kind}, got {came}{hint}")
     for key, item in value.items():
         if not isinstance(key, str):
             raise TypeError(f"{name} must have strings as names, got {key!r}")
-        if not isinstance(item, kind):
-            raise TypeError(f"{name}[{key!r}] must be a {kind.__name__}, got {type(item).__name__}{hint}")
+        if not is_one(item):
+            raise TypeError(f"{name}[{key!r}] must be a {kind}, got {type(item).__name__}{hint}")
     return value
-
-
-def _fault_settings(faults: "Fault | Mapping[str, Fault] | None") -> "Mapping[str, Fault]":
-    if faults is None:
-        return {"": BitFlips(0.0)}
-    if isinstance(faults, Mapping) and faults and all(hasattr(fault, "at") for fault in faults.values()):
-        return faults
-    if isinstance(faults, Mapping) or not hasattr(faults, "at"):
-        raise TypeError("faults must be a fault such as BitFlips(0), or a dict of name to fault, got "
-                        f"{type(faults).__name__}")
-    return {"": faults}
 
 
 def _stopping_rule(trials: int, ci_width: float | None, max_trials: int | None) -> Stopping | None:

@@ -158,6 +158,18 @@ def test_two_spawned_processes_do_not_change_a_campaign(reference, pool):
     assert again.contexts == 0
 
 
+def test_processes_get_their_images_where_the_disk_for_shared_ones_is_full(pool, monkeypatch):
+    """Then they come with the context."""
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    reference = run(**SMALL)
+    monkeypatch.setattr(engine, "SHARED_BYTES", 0)
+    same(run(executor=pool, **SMALL), reference)
+    monkeypatch.setattr(np, "save", full)
+    same(run(executor=pool, **SMALL), reference)
+
+
 def test_dask_does_not_change_a_campaign(reference, dask):
     same(run(executor=dask.get_executor(pure=False)), reference)
 
@@ -383,6 +395,17 @@ def test_series_are_networks_times_splits_times_faults():
     assert np.any(last != found.accuracy[found.names.index("net 0, many, all")])
 
 
+def test_images_of_a_user_s_own_class_do(finished):
+    """What is read of a split is enough: images, labels, name, sha256 and the length."""
+    class Own:
+        images, labels, name, sha256 = split().images, split().labels, split().name, split().sha256
+
+        def __len__(self):
+            return 16
+
+    same(run(data=Own(), **SMALL), SweepResult.load(finished))
+
+
 def test_splits_of_different_sizes_with_predictions_can_be_resumed(tmp_path):
     settings = {"data": {"few": split(5), "many": split(16)}, "predictions": True, "rates": [0, 0.2]}
     run(out=tmp_path / "s.h5", trials=2, **settings)
@@ -420,6 +443,7 @@ def test_predictions_and_per_class_are_those_of_the_network():
     (dict(faults=BitFlips(0, layers=(2,))), ValueError, r"layers must be in 0..1, got \(2,\)"),
     (dict(data={}), TypeError, "split must be a Split or a dict of name to Split, got an empty dict"),
     (dict(data={"a": 3}), TypeError, r"split\['a'\] must be a Split, got int"),
+    (dict(faults={"a": BitFlips(0), "b": 3}), TypeError, r"faults\['b'\] must be a fault such as .* got int"),
     (dict(nets={"a": networks()["net 0"], "a, b": networks()["net 0"]},
           faults={"b": BitFlips(0), "": BitFlips(0)}), ValueError, "series must have names that differ"),
     (dict(max_trials=5), ValueError, "max_trials goes with ci_width"),
