@@ -96,7 +96,7 @@ class CardSweep:
     rows: list[CardRow]
 
     def table(self) -> str:
-        """Text: a line a series and place, in percent; energies with how they are known."""
+        """Text: a line a series and place; accuracies in percent, energies in uJ and as a share of the reference."""
         head = ("network", "cell", "code", "devices/weight", self.axis, "BER", "energy", "of reference", "accuracy %",
                 "95 % interval", "drop")
         lines = [head, *(self._line(row) for row in self.rows)]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 RESULTS, FORMAT_VERSION = "bnnsim-results", 1
 MAX_BYTES = 2**36
-ARRAYS = {"rates": (np.float64, 1), "right": (np.int64, 4), "class_totals": (np.int64, 2),
+_ARRAYS = {"rates": (np.float64, 1), "right": (np.int64, 4), "class_totals": (np.int64, 2),
           "predictions": (np.uint8, 4)}                              # types, and how many axes
 NOT_RUN = -1
 
@@ -65,7 +65,7 @@ def load(path: FilePath) -> dict[str, Any]:
 
 def _read_1(file: "h5py.File", root: dict[str, Any]) -> dict[str, Any]:
     """Version 1."""
-    names = [name for name in ARRAYS if name != "predictions" or name in file]
+    names = [name for name in _ARRAYS if name != "predictions" or name in file]
     hdf5.check_members(file, datasets=("settings", "provenance", *names))
     announced_texts = {name: hdf5.announce_text(file[name], file_format.MAX_JSON_BYTES)
                        for name in ("settings", "provenance")}
@@ -86,7 +86,7 @@ def _read_1(file: "h5py.File", root: dict[str, Any]) -> dict[str, Any]:
 
 def _check_axes(announced: Mapping[str, Announced]) -> None:
     for name, came in announced.items():
-        dtype, n_axes = ARRAYS[name]
+        dtype, n_axes = _ARRAYS[name]
         if came.dtype != np.dtype(dtype) or len(came.shape) != n_axes or 0 in came.shape:
             raise hdf5.Refused(f"{name} must be {np.dtype(dtype)} with {n_axes} axes, got {came.dtype} {came.shape}")
     right = announced["right"].shape

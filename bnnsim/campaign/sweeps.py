@@ -119,7 +119,7 @@ def sweep(networks: PackedNetwork | Mapping[str, PackedNetwork],
     >>> bnnsim.sweep(network, split, [0, 0.1], trials=3, rng=0, progress=False).accuracy.shape
     (1, 2, 3)
     """
-    asked, root, trials = check_rates(rates, axis), root_seed(rng), check_int("trials", trials, 1)
+    asked, root, trials = _check_rates(rates, axis), root_seed(rng), check_int("trials", trials, 1)
     rule = _stopping_rule(trials, ci_width, max_trials)
     series, entries = make_series(networks, split, faults)
     settings: Settings = {"series": entries, "seed": str(root), "stopping": rule, "predictions": bool(predictions)}
@@ -135,7 +135,7 @@ def sweep(networks: PackedNetwork | Mapping[str, PackedNetwork],
 
 # ---------------------------------------------------------------- what is asked for
 
-def check_rates(rates: npt.ArrayLike, axis: str | None = None) -> np.ndarray:
+def _check_rates(rates: npt.ArrayLike, axis: str | None = None) -> np.ndarray:
     """Rates as float64 (R,): at least one, none twice; probabilities, or with an axis any numbers."""
     if axis is not None and not (isinstance(axis, str) and axis):
         raise TypeError(f"axis must be the name of what rates are, such as 'voltage_volt', or None, got {axis!r}")
