@@ -33,8 +33,9 @@ RESULTS, FORMAT_VERSION = "bnnsim-results", 1
 MAX_BYTES = 2**36
 NOT_RUN = -1
 
-# types, and how many axes
-_ARRAYS = {"rates": (np.float64, 1), "right": (np.int64, 4), "class_totals": (np.int64, 2), "predictions": (np.uint8, 4)}
+# type, and how many axes
+_ARRAYS = {"rates": (np.float64, 1), "right": (np.int64, 4), "class_totals": (np.int64, 2),
+           "predictions": (np.uint8, 4)}
 
 _ROOT: file_format.Wanted = {**file_format.ROOT, "provenance_checksum": str}
 

@@ -100,6 +100,7 @@ def sweep(networks: PackedNetwork | Mapping[str, PackedNetwork],
     Returns
     -------
     SweepResult
+        The accuracy of every series, rate and chip, with means, intervals, tables and figures of them.
 
     Raises
     ------
