@@ -153,10 +153,10 @@ def show(options, result):
 def work(options):
     """Load, sweep, print, write."""
     import bnnsim.campaign.sweeps as sweeps
-    from bnnsim.campaign.result import SweepResult
+    import bnnsim.campaign.result as result
 
     if options.print_command:
-        print(stored_command(SweepResult.load(options.print_command)))
+        print(stored_command(result.SweepResult.load(options.print_command)))
         return
     resolve(options)
     if options.log:                      # it may be said in --config

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 FilePath = str | os.PathLike[str]
 Array = TypeVar("Array", bound=np.ndarray)
-SomeSplit = TypeVar("SomeSplit", bound="LabelledImages")
 
 
 def check_int(name: str, value: object, low: int | None = None, high: int | None = None) -> int:
@@ -112,11 +111,15 @@ def check_images(images: object, shape: Sequence[int | None] | None = None) -> n
     return check_array("images", images, np.uint8, (None, *(shape or (None, None, None))))
 
 
-def check_split(split: SomeSplit, name: str = "split") -> SomeSplit:
-    """A Split (anything with images and labels) of at least one image."""
-    if not hasattr(split, "images") or not hasattr(split, "labels"):
-        raise TypeError(f"{name} must be a Split, one half of what load_dataset gives, got {type(split).__name__}; "
-                        "wrap arrays as bnnsim.Split(images, labels, 'mine')")
+def check_split(split: "LabelledImages", name: str = "split") -> "LabelledImages":
+    """A Split, or another object that has all of `bnnsim.datasets.LabelledImages`, of at least one image."""
+    # asked of the type first: a Split's sha256 takes a second to compute
+    lacks = [part for part in ("images", "labels", "name", "sha256", "__len__")
+             if not (hasattr(type(split), part) or hasattr(split, part))]
+    if lacks:
+        raise TypeError(f"{name} must be a Split, one half of what load_dataset gives, or an object of yours with the "
+                        f"same parts, got {type(split).__name__}, which has no {', no '.join(lacks)}; wrap arrays as "
+                        "bnnsim.Split(images, labels, 'mine')")
     if len(split.labels) == 0:
         raise ValueError(f"{name} must have at least one image")
     return split

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bnnsim.faults import BitFlips
-from bnnsim.faults.protocol import when_drawn
+from bnnsim.faults.protocol import apply_read, when_drawn
 from bnnsim.kernels import threads
 from bnnsim.packed.clean_pass import CleanPass
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.packed.shared_arrays import shared
 
 if TYPE_CHECKING:
-    from bnnsim.faults.protocol import Fault
+    from bnnsim.faults.protocol import RatedFault
 
 READ_IMAGES = 500                   # an inference batch: images that one read of a memory serves
 
@@ -50,7 +50,7 @@ class Series:
     network: PackedNetwork
     images: np.ndarray
     labels: np.ndarray
-    fault: "Fault"
+    fault: "RatedFault"
     task: int = 0
 
     @property
@@ -101,7 +101,7 @@ def run_cell(context: Context, s: int, rate: float, trial: int, broken: PackedNe
         predicted = clean.predict(broken)
     elif when_drawn(fault) == "read":
         predicted = np.concatenate([
-            fault.apply(series.network, context.root, trial, read=read).predict(clean.images[first:first + READ_IMAGES])
+            apply_read(fault, series.network, context.root, trial, read).predict(clean.images[first:first + READ_IMAGES])
             for read, first in enumerate(range(0, len(clean.images), READ_IMAGES))])
     else:
         predicted = clean.predict(fault.apply(series.network, context.root, trial))

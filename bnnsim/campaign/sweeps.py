@@ -29,7 +29,7 @@ from bnnsim.seeding import RandomSource, root_seed
 
 if TYPE_CHECKING:
     from bnnsim.datasets.split import LabelledImages
-    from bnnsim.faults.protocol import Fault
+    from bnnsim.faults.protocol import RatedFault
 
 One = TypeVar("One")
 
@@ -51,7 +51,7 @@ class SweepOptions(TypedDict, total=False):
 def sweep(networks: PackedNetwork | Mapping[str, PackedNetwork],
           split: "LabelledImages | Mapping[str, LabelledImages]", rates: npt.ArrayLike, trials: int = 10,
           rng: RandomSource = None, *,
-          faults: "Fault | Mapping[str, Fault] | None" = None, axis: str | None = None,
+          faults: "RatedFault | Mapping[str, RatedFault] | None" = None, axis: str | None = None,
           executor: Executor | None = None, workers: int | None = None, out: FilePath | None = None,
           resume: bool = False, ci_width: float | None = None, max_trials: int | None = None,
           predictions: bool = False, progress: bool | Literal["log"] = True,
@@ -151,7 +151,7 @@ def _check_rates(rates: npt.ArrayLike, axis: str | None = None) -> np.ndarray:
 
 def make_series(networks: PackedNetwork | Mapping[str, PackedNetwork],
                 splits: "LabelledImages | Mapping[str, LabelledImages]",
-                faults: "Fault | Mapping[str, Fault] | None") -> tuple[tuple[Series, ...], list[SeriesEntry]]:
+                faults: "RatedFault | Mapping[str, RatedFault] | None") -> tuple[tuple[Series, ...], list[SeriesEntry]]:
     """The series of a campaign, networks x splits x faults, and the settings entry of each."""
     nets = _named("networks", "PackedNetwork", networks, lambda one: isinstance(one, PackedNetwork), "network",
                   " (see bnnsim.pack)")
@@ -176,7 +176,7 @@ def make_series(networks: PackedNetwork | Mapping[str, PackedNetwork],
 
 
 def _is_split(one: object) -> bool:
-    return all(hasattr(one, name) for name in ("images", "labels", "name", "sha256"))
+    return all(hasattr(one, name) for name in ("images", "labels", "name", "sha256", "__len__"))
 
 
 def _named(name: str, kind: str, value: One | Mapping[str, One], is_one: Callable[[object], bool], alone: str,
