@@ -100,9 +100,9 @@ def run_cell(context: Context, s: int, rate: float, trial: int, broken: PackedNe
     if broken is not None:
         predicted = clean.predict(broken)
     elif when_drawn(fault) == "read":
-        predicted = np.concatenate([
-            apply_read(fault, series.network, context.root, trial, read).predict(clean.images[first:first + READ_IMAGES])
-            for read, first in enumerate(range(0, len(clean.images), READ_IMAGES))])
+        reads = (clean.images[first:first + READ_IMAGES] for first in range(0, len(clean.images), READ_IMAGES))
+        predicted = np.concatenate([apply_read(fault, series.network, context.root, trial, read).predict(images)
+                                    for read, images in enumerate(reads)])
     else:
         predicted = clean.predict(fault.apply(series.network, context.root, trial))
     right = np.bincount(series.labels[predicted == series.labels], minlength=series.network.n_classes)
