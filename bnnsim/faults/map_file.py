@@ -80,7 +80,7 @@ def save(path, layers, lines, metadata):
 def load(path):
     """Read a fault map: (layers, lines, metadata) as `save` takes them; ValueError where the file is not one."""
     with hdf5.open_file(path) as file:
-        root = file_format.read_root(file, FAULTS, FORMAT_VERSION, _ROOT)
+        root = file_format.read_root(file, FAULTS, {1: _ROOT})
         lines = _read_lines(root)
         announced, text = _announced(file, root)
         metadata = hdf5.read_text(file, text)

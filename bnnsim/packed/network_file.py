@@ -123,7 +123,7 @@ def _network_checksum(network):
 def _read_network(path):
     """(network, its checksum)."""
     with hdf5.open_file(path) as file:
-        root = file_format.read_root(file, NETWORK, FORMAT_VERSION, _ROOT)
+        root = file_format.read_root(file, NETWORK, {1: _ROOT})
         network, text = _announced_network(file, root)
         metadata = hdf5.read_text(file, text)
         file_format.check_checksum("the metadata", root["metadata_checksum"],

@@ -77,7 +77,7 @@ def load_settings(path):
 def read_checkpoint(path, expected):
     """(settings, arrays, progress, their checksum)."""
     with hdf5.open_file(path) as file:
-        stored = file_format.read_root(file, CHECKPOINT, FORMAT_VERSION)["checksum"]
+        stored = file_format.read_root(file, CHECKPOINT, {1: file_format.ROOT})["checksum"]
         hdf5.check_members(file, groups=("arrays",), datasets=("settings", "progress"))
         announced = _announced_arrays(file["arrays"])
         texts = {name: hdf5.announce_text(file[name], file_format.MAX_JSON_BYTES)

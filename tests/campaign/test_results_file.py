@@ -324,6 +324,11 @@ def test_csv_files_hold_the_table(good, tmp_path, ending):
     assert (tmp_path / f"s.{ending}").read_text() == good[1]["plain"].csv()
 
 
+def test_rows_are_plain_python(good):
+    for result in good[1].values():
+        assert {type(value) for row in result.rows() for value in row.values()} == {str, float, int}
+
+
 def test_series_are_found_by_name_or_number(good):
     result = good[1]["plain"]
     assert (result.index("net 1"), result.index(1)) == (1, 1)
