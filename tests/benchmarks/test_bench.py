@@ -174,7 +174,7 @@ def without_last_bits(function):
 def wrong_cell(function):
     def wrong(*args):
         right, predictions = function(*args)
-        return right + (np.arange(len(right)) == 0), predictions
+        return cells.Answers(right + (np.arange(len(right)) == 0), predictions)
     return wrong
 
 
