@@ -23,7 +23,7 @@ from bnnsim.commands.number_lists import parse_places
 from bnnsim.commands.options import Option
 
 if TYPE_CHECKING:
-    from bnnsim.campaign.card import CardSweep
+    from bnnsim.campaign.card import CardSweep, CardTolerated
     from bnnsim.datasets.split import Split
 
 NETWORKS = ("fashion_fcnn", "fashion_fcnn_flip")
@@ -118,7 +118,7 @@ def show(found: "CardSweep", options: argparse.Namespace, split: "Split") -> Non
         print(_tolerated_line(one, found, options.drop))
 
 
-def _tolerated_line(one: dict[str, Any], found: "CardSweep", drop: float) -> str:
+def _tolerated_line(one: "CardTolerated", found: "CardSweep", drop: float) -> str:
     from bnnsim.campaign.card import UNITS
 
     unit = UNITS[found.axis]

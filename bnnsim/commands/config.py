@@ -6,24 +6,15 @@
 Which keys there are, and what each takes, is said by the command's table of options.
 """
 
-import json
 import os
 from collections.abc import Iterable
 from typing import Any
 
 from bnnsim.checks import FilePath, check_choice
 from bnnsim.commands.options import Option
+from bnnsim.files.json_text import parse_json
 
 MAX_BYTES = 2**20
-
-
-def _no_repeats(pairs):
-    found = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"key {key!r} stands twice")
-        found[key] = value
-    return found
 
 
 def load_config(path: FilePath, table: Iterable[Option]) -> dict[str, Any]:
@@ -49,8 +40,8 @@ def load_config(path: FilePath, table: Iterable[Option]) -> dict[str, Any]:
         raise ValueError(f"{path} must have at most {MAX_BYTES} bytes, got {os.path.getsize(path)}")
     with open(path, encoding="utf-8") as file:
         try:
-            found = json.load(file, object_pairs_hook=_no_repeats)
-        except (ValueError, RecursionError) as error:
+            found = parse_json(file.read())
+        except ValueError as error:
             raise ValueError(f"{path} must be JSON: {error}") from error
     if not isinstance(found, dict):
         raise ValueError(f"{path} must hold a JSON object, got {type(found).__name__}")

@@ -142,6 +142,7 @@ def path(name: str, value: Any) -> str:
 def writable(*endings: str) -> Rule:
     """A path of a file to be written: a known ending, a folder that takes it; found out before the work, not after."""
     def rule(name: str, value: Any) -> str:
+        """A path of a file to be written."""
         if not path(name, value).lower().endswith(endings):
             raise ValueError(f"{value!r} must end in {' or '.join(endings)}")
         atomic.check_target(value)

@@ -9,14 +9,13 @@ passes.
 import hashlib
 import logging
 import os
-import secrets
 import threading
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+import bnnsim.files.atomic as atomic
 from bnnsim.checks import FilePath, check_choice
 from bnnsim.datasets.catalogue import CATALOGUE, Source
 from bnnsim.datasets.readers import idx_sha256, read_idx
@@ -110,7 +109,7 @@ def _is_official(path: Path, sha256: str) -> bool:
     return True
 
 
-def _content_sha256(path: Path, name: str) -> str:
+def _content_sha256(path: FilePath, name: str) -> str:
     if "-ubyte" in name:
         return idx_sha256(read_idx(path, 3 if "idx3" in name else 1))
     with open(path, "rb") as stream:
@@ -118,13 +117,13 @@ def _content_sha256(path: Path, name: str) -> str:
 
 
 def _fetch(addresses: Sequence[str], file: str, connect_seconds: float, folder: Path, sha256: str,
-           store: Callable[[Path], None]) -> None:
+           store: Callable[[str], None]) -> None:
     """Get one file from the first address that has the right one, and hand its path to `store`."""
     reasons = []
     for address in addresses:
         url = address.rstrip("/") + "/" + file
         try:
-            with _part(folder, file) as path:
+            with atomic.part(folder / file) as path:
                 _copy_from(url, path, connect_seconds)
                 came = _content_sha256(path, file)
                 if came != sha256:
@@ -137,25 +136,15 @@ def _fetch(addresses: Sequence[str], file: str, connect_seconds: float, folder: 
     raise DownloadError("; ".join(reasons))
 
 
-@contextmanager
-def _part(folder: Path, file: str) -> Iterator[Path]:
-    """A path beside the target, under a new name; the file is gone at the end unless it was renamed."""
-    path = folder / f".{file}.{secrets.token_hex(4)}.part"
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
-
-
 def _sync(stream: IO[bytes]) -> None:
     stream.flush()
     os.fsync(stream.fileno())
 
 
-def _copy_from(url: str, path: Path, connect_seconds: float) -> None:
+def _copy_from(url: str, path: str, connect_seconds: float) -> None:
     from tqdm import tqdm  # here: only who downloads needs it
 
-    with _answer(url, connect_seconds) as response, open(path, "xb") as stream:
+    with _answer(url, connect_seconds) as response, open(path, "wb") as stream:
         length = response.headers.get("Content-Length", "")
         n_announced = int(length) if length.isdecimal() else None
         n_bytes = 0
@@ -210,7 +199,7 @@ def _answer(url: str, connect_seconds: float) -> "HTTPResponse":
     return result[0]
 
 
-def _extract(archive: Path, folder: Path, source: Source) -> None:
+def _extract(archive: str, folder: Path, source: Source) -> None:
     """Take the expected files out of a checked tar.gz: plain files, nothing else."""
     import tarfile
 
@@ -239,8 +228,8 @@ def _store_member(content: bytes, folder: Path, name: str, sha256: str) -> None:
     came = hashlib.sha256(content).hexdigest()
     if came != sha256:
         raise ValueError(f"wanted {name} with SHA-256 {sha256[:16]}..., got {came[:16]}...")
-    with _part(folder, name) as path:
-        with open(path, "xb") as stream:
+    with atomic.part(folder / name) as path:
+        with open(path, "wb") as stream:
             stream.write(content)
             _sync(stream)
         os.replace(path, folder / name)
