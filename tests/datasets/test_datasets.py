@@ -269,6 +269,8 @@ def test_labelled_images_of_your_own_work_like_a_split(tmp_path):
     assert networks[0].checksum == networks[1].checksum
     found = [bnnsim.metrics.importance(networks[0], data).layers[0].raw for data in (split, mine)]
     assert np.array_equal(*found)
+    found = [bnnsim.sweep(networks[0], data, [0.1], 2, 3, progress=False).right for data in (split, mine)]
+    assert np.array_equal(*found)
 
 
 @pytest.mark.parametrize("part", ["images", "labels", "name"])
