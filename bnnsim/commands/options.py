@@ -190,10 +190,9 @@ def fault_text(name: str, value: Any) -> str:
 
 def make_fault(value: str) -> "Fault":
     """The fault that a text names, such as "StuckAt(0.01, 0.01)"."""
-    from bnnsim.faults.protocol import check_fault
     from bnnsim.faults.spec import parse_fault
 
-    return check_fault("fault", parse_fault(value))
+    return parse_fault(value)
 
 
 # ---------------------------------------------------------------- options of several commands

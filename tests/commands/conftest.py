@@ -7,6 +7,7 @@ import types
 
 import bnnsim.faults as faults
 from bnnsim.checks import check_choice
+from bnnsim.faults.protocol import check_fault
 
 if importlib.util.find_spec("bnnsim.faults.spec") is None:
     def made(node):
@@ -18,4 +19,4 @@ if importlib.util.find_spec("bnnsim.faults.spec") is None:
             *map(made, node.args), **{k.arg: made(k.value) for k in node.keywords})
 
     stub = sys.modules["bnnsim.faults.spec"] = faults.spec = types.ModuleType("bnnsim.faults.spec")
-    stub.parse_fault = lambda text: made(ast.parse(text, mode="eval").body)
+    stub.parse_fault = lambda text: check_fault("fault", made(ast.parse(text, mode="eval").body))
