@@ -5,7 +5,6 @@ Finished cells go to a journal beside the results file; when all are done, that 
 
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import bnnsim.files.hdf5 as hdf5
@@ -21,7 +20,7 @@ from bnnsim.checks import FilePath
 class Store:
     """The results file and the journal of a campaign, which learns what they hold; only memory where no path is given.
 
-    To be entered: at the end of the block the journal is closed, and kept unless the campaign is finished.
+    To be closed: an unfinished campaign's journal stays.
 
     Parameters
     ----------
@@ -51,14 +50,6 @@ class Store:
         except BaseException:
             self.journal.close()
             raise
-
-    def __enter__(self) -> "Store":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 traceback: TracebackType | None) -> None:
-        if self.journal is not None:
-            self.journal.close()
 
     def _check_head(self, head: Any) -> None:
         try:
@@ -95,6 +86,11 @@ class Store:
         if self.journal is not None and self.out is not None:
             self.campaign.result().save(self.out)
             self.journal.close(remove=True)
+
+    def close(self) -> None:
+        """Let go of the journal."""
+        if self.journal is not None:
+            self.journal.close()
 
     def hint(self) -> str:
         """How much is done, where it is, and how to go on."""

@@ -5,6 +5,7 @@ the order, nor a kill and a resume can change a result. Here is what users call,
 `grid.Campaign` has the cells, `store.Store` keeps them, and `engine.run` has them evaluated.
 """
 
+import contextlib
 import hashlib
 import itertools
 from collections.abc import Callable, Mapping
@@ -129,7 +130,7 @@ def sweep(networks: PackedNetwork | Mapping[str, PackedNetwork],
     key = hashlib.sha256(file_format.to_json("settings", settings).encode()).hexdigest()
     campaign = Campaign(settings, asked, trials, Context(key, series, root, bool(predictions)),
                         {**system(), "seed_source": "drawn" if rng is None else "given", **(provenance or {})})
-    with Store(out, resume, campaign) as store:
+    with contextlib.closing(Store(out, resume, campaign)) as store:
         run(store, executor, workers, progress)
     return campaign.result()
 
