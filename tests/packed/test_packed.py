@@ -97,7 +97,7 @@ def test_a_trained_network(spec, shape, offset):
     fitting.fit(model, split, 3, rng=0, batch_size=50, flip_rate=0.05, progress=False)
     network = packing.pack(model, {"note": "x"})
     same(network.scores(images), model.scores(images))
-    assert network.accuracy(split) == model.accuracy(split) and network.metadata == {"note": "x"}
+    assert network.accuracy(split) == model.accuracy(split) and network.metadata == model.metadata | {"note": "x"}
 
 
 def test_windows_of_windows():
