@@ -354,7 +354,7 @@ def test_logits(rng):
     assert out.dtype == np.float64
     same(out, h)
     same(layer.forward(h), h)
-    dh, gradients = layer.backward(np.ones((3, 4)), cache)
+    dh, gradients = layer.backward(np.ones((3, 4), np.float32), cache)
     assert dh.dtype == np.float32 and gradients == {}
 
 
