@@ -52,4 +52,4 @@ class Layer(Protocol):
 
     def pack_into(self, stored: list[PackedLayer], input_offset: int) -> None:
         """Fold what it computes into the last of the stored layers before it; one with weights adds a new one."""
-        return None
+        raise TypeError(f"cannot pack a layer of type {type(self).__name__}")      # better no network than a wrong one

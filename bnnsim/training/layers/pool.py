@@ -92,3 +92,6 @@ class Flatten(Layer):
         """dx (N, H, W, C) float32."""
         shape = (*cache[:3], self.n_channels)
         return check_array("dout of Flatten", dout, np.float32, (shape[0], math.prod(shape[1:]))).reshape(shape), {}
+
+    def pack_into(self, stored: list[PackedLayer], input_offset: int) -> None:
+        """A stored dense layer reads its features in this order as it is."""
