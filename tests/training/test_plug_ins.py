@@ -1,0 +1,426 @@
+"""What a user brings along works wherever its kind does, to the bytes of what ships where it computes the same.
+
+Estimators and regularisers that no kernel knows, optimizers, schedules, losses and faults: in training, stopped and
+gone on with, described in checkpoints, and refused in words where they give what they should not.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from test_training import interrupt_at, stop
+from training_run import run, small_model, small_split, state
+
+from bnnsim import metrics
+from bnnsim.faults import BitFlips, StuckAt
+from bnnsim.packed.network import PackedNetwork
+from bnnsim.training.adaptation import reestimate_batch_norm, rescale_thresholds
+from bnnsim.training.architectures import build
+from bnnsim.training.estimators import Clipped, SwishSign, pseudo_gradient
+from bnnsim.training.layers import BatchNormSign
+from bnnsim.training.losses import ModifiedHinge, cross_entropy
+from bnnsim.training.optimizers import Adam, Sgd
+from bnnsim.training.packing import pack
+from bnnsim.training.plug_ins import as_text, settings_of
+from bnnsim.training.regularisers import DirectRegulariser, Penalty
+from bnnsim.training.run import Run
+from bnnsim.training.schedules import Constant
+from bnnsim.training.settings import Settings
+
+SPEC = "C18 MP2 FC70 FC20 FC10"     # of 16 units and more, and some left
+
+
+# ---------------------------------------------------------------- what a user might write
+
+@dataclass(frozen=True)
+class MyClipped:
+    """`Clipped`, in NumPy."""
+
+    width: float = 1.0
+
+    def pseudo_gradient(self, y):
+        return (np.abs(y) <= self.width).astype(np.float64)
+
+
+class MySwish:
+    """`SwishSign(5)`, in NumPy, as a class of no special kind."""
+
+    def pseudo_gradient(self, y):
+        z = np.minimum(5 * np.abs(y), 700)
+        return 5 * (2 - z * np.tanh(z / 2)) / (1 + np.cosh(z))
+
+
+class MyRegulariser:
+    """`DirectRegulariser`, in NumPy. -0.0 is what changes no number that it is added to, -0.0 neither."""
+
+    def __init__(self, strength, target):
+        self.strength, self.target = strength, target
+
+    def __call__(self, model, caches):
+        chosen = [(i, layer) for i, layer in enumerate(model.layers) if isinstance(layer, BatchNormSign)]
+        n_neurons, level, value, penalties = sum(layer.units for _, layer in chosen), 255, 0.0, {}
+        for i, layer in chosen:
+            added, penalties[i] = self.of_layer(layer, caches[i], level, n_neurons)
+            value, level = value + added, 1
+        return value, penalties
+
+    def of_layer(self, layer, cache, level, n_neurons):
+        h, (mean, _, scale, beta) = cache.h.reshape(len(cache.h), -1, layer.units), cache.norm
+        slope, reach = self.strength / (2 * level * len(h) * n_neurons), 2 * level * self.target + 1
+        threshold = mean - beta / scale
+        place = np.abs(h - threshold).argmin(1)[:, None]
+        value = np.take_along_axis(h, place, 1)
+        side = np.where(value >= threshold, 1, -1) * (np.abs(value - threshold) < reach)
+        dh = np.full(h.shape, -0.0, np.float32)
+        np.put_along_axis(dh, place, -(np.float32(slope) * side.astype(np.float32)), 1)
+        count, total, signed = ((side ** 2).sum((0, 1)), side.sum((0, 1)), (side * value).sum((0, 1)))
+        added = slope * float(np.sum(count * np.full(layer.units, reach) - (signed - total * threshold)))
+        dbeta = -slope * total * (1 / scale)
+        dgamma = -dbeta * (beta / layer.parameters["gamma"].astype(np.float64))
+        return added, Penalty(dgamma, dbeta, dh.reshape(cache.h.shape))
+
+
+class MySgd:
+    """`Sgd` with momentum 0.9, on whole arrays."""
+
+    def __init__(self, learning_rate):
+        self.learning_rate, self.state, self._calls = learning_rate, {}, 0
+
+    def moments_of(self, key):
+        return ("velocity",)
+
+    def update(self, key, value, gradient, factor, step, bound):
+        self._calls += 1                                        # of no matter to a checkpoint
+        velocity = self.state.setdefault(key, {"velocity": np.zeros(value.size, np.float32)})["velocity"]
+        velocity *= np.float32(0.9)
+        velocity += gradient.reshape(-1)
+        flat = value.reshape(-1)
+        flat -= np.float32(self.learning_rate * factor) * velocity
+        np.clip(flat, -bound, bound, out=flat)
+
+
+class Halving:
+    """A schedule, as a class of no special kind."""
+
+    def __init__(self, every):
+        self.every = every
+
+    def factor(self, epoch, n_epochs):
+        return 0.5 ** (epoch // self.every)
+
+
+class Doubled:
+    """A loss with settings, as a class of no special kind."""
+
+    def __init__(self, by):
+        self.by = by
+
+    def __call__(self, scores, labels):
+        loss, dscores = cross_entropy(scores, labels)
+        return self.by * loss, np.float32(self.by) * dscores
+
+
+class FirstBit:
+    """A fault: the first bit of each row is read as 0."""
+
+    def apply(self, memory, rng=None, trial=0):
+        changed = {i: layer.words.copy() for i, layer in enumerate(memory.layers)}
+        for words in changed.values():
+            words[..., 0] &= ~np.uint64(1)
+        return memory.with_words(changed)
+
+
+# name: (settings of the model, of fit), twice: the user's, and what ships. Optimizers are made anew for each run
+TWINS = {
+    "estimator": (({"ste": MyClipped()}, {}), ({"ste": Clipped()}, {})),
+    "regulariser": (({}, {"regulariser": MyRegulariser(0.5, 4.0)}), ({}, {"regulariser": DirectRegulariser(0.5, 4.0)})),
+    "both": (({"ste": MyClipped()}, {"regulariser": MyRegulariser(0.5, 4.0)}),
+             ({}, {"regulariser": DirectRegulariser(0.5, 4.0)})),
+}
+# settings of the model, of fit, and of fit where a checkpoint is another run's, and the name of what differs
+MINE = {
+    "estimator": ({"ste": MyClipped(0.5)}, {}, {"model": build(SPEC, (1, 6, 6), rng=0, ste=MyClipped(0.6))}, "model"),
+    "plain estimator": ({"ste": MySwish()}, {}, {"model": build(SPEC, (1, 6, 6), rng=0, ste="swish")}, "model"),
+    "regulariser": ({}, {"regulariser": lambda: MyRegulariser(0.5, 4.0)}, {"regulariser": MyRegulariser(0.5, 5.0)},
+                    "regulariser"),
+    "optimizer": ({}, {"optimizer": lambda: MySgd(0.05)}, {"optimizer": MySgd(0.06)}, "optimizer"),
+    "schedule": ({}, {"schedule": lambda: Halving(2)}, {"schedule": Halving(3)}, "schedule"),
+    "loss": ({}, {"loss": lambda: Doubled(2)}, {"loss": Doubled(3)}, "loss"),
+    "faults": ({}, {"faults": FirstBit, "flip_rate": lambda: 0.0}, {"faults": StuckAt(0.1, 0.1)}, "faults"),
+}
+
+
+def made(of_model, settings, checkpoint=None, **changes):
+    return run(checkpoint, model=build(SPEC, (1, 6, 6), rng=0, **of_model), **settings, **changes)
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_the_same_in_numpy_gives_the_same_bytes(name):
+    mine, shipped = TWINS[name]
+    assert state(*made(*mine)) == state(*made(*shipped))
+
+
+def test_an_estimator_in_numpy_is_the_kernels_within_float32():
+    """g(y) * dL/dx is rounded once, to float32."""
+    rng, h = np.random.default_rng(3), np.random.default_rng(4).integers(-50, 51, (9, 66)).astype(np.int32)
+    dout, found = rng.normal(size=h.shape).astype(np.float32), []
+    for ste in (MySwish(), SwishSign(5.0)):
+        layer = BatchNormSign(66, ste=ste)
+        layer.parameters["gamma"][:], layer.parameters["beta"][:] = np.random.default_rng(5).normal(0, 1, (2, 66))
+        dh, gradients = layer.backward(dout, layer.forward_train(h)[1])
+        found.append((dh, gradients["gamma"], gradients["beta"]))
+    for mine, shipped in zip(*found):
+        np.testing.assert_allclose(mine, shipped, rtol=1e-5, atol=1e-6 * np.abs(shipped).max())
+
+
+def test_a_subclass_is_asked_for_its_own_pseudo_gradient():
+    """The kernels know what `Clipped` does, not what a user made of it."""
+    class Never(Clipped):
+        def pseudo_gradient(self, y):
+            return np.zeros(y.shape)
+
+    layer, h = BatchNormSign(3, ste=Never()), np.arange(12, dtype=np.int32).reshape(4, 3)
+    dh, _ = layer.backward(np.ones((4, 3), np.float32), layer.forward_train(h)[1])
+    assert not dh.any()
+
+
+def test_an_own_estimator_goes_through_everything_that_takes_a_model():
+    """Adaptation, packing, importance: as with the one that ships."""
+    split = small_split()
+    mine, shipped = (build(SPEC, (1, 6, 6), rng=0, ste=ste) for ste in (MyClipped(), "clipped"))
+    for adapt in (lambda model: rescale_thresholds(model, 0.0, 0.1),
+                  lambda model: reestimate_batch_norm(model, split, BitFlips(0.1), 1)):
+        assert pack(adapt(mine)).checksum == pack(adapt(shipped)).checksum
+    found, wanted = (metrics.importance(model, split, "taylor") for model in (mine, shipped))
+    for a, b in zip(found.layers, wanted.layers):
+        np.testing.assert_array_equal(a.raw, b.raw)
+
+
+@pytest.mark.parametrize("name", MINE)
+def test_a_stopped_run_goes_on_to_the_same_bytes_and_another_one_is_refused(tmp_path, monkeypatch, name):
+    of_model, settings, other, differs = MINE[name]
+
+    def mine(checkpoint=None, **changes):
+        return made(of_model, {key: make() for key, make in settings.items()}, checkpoint, **changes)
+
+    whole, path = state(*mine()), tmp_path / "run.h5"
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 5, stop)
+        with pytest.raises(RuntimeError, match="stopped by the test"):
+            mine(path)
+    with pytest.raises(ValueError, match=f"the checkpoint of another run: {differs} is .* there and .* here$"):
+        run(path, **{"model": build(SPEC, (1, 6, 6), rng=0, **of_model), **{k: make() for k, make in settings.items()},
+                     **other}, resume=True)
+    assert state(*mine(path, resume=True)) == whole
+
+
+# ---------------------------------------------------------------- refused
+
+class Wrong:
+    """A plug-in of any kind that gives what it is told to."""
+
+    def __init__(self, given):
+        self.given = given
+
+    def pseudo_gradient(self, y):
+        return self.given(y)
+
+    def __call__(self, *args):
+        return self.given(*args)
+
+    def factor(self, epoch, n_epochs):
+        return self.given(epoch)
+
+    def apply(self, memory, rng=None, trial=0):
+        return self.given(memory)
+
+
+ESTIMATES = [
+    (lambda y: y.astype(np.float32), TypeError, r"pseudo_gradient\(y\) of Wrong\(.*\) must have dtype float64, got f"),
+    (lambda y: 1.0, TypeError, r"pseudo_gradient\(y\) of Wrong\(.*\) must be a NumPy array, got float"),
+    (lambda y: y[0], ValueError, r"pseudo_gradient\(y\) of Wrong\(.*\) must have shape \(2, 3\), got \(3,\)")]
+
+
+@pytest.mark.jit_off
+@pytest.mark.parametrize(("given", "error", "message"), ESTIMATES)
+def test_estimators_that_give_no_gradient_are_refused_as_a_network_is_built(given, error, message):
+    for make in (lambda: build(SPEC, (1, 6, 6), rng=0, ste=Wrong(given)), lambda: BatchNormSign(4, ste=Wrong(given))):
+        with pytest.raises(error, match=message):
+            make()
+
+
+@pytest.mark.jit_off
+def test_an_estimator_that_goes_wrong_later_is_refused_then():
+    layer, h = BatchNormSign(4, ste=MyClipped()), np.ones((5, 4), np.int32)
+    object.__setattr__(layer.ste, "pseudo_gradient", lambda y: y.sum(1))
+    with pytest.raises(ValueError, match=r"must have shape \(5, 4\), got \(5,\)"):
+        layer.backward(np.ones((5, 4), np.float32), layer.forward_train(h)[1])
+    with pytest.raises(ValueError, match="pseudo_gradient"):
+        pseudo_gradient(layer.ste, np.ones((5, 4)))
+
+
+def penalty(units=4, dtype=np.float64, shape=(32, 3, 3, 4), kind=np.float32):
+    return Penalty(np.zeros(units, dtype), np.zeros(units), np.zeros(shape, kind))
+
+
+def one_moment(kind, size):
+    class Momentous(MySgd):
+        def update(self, key, value, gradient, factor, step, bound):
+            self.state[key] = {"velocity": np.zeros(size or value.size, kind)}
+
+    return Momentous(0.1)
+
+
+def shifted(memory):
+    return memory.with_words({0: memory.layers[0].words[:-1]})
+
+
+def padded(memory):
+    return memory.with_words({0: ~memory.layers[0].words})
+
+
+REFUSED = {
+    "loss, one thing": ({"loss": Wrong(lambda s, y: 1.0)}, TypeError, r"a loss must give two .*Wrong\(.* gave 1.0"),
+    "loss, an array": ({"loss": Wrong(lambda s, y: (s, s))}, TypeError, "a loss must give two things"),
+    "loss, float64": ({"loss": Wrong(lambda s, y: (1.0, s))}, TypeError,
+                      r"the gradient that Wrong\(.*\) gave must have dtype float32, got float64"),
+    "loss, shape": ({"loss": Wrong(lambda s, y: (1.0, np.zeros(10, np.float32)))}, ValueError,
+                    r"must have shape \(32, 10\), got \(10,\)"),
+    "schedule": ({"schedule": Wrong(lambda epoch: None)}, TypeError,
+                 r"factor\(epoch, n_epochs\) of the schedule must be a real number, got None"),
+    "schedule, nan": ({"schedule": Wrong(lambda epoch: np.nan)}, ValueError, "of the schedule must be finite"),
+    "regulariser, one thing": ({"regulariser": Wrong(lambda m, c: 0.0)}, TypeError,
+                               r"a regulariser must give two things, .*; Wrong\(.*\) gave 0.0"),
+    "regulariser, no norm": ({"regulariser": Wrong(lambda m, c: (0.0, {0: penalty()}))}, TypeError,
+                             "each Penalty by the number of a batch norm in model.layers; .* gave 0: Penalty"),
+    "regulariser, no layer": ({"regulariser": Wrong(lambda m, c: (0.0, {99: penalty()}))}, TypeError,
+                              "gave 99: Penalty"),
+    "regulariser, no Penalty": ({"regulariser": Wrong(lambda m, c: (0.0, {2: c[2].h}))}, TypeError, "gave 2: array"),
+    "regulariser, units": ({"regulariser": Wrong(lambda m, c: (0.0, {2: penalty(5)}))}, ValueError,
+                           r"dgamma of the Penalty that Wrong\(.*\) gave must have shape \(4\), got \(5,\)"),
+    "regulariser, dtype": ({"regulariser": Wrong(lambda m, c: (0.0, {2: penalty(dtype=np.float32)}))}, TypeError,
+                           "dgamma of the Penalty .* must have dtype float64, got float32"),
+    "regulariser, dh": ({"regulariser": Wrong(lambda m, c: (0.0, {2: penalty(shape=(32, 4))}))}, ValueError,
+                        r"dh of the Penalty .* must have shape \(32, 3, 3, 4\), got \(32, 4\)"),
+    "regulariser, dh float64": ({"regulariser": Wrong(lambda m, c: (0.0, {2: penalty(kind=np.float64)}))}, TypeError,
+                                "dh of the Penalty .* must have dtype float32"),
+    "optimizer, no rate": ({"optimizer": Wrong(None)}, TypeError, "optimizer must be an object with a method `update`"),
+    "moments, dtype": ({"optimizer": one_moment(np.float64, None)}, TypeError,
+                       r"the optimizer's state\['7.gamma'\]\['velocity'\] must have dtype float32, got float64"),
+    "moments, size": ({"optimizer": one_moment(np.float32, 3)}, ValueError, r"must have shape \(10\), got \(3,\)"),
+    "faults, nothing": ({"faults": Wrong(lambda memory: None), "flip_rate": 0}, TypeError,
+                        r"apply\(memory, rng, trial\) of faults must give the memory .*, got None"),
+    "faults, shape": ({"faults": Wrong(shifted), "flip_rate": 0}, ValueError,
+                      r"words of layer 0 that the faults gave must have shape \(4, 3, 3, 1\), got \(3, 3, 3, 1\)"),
+    "faults, padding": ({"faults": Wrong(padded), "flip_rate": 0}, ValueError,
+                        "words of layer 0 that the faults gave must have 0 in every padding bit, past feature 0"),
+}
+
+
+@pytest.mark.parametrize("row", REFUSED)
+def test_what_a_plug_in_must_not_give_is_refused_in_words(tmp_path, row):
+    changes, error, message = REFUSED[row]
+    with pytest.raises(error, match=message):
+        run(tmp_path / "run.h5", **changes)
+
+
+@pytest.mark.jit_off
+@pytest.mark.parametrize("attribute", ["learning_rate", "state"])
+def test_an_optimizer_lacks_nothing_before_the_first_step(attribute):
+    """Once it was found missing at the end of the first epoch."""
+    optimizer = MySgd(0.1)
+    delattr(optimizer, attribute)
+    with pytest.raises(TypeError, match=f"optimizer must be an object with an attribute `{attribute}`, such as"):
+        run(optimizer=optimizer)
+
+
+# ---------------------------------------------------------------- what is said of them
+
+@dataclass
+class Counted:
+    n: int = 3
+    state: dict = None
+
+
+class Plain:
+    def __init__(self):
+        self.array, self.pair, self.inner = np.arange(3), (1, np.float32(2.0)), Constant()
+        self.mode, self.limit, self._hidden, self.state = "a", np.inf, 7, {"moments": 1}
+
+
+@pytest.mark.jit_off
+@pytest.mark.parametrize(("thing", "settings", "text"), [
+    (Counted(4, {"x": 1}), {"type": "Counted", "n": 4}, "Counted(n=4, state={'x': 1})"),
+    (ModifiedHinge(8), {"type": "ModifiedHinge", "b": 8}, "ModifiedHinge(b=8)"),
+    (Halving(2), {"type": "Halving", "every": 2}, "Halving(every=2)"),
+    (cross_entropy, {"type": "function"}, "cross_entropy"),
+    (Adam(), {"type": "Adam", "learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8},
+     "Adam(learning_rate=0.001, beta1=0.9, beta2=0.999, eps=1e-08)")])
+def test_settings_and_text(thing, settings, text):
+    assert settings_of(thing) == settings and as_text(thing) == text
+
+
+@pytest.mark.jit_off
+def test_settings_are_json_that_comes_back_equal():
+    """Tuples would come back as lists, and infinity not at all; an address in memory is another one tomorrow."""
+    found = settings_of(Plain())
+    digest = found.pop("array")
+    assert found == {"type": "Plain", "pair": [1, 2.0], "inner": "Constant()", "mode": "a", "limit": "inf"}
+    assert digest.startswith("int64 [3] ") and digest != settings_of(Changed())["array"]
+    assert "0x" not in as_text(Plain())
+
+
+class Changed(Plain):
+    def __init__(self):
+        super().__init__()
+        self.array = np.arange(1, 4)
+
+
+# ---------------------------------------------------------------- metadata
+
+def test_a_network_knows_how_it_was_trained(tmp_path):
+    """From Python as from the command line, without a word of the user's; who says more is heard."""
+    model, history = run(regulariser=DirectRegulariser(0.5, 4), optimizer=Sgd(0.05), keep="best")
+    network = pack(model)
+    assert network.metadata == {
+        "architecture": model.describe(), "dataset": "synthetic", "seed": "5", "epochs": "3",
+        "kept_epoch": str(history.kept_epoch), "flip_rate": "0.1", "gradient": "native",
+        "optimizer": "Sgd(learning_rate=0.05, momentum=0.9)", "loss": "cross_entropy",
+        "regulariser": "DirectRegulariser(strength=0.5, target=4)"}
+    more = pack(model, {"seed": "mine", "note": "x"})
+    assert more.metadata == network.metadata | {"seed": "mine", "note": "x"} and more.checksum == network.checksum
+    network.save(tmp_path / "network.h5")
+    assert PackedNetwork.load(tmp_path / "network.h5").metadata == network.metadata
+
+
+def test_metadata_of_rates_faults_and_adaptation():
+    model, _ = run(flip_rate=[0.1, 0, 0.25], epochs=1)
+    assert pack(model).metadata["flip_rate"] == "0.1,0,0.25" and "faults" not in pack(model).metadata
+    model, _ = run(flip_rate=0, faults=StuckAt(0.1, 0.2), loss=Doubled(2), epochs=1)
+    said = pack(model).metadata
+    assert (said["flip_rate"], said["faults"], said["loss"]) == ("0", repr(StuckAt(0.1, 0.2)), "Doubled(by=2)")
+    for adapted in (rescale_thresholds(model, 0.0, 0.1), rescale_thresholds(pack(model), 0.0, 0.1)):
+        network = adapted if isinstance(adapted, PackedNetwork) else pack(adapted)
+        assert network.metadata == said | {"rescaled_for": "0.1"}
+    again = reestimate_batch_norm(model, small_split(), BitFlips(0.1), 0)
+    assert pack(again).metadata["reestimated_at"] == repr(BitFlips(0.1)) and pack(model).metadata == said
+
+
+@pytest.mark.jit_off
+def test_a_model_that_was_not_trained_says_nothing():
+    assert pack(small_model()).metadata == {}
+    with pytest.raises(TypeError, match="metadata must be a dict of str to str"):
+        pack(small_model(), {"seed": 1})
+
+
+@pytest.mark.jit_off
+@pytest.mark.parametrize(("name", "data_set"), [
+    ("fashion-train", "fashion"), ("fashion-train[:1000]", "fashion"), ("mnist-train[9 of 10][1:2]", "mnist"),
+    ("fashion-subset-train", "fashion-subset"), ("mine", "mine"), ("cifar10-test", "cifar10"), ("[1:2]", None)])
+def test_the_data_set_of_a_part_of_it(name, data_set):
+    """What `load_dataset` knows it by: `evaluate` asks for it."""
+    split = small_split()
+    object.__setattr__(split, "name", name)
+    settings = Settings(1, 8, Adam(), Constant(), cross_entropy, None, (0.0,) * 3, None, "native", "fixed16", False,
+                        "last")
+    assert Run(small_model(), split, None, 0, settings).metadata().get("dataset") == data_set
