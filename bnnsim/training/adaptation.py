@@ -23,7 +23,7 @@ from bnnsim.training.plug_ins import as_text, check_plug_in
 from bnnsim.training.reading import reader
 
 if TYPE_CHECKING:
-    from bnnsim.datasets.split import Split
+    from bnnsim.datasets.split import LabelledImages
     from bnnsim.faults.protocol import Fault
 
 Network = TypeVar("Network", Sequential, PackedNetwork)
@@ -31,7 +31,7 @@ Rates = float | Sequence[float]
 
 
 def rescale_thresholds(network: Network, trained_at: Rates, target: Rates) -> Network:
-    """Thresholds s * (1 - 2 target) / (1 - 2 trained_at), for use at another bit error rate [D: EQUATIONS.md, 9.2].
+    """Thresholds s * (1 - 2 target) / (1 - 2 trained_at), for use at another BER [D, docs/equations.rst 9.2].
 
     Parameters
     ----------
@@ -109,8 +109,8 @@ def _rescaled_layer(layer: PackedLayer, factor: float, first: bool, offset: int)
     return replace(layer, threshold=moved.astype(np.int32))
 
 
-def reestimate_batch_norm(model: Sequential, split: "Split", faults: "Fault | None" = None, rng: RandomSource = None,
-                          batch_size: int = 256) -> Sequential:
+def reestimate_batch_norm(model: Sequential, split: "LabelledImages", faults: "Fault | None" = None,
+                          rng: RandomSource = None, batch_size: int = 256) -> Sequential:
     """Batch-norm statistics taken anew, with the bit errors of use in the forward pass.
 
     Running mean and variance become the averages over the split's batches of each batch's mean and unbiased variance,

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnnsim.checks import check_choice, check_int
+from bnnsim.checks import check_choice
+from bnnsim.packed.schema import check_input_shape
 from bnnsim.seeding import RandomSource, generator, root_seed
 from bnnsim.training.estimators import Estimator
 from bnnsim.training.layers import (BatchNorm, BatchNormSign, Conv2d, Dense, Flatten, InputConv2d, InputDense, Layer,
@@ -19,7 +20,7 @@ from bnnsim.training.layers import (BatchNorm, BatchNormSign, Conv2d, Dense, Fla
 from bnnsim.training.model import Sequential
 
 if TYPE_CHECKING:
-    from bnnsim.datasets.split import Split
+    from bnnsim.datasets.split import LabelledImages
 
 Token = dict[str, str]
 
@@ -91,11 +92,10 @@ def build(spec: str, input_shape: tuple[int, int, int], input_offset: int = 0, o
     (10,)
     """
     tokens, root = _parse(spec), root_seed(rng)
-    sizes = tuple(check_int("input_shape", size, 1) for size in input_shape)
-    if len(sizes) != 3:
-        raise ValueError(f"input_shape must be (channels, height, width), got {sizes}")
+    if len(input_shape) != 3:
+        raise ValueError(f"input_shape must be (channels, height, width), got {tuple(input_shape)}")
     layers: list[Layer] = []
-    shape: tuple[int, ...] = sizes
+    shape: tuple[int, ...] = check_input_shape(input_shape)
     for i, (token, after) in enumerate(zip(tokens, [*tokens[1:], {}])):
         if "pool" in token:
             continue                                            # added with its convolution, before the batch norm
@@ -107,7 +107,7 @@ def build(spec: str, input_shape: tuple[int, int, int], input_offset: int = 0, o
             shape = layer.output_shape(shape)
         layers += [*block, BatchNormSign(shape[-1], ste=ste)] if after else block
     layers.append(BatchNorm(shape[0]) if output_norm else Logits(shape[0]))
-    return Sequential(layers, sizes)
+    return Sequential(layers, input_shape)
 
 
 def fashion_fcnn(rng: RandomSource = None, output_norm: bool = True, ste: str | Estimator = "clipped") -> Sequential:
@@ -139,11 +139,13 @@ ARCHITECTURES: dict[str, Callable[..., Sequential]] = {
     "fashion_fcnn": fashion_fcnn, "fashion_cnn": fashion_cnn, "cifar10_cnn": cifar10_cnn, "mnist_mlp": mnist_mlp}
 
 
-def make_model(name: str, train: "Split", output_norm: bool, seed: int, ste: str | Estimator = "clipped") -> Sequential:
+def make_model(name: str, train: "LabelledImages", output_norm: bool, seed: int,
+               ste: str | Estimator = "clipped") -> Sequential:
     """A paper's network by name, or one built from a list for these images: what the command line's words mean."""
     if name in ARCHITECTURES:
         return ARCHITECTURES[name](rng=seed, output_norm=output_norm, ste=ste)
     if " " not in name and not name.startswith(("C", "FC")):
         check_choice("network", name, ARCHITECTURES)
     offset = 128 if train.images.shape[1] == 3 else 0
-    return build(name, train.images.shape[1:], offset, output_norm, rng=seed, ste=ste)
+    channels, height, width = train.images.shape[1:]
+    return build(name, (channels, height, width), offset, output_norm, rng=seed, ste=ste)

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from bnnsim.checks import check_array, check_choice, check_real
-from bnnsim.training.plug_ins import as_text
+from bnnsim.training.plug_ins import name_of
 
 
 class Estimator(Protocol):
@@ -105,7 +105,7 @@ def check_estimator(ste: str | Estimator) -> Estimator:
 
 def pseudo_gradient(ste: Estimator, y: np.ndarray) -> np.ndarray:
     """g(y) of an estimator at batch-norm outputs y, float64; TypeError or ValueError where it gives anything else."""
-    return check_array(f"pseudo_gradient(y) of {as_text(ste)}", ste.pseudo_gradient(y), np.float64, y.shape)
+    return check_array(f"pseudo_gradient(y) of {name_of(ste)}", ste.pseudo_gradient(y), np.float64, y.shape)
 
 
 def kernel_coefficients(ste: Estimator) -> tuple[float, float, float, float] | None:

@@ -31,13 +31,13 @@ from bnnsim.training.schedules import Schedule, check_schedule
 from bnnsim.training.settings import Settings
 
 if TYPE_CHECKING:
-    from bnnsim.datasets.split import Split
+    from bnnsim.datasets.split import LabelledImages
     from bnnsim.faults.protocol import Fault
 
 log = logging.getLogger("bnnsim")
 
 
-def fit(model: Sequential, train: "Split", epochs: int = 20, validation: "Split | None" = None,
+def fit(model: Sequential, train: "LabelledImages", epochs: int = 20, validation: "LabelledImages | None" = None,
         rng: RandomSource = None, *, batch_size: int = 256, optimizer: Optimizer | None = None,
         schedule: Schedule | None = None, loss: str | Loss = "cross-entropy", regulariser: Regulariser | None = None,
         flip_rate: float | Sequence[float] = 0.0, faults: "Fault | None" = None, gradient: str = "straight-through",
@@ -130,7 +130,7 @@ def fit(model: Sequential, train: "Split", epochs: int = 20, validation: "Split 
     return run.progress.history
 
 
-def _check_data(model: Sequential, train: "Split", validation: "Split | None", keep: str) -> None:
+def _check_data(model: Sequential, train: "LabelledImages", validation: "LabelledImages | None", keep: str) -> None:
     """A model, and images and labels that are for it."""
     if not isinstance(model, Sequential):
         raise TypeError(f"model must be a Sequential, as bnnsim.architectures makes them, got {type(model).__name__}")

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from bnnsim.checks import check_array, check_choice, check_real
-from bnnsim.training.plug_ins import as_text
+from bnnsim.checks import check_choice, check_real
 
 if TYPE_CHECKING:
     from bnnsim.training.model import Sequential
@@ -202,12 +201,3 @@ def check_loss(loss: str | Loss, model: "Sequential") -> Loss:
     if hasattr(loss, "check"):
         loss.check(model)
     return loss
-
-
-def loss_of(loss: Loss, scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
-    """What a loss gives; TypeError or ValueError where that is not a number and a gradient float32 (N, U)."""
-    given, name = loss(scores, labels), as_text(loss)
-    if not isinstance(given, tuple) or len(given) != 2 or np.ndim(given[0]):
-        raise TypeError(f"a loss must give two things, its mean (a number) and the gradient of the scores (an array); "
-                        f"{name} gave {given!r:.200}")
-    return float(given[0]), check_array(f"the gradient that {name} gave", given[1], np.float32, scores.shape)

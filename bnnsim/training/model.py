@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bnnsim.checks import check_images, check_split
+from bnnsim.packed.schema import check_input_shape
 from bnnsim.training.gradients import Gradient
 from bnnsim.training.layers.batchnorm import Norm
 from bnnsim.training.layers.layer import Layer
@@ -15,7 +16,7 @@ from bnnsim.training.optimizers import ByParts, Optimizer
 from bnnsim.training.regularisers import Penalty
 
 if TYPE_CHECKING:
-    from bnnsim.datasets.split import Split
+    from bnnsim.datasets.split import LabelledImages
     from bnnsim.training.reading import Read
 
 EVALUATION_BATCH = 500
@@ -40,11 +41,12 @@ class Sequential:
         How it was trained: `fit` leaves it here, and `pack` gives it to the network.
     """
 
-    def __init__(self, layers: Sequence[Layer], input_shape: tuple[int, ...]) -> None:
-        self.layers, self.input_shape = list(layers), tuple(input_shape)
+    def __init__(self, layers: Sequence[Layer], input_shape: tuple[int, int, int]) -> None:
+        self.layers, self.input_shape = list(layers), check_input_shape(input_shape)
         self.metadata: dict[str, str] = {}
         self.shapes: list[tuple[int, ...]] = []
-        shape, given = self.input_shape, "pixels"
+        shape: tuple[int, ...] = self.input_shape
+        given = "pixels"
         for i, layer in enumerate(self.layers):
             if layer.takes != given:
                 raise ValueError(f"layers[{i}], {type(layer).__name__}, takes {layer.takes}, but gets {given}: weights "
@@ -90,7 +92,7 @@ class Sequential:
         """Class of each image (N,) int64; ties go to the lowest."""
         return self.scores(images).argmax(axis=1)
 
-    def accuracy(self, split: "Split") -> float:
+    def accuracy(self, split: "LabelledImages") -> float:
         """Share of a Split's images that are classified right."""
         check_split(split)
         return float(np.mean(self.predict(split.images) == split.labels))

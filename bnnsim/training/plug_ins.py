@@ -25,6 +25,11 @@ def check_plug_in(name: str, value: object, methods: Sequence[str], example: str
         raise TypeError(f"{name} must be an object with {lacking[0]}, such as {example}, got {value!r}")
 
 
+def name_of(thing: object) -> str:
+    """Of a function its name, of an object its class's: for messages, in no time."""
+    return getattr(thing, "__qualname__", type(thing).__name__)
+
+
 def settings_of(thing: object) -> dict:
     """Plain JSON: ``{"type": the class's name, setting: value, ...}``."""
     if is_dataclass(thing):
@@ -35,10 +40,10 @@ def settings_of(thing: object) -> dict:
 
 
 def as_text(thing: object) -> str:
-    """The same in a line: ``repr``, or where that would be an address in memory, class or function by name."""
+    """The same in a line: ``repr``, but where that would hold an address in memory, or the state of an optimizer."""
     if hasattr(thing, "__qualname__"):
-        return thing.__qualname__
-    if type(thing).__repr__ is not object.__repr__:
+        return name_of(thing)
+    if type(thing).__repr__ is not object.__repr__ and not hasattr(thing, "state"):
         return repr(thing)
     described = settings_of(thing)
     return f"{described.pop('type')}({', '.join(f'{name}={value!r}' for name, value in described.items())})"

@@ -17,7 +17,6 @@ from bnnsim.checks import check_array, check_real
 from bnnsim.kernels import split
 from bnnsim.kernels._buffers import empty
 from bnnsim.training.layers.batchnorm import BatchNormSign, Norm, NormCache
-from bnnsim.training.plug_ins import as_text
 
 if TYPE_CHECKING:
     from bnnsim.training.model import Sequential
@@ -161,18 +160,3 @@ def check_regulariser(regulariser: Regulariser | None, model: "Sequential") -> R
     if hasattr(regulariser, "check"):
         regulariser.check(model)
     return regulariser
-
-
-def penalties_of(regulariser: Regulariser, model: "Sequential",
-                 caches: list[Any]) -> tuple[float, dict[int, Penalty]]:
-    """What a regulariser gives; TypeError or ValueError where that is not a value and Penalties that fit."""
-    given, name = regulariser(model, caches), f"of the Penalty that {as_text(regulariser)} gave"
-    if not isinstance(given, tuple) or len(given) != 2 or not isinstance(given[1], dict) or np.ndim(given[0]):
-        raise TypeError("a regulariser must give two things, its value (a number) and a dict of Penalty by the number "
-                        f"of a batch norm in model.layers; {as_text(regulariser)} gave {given!r:.200}")
-    for i, each in given[1].items():
-        if i not in range(len(model.layers)) or not isinstance(model.layers[i], Norm) or not isinstance(each, Penalty):
-            raise TypeError("a regulariser must give each Penalty by the number of a batch norm in model.layers; "
-                            f"{as_text(regulariser)} gave {i!r}: {each!r:.200}")
-        each.check(name, caches[i].h)
-    return float(given[0]), given[1]

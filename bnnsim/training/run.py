@@ -12,7 +12,7 @@ from bnnsim.seeding import generator
 from bnnsim.training.settings import Settings
 
 if TYPE_CHECKING:
-    from bnnsim.datasets.split import Split
+    from bnnsim.datasets.split import LabelledImages
     from bnnsim.training.model import Sequential
 
 
@@ -56,8 +56,8 @@ class Run:
     """
 
     model: "Sequential"
-    train: "Split"
-    validation: "Split | None"
+    train: "LabelledImages"
+    validation: "LabelledImages | None"
     root: int
     settings: Settings
     progress: Progress = field(default_factory=Progress)

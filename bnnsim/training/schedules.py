@@ -68,8 +68,3 @@ def check_schedule(schedule: Schedule | None) -> Schedule:
     schedule = Cosine() if schedule is None else schedule
     check_plug_in("schedule", schedule, ("factor",), "bnnsim.schedules.Cosine()")
     return schedule
-
-
-def factor_of(schedule: Schedule, epoch: float, n_epochs: int) -> float:
-    """`Schedule.factor`, once it is a number."""
-    return check_real("factor(epoch, n_epochs) of the schedule", schedule.factor(epoch, n_epochs))

@@ -1,16 +1,20 @@
-"""One step of training, and the end of an epoch."""
+"""One step of training, and the end of an epoch. What plug-ins give is checked here, where they are asked."""
 
 import logging
 import math
+from typing import Any
 
 import numpy as np
 
+from bnnsim.checks import check_array, check_real
 from bnnsim.seeding import generator
-from bnnsim.training.losses import loss_of
+from bnnsim.training.layers.batchnorm import Norm
+from bnnsim.training.losses import Loss
+from bnnsim.training.model import Sequential
+from bnnsim.training.plug_ins import name_of
 from bnnsim.training.reading import Read, reader, root_of
-from bnnsim.training.regularisers import Penalty, penalties_of
+from bnnsim.training.regularisers import Penalty, Regulariser
 from bnnsim.training.run import Run
-from bnnsim.training.schedules import factor_of
 
 log = logging.getLogger("bnnsim")
 
@@ -34,15 +38,15 @@ def train_step(run: Run) -> None:
     images, labels = run.train.images[chosen], run.train.labels[chosen]
     if settings.augment:
         images = augmented(images, generator(run.root, "augment", progress.step))
-    scores, caches = run.model.forward_train(images, read_of(run))
-    loss, dscores = loss_of(settings.loss, scores, labels)
+    scores, caches = run.model.forward_train(images, _read(run))
+    loss, dscores = _loss(settings.loss, scores, labels)
     penalties: dict[int, Penalty] = {}
     if settings.regulariser is not None:
-        added, penalties = penalties_of(settings.regulariser, run.model, caches)
+        added, penalties = _penalties(settings.regulariser, run.model, caches)
         loss += added
     if not math.isfinite(loss):
         raise FloatingPointError(f"the loss is {loss} at step {progress.step}: try a lower learning rate")
-    run.model.backward_update(dscores, caches, settings.optimizer, factor_at(run, progress.step), progress.step + 1,
+    run.model.backward_update(dscores, caches, settings.optimizer, _factor(run, progress.step), progress.step + 1,
                               settings.precision, penalties)
     progress.step += 1
     progress.loss_sum += loss * len(labels)
@@ -50,7 +54,7 @@ def train_step(run: Run) -> None:
     progress.n_seen += len(labels)
 
 
-def read_of(run: Run) -> Read | None:
+def _read(run: Run) -> Read | None:
     """How this step's forward pass reads its weights; None where no bit is wrong."""
     errors = run.settings.errors
     if errors is None:
@@ -58,9 +62,33 @@ def read_of(run: Run) -> Read | None:
     return reader(run.model, errors, root_of(errors, run.root), run.progress.step, run.settings.gradient == "native")
 
 
-def factor_at(run: Run, step: int) -> float:
+def _loss(loss: Loss, scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
+    """What a loss gives; TypeError or ValueError where that is not a number and a gradient float32 (N, U)."""
+    given, name = loss(scores, labels), name_of(loss)
+    if not isinstance(given, tuple) or len(given) != 2 or np.ndim(given[0]):
+        raise TypeError(f"a loss must give two things, its mean (a number) and the gradient of the scores (an array); "
+                        f"{name} gave {given!r:.200}")
+    return float(given[0]), check_array(f"the gradient that {name} gave", given[1], np.float32, scores.shape)
+
+
+def _penalties(regulariser: Regulariser, model: Sequential, caches: list[Any]) -> tuple[float, dict[int, Penalty]]:
+    """What a regulariser gives; TypeError or ValueError where that is not a value and Penalties that fit."""
+    given, name = regulariser(model, caches), name_of(regulariser)
+    if not isinstance(given, tuple) or len(given) != 2 or not isinstance(given[1], dict) or np.ndim(given[0]):
+        raise TypeError("a regulariser must give two things, its value (a number) and a dict of Penalty by the number "
+                        f"of a batch norm in model.layers; {name} gave {given!r:.200}")
+    for i, each in given[1].items():
+        if i not in range(len(model.layers)) or not isinstance(model.layers[i], Norm) or not isinstance(each, Penalty):
+            raise TypeError("a regulariser must give each Penalty by the number of a batch norm in model.layers; "
+                            f"{name} gave {i!r}: {each!r:.200}")
+        each.check(f"of the Penalty that {name} gave", caches[i].h)
+    return float(given[0]), given[1]
+
+
+def _factor(run: Run, step: int) -> float:
     """The schedule's factor at step number `step`, from 0."""
-    return factor_of(run.settings.schedule, step / run.steps_per_epoch, run.settings.epochs)
+    factor = run.settings.schedule.factor(step / run.steps_per_epoch, run.settings.epochs)
+    return check_real("factor(epoch, n_epochs) of the schedule", factor)
 
 
 def end_epoch(run: Run) -> None:
@@ -72,7 +100,7 @@ def end_epoch(run: Run) -> None:
     validation = run.model.accuracy(run.validation) if run.validation is not None else None
     history.loss.append(progress.loss_sum / progress.n_seen)
     history.accuracy.append(progress.n_right / progress.n_seen)
-    history.learning_rate.append(run.settings.optimizer.learning_rate * factor_at(run, progress.step - 1))
+    history.learning_rate.append(run.settings.optimizer.learning_rate * _factor(run, progress.step - 1))
     history.flip_ratio.append(run.flip_ratio())
     best = max((accuracy for accuracy in history.validation_accuracy if accuracy is not None), default=-1.0)
     history.validation_accuracy.append(validation)

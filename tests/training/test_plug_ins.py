@@ -236,9 +236,9 @@ class Wrong:
 
 
 ESTIMATES = [
-    (lambda y: y.astype(np.float32), TypeError, r"pseudo_gradient\(y\) of Wrong\(.*\) must have dtype float64, got f"),
-    (lambda y: 1.0, TypeError, r"pseudo_gradient\(y\) of Wrong\(.*\) must be a NumPy array, got float"),
-    (lambda y: y[0], ValueError, r"pseudo_gradient\(y\) of Wrong\(.*\) must have shape \(2, 3\), got \(3,\)")]
+    (lambda y: y.astype(np.float32), TypeError, r"pseudo_gradient\(y\) of Wrong must have dtype float64, got float32"),
+    (lambda y: 1.0, TypeError, r"pseudo_gradient\(y\) of Wrong must be a NumPy array, got float"),
+    (lambda y: y[0], ValueError, r"pseudo_gradient\(y\) of Wrong must have shape \(2, 3\), got \(3,\)")]
 
 
 @pytest.mark.jit_off
@@ -280,24 +280,24 @@ def padded(memory):
 
 
 REFUSED = {
-    "loss, one thing": ({"loss": Wrong(lambda s, y: 1.0)}, TypeError, r"a loss must give two .*Wrong\(.* gave 1.0"),
+    "loss, one thing": ({"loss": Wrong(lambda s, y: 1.0)}, TypeError, r"a loss must give two .*Wrong gave 1.0"),
     "loss, an array": ({"loss": Wrong(lambda s, y: (s, s))}, TypeError, "a loss must give two things"),
     "loss, float64": ({"loss": Wrong(lambda s, y: (1.0, s))}, TypeError,
-                      r"the gradient that Wrong\(.*\) gave must have dtype float32, got float64"),
+                      r"the gradient that Wrong gave must have dtype float32, got float64"),
     "loss, shape": ({"loss": Wrong(lambda s, y: (1.0, np.zeros(10, np.float32)))}, ValueError,
                     r"must have shape \(32, 10\), got \(10,\)"),
     "schedule": ({"schedule": Wrong(lambda epoch: None)}, TypeError,
                  r"factor\(epoch, n_epochs\) of the schedule must be a real number, got None"),
     "schedule, nan": ({"schedule": Wrong(lambda epoch: np.nan)}, ValueError, "of the schedule must be finite"),
     "regulariser, one thing": ({"regulariser": Wrong(lambda m, c: 0.0)}, TypeError,
-                               r"a regulariser must give two things, .*; Wrong\(.*\) gave 0.0"),
+                               r"a regulariser must give two things, .*; Wrong gave 0.0"),
     "regulariser, no norm": ({"regulariser": Wrong(lambda m, c: (0.0, {0: penalty()}))}, TypeError,
                              "each Penalty by the number of a batch norm in model.layers; .* gave 0: Penalty"),
     "regulariser, no layer": ({"regulariser": Wrong(lambda m, c: (0.0, {99: penalty()}))}, TypeError,
                               "gave 99: Penalty"),
     "regulariser, no Penalty": ({"regulariser": Wrong(lambda m, c: (0.0, {2: c[2].h}))}, TypeError, "gave 2: array"),
     "regulariser, units": ({"regulariser": Wrong(lambda m, c: (0.0, {2: penalty(5)}))}, ValueError,
-                           r"dgamma of the Penalty that Wrong\(.*\) gave must have shape \(4\), got \(5,\)"),
+                           r"dgamma of the Penalty that Wrong gave must have shape \(4\), got \(5,\)"),
     "regulariser, dtype": ({"regulariser": Wrong(lambda m, c: (0.0, {2: penalty(dtype=np.float32)}))}, TypeError,
                            "dgamma of the Penalty .* must have dtype float64, got float32"),
     "regulariser, dh": ({"regulariser": Wrong(lambda m, c: (0.0, {2: penalty(shape=(32, 4))}))}, ValueError,
@@ -350,7 +350,7 @@ class Plain:
 
 @pytest.mark.jit_off
 @pytest.mark.parametrize(("thing", "settings", "text"), [
-    (Counted(4, {"x": 1}), {"type": "Counted", "n": 4}, "Counted(n=4, state={'x': 1})"),
+    (Counted(4, {"x": 1}), {"type": "Counted", "n": 4}, "Counted(n=4)"),
     (ModifiedHinge(8), {"type": "ModifiedHinge", "b": 8}, "ModifiedHinge(b=8)"),
     (Halving(2), {"type": "Halving", "every": 2}, "Halving(every=2)"),
     (cross_entropy, {"type": "function"}, "cross_entropy"),

@@ -22,7 +22,8 @@ class _Convolution(Weighted):
     def __init__(self, in_channels: int, out_channels: int, kernel: int | tuple[int, int], stride: int, padding: int,
                  pad_value: str, generator: np.random.Generator) -> None:
         self.in_channels, units = check_int("in_channels", in_channels, 1), check_int("out_channels", out_channels, 1)
-        self.kernel = tuple(check_int("kernel", k, 1) for k in (kernel if isinstance(kernel, tuple) else (kernel,) * 2))
+        height, width = kernel if isinstance(kernel, tuple) else (kernel, kernel)
+        self.kernel = check_int("kernel", height, 1), check_int("kernel", width, 1)
         self.stride, self.padding = check_int("stride", stride, 1), check_int("padding", padding, 0)
         self.pad_value = PAD_VALUES[check_choice("pad_value", pad_value, PAD_VALUES)]
         n_taps = self.kernel[0] * self.kernel[1]

@@ -5,6 +5,7 @@ A layer whose weights are bits of a memory is a `weighted.Weighted`, one that no
 asked of the layer. Shapes exclude the batch: (C, H, W) for images, (H, W, C) for conv activations, (F,) for dense ones.
 """
 
+from abc import abstractmethod
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,7 +15,7 @@ from bnnsim.training.gradients import Gradient
 
 
 class Layer(Protocol):
-    """A layer of a `Sequential`. What has a body here, a layer that names this its base need not write.
+    """A layer of a `Sequential`. What is not abstract here, one that names this its base need not write.
 
     Attributes
     ----------
@@ -34,6 +35,7 @@ class Layer(Protocol):
     bounds: dict[str, float] = {}
     running: dict[str, np.ndarray] = {}
 
+    @abstractmethod
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of an output for an input of this shape; ValueError where the layer cannot stand there."""
 
@@ -41,12 +43,15 @@ class Layer(Protocol):
         """What it computes with besides its arrays, by name: a checkpoint must agree on it. Values become text."""
         return {}
 
+    @abstractmethod
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Output with running statistics; stores nothing, so that threads may share a model."""
 
+    @abstractmethod
     def forward_train(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
         """Output with statistics of this batch, by the same kernels; and the cache, which is what `backward` needs."""
 
+    @abstractmethod
     def backward(self, dout: Gradient, cache: Any) -> tuple[Gradient | None, dict[str, np.ndarray]]:
         """dx, None of one that takes pixels; and gradients of the parameters, by name, valid until the next call."""
 
