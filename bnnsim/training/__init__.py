@@ -14,8 +14,8 @@ loss
     that call, and ``check(model)`` if it does not suit every model.
     Table `losses.LOSSES`; tests/training/test_losses_optimizers.py.
 optimizer
-    Protocol `optimizers.Optimizer`: a dataclass with ``learning_rate``, ``state``, ``moments_of(key)`` and ``update``;
-    with ``on_parts`` too (`optimizers.ByParts`), which alone is enough on the base `_Elementwise`, it updates in cache.
+    Protocol `optimizers.Optimizer`: a dataclass with ``learning_rate``, ``state``, ``moments_of(key)`` and ``update``.
+    With ``on_parts`` too (`optimizers.ByParts`) it updates weights while their gradients are in cache.
     Table in `bnnsim.train`; tests/training/test_losses_optimizers.py, bit for bit.
 schedule
     Protocol `schedules.Schedule`: a frozen dataclass with ``factor(epoch, n_epochs)``.

@@ -1,4 +1,4 @@
-"""Checkpoints as HDF5 files: latent weights, moments, batch-norm statistics, generator state, epoch."""
+"""Checkpoints as HDF5 files: settings, latent weights, moments, batch-norm statistics, progress."""
 
 import re
 from collections.abc import Mapping

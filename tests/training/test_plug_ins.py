@@ -4,7 +4,7 @@ Estimators and regularisers that no kernel knows, optimizers, schedules, losses 
 gone on with, described in checkpoints, and refused in words where they give what they should not.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -17,8 +17,9 @@ from bnnsim.packed.network import PackedNetwork
 from bnnsim.training.adaptation import reestimate_batch_norm, rescale_thresholds
 from bnnsim.training.architectures import build
 from bnnsim.training.estimators import Clipped, SwishSign, pseudo_gradient
-from bnnsim.training.layers import BatchNormSign
+from bnnsim.training.layers import BatchNormSign, Layer
 from bnnsim.training.losses import ModifiedHinge, cross_entropy
+from bnnsim.training.model import Sequential
 from bnnsim.training.optimizers import Adam, Sgd
 from bnnsim.training.packing import pack
 from bnnsim.training.plug_ins import as_text, settings_of
@@ -212,6 +213,67 @@ def test_a_stopped_run_goes_on_to_the_same_bytes_and_another_one_is_refused(tmp_
         run(path, **{"model": build(SPEC, (1, 6, 6), rng=0, **of_model), **{k: make() for k, make in settings.items()},
                      **other}, resume=True)
     assert state(*mine(path, resume=True)) == whole
+
+
+class Scales(Layer):
+    """A layer of a kind of its own: scores times a real number a class, which no memory holds as bits."""
+
+    takes = gives = "scores"
+
+    def __init__(self, units, note):
+        self.parameters, self.note = {"scale": np.full(units, 3, np.float32)}, note
+
+    def settings(self):
+        return {"note": self.note}
+
+    def output_shape(self, shape):
+        return shape
+
+    def forward(self, x):
+        return x * self.parameters["scale"]
+
+    def forward_train(self, x):
+        return self.forward(x), x
+
+    def backward(self, dout, cache):
+        return dout * self.parameters["scale"], {"scale": (dout * cache).sum(0).astype(np.float32)}
+
+    def pack_into(self, stored, input_offset):
+        last, scale = stored[-1], self.parameters["scale"].astype(np.float64)
+        stored[-1] = replace(last, scale=last.scale * scale, shift=last.shift * scale)
+
+
+def with_own_layer(note="a", kind=Scales):
+    layers = build(SPEC, (1, 6, 6), rng=0).layers
+    return Sequential([*layers, kind(10, note)], (1, 6, 6))
+
+
+def test_a_layer_of_an_own_kind_trains_resumes_and_is_packed(tmp_path):
+    """Nothing but the layer knows of it; only latent weights are clipped to [-1, 1]."""
+    model, history = run(model=with_own_layer(), optimizer=Adam(0.05), checkpoint=tmp_path / "run.h5")
+    assert np.abs(model.layers[-1].parameters["scale"] - 3).min() > 0.01
+    assert model.layers[-1].parameters["scale"].max() > 1.0 and "Scales[10](note=a)" in model.describe()
+    images, again = small_split().images, with_own_layer()
+    np.testing.assert_allclose(pack(model).scores(images), model.scores(images), rtol=1e-12)
+    assert state(*run(model=again, optimizer=Adam(0.05), checkpoint=tmp_path / "run.h5", resume=True)) == \
+        state(model, history)
+    with pytest.raises(ValueError, match="another run: model is"):
+        run(model=with_own_layer("b"), optimizer=Adam(0.05), checkpoint=tmp_path / "run.h5", resume=True)
+
+
+@pytest.mark.jit_off
+def test_a_layer_lacks_nothing():
+    """What is abstract is missed when it is made; one that does not say how it is packed, when it is packed."""
+    class Half(Layer):
+        takes = gives = "scores"
+
+    class Unpacked(Scales):
+        pack_into = Layer.pack_into
+
+    with pytest.raises(TypeError, match="abstract.*backward"):
+        Half()
+    with pytest.raises(TypeError, match="cannot pack a layer of type Unpacked"):
+        pack(with_own_layer(kind=Unpacked))
 
 
 # ---------------------------------------------------------------- refused
