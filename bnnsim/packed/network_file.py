@@ -1,7 +1,7 @@
 """HDF5 files of packed networks and of training checkpoints.
 
-Both have the root attributes of `bnnsim.files.file_format`, with format_version 1. A network (`bnnsim.packed.schema` says
-what its fields mean and must satisfy) has format "bnnsim-network" and
+Both have the root attributes of `bnnsim.files.file_format`, with format_version 1. A network (`bnnsim.packed.schema`
+says what its fields mean and must satisfy) has format "bnnsim-network" and
 
     /             attributes input_shape int64 (3,); input_offset, n_layers int64; metadata_checksum string
     /metadata     string: a JSON object of strings

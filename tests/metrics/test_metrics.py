@@ -16,7 +16,6 @@ import bnnsim
 import bnnsim.kernels.analysis.flip_moments as flip_moments
 import bnnsim.metrics as metrics
 import bnnsim.metrics.flip_prediction as flip_prediction
-import bnnsim.packed.stages as stages
 from bnnsim.figures.metrics import importance_curves, margin_histograms, tolerance_curves
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.training.packing import pack
@@ -204,7 +203,7 @@ def test_taylor_is_its_definition_and_points_where_ablation_does():
 @pytest.mark.parametrize(("units", "pool", "offset"), [(1, 1, 0), (5, 2, 128)])
 def test_odds_of_small_filters_count_all_flips(units, pool, offset):
     network, split = case(f"C{units} MP2 FC4" if pool == 2 else f"C{units} FC4", 1, offset, shape=(1, 4, 5))
-    stage = stages.stages(network)[0]
+    stage = network.stages[0]
     hidden = flip_prediction._Hidden(stage, False)
     split.images[0, 0, :3, :3] = offset                         # a corner where nothing is read
     counts = hidden.counts(split.images, stage.sums(split.images))

@@ -12,6 +12,7 @@ import bnnsim.packed.shared_arrays as shared_arrays
 from bnnsim.faults import BitFlips
 from bnnsim.packed.clean_pass import CleanPass
 from bnnsim.packed.network import PackedNetwork
+from bnnsim.packed.stages import Stage
 from bnnsim.training.architectures import build
 from bnnsim.training.packing import pack
 
@@ -79,7 +80,7 @@ def test_an_unbroken_copy_costs_no_evaluation(monkeypatch):
     network, images = case(FCNN, 5)
     clean = CleanPass(network, images)
     ref = clean.predictions.copy()
-    monkeypatch.setattr(PackedNetwork, "output", None)
+    monkeypatch.setattr(PackedNetwork, "run", None)
     np.testing.assert_array_equal(clean.predict(BitFlips(0).apply(network, 1)), ref)
     same_words = network.with_words({1: network.layers[1].words.copy()})
     np.testing.assert_array_equal(clean.predict(same_words), ref)
@@ -95,13 +96,11 @@ def test_late_start_and_early_stop_leave_out_layers(monkeypatch):
     clean = CleanPass(network, images)
     clean.bits(0), clean.bits(1), clean.predictions
     broken, ran = BitFlips(0.3, (1,)).apply(network, 1), []
-    whole = PackedNetwork.forward
-    monkeypatch.setattr(PackedNetwork, "output", None)
-    monkeypatch.setattr(PackedNetwork, "forward", lambda self, i: ran.append(i) or whole(self, i))
-    clean._Plan = clean_pass._Plan(clean, broken, [1])
-    ran.clear()
+    whole = Stage.bits
+    monkeypatch.setattr(Stage, "scores", None)
+    monkeypatch.setattr(Stage, "bits", lambda self, x: ran.append(self.index) or whole(self, x))
     np.testing.assert_array_equal(clean.predict(broken), clean.predictions)
-    assert 0 not in ran
+    assert ran == [1]
 
 
 def test_a_copy_with_other_thresholds_or_of_another_shape_is_evaluated_whole():
