@@ -56,16 +56,6 @@ def broken_by(network, images):
     return [*sizes, np.where((sizes < 0).all(axis=0), -1, least)]
 
 
-def table(found, labels, flips):
-    """Certified accuracy in percent: a row for each number of flips."""
-    layers = [*range(found.layers.shape[1]), None]
-    names = [name for name, _ in columns(found)]
-    lines = ["certified accuracy %", "   flips  " + "  ".join(name.rjust(8) for name in names)]
-    shares = [found.accuracy(labels, flips, layer) for layer in layers]
-    lines += [f"{k:8,}  " + "  ".join(f"{100 * share[j]:8.2f}" for share in shares) for j, k in enumerate(flips)]
-    return "\n".join(lines)
-
-
 def ratios(found, greedy):
     """How near certificates come to what the attack breaks: quantiles of flips certified / flips that break."""
     lines = ["", "certified / broken by, over images",
@@ -102,7 +92,7 @@ def work(options):
     n = check_int("limit", options.limit, 1) if options.limit is not None else len(test)
     images, labels = test.images[:n], test.labels[:n]
     found = certificates.certified_flips(network, images, options.singles)
-    print(f"{name}, {test.name}, {len(images):,} of {len(test):,} images\n{table(found, labels, flips)}")
+    print(f"{name}, {test.name}, {len(images):,} of {len(test):,} images\n{found.table(labels, flips)}")
     greedy = broken_by(network, images) if options.attack else None
     if greedy:
         print(ratios(found, greedy))
