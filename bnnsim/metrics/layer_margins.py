@@ -39,7 +39,7 @@ class LayerMargins:
         Histogram: counts[b] margins lie in [edges[b], edges[b + 1]).
     by_neuron : float64 (U,)
         Mean margin of each unit.
-    spread : float64 (U,)
+    over_spread : float64 (U,)
         Mean of margin / (2 sqrt(sum of squared summands)) where there are summands, of each unit.
     """
 
@@ -51,7 +51,7 @@ class LayerMargins:
     edges: np.ndarray
     counts: np.ndarray
     by_neuron: np.ndarray
-    spread: np.ndarray
+    over_spread: np.ndarray
 
     @property
     def mean(self) -> float:
@@ -64,14 +64,14 @@ class LayerMargins:
         return self.mean / (2 * self.level * self.fan_in)
 
     def in_spreads(self, p: float) -> float:
-        """Mean margin in units of 2 sqrt(n p (1 - p)), the spread of h at bit error rate p [D, EQUATIONS 9.3].
+        """Mean margin in units of 2 sqrt(n p (1 - p)), the spread of h at BER p [D, docs/equations.rst 9.3].
 
         n is the number of summands, of pixels the sum of their squares.
         """
         p = check_probability("p", p)
         if p in (0, 1):
             raise ValueError(f"p must be above 0 and below 1: without chance h has no spread; got {p}")
-        return float(self.spread.mean()) / float(np.sqrt(p * (1 - p)))
+        return float(self.over_spread.mean()) / float(np.sqrt(p * (1 - p)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,13 +114,14 @@ class _MarginSums:
         add_margins(h, stage.border[0], stage.twice_s, inverse, self.width, *parts, 0, len(h))
         return [*parts, np.array([power.size]), np.array([np.count_nonzero(power)])]
 
-    def result(self, counts: np.ndarray, sums: np.ndarray, spread: np.ndarray, n_entries: np.ndarray,
+    def result(self, counts: np.ndarray, sums: np.ndarray, over_spread: np.ndarray, n_entries: np.ndarray,
                n_spread: np.ndarray) -> LayerMargins:
+        """Of the totals over all blocks."""
         filled = np.flatnonzero(counts)[-1] + 1
         layer = self.stage.layer
         return LayerMargins(self.stage.index, layer.kind, layer.units, layer.fan_in,
                             self.stage.bound // layer.fan_in, np.arange(filled + 1) * (self.width / 2),
-                            counts[:filled], sums / (2 * n_entries), spread / (FIXED * np.maximum(n_spread, 1)))
+                            counts[:filled], sums / (2 * n_entries), over_spread / (FIXED * np.maximum(n_spread, 1)))
 
 
 def margins(network: PackedNetwork, images: np.ndarray) -> Margins:

@@ -100,7 +100,7 @@ class Tolerance:
                           f"{self.n_images:,} images"])
 
     def plot(self, path: FilePath | None = None) -> "Figure":
-        """How T is spread, a curve a layer: see `bnnsim.figures.metrics.tolerance_curves`."""
+        """How T is distributed, a curve a layer: see `bnnsim.figures.metrics.tolerance_curves`."""
         import bnnsim.figures.metrics as metrics
 
         return metrics.tolerance_curves(self, path)

@@ -1,11 +1,13 @@
 """What a memory stores of a network, integer thresholds, and exact inference on packed bits.
 
-Imports kernels and files; knows neither training nor that memory fails. `network` is the whole, `layer` one layer,
-`forward` what the kernels read, `stages` pre-activations, `clean_pass` what many broken copies share, `network_file`
-the HDF5 file, `from_arrays` other people's weights.
+Imports kernels and files; knows neither training nor that memory fails. `network` is the whole, `layer` what is stored
+of one layer, `stages` what a layer reads, sums up and gives at its place, `kinds` which kinds there are, `forward` what
+kernels read of them, `blocks` images in bounded memory, `clean_pass` what many broken copies share, `memory` what a
+fault needs to know, `network_file` the HDF5 file, `from_arrays` other people's weights.
 
-To add a kind of layer: what it reads, sums up and stores in `layer`, how kernels run it in `forward`, its fields and
-limits in `schema`, and a naive loop in tests/naive_network.py to compare with.
+To add a kind of layer: a class and its row in `kinds`, how it is laid out for its kernel in `forward`, that kernel in
+bnnsim/kernels/forward, and a naive loop to compare with in tests/packed. No other file asks for a kind: a metric asks
+the `Stage` (does it share weights between positions, which values does a position sum up).
 """
 
 from bnnsim.packed.bits import PackedBits

@@ -69,7 +69,7 @@ class CleanPass:
         if 8 * sum(int(np.prod(shape)) for shape in shapes.values()) <= EAGER_BYTES:
             for i, out in self._make_bits(shapes).items():
                 self.keep(f"bits-{i}", partial(np.asarray, out), out.shape, out.dtype)
-        self.predictions, self.margins
+        self.predictions, self.excess
 
     def keep(self, name: str, make: Callable[[], np.ndarray], shape: tuple[int, ...],
              dtype: npt.DTypeLike) -> np.ndarray | None:
@@ -126,7 +126,7 @@ class CleanPass:
                          np.uint8)
 
     @property
-    def margins(self) -> np.ndarray | None:
+    def excess(self) -> np.ndarray | None:
         """h - theta of the first layer (B, U, 128) int32; None where it is no dense hidden layer, or too large."""
         stage = self.network.stages[0]
         if stage.shares_weights or stage.layer.threshold is None:
@@ -137,16 +137,16 @@ class CleanPass:
             h = stage.sums(self.images)[:, 0]
             return self._blocks(sparse_first.margin_blocks, shape, np.int32, h, threshold)
 
-        return self.keep("margins", make, shape, np.int32)
+        return self.keep("excess", make, shape, np.int32)
 
     @property
     def comparisons(self) -> np.ndarray | None:
         """h >= theta of the first layer (B, U, 2) words, an image a bit."""
-        margins = self.margins
-        if margins is None:
+        excess = self.excess
+        if excess is None:
             return None
-        shape = (*margins.shape[:2], 2)
-        return self.keep("comparisons", lambda: self._blocks(sparse_first.compare_blocks, shape, np.uint64, margins),
+        shape = (*excess.shape[:2], 2)
+        return self.keep("comparisons", lambda: self._blocks(sparse_first.compare_blocks, shape, np.uint64, excess),
                          shape, np.uint64)
 
     def _blocks(self, kernel: Callable, shape: tuple[int, ...], dtype: npt.DTypeLike, *args: np.ndarray) -> np.ndarray:
@@ -173,7 +173,7 @@ class _Plan:
     def _corrections(self) -> tuple | None:
         """The arguments of `sparse_first.corrected_bits`, where it pays."""
         clean, layer, broken = self.clean, self.clean.network.layers[0], self.broken.layers[0]
-        if clean.margins is None or clean.pixels is None or clean.differs(0, broken, but=("words",)):
+        if clean.excess is None or clean.pixels is None or clean.differs(0, broken, but=("words",)):
             return None
         flips = layer.words ^ broken.words
         counts = np.bitwise_count(flips).sum(1, dtype=np.int64)
@@ -182,7 +182,7 @@ class _Plan:
         starts = np.concatenate([[0], np.cumsum(counts)])
         lists, n_plus = np.empty(starts[-1], np.int32), np.empty(len(counts), np.int64)
         sparse_first.list_flips(layer.words.copy(), flips, starts, n_plus, lists, 0, len(counts))
-        return (clean.pixels, clean.margins, clean.comparisons, starts, n_plus, lists, clean.network.input_offset,
+        return (clean.pixels, clean.excess, clean.comparisons, starts, n_plus, lists, clean.network.input_offset,
                 clean.network.stages[0].inverted_words)
 
     def run(self, out: np.ndarray, start: int, stop: int) -> None:

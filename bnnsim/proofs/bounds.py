@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 import bnnsim.kernels.analysis.leads as leads
-import bnnsim.kernels.analysis.spread as spread
+import bnnsim.kernels.analysis.reach as reach
 from bnnsim.kernels import split
 from bnnsim.packed.blocks import reads
 from bnnsim.packed.forward import affine_scores
@@ -103,17 +103,17 @@ class BlockBounds:
 
     # ------------------------------------------------------------ from layer to layer
 
-    def _spread(self, i: int, rows: np.ndarray, reached: np.ndarray, most: np.ndarray, own: np.ndarray) -> np.ndarray:
-        """Outputs of layer i that can change: see `kernels.analysis.spread`."""
+    def _reached(self, i: int, rows: np.ndarray, reached: np.ndarray, most: np.ndarray, own: np.ndarray) -> np.ndarray:
+        """Outputs of layer i that can change: see `kernels.analysis.reach`."""
         stage, h = self.stages[i], self.h[i]
         out = np.zeros((len(rows), *stage.bits_shape), np.uint64)
         args = (rows, self.x[i], stage.read(reached), stage.layer.words.copy())
         if stage.shares_weights:
             h = h.reshape(len(h), *stage.map_shape, -1)
-            split(spread.spread_conv, len(rows), *args, h, stage.theta, most, own, stage.geometry, stage.layer.pool,
+            split(reach.reach_conv, len(rows), *args, h, stage.theta, most, own, stage.geometry, stage.layer.pool,
                   out)
         else:
-            split(spread.spread_dense, len(rows), *args, h[:, 0], stage.theta, most, own, out)
+            split(reach.reach_dense, len(rows), *args, h[:, 0], stage.theta, most, own, out)
         return out
 
     def _gains(self, rows: np.ndarray, reached: np.ndarray, most: np.ndarray) -> np.ndarray:
@@ -134,7 +134,7 @@ class BlockBounds:
     def _through(self, i: int, rows: np.ndarray, reached: np.ndarray, most: np.ndarray) -> np.ndarray:
         """What rivals gain (R, C) where most (R,) of the outputs `reached` of layer i change, and nothing else."""
         for j in range(i + 1, self.last):
-            reached = self._spread(j, rows, reached, most, np.zeros(len(rows), np.int64))
+            reached = self._reached(j, rows, reached, most, np.zeros(len(rows), np.int64))
             most = _count(reached)
         return self._gains(rows, reached, most)
 
@@ -169,7 +169,7 @@ class BlockBounds:
             x = self.x[i][at]
             found = np.empty((len(at), layer.units, layer.fan_in, n_words(cost.shape[1])), np.uint64)
             count = np.zeros((len(at), layer.units), np.int64)
-            split(spread.flip_patterns, len(at), stage.patches(x), weights, self.h[i][at], stage.theta, cost[at],
+            split(reach.flip_patterns, len(at), stage.patches(x), weights, self.h[i][at], stage.theta, cost[at],
                   stage.map_shape[1], layer.pool, found, count)
             image, unit, which = np.nonzero(np.arange(layer.fan_in) < count[..., None])
             bits = stage.bits(x)[image]
@@ -203,7 +203,7 @@ class BlockBounds:
             reached, count = self._changed(0, alive, budget)
             for i in range(1, self.last):
                 moved[i - 1, alive] = np.maximum(count, moved[i - 1, alive] + 1)
-                reached = self._spread(i, alive, reached, moved[i - 1, alive], budget)
+                reached = self._reached(i, alive, reached, moved[i - 1, alive], budget)
                 count = _count(reached)
             gains = self._own_gains(alive, budget) if self.last == 1 else self._gains(alive, reached, count)
             gained[alive] = np.maximum(gains, gained[alive] + price[alive])

@@ -109,8 +109,8 @@ def certified_flips(network: PackedNetwork, images: np.ndarray, singles: bool = 
 
     References
     ----------
-    Buschjaeger et al., arXiv:2002.00909, theorem 1 and eq. (2) (T of a unit) [V, the formula R]; last layer: section 6
-    of Buschjaeger et al., DATE 2021, with an output batch norm [D, checked by enumeration]; the propagation between
+    Buschjaeger et al., arXiv:2002.00909, theorem 1 and eq. (2) (T of a unit) [V, the formula R]; last layer:
+    docs/equations.rst 6.2, with an output batch norm [D, checked by enumeration]; the propagation between
     layers, the pooled bound and the sum over layers are ours [D, checked by enumeration].
     """
     images = check_images(images, check_packed(network).input_shape)

@@ -56,7 +56,7 @@ def check_margins(network, images):
         np.testing.assert_array_equal(layer.counts, counts)
         there = power > 0
         spread = (ref[there] / (2 * np.sqrt(power[there]))[:, None]).sum(0) / max(there.sum(), 1)
-        np.testing.assert_allclose(layer.spread, spread, atol=2e-6)
+        np.testing.assert_allclose(layer.over_spread, spread, atol=2e-6)
 
 
 @settings(max_examples=15)
@@ -78,12 +78,12 @@ def test_margins_do_not_depend_on_threads_and_know_their_units():
 
     def measured():
         found = metrics.margins(network, split.images)
-        return tuple(np.concatenate([layer.by_neuron, layer.counts, layer.spread]) for layer in found.layers)
+        return tuple(np.concatenate([layer.by_neuron, layer.counts, layer.over_spread]) for layer in found.layers)
 
     in_threads(measured)
     first, second = metrics.margins(network, split.images).layers[:2]
     assert first.relative == pytest.approx(first.mean / (2 * 255 * 9)) and second.relative == second.mean / (2 * 45)
-    assert second.in_spreads(0.1) == pytest.approx(second.spread.mean() / 0.3)
+    assert second.in_spreads(0.1) == pytest.approx(second.over_spread.mean() / 0.3)
 
 
 # ---------------------------------------------------------------- importance, critical bits

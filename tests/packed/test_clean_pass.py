@@ -64,7 +64,7 @@ def test_more_flips_of_a_unit_than_a_16_bit_sum_holds():
     broken = network.with_words({0: broken})
     clean = CleanPass(network, images)
     assert clean_pass._Plan(clean, broken, [0]).corrections is not None
-    h = clean.margins[0, :, 0] + network.layers[0].threshold
+    h = clean.excess[0, :, 0] + network.layers[0].threshold
     assert h[0] == 1600 * 255
     np.testing.assert_array_equal(clean.predict(broken), broken.predict(images))
 
@@ -119,17 +119,17 @@ def test_arrays_too_large_to_keep_change_nothing(monkeypatch):
     for layers in (None, (1,), (2,)):
         broken = BitFlips(0.02, layers).apply(network, 1)
         np.testing.assert_array_equal(clean.predict(broken), broken.predict(images))
-    assert clean.margins is None and clean.bits(0) is None
+    assert clean.excess is None and clean.bits(0) is None
 
 
 def test_images_too_large_to_keep_with_few_units_behind_them(monkeypatch):
-    """Margins of 8 units fit where the pixels of 64 features do not: no corrections then."""
+    """Sums of 8 units fit where the pixels of 64 features do not: no corrections then."""
     network, images = case("FC8 FC10", 5)
     monkeypatch.setattr(clean_pass, "MOST_BYTES", 8 * 128 * 4)
     clean = CleanPass(network, images)
     broken = BitFlips(0.02).apply(network, 1)
     np.testing.assert_array_equal(clean.predict(broken), broken.predict(images))
-    assert clean.margins is not None and clean.pixels is None
+    assert clean.excess is not None and clean.pixels is None
 
 
 def test_processes_share_files_and_each_is_made_once(tmp_path, monkeypatch):
@@ -137,7 +137,7 @@ def test_processes_share_files_and_each_is_made_once(tmp_path, monkeypatch):
     first = CleanPass(network, images, tmp_path / "clean")
     first.prepare()
     made = sorted(path.name for path in tmp_path.iterdir())
-    assert {"clean-predictions.npy", "clean-margins.npy"} <= set(made)
+    assert {"clean-predictions.npy", "clean-excess.npy"} <= set(made)
     second = CleanPass(network, images, tmp_path / "clean")
     monkeypatch.setattr(second.network, "predict", None)
     np.testing.assert_array_equal(second.predictions, first.predictions)

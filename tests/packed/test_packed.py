@@ -258,6 +258,8 @@ BAD = {
               "dtype uint64, got int64"),
     "units": (lambda n: n.with_words({0: n.layers[0].words[:9]}), ValueError,
               r"layers\[0\] words must have shape"),
+    "another layer's": (lambda n: n.with_words({0: n.layers[1].words}), ValueError,
+                        r"layers\[0\] words must have shape"),
     "layers": (lambda n: PackedNetwork(n.layers[:1], n.input_shape), ValueError, r"layers\[0\]"),
     "no layers": (lambda n: PackedNetwork([], n.input_shape), ValueError, "number of layers"),
     "shape": (lambda n: PackedNetwork(n.layers, (1, 5, 4)), ValueError, "n_in must be 20"),

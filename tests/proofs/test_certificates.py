@@ -168,6 +168,15 @@ def test_certified_accuracy():
     assert found.flips(0).tolist() == [3, 0, 9]
 
 
+def test_the_table_and_the_figure_say_the_same(tmp_path):
+    found, labels = Certificates(np.array([[3, 5], [0, 2]]), np.array([2, 0]), np.array([1, 1])), np.array([1, 1])
+    lines = found.table(labels, [0, 3]).splitlines()
+    assert lines[1].split() == ["flips", "layer", "0", "layer", "1", "anywhere"]
+    assert [line.split() for line in lines[2:]] == [["0", *["100.00"] * 3], ["3", "50.00", "50.00", "0.00"]]
+    figure = found.plot(labels, tmp_path / "c.png", "two images")
+    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG") and "two images" in figure.axes[0].get_title()
+
+
 NETWORK, IMAGES = case("one hidden", 0)
 FOUND = certified_flips(NETWORK, IMAGES)
 BAD = [(lambda: certified_flips("fcnn.h5", IMAGES), TypeError, "network must be a PackedNetwork, .*got str"),

@@ -11,11 +11,11 @@ FIXED = 2.0**20                     # what is summed over images is kept in thes
 
 
 @kernel
-def add_margins(h, kind, twice_s, inverse, width, counts, sums, spread, start, stop):
+def add_margins(h, kind, twice_s, inverse, width, counts, sums, over_spread, start, stop):
     """Twice the margins |2 h - twice_s| of images start..stop.
 
     inverse (N, P) float64: FIXED over the standard deviation per flip; counts (bins,), where entry t goes to bin
-    t // width; sums (U,) of twice the margin; spread (U,) of twice the margin times inverse.
+    t // width; sums (U,) of twice the margin; over_spread (U,) of twice the margin times inverse.
     """
     for n in range(start, stop):
         for p in range(h.shape[1]):
@@ -23,6 +23,6 @@ def add_margins(h, kind, twice_s, inverse, width, counts, sums, spread, start, s
             for u in range(h.shape[2]):
                 twice = abs(2 * h[n, p, u] - row[u])
                 sums[u] += twice
-                spread[u] += np.int64(twice * factor + 0.5)
+                over_spread[u] += np.int64(twice * factor + 0.5)
             for u in range(h.shape[2]):
                 counts[np.uint32(abs(2 * h[n, p, u] - row[u])) // width] += 1

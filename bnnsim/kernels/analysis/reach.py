@@ -1,4 +1,4 @@
-"""How far changes spread: which outputs of a layer can change when some of its inputs or weights do.
+"""How far changes reach: which outputs of a layer can change when some of its inputs or weights do.
 
 R rows, each a question about image rows[r] of N; x what the layer reads, `reached` the inputs that may have changed, in
 the same packed form; h pre-activations int32, W words, U or K units in V words. An output falls on the other side of
@@ -31,7 +31,7 @@ def _pushing(x, weight, above):
 
 
 @kernel
-def spread_dense(rows, x, reached, words, h, theta, most, own, out, start, stop):
+def reach_dense(rows, x, reached, words, h, theta, most, own, out, start, stop):
     """x (N, W), reached (R, W), words (U, W), h (N, U), theta (U,), most and own (R,) -> out (R, V), zeroed."""
     for r in range(start, stop):
         n = rows[r]
@@ -68,7 +68,7 @@ def _can_cross(x, reached, weight, g, row, column, h, theta, most, own):
 
 
 @kernel
-def spread_conv(rows, x, reached, words, h, theta, most, own, g, pool, out, start, stop):
+def reach_conv(rows, x, reached, words, h, theta, most, own, g, pool, out, start, stop):
     """x (N, H, W, Cw), reached (R, H, W, Cw), words (K, kh, kw, Cw), h (N, OH, OW, K) -> out (R, PH, PW, V), zeroed.
 
     A window without an entry >= theta changes where any entry can cross; else all entries >= theta must be able to.
