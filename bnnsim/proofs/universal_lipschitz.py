@@ -86,8 +86,9 @@ def lipschitz(function: Function, lipschitz: float, eps: float, bounds: Bounds, 
 
     Examples
     --------
+    >>> import bnnsim
     >>> network = lipschitz(lambda x: abs(x[:, 0] - 0.3), 1.0, 0.1, [(0, 1)])
-    >>> abs(values(network, [[0.9]])[0] - 0.6) <= 0.1
+    >>> abs(bnnsim.universal.values(network, [[0.9]])[0] - 0.6) <= 0.1
     np.True_
     """
     low, high, levels = check_box(bounds, levels)
