@@ -13,7 +13,10 @@ the `Stage` (does it share weights between positions, which values does a positi
 from bnnsim.packed.bits import PackedBits
 from bnnsim.packed.clean_pass import CleanPass
 from bnnsim.packed.layer import PackedLayer
+from bnnsim.packed.memory import Memory, MemoryLike, StoredBits, StoredLayer
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.packed.network_file import checksum, load_network, save_network
+from bnnsim.packed.stages import Stage
 
-__all__ = ["CleanPass", "PackedBits", "PackedLayer", "PackedNetwork", "checksum", "load_network", "save_network"]
+__all__ = ["CleanPass", "Memory", "MemoryLike", "PackedBits", "PackedLayer", "PackedNetwork", "Stage",
+           "StoredBits", "StoredLayer", "checksum", "load_network", "save_network"]

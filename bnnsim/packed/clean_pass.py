@@ -49,7 +49,7 @@ class CleanPass:
         """Classes int64 (N,) of the images under `broken`, a copy of the network with other bits: see `with_words`."""
         if [stage.place for stage in self.network.stages] != [stage.place for stage in broken.stages]:
             return broken.predict(self.images)
-        changed = [i for i, layer in enumerate(broken.layers) if self.differs(i, layer)]
+        changed = [i for i, layer in enumerate(broken.layers) if self._differs(i, layer)]
         if not changed:
             return self.predictions.copy()
         out = np.empty(len(self.images), np.int64)
@@ -57,7 +57,7 @@ class CleanPass:
         split(plan.run, self.n_blocks, out)
         return out
 
-    def differs(self, i: int, layer: PackedLayer, but: tuple[str, ...] = ()) -> bool:
+    def _differs(self, i: int, layer: PackedLayer, but: tuple[str, ...] = ()) -> bool:
         """Whether a copy's layer i has other fields than the clean one, `but` those named."""
         clean = self.network.layers[i]
         return layer is not clean and not all(np.array_equal(value, getattr(clean, name))
@@ -68,11 +68,11 @@ class CleanPass:
         shapes = {i: self._shape_of(i) for i in range(len(self.network.layers) - 1)}
         if 8 * sum(int(np.prod(shape)) for shape in shapes.values()) <= EAGER_BYTES:
             for i, out in self._make_bits(shapes).items():
-                self.keep(f"bits-{i}", partial(np.asarray, out), out.shape, out.dtype)
+                self._keep(f"bits-{i}", partial(np.asarray, out), out.shape, out.dtype)
         self.predictions, self.excess
 
-    def keep(self, name: str, make: Callable[[], np.ndarray], shape: tuple[int, ...],
-             dtype: npt.DTypeLike) -> np.ndarray | None:
+    def _keep(self, name: str, make: Callable[[], np.ndarray], shape: tuple[int, ...],
+              dtype: npt.DTypeLike) -> np.ndarray | None:
         """The array `name`, made when it is first asked for; None where it would be too large."""
         if int(np.prod(shape)) * np.dtype(dtype).itemsize > MOST_BYTES:
             return None
@@ -92,7 +92,7 @@ class CleanPass:
     def bits(self, i: int) -> np.ndarray | None:
         """Output words of hidden layer i on all images; None where they would take over half a GB."""
         shape = self._shape_of(i)
-        return self.keep(f"bits-{i}", lambda: self._make_bits({i: shape})[i], shape, np.uint64)
+        return self._keep(f"bits-{i}", lambda: self._make_bits({i: shape})[i], shape, np.uint64)
 
     def _shape_of(self, i: int) -> tuple[int, ...]:
         return len(self.images), *self.network.stages[i].bits_shape
@@ -122,8 +122,8 @@ class CleanPass:
     def pixels(self) -> np.ndarray | None:
         """(B, F, 128) uint8; None where they would take over half a GB."""
         shape = (self.n_blocks, self.network.layers[0].n_in, BLOCK)
-        return self.keep("pixels", lambda: self._blocks(sparse_first.pixel_blocks, shape, np.uint8, self.images), shape,
-                         np.uint8)
+        return self._keep("pixels", lambda: self._blocks(sparse_first.pixel_blocks, shape, np.uint8, self.images),
+                          shape, np.uint8)
 
     @property
     def excess(self) -> np.ndarray | None:
@@ -137,7 +137,7 @@ class CleanPass:
             h = stage.sums(self.images)[:, 0]
             return self._blocks(sparse_first.margin_blocks, shape, np.int32, h, threshold)
 
-        return self.keep("excess", make, shape, np.int32)
+        return self._keep("excess", make, shape, np.int32)
 
     @property
     def comparisons(self) -> np.ndarray | None:
@@ -146,8 +146,8 @@ class CleanPass:
         if excess is None:
             return None
         shape = (*excess.shape[:2], 2)
-        return self.keep("comparisons", lambda: self._blocks(sparse_first.compare_blocks, shape, np.uint64, excess),
-                         shape, np.uint64)
+        return self._keep("comparisons", lambda: self._blocks(sparse_first.compare_blocks, shape, np.uint64, excess),
+                          shape, np.uint64)
 
     def _blocks(self, kernel: Callable, shape: tuple[int, ...], dtype: npt.DTypeLike, *args: np.ndarray) -> np.ndarray:
         out = np.empty(shape, dtype)
@@ -173,7 +173,7 @@ class _Plan:
     def _corrections(self) -> tuple | None:
         """The arguments of `sparse_first.corrected_bits`, where it pays."""
         clean, layer, broken = self.clean, self.clean.network.layers[0], self.broken.layers[0]
-        if clean.excess is None or clean.pixels is None or clean.differs(0, broken, but=("words",)):
+        if clean.excess is None or clean.pixels is None or clean._differs(0, broken, but=("words",)):
             return None
         flips = layer.words ^ broken.words
         counts = np.bitwise_count(flips).sum(1, dtype=np.int64)

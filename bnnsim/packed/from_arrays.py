@@ -27,9 +27,9 @@ def _vector(name: str, value: npt.ArrayLike, units: int, dtype: npt.DTypeLike) -
 
 
 def _plus_minus_one(name: str, weight: npt.ArrayLike) -> tuple[str, np.ndarray]:
-    """(kind, int8 array): the number of axes says which kind it is."""
+    """(kind, int8 array): the number of axes says which kind it is, of several the first."""
     weight = np.asarray(weight)
-    kinds = {len(kind.axes): key for key, kind in KINDS.items()}
+    kinds = {len(kind.axes): key for key, kind in reversed(KINDS.items())}
     if weight.ndim not in kinds or weight.dtype.kind not in "if" or weight.size == 0:
         wanted = " or ".join(f"({', '.join(kind.axes)})" for kind in KINDS.values())
         raise ValueError(f"{name} must be a +-1 array {wanted}, got {weight.dtype} {weight.shape}")
