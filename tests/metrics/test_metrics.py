@@ -15,7 +15,7 @@ from readable import check_readable
 import bnnsim
 import bnnsim.kernels.analysis.flip_moments as flip_moments
 import bnnsim.metrics as metrics
-import bnnsim.metrics.flip_prediction as flip_prediction
+import bnnsim.metrics.flip_statistics as flip_statistics
 from bnnsim.figures.metrics import importance_curves, margin_histograms, tolerance_curves
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.training.packing import pack
@@ -204,7 +204,7 @@ def test_taylor_is_its_definition_and_points_where_ablation_does():
 def test_odds_of_small_filters_count_all_flips(units, pool, offset):
     network, split = case(f"C{units} MP2 FC4" if pool == 2 else f"C{units} FC4", 1, offset, shape=(1, 4, 5))
     stage = network.stages[0]
-    hidden = flip_prediction._Hidden(stage, False)
+    hidden = flip_statistics.HiddenFlips(stage, False)
     split.images[0, 0, :3, :3] = offset                         # a corner where nothing is read
     counts = hidden.counts(split.images, stage.sums(split.images))
     blocks, xs = blocks_of(network, split)
@@ -275,7 +275,7 @@ def test_ties_of_integer_logits_go_to_the_lowest_class():
 
 @pytest.mark.jit_off
 def test_score_draws_are_standard_normal():
-    for draws in flip_prediction._score_draws(10, 3):
+    for draws in flip_statistics.score_draws(10, 3):
         assert np.abs(draws.mean(0)).max() < 1e-12 and len(draws) == 256
         assert np.abs(np.cov(draws.T, bias=True) - np.eye(10)).max() < 1e-12
     z = np.linspace(-9, 9, 777)

@@ -12,7 +12,7 @@ from scipy.stats import binom
 
 import bnnsim
 import bnnsim.metrics as metrics
-import bnnsim.metrics.flip_prediction as flip_prediction
+import bnnsim.metrics.flip_statistics as flip_statistics
 import bnnsim.metrics.neuron_tolerance as neuron_tolerance
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.packed.tolerance import NEVER
@@ -161,7 +161,7 @@ def predicted(n, h, theta, p):
               {"weight": np.ones((1, n), int), "threshold": np.array([theta], np.int32)},
               {"weight": np.ones((1, 1), int)}]
     stage = PackedNetwork.from_arrays(layers, (1, 1, 1)).stages[1]
-    hidden = flip_prediction._Hidden(stage, True)
+    hidden = flip_statistics.HiddenFlips(stage, True)
     mean = hidden.expected(np.full((1, 1, 1), h, np.int32), p, np.full((1, 1), float(n)))[0, 0]
     odds = (1 + float(mean)) / 2
     return 1 - odds if h >= theta else odds
