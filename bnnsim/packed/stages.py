@@ -220,7 +220,8 @@ class Stage(ABC):
     def windows(self, values: np.ndarray) -> np.ndarray:
         """What each position sums up of values (N, H, W, C): (N, P, F), F in the order of `PackedLayer.signs`."""
         g, edge = self.geometry, (self.geometry.padding, self.geometry.padding)
-        values = np.pad(values, ((0, 0), edge, edge, (0, 0)), constant_values=self.layer.pad_value)
+        if g.padding:
+            values = np.pad(values, ((0, 0), edge, edge, (0, 0)), constant_values=self.layer.pad_value)
         windows = np.lib.stride_tricks.sliding_window_view(values, (g.kernel_height, g.kernel_width), axis=(1, 2))
         windows = windows[:, ::g.stride, ::g.stride].transpose(0, 1, 2, 4, 5, 3)
         return np.ascontiguousarray(windows).reshape(len(values), self.n_positions, self.layer.fan_in)
