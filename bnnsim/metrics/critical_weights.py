@@ -11,7 +11,7 @@ import numpy as np
 import bnnsim.kernels.analysis.ablation as ablation
 import bnnsim.packed.blocks as blocks
 from bnnsim.checks import FilePath, check_int
-from bnnsim.datasets.split import Split
+from bnnsim.datasets.split import LabelledImages
 from bnnsim.metrics.neuron_importance import BLOCK, Inversions
 from bnnsim.packed.clean_pass import CleanPass
 from bnnsim.packed.network import PackedNetwork
@@ -63,7 +63,7 @@ class CriticalBits:
         return metrics.critical_histogram(self, path)
 
 
-def critical_bits(network: PackedNetwork, split: Split, layer: int) -> CriticalBits:
+def critical_bits(network: PackedNetwork, split: LabelledImages, layer: int) -> CriticalBits:
     """The exact effect on accuracy of every single flip in a layer.
 
     Of a dense layer all flips together cost about as much as inverting its neurons: a flip changes an output only of
@@ -106,7 +106,7 @@ def critical_bits(network: PackedNetwork, split: Split, layer: int) -> CriticalB
     return CriticalBits(layer, effect, n_right, len(split.labels))
 
 
-def _by_block(network: PackedNetwork, split: Split, i: int) -> np.ndarray:
+def _by_block(network: PackedNetwork, split: LabelledImages, i: int) -> np.ndarray:
     inversions, labels, stage = Inversions(network), split.labels.astype(np.int64), network.stages[i]
 
     def visit(block: slice, xs: list[np.ndarray]) -> list[list[np.ndarray]]:
@@ -125,7 +125,7 @@ def _by_block(network: PackedNetwork, split: Split, i: int) -> np.ndarray:
     return total
 
 
-def _one_by_one(network: PackedNetwork, split: Split, i: int, n_right: int) -> np.ndarray:
+def _one_by_one(network: PackedNetwork, split: LabelledImages, i: int, n_right: int) -> np.ndarray:
     """Every flip of a convolution as a broken copy, on shared clean activations."""
     layer, clean = network.layers[i], CleanPass(network, split.images)
     effect = np.empty((*layer.words.shape[:-1], layer.n_in), np.int32)

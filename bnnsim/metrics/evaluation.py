@@ -1,11 +1,12 @@
 """Evaluation: a network's answers on labelled images, as a whole and by class."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 import bnnsim.datasets.class_names as class_names
-from bnnsim.datasets.split import Split
+from bnnsim.datasets.split import LabelledImages
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.statistics.intervals import wilson
 
@@ -18,7 +19,7 @@ class Evaluation:
 
     name: str
     network: PackedNetwork
-    split: Split
+    split: LabelledImages
     predicted: np.ndarray
 
     @property
@@ -36,7 +37,7 @@ class Evaluation:
         """Share of 1."""
         return float(self.right.sum() / len(self.split))
 
-    def rows(self) -> list[dict[str, str | int | float]]:
+    def rows(self) -> list[dict[str, Any]]:
         """One dict of FIELDS for all images ("all") and for each class that has images."""
         names = class_names.of_split(self.split.name, self.network.n_classes)
         counts = [("all", self.right.sum(), len(self.split)), *zip(names, self.right, self.images)]

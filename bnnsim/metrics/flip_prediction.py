@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bnnsim.checks import FilePath, check_int, check_probability
-from bnnsim.datasets.split import Split
+from bnnsim.datasets.split import LabelledImages
 from bnnsim.metrics.flip_statistics import HiddenFlips, OutputFlips
 from bnnsim.packed.blocks import check_labelled, each_block
 from bnnsim.packed.network import PackedNetwork
@@ -132,7 +132,7 @@ class _Prediction:
         return unpack_signs(self.stages[-1].read(x), self.output.layer.n_in).astype(np.float32)
 
 
-def predicted_accuracy(network: PackedNetwork, split: Split, rates: Sequence[float], draws: int = 2,
+def predicted_accuracy(network: PackedNetwork, split: LabelledImages, rates: Sequence[float], draws: int = 2,
                        rng: RandomSource = 0) -> PredictedAccuracy:
     """Expected accuracy over chips at bit error rates, from one pass over the images and no injected error.
 

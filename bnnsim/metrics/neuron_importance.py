@@ -12,7 +12,7 @@ import numpy as np
 import bnnsim.kernels.analysis.ablation as ablation
 import bnnsim.packed.blocks as blocks
 from bnnsim.checks import FilePath, check_choice
-from bnnsim.datasets.split import Split
+from bnnsim.datasets.split import LabelledImages
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.packed.stages import Stage
 from bnnsim.packed.words import unpack_signs
@@ -132,7 +132,7 @@ def _result(stages: Sequence[Stage], raws: Sequence[np.ndarray], method: str, n_
     return Importance(tuple(found), method, n_images)
 
 
-def importance(network: PackedNetwork | Sequential, split: Split, method: str = "ablate") -> Importance:
+def importance(network: PackedNetwork | Sequential, split: LabelledImages, method: str = "ablate") -> Importance:
     """Importance of every hidden neuron.
 
     Parameters
@@ -182,7 +182,7 @@ def importance(network: PackedNetwork | Sequential, split: Split, method: str = 
     return _ablate(packed, split) if method == "ablate" else _readout(packed, split)
 
 
-def _ablate(network: PackedNetwork, split: Split) -> Importance:
+def _ablate(network: PackedNetwork, split: LabelledImages) -> Importance:
     inversions, hidden, labels = Inversions(network), network.stages[:-1], split.labels.astype(np.int64)
 
     def visit(block: slice, xs: list[np.ndarray]) -> list[list[np.ndarray]]:
@@ -192,7 +192,7 @@ def _ablate(network: PackedNetwork, split: Split) -> Importance:
     return _result(hidden, [-total / len(labels) for total, in gained], "ablate", len(labels))
 
 
-def _readout(network: PackedNetwork, split: Split) -> Importance:
+def _readout(network: PackedNetwork, split: LabelledImages) -> Importance:
     stage, output = network.stages[-2], network.layers[-1]
     if stage.shares_weights:
         raise ValueError("method 'readout' needs a last hidden layer that is dense, got a convolution: use 'ablate'")
@@ -209,7 +209,7 @@ def _readout(network: PackedNetwork, split: Split) -> Importance:
 
 # ---------------------------------------------------------------- first-order
 
-def _taylor(model: Sequential, packed: PackedNetwork, split: Split) -> Importance:
+def _taylor(model: Sequential, packed: PackedNetwork, split: LabelledImages) -> Importance:
     hidden = packed.stages[:-1]
     sums = [np.zeros(stage.layer.units) for stage in hidden]
     for start in range(0, len(split.labels), BLOCK):

@@ -13,7 +13,7 @@ from bnnsim.packed.network import PackedNetwork
 from bnnsim.packed.stages import Stage
 
 if TYPE_CHECKING:
-    from bnnsim.datasets.split import Split
+    from bnnsim.datasets.split import LabelledImages
 
 BLOCK = 32                          # images a thread has in hand: at most some MB of pre-activations a layer
 Parts = Sequence[Sequence[np.ndarray]]
@@ -36,7 +36,7 @@ def check_some_images(network: PackedNetwork, images: np.ndarray) -> np.ndarray:
     return images
 
 
-def check_labelled(network: PackedNetwork, split: "Split") -> "Split":
+def check_labelled(network: PackedNetwork, split: "LabelledImages") -> "LabelledImages":
     """A Split whose images the network takes and whose classes it has."""
     check_some_images(network, check_split(split).images)
     if split.labels.max() >= network.n_classes:

@@ -15,14 +15,14 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-import bnnsim.kernels.forward.sparse_first as sparse_first
+import bnnsim.kernels.forward.corrected_first_layer as corrected
 from bnnsim.checks import FilePath, check_images
 from bnnsim.kernels import split
 from bnnsim.packed.layer import PackedLayer
 from bnnsim.packed.network import BLOCK_IMAGES, PackedNetwork
 from bnnsim.packed.shared_arrays import shared
 
-BLOCK = sparse_first.BLOCK
+BLOCK = corrected.BLOCK
 MOST_BYTES = 2**29                  # of one kept array: what is larger is computed anew for each copy
 EAGER_BYTES = 2**27                 # of all hidden layers' bits: up to so many they are made before they are asked for
 MOST_FLIPPED = 0.25                 # share of flipped bits up to which corrections cost less than the product
@@ -111,7 +111,7 @@ class CleanPass:
                 out[block] = x = self.network.run(at, x, i + 1)
                 at = i + 1
 
-    # of a dense first layer, for `sparse_first`
+    # of a dense first layer, for `corrected_first_layer`
 
     @property
     def n_blocks(self) -> int:
@@ -122,7 +122,7 @@ class CleanPass:
     def pixels(self) -> np.ndarray | None:
         """(B, F, 128) uint8; None where they would take over half a GB."""
         shape = (self.n_blocks, self.network.layers[0].n_in, BLOCK)
-        return self._keep("pixels", lambda: self._blocks(sparse_first.pixel_blocks, shape, np.uint8, self.images),
+        return self._keep("pixels", lambda: self._blocks(corrected.pixel_blocks, shape, np.uint8, self.images),
                           shape, np.uint8)
 
     @property
@@ -135,7 +135,7 @@ class CleanPass:
 
         def make() -> np.ndarray:
             h = stage.sums(self.images)[:, 0]
-            return self._blocks(sparse_first.margin_blocks, shape, np.int32, h, threshold)
+            return self._blocks(corrected.excess_blocks, shape, np.int32, h, threshold)
 
         return self._keep("excess", make, shape, np.int32)
 
@@ -146,7 +146,7 @@ class CleanPass:
         if excess is None:
             return None
         shape = (*excess.shape[:2], 2)
-        return self._keep("comparisons", lambda: self._blocks(sparse_first.compare_blocks, shape, np.uint64, excess),
+        return self._keep("comparisons", lambda: self._blocks(corrected.compare_blocks, shape, np.uint64, excess),
                           shape, np.uint64)
 
     def _blocks(self, kernel: Callable, shape: tuple[int, ...], dtype: npt.DTypeLike, *args: np.ndarray) -> np.ndarray:
@@ -171,7 +171,7 @@ class _Plan:
             stage.lay_out()
 
     def _corrections(self) -> tuple | None:
-        """The arguments of `sparse_first.corrected_bits`, where it pays."""
+        """The arguments of `corrected_first_layer.corrected_bits`, where it pays."""
         clean, layer, broken = self.clean, self.clean.network.layers[0], self.broken.layers[0]
         if clean.excess is None or clean.pixels is None or clean._differs(0, broken, but=("words",)):
             return None
@@ -181,7 +181,7 @@ class _Plan:
             return None
         starts = np.concatenate([[0], np.cumsum(counts)])
         lists, n_plus = np.empty(starts[-1], np.int32), np.empty(len(counts), np.int64)
-        sparse_first.list_flips(layer.words.copy(), flips, starts, n_plus, lists, 0, len(counts))
+        corrected.list_flips(layer.words.copy(), flips, starts, n_plus, lists, 0, len(counts))
         return (clean.pixels, clean.excess, clean.comparisons, starts, n_plus, lists, clean.network.input_offset,
                 clean.network.stages[0].inverted_words)
 
@@ -190,7 +190,7 @@ class _Plan:
         first, x = self.first, self.before
         if self.corrections:
             first, x = 1, np.empty((len(self.images), self.corrections[-1].shape[0]), np.uint64)[:stop * BLOCK]
-            sparse_first.corrected_bits(*self.corrections, x, start, stop)
+            corrected.corrected_bits(*self.corrections, x, start, stop)
         for b in range(start, stop):
             block = slice(b * BLOCK, min((b + 1) * BLOCK, len(self.images)))
             self._finish(first, x[block], block, out)

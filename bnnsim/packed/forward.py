@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-import bnnsim.kernels.forward.passes as passes
+import bnnsim.kernels.forward.conv as conv_passes
+import bnnsim.kernels.forward.dense as dense_passes
 import bnnsim.kernels.norm.batchnorm as batchnorm
 import bnnsim.kernels.words.packing as packing
-from bnnsim.kernels import split
-from bnnsim.kernels._buffers import empty
+from bnnsim.kernels import empty, split
 from bnnsim.kernels.forward.geometry import Geometry
 from bnnsim.packed.words import n_words, pad_words, repack
 
@@ -131,7 +131,8 @@ def dense(words: np.ndarray, n_features: int, theta: np.ndarray | None = None,
           inverted: np.ndarray | None = None) -> Layout:
     """Dense on packed x (N, W): weights (U, W), thresholds theta (U,) int64 and inverted words (V,) if to bits."""
     table = _xnor_table(np.full((1, len(words)), n_features, np.int64), theta)
-    return Layout((passes.xnor_dense, passes.xnor_dense_bits), (xnor_panel(words), table), (inverted,), (), len(words))
+    kernels = dense_passes.xnor_dense, dense_passes.xnor_dense_bits
+    return Layout(kernels, (xnor_panel(words), table), (inverted,), (), len(words))
 
 
 def conv(words: np.ndarray, n_channels: int, g: Geometry, pad_value: int, theta: np.ndarray | None = None,
@@ -145,7 +146,7 @@ def conv(words: np.ndarray, n_channels: int, g: Geometry, pad_value: int, theta:
     table = _xnor_table(base + n_channels * g.kernel_height * g.kernel_width, theta)
     args = (xnor_panel(words.reshape(n_units, -1)), pad_words(n_channels, pad_value), g, _positions(g, item), table,
             border * table.shape[1])
-    return Layout((passes.xnor_conv, passes.xnor_conv_bits), args, (inverted, pool),
+    return Layout((conv_passes.xnor_conv, conv_passes.xnor_conv_bits), args, (inverted, pool),
                   (g.out_height // pool, g.out_width // pool), n_units)
 
 
@@ -153,8 +154,8 @@ def pixels_dense(words: np.ndarray, n_features: int, offset: int, theta: np.ndar
                  inverted: np.ndarray | None = None) -> Layout:
     """Dense on images (N, C, H, W) uint8 minus offset: weights (U, W)."""
     table = _pixel_table(-offset * _row_sums(words, n_features)[None], theta)
-    panel = pixel_panel(words[:, None, None], n_features)
-    return Layout((passes.pixels_dense, passes.pixels_dense_bits), (panel, table), (inverted,), (), len(words))
+    kernels = dense_passes.pixels_dense, dense_passes.pixels_dense_bits
+    return Layout(kernels, (pixel_panel(words[:, None, None], n_features), table), (inverted,), (), len(words))
 
 
 def pixels_conv(words: np.ndarray, n_channels: int, g: Geometry, offset: int, pad_value: int,
@@ -166,7 +167,7 @@ def pixels_conv(words: np.ndarray, n_channels: int, g: Geometry, offset: int, pa
     base = -offset * by_tap.sum(0) + pad_value * (outside @ by_tap)
     table = _pixel_table(base, theta)
     args = (offset, pixel_panel(words, n_channels), g, _positions(g, n_channels), table, border * table.shape[1])
-    return Layout((passes.pixels_conv, passes.pixels_conv_bits), args, (inverted, pool),
+    return Layout((conv_passes.pixels_conv, conv_passes.pixels_conv_bits), args, (inverted, pool),
                   (g.out_height // pool, g.out_width // pool), n_units)
 
 

@@ -74,7 +74,8 @@ def _layer(i: int, fields: Mapping[str, Any], shape: tuple[int, ...]) -> PackedL
                          f"{', '.join(sorted(map(str, fields)))}")
     kind, weight = _plus_minus_one(f"{name} weight", fields["weight"])
     least = {"stride": 1, "padding": 0, "pad_value": -1, "pool": 1}
-    settings = {key: check_int(f"{name} {key}", fields[key], low) for key, low in least.items() if key in fields}
+    settings: dict[str, Any] = {key: check_int(f"{name} {key}", fields[key], low)
+                                for key, low in least.items() if key in fields}
     if KINDS[kind].reads_rows and len(shape) == 3:
         weight = _reordered(f"{name} weight", weight, fields.get("flatten", "HWC"), shape)
     elif "flatten" in fields:

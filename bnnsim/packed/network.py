@@ -21,7 +21,7 @@ from bnnsim.packed.layer import PackedLayer
 from bnnsim.packed.stages import Stage
 
 if TYPE_CHECKING:
-    from bnnsim.datasets.split import Split
+    from bnnsim.datasets.split import LabelledImages
 
 BLOCK_IMAGES = 64                   # images that a thread takes through all layers at a time
 
@@ -146,7 +146,7 @@ class PackedNetwork:
         """Class of each image, int64 (N,); ties go to the lowest."""
         return self.scores(images).argmax(axis=1)
 
-    def accuracy(self, split: "Split") -> float:
+    def accuracy(self, split: "LabelledImages") -> float:
         """Share of a Split's images that are classified right."""
         check_split(split)
         return float(np.mean(self.predict(split.images) == split.labels))

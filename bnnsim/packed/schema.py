@@ -20,14 +20,13 @@ from typing import Any
 import numpy as np
 
 from bnnsim.checks import check_choice, check_finite, check_int
-from bnnsim.files.announced import Announced, check_fits
+from bnnsim.files.announced import Found, check_fits
 from bnnsim.packed.kinds import KINDS, MAX_SIZE, MAX_VALUES, stage_of
 from bnnsim.packed.layer import PackedLayer
 from bnnsim.packed.stages import Stage
 from bnnsim.packed.words import n_words
 
 Fields = dict[str, Any]         # a network, or a layer, as plain data
-Array = np.ndarray | Announced
 
 NETWORK = ("input_shape", "input_offset", "metadata", "layers")
 COMMON = ("kind", "n_in", "words", "stride", "padding", "pad_value", "pool")
@@ -122,7 +121,7 @@ def check_input_shape(value: Sequence[int]) -> tuple[int, int, int]:
     return channels, height, width
 
 
-def _check_words(name: str, words: Array, n_axes: int, n_in: int) -> Array:
+def _check_words(name: str, words: Found, n_axes: int, n_in: int) -> Found:
     words = check_fits(name, words, np.dtype(np.uint64), (*[None] * (n_axes - 1), n_words(n_in)))
     if 0 in words.shape:
         raise ValueError(f"{name} must not be empty, got shape {words.shape}")
@@ -142,7 +141,7 @@ def check_padding(name: str, words: np.ndarray, n_in: int) -> None:
                              f"row {where}")
 
 
-def _check_vector(name: str, value: Array, dtype: np.dtype, units: int) -> Array:
+def _check_vector(name: str, value: Found, dtype: np.dtype, units: int) -> Found:
     value = check_fits(name, value, dtype, (units,))
     if isinstance(value, np.ndarray) and dtype.kind == "f":
         check_finite(name, value)
