@@ -16,7 +16,7 @@ from bnnsim.packed.memory import check_stored
 from bnnsim.packed.words import n_words, pack_bits, unpack_bits
 from bnnsim.seeding import RandomSource
 
-AXES = ("row", "column")
+LINES = ("row", "column")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class StuckLines(PairOfRates):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice("axis", self.axis, AXES)
+        check_choice("axis", self.axis, LINES)
         clean_fields(self, check_int, "group", low=1)
         check_shares(*self.scaled())
 
@@ -136,7 +136,7 @@ class StuckLine:
 
     def __post_init__(self) -> None:
         check_mapping(self.mapping)
-        check_choice("axis", self.axis, AXES)
+        check_choice("axis", self.axis, LINES)
         clean_fields(self, check_int, "array", low=0)
         clean_fields(self, check_int, "line", low=0, high=self.mapping.n_lines(self.axis) - 1)
         clean_fields(self, check_int, "value", low=0, high=1)
