@@ -12,10 +12,11 @@ from scipy.special import ndtri
 
 import bnnsim.kernels.memory.sensing as sensing
 from bnnsim.devices.states import State
+from bnnsim.kernels.words.bit_fields import ONE
+from bnnsim.kernels.words.random_bits import HALF, LOW
 from bnnsim.packed.words import pack_bits, unpack_bits
 
 BLOCK_BITS = 2**18                  # some twenty arrays of so many numbers are held at once
-_ONE, _HALF, _TOP = np.uint64(1), np.uint64(32), np.uint64(63)
 
 
 def single_faults(words: np.ndarray, n_features: int, lrs: State, hrs: State, ln_reference: float,
@@ -25,7 +26,7 @@ def single_faults(words: np.ndarray, n_features: int, lrs: State, hrs: State, ln
         one = _bits(words[rows])
         devices, dead = _device_draws(rows, words, keys, failures)
         value = _ln_resistance(devices[..., 0], _in_lrs(one, dead[..., 0], failures), lrs, hrs)
-        reads_one = (value < ln_reference) | ((value == ln_reference) & (devices[..., 0] & _ONE == 1))
+        reads_one = (value < ln_reference) | ((value == ln_reference) & (devices[..., 0] & ONE == 1))
         masks[rows] = pack_bits((reads_one != one)[:, :n_features])
 
 
@@ -38,7 +39,7 @@ def pair_faults(words: np.ndarray, n_features: int, lrs: State, hrs: State, ampl
         first, second = (_ln_resistance(devices[..., i], _in_lrs(wanted, dead[..., i], failures), lrs, hrs)
                          for i, wanted in ((0, one), (1, ~one)))
         first = first + _disturbance(rows, words, amplifier, keys)
-        reads_one = (first < second) | ((first == second) & ((devices[..., 0] ^ devices[..., 1]) & _ONE == 1))
+        reads_one = (first < second) | ((first == second) & ((devices[..., 0] ^ devices[..., 1]) & ONE == 1))
         masks[rows] = pack_bits((reads_one != one)[:, :n_features])
 
 
@@ -84,12 +85,12 @@ def _disturbance(rows: slice, words: np.ndarray, amplifier: sensing.Amplifier, k
 
 def _in_lrs(wanted: np.ndarray, draw: np.ndarray, failures: sensing.FailureThresholds) -> np.ndarray:
     """Which devices are in LRS, once the dead ones stay where they are."""
-    return np.where(draw >> _HALF < failures.failed, draw & sensing.LOW < failures.lrs, wanted)
+    return np.where(draw >> HALF < failures.failed, draw & LOW < failures.lrs, wanted)
 
 
 def _normal(k: np.ndarray) -> np.ndarray:
     """Standard normal at probability (k + 1/2) / 2^64, taken from the nearer end."""
-    upper = k >> _TOP == 1
+    upper = k >> sensing.TOP == 1
     z = ndtri((np.where(upper, ~k, k).astype(np.float64) + 0.5) * sensing.UNIT)
     return np.where(upper, -z, z)
 

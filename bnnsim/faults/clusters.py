@@ -54,6 +54,6 @@ class Clusters(LayerFault):
                           for name, p in (("clusters", rates[0]), ("cluster kinds", self.p_one)))
         discs = np.zeros((2, *centres.shape), np.uint64)
         for out, of_kind in zip(discs, (centres & kinds, centres & ~kinds)):
-            split(clusters.spread_discs, len(n_rows), of_kind, n_rows, n_columns, self.radius, out)
+            split(clusters.fill_discs, len(n_rows), of_kind, n_rows, n_columns, self.radius, out)
         one, zero = (self.mapping.words(layer, disc) for disc in discs)
         return one & ~zero, zero

@@ -12,7 +12,7 @@ Padding bits are 0. Readers refuse everything else before they allocate. The che
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -23,9 +23,6 @@ from bnnsim.faults.array_mapping import MAX_LINES
 from bnnsim.files.announced import Announced
 from bnnsim.packed.schema import MAX_LAYERS, MAX_VALUES
 from bnnsim.packed.words import n_words
-
-if TYPE_CHECKING:
-    import h5py
 
 FAULTS, FORMAT_VERSION = "bnnsim-faults", 1
 MAX_BYTES = 2**33
@@ -91,17 +88,16 @@ def save(path: FilePath, layers: Sequence[Layer], lines: Lines | None, metadata:
 def load(path: FilePath) -> tuple[list[Layer], Lines | None, dict[str, str]]:
     """Read a fault map: (layers, lines, metadata) as `save` takes them; ValueError where the file is not one."""
     with hdf5.open_file(path) as file:
-        root = file_format.read_root(file, FAULTS, FORMAT_VERSION, _ROOT)
+        root = file_format.read_root(file, FAULTS, {1: _ROOT})
         lines = _read_lines(root)
         announced, text = _announced(file, root)
-        metadata = hdf5.read_text(file["metadata"], text)
-        file_format.check_checksum("the metadata", root["metadata_checksum"], file_format.text_checksum(metadata))
-        metadata = file_format.from_json("metadata", metadata)
+        written = hdf5.read_text(file, text)
+        file_format.check_checksum("the metadata", root["metadata_checksum"], file_format.text_checksum(written))
+        metadata = file_format.from_json("metadata", written)
         if not all(type(value) is str for value in metadata.values()):
             raise hdf5.Refused("metadata must be a JSON object of strings")
-        layers = _checked([(n_in, *(hdf5.read_array(file[f"layer{i}"][name], mask)
-                                    for name, mask in zip(_MASKS, masks)))
-                           for i, (n_in, *masks) in enumerate(announced)])
+        layers = _checked([(n_in, hdf5.read_array(file, f01), hdf5.read_array(file, f10))
+                           for n_in, f01, f10 in announced])
         file_format.check_checksum("the fault map", root["checksum"], checksum(layers, lines))
     return layers, lines, metadata
 
@@ -125,17 +121,18 @@ def _read_lines(root: Mapping[str, Any]) -> Lines | None:
         raise hdf5.Refused(str(error)) from error
 
 
-def _announced(file: "h5py.File", root: Mapping[str, Any]) -> tuple[list[Layer], Announced]:
+def _announced(file: hdf5.File, root: Mapping[str, Any]) -> tuple[list[Layer], Announced]:
     """Layers with `Announced` masks, checked as far as that goes, and the `Announced` metadata."""
     if not 1 <= root["n_layers"] <= MAX_LAYERS:
         raise hdf5.Refused(f"n_layers must be in [1, {MAX_LAYERS}], got {root['n_layers']}")
     names = [f"layer{i}" for i in range(root["n_layers"])]
     hdf5.check_members(file, groups=names, datasets=("metadata",))
-    text, layers = hdf5.announce_text(file["metadata"], file_format.MAX_JSON_BYTES), []
+    text, layers = hdf5.announce_text(file["metadata"], file_format.MAX_JSON_BYTES), list[Layer]()
     for name in names:
-        hdf5.check_members(file[name], datasets=_MASKS)
-        layers.append((hdf5.read_attributes(file[name], {"n_in": ()})["n_in"],
-                       *(hdf5.announce(file[name][mask]) for mask in _MASKS)))
+        group = cast(hdf5.Group, file[name])                    # `check_members` has seen that
+        hdf5.check_members(group, datasets=_MASKS)
+        f01, f10 = (hdf5.announce(group[mask]) for mask in _MASKS)
+        layers.append((hdf5.read_attributes(group, {"n_in": ()})["n_in"], f01, f10))
     hdf5.check_total(file, [text, *(mask for _, *masks in layers for mask in masks)], MAX_BYTES)
     return _checked(layers), text
 
