@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bnnsim.checks import FilePath, check_choice, check_int, check_real
-from bnnsim.devices.states import KINDS
+from bnnsim.devices.distributions import KINDS
 from bnnsim.files.json_text import parse_json
 
 FORMAT, VERSION = "bnnsim device card", 1

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import bnnsim.devices.card_schema as card_schema
 from bnnsim.devices.ageing import Retention, Weibull, interpolated
 from bnnsim.devices.card_schema import AXES, CardError
-from bnnsim.devices.states import KINDS, State, check_states
+from bnnsim.devices.distributions import KINDS
+from bnnsim.devices.states import State, check_states
 
 FRESH = ("cycles", "time_second")               # axes whose least value stands for "not said"
 

@@ -11,9 +11,10 @@ from scipy.special import ndtr, ndtri
 from bnnsim.checks import FilePath, check_choice, check_int
 from bnnsim.devices.cards import DeviceCard
 from bnnsim.devices.cells import DEVICES_PER_BIT, Cell1T1R, Cell2T2R, make_cell
+from bnnsim.devices.distributions import KINDS, LogNormal, NormalConductance
 from bnnsim.devices.goodness import akaike, anderson_darling
 from bnnsim.devices.measurements import read_measurements
-from bnnsim.devices.states import KINDS, KnownState, LogNormal, NormalConductance, State, samples_of
+from bnnsim.devices.states import KnownState, State, samples_of
 from bnnsim.seeding import RandomSource, generator, root_seed
 from bnnsim.statistics.intervals import check_level, t_quantile
 

@@ -15,7 +15,7 @@ from bnnsim.devices import (Cell1T1R, Cell2T2R, Empirical, Failures, KnownState,
                             Wear, fit)
 from bnnsim.devices.goodness import akaike
 from bnnsim.devices.overlap import overlap
-from bnnsim.devices.states import KINDS
+from bnnsim.devices.distributions import KINDS
 
 
 @dataclass(frozen=True)
@@ -210,9 +210,9 @@ HIGH = LogNormal(5e5, 0.3)
 
 @pytest.mark.jit_off
 @pytest.mark.parametrize("call, error, message", [
-    (lambda: Cell2T2R(Half(), HIGH), TypeError, "lrs must be a LogNormal, NormalConductance, Empirical, or a state of "
+    (lambda: Cell2T2R(Half(), HIGH), TypeError, "lrs must be a state such as LogNormal.*, or one of "
      "your own with ln_median, cdf, sf, quantile .*, got Half, which has no sf and no quantile"),
-    (lambda: Cell1T1R(HIGH, 5e4), TypeError, "hrs must be a LogNormal, .* got float, which has no ln_median and no"),
+    (lambda: Cell1T1R(HIGH, 5e4), TypeError, "hrs must be a state such as .* got float, which has no ln_median and no"),
     (lambda: Cell1T1R(LogNormal, HIGH), TypeError, "lrs must be .* got LogNormal, a class"),
     (lambda: Cell2T2R(Logistic(20.0, 1.0), HIGH), ValueError, "are the two exchanged"),
     (lambda: Cell2T2R(OWN[0], HIGH).shifted(0.1, 0.1), TypeError, "own with shifted .* Logistic, .* no shifted"),
