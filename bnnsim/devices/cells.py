@@ -148,8 +148,7 @@ class Cell1T1R(Cell):
 
         Notes
         -----
-        ln r = (mL sH + mH sL) / (sL + sH) for log-normal states [D: docs/equations.rst 2], else by root
-        finding.
+        ln r = (mL sH + mH sL) / (sL + sH) for log-normal states [D, docs/equations.rst 2.2], else by root finding.
         """
         return math.exp(self.ln_reference)
 
@@ -231,8 +230,8 @@ class Cell2T2R(Cell):
         Notes
         -----
         With log-normal states p10 = Phi(-(D - offset) / sqrt(sL^2 + sH^2 + s_off^2 + s_read^2)), D = mH - mL, and p01
-        the same with D + offset [D: docs/equations.rst 2]. Other states are integrated, or summed over
-        samples. A pair with dead devices may show its states exchanged, or one state twice: then its mismatch decides.
+        the same with D + offset [D, docs/equations.rst 2.3]. Others are integrated, or summed over samples. A pair
+        with dead devices may show its states exchanged, or one state twice: then its mismatch decides.
         """
         sigma, p = math.hypot(self.offset_sigma, self.read_sigma), self.failures.p_lrs
         p01 = p10 = 0.0
@@ -271,8 +270,8 @@ def converted_rate(p: float, cell: str, wanted: str) -> float:
 
     Notes
     -----
-    z2 = sqrt(2) z1, with BER = Phi(-z) [D: docs/equations.rst 2]. Of log-normal states whose sigmas differ,
-    2T2R gains less: z2 / z1 = (sL + sH) / sqrt(sL^2 + sH^2).
+    z2 = sqrt(2) z1, with BER = Phi(-z) [D, docs/equations.rst 2.4]. Of log-normal states with other sigmas 2T2R gains
+    less: z2 / z1 = (sL + sH) / sqrt(sL^2 + sH^2).
 
     Examples
     --------

@@ -34,7 +34,7 @@ class Protected(Around):
     References
     ----------
     SECDED(8,4) spends two cells a bit, as 2T2R spends two devices: Bocquet et al., IEDM 2018 [V]; residual error rates
-    in docs/equations.rst 2 [D].
+    in docs/equations.rst 2.5 [D].
 
     Examples
     --------
