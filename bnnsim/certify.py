@@ -58,16 +58,6 @@ def broken_by(network: "PackedNetwork", images: np.ndarray) -> list[np.ndarray]:
     return [*sizes, np.where((sizes < 0).all(axis=0), -1, least)]
 
 
-def table(found: "Certificates", labels: np.ndarray, flips: Sequence[int]) -> str:
-    """Certified accuracy in percent: a row for each number of flips."""
-    layers = [*range(found.layers.shape[1]), None]
-    names = [name for name, _ in columns(found)]
-    lines = ["certified accuracy %", "   flips  " + "  ".join(name.rjust(8) for name in names)]
-    shares = [found.accuracy(labels, flips, layer) for layer in layers]
-    lines += [f"{k:8,}  " + "  ".join(f"{100 * share[j]:8.2f}" for share in shares) for j, k in enumerate(flips)]
-    return "\n".join(lines)
-
-
 def ratios(found: "Certificates", greedy: Sequence[np.ndarray]) -> str:
     """How near certificates come to what the attack breaks: quantiles of flips certified / flips that break."""
     lines = ["", "certified / broken by, over images",
@@ -98,7 +88,7 @@ def work(options: argparse.Namespace) -> None:
     test = inputs.load_test(options, [options.network] if options.network else [], {name: network})
     images, labels = test.images[:options.limit], test.labels[:options.limit]
     found = certificates.certified_flips(network, images, options.singles)
-    print(f"{name}, {test.name}, {len(images):,} of {len(test):,} images\n{table(found, labels, options.flips)}")
+    print(f"{name}, {test.name}, {len(images):,} of {len(test):,} images\n{found.table(labels, options.flips)}")
     greedy = broken_by(network, images) if options.attack else None
     if greedy:
         print(ratios(found, greedy))

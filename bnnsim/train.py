@@ -7,7 +7,6 @@
 """
 
 import argparse
-import dataclasses
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -182,7 +181,6 @@ def check_options(options: argparse.Namespace) -> None:
 
 def work(options: argparse.Namespace) -> None:
     """Load, train, print, write."""
-    from bnnsim.packed import PackedNetwork
     from bnnsim.training import fit, pack
 
     check_options(options)
@@ -208,16 +206,8 @@ def work(options: argparse.Namespace) -> None:
     print(f"{test.name}: {100 * accuracy:.2f} % of all {len(test):,} images, epoch {history.kept_epoch} of "
           f"{options.epochs}, seed {options.seed}")
     if options.out:
-        PackedNetwork(network.layers, network.input_shape, network.input_offset, {
-            "architecture": model.describe(), "dataset": train.name.removesuffix("-train"), "seed": str(options.seed),
-            "epochs": str(options.epochs), "kept_epoch": str(history.kept_epoch), "holdout": str(options.holdout),
-            "flip_rate": options.flip_rate, "gradient": options.gradient, "optimizer": repr(optimizer),
-            "loss": repr(loss) if dataclasses.is_dataclass(loss) else options.loss,
-            **{name: str(value) for name, value in (("faults", faults), ("regulariser", direct),
-                                                    ("rescaled_for", options.rescale),
-                                                    ("reestimated_at", options.reestimate)) if value is not None},
-            "test_accuracy": f"{accuracy:.4f}", "test_images": str(len(test)),
-            "command": options.command}).save(options.out)
+        pack(model, {"holdout": str(options.holdout), "test_accuracy": f"{accuracy:.4f}", "test_images": str(len(test)),
+                     "command": options.command}).save(options.out)
     if options.plot:
         import bnnsim.figures.training as training
         training.training_curves(history, options.plot)

@@ -10,6 +10,7 @@ from matplotlib.ticker import FuncFormatter
 
 from bnnsim.figures.style import (COLOURS, LINES, draw_curve, legend_below, line_style, new_axes, plain, rate_axis,
                                   written)
+from bnnsim.packed.kinds import KINDS
 
 BARS = 60
 
@@ -23,7 +24,7 @@ def _named(found):
 
 
 def _layer_name(layer):
-    return f"layer {layer.index}, {layer.kind}, {layer.units:,} " + ("channels" if layer.kind == "conv" else "units")
+    return f"layer {layer.index}, {layer.kind}, {layer.units:,} {KINDS[layer.kind].unit}s"
 
 
 def _coarse(edges, counts):

@@ -39,9 +39,7 @@ def first_layer_weights(network, path=None, n_units=64):
     """
     layer = network.layers[0]
     n = min(check_int("n_units", n_units, 1), layer.units)
-    channels, height, width = network.input_shape
-    if layer.kind == "conv":
-        height, width = layer.words.shape[1:3]
+    height, width, channels = network.stages[0].patch_shape
     tiles = _side_by_side(_bits(layer, layer.words[:n]).reshape(n, height, width, channels))
     gap = 1 if channels == 1 else 2                                 # between units; 1 between channels
     n_columns = min(n, int(np.ceil(np.sqrt(n * tiles.shape[1] / tiles.shape[2]))))
@@ -95,7 +93,7 @@ def fault_map(network, broken, layer, path=None):
         bar = figure.colorbar(image, ax=axes, ticks=MaxNLocator(8, integer=True, min_n_ticks=1), fraction=0.05)
         bar.set_label(f"density: flipped bits in a block of\n{block[0]} unit{'s' * (block[0] > 1)} x {block[1]} "
                       f"weight{'s' * (block[1] > 1)}")
-    _label(axes, network.layers[i])
+    _label(axes, network.stages[i])
     n_flipped = int(flipped.sum())
     axes.set_title(f"layer {i}, {network.layers[i].kind}, {n_units:,} units x {n_weights:,} weights\n{n_flipped:,} of "
                    f"{flipped.size:,} bits flipped, a bit error rate of {n_flipped / flipped.size:.3g}", fontsize=9)
@@ -143,9 +141,9 @@ def array_map(chip, array, path=None):
     return written(figure, path)
 
 
-def _label(axes, layer):
-    if layer.kind == "conv":
-        sizes = " x ".join(map(str, (*layer.words.shape[1:3], layer.n_in)))
+def _label(axes, stage):
+    if stage.shares_weights:
+        sizes = " x ".join(map(str, stage.patch_shape))
         axes.set_xlabel(f"weight (height, width, channel of a {sizes} kernel)")
         axes.set_ylabel("unit (output channel)")
     else:

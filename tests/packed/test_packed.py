@@ -221,7 +221,8 @@ def test_with_words_shares_what_it_does_not_replace():
         for name in ("threshold", "inverted", "mean", "scale", "shift"):
             one, two = getattr(old, name), getattr(new, name)
             assert (one is None and two is None) or np.shares_memory(one, two)
-    assert other.forward(0) is network.forward(0) and other.forward(1) is not network.forward(1)
+    assert other.stages[0] is network.stages[0] and other.stages[0].to_bits is network.stages[0].to_bits
+    assert other.stages[1] is not network.stages[1] and other.stages[1].layer is other.layers[1]
     assert other.checksum != checksum == network.checksum and other.metadata == network.metadata
     copies = [dataclasses.replace(layer) for layer in other.layers]
     fresh = PackedNetwork(copies, other.input_shape, 128)
@@ -256,7 +257,9 @@ BAD = {
     "dtype": (lambda n: n.with_words({0: n.layers[0].words.astype(np.int64)}), TypeError,
               "dtype uint64, got int64"),
     "units": (lambda n: n.with_words({0: n.layers[0].words[:9]}), ValueError,
-              r"layers\[0\] threshold must have shape"),
+              r"layers\[0\] words must have shape"),
+    "another layer's": (lambda n: n.with_words({0: n.layers[1].words}), ValueError,
+                        r"layers\[0\] words must have shape"),
     "layers": (lambda n: PackedNetwork(n.layers[:1], n.input_shape), ValueError, r"layers\[0\]"),
     "no layers": (lambda n: PackedNetwork([], n.input_shape), ValueError, "number of layers"),
     "shape": (lambda n: PackedNetwork(n.layers, (1, 5, 4)), ValueError, "n_in must be 20"),
