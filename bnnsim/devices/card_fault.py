@@ -8,7 +8,7 @@ from bnnsim.checks import check_int, clean_fields
 from bnnsim.devices.card_schema import AXES
 from bnnsim.faults import AsymmetricFlips
 from bnnsim.faults.by_layer import clean_layers
-from bnnsim.faults.protocol import Stored
+from bnnsim.packed.memory import Stored
 from bnnsim.seeding import RandomSource
 
 if TYPE_CHECKING:

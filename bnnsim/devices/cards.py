@@ -21,7 +21,7 @@ from bnnsim.devices.card_schema import AXES, CardError
 from bnnsim.devices.cells import (DEVICES_PER_BIT, Cell1T1R, Cell2T2R, ErrorRates, Failures, converted_rate,
                                   make_cell)
 from bnnsim.devices.conditions import Condition, make_conditions
-from bnnsim.faults.protocol import MemoryLike
+from bnnsim.packed.memory import MemoryLike
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -18,7 +18,7 @@ from bnnsim.checks import check_choice, check_probability, check_real, clean_fie
 from bnnsim.devices.overlap import overlap
 from bnnsim.devices.states import State, check_state, check_states, normal_of
 from bnnsim.faults import AsymmetricFlips
-from bnnsim.faults.protocol import Stored
+from bnnsim.packed.memory import Stored
 from bnnsim.seeding import RandomSource
 
 DEVICES_PER_BIT = {"1T1R": 1, "2T2R": 2}

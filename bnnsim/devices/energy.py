@@ -5,7 +5,7 @@ A network is anything with ``n_bits``, the number of its binary weights.
 
 from bnnsim.checks import check_int, check_real
 from bnnsim.devices.cells import DEVICES_PER_BIT
-from bnnsim.faults.protocol import MemoryLike
+from bnnsim.packed.memory import MemoryLike
 
 
 def stored_bits(network: MemoryLike, bits_per_weight: float = 1.0) -> float:

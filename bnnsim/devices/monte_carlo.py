@@ -14,8 +14,8 @@ import bnnsim.kernels.memory.sensing as sensing
 from bnnsim.checks import check_int, check_real, clean_fields
 from bnnsim.devices.states import numbers_of
 from bnnsim.faults.by_layer import StreamKey, chosen, clean_layers, streams
-from bnnsim.faults.protocol import MemoryLike, Stored, StoredLayer
 from bnnsim.kernels import split
+from bnnsim.packed.memory import MemoryLike, Stored, StoredLayer
 from bnnsim.seeding import RandomSource
 
 if TYPE_CHECKING:

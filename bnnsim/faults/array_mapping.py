@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 import bnnsim.kernels.words.bit_fields as bit_fields
 from bnnsim.checks import check_choice, check_int, clean_fields
-from bnnsim.faults.protocol import MemoryLike, StoredLayer
 from bnnsim.kernels import split
+from bnnsim.packed.memory import MemoryLike, StoredLayer
 from bnnsim.packed.words import joined, n_words, parted, transposed
 
 MAX_LINES = 2**16               # of an array: more than any memory has, and few enough for tables

@@ -8,7 +8,7 @@ import numpy as np
 
 from bnnsim.faults.by_layer import PairOfRates, Rates, clean_rate
 from bnnsim.faults.errors import Masks, draw
-from bnnsim.faults.protocol import StoredLayer
+from bnnsim.packed.memory import StoredLayer
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from bnnsim.faults.by_layer import LayerFault, Rates, streams
-from bnnsim.faults.protocol import Stored, StoredLayer
 from bnnsim.packed.bit_errors import flip_masks_each
+from bnnsim.packed.memory import Stored, StoredLayer
 from bnnsim.seeding import RandomSource
 
 MOST_BYTES = 2**25                  # of masks that are drawn at once

@@ -8,11 +8,11 @@ from typing import Self
 import numpy as np
 
 from bnnsim.checks import check_int, check_probability, check_real, clean_fields
-from bnnsim.faults.array_mapping import ArrayMapping, check_mapping
 from bnnsim.faults.around import Around
+from bnnsim.faults.array_mapping import ArrayMapping, check_mapping
 from bnnsim.faults.by_layer import clean_rate
-from bnnsim.faults.protocol import MemoryLike, Stored, apply_read, check_rated
-from bnnsim.packed.memory import Memory, StoredBits, check_stored
+from bnnsim.faults.protocol import apply_read, check_rated
+from bnnsim.packed.memory import Memory, MemoryLike, Stored, StoredBits, check_stored
 from bnnsim.seeding import RandomSource, child_root, generator, root_seed
 
 

@@ -10,8 +10,7 @@ import numpy as np
 from bnnsim.checks import check_int, check_probability, clean_fields
 from bnnsim.faults.array_mapping import check_mapping
 from bnnsim.faults.errors import Masks, with_errors
-from bnnsim.faults.protocol import MemoryLike, Stored, StoredLayer
-from bnnsim.packed.memory import check_stored
+from bnnsim.packed.memory import MemoryLike, Stored, StoredLayer, check_stored
 from bnnsim.seeding import RandomSource, root_seed, stream_key
 
 Rates = float | Sequence[float]             # one for all layers, or one a layer

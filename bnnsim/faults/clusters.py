@@ -11,9 +11,9 @@ from bnnsim.checks import check_int, check_probability, clean_fields
 from bnnsim.faults.array_mapping import ArrayMapping
 from bnnsim.faults.by_layer import LayerFault, Rates
 from bnnsim.faults.errors import Masks
-from bnnsim.faults.protocol import StoredLayer
 from bnnsim.kernels import split
 from bnnsim.packed.bit_errors import flip_masks
+from bnnsim.packed.memory import StoredLayer
 
 
 @dataclass(frozen=True)

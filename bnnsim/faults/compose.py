@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bnnsim.checks import check_int, clean_fields
-from bnnsim.faults.protocol import (WHEN, Fault, Stored, apply_read, check_fault, check_rated, inside, is_clean_at_zero,
+from bnnsim.faults.protocol import (WHEN, Fault, apply_read, check_fault, check_rated, inside, is_clean_at_zero,
                                     when_drawn)
+from bnnsim.packed.memory import Stored
 from bnnsim.seeding import RandomSource, child_root, root_seed
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from bnnsim.checks import check_int
 from bnnsim.faults.around import Around
-from bnnsim.faults.protocol import Stored
+from bnnsim.packed.memory import Stored
 from bnnsim.seeding import RandomSource, child_root, root_seed
 
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from bnnsim.faults.protocol import Fault, MemoryLike, Stored, StoredLayer
+from bnnsim.faults.protocol import Fault
 from bnnsim.packed.bit_errors import flip_masks
-from bnnsim.packed.memory import Memory, StoredBits, check_stored
+from bnnsim.packed.memory import Memory, MemoryLike, Stored, StoredBits, StoredLayer, check_stored
 from bnnsim.packed.words import full_row
 from bnnsim.seeding import RandomSource
 

@@ -11,8 +11,8 @@ import bnnsim.faults.map_file as map_file
 from bnnsim.checks import FilePath, check_choice, check_int
 from bnnsim.faults.array_mapping import ArrayMapping, check_mapping
 from bnnsim.faults.errors import cell_errors, with_errors
-from bnnsim.faults.protocol import Fault, MemoryLike, Stored
-from bnnsim.packed.memory import Memory, StoredBits, check_stored
+from bnnsim.faults.protocol import Fault
+from bnnsim.packed.memory import Memory, MemoryLike, Stored, StoredBits, check_stored
 from bnnsim.packed.schema import check_metadata
 from bnnsim.packed.words import unpack_bits
 from bnnsim.seeding import RandomSource, root_seed

@@ -10,9 +10,8 @@ from bnnsim.checks import check_choice, check_int, check_probability, clean_fiel
 from bnnsim.faults.array_mapping import ArrayMapping, check_mapping
 from bnnsim.faults.by_layer import LayerFault, PairOfRates, Rates, check_shares
 from bnnsim.faults.errors import Masks, draw, with_errors
-from bnnsim.faults.protocol import Stored, StoredLayer
 from bnnsim.packed.bit_errors import flip_masks
-from bnnsim.packed.memory import check_stored
+from bnnsim.packed.memory import Stored, StoredLayer, check_stored
 from bnnsim.packed.words import n_words, pack_bits, unpack_bits
 from bnnsim.seeding import RandomSource
 

@@ -10,8 +10,8 @@ from bnnsim.faults.around import Around
 from bnnsim.faults.by_layer import chosen, clean_layers
 from bnnsim.faults.cost import Cost
 from bnnsim.faults.error_codes import code_named
-from bnnsim.faults.protocol import MemoryLike, Stored, apply_read
-from bnnsim.packed.memory import Memory, StoredBits, check_stored
+from bnnsim.faults.protocol import apply_read
+from bnnsim.packed.memory import Memory, MemoryLike, Stored, StoredBits, check_stored
 from bnnsim.packed.words import joined, parted
 from bnnsim.seeding import RandomSource, root_seed
 

@@ -15,20 +15,12 @@ Its ``repr`` names it in results, checkpoints and fault maps: two that differ mu
 """
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol, Self, TypeAlias, TypeVar
+from typing import Protocol, Self, TypeVar
 
-from bnnsim.packed.memory import Memory, StoredBits
+from bnnsim.packed.memory import Stored
 from bnnsim.seeding import RandomSource
 
-if TYPE_CHECKING:
-    from bnnsim.packed.layer import PackedLayer
-    from bnnsim.packed.network import PackedNetwork
-
 WHEN = ("permanent", "growing", "write", "read")                # from the rarest draw to the most frequent
-
-StoredLayer: TypeAlias = "PackedLayer | StoredBits"
-MemoryLike: TypeAlias = "PackedNetwork | Memory"
-Stored = TypeVar("Stored", "PackedNetwork", Memory)
 
 
 class Fault(Protocol):

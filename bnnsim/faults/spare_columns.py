@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from bnnsim.checks import check_int, check_real, clean_fields
-from bnnsim.faults.array_mapping import ArrayMapping, check_mapping
 from bnnsim.faults.around import Around
+from bnnsim.faults.array_mapping import ArrayMapping, check_mapping
 from bnnsim.faults.cost import Cost
 from bnnsim.faults.errors import Masks, cell_errors, with_errors
-from bnnsim.faults.protocol import MemoryLike, Stored, StoredLayer, when_drawn
-from bnnsim.packed.memory import Memory, StoredBits, check_stored
+from bnnsim.faults.protocol import when_drawn
+from bnnsim.packed.memory import Memory, MemoryLike, Stored, StoredBits, StoredLayer, check_stored
 from bnnsim.packed.words import full_row, pack_bits, unpack_bits
 from bnnsim.seeding import RandomSource, root_seed
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from bnnsim.faults.by_layer import PairOfRates, Rates, check_shares
 from bnnsim.faults.errors import Masks, draw
-from bnnsim.faults.protocol import StoredLayer
+from bnnsim.packed.memory import StoredLayer
 from bnnsim.packed.words import full_row
 
 
