@@ -91,7 +91,7 @@ def error_rates(card, axis, path=None, cells=("1T1R", "2T2R"), n_points=60, **pl
     axes.set_title(wrapped(f"{card.name}, {card.memory}" + (f"; {where}" if where else "") + origin), fontsize=9)
     condition = place.get("condition") or card.conditions[0]
     derived = f" (follows from {card.own_cell(condition)}, equal sigmas assumed)"
-    known = [cell if card.table(condition).has_states or cell == card.own_cell(condition) else cell + derived
+    known = [cell if card.under(condition).has_states or cell == card.own_cell(condition) else cell + derived
              for cell in cells]
     _legend(figure, known, markers=axis == "condition")
     return written(figure, path)

@@ -15,7 +15,7 @@ from bnnsim.devices import (Cell1T1R, Cell2T2R, Empirical, Failures, LogNormal, 
 from bnnsim.devices.overlap import _normal_mean, overlap
 from bnnsim.training.architectures import build
 
-# EQUATIONS.md section 2: bit error rates of 1T1R and of 2T2R at equal sigmas
+# docs/equations.rst 2.5: bit error rates of 1T1R and of 2T2R at equal sigmas
 TABLE = [(1e-1, 3.50e-2), (5e-2, 1.00e-2), (1e-2, 5.01e-4), (1e-3, 6.21e-6), (1e-4, 7.22e-8)]
 SIGMA = 0.7
 
@@ -328,7 +328,7 @@ BAD = [
     (lambda: Empirical(["a", "b"]), TypeError, "must be a sequence of numbers"),
     (lambda: Cell2T2R(*GOOD[::-1]), ValueError, "hrs must have a median above that of lrs, got 5000 ohm and 5e.04 ohm"),
     (lambda: Cell1T1R(*GOOD[::-1]), ValueError, "are the two exchanged"),
-    (lambda: Cell1T1R(5e3, 5e4), TypeError, "lrs must be a LogNormal"),
+    (lambda: Cell1T1R(5e3, 5e4), TypeError, "lrs must be a state such as LogNormal"),
     (lambda: Cell1T1R(*GOOD, reference_ohm=-1), ValueError, "reference_ohm must be > 0"),
     (lambda: Cell2T2R(*GOOD, read_sigma=-1), ValueError, "read_sigma must be >= 0"),
     (lambda: Cell2T2R(*GOOD, failures=0.1), TypeError, "failures must be a Failures"),
