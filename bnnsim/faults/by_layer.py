@@ -68,10 +68,10 @@ class LayerFault:
 
         Rates that differ from layer to layer keep their proportions: the largest becomes `rate`.
         """
-        profile = getattr(self, self.AXIS)
-        if not isinstance(profile, Sequence):
-            return replace(self, **{self.AXIS: rate})
-        return replace(self, rate=rate) if "rate" in vars(self) else replace(self, **{self.AXIS: _scaled(profile, rate)})
+        profile, changed = getattr(self, self.AXIS), {self.AXIS: rate}
+        if isinstance(profile, Sequence):
+            changed = {"rate": rate} if "rate" in vars(self) else {self.AXIS: _scaled(profile, rate)}
+        return replace(self, **changed)
 
     def scaled(self) -> tuple[Rates, ...]:
         """The rates that hold: those of `RATES`, each one number or one a layer."""
