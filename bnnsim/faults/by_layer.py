@@ -68,7 +68,8 @@ class LayerFault:
 
         Rates that differ from layer to layer keep their proportions: the largest becomes `rate`.
         """
-        profile, changed = getattr(self, self.AXIS), {self.AXIS: rate}
+        profile: Rates | None = getattr(self, self.AXIS)
+        changed: dict[str, Rates] = {self.AXIS: rate}
         if isinstance(profile, Sequence):
             changed = {"rate": rate} if "rate" in vars(self) else {self.AXIS: _scaled(profile, rate)}
         return replace(self, **changed)
