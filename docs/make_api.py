@@ -41,7 +41,8 @@ def sections():
 def first_line(thing):
     """The first sentence or line of a docstring, as reStructuredText of one line."""
     text = re.split(r"\n\s*\n", inspect.getdoc(thing) or "")[0].replace("\n", " ")
-    return re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``", text).replace("*", r"\*")
+    text = re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``", text)
+    return re.sub(r"``.*?``|[*|]", lambda found: found[0] if found[0][0] == "`" else "\\" + found[0], text)
 
 
 def signature(thing):
