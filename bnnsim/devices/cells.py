@@ -128,7 +128,7 @@ class Cell1T1R(_Cell):
 
         Notes
         -----
-        ln r = (mL sH + mH sL) / (sL + sH) for log-normal states [D: EQUATIONS, section 2], else by root finding.
+        ln r = (mL sH + mH sL) / (sL + sH) for log-normal states [D, docs/equations.rst 2.2], else by root finding.
         """
         return math.exp(self.ln_reference)
 
@@ -206,7 +206,7 @@ class Cell2T2R(_Cell):
         Notes
         -----
         With log-normal states p10 = Phi(-(D - offset) / sqrt(sL^2 + sH^2 + s_off^2 + s_read^2)), D = mH - mL, and p01
-        the same with D + offset [D: EQUATIONS, section 2]. Other states are integrated, or summed over samples. A pair
+        the same with D + offset [D, docs/equations.rst 2.3]. Others are integrated, or summed over samples. A pair
         with dead devices may show its states exchanged, or one state twice: then its mismatch decides.
         """
         sigma, p = math.hypot(self.offset_sigma, self.read_sigma), self.failures.p_lrs
@@ -241,7 +241,7 @@ def converted_rate(p, cell, wanted):
 
     Notes
     -----
-    z2 = sqrt(2) z1, with BER = Phi(-z) [D: EQUATIONS, section 2]. Of log-normal states whose sigmas differ, 2T2R gains
+    z2 = sqrt(2) z1, with BER = Phi(-z) [D, docs/equations.rst 2.4]. Of log-normal states with other sigmas 2T2R gains
     less: z2 / z1 = (sL + sH) / sqrt(sL^2 + sH^2).
 
     Examples

@@ -32,7 +32,7 @@ class AsymmetricFlips:
 
     References
     ----------
-    p01 and p10 of 1T1R and 2T2R cells: EQUATIONS.md section 2 [D].
+    p01 and p10 of 1T1R and 2T2R cells: docs/equations.rst 2.2 and 2.3 [D].
 
     Examples
     --------

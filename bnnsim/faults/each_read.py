@@ -13,7 +13,7 @@ class EachRead:
     """A fault drawn anew for each inference batch, as read noise is, instead of once a chip.
 
     The mean accuracy over chips stays, its spread becomes smaller: this is how the code of Hirtzlin et al. 2019 draws
-    programming errors, which in hardware stay until the next write (EQUATIONS.md section 2).
+    programming errors, which in hardware stay until the next write (docs/equations.rst 2.6).
 
     Parameters
     ----------

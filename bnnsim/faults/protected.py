@@ -31,7 +31,7 @@ class Protected:
     References
     ----------
     SECDED(8,4) spends two cells a bit, as 2T2R spends two devices: Bocquet et al., IEDM 2018 [V]; residual error rates
-    in EQUATIONS.md section 2 [D].
+    in docs/equations.rst 2.5 [D].
 
     Examples
     --------

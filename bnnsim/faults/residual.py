@@ -23,7 +23,7 @@ def ideal_residual(code, p):
     Returns
     -------
     float
-        SECDED: sum over j >= 2 of (j / n) C(n, j) p^j (1 - p)^(n - j) [D, EQUATIONS.md section 2]: a cross-check below
+        SECDED: sum over j >= 2 of (j / n) C(n, j) p^j (1 - p)^(n - j) [D, docs/equations.rst 2.5]: a cross-check below
         p = 0.01, where three errors a word are rare; above it, a real decoder's miscorrections count: see
         `exact_residual`. Repetition: the probability that most copies are wrong, exactly.
 

@@ -2,7 +2,7 @@
 
 With weights that flip at rate p, a pre-activation of n +-1 summands has mean (1 - 2 p) h and variance 4 p (1 - p) n (of
 pixels: times the sum of their squares), is close to normal, and independent of the other units', for the weights of a
-unit are its own [D, EQUATIONS 9.1]. So the outputs of a layer are drawn from these statistics, and not its weights;
+unit are its own [D, docs/equations.rst 9.1]. So a layer's outputs are drawn from these statistics, not its weights;
 what they give in the next layer is exact, and so on. The last hidden layer, where it is dense, is not drawn: the
 mean and covariance of the scores over its outputs and the last weights are computed, and the odds that the
 right class wins are taken from normal scores.
@@ -291,7 +291,7 @@ def predicted_accuracy(network, split, rates, draws=2, rng=0):
 
     References
     ----------
-    EQUATIONS 9.1 [D]; what is approximate: see the module's docstring.
+    docs/equations.rst 9.1 [D]; what is approximate: see the module's docstring.
 
     Examples
     --------

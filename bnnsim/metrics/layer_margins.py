@@ -60,7 +60,7 @@ class LayerMargins:
         return self.mean / (2 * self.level * self.fan_in)
 
     def in_spreads(self, p):
-        """Mean margin in units of 2 sqrt(n p (1 - p)), the spread of h at bit error rate p [D, EQUATIONS 9.3].
+        """Mean margin in units of 2 sqrt(n p (1 - p)), the spread of h at BER p [D, docs/equations.rst 9.3].
 
         n is the number of summands, of pixels the sum of their squares.
         """

@@ -97,8 +97,8 @@ def certified_flips(network, images, singles=False):
 
     References
     ----------
-    Buschjaeger et al., arXiv:2002.00909, theorem 1 and eq. (2) (T of a unit) [V, the formula R]; last layer: section 6
-    of Buschjaeger et al., DATE 2021, with an output batch norm [D, checked by enumeration]; the propagation between
+    Buschjaeger et al., arXiv:2002.00909, theorem 1 and eq. (2) (T of a unit) [V, the formula R]; last layer:
+    docs/equations.rst 6.2, with an output batch norm [D, checked by enumeration]; the propagation between
     layers, the pooled bound and the sum over layers are ours [D, checked by enumeration].
     """
     if not isinstance(network, PackedNetwork):

@@ -79,7 +79,7 @@ def boolean(function, d):
     References
     ----------
     Yayla et al., arXiv:2102.02631: binarised inputs need one hidden layer, constructively [V]; the construction is ours
-    [D], section 5 A.
+    [D], docs/equations.rst 5.1.
 
     Examples
     --------
@@ -111,7 +111,7 @@ def on_vertices(function, d, eps):
 
     References
     ----------
-    Yayla et al., arXiv:2102.02631 [V that it can be done; the construction D, section 5 A].
+    Yayla et al., arXiv:2102.02631 [V that it can be done; the construction D, docs/equations.rst 5.1].
 
     Examples
     --------
@@ -172,7 +172,7 @@ def lipschitz(function, lipschitz, eps, bounds, levels=255):
     References
     ----------
     Yayla et al., arXiv:2102.02631: two hidden layers approximate Lipschitz functions, constructively [V]; the
-    construction is ours [D], section 5 B; here 2/3 instead of half of eps go to the cells where d = 2 (d / (d + 1)
+    construction is ours [D], docs/equations.rst 5.2; here 2/3, not half of eps, is the cells' for d = 2 (d / (d + 1)
     needs the fewest neurons).
 
     Examples
@@ -334,7 +334,7 @@ def one_hidden_layer(function, bounds, n_thresholds, step, levels=254, n_grid=33
     References
     ----------
     Yayla et al., arXiv:2102.02631: real inputs are impossible with one hidden layer [V]; the example is ours [D],
-    section 5 C.
+    docs/equations.rst 5.3.
     """
     low, high, levels = check_box(bounds, levels)
     n_thresholds, step = check_int("n_thresholds", n_thresholds, 1), check_real("step", step, 0, open_low=True)

@@ -19,7 +19,7 @@ from bnnsim.training.model import Sequential
 
 
 def rescale_thresholds(network, trained_at, target):
-    """Thresholds s * (1 - 2 target) / (1 - 2 trained_at), for use at another bit error rate [D: EQUATIONS.md, 9.2].
+    """Thresholds s * (1 - 2 target) / (1 - 2 trained_at), for use at another BER [D, docs/equations.rst 9.2].
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ from bnnsim.devices import (Cell1T1R, Cell2T2R, Empirical, Failures, LogNormal, 
 from bnnsim.devices.overlap import _normal_mean, overlap
 from bnnsim.training.architectures import build
 
-# EQUATIONS.md section 2: bit error rates of 1T1R and of 2T2R at equal sigmas
+# docs/equations.rst 2.5: bit error rates of 1T1R and of 2T2R at equal sigmas
 TABLE = [(1e-1, 3.50e-2), (5e-2, 1.00e-2), (1e-2, 5.01e-4), (1e-3, 6.21e-6), (1e-4, 7.22e-8)]
 SIGMA = 0.7
 

@@ -115,7 +115,7 @@ def test_threads_do_not_change_codes(code):
 
 @pytest.mark.jit_off
 def test_the_published_table_of_ideal_residuals():
-    """EQUATIONS.md section 2, to the digits that it prints."""
+    """docs/equations.rst 2.5, to the digits that it prints."""
     table = {1e-1: (5.22e-2, 9.82e-2, 9.99e-2), 5e-2: (1.51e-2, 4.29e-2, 4.87e-2), 1e-2: (6.79e-4, 3.17e-3, 5.10e-3),
              1e-3: (6.98e-6, 3.73e-5, 6.86e-5), 1e-4: (7.00e-8, 3.79e-7, 7.08e-7)}
     for p, row in table.items():
