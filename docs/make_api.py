@@ -31,7 +31,7 @@ Made from the packages' public lists and the docstrings by ``python docs/make_ap
 def sections():
     """Public names to modules: the packages, each followed by the modules that its list names."""
     found = {}
-    for package in bnnsim._AT_HAND:
+    for package in (name for name, home in bnnsim._read_homes().items() if home == ("bnnsim", name)):
         module = found[package] = importlib.import_module(f"bnnsim.{package}")
         inner = [name for name in module.__all__ if inspect.ismodule(getattr(module, name))]
         found |= {name if name in bnnsim.__all__ else f"{package}.{name}": getattr(module, name) for name in inner}
@@ -82,8 +82,8 @@ def lines(name, module):
     """One module's part."""
     yield from ("", f"bnnsim.{name}", "-" * len(f"bnnsim.{name}"), "", first_line(module), "")
     for key, value in names(module):
-        mark = "**" if key in bnnsim._HOME else ""
-        shown = f"**{key}** ``{signature(value)}``" if mark else f"``{key}{signature(value)}``"
+        shown = f"**{key}** ``{signature(value)}``" if getattr(bnnsim, key, None) is value else \
+            f"``{key}{signature(value)}``"
         yield f"* {shown}: {first_line(value)}"
         if inspect.isclass(value) and not issubclass(value, Exception):
             inner = [f"  * ``.{member}{text}``: {first_line(thing)}" for member, text, thing in members(value)]

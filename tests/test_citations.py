@@ -56,9 +56,11 @@ def is_there(name):
     return True
 
 
-RULES = {wrong_sections: "Of section 3.2, docs/equations.rst 2.3 and 9.1.", missing_files: "See bnnsim/checks.py, my_x.py.",
+RULES = {wrong_sections: "Of section 3.2, docs/equations.rst 2.3 and 9.1.",
+         missing_files: "See bnnsim/checks.py, seeding.py, my_x.py.",
          unknown_names: "`bnnsim.fit` and bnnsim.packed.network.PackedNetwork."}
-BROKEN = {wrong_sections: ["[D, EQUATIONS 9.1]", "EQUATIONS.md section 2", "docs/equations.rst 2.99", "docs/equations.rst"],
+BROKEN = {wrong_sections: ["[D, EQUATIONS 9.1]", "EQUATIONS.md section 2", "docs/equations.rst 2.99",
+                           "docs/equations.rst"],
           missing_files: ["as in reference/papers.md", "see bnnsim/weights.py"],
           unknown_names: ["`bnnsim.weights.save`", "bnnsim.fits"]}
 
