@@ -134,9 +134,9 @@ def work(options):
     """Measure, print, write; Ctrl-C keeps what is done."""
     resolve(options)
     from bnnsim.benchmarks.timing import circumstances
-    from bnnsim.kernels._jit import JIT_OFF
+    from bnnsim.kernels import are_compiled
 
-    if JIT_OFF:
+    if not are_compiled():
         raise ValueError("NUMBA_DISABLE_JIT is set, so kernels would be interpreted: unset it to measure them")
     where = circumstances()
     report = {**FORMAT, "size": options.size, "command": command_of(options), "complete": False, "circumstances": where,

@@ -125,13 +125,10 @@ def dry_run(options, grid, rates):
     series, entries = sweeps.make_series(*grid)
     context, seconds, n_cells = cells.Context("dry run", series, options.seed, False), 0.0, 0
     per_series = 1 + (len(rates) - 1) * options.trials
-    for s, entry in enumerate(entries):
-        cells.run_batch(context.key, [(s, rates[-1], 0)], context)                       # compiles
-        one, _ = cells.run_batch(context.key, [(s, rates[-1], 0)])
+    for entry, one in zip(entries, cells.seconds_a_cell(context, rates[-1])):
         seconds, n_cells = seconds + one * per_series, n_cells + per_series
         print(f"{entry['name']}: {entry['split']}, {entry['n_images']:,} images, {len(rates)} rates x {options.trials} "
               f"chips, {one:.3f} s a cell")
-    cells.forget(context.key)
     workers = options.workers or thread_count()
     print(f"rates: {', '.join(f'{rate:g}' for rate in rates)}")
     least = "" if options.ci_width is None else "at least "              # what the pilots will ask for is not known

@@ -7,49 +7,57 @@ import difflib
 import math
 import numbers
 import os
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from bnnsim.datasets.split import LabelledImages
 
 FilePath = str | os.PathLike[str]
+Array = TypeVar("Array", bound=np.ndarray)
 
 
-def check_int(name, value, low=None, high=None):
+def check_int(name: str, value: object, low: int | None = None, high: int | None = None) -> int:
     """An integer in [low, high]; booleans and floats are refused."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}")
-    value = int(value)
-    if (low is not None and value < low) or (high is not None and value > high):
+    number = int(value)
+    if (low is not None and number < low) or (high is not None and number > high):
         wanted = f"in [{low}, {high}]" if low is not None and high is not None else \
             f">= {low}" if low is not None else f"<= {high}"
-        raise ValueError(f"{name} must be {wanted}, got {value}")
-    return value
+        raise ValueError(f"{name} must be {wanted}, got {number}")
+    return number
 
 
-def check_real(name, value, low=None, high=None, open_low=False):
+def check_real(name: str, value: object, low: float | None = None, high: float | None = None,
+               open_low: bool = False) -> float:
     """A finite real number in [low, high], or in (low, high] with `open_low`."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a real number, got {value!r} of type {type(value).__name__}")
-    value = float(value)
-    if not math.isfinite(value):
-        raise ValueError(f"{name} must be finite, got {value}")
-    if low is not None and (value < low or (open_low and value == low)):
-        raise ValueError(f"{name} must be {'>' if open_low else '>='} {low}, got {value}")
-    if high is not None and value > high:
-        raise ValueError(f"{name} must be <= {high}, got {value}")
-    return value
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be finite, got {number}")
+    if low is not None and (number < low or (open_low and number == low)):
+        raise ValueError(f"{name} must be {'>' if open_low else '>='} {low}, got {number}")
+    if high is not None and number > high:
+        raise ValueError(f"{name} must be <= {high}, got {number}")
+    return number
 
 
-def check_probability(name, value):
+def check_probability(name: str, value: object) -> float:
     """A probability in [0, 1]."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a probability in [0, 1], got {value!r} of type {type(value).__name__}")
-    value = float(value)
-    if not 0.0 <= value <= 1.0:                     # NaN fails here too
-        raise ValueError(f"{name} must be a probability in [0, 1], got {value}")
-    return value
+    number = float(value)
+    if not 0.0 <= number <= 1.0:                    # NaN fails here too
+        raise ValueError(f"{name} must be a probability in [0, 1], got {number}")
+    return number
 
 
-def check_choice(name, value, choices):
+def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
     """One of a few strings; a near miss is answered with a suggestion."""
     choices = tuple(choices)
     if not isinstance(value, str):
@@ -62,7 +70,7 @@ def check_choice(name, value, choices):
     return value
 
 
-def check_array(name, value, dtype, shape):
+def check_array(name: str, value: object, dtype: npt.DTypeLike, shape: Sequence[int | None]) -> np.ndarray:
     """An array of exactly this dtype and shape; None in `shape` accepts any length. Returned C-contiguous."""
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{name} must be a NumPy array, got {type(value).__name__}")
@@ -74,7 +82,7 @@ def check_array(name, value, dtype, shape):
     return np.ascontiguousarray(value)
 
 
-def check_finite(name, value):
+def check_finite(name: str, value: Array) -> Array:
     """An array without NaN or infinity."""
     bad = ~np.isfinite(value)
     if bad.any():
@@ -84,7 +92,7 @@ def check_finite(name, value):
     return value
 
 
-def check_input(layer, x, dtype, last, ndim=None):
+def check_input(layer: object, x: object, dtype: npt.DTypeLike, last: int, ndim: int | None = None) -> np.ndarray:
     """What a layer is given: dtype, last axis, number of axes, which kernels trust. Returned C-contiguous."""
     name = f"input of {layer}"
     if not isinstance(x, np.ndarray) or x.dtype != np.dtype(dtype):
@@ -94,7 +102,7 @@ def check_input(layer, x, dtype, last, ndim=None):
     return np.ascontiguousarray(x)
 
 
-def check_images(images, shape=None):
+def check_images(images: object, shape: Sequence[int | None] | None = None) -> np.ndarray:
     """uint8 images (N, C, H, W), of the (C, H, W) given."""
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
         came = f"dtype {images.dtype}" if isinstance(images, np.ndarray) else type(images).__name__
@@ -103,23 +111,27 @@ def check_images(images, shape=None):
     return check_array("images", images, np.uint8, (None, *(shape or (None, None, None))))
 
 
-def check_split(split, name="split"):
-    """A Split (anything with images and labels) of at least one image."""
-    if not hasattr(split, "images") or not hasattr(split, "labels"):
-        raise TypeError(f"{name} must be a Split, one half of what load_dataset gives, got {type(split).__name__}; "
-                        "wrap arrays as bnnsim.Split(images, labels, 'mine')")
+def check_split(split: "LabelledImages", name: str = "split") -> "LabelledImages":
+    """A Split, or another object that has all of `bnnsim.datasets.LabelledImages`, of at least one image."""
+    # asked of the type first: a Split's sha256 takes a second to compute
+    lacks = [part for part in ("images", "labels", "name", "sha256", "__len__")
+             if not (hasattr(type(split), part) or hasattr(split, part))]
+    if lacks:
+        raise TypeError(f"{name} must be a Split, one half of what load_dataset gives, or an object of yours with the "
+                        f"same parts, got {type(split).__name__}, which has no {', no '.join(lacks)}; wrap arrays as "
+                        "bnnsim.Split(images, labels, 'mine')")
     if len(split.labels) == 0:
         raise ValueError(f"{name} must have at least one image")
     return split
 
 
-def check_labels(labels, n_images, n_classes):
+def check_labels(labels: npt.ArrayLike, n_images: int, n_classes: int) -> np.ndarray:
     """Labels 0..n_classes - 1, one an image, as uint8."""
-    labels = np.asarray(labels)
-    if labels.dtype.kind not in "iu":
-        raise TypeError(f"labels must be integers, got dtype {labels.dtype}")
-    if labels.shape != (n_images,):
-        raise ValueError(f"labels must have shape ({n_images},), one for each image, got {labels.shape}")
-    if labels.size and (labels.min() < 0 or labels.max() >= n_classes):
-        raise ValueError(f"labels must be in 0..{n_classes - 1}, got {labels.min()}..{labels.max()}")
-    return labels.astype(np.uint8)
+    found = np.asarray(labels)
+    if found.dtype.kind not in "iu":
+        raise TypeError(f"labels must be integers, got dtype {found.dtype}")
+    if found.shape != (n_images,):
+        raise ValueError(f"labels must have shape ({n_images},), one for each image, got {found.shape}")
+    if found.size and (found.min() < 0 or found.max() >= n_classes):
+        raise ValueError(f"labels must be in 0..{n_classes - 1}, got {found.min()}..{found.max()}")
+    return found.astype(np.uint8)

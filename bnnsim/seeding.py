@@ -3,6 +3,7 @@
 A stream's key depends on (root, name, ids) alone, so draws do not depend on order, threads, processes or resumes.
 """
 
+import secrets
 import zlib
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 RandomSource = None | int | np.random.SeedSequence | np.random.Generator
 
 
-def root_seed(rng):
+def root_seed(rng: RandomSource) -> int:
     """The root seed behind an `rng=` argument.
 
     Parameters
@@ -24,7 +25,7 @@ def root_seed(rng):
         Record it: passed again as `rng`, it gives the same run.
     """
     if rng is None:
-        return int(np.random.SeedSequence().entropy)
+        return secrets.randbits(128)
     if isinstance(rng, np.random.SeedSequence):
         return _join(rng.generate_state(2, np.uint64))
     if isinstance(rng, np.random.Generator):
@@ -37,20 +38,20 @@ def root_seed(rng):
                     f"got {type(rng).__name__}")
 
 
-def _join(words):
+def _join(words: np.ndarray) -> int:
     return int(words[0]) << 64 | int(words[1])
 
 
-def stream_key(root, name, *ids):
+def stream_key(root: int, name: str, *ids: int) -> np.ndarray:
     """Key of a counter-based stream: (2,) uint64, from the root seed, the stream's name and integer ids >= 0."""
     return np.random.SeedSequence(root, spawn_key=(zlib.crc32(name.encode()), *ids)).generate_state(2, np.uint64)
 
 
-def child_root(root, name, *ids):
+def child_root(root: int, name: str, *ids: int) -> int:
     """A root seed of its own for something that has streams itself, from the stream (root, name, ids)."""
     return _join(stream_key(root, name, *ids))
 
 
-def generator(root, name, *ids):
+def generator(root: int, name: str, *ids: int) -> np.random.Generator:
     """A NumPy generator on the stream (root, name, ids)."""
     return np.random.Generator(np.random.Philox(key=stream_key(root, name, *ids)))

@@ -7,24 +7,24 @@ Output arrays start full of garbage, except where a kernel says that they come z
 import numpy as np
 import pytest
 
-import bnnsim.kernels.gradients.conv_gradients as conv_gradients
+import bnnsim.kernels.gradients.conv as conv_gradients
+import bnnsim.kernels.gradients.dense as dense_gradients
 import bnnsim.kernels.gradients.first_layer as first_layer
 import bnnsim.kernels.gradients.fixed_point as fixed_point
-import bnnsim.kernels.gradients.lookup as lookup
-import bnnsim.kernels.gradients.lookup_products as lookup_products
+import bnnsim.kernels.gradients.lookup_tile as lookup_tile
 import bnnsim.kernels.gradients.optimizer_steps as optimizer_steps
 import bnnsim.kernels.gradients.pool as pool
 import bnnsim.kernels.norm.batchnorm as batchnorm
 import bnnsim.kernels.words.packing as packing
 import bnnsim.kernels.words.random_bits as random_bits
 import bnnsim.packed.forward as operands
-from bnnsim.kernels import split, thread_count, threads
-from bnnsim.kernels._parallel import slices
+from bnnsim.kernels import slices, split, thread_count, threads
 from bnnsim.kernels.forward.geometry import Geometry
 from bnnsim.packed.forward import conv, dense
 
 GARBAGE = 0x5A
-KINDS = tuple(np.empty(0, kind) for kind in (np.int16, np.int32, np.int64))      # of fixed point
+KINDS, FLOAT_KINDS = (tuple(np.empty(0, kind) for kind in kinds)                 # of fixed point, and of float32
+                      for kinds in ((np.int16, np.int32, np.int64), (np.float32, np.float32, np.float64)))
 
 
 def in_threads(call, *args):
@@ -135,23 +135,24 @@ def xnor_dense_bits(x, weights, theta, inverted):
 
 def lookup_panel(words):
     """Segments (S, R, W) -> panel."""
-    panel = dirty((words.shape[2], words.shape[0], -(-words.shape[1] // lookup.WORD_ROWS), lookup.COLS), np.uint32)
-    split(lookup_products.lookup_panel, len(panel), words, panel)
+    n_entries = -(-words.shape[1] // lookup_tile.WORD_ROWS)
+    panel = dirty((words.shape[2], words.shape[0], n_entries, lookup_tile.COLS), np.uint32)
+    split(dense_gradients.lookup_panel, len(panel), words, panel)
     return panel
 
 
-def padded_rows(a, step):
-    """a (M, R) -> (6 T, R up to a multiple of step) int16 with zeros around."""
-    wide = np.zeros((ceil_to(a.shape[0], 6), ceil_to(a.shape[1], step)), np.int16)
+def padded_rows(a, step, kind=np.int16):
+    """a (M, R) -> (6 T, R up to a multiple of step) with zeros around."""
+    wide = np.zeros((ceil_to(a.shape[0], 6), ceil_to(a.shape[1], step)), kind)
     wide[:a.shape[0], :a.shape[1]] = a
     return wide
 
 
-def lookup_dense(a, signs, scale):
+def lookup_dense(a, signs, scale, kinds=KINDS):
     """a (M, R) int16 values times signs (R, F) -> (M, F) float32."""
-    a_wide, panel = padded_rows(a, lookup.GROUP), lookup_panel(pack(signs)[None])
+    a_wide, panel = padded_rows(a, lookup_tile.GROUP, kinds[0].dtype), lookup_panel(pack(signs)[None])
     out = dirty((len(a), signs.shape[1]), np.float32)
-    split(lookup_products.lookup_dense, len(a_wide) // 6, a_wide, panel, scale, KINDS, out)
+    split(dense_gradients.lookup_dense, len(a_wide) // 6, a_wide, panel, scale, kinds, out)
     return out
 
 
@@ -161,7 +162,7 @@ def geometry(x_shape, kernel, stride, padding):
     """Geometry of an input (N, H, W, C)."""
     (_, height, width, _), (kh, kw) = x_shape, kernel
     return Geometry(height, width, kh, kw, stride, padding, (height + 2 * padding - kh) // stride + 1,
-                         (width + 2 * padding - kw) // stride + 1)
+                    (width + 2 * padding - kw) // stride + 1)
 
 
 def fill_words(channels, pad_value):
@@ -186,11 +187,11 @@ def xnor_conv_bits(x, weights, stride, padding, pad_value, theta, inverted, size
 def conv_dx(dh, weights, x_shape, stride, padding):
     """dh (N, OH, OW, K) of which each image has an entry of +-32767, so that it is rounded to itself."""
     g, (k, kh, kw, channels) = geometry(x_shape, weights.shape[1:3], stride, padding), weights.shape
-    n_chunks = -(-k // (lookup.GROUP * lookup_products.CHUNK_GROUPS))
-    n_groups = -(-k // (lookup.GROUP * n_chunks))
-    taps = np.zeros((kh * kw, lookup.GROUP * n_groups * n_chunks, n_words(channels)), np.uint64)
+    n_chunks = -(-k // (lookup_tile.GROUP * dense_gradients.CHUNK_GROUPS))
+    n_groups = -(-k // (lookup_tile.GROUP * n_chunks))
+    taps = np.zeros((kh * kw, lookup_tile.GROUP * n_groups * n_chunks, n_words(channels)), np.uint64)
     taps[:, :k] = np.moveaxis(pack(weights).reshape(k, kh * kw, -1), 0, 1)
-    panel = lookup_panel(taps.reshape(kh * kw * n_chunks, lookup.GROUP * n_groups, -1))
+    panel = lookup_panel(taps.reshape(kh * kw * n_chunks, lookup_tile.GROUP * n_groups, -1))
     out = dirty((x_shape[0], g.height * g.width, channels), np.float32)
     split(conv_gradients.conv_dx, len(out), dh.astype(np.float32), NO_WINNER, 1, panel, n_chunks, n_groups, g,
           KINDS, out)

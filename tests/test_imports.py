@@ -31,7 +31,8 @@ ROWS = [
     ["devices"],
     ["faults", "training"],
     ["packed"],
-    ["datasets", "files", "kernels", "statistics"],
+    ["datasets"],
+    ["files", "kernels", "statistics"],
     ["checks", "seeding"],
 ]
 HEIGHT = {name: -i for i, row in enumerate(ROWS) for name in row}

@@ -12,8 +12,7 @@ import bnnsim.kernels.limits as limits
 import bnnsim.packed.bits as bits
 import bnnsim.seeding as seeding
 from bnnsim.benchmarks.timing import Measurement, WrongResultError, alternated, seconds_of
-from bnnsim.kernels import split, thread_count, threads
-from bnnsim.kernels._buffers import recycling
+from bnnsim.kernels import operations, recycling, split, thread_count, threads
 from bnnsim.packed.bit_errors import flip_masks
 from bnnsim.packed.forward import dense_forward, pixels_dense_forward
 from bnnsim.training.gradients import dense_dweight, dense_dx
@@ -49,12 +48,13 @@ class Limit:
 
 def make_limits(n_steps):
     """{"binary": Limit, "16-bit": Limit where the CPU has the instruction}."""
-    rng = np.random.default_rng(0)
+    rng, chains = np.random.default_rng(0), operations()
     seeds = rng.integers(0, 2**64, (limits.CHAINS + 1, 8), np.uint64)
-    found = {"binary": Limit(limits.xnor_limit, limits.xnor_chains_plain, seeds, limits.XNOR_MACS, n_steps)}
-    if limits.HAS_MADD_LIMIT:
-        seeds = rng.integers(-2**31, 2**31, (limits.CHAINS + 1, 16)).astype(np.int32)
-        found["16-bit"] = Limit(limits.madd_limit, limits.madd_chains_plain, seeds, limits.MADD_MACS, n_steps)
+    plain = chains["limits.xnor_chains"].plain
+    found = {"binary": Limit(limits.xnor_limit, plain, seeds, limits.XNOR_MACS, n_steps)}
+    if chains["limits.madd_chains"].in_use:
+        seeds, plain = rng.integers(-2**31, 2**31, (limits.CHAINS + 1, 16)), chains["limits.madd_chains"].plain
+        found["16-bit"] = Limit(limits.madd_limit, plain, seeds.astype(np.int32), limits.MADD_MACS, n_steps)
     return found
 
 
@@ -125,7 +125,10 @@ def bit_errors(n, rng):
     return f"bit errors drawn, {n} x {n} at {RATE:g}", lambda: flip_masks(n, n, RATE, key), n * n, "bit", None
 
 
-PRODUCTS = (binary_gemm, gradient_dx, gradient_dweight, first_layer, bit_errors)
+# each with the operation that its time goes into
+PRODUCTS = {binary_gemm: "forward.xnor_tile.xnor_sums_8", gradient_dx: "gradients.lookup_tile.lookup_tile",
+            gradient_dweight: "gradients.lookup_tile.lookup_tile", first_layer: "forward.pixel_tile.pixel_sums_6x4",
+            bit_errors: "words.vector_words.draws_below"}
 
 
 def measure(sizes):
@@ -135,15 +138,16 @@ def measure(sizes):
     """
     available = thread_count()
     found = make_limits(sizes.limit_steps)
-    for product in PRODUCTS:
+    for product, operation in PRODUCTS.items():
+        note = f"tile: {operations()[operation].in_use or 'plain'}"
         name, function, amount, unit, kind = product(sizes.gemm, np.random.default_rng(1))
         limit = found.get(kind)
         for n_threads in sorted({1, available}):
             with threads(n_threads):
-                yield from _beside(name, function, amount, unit, kind, limit, 3 * sizes.repetitions, n_threads)
+                yield from _beside(name, function, amount, unit, kind, limit, 3 * sizes.repetitions, n_threads, note)
 
 
-def _beside(name, function, amount, unit, kind, limit, repetitions, n_threads):
+def _beside(name, function, amount, unit, kind, limit, repetitions, n_threads, note=""):
     """A product in turns with its limit, each warmed up by one run."""
     runs = {"limit": limit.run} if limit else {}
     runs["product"] = lambda: seconds_of(function)
@@ -157,4 +161,5 @@ def _beside(name, function, amount, unit, kind, limit, repetitions, n_threads):
         beside = re.split(r" \d+ x", name)[0]
         yield Measurement("kernels", f"limit, beside the {beside}{suffix}", samples["limit"], n_threads,
                           amount=limit.macs, unit="MAC", note=f"{kind}, registers only: no loads, no stores")
-    yield Measurement("kernels", name + suffix, samples["product"], n_threads, amount=amount, unit=unit, limit=rate)
+    yield Measurement("kernels", name + suffix, samples["product"], n_threads, amount=amount, unit=unit, limit=rate,
+                      note=note)

@@ -1,13 +1,16 @@
 """Campaigns: accuracy of networks over bit error rates, chips and faults; exact, seeded, resumable.
 
-`sweeps` is what users call, `grid` what is asked, `cells` one cell, `engine` runs them, `store` and `journal` keep them,
-`result` and `result_file` are what comes out. Networks and faults meet here; only commands and benchmarks import it.
+`sweeps` is what users call, `grid` what is asked, `cells` one cell of it; `engine` has cells evaluated, `store` keeps
+them, in a `journal` first; `result` is what comes out. Networks and faults meet here; only commands and benchmarks
+import it.
 
-To add a setting of a sweep: an argument of `sweeps.sweep`, its entry in `grid`, its check in `settings` (it is stored and
-must agree on a resume), and a row in the tests of resumed campaigns.
+To add a setting that results depend on: an argument of `sweeps.sweep`, its key and its check in `settings` (it is
+stored, and must agree on a resume), and rows in the tests of foreign journals and hostile files. One that changes only
+how a campaign runs is an argument of `sweeps.sweep` and of `engine.run` or `store.Store`.
 """
 
-from bnnsim.campaign.card import CardSweep, sweep_card
+from bnnsim.campaign.card import CardSweep
+from bnnsim.campaign.card_sweep import sweep_card
 from bnnsim.campaign.result import SweepResult
 from bnnsim.campaign.sweeps import sweep
 from bnnsim.campaign.warm import warmup

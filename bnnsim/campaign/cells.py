@@ -1,39 +1,62 @@
 """The work of a campaign: one cell is a pure function of a context and (series, rate, trial).
 
-A context reaches a worker process once: a task names it by key, and a worker that does not have it says so and is sent
-the same task again, with it.
+So it may be evaluated anywhere, in any order, and again. A context reaches a worker process once: a task names it by
+key, and a worker that does not have it says so and is sent the same task again, with it.
+
+N images, C classes.
 """
 
 import itertools
 import os
 import threading
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from bnnsim.faults import BitFlips
-from bnnsim.faults.protocol import when_drawn
+from bnnsim.faults.protocol import apply_read, when_drawn
 from bnnsim.kernels import threads
 from bnnsim.packed.clean_pass import CleanPass
+from bnnsim.packed.network import PackedNetwork
 from bnnsim.packed.shared_arrays import shared
 
+if TYPE_CHECKING:
+    from bnnsim.faults.protocol import RatedFault
+
 READ_IMAGES = 500                   # an inference batch: images that one read of a memory serves
+
+Cell = tuple[int, float, int]       # number of the series, rate, trial
+CellName = tuple[str, float, int]   # the same by the series' name, as files know it
+
+
+class Answers(NamedTuple):
+    """What a cell gives: right answers by true class int64 (C,), and where asked for all predictions uint8 (N,)."""
+    right: np.ndarray
+    predictions: np.ndarray | None
 
 
 @dataclass(frozen=True)
 class Series:
     """A network on labelled images under a fault setting; `fault.at(rate)` gives the fault of a cell.
 
+    images : uint8 (N, C, H, W); none where they are in the context's folder
     task : number of the network and images, which several fault settings may share
     """
 
     name: str
-    network: object
+    network: PackedNetwork
     images: np.ndarray
     labels: np.ndarray
-    fault: object
+    fault: "RatedFault"
     task: int = 0
+
+    @property
+    def class_totals(self) -> np.ndarray:
+        """Images of each class, int64 (C,)."""
+        return np.bincount(self.labels, minlength=self.network.n_classes)
 
 
 @dataclass(frozen=True)
@@ -45,24 +68,30 @@ class Context:
     """
 
     key: str
-    series: tuple
+    series: tuple[Series, ...]
     root: int
     predictions: bool
     folder: str | None = None
 
-    def in_folder(self, folder):
-        """The same, with the images in files of a folder, and small to send."""
-        for series in self.series:
-            shared(_images_path(folder, series.task), lambda: series.images)
-        return replace(self, series=tuple(replace(s, images=None) for s in self.series), folder=folder)
+    def in_folder(self, folder: str) -> "Context":
+        """The same, with the images in files of a folder, and small to send; where the disk is full, as it is."""
+        return replace(self, series=tuple(_in_folder(series, folder) for series in self.series), folder=folder)
 
 
-def _images_path(folder, task):
-    return os.path.join(folder, f"images-{task}.npy")
+def _in_folder(series: Series, folder: str) -> Series:
+    path = _images_path(folder, series)
+    shared(path, lambda: series.images)
+    return replace(series, images=series.images[:0]) if os.path.exists(path) else series
 
 
-def run_cell(context, s, rate, trial, broken=None):
-    """(right answers by true class int64 (C,), predictions uint8 (N,) or None) of one cell.
+def _images_path(folder: str, series: Series) -> str:
+    return os.path.join(folder, f"images-{series.task}.npy")
+
+
+# ---------------------------------------------------------------- one cell
+
+def run_cell(context: Context, s: int, rate: float, trial: int, broken: PackedNetwork | None = None) -> Answers:
+    """The answers of one cell.
 
     broken : the network with the cell's errors, where they are drawn already.
     """
@@ -71,30 +100,63 @@ def run_cell(context, s, rate, trial, broken=None):
     if broken is not None:
         predicted = clean.predict(broken)
     elif when_drawn(fault) == "read":
-        predicted = np.concatenate([
-            fault.apply(series.network, context.root, trial, read=read).predict(clean.images[first:first + READ_IMAGES])
-            for read, first in enumerate(range(0, len(clean.images), READ_IMAGES))])
+        reads = (clean.images[first:first + READ_IMAGES] for first in range(0, len(clean.images), READ_IMAGES))
+        predicted = np.concatenate([apply_read(fault, series.network, context.root, trial, read).predict(images)
+                                    for read, images in enumerate(reads)])
     else:
         predicted = clean.predict(fault.apply(series.network, context.root, trial))
     right = np.bincount(series.labels[predicted == series.labels], minlength=series.network.n_classes)
-    return right.astype(np.int64), predicted.astype(np.uint8) if context.predictions else None
+    return Answers(right.astype(np.int64), predicted.astype(np.uint8) if context.predictions else None)
 
 
-def _drawn(context, batch):
+def run_batch(key: str, batch: Sequence[Cell], context: Context | None = None) -> tuple[float, list[Answers]] | None:
+    """Evaluate a batch of cells in one thread.
+
+    Returns
+    -------
+    (seconds, answers of each cell); None where this process needs the context first.
+    """
+    if context is not None:
+        remember(context)
+    found = _contexts.get(key)
+    return None if found is None else _timed(found, batch)
+
+
+def seconds_a_cell(context: Context, rate: float) -> list[float]:
+    """How long a cell of each series takes here, once its code is compiled and what cells share is there."""
+    remember(context)
+    try:
+        return [min(_timed(context, [(s, rate, 0)])[0] for _ in range(2)) for s in range(len(context.series))]
+    finally:
+        forget(context.key)
+
+
+def _timed(context: Context, batch: Sequence[Cell]) -> tuple[float, list[Answers]]:
+    started = time.perf_counter()
+    with threads(1):
+        answers = [run_cell(context, *cell, broken) for cell, broken in _drawn(context, batch)]
+    return time.perf_counter() - started, answers
+
+
+def _drawn(context: Context, batch: Iterable[Cell]) -> Iterator[tuple[Cell, PackedNetwork | None]]:
     """Each cell and its broken network, or None; neighbours of one chip share a pass over its random bits."""
     for (s, trial), group in itertools.groupby(batch, lambda cell: (cell[0], cell[2])):
-        series, group = context.series[s], list(group)
+        series, same_chip = context.series[s], list(group)
         if type(series.fault) is not BitFlips:                   # not even one derived from it: it may draw otherwise
-            yield from zip(group, itertools.repeat(None))
+            yield from zip(same_chip, itertools.repeat(None))
         else:
-            rates = [rate for _, rate, _ in group]
-            yield from zip(group, series.fault.apply_each(rates, series.network, context.root, trial))
+            rates = [rate for _, rate, _ in same_chip]
+            yield from zip(same_chip, series.fault.apply_each(rates, series.network, context.root, trial))
 
 
-_contexts, _passes, _lock = {}, {}, threading.Lock()             # of this process, by key
+# ---------------------------------------------------------------- what this process has: contexts and clean passes
+
+_contexts: dict[str, Context] = {}                               # by key
+_passes: dict[tuple[str, int], CleanPass] = {}                   # by key and task
+_lock = threading.Lock()
 
 
-def pass_of(context, s):
+def pass_of(context: Context, s: int) -> CleanPass:
     """What the cells of series number s share: the activations of its network without errors."""
     series = context.series[s]
     if context.key not in _contexts:
@@ -105,41 +167,23 @@ def pass_of(context, s):
         return _passes[context.key, series.task]
 
 
-def _make_pass(context, series):
+def _make_pass(context: Context, series: Series) -> CleanPass:
     if context.folder is None:
         return CleanPass(series.network, series.images)
-    images = shared(_images_path(context.folder, series.task), lambda: series.images)
+    images = shared(_images_path(context.folder, series), lambda: series.images)
     return CleanPass(series.network, images, os.path.join(context.folder, f"clean-{series.task}"))
 
 
-def remember(context):
+def remember(context: Context) -> None:
     """Keep a context for the tasks of this process; one campaign's at a time, so that memory does not grow."""
     for key in set(_contexts) - {context.key}:
         forget(key)
     _contexts[context.key] = context
 
 
-def forget(key):
+def forget(key: str) -> None:
     """Drop a context and what its cells shared."""
     _contexts.pop(key, None)
     with _lock:
         for found in [found for found in _passes if found[0] == key]:
             del _passes[found]
-
-
-def run_batch(key, batch, context=None):
-    """Evaluate a batch of cells (s, rate, trial) in one thread.
-
-    Returns
-    -------
-    (seconds, results) with one (right, predictions) a cell; None where this process needs the context first.
-    """
-    if context is not None:
-        remember(context)
-    found = _contexts.get(key)
-    if found is None:
-        return None
-    started = time.perf_counter()
-    with threads(1):
-        results = [run_cell(found, *cell, broken) for cell, broken in _drawn(found, batch)]
-    return time.perf_counter() - started, results

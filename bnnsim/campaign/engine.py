@@ -1,13 +1,22 @@
-"""Cells in batches through threads, processes or an executor of the user's, with progress, until they are done."""
+"""Missing cells, in batches, through threads, processes or an executor of the user's, until none is missing.
+
+Batches take about a second each, so that little is lost when a run is killed, and sending costs little. Finished cells
+go to the store before more are sent.
+"""
 
 import contextlib
 import logging
 from collections import Counter, deque
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from typing import Any
 
 from tqdm import tqdm
 
 import bnnsim.campaign.cells as cells
+from bnnsim.campaign.grid import Campaign
+from bnnsim.campaign.store import Store
+from bnnsim.campaign.workers import failure, worker_count
 from bnnsim.checks import check_int
 from bnnsim.kernels import local_executor, thread_count
 from bnnsim.packed.shared_arrays import shared_folder
@@ -17,49 +26,39 @@ SHARED_BYTES = 2**20                # images larger than this are shared between
 BATCH_SECONDS = 1.0                 # a batch of cells takes about this long: what a kill can lose, a worker
 
 
-def worker_count(executor):
-    """How many workers an executor has, as far as it can be asked; else 8."""
-    client = getattr(executor, "_client", None)                  # Dask's ClientExecutor
-    if client is not None:
-        return max(1, sum(client.nthreads().values()))
-    return getattr(executor, "_max_workers", None) or 8
-
-
-class Lines:
-    """Log lines in place of a bar: for batch jobs."""
-
-    def write(self, text):
-        if text.strip():
-            log.info(text.strip())
-
-    def flush(self):
-        pass
-
-
-def _bar(total, progress):
-    if progress == "log":
-        return tqdm(total=total, unit="cell", file=Lines(), mininterval=10, ascii=True, ncols=80)
-    return tqdm(total=total, unit="cell", disable=not progress)
-
-
-def run(campaign, store, executor, workers, progress):
-    """Evaluate all missing cells; with sequential stopping, those that turn out to be missing too."""
+def run(store: Store, executor: Executor | None, workers: int | None, progress: bool | str) -> None:
+    """Evaluate and keep all missing cells; with sequential stopping, those that turn out to be missing too."""
+    campaign = store.campaign
     if executor is None:
         workers = thread_count()
     elif workers is None:
         workers = worker_count(executor)
-    check_int("workers", workers, 1)
-    with ready(campaign, executor) as (context, executor):
-        total = len(campaign.missing())
-        with _bar(total, progress) as bar:
+    workers = check_int("workers", workers, 1)
+    with _explained(store), _ready(campaign, executor) as (context, executor):
+        with _bar(len(campaign.missing()), progress) as bar:
             while missing := campaign.missing():
                 bar.total = bar.n + len(missing)
-                run_cells(campaign, store, executor, workers, missing, bar, context)
+                _run_cells(store, missing, context, executor, workers, bar)
         store.finish()
 
 
 @contextlib.contextmanager
-def ready(campaign, executor):
+def _explained(store: Store) -> Iterator[None]:
+    """What ends a run says how much is done, and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted with {store.hint()}") from None
+    except Exception as error:
+        what = failure(error)
+        if what is not None:
+            raise ChildProcessError(f"{what} with {store.hint()}") from error
+        error.add_note(f"The campaign ended with {store.hint()}.")
+        raise
+
+
+@contextlib.contextmanager
+def _ready(campaign: Campaign, executor: Executor | None) -> Iterator[tuple[cells.Context, Executor]]:
     """(context, executor) with what all cells share prepared, on all cores, before workers ask for it.
 
     Threads of this process find it in memory, processes of this machine in a folder, and others make their own.
@@ -80,32 +79,32 @@ def ready(campaign, executor):
         cells.forget(context.key)
 
 
-def _prepare(context, campaign):
+def _prepare(context: cells.Context, campaign: Campaign) -> None:
     """Clean activations of the series that have several cells to come."""
-    for s in {context.series[s].task: s for s, count in Counter(s for s, *_ in campaign.missing()).items()
-              if count > 2}.values():
+    counts = Counter(s for s, _, _ in campaign.missing())
+    for s in {context.series[s].task: s for s, count in counts.items() if count > 2}.values():
         cells.pass_of(context, s).prepare()
 
 
-def run_cells(campaign, store, executor, workers, missing, bar, context):
-    """Send cells in batches of about a second, two a worker in flight; collect, keep, go on."""
-    waiting, flying, per_batch = deque(missing), {}, 1
-    key = context.key
+def _run_cells(store: Store, missing: list[cells.Cell], context: cells.Context, executor: Executor, workers: int,
+               bar: Any) -> None:
+    """Send cells in batches, two a worker in flight; collect, keep, go on."""
+    waiting, per_batch = deque(missing), 1
+    flying: dict[Future[Any], list[cells.Cell]] = {}
     try:
         while waiting or flying:
             while waiting and len(flying) < 2 * workers:
                 size = min(per_batch, max(1, len(waiting) // (2 * workers)))
                 batch = [waiting.popleft() for _ in range(size)]
-                flying[executor.submit(cells.run_batch, key, batch)] = batch
-            done, _ = wait(flying, return_when=FIRST_COMPLETED)
-            for future in done:
+                flying[executor.submit(cells.run_batch, context.key, batch)] = batch
+            for future in wait(flying, return_when=FIRST_COMPLETED).done:
                 batch, found = flying.pop(future), future.result()
                 if found is None:                                # a worker that has not got the context yet
-                    flying[executor.submit(cells.run_batch, key, batch, context)] = batch
+                    flying[executor.submit(cells.run_batch, context.key, batch, context)] = batch
                     continue
-                seconds, results = found
+                seconds, answers = found
                 per_batch = max(1, int(BATCH_SECONDS * len(batch) / max(seconds, 1e-6)))
-                _keep(campaign, store, batch, results)
+                store.add(batch, answers)
                 bar.update(len(batch))
     finally:
         for future in flying:
@@ -114,9 +113,20 @@ def run_cells(campaign, store, executor, workers, missing, bar, context):
             wait([future for future in flying if not future.cancelled()], timeout=10 * BATCH_SECONDS)
 
 
-def _keep(campaign, store, batch, results):
-    names = campaign.names()
-    rows = [(names[s], rate, trial, *result) for (s, rate, trial), result in zip(batch, results)]
-    store.add(rows)
-    for name, rate, trial, right, predictions in rows:
-        campaign.known[name, rate, trial] = (right, predictions)
+# ---------------------------------------------------------------- progress
+
+class _LogLines:
+    """A stream that logs what is written to it: lines in place of a bar, for batch jobs."""
+
+    def write(self, text: str) -> None:
+        if text.strip():
+            log.info(text.strip())
+
+    def flush(self) -> None:
+        pass
+
+
+def _bar(total: int, progress: bool | str) -> Any:
+    if progress == "log":
+        return tqdm(total=total, unit="cell", file=_LogLines(), mininterval=10, ascii=True, ncols=80)
+    return tqdm(total=total, unit="cell", disable=not progress)

@@ -1,43 +1,50 @@
 """The journal of a running campaign: finished cells, appended line by line, a checksum each; it survives any kill.
 
-A line is the first 16 hexadecimal digits of the SHA-256 of what follows, a space, and canonical JSON: first the
-campaign's settings, then {"cells": [[series, rate as float.hex, trial, right answers by class, predictions or null]]}.
-A last line that is cut off is dropped; damage before the end is dropped with all that follows, and said.
+A line is the first 16 hexadecimal digits of the SHA-256 of what follows, a space, and canonical JSON: first the head,
+which tells whose journal it is, then {"cells": [[series, rate as float.hex, trial, right answers by class, predictions
+or null]]}. A last line that is cut off is dropped; damage before the end is dropped with all that follows, and said.
 One process holds the journal, by an advisory lock that ends with the process. Before the first finished cells the
 file is empty, and an empty one is removed: a campaign that could not start leaves nothing behind.
 """
 
 import base64
+import contextlib
 import hashlib
 import json
 import logging
 import os
 import weakref
+from collections.abc import Callable, Iterator, Mapping
+from io import FileIO
+from typing import Any
 
 import numpy as np
 
-from bnnsim.campaign.settings import CampaignDiffers
+from bnnsim.campaign.cells import Answers, CellName
+from bnnsim.checks import FilePath
 
 try:
     import fcntl
 except ImportError:                                              # Windows: no advisory locks
-    fcntl = None
+    fcntl = None                                                 # type: ignore[assignment]  # a module elsewhere
 
 log = logging.getLogger("bnnsim")
 MAX_LINE = 2**28
 
 
-def journal_path(path):
+def journal_path(path: FilePath) -> str:
     """Where the journal of a results file is."""
-    return os.fspath(path) + ".journal"
+    return os.fsdecode(path) + ".journal"
 
 
-def _line(value):
+# ---------------------------------------------------------------- lines
+
+def _line(value: Any) -> bytes:
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return f"{hashlib.sha256(text.encode()).hexdigest()[:16]} {text}\n".encode()
 
 
-def _parse(line):
+def _parse(line: bytes) -> Any:
     """The value of a whole, undamaged line; None for any other."""
     digest, _, text = line.rstrip(b"\n").partition(b" ")
     if not line.endswith(b"\n") or hashlib.sha256(text).hexdigest()[:16].encode() != digest:
@@ -45,16 +52,31 @@ def _parse(line):
     return json.loads(text)
 
 
-def _write(file, data):
+def _encoded(cells: Mapping[CellName, Answers]) -> dict[str, list[Any]]:
+    return {"cells": [[series, float(rate).hex(), int(trial), [int(n) for n in right],
+                       None if predictions is None else base64.b64encode(predictions.tobytes()).decode()]
+                      for (series, rate, trial), (right, predictions) in cells.items()]}
+
+
+def _decoded(value: Any) -> dict[CellName, Answers]:
+    return {(series, float.fromhex(rate), trial):
+            Answers(np.array(right, np.int64), None if predictions is None else
+                    np.frombuffer(base64.b64decode(predictions), np.uint8))
+            for series, rate, trial, right, predictions in value["cells"]}
+
+
+def _write(file: FileIO, data: bytes) -> None:
     """All of it; an unbuffered file may take less at a time."""
     while data:
         data = data[file.write(data):]
 
 
-_open_journals = weakref.WeakSet()
+# ---------------------------------------------------------------- the file
+
+_open_journals: "weakref.WeakSet[Journal]" = weakref.WeakSet()
 
 
-def _close_in_child():
+def _close_in_child() -> None:
     for journal in list(_open_journals):
         journal._file.close()
 
@@ -70,28 +92,28 @@ class Journal:
     ----------
     path : path
         Of the results file.
-    settings : dict
-        The campaign's; a journal of other settings is refused with a ValueError that says what differs.
-    compare : function (stored settings) -> None
-        Raises where the stored settings are another campaign's.
+    head : dict
+        Of a new journal: plain JSON.
+    check_head : function (head found) -> None
+        Raises where a journal that is there is another's; nothing has been changed then.
 
     Attributes
     ----------
-    cells : dict of (series, rate, trial) -> (right int64 (C,), predictions uint8 (N,) or None)
+    cells : dict of (series, rate, trial) to Answers
         What was found in it.
     """
 
-    def __init__(self, path, settings, compare):
-        self.path, self._settings = journal_path(path), settings
+    def __init__(self, path: FilePath, head: Mapping[str, Any], check_head: Callable[[Any], None]) -> None:
+        self.path, self._head = journal_path(path), head
         self._file = self._open_locked()
         _open_journals.add(self)
         try:
-            self.cells = self._read(compare)
+            self.cells = self._read(check_head)
         except BaseException:
             self.close()
             raise
 
-    def _open_locked(self):
+    def _open_locked(self) -> FileIO:
         while True:
             file = open(self.path, "ab", buffering=0)
             try:
@@ -107,56 +129,60 @@ class Journal:
                                            "another file") from error
             file.close()                 # its former holder has just removed it
 
-    def _read(self, compare):
-        good, cells, head = 0, {}, None
+    def _read(self, check_head: Callable[[Any], None]) -> dict[CellName, Answers]:
+        """All cells up to the first damage; what follows that is cut off."""
+        n_good = 0
+        found: dict[CellName, Answers] = {}
         with open(self.path, "rb") as file:
             while line := file.readline(MAX_LINE):
-                try:
+                with self._is_ours():
                     value = _parse(line)
-                    if value is None:
-                        break
-                    if head is None:
-                        compare(value)
-                        head = value
-                    else:
-                        cells.update(_decoded(value))
-                except CampaignDiffers:
-                    raise
-                except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-                    raise ValueError(f"{self.path} is not a journal of bnnsim: move it away") from error
-                good += len(line)
-        rest = os.path.getsize(self.path) - good
-        if head is None and rest and not self._is_cut_off_head():
+                if value is None:
+                    break
+                if n_good == 0:
+                    check_head(value)
+                else:
+                    with self._is_ours():
+                        found.update(_decoded(value))
+                n_good += len(line)
+        n_left = os.path.getsize(self.path) - n_good
+        if n_good == 0 and n_left and not self._is_cut_off_head():
             raise ValueError(f"{self.path} is not a journal of bnnsim, or its first line is damaged: move it away; "
                              "what is in it is lost to the campaign")
-        if rest:
-            log.warning("%s: the last %d bytes are cut off or damaged and are done again", self.path, rest)
-            self._file.truncate(good)
-        self._empty = good == 0
-        return cells
+        if n_left:
+            log.warning("%s: the last %d bytes are cut off or damaged and are done again", self.path, n_left)
+            self._file.truncate(n_good)
+        self._empty = n_good == 0
+        return found
 
-    def _is_cut_off_head(self):
-        head = _line(self._settings)
+    @contextlib.contextmanager
+    def _is_ours(self) -> Iterator[None]:
+        """Whatever goes wrong in a line with the right checksum: another program wrote it."""
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+            raise ValueError(f"{self.path} is not a journal of bnnsim: move it away") from error
+
+    def _is_cut_off_head(self) -> bool:
+        head = _line(self._head)
         with open(self.path, "rb") as file:
             return head.startswith(file.read(len(head) + 1))
 
-    def _append(self, value):
+    def _append(self, value: Any) -> None:
         try:
             _write(self._file, _line(value))
         except OSError as error:
             raise OSError(error.errno, f"cannot write {self.path}: {error.strerror}; the cells before are kept: "
                                        "make room and go on with --resume (resume=True)") from error
 
-    def add(self, cells):
-        """Append finished cells: (series, rate, trial, right, predictions or None)."""
+    def add(self, cells: Mapping[CellName, Answers]) -> None:
+        """Append finished cells."""
         if self._empty:
-            self._append(self._settings)
+            self._append(self._head)
             self._empty = False
-        self._append({"cells": [[series, float(rate).hex(), int(trial), [int(n) for n in right],
-                                 None if predictions is None else base64.b64encode(predictions.tobytes()).decode()]
-                                for series, rate, trial, right, predictions in cells]})
+        self._append(_encoded(cells))
 
-    def close(self, remove=False):
+    def close(self, remove: bool = False) -> None:
         """Release it, and remove it where the results file now has everything, or where it is empty."""
         if self._file.closed:
             return
@@ -166,10 +192,3 @@ class Journal:
         if remove:
             os.unlink(self.path)
         self._file.close()
-
-
-def _decoded(value):
-    for series, rate, trial, right, predictions in value["cells"]:
-        if predictions is not None:
-            predictions = np.frombuffer(base64.b64decode(predictions), np.uint8)
-        yield (series, float.fromhex(rate), trial), (np.array(right, np.int64), predictions)

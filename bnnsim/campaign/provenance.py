@@ -8,13 +8,13 @@ import numba
 import numpy as np
 
 
-def system():
+def system() -> dict[str, str]:
     """What a result was made with: versions and CPU."""
     return {"library": sys.modules["bnnsim"].__version__, "numpy": np.__version__, "numba": numba.__version__,
             "python": platform.python_version(), "cpu": cpu_name(), "system": platform.platform()}
 
 
-def cpu_name():
+def cpu_name() -> str:
     """The CPU's name where the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()

@@ -1,160 +1,138 @@
-"""Results of a campaign: right answers of every cell, what follows from them, and the HDF5 file that holds them.
+"""The result of a campaign: right answers of every cell, and what follows from them.
 
-S series (a network on a split under a fault setting), R bit error rates, T trials ("chips"), C classes, N images.
+The rates are bit error rates, or, where the result has an `axis`, numbers on it such as volts: `rates` either way.
 
-The file has the root attributes of `bnnsim.files.file_format` with format "bnnsim-results", format_version 1, and
-
-    /settings            string   JSON: {"series": [{"name", "network", "split", "split_sha256", "n_images", "fault"}],
-                                  "seed", "stopping", "predictions"}: what the cells are a function of
-    /provenance          string   JSON: versions, CPU, command, source of the seed; not part of the checksum
-    /rates               float64  (R,)
-    /right               int64    (S, R, T, C), right answers by true class; -1 where a cell was not asked for
-    /class_totals        int64    (S, C), images of each class
-    /predictions         uint8    (S, R, T, N), only where settings say so; 255 where a cell was not asked for
-
-and the attribute provenance_checksum, against damage. Everything is checked before it is allocated.
+S series (a network on a split under a fault setting), R rates, T trials ("chips"), C classes, N images.
 """
 
-import csv
-import io
 import os
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 import bnnsim.campaign.result_file as result_file
+import bnnsim.campaign.result_statistics as result_statistics
+import bnnsim.campaign.result_tables as result_tables
 import bnnsim.files.atomic as atomic
 import bnnsim.files.file_format as file_format
-import bnnsim.statistics.intervals as intervals
-import bnnsim.statistics.pairs as pairs
-import bnnsim.statistics.stopping as stopping
-import bnnsim.statistics.tolerance as tolerance
 from bnnsim.campaign.result_file import NOT_RUN
+from bnnsim.campaign.settings import Settings
+from bnnsim.checks import FilePath
+from bnnsim.statistics import Difference, Tolerated
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, eq=False)
 class SweepResult:
-    """Right answers over bit error rates and chips.
+    """Right answers over rates and chips.
 
     Parameters
     ----------
-    settings, provenance : dict
-        See the module.
+    settings : dict
+        What the cells are a function of: see `bnnsim.campaign.settings`.
     rates : float64 (R,)
+        Bit error rates, or numbers on `axis`.
     right : int64 (S, R, T, C)
+        By true class; -1 where sequential stopping asked for no cell.
     class_totals : int64 (S, C)
+        Images of each class.
     predictions : uint8 (S, R, T, N), optional
+    provenance : dict
+        Versions, CPU, command.
     """
 
-    settings: dict
+    settings: Settings
     rates: np.ndarray
     right: np.ndarray
     class_totals: np.ndarray
     predictions: np.ndarray | None = None
-    provenance: dict = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def names(self):
+    def names(self) -> tuple[str, ...]:
         """Names of the series."""
         return tuple(series["name"] for series in self.settings["series"])
 
     @property
-    def seed(self):
+    def axis(self) -> str | None:
+        """What `rates` are numbers of, such as "voltage_volt"; None for bit error rates."""
+        return self.settings.get("axis")
+
+    @property
+    def seed(self) -> int:
         """The root seed, an integer."""
         return int(self.settings["seed"])
 
     @property
-    def split(self):
+    def split(self) -> str:
         """Name of the split, or of all of them."""
         return ", ".join(dict.fromkeys(series["split"] for series in self.settings["series"]))
 
     @property
-    def n_images(self):
+    def n_images(self) -> int:
         """Images of each cell, all of the split; the largest number, where several splits differ."""
         return max(series["n_images"] for series in self.settings["series"])
 
     @property
-    def accuracy(self):
+    def accuracy(self) -> np.ndarray:
         """Shares of 1, float64 (S, R, T), each over all images; nan where sequential stopping asked for no cell."""
-        right = self.right.sum(axis=3)
         totals = self.class_totals.sum(axis=1)[:, None, None]
-        return np.where(self.right[..., 0] == NOT_RUN, np.nan, right / totals)
+        return np.where(self.ran, self.right.sum(axis=3) / totals, np.nan)
 
     @property
-    def per_class(self):
+    def per_class(self) -> np.ndarray:
         """Shares of 1, float64 (S, R, T, C); nan where a class has no images or the cell was not asked for."""
         totals = np.where(self.class_totals > 0, self.class_totals, np.nan)[:, None, None, :]
         return np.where(self.right == NOT_RUN, np.nan, self.right / totals)
 
-    def mean(self):
+    @property
+    def ran(self) -> np.ndarray:
+        """Which cells were asked for, bool (S, R, T): all of them without sequential stopping."""
+        return self.right[..., 0] != NOT_RUN
+
+    def n_trials(self) -> np.ndarray:
+        """Chips of each mean, int64 (S, R)."""
+        return self.ran.sum(axis=2)
+
+    def mean(self) -> np.ndarray:
         """Mean over chips, (S, R)."""
         return np.nanmean(self.accuracy, axis=2)
 
-    def n_trials(self):
-        """Chips of each mean, int64 (S, R)."""
-        return np.sum(self.right[..., 0] != NOT_RUN, axis=2)
-
-    def std(self):
+    def std(self) -> np.ndarray:
         """Standard deviation over chips (ddof 1; 0 with one chip), (S, R)."""
-        accuracy, n_trials = self.accuracy, self.n_trials()
-        squares = np.nansum((accuracy - self.mean()[:, :, None]) ** 2, axis=2)
-        return np.sqrt(squares / np.maximum(n_trials - 1, 1))
+        squares = np.nansum((self.accuracy - self.mean()[:, :, None]) ** 2, axis=2)
+        return np.sqrt(squares / np.maximum(self.n_trials() - 1, 1))
 
-    def interval(self, level=0.95, of="chips"):
-        """Confidence interval of each mean, (S, R, 2).
-
-        of : "chips" or "population"
-            "chips" tells how far the mean over all possible chips may be, on these very images; "population" adds
-            that the images are a sample too. See `bnnsim.statistics`, and `bnnsim.statistics.stopping` for ``ci_width``.
-        """
-        if of not in ("chips", "population"):
-            raise ValueError(f"of must be 'chips' or 'population', got {of!r}")
-        return np.array([[self._interval(s, r, level, of) for r in range(len(self.rates))]
-                         for s in range(len(self.names))])
-
-    @property
-    def axis(self):
-        """What `rates` are places on, such as "voltage_volt"; None for bit error rates."""
-        return self.settings.get("axis")
-
-    def _interval(self, s, r, level, of):
-        trials, rule = self.accuracy[s, r], self.settings["stopping"]
-        n_images = self.settings["series"][s]["n_images"]
-        is_clean = self.axis is None and self.rates[r] == 0 and np.all(self.right[s, r] == self.right[s, r, 0])
-        if is_clean:
-            trials = trials[:1].repeat(2)                        # chips without errors are all alike
-        if of == "population":
-            found = intervals.population_interval(trials, n_images, level)
-        elif rule is None or is_clean:
-            found = intervals.mean_interval(trials, level)
-        else:
-            found = stopping.stein_interval(trials[~np.isnan(trials)], rule["pilot"], level)
-        return found.low, found.high
-
-    def index(self, name):
-        """Place of a series by name (or its number); ValueError with the names there are."""
-        if name in self.names:
+    def index(self, name: str | int) -> int:
+        """Number of a series by its name (or by its number); ValueError with the names there are."""
+        if isinstance(name, str) and name in self.names:
             return self.names.index(name)
         if isinstance(name, int) and 0 <= name < len(self.names):
             return name
         raise ValueError(f"name must be one of {', '.join(self.names)}, or its number, got {name!r}")
 
-    def tolerated(self, drop=0.01, name=0, level=0.95):
+    def interval(self, level: float = 0.95, of: Literal["chips", "population"] = "chips") -> np.ndarray:
+        """Confidence interval of each mean, (S, R, 2).
+
+        of : "chips" or "population"
+            "chips" tells how far the mean over all possible chips may be, on these very images; "population" adds
+            that the images are a sample too. See `bnnsim.statistics`; with ``ci_width``, `stein_interval` there.
+        """
+        return result_statistics.intervals_of_means(self, level, of)
+
+    def tolerated(self, drop: float = 0.01, name: str | int = 0, level: float = 0.95) -> Tolerated:
         """The largest bit error rate at which a series is at most `drop` under its clean accuracy, with an interval.
 
-        Needs rate 0 among the rates: see `bnnsim.statistics.tolerance.tolerated`.
+        Needs rate 0 among the rates: see `bnnsim.statistics.tolerated`.
         """
-        s = self.index(name)
-        if self.axis is not None:
-            raise ValueError(f"tolerated needs bit error rates, but these are places on {self.axis}")
-        order = np.argsort(self.rates)
-        if self.rates[order[0]] != 0:
-            raise ValueError("tolerated needs rate 0 among the rates, to know the clean accuracy")
-        positive = order[1:]
-        return tolerance.tolerated(self.rates[positive], self.accuracy[s, positive], self.accuracy[s, order[0], 0],
-                                   drop, level=level, rng=self.seed)
+        return result_statistics.tolerated_rate(self, self.index(name), drop, level)
 
-    def compare(self, first, second, level=0.95, labels=None):
+    def compare(self, first: str | int, second: str | int, level: float = 0.95,
+                labels: npt.ArrayLike | None = None) -> list[Difference]:
         """Difference in accuracy of two series at each rate, on common chips and images.
 
         Parameters
@@ -163,87 +141,53 @@ class SweepResult:
             Series on the same images.
         level : float
         labels : uint8 (N,), optional
-            Of the images. Without them: intervals over chips, on these very images (`statistics.paired_difference`).
-            With them, and stored predictions: over chips and images, paired image by image
-            (`comparison.population_difference`).
+            Of the images. Without them: intervals over chips, on these very images
+            (`bnnsim.statistics.paired_difference`). With them, and stored predictions: over chips and images, paired
+            image by image (`bnnsim.statistics.population_difference`).
 
         Returns
         -------
         list of Difference, one a rate: paired, unpaired, and which is smaller
         """
-        s, t = self.index(first), self.index(second)
-        if self.settings["series"][s]["split_sha256"] != self.settings["series"][t]["split_sha256"]:
-            raise ValueError(f"{first!r} and {second!r} must be of the same images to be compared")
-        if labels is None:
-            return [intervals.paired_difference(x, y, level) for x, y in zip(self.accuracy[s], self.accuracy[t])]
-        if self.predictions is None:
-            raise ValueError("labels need stored predictions: sweep(..., predictions=True)")
-        labels, found = np.asarray(labels), []
-        for a, b, ran in zip(self.predictions[s], self.predictions[t], self._both_ran(s, t)):
-            right = (predicted[ran, :len(labels)] == labels for predicted in (a, b))
-            found.append(pairs.population_difference(*right, level))
-        return found
+        return result_statistics.differences(self, self.index(first), self.index(second), level, labels)
 
-    def _both_ran(self, s, t):
-        return (self.right[s, :, :, 0] != NOT_RUN) & (self.right[t, :, :, 0] != NOT_RUN)
-
-    def rows(self):
+    def rows(self) -> list[result_tables.Row]:
         """One dict a series and rate: network, rate, trials, mean, std, low, high, min, max (shares of 1)."""
-        accuracy, mean, std, interval, n = self.accuracy, self.mean(), self.std(), self.interval(), self.n_trials()
-        return [{"network": name, "rate": float(rate), "trials": int(n[s, r]), "mean": float(mean[s, r]),
-                 "std": float(std[s, r]), "low": float(interval[s, r, 0]), "high": float(interval[s, r, 1]),
-                 "min": float(np.nanmin(accuracy[s, r])), "max": float(np.nanmax(accuracy[s, r]))}
-                for s, name in enumerate(self.names) for r, rate in enumerate(self.rates)]
+        return result_tables.rows(self)
 
-    def table(self):
+    def table(self) -> str:
         """Text: per series and rate the mean, its 95 % interval over chips, and the spread, in percent."""
-        width, place = max(len("network"), *(len(name) for name in self.names)), self.axis or "BER"
-        wide = max(9, len(place))
-        lines = [f"{'network'.ljust(width)}  {place:>{wide}}  {'chips':>5}  {'mean %':>7}  {'95 % interval':>15}  "
-                 f"{'std':>5}  {'min %':>6}  {'max %':>6}"]
-        for row in self.rows():
-            low, mean, high, least, most, std = (100 * row[key] for key in ("low", "mean", "high", "min", "max", "std"))
-            lines.append(f"{row['network'].ljust(width)}  {row['rate']:{wide}.3g}  {row['trials']:5}  {mean:7.2f}  "
-                         f"{f'{low:.2f}..{high:.2f}':>15}  {std:5.2f}  {least:6.2f}  {most:6.2f}")
-        return "\n".join(lines)
+        return result_tables.table(self)
 
-    def csv(self):
+    def csv(self) -> str:
         """One line a cell: network, split, fault, rate, trial, accuracy, n_images, seed."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["network", "split", "fault", "rate", "trial", "accuracy", "n_images", "seed"])
-        for series, by_rate in zip(self.settings["series"], self.accuracy):
-            for rate, trials in zip(self.rates, by_rate):
-                for trial in np.flatnonzero(~np.isnan(trials)):
-                    writer.writerow([series["name"], series["split"], series["fault"], repr(float(rate)), trial,
-                                     repr(float(trials[trial])), series["n_images"], self.seed])
-        return text.getvalue()
+        return result_tables.csv_text(self)
 
-    def save(self, path):
+    def save(self, path: FilePath) -> None:
         """Write a .csv table, or an HDF5 file, whole or not at all."""
-        if os.fspath(path).lower().endswith(".csv"):
+        if os.fsdecode(path).lower().endswith(".csv"):
             with atomic.replaced(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
                 file.write(self.csv())
         else:
             result_file.save(path, self)
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: FilePath) -> "SweepResult":
         """Read and check an HDF5 file that `save` wrote."""
         return cls(**result_file.load(path))
 
-    def plot(self, path=None):
-        """Draw accuracy over BER: see `bnnsim.plotting.ber_curve`."""
+    def plot(self, path: FilePath | None = None) -> "Figure":
+        """Draw accuracy over the rates: see `bnnsim.plotting.ber_curve`."""
         import bnnsim.figures.sweeps as sweeps
 
         return sweeps.ber_curve(self, path)
 
     @property
-    def checksum(self):
+    def checksum(self) -> str:
         """SHA-256 of settings and arrays: equal for equal campaigns, however they were run."""
         return result_file.checksum(file_format.to_json("settings", self.settings), self.arrays())
 
-    def arrays(self):
+    def arrays(self) -> dict[str, np.ndarray]:
         """The arrays by name, as the file holds them."""
         found = {"rates": self.rates, "right": self.right, "class_totals": self.class_totals}
         return found if self.predictions is None else {**found, "predictions": self.predictions}

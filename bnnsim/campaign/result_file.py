@@ -1,24 +1,50 @@
-"""HDF5 files of sweep results: written whole, checked whole before anything is believed."""
+"""The HDF5 file of a campaign's results: written whole, checked whole before anything is allocated or believed.
+
+S series, R rates, T trials, C classes, N images, as in `bnnsim.campaign.result`. The file has the root attributes of
+`bnnsim.files.file_format` with format "bnnsim-results", format_version 1, and
+
+    /settings            string   JSON: `bnnsim.campaign.settings.Settings`, what the cells are a function of
+    /provenance          string   JSON: versions, CPU, command, source of the seed; not part of the checksum
+    /rates               float64  (R,)
+    /right               int64    (S, R, T, C), right answers by true class; -1 where a cell was not asked for
+    /class_totals        int64    (S, C), images of each class
+    /predictions         uint8    (S, R, T, N), only where settings say so; 255 where a cell was not asked for
+
+and the attribute provenance_checksum, against damage.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import bnnsim.files.file_format as file_format
 import bnnsim.files.hdf5 as hdf5
-from bnnsim.campaign.settings import check_settings
+from bnnsim.campaign.settings import Settings, check_settings
+from bnnsim.checks import FilePath
+from bnnsim.files.announced import Announced
+
+if TYPE_CHECKING:
+    from bnnsim.campaign.result import SweepResult
 
 RESULTS, FORMAT_VERSION = "bnnsim-results", 1
 MAX_BYTES = 2**36
-AXES = {"rates": (np.float64, 1), "right": (np.int64, 4), "class_totals": (np.int64, 2), "predictions": (np.uint8, 4)}
 NOT_RUN = -1
 
+# type, and how many axes
+_ARRAYS = {"rates": (np.float64, 1), "right": (np.int64, 4), "class_totals": (np.int64, 2),
+           "predictions": (np.uint8, 4)}
 
-def checksum(text, arrays):
+_ROOT: file_format.Wanted = {**file_format.ROOT, "provenance_checksum": str}
+
+
+def checksum(text: str, arrays: Mapping[str, np.ndarray]) -> str:
     """SHA-256 of the settings, as the text that files hold, and the arrays."""
     return file_format.content_checksum({"format": RESULTS, "format_version": FORMAT_VERSION, "settings": text}, arrays)
 
 
-def save(path, result):
-    """Write a SweepResult, whole or not at all."""
+def save(path: FilePath, result: "SweepResult") -> None:
+    """Write a result, whole or not at all."""
     texts = {name: file_format.to_json(name, getattr(result, name)) for name in ("settings", "provenance")}
     arrays = result.arrays()
     root = file_format.root_attributes(RESULTS, FORMAT_VERSION, checksum(texts["settings"], arrays))
@@ -30,32 +56,37 @@ def save(path, result):
             hdf5.write_array(file, name, array)
 
 
-def load(path):
+def load(path: FilePath) -> dict[str, Any]:
     """The fields of the SweepResult that `save` wrote, every one checked."""
     with hdf5.open_file(path) as file:
-        root = file_format.read_root(file, RESULTS, FORMAT_VERSION,
-                                     {**file_format.ROOT, "provenance_checksum": str})
-        names = [name for name in AXES if name != "predictions" or name in file]
-        hdf5.check_members(file, datasets=("settings", "provenance", *names))
-        texts = {name: hdf5.announce_text(file[name], file_format.MAX_JSON_BYTES)
-                 for name in ("settings", "provenance")}
-        announced = {name: hdf5.announce(file[name]) for name in names}
-        hdf5.check_total(file, [*texts.values(), *announced.values()], MAX_BYTES)
-        _check_axes(announced)
-        texts = {name: hdf5.read_text(file[name], value) for name, value in texts.items()}
-        settings, provenance = (file_format.from_json(name, text) for name, text in texts.items())
-        check_settings(settings, announced)
-        arrays = {name: hdf5.read_array(file[name], value) for name, value in announced.items()}
-        file_format.check_checksum("the results", root["checksum"], checksum(texts["settings"], arrays))
-        file_format.check_checksum("the provenance", root["provenance_checksum"],
-                                   file_format.text_checksum(texts["provenance"]))
-        _check_values(settings, arrays)
+        root = file_format.read_root(file, RESULTS, {1: _ROOT})
+        return {1: _read_1}[root["format_version"]](file, root)
+
+
+def _read_1(file: hdf5.File, root: dict[str, Any]) -> dict[str, Any]:
+    """Version 1."""
+    names = [name for name in _ARRAYS if name != "predictions" or name in file]
+    hdf5.check_members(file, datasets=("settings", "provenance", *names))
+    announced_texts = {name: hdf5.announce_text(file[name], file_format.MAX_JSON_BYTES)
+                       for name in ("settings", "provenance")}
+    announced = {name: hdf5.announce(file[name]) for name in names}
+    hdf5.check_total(file, [*announced_texts.values(), *announced.values()], MAX_BYTES)
+    _check_axes(announced)
+    texts = {name: hdf5.read_text(file, value) for name, value in announced_texts.items()}
+    settings = check_settings(file_format.from_json("settings", texts["settings"]))
+    provenance = file_format.from_json("provenance", texts["provenance"])
+    _check_fit(settings, announced)
+    arrays = {name: hdf5.read_array(file, value) for name, value in announced.items()}
+    file_format.check_checksum("the results", root["checksum"], checksum(texts["settings"], arrays))
+    file_format.check_checksum("the provenance", root["provenance_checksum"],
+                               file_format.text_checksum(texts["provenance"]))
+    _check_values(settings, arrays)
     return {"settings": settings, **arrays, "provenance": provenance}
 
 
-def _check_axes(announced):
+def _check_axes(announced: Mapping[str, Announced]) -> None:
     for name, came in announced.items():
-        dtype, n_axes = AXES[name]
+        dtype, n_axes = _ARRAYS[name]
         if came.dtype != np.dtype(dtype) or len(came.shape) != n_axes or 0 in came.shape:
             raise hdf5.Refused(f"{name} must be {np.dtype(dtype)} with {n_axes} axes, got {came.dtype} {came.shape}")
     right = announced["right"].shape
@@ -67,9 +98,23 @@ def _check_axes(announced):
         raise hdf5.Refused(f"predictions must be {right[:3]} and images, got {announced['predictions'].shape}")
 
 
-def _check_values(settings, arrays):
-    right, totals = arrays["right"], arrays["class_totals"]
-    rates = arrays["rates"]
+def _check_fit(settings: Settings, announced: Mapping[str, Announced]) -> None:
+    """The arrays are as large as the settings say."""
+    n_series, _, n_trials, _ = announced["right"].shape
+    if len(settings["series"]) != n_series:
+        raise hdf5.Refused(f"there must be one series for each row of right, got {len(settings['series'])}")
+    if settings["predictions"] is not ("predictions" in announced):
+        raise hdf5.Refused("predictions must be there if the settings say so, and only then")
+    most = max(series["n_images"] for series in settings["series"])
+    if settings["predictions"] and announced["predictions"].shape[3] != most:
+        raise hdf5.Refused(f"predictions must be of {most} images, got {announced['predictions'].shape[3]}")
+    rule = settings["stopping"]
+    if rule is not None and not rule["pilot"] <= n_trials <= rule["max_trials"]:
+        raise hdf5.Refused(f"stopping cannot be {rule!r} with {n_trials} chips")
+
+
+def _check_values(settings: Settings, arrays: Mapping[str, np.ndarray]) -> None:
+    rates, right, totals = (arrays[name] for name in ("rates", "right", "class_totals"))
     wanted = "finite" if "axis" in settings else "probabilities in [0, 1]"
     good = np.isfinite(rates) if "axis" in settings else (rates >= 0) & (rates <= 1)
     if not np.all(good) or len(set(rates)) < len(rates):
@@ -87,7 +132,7 @@ def _check_values(settings, arrays):
         _check_predictions(arrays["predictions"], right, sizes)
 
 
-def _check_predictions(predictions, right, sizes):
+def _check_predictions(predictions: np.ndarray, right: np.ndarray, sizes: np.ndarray) -> None:
     asked = (right[..., :1] != NOT_RUN) & (np.arange(predictions.shape[3]) < sizes[:, None, None, None])
     if np.any(np.where(asked, predictions >= right.shape[3], predictions != 255)):
         raise hdf5.Refused("predictions must be classes, or 255 where there is no cell or no image")

@@ -1,18 +1,38 @@
-"""Where the finished cells of a campaign stand on disk: its journal, its file, and what is in them already."""
+"""Where the finished cells of a campaign stand on disk: what was there when it began, and what is added since.
 
+Finished cells go to a journal beside the results file; when all are done, that file is written whole and renamed.
+"""
+
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+import bnnsim.files.hdf5 as hdf5
+from bnnsim.campaign.cells import Answers, Cell, CellName
+from bnnsim.campaign.grid import Campaign
 from bnnsim.campaign.journal import Journal, journal_path
 from bnnsim.campaign.result import SweepResult
 from bnnsim.campaign.result_file import NOT_RUN
-from bnnsim.campaign.settings import CampaignDiffers, describe_difference
+from bnnsim.campaign.settings import Settings, check_settings, describe_difference
+from bnnsim.checks import FilePath
 
 
 class Store:
-    """The results file and its journal; does nothing where no path was given."""
+    """The results file and the journal of a campaign, which learns what they hold; only memory where no path is given.
 
-    def __init__(self, out, resume, campaign):
-        self.out, self.campaign, self.journal = out, campaign, None
+    To be closed: an unfinished campaign's journal stays.
+
+    Parameters
+    ----------
+    out : path, optional
+    resume : bool
+        Go on from what is there; otherwise nothing may be there.
+    campaign : Campaign
+    """
+
+    def __init__(self, out: FilePath | None, resume: bool, campaign: Campaign) -> None:
+        self.out, self.campaign = out, campaign
+        self.journal: Journal | None = None
         if out is None:
             if resume:
                 raise ValueError("resume needs out, the results file to go on from")
@@ -22,46 +42,57 @@ class Store:
             raise FileExistsError(f"{found[0]} exists: resume it (resume=True, --resume), or remove it")
         if not Path(out).resolve().parent.is_dir():
             raise FileNotFoundError(f"the folder of {out} does not exist: make it first")
-        self.journal = Journal(out, campaign.settings, self._compare)
+        self.journal = Journal(out, campaign.settings, self._check_head)
         try:
             if Path(out).exists():
-                campaign.learn(self._cells_of_file())
+                campaign.learn(self._cells_of_file(out))
             campaign.learn(self.journal.cells)
         except BaseException:
             self.journal.close()
             raise
 
-    def _compare(self, stored):
+    def _check_head(self, head: Any) -> None:
+        try:
+            stored = check_settings(head)
+        except hdf5.Refused as error:
+            raise ValueError(f"{self.out}.journal is not a journal of bnnsim: {error}; move it away") from error
+        self._check_same(stored)
+
+    def _check_same(self, stored: Settings) -> None:
         difference = describe_difference(stored, self.campaign.settings)
         if difference:
-            raise CampaignDiffers(f"{self.out} is of another campaign: {difference}")
+            raise ValueError(f"{self.out} is of another campaign: {difference}")
 
-    def _cells_of_file(self):
-        result = SweepResult.load(self.out)
-        self._compare(result.settings)
+    def _cells_of_file(self, out: FilePath) -> dict[CellName, Answers]:
+        result = SweepResult.load(out)
+        self._check_same(result.settings)
         sizes = [series["n_images"] for series in result.settings["series"]]
-        return {(name, rate, trial): (result.right[s, r, trial], None if result.predictions is None
-                                      else result.predictions[s, r, trial, :sizes[s]])
+        return {(name, rate, trial): Answers(result.right[s, r, trial], None if result.predictions is None
+                                             else result.predictions[s, r, trial, :sizes[s]])
                 for s, name in enumerate(result.names) for r, rate in enumerate(result.rates.tolist())
                 for trial in range(1 if self.campaign.is_clean(name, rate) else result.right.shape[2])
                 if result.right[s, r, trial, 0] != NOT_RUN}
 
-    def add(self, batch):
-        """Keep finished cells: (name, rate, trial, right, predictions)."""
+    def add(self, batch: Iterable[Cell], answers: Iterable[Answers]) -> None:
+        """Keep finished cells."""
+        names = list(self.campaign.series)
+        found = {(names[s], rate, trial): one for (s, rate, trial), one in zip(batch, answers)}
         if self.journal is not None:
-            self.journal.add(batch)
+            self.journal.add(found)
+        self.campaign.known.update(found)
 
-    def finish(self):
+    def finish(self) -> None:
         """Write the results file; the journal has done its work then."""
-        if self.journal is not None:
+        if self.journal is not None and self.out is not None:
             self.campaign.result().save(self.out)
             self.journal.close(remove=True)
 
-    def close(self):
+    def close(self) -> None:
+        """Let go of the journal."""
         if self.journal is not None:
             self.journal.close()
 
-    def hint(self):
+    def hint(self) -> str:
         """How much is done, where it is, and how to go on."""
         done = f"{len(self.campaign.known)} cells done"
         return f"{done}; all of them are in {self.journal.path}: the same command with --resume goes on" \

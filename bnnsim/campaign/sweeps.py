@@ -1,40 +1,71 @@
-"""Campaigns: accuracy of networks over bit error rates and trials ("chips"), on any executor, resumable, exact.
+"""Sweeps: accuracy of networks over bit error rates and trials ("chips"), on any executor, resumable, exact.
 
-A campaign is a bag of cells (`cells.run_cell`), each a pure function of its ids, so neither the executor, nor the
-order, nor a kill and a resume can change a result. One process collects them: finished cells go to a journal beside the
-results file (`journal`), and when all are done the results file is written whole and renamed (`results`).
+A sweep is a campaign: a bag of cells (`cells.run_cell`), each a pure function of its ids, so neither the executor, nor
+the order, nor a kill and a resume can change a result. Here is what users call, and what they may ask for; then
+`grid.Campaign` has the cells, `store.Store` keeps them, and `engine.run` has them evaluated.
 """
 
+import contextlib
 import hashlib
 import itertools
-from concurrent.futures import BrokenExecutor, CancelledError
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, cast
 
 import numpy as np
+import numpy.typing as npt
 
-import bnnsim.campaign.cells as cells
 import bnnsim.files.file_format as file_format
+from bnnsim.campaign.cells import Context, Series
 from bnnsim.campaign.engine import run
 from bnnsim.campaign.grid import Campaign
 from bnnsim.campaign.provenance import system
+from bnnsim.campaign.result import SweepResult
+from bnnsim.campaign.settings import SeriesEntry, Settings, Stopping
 from bnnsim.campaign.store import Store
-from bnnsim.checks import check_images, check_int, check_labels, check_probability, check_real
-from bnnsim.datasets.split import Split
+from bnnsim.checks import FilePath, check_images, check_int, check_labels, check_probability, check_real
 from bnnsim.faults import BitFlips
 from bnnsim.packed.network import PackedNetwork
-from bnnsim.seeding import root_seed
+from bnnsim.seeding import RandomSource, root_seed
+
+if TYPE_CHECKING:
+    from bnnsim.datasets.split import LabelledImages
+    from bnnsim.faults.protocol import RatedFault
+
+One = TypeVar("One")
 
 
-def sweep(networks, split, rates, trials=10, rng=None, *, faults=None, axis=None, executor=None, workers=None, out=None,
-          resume=False, ci_width=None, max_trials=None, predictions=False, progress=True, provenance=None):
-    """Accuracy of networks whose stored weight bits are wrong at given rates, or at places on another axis of a fault.
+class SweepOptions(TypedDict, total=False):
+    """Keyword arguments of `sweep` that functions around it pass on."""
+
+    executor: Executor | None
+    workers: int | None
+    out: FilePath | None
+    resume: bool
+    ci_width: float | None
+    max_trials: int | None
+    predictions: bool
+    progress: bool | Literal["log"]
+    provenance: Mapping[str, Any] | None
+
+
+def sweep(networks: PackedNetwork | Mapping[str, PackedNetwork],
+          split: "LabelledImages | Mapping[str, LabelledImages]", rates: npt.ArrayLike, trials: int = 10,
+          rng: RandomSource = None, *,
+          faults: "RatedFault | Mapping[str, RatedFault] | None" = None, axis: str | None = None,
+          executor: Executor | None = None, workers: int | None = None, out: FilePath | None = None,
+          resume: bool = False, ci_width: float | None = None, max_trials: int | None = None,
+          predictions: bool = False, progress: bool | Literal["log"] = True,
+          provenance: Mapping[str, Any] | None = None) -> SweepResult:
+    """Accuracy of networks whose stored weight bits are wrong at given rates, or along another axis of a fault.
 
     Parameters
     ----------
     networks : PackedNetwork, or dict of str to PackedNetwork
     split : Split, or dict of str to Split
-        All images of each are evaluated in every cell.
+        All images of each are evaluated in every cell. Anything with images, labels, name and sha256 will do.
     rates : sequence of float
-        Bit error rates; with `axis`, places on that axis.
+        Bit error rates, each a probability and none twice; with `axis`, any finite numbers on that axis.
     trials : int
         Chips a rate. A chip's bit errors are static over the images and drawn from (seed, trial, layer): networks of
         one architecture meet the same chips, and a chip's errors at a lower rate are a subset of a higher rate's.
@@ -44,8 +75,8 @@ def sweep(networks, split, rates, trials=10, rng=None, *, faults=None, axis=None
         Fault settings; each cell applies ``fault.at(rate)``. `BitFlips` in all layers by default. A fault whose
         ``when`` is "read" is drawn anew for every 500 images, all others once a chip.
     axis : str, optional
-        What `rates` are, where they are no bit error rates, such as "voltage_volt" or "cycles": what ``fault.at``
-        takes. Any finite numbers; each place gets `trials` chips, 0 too.
+        What `rates` are where they are no bit error rates, such as "voltage_volt" or "cycles": what ``fault.at``
+        takes. Each of them gets `trials` chips, 0 too.
     executor : concurrent.futures.Executor, optional
         Where cells are evaluated, each in one thread; threads of this process by default. Process pools, Dask's
         ``client.get_executor()`` and ``mpi4py.futures`` do.
@@ -70,6 +101,7 @@ def sweep(networks, split, rates, trials=10, rng=None, *, faults=None, axis=None
     Returns
     -------
     SweepResult
+        The accuracy of every series, rate and chip, with means, intervals, tables and figures of them.
 
     Raises
     ------
@@ -89,96 +121,82 @@ def sweep(networks, split, rates, trials=10, rng=None, *, faults=None, axis=None
     >>> bnnsim.sweep(network, split, [0, 0.1], trials=3, rng=0, progress=False).accuracy.shape
     (1, 2, 3)
     """
-    rates, root = check_rates(rates, axis), root_seed(rng)
-    rule = _stopping_rule(check_int("trials", trials, 1), ci_width, max_trials)
+    asked, root, trials = _check_rates(rates, axis), root_seed(rng), check_int("trials", trials, 1)
+    rule = _stopping_rule(trials, ci_width, max_trials)
     series, entries = make_series(networks, split, faults)
-    settings = {"series": entries, "seed": str(root), "stopping": rule, "predictions": bool(predictions),
-                **({} if axis is None else {"axis": axis})}
+    settings: Settings = {"series": entries, "seed": str(root), "stopping": rule, "predictions": bool(predictions)}
+    if axis is not None:
+        settings["axis"] = axis
     key = hashlib.sha256(file_format.to_json("settings", settings).encode()).hexdigest()
-    campaign = Campaign(settings, rates, check_int("trials", trials, 1),
-                         cells.Context(key, series, root, bool(predictions)),
-                         {**system(), "seed_source": "drawn" if rng is None else "given", **(provenance or {})})
-    store = Store(out, resume, campaign)
-    try:
-        run(campaign, store, executor, workers, progress)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"interrupted with {store.hint()}") from None
-    except BrokenExecutor as error:
-        raise ChildProcessError(f"a worker process died, killed from outside or for want of memory, with "
-                                f"{store.hint()}") from error
-    except Exception as error:
-        if isinstance(error, CancelledError) or type(error).__module__.split(".")[0] == "distributed":
-            raise ChildProcessError(f"the cluster failed ({type(error).__name__}: its scheduler or workers died), with "
-                                    f"{store.hint()}") from error
-        error.add_note(f"The campaign ended with {store.hint()}.")
-        raise
-    finally:
-        store.close()
+    campaign = Campaign(settings, asked, trials, Context(key, series, root, bool(predictions)),
+                        {**system(), "seed_source": "drawn" if rng is None else "given", **(provenance or {})})
+    with contextlib.closing(Store(out, resume, campaign)) as store:
+        run(store, executor, workers, progress)
     return campaign.result()
 
 
 # ---------------------------------------------------------------- what is asked for
 
-def check_rates(rates, axis=None):
-    """Places on an axis as float64 (R,): at least one, none twice; bit error rates, so probabilities, if None."""
+def _check_rates(rates: npt.ArrayLike, axis: str | None = None) -> np.ndarray:
+    """Rates as float64 (R,): at least one, none twice; probabilities, or with an axis any numbers."""
     if axis is not None and not (isinstance(axis, str) and axis):
         raise TypeError(f"axis must be the name of what rates are, such as 'voltage_volt', or None, got {axis!r}")
     check = check_probability if axis is None else check_real
-    rates = [check(f"rates[{i}]", p) for i, p in enumerate(np.atleast_1d(np.asarray(rates, object)))]
-    if not rates:
+    checked = [check(f"rates[{i}]", rate) for i, rate in enumerate(np.atleast_1d(np.asarray(rates, object)))]
+    if not checked:
         raise ValueError("rates must have at least one bit error rate, got none")
-    if len(set(rates)) < len(rates):
-        raise ValueError(f"rates must differ from each other, got {rates}")
-    return np.array(rates) + 0.0                                 # -0.0 is 0.0
+    if len(set(checked)) < len(checked):
+        raise ValueError(f"rates must differ from each other, got {checked}")
+    return np.array(checked) + 0.0                               # -0.0 is 0.0
 
 
-def _named(name, value, kind, alone, hint):
-    """A dict of str to `kind` from one thing or a dict of them."""
-    if isinstance(value, kind):
-        return {alone: value}
-    if not isinstance(value, dict) or not value:
-        came = "an empty dict" if value == {} else type(value).__name__
-        raise TypeError(f"{name} must be a {kind.__name__} or a dict of name to {kind.__name__}, got {came}{hint}")
-    for key, item in value.items():
-        if not isinstance(key, str):
-            raise TypeError(f"{name} must have strings as names, got {key!r}")
-        if not isinstance(item, kind):
-            raise TypeError(f"{name}[{key!r}] must be a {kind.__name__}, got {type(item).__name__}{hint}")
-    return value
-
-
-def _fault_settings(faults):
-    if faults is None or hasattr(faults, "at"):
-        return {"": BitFlips(0.0) if faults is None else faults}
-    if not isinstance(faults, dict) or not faults or not all(hasattr(fault, "at") for fault in faults.values()):
-        raise TypeError("faults must be a fault such as BitFlips(0), or a dict of name to fault, got "
-                        f"{type(faults).__name__}")
-    return faults
-
-
-def make_series(networks, splits, faults):
+def make_series(networks: PackedNetwork | Mapping[str, PackedNetwork],
+                splits: "LabelledImages | Mapping[str, LabelledImages]",
+                faults: "RatedFault | Mapping[str, RatedFault] | None") -> tuple[tuple[Series, ...], list[SeriesEntry]]:
     """The series of a campaign, networks x splits x faults, and the settings entry of each."""
-    networks = _named("networks", networks, PackedNetwork, "network", " (see bnnsim.pack)")
-    splits = _named("split", splits, Split, "", " (one half of what load_dataset gives)")
-    faults = _fault_settings(faults)
+    nets = _named("networks", "PackedNetwork", networks, lambda one: isinstance(one, PackedNetwork), "network",
+                  " (see bnnsim.pack)")
+    parts = _named("split", "Split", splits, _is_split, "", " (one half of what load_dataset gives)")
+    kinds = _named("faults", "fault such as BitFlips(0)", BitFlips(0.0) if faults is None else faults,
+                   lambda one: hasattr(one, "at"), "")
     series, entries = [], []
     for i, ((name, network), (part, split), (fault_name, fault)) in enumerate(itertools.product(
-            networks.items(), splits.items(), faults.items())):
+            nets.items(), parts.items(), kinds.items())):
         check_images(split.images, network.input_shape)
         check_labels(split.labels, len(split.images), network.n_classes)
         if len(split) == 0:
             raise ValueError("split must have at least one image")
-        full = ", ".join(filter(None, (name, part if len(splits) > 1 else "", fault_name)))
-        series.append(cells.Series(full, network, split.images, split.labels, fault, i // len(faults)))
-        entries.append({"name": full, "network": network.checksum, "split": split.name,
-                        "split_sha256": split.sha256, "n_images": len(split), "fault": repr(fault.at(0.0))})
-    if len({entry["name"] for entry in entries}) < len(entries) or len({s.network.n_classes for s in series}) > 1:
+        full = ", ".join(filter(None, (name, part if len(parts) > 1 else "", fault_name)))
+        series.append(Series(full, network, split.images, split.labels, fault, i // len(kinds)))
+        entries.append(SeriesEntry(name=full, network=network.checksum, split=split.name, split_sha256=split.sha256,
+                                   n_images=len(split), fault=repr(fault.at(0.0))))
+    if len({one.name for one in series}) < len(series) or len({one.network.n_classes for one in series}) > 1:
         raise ValueError("series must have names that differ and networks of one number of classes, got "
-                         f"{[(s.name, s.network.n_classes) for s in series]}")
+                         f"{[(one.name, one.network.n_classes) for one in series]}")
     return tuple(series), entries
 
 
-def _stopping_rule(trials, ci_width, max_trials):
+def _is_split(one: object) -> bool:
+    return all(hasattr(one, name) for name in ("images", "labels", "name", "sha256", "__len__"))
+
+
+def _named(name: str, kind: str, value: One | Mapping[str, One], is_one: Callable[[object], bool], alone: str,
+           hint: str = "") -> Mapping[str, One]:
+    """A dict of str to things of a kind from one thing or a dict of them."""
+    if is_one(value):
+        return {alone: cast(One, value)}
+    if not isinstance(value, Mapping) or not value:
+        came = "an empty dict" if value == {} else type(value).__name__
+        raise TypeError(f"{name} must be a {kind} or a dict of name to {kind}, got {came}{hint}")
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise TypeError(f"{name} must have strings as names, got {key!r}")
+        if not is_one(item):
+            raise TypeError(f"{name}[{key!r}] must be a {kind}, got {type(item).__name__}{hint}")
+    return value
+
+
+def _stopping_rule(trials: int, ci_width: float | None, max_trials: int | None) -> Stopping | None:
     if ci_width is None:
         if max_trials is not None:
             raise ValueError("max_trials goes with ci_width: without it `trials` chips are run")
@@ -186,5 +204,5 @@ def _stopping_rule(trials, ci_width, max_trials):
     width = check_real("ci_width", ci_width, 0, 1, open_low=True)
     if trials < 2:
         raise ValueError(f"ci_width needs a pilot of trials >= 2 chips, got {trials}")
-    return {"ci_width": width, "pilot": trials, "level": 0.95,
-            "max_trials": check_int("max_trials", 10 * trials if max_trials is None else max_trials, trials)}
+    most = check_int("max_trials", 10 * trials if max_trials is None else max_trials, trials)
+    return {"ci_width": width, "pilot": trials, "level": 0.95, "max_trials": most}

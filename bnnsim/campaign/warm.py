@@ -9,10 +9,10 @@ from bnnsim.packed.clean_pass import CleanPass
 from bnnsim.training.fitting import fit
 from bnnsim.training.packing import pack
 
-SPECS = ("FC64 FC64 FC10", "C8 MP2 C8 FC10")
+_SPECS = ("FC64 FC64 FC10", "C8 MP2 C8 FC10")
 
 
-def warmup(training=False):
+def warmup(training: bool = False) -> None:
     """Compile what inference and sweeps need, or load it from the disk cache: some seconds once, then instant.
 
     Parameters
@@ -22,7 +22,7 @@ def warmup(training=False):
         and the functions of `bnnsim.metrics` and `bnnsim.devices` still compile where they are first used.
     """
     split = Split(np.zeros((2, 1, 8, 8), np.uint8), np.zeros(2, np.uint8), "zeros")
-    for spec in SPECS:
+    for spec in _SPECS:
         model = architectures.build(spec, (1, 8, 8), rng=0)
         if training:
             fit(model, split, epochs=1, rng=0, flip_rate=0.1, progress=False)

@@ -4,10 +4,10 @@
      "trials": 20, "seed": 7, "out": "sweep.h5"}
 """
 
-import json
 import os
 
 from bnnsim.checks import check_choice, check_int, check_probability, check_real
+from bnnsim.files.json_text import parse_json
 
 MAX_BYTES = 2**20
 
@@ -64,15 +64,6 @@ SCHEMA = {
 }
 
 
-def _no_repeats(pairs):
-    found = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"key {key!r} stands twice")
-        found[key] = value
-    return found
-
-
 def load_config(path):
     """Read and check a configuration file.
 
@@ -90,8 +81,8 @@ def load_config(path):
         raise ValueError(f"{path} must have at most {MAX_BYTES} bytes, got {os.path.getsize(path)}")
     with open(path, encoding="utf-8") as file:
         try:
-            found = json.load(file, object_pairs_hook=_no_repeats)
-        except (ValueError, RecursionError) as error:
+            found = parse_json(file.read())
+        except ValueError as error:
             raise ValueError(f"{path} must be JSON: {error}") from error
     if not isinstance(found, dict):
         raise ValueError(f"{path} must hold a JSON object, got {type(found).__name__}")

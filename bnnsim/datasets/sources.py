@@ -9,13 +9,12 @@ passes.
 import hashlib
 import logging
 import os
-import secrets
 import threading
 import zlib
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import bnnsim.files.atomic as atomic
 from bnnsim.checks import check_choice
 from bnnsim.datasets.readers import CIFAR_RECORD_BYTES, idx_sha256, read_idx
 
@@ -152,7 +151,7 @@ def _fetch(addresses, file, connect_seconds, folder, sha256, store):
     for address in addresses:
         url = address.rstrip("/") + "/" + file
         try:
-            with _part(folder, file) as path:
+            with atomic.part(folder / file) as path:
                 _copy_from(url, path, connect_seconds)
                 came = _content_sha256(path, file)
                 if came != sha256:
@@ -165,16 +164,6 @@ def _fetch(addresses, file, connect_seconds, folder, sha256, store):
     raise DownloadError("; ".join(reasons))
 
 
-@contextmanager
-def _part(folder, file):
-    """A path beside the target, under a new name; the file is gone at the end unless it was renamed."""
-    path = folder / f".{file}.{secrets.token_hex(4)}.part"
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
-
-
 def _sync(stream):
     stream.flush()
     os.fsync(stream.fileno())
@@ -183,7 +172,7 @@ def _sync(stream):
 def _copy_from(url, path, connect_seconds):
     from tqdm import tqdm  # here: only who downloads needs it
 
-    with _answer(url, connect_seconds) as response, open(path, "xb") as stream:
+    with _answer(url, connect_seconds) as response, open(path, "wb") as stream:
         n_announced = response.headers.get("Content-Length", "")
         n_announced = int(n_announced) if n_announced.isdecimal() else None
         n_bytes = 0
@@ -264,8 +253,8 @@ def _store_member(content, folder, name, sha256):
     came = hashlib.sha256(content).hexdigest()
     if came != sha256:
         raise ValueError(f"wanted {name} with SHA-256 {sha256[:16]}..., got {came[:16]}...")
-    with _part(folder, name) as path:
-        with open(path, "xb") as stream:
+    with atomic.part(folder / name) as path:
+        with open(path, "wb") as stream:
             stream.write(content)
             _sync(stream)
         os.replace(path, folder / name)

@@ -14,7 +14,6 @@ without a condition holds for all.
 """
 
 import difflib
-import json
 import math
 import os
 from typing import NamedTuple
@@ -22,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bnnsim.checks import check_choice, check_int, check_real
+from bnnsim.files.json_text import parse_json
 
 FORMAT, VERSION = "bnnsim device card", 1
 MAX_BYTES, MAX_ROWS, MAX_CONDITIONS, MAX_TEXT = 4_000_000, 10_000, 100, 2_000
@@ -94,22 +94,9 @@ def read_json(path):
     if len(text) > MAX_BYTES:
         raise CardError(f"{os.fspath(path)}: a device card must have at most {MAX_BYTES:,} bytes")
     try:
-        return json.loads(text.decode("utf-8-sig"), object_pairs_hook=_pairs, parse_constant=_constant)
-    except (ValueError, RecursionError) as error:
+        return parse_json(text.decode("utf-8-sig"))
+    except ValueError as error:
         raise CardError(f"{os.fspath(path)}: not a device card: {error}") from error
-
-
-def _pairs(pairs):
-    found = {}
-    for key, value in pairs:
-        if key in found:
-            raise CardError(f"the key {key[:60]!r} is given twice in one object")
-        found[key] = value
-    return found
-
-
-def _constant(text):
-    raise CardError(f"numbers must be finite, got {text}")
 
 
 def check_card(fields):

@@ -73,6 +73,6 @@ class Clusters:
                           for p, one in ((self.p, key), (self.p_one, kind_key)))
         discs = np.zeros((2, *centres.shape), np.uint64)
         for out, of_kind in zip(discs, (centres & kinds, centres & ~kinds)):
-            split(clusters.spread_discs, len(n_rows), of_kind, n_rows, n_columns, self.radius, out)
+            split(clusters.fill_discs, len(n_rows), of_kind, n_rows, n_columns, self.radius, out)
         one, zero = (self.mapping.words(layer, disc) for disc in discs)
         return one & ~zero, zero

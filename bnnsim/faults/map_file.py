@@ -80,15 +80,15 @@ def save(path, layers, lines, metadata):
 def load(path):
     """Read a fault map: (layers, lines, metadata) as `save` takes them; ValueError where the file is not one."""
     with hdf5.open_file(path) as file:
-        root = file_format.read_root(file, FAULTS, FORMAT_VERSION, _ROOT)
+        root = file_format.read_root(file, FAULTS, {1: _ROOT})
         lines = _read_lines(root)
         announced, text = _announced(file, root)
-        metadata = hdf5.read_text(file["metadata"], text)
+        metadata = hdf5.read_text(file, text)
         file_format.check_checksum("the metadata", root["metadata_checksum"], file_format.text_checksum(metadata))
         metadata = file_format.from_json("metadata", metadata)
         if not all(type(value) is str for value in metadata.values()):
             raise hdf5.Refused("metadata must be a JSON object of strings")
-        layers = _checked([(n_in, *(hdf5.read_array(file[f"layer{i}"][name], mask)
+        layers = _checked([(n_in, *(hdf5.read_array(file, mask)
                                     for name, mask in zip(_MASKS, masks)))
                            for i, (n_in, *masks) in enumerate(announced)])
         file_format.check_checksum("the fault map", root["checksum"], checksum(layers, lines))

@@ -9,8 +9,10 @@ import contextvars
 import math
 import sys
 import threading
+from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 LEAST_BYTES = 1 << 20               # smaller arrays come from NumPy
 LINE = 64                           # buffers start on a cache line
@@ -19,11 +21,11 @@ LINE = 64                           # buffers start on a cache line
 class _Pool:
     """Buffers, each free again when no array that was made of it is left: only the list refers to it then."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._lock, self._buffers = threading.Lock(), [np.empty(0, np.uint8)]
         self._alone = next(sys.getrefcount(buffer) for buffer in self._buffers)
 
-    def take(self, n_bytes):
+    def take(self, n_bytes: int) -> np.ndarray:
         """n_bytes of the smallest free buffer that is not much too large, or of a new one."""
         with self._lock:
             found = min((buffer for buffer in self._buffers if sys.getrefcount(buffer) <= self._alone
@@ -35,11 +37,11 @@ class _Pool:
             return found[start:start + n_bytes]
 
 
-_pool = contextvars.ContextVar("bnnsim_buffers", default=None)
+_pool: contextvars.ContextVar[_Pool | None] = contextvars.ContextVar("bnnsim_buffers", default=None)
 
 
 @contextlib.contextmanager
-def recycling():
+def recycling() -> Iterator[None]:
     """Inside, `empty` uses memory again that it gave out before; all of it is given back in the end."""
     token = _pool.set(_Pool())
     try:
@@ -48,7 +50,7 @@ def recycling():
         _pool.reset(token)
 
 
-def empty(shape, dtype):
+def empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> np.ndarray:
     """`np.empty`, from memory used before where that is wanted and free."""
     pool, n_bytes = _pool.get(), math.prod(shape) * np.dtype(dtype).itemsize
     if pool is None or n_bytes < LEAST_BYTES:

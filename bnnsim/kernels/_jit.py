@@ -6,55 +6,59 @@ Python threads at once), and a result cannot depend on the number of threads.
 
 Numba's own cache looks at the one file that a function stands in, so a kernel that calls a changed word operation in
 another file would be served stale. Here the stamp is a digest of every kernel source, so an edit anywhere recompiles.
+Numba knows a function by its file's name, its own and its line; here the folder counts too.
 """
 
 import functools
 import hashlib
 import os
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
 from numba.core import config
 from numba.core.caching import _CacheLocator, CompileResultCacheImpl, FunctionCache
 
-JIT_OFF = bool(config.DISABLE_JIT)
-_FLAGS = dict(nogil=True, error_model="numpy", boundscheck=False, fastmath=False)
-_FOLDER = Path(__file__).resolve().parent
+NUMBA: Any = config                 # Numba's settings: it makes their names when it is loaded, unseen by type checkers
+JIT_OFF = bool(NUMBA.DISABLE_JIT)
+_FLAGS: dict[str, Any] = dict(nogil=True, error_model="numpy", boundscheck=False, fastmath=False)
+FOLDER = Path(__file__).resolve().parent
 
 
 @functools.cache
-def sources_digest():
-    """Digest of the text of all kernel files."""
+def sources_digest() -> str:
+    """Digest of the text of all kernel files, those of sub-folders too."""
     digest = hashlib.sha256()
-    for path in sorted(_FOLDER.rglob("*.py")):
-        digest.update(str(path.relative_to(_FOLDER)).encode() + b"\0" + path.read_bytes())
+    for path in sorted(FOLDER.rglob("*.py")):
+        digest.update(str(path.relative_to(FOLDER)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:20]
 
 
-def _is_writable(folder):
+def _is_writable(folder: Path) -> bool:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-        return True
+        with tempfile.TemporaryFile(dir=folder):                # nameless on Linux: even a kill leaves nothing behind
+            return True
     except OSError:
         return False
 
 
 @functools.cache
-def cache_folder():
-    """First writable of: NUMBA_CACHE_DIR, __pycache__ beside the kernels, the user's cache; None if there is none.
+def cache_folder() -> Path | None:
+    """Where the machine code of all kernels lies, those of sub-folders too; None where no folder is writable.
 
-    Folders that several installations may share have a part for each state of the sources.
+    The first writable of: NUMBA_CACHE_DIR, __pycache__ beside this file, the user's cache. The first and the last,
+    which several installations may share, have a folder of their own for each state of the sources.
     """
-    candidates = [_FOLDER / "__pycache__"]
+    candidates = [FOLDER / "__pycache__"]
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     if not home.startswith("~"):                                # else: a user without a home, as in some containers
         candidates.append(Path(home) / "bnnsim" / "numba" / sources_digest())
-    if config.CACHE_DIR:
-        candidates.insert(0, Path(config.CACHE_DIR) / "bnnsim" / sources_digest())
+    if NUMBA.CACHE_DIR:
+        candidates.insert(0, Path(NUMBA.CACHE_DIR) / "bnnsim" / sources_digest())
     return next((folder for folder in candidates if _is_writable(folder)), None)
 
 
@@ -69,7 +73,7 @@ class _Locator(_CacheLocator):
         return sources_digest()
 
     def get_disambiguator(self):
-        return self._place                                      # Numba itself knows a module by its last name only
+        return self._place
 
     @classmethod
     def from_function(cls, py_func, py_file):
@@ -84,7 +88,7 @@ class _KernelCache(FunctionCache):
     _impl_class = _CacheImpl
 
 
-def kernel(function):
+def kernel(function: Callable[..., Any]) -> Any:
     """Compile a loop over arrays; cached on disk where a folder is writable, silently uncached elsewhere."""
     if JIT_OFF:
         return np.errstate(over="ignore")(function)             # uint64 arithmetic is meant to wrap
@@ -94,11 +98,11 @@ def kernel(function):
     return dispatcher
 
 
-def inline(function):
+def inline(function: Callable[..., Any]) -> Any:
     """Compile a word operation that kernels call; part of their code, with no cache of its own."""
     return numba.njit(**_FLAGS)(function)
 
 
-def always_inline(function):
+def always_inline(function: Callable[..., Any]) -> Any:
     """`inline`, where LLVM would rather call: passing four arrays takes 35 ns, longer than a row of 64 units does."""
     return numba.njit(forceinline=True, **_FLAGS)(function)

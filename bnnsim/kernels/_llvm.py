@@ -1,23 +1,22 @@
-"""Register tiles of the backward pass and small vector operations, as explicit vector code with a plain twin each.
+"""What tiles are written with: pointers into arrays, vectors, and LLVM's own functions.
 
-LLVM vectorises plain loops to 256 bits and stops at half of the machine's speed, so each tile is an intrinsic that
-emits vector IR: R rows x V vectors of accumulators that stay in registers over the whole summed axis, with operands
-stored in the order in which they are read ("panels"). The plain twins do the same sums in the same integers. They
-serve NUMBA_DISABLE_JIT=1, and the madd16 twin CPUs without AVX512-VNNI; the tests hold each tile against its twin.
-
-    madd16 tile    6 rows x 64 columns of int16; panel (F / 64, K / 2, 64, 2) int16
-
-Every argument `x_off` counts items from the start of the array, which is C-contiguous.
+LLVM vectorises plain loops to 256 bits and stops at half of the machine's speed, so a tile is an intrinsic that emits
+explicit vector code: rows x vectors of accumulators that stay in registers over the whole summed axis, with operands
+stored in the order in which they are read ("panels"). Functions here are called while code is generated, with an
+`ir.IRBuilder`. Every argument `x_off` of a tile counts items from the start of the array, which is C-contiguous.
 """
 
-from llvmlite import binding, ir
-from numba.core import cgutils, config
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils
 from numba.core.errors import NumbaTypeError
 
 I1, I8, I16, I32, I64, I128 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64, 128))
 
 
-def _pointer(context, builder, array_type, array, offset, item, stored=None):
+def item_pointer(context: Any, builder: ir.IRBuilder, array_type: Any, array: ir.Value, offset: ir.Value, item: ir.Type,
+                 stored: ir.Type | None = None) -> ir.Value:
     """Pointer to `item`s; refuses, when compiling, an array that is not C-contiguous or holds anything else."""
     if array_type.layout != "C" or context.get_data_type(array_type.dtype) != (stored or item):
         raise NumbaTypeError(f"tile needs a C-contiguous array of {stored or item}, got {array_type}")
@@ -25,25 +24,18 @@ def _pointer(context, builder, array_type, array, offset, item, stored=None):
     return builder.gep(builder.bitcast(data, item.as_pointer()), [offset])
 
 
-def _vector_pointer(builder, pointer, index, vector):
+def vector_pointer(builder: ir.IRBuilder, pointer: ir.Value, index: ir.Value, vector: ir.VectorType) -> ir.Value:
+    """Pointer to the vector that begins at item `index` after `pointer`."""
     return builder.bitcast(builder.gep(pointer, [index]), vector.as_pointer())
 
 
-def _splat(builder, scalar, vector):
+def splat(builder: ir.IRBuilder, scalar: ir.Value, vector: ir.VectorType) -> ir.Value:
+    """A vector of one number in all lanes."""
     undefined = ir.Constant(vector, ir.Undefined)
     lanes = ir.Constant(ir.VectorType(I32, vector.count), None)
     return builder.shuffle_vector(builder.insert_element(undefined, scalar, I32(0)), undefined, lanes)
 
 
-def _declare(builder, name, result, *arguments):
+def declare(builder: ir.IRBuilder, name: str, result: ir.Type, *arguments: ir.Type) -> ir.Function:
+    """A function of LLVM or of the CPU, "llvm.ctpop.v8i64", to call."""
     return cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, arguments), name)
-
-
-def _target_has(feature):
-    """Whether Numba compiles for a CPU with `feature`: this one, unless NUMBA_CPU_NAME and the like say otherwise."""
-    if config.CPU_FEATURES is not None:
-        return f"+{feature}" in config.CPU_FEATURES.split(",")
-    return bool(config.ENABLE_AVX) and binding.get_host_cpu_features().get(feature, False)
-
-
-HAS_VNNI = _target_has("avx512vnni")

@@ -5,12 +5,16 @@ import contextvars
 import functools
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from bnnsim.checks import check_int
 
+T = TypeVar("T")
 
-def _cores():
+
+def _cores() -> int:
     try:
         available = len(os.sched_getaffinity(0))
     except AttributeError:                       # macOS, Windows
@@ -22,13 +26,13 @@ def _cores():
 _n_threads = contextvars.ContextVar("bnnsim_threads", default=0)
 
 
-def thread_count():
+def thread_count() -> int:
     """Threads that kernels use now: the number of cores this process may use, unless `threads` says otherwise."""
     return _n_threads.get() or _cores()
 
 
 @contextlib.contextmanager
-def threads(n_threads):
+def threads(n_threads: int) -> Iterator[None]:
     """Use `n_threads` threads inside a with block; the former number is back after it.
 
     Results are the same for any number. It holds for the Python thread (or task) that calls it, not for threads that
@@ -55,12 +59,12 @@ _local = threading.local()          # .serial is true while this thread works on
 
 
 @functools.cache
-def _pool(process_id, n_threads):
+def _pool(process_id: int, n_threads: int) -> ThreadPoolExecutor:
     """One pool a process (a forked child must not inherit its parent's threads) and size."""
     return ThreadPoolExecutor(n_threads, thread_name_prefix="bnnsim")
 
 
-def _serially(function, *args):
+def _serially(function: Callable[..., T], *args: Any) -> T:
     """Call with nested `split` serial: a part must not wait for the pool that runs it."""
     former, _local.serial = getattr(_local, "serial", False), True
     try:
@@ -69,14 +73,14 @@ def _serially(function, *args):
         _local.serial = former
 
 
-def slices(n_items, n_slices):
+def slices(n_items: int, n_slices: int) -> list[tuple[int, int]]:
     """Cut 0..n_items into at most `n_slices` neighbouring (start, stop), none of them empty."""
     n_slices = max(1, min(n_slices, n_items))
     cuts = [n_items * i // n_slices for i in range(n_slices + 1)]
     return list(zip(cuts[:-1], cuts[1:]))
 
 
-def split(kernel, n_items, *args):
+def split(kernel: Callable[..., Any], n_items: int, *args: Any) -> None:
     """Run ``kernel(*args, start, stop)`` over 0..n_items in parts, one a thread; the calling thread does one too."""
     n_threads = 1 if getattr(_local, "serial", False) else thread_count()
     parts = slices(n_items, n_threads)
@@ -94,14 +98,14 @@ def split(kernel, n_items, *args):
             raise error
 
 
-class _SerialTasks:
+class SerialTasks:
     """An executor on this process's threads, whose tasks run their kernels in one thread each."""
 
-    def submit(self, function, *args):
+    def submit(self, function: Callable[..., T], *args: Any) -> Future[T]:
         """A future of ``function(*args)``."""
         return _pool(os.getpid(), thread_count()).submit(_serially, function, *args)
 
 
-def local_executor():
+def local_executor() -> SerialTasks:
     """An executor on the threads of this process, each task with serial kernels."""
-    return _SerialTasks()
+    return SerialTasks()

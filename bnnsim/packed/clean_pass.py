@@ -12,7 +12,7 @@ import threading
 
 import numpy as np
 
-import bnnsim.kernels.forward.sparse_first as sparse_first
+import bnnsim.kernels.forward.corrected_first_layer as sparse_first
 from bnnsim.checks import check_images
 from bnnsim.kernels import split
 from bnnsim.packed.forward import pixels_dense
@@ -119,7 +119,7 @@ class CleanPass:
 
         def make():
             h = pixels_dense(layer.words.copy(), layer.n_in, self.network.input_offset).sums(self.images)
-            return self._blocks(sparse_first.margin_blocks, shape, np.int32, h, layer.threshold.copy())
+            return self._blocks(sparse_first.excess_blocks, shape, np.int32, h, layer.threshold.copy())
 
         return self.keep("margins", make, shape, np.int32)
 

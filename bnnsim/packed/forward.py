@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-import bnnsim.kernels.forward.passes as passes
+import bnnsim.kernels.forward.conv as conv_passes
+import bnnsim.kernels.forward.dense as dense_passes
 import bnnsim.kernels.norm.batchnorm as batchnorm
 import bnnsim.kernels.words.packing as packing
-from bnnsim.kernels import split
-from bnnsim.kernels._buffers import empty
+from bnnsim.kernels import empty, split
 from bnnsim.kernels.forward.geometry import Geometry
 from bnnsim.packed.words import n_words, pad_words, repack
 
@@ -131,7 +131,7 @@ def _pixel_table(base, theta):
 def dense(words, n_features, theta=None, inverted=None):
     """Dense on packed x (N, W): weights (U, W), thresholds theta (U,) int64 and inverted words (V,) if to bits."""
     table = _xnor_table(np.full((1, len(words)), n_features, np.int64), theta)
-    return Forward((passes.xnor_dense, passes.xnor_dense_bits), (xnor_panel(words), table), (inverted,), (),
+    return Forward((dense_passes.xnor_dense, dense_passes.xnor_dense_bits), (xnor_panel(words), table), (inverted,), (),
                    len(words))
 
 
@@ -145,14 +145,14 @@ def conv(words, n_channels, g, pad_value, theta=None, inverted=None, pool=1):
     table = _xnor_table(base + n_channels * g.kernel_height * g.kernel_width, theta)
     args = (xnor_panel(words.reshape(n_units, -1)), pad_words(n_channels, pad_value), g, _positions(g, item), table,
             border * table.shape[1])
-    return Forward((passes.xnor_conv, passes.xnor_conv_bits), args, (inverted, pool),
+    return Forward((conv_passes.xnor_conv, conv_passes.xnor_conv_bits), args, (inverted, pool),
                    (g.out_height // pool, g.out_width // pool), n_units)
 
 
 def pixels_dense(words, n_features, offset, theta=None, inverted=None):
     """Dense on images (N, C, H, W) uint8 minus offset: weights (U, W)."""
     table = _pixel_table(-offset * _row_sums(words, n_features)[None], theta)
-    return Forward((passes.pixels_dense, passes.pixels_dense_bits), (pixel_panel(words, n_features), table),
+    return Forward((dense_passes.pixels_dense, dense_passes.pixels_dense_bits), (pixel_panel(words, n_features), table),
                    (inverted,), (), len(words))
 
 
@@ -164,7 +164,7 @@ def pixels_conv(words, n_channels, g, offset, pad_value, theta=None, inverted=No
     base = -offset * by_tap.sum(0) + pad_value * (outside @ by_tap)
     table = _pixel_table(base, theta)
     args = (offset, pixel_panel(words, n_channels), g, _positions(g, n_channels), table, border * table.shape[1])
-    return Forward((passes.pixels_conv, passes.pixels_conv_bits), args, (inverted, pool),
+    return Forward((conv_passes.pixels_conv, conv_passes.pixels_conv_bits), args, (inverted, pool),
                    (g.out_height // pool, g.out_width // pool), n_units)
 
 

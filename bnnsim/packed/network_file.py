@@ -123,15 +123,15 @@ def _network_checksum(network):
 def _read_network(path):
     """(network, its checksum)."""
     with hdf5.open_file(path) as file:
-        root = file_format.read_root(file, NETWORK, FORMAT_VERSION, _ROOT)
+        root = file_format.read_root(file, NETWORK, {1: _ROOT})
         network, text = _announced_network(file, root)
-        metadata = hdf5.read_text(file["metadata"], text)
+        metadata = hdf5.read_text(file, text)
         file_format.check_checksum("the metadata", root["metadata_checksum"],
                                    file_format.text_checksum(metadata))
         network["metadata"] = file_format.from_json("metadata", metadata)
         for i, layer in enumerate(network["layers"]):
             for name, announced in _arrays(layer).items():
-                layer[name] = hdf5.read_array(file[f"layer{i}"][name], announced)
+                layer[name] = hdf5.read_array(file, announced)
         network = _checked(network)
         file_format.check_checksum("the network", root["checksum"], _network_checksum(network))
     return network, root["checksum"]

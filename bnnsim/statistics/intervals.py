@@ -13,8 +13,11 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from bnnsim.checks import check_int, check_probability
+from bnnsim.statistics.mean_of_chips import limits_of_mean
+from bnnsim.statistics.two_way import Variance, table_variance, two_way_variance, variance_of_mean, with_freedom
 
 
 class Interval(NamedTuple):
@@ -40,8 +43,10 @@ class Difference(NamedTuple):
     best: str
 
 
-def mean_interval(accuracies, level=0.95):
-    """Student's t interval for the mean accuracy over all chips on these images: mean +- t[T-1] s / sqrt(T).
+def mean_interval(accuracies: npt.ArrayLike, level: float = 0.95, n_images: int | None = None) -> Interval:
+    """Interval for the mean accuracy over all chips on these images: Wilson's form with Student's t.
+
+    Far from accuracies of 0 and 1 it is Student's t interval, mean +- t[T-1] s / sqrt(T).
 
     Parameters
     ----------
@@ -49,35 +54,44 @@ def mean_interval(accuracies, level=0.95):
         One a chip, shares of 1; NaN for a chip that did not run.
     level : float
         Of confidence, 0.95 for 95 %.
+    n_images : int, optional
+        N, behind each accuracy. It holds where few answers are wrong only if N is given: else chips that all agree
+        give width 0.
 
     Returns
     -------
     Interval
-        Clipped to [0, 1]. One chip says nothing of the spread: [0, 1]. Chips that all agree give width 0,
-        which is exact at error rate 0, and else says that the spread is below what N images resolve, about 1
-        / N.
+        Within [0, 1]. One chip says nothing of the spread: [0, 1].
 
     References
     ----------
-    Student, "The probable error of a mean", Biometrika 6, 1908.
+    See `bnnsim.statistics.mean_of_chips`.
 
     Examples
     --------
     >>> interval = mean_interval([0.90, 0.92, 0.91, 0.89])
     >>> print(f"{interval.mean:.4f} in [{interval.low:.4f}, {interval.high:.4f}]")
-    0.9050 in [0.8845, 0.9255]
+    0.9050 in [0.8824, 0.9236]
+    >>> interval = mean_interval([1.0, 1.0, 1.0], n_images=2000)
+    >>> print(f"[{interval.low:.4f}, {interval.high:.4f}]")
+    [0.9990, 1.0000]
     """
     chips, level = chips_that_ran("accuracies", accuracies), check_level(level)
-    return t_interval(chips, _variance_of_mean(chips), len(chips) - 1, level, 0)
+    n_images, mean = None if n_images is None else check_int("n_images", n_images, 1), float(chips.mean())
+    if len(chips) == 1:
+        return Interval(0.0, 1.0, mean, 1)
+    low, high = limits_of_mean(np.array(mean), np.array(chips.var(ddof=1)), len(chips), n_images, level)
+    return Interval(float(low), float(high), mean, len(chips))
 
 
-def population_interval(accuracies, n_images, level=0.95, right_by_image=None):
+def population_interval(accuracies: npt.ArrayLike, n_images: int, level: float = 0.95,
+                        right_by_image: npt.ArrayLike | None = None) -> Interval:
     """Interval for the mean accuracy over all chips *and* all images, of which N were drawn.
 
-    Variance = S_chips^2 / T + S_images^2 / N - S_both^2 / (N T), the mean squares of a two-way layout, with
-    Satterthwaite's degrees of freedom. Accuracies alone do not hold S_images^2 / N; its upper bound
-    mean (1 - mean) / N takes its place: right where chips agree on the images, too wide where they do not.
-    Wilson's form, at the number of images that would have this variance, holds near accuracies of 0 and 1.
+    Its variance is that of a two-way layout, `bnnsim.statistics.two_way.two_way_variance`. Accuracies alone do not hold
+    what images add, S_images^2 / N; its upper bound mean (1 - mean) / N takes its place: right where chips agree on the
+    images, too wide where they do not. Wilson's form, at the number of images that would have this variance, holds near
+    accuracies of 0 and 1.
 
     Parameters
     ----------
@@ -96,9 +110,8 @@ def population_interval(accuracies, n_images, level=0.95, right_by_image=None):
 
     References
     ----------
-    F. E. Satterthwaite, Biometrics Bulletin 2, 1946; Burdick and Graybill, "Confidence intervals on variance
-    components", 1992, the two-way crossed random model; E. B. Wilson, JASA 22, 1927, at an effective sample
-    size as in Korn and Graubard, Survey Methodology 24, 1998.
+    Burdick and Graybill, "Confidence intervals on variance components", 1992, the two-way crossed random model; E. B.
+    Wilson, JASA 22, 1927, at an effective sample size as in Korn and Graubard, Survey Methodology 24, 1998.
 
     Examples
     --------
@@ -108,32 +121,27 @@ def population_interval(accuracies, n_images, level=0.95, right_by_image=None):
     """
     chips, level = chips_that_ran("accuracies", accuracies), check_level(level)
     n_images, n, mean = check_int("n_images", n_images, 2), len(chips), float(chips.mean())
-    images, both = mean * (1 - mean) / n_images, 0.0
-    if right_by_image is not None:
-        right = _check_right(right_by_image, n_images, chips)
+    right = None if right_by_image is None else _check_right(right_by_image, n_images, chips)
     if n == 1:
         return Interval(0.0, 1.0, mean, 1)
-    of_chips = _variance_of_mean(chips)
-    if right_by_image is not None:
-        images, both = _image_variances(right / n, chips)
-    variance = max(of_chips + images - both, of_chips, images, both)      # no component is below 0
-    if variance == 0:                                                     # all answers right, or all wrong
+    if right is None:
+        variance = two_way_variance(variance_of_mean(chips), mean * (1 - mean) / n_images, 0.0, n, n_images)
+    else:                                                                 # squares of answers right (1) and wrong (0)
+        variance = table_variance(chips, right / n, n * n_images * mean * (1 - mean))
+    if variance.value == 0:                                               # all answers right, or all wrong
         return _wilson(mean, n_images, n_images - 1, level, n)
-    df = variance**2 / (of_chips**2 / (n - 1) + images**2 / (n_images - 1)
-                        + both**2 / ((n - 1) * (n_images - 1)))
-    return _wilson(mean, mean * (1 - mean) / variance, df, level, n)
+    return _wilson(mean, mean * (1 - mean) / variance.value, variance.df, level, n)
 
 
-def _image_variances(p_right, chips):
-    """S_images^2 / N and S_both^2 / (N T), from the shares right of each image (N,) and of each chip (T,)."""
-    n_images, n, mean = len(p_right), len(chips), chips.mean()
-    squares = n * n_images * mean * (1 - mean)                            # of right (1) and wrong (0) answers
-    squares -= n * ((p_right - mean) ** 2).sum() + n_images * ((chips - mean) ** 2).sum()
-    both = max(squares, 0.0) / ((n - 1) * (n_images - 1))
-    return _variance_of_mean(p_right), float(both) / (n * n_images)
+def wilson(n_right: int, n_images: int) -> tuple[float, float]:
+    """95 % interval (low, high) of one network's accuracy over all images that could have been drawn."""
+    if n_images < 2:
+        return 0.0, 1.0
+    found = population_interval([n_right / n_images] * 2, int(n_images))     # chips that agree: Wilson's
+    return found.low, found.high
 
 
-def _wilson(mean, size, df, level, n):
+def _wilson(mean: float, size: float, df: float, level: float, n: int) -> Interval:
     """Wilson's interval for a share of `size` answers, not always a whole number, with t in place of z."""
     t2 = t_quantile(level, df) ** 2
     centre = (mean + t2 / (2 * size)) / (1 + t2 / size)
@@ -141,7 +149,7 @@ def _wilson(mean, size, df, level, n):
     return Interval(max(centre - half, 0.0), min(centre + half, 1.0), mean, n)
 
 
-def spread_interval(accuracies, level=0.95):
+def spread_interval(accuracies: npt.ArrayLike, level: float = 0.95) -> Spread:
     """Chi-square interval for the standard deviation over chips: s sqrt((T - 1) / chi2[T - 1]).
 
     It needs roughly normal chips; unlike the mean's interval, more chips do not mend a heavy tail. Clipped to
@@ -169,7 +177,7 @@ def spread_interval(accuracies, level=0.95):
     return Spread(low, min(high, 0.5), std, n)
 
 
-def paired_difference(a, b, level=0.95):
+def paired_difference(a: npt.ArrayLike, b: npt.ArrayLike, level: float = 0.95) -> Difference:
     """Intervals for the mean of a - b over all chips, two networks on the same chips and images.
 
     Paired: Student's t on the differences, which drops what the chips have in common. Unpaired: Welch's t.
@@ -198,42 +206,40 @@ def paired_difference(a, b, level=0.95):
     >>> print(f"{difference.best}: {difference.paired.low:.4f} to {difference.paired.high:.4f}")
     paired: 0.0058 to 0.0242
     """
-    a, b, level = check_accuracies("a", a, 1), check_accuracies("b", b, 1), check_level(level)
-    if len(a) != len(b):
-        raise ValueError(f"a and b must be of the same chips, one accuracy each, got {len(a)} and {len(b)}")
-    ran = ~np.isnan(a - b)
+    x, y, level = check_accuracies("a", a, 1), check_accuracies("b", b, 1), check_level(level)
+    if len(x) != len(y):
+        raise ValueError(f"a and b must be of the same chips, one accuracy each, got {len(x)} and {len(y)}")
+    ran = ~np.isnan(x - y)
     if not ran.any():
         raise ValueError("a and b must have at least one chip that ran for both, got none")
-    a, b = a[ran], b[ran]
-    paired = t_interval(a - b, _variance_of_mean(a - b), len(a) - 1, level, -1)
-    of_a, of_b = _variance_of_mean(a), _variance_of_mean(b)
-    df = (len(a) - 1) * (of_a + of_b) ** 2 / (of_a**2 + of_b**2) if of_a + of_b > 0 else 1
-    unpaired = t_interval(a - b, of_a + of_b, df, level, -1)
+    x, y = x[ran], y[ran]
+    mean, n, of_x, of_y = float((x - y).mean()), len(x), variance_of_mean(x), variance_of_mean(y)
+    return smaller_of(interval_about(mean, n, Variance(variance_of_mean(x - y), n - 1), level, -1.0),
+                      interval_about(mean, n, with_freedom(of_x + of_y, [(of_x, n - 1), (of_y, n - 1)]), level, -1.0))
+
+
+def smaller_of(paired: Interval, unpaired: Interval) -> Difference:
+    """Both, and which is smaller."""
     smaller = paired.high - paired.low <= unpaired.high - unpaired.low
     return Difference(paired, unpaired, "paired" if smaller else "unpaired")
 
 
-def t_quantile(level, df):
+def t_quantile(level: float, df: float) -> float:
     """Student's t that a central interval of this level reaches to; any df > 0, infinite for the normal's."""
     from scipy.special import ndtri, stdtrit
 
     return float(ndtri((1 + level) / 2) if math.isinf(df) else stdtrit(df, (1 + level) / 2))
 
 
-def _variance_of_mean(values):
-    return float(values.var(ddof=1)) / len(values) if len(values) > 1 else 0.0
+def interval_about(mean: float, n: int, variance: Variance, level: float, least: float = 0.0) -> Interval:
+    """Mean +- t sqrt(variance) over n chips, clipped to [least, 1]; all of that for one chip."""
+    if n == 1:
+        return Interval(least, 1.0, mean, 1)
+    half = t_quantile(level, variance.df) * math.sqrt(variance.value)
+    return Interval(max(mean - half, least), min(mean + half, 1.0), mean, n)
 
 
-def t_interval(values, variance, df, level, least):
-    """Mean +- t sqrt(variance), clipped to [least, 1]; all of that for one value."""
-    mean = float(values.mean())
-    if len(values) == 1:
-        return Interval(float(least), 1.0, mean, 1)
-    half = t_quantile(level, df) * math.sqrt(variance)
-    return Interval(max(mean - half, float(least)), min(mean + half, 1.0), mean, len(values))
-
-
-def check_level(level):
+def check_level(level: float) -> float:
     """A level of confidence in (0, 1)."""
     level = check_probability("level", level)
     if level in (0.0, 1.0):
@@ -241,9 +247,9 @@ def check_level(level):
     return level
 
 
-def check_accuracies(name, values, ndim):
+def check_accuracies(name: str, accuracies: npt.ArrayLike, ndim: int) -> np.ndarray:
     """Shares in [0, 1], NaN for a chip that did not run, as a float64 array of `ndim` axes."""
-    values = np.asarray(values)
+    values = np.asarray(accuracies)
     if values.dtype.kind not in "fiu":
         raise TypeError(f"{name} must be numbers, got dtype {values.dtype}")
     if values.ndim != ndim or values.size == 0:
@@ -254,17 +260,17 @@ def check_accuracies(name, values, ndim):
     return values.astype(np.float64)
 
 
-def chips_that_ran(name, values):
+def chips_that_ran(name: str, accuracies: npt.ArrayLike) -> np.ndarray:
     """Accuracies (T,) without NaN, at least one."""
-    values = check_accuracies(name, values, 1)
+    values = check_accuracies(name, accuracies, 1)
     ran = values[~np.isnan(values)]
     if len(ran) == 0:
         raise ValueError(f"{name} must have at least one chip that ran, got NaN {len(values)} times")
     return ran
 
 
-def _check_right(right, n_images, chips):
-    right = np.asarray(right)
+def _check_right(right_by_image: npt.ArrayLike, n_images: int, chips: np.ndarray) -> np.ndarray:
+    right = np.asarray(right_by_image)
     if right.dtype.kind not in "iu":
         raise TypeError(f"right_by_image must be integers, got dtype {right.dtype}")
     if right.shape != (n_images,):
@@ -277,11 +283,3 @@ def _check_right(right, n_images, chips):
         raise ValueError(f"right_by_image must hold as many right answers as accuracies, {answers:.0f}, "
                          f"got {right.sum()}")
     return right.astype(np.float64)
-
-
-def wilson(n_right, n_images):
-    """95 % interval (low, high) of an accuracy over all images that could have been drawn."""
-    if n_images < 2:
-        return 0.0, 1.0
-    found = population_interval([n_right / n_images] * 2, int(n_images))     # chips that agree: Wilson's
-    return found.low, found.high

@@ -5,11 +5,16 @@ Accuracies are shares of 1, one a chip, over the same images; T chips, the first
 
 import math
 
+import numpy as np
+import numpy.typing as npt
+
 from bnnsim.checks import check_finite, check_int, check_real
-from bnnsim.statistics.intervals import check_accuracies, check_level, chips_that_ran, t_interval, t_quantile
+from bnnsim.statistics.intervals import (Interval, check_accuracies, check_level, chips_that_ran, interval_about,
+                                         t_quantile)
+from bnnsim.statistics.two_way import Variance
 
 
-def trials_needed(accuracies, width, level=0.95):
+def trials_needed(accuracies: npt.ArrayLike, width: float, level: float = 0.95) -> int:
     """How many chips would give a t interval of full `width` (shares of 1), if they spread as these >= 2.
 
     The least T >= 2 with 2 t[T-1] s / sqrt(T) <= width. A forecast: `stein_trials` decides when to stop.
@@ -26,7 +31,7 @@ def trials_needed(accuracies, width, level=0.95):
     return n
 
 
-def stein_trials(pilot, width, level=0.95):
+def stein_trials(pilot: npt.ArrayLike, width: float, level: float = 0.95) -> int:
     """How many chips to run in all, the pilot's n included, for an interval of full `width` (shares of 1).
 
     max(n, ceil((2 t[n-1] s / width)^2)) with the spread s of the pilot, which is kept. Looking at the
@@ -50,12 +55,11 @@ def stein_trials(pilot, width, level=0.95):
     >>> stein_trials([0.90, 0.92, 0.91, 0.89], width=0.01)
     68
     """
-    std, width, level = _pilot_std(pilot, whole=True), _check_width(width), check_level(level)
-    needed = math.ceil((2 * t_quantile(level, len(pilot) - 1) * std / width) ** 2)
-    return max(len(pilot), needed)
+    std, width, level, n_pilot = _pilot_std(pilot, whole=True), _check_width(width), check_level(level), np.size(pilot)
+    return max(n_pilot, math.ceil((2 * t_quantile(level, n_pilot - 1) * std / width) ** 2))
 
 
-def stein_interval(accuracies, n_pilot, level=0.95):
+def stein_interval(accuracies: npt.ArrayLike, n_pilot: int, level: float = 0.95) -> Interval:
     """Interval for the mean after `stein_trials`: mean of all T chips +- t[n_pilot-1] s_pilot / sqrt(T).
 
     Exact for normal chips at any T that the pilot settled: at Stein's number it is no wider than was asked,
@@ -69,11 +73,11 @@ def stein_interval(accuracies, n_pilot, level=0.95):
     """
     chips, level = chips_that_ran("accuracies", accuracies), check_level(level)
     n_pilot = check_int("n_pilot", n_pilot, 2, len(chips))
-    std = _pilot_std(accuracies[:n_pilot], whole=True)
-    return t_interval(chips, std**2 / len(chips), n_pilot - 1, level, 0)
+    std = _pilot_std(np.asarray(accuracies)[:n_pilot], whole=True)
+    return interval_about(float(chips.mean()), len(chips), Variance(std**2 / len(chips), n_pilot - 1), level)
 
 
-def _pilot_std(values, whole=False):
+def _pilot_std(values: npt.ArrayLike, whole: bool = False) -> float:
     """Standard deviation over two or more chips; with `whole`, none of them may be missing."""
     if whole:
         check_finite("the pilot's accuracies", check_accuracies("pilot", values, 1))
@@ -83,6 +87,6 @@ def _pilot_std(values, whole=False):
     return float(chips.std(ddof=1))
 
 
-def _check_width(width):
+def _check_width(width: float) -> float:
     """A full width in [1e-6, 1]: finer than that, the number of chips leaves all bounds."""
     return check_real("width", width, 1e-6, 1)

@@ -77,7 +77,7 @@ def load_settings(path):
 def read_checkpoint(path, expected):
     """(settings, arrays, progress, their checksum)."""
     with hdf5.open_file(path) as file:
-        stored = file_format.read_root(file, CHECKPOINT, FORMAT_VERSION)["checksum"]
+        stored = file_format.read_root(file, CHECKPOINT, {1: file_format.ROOT})["checksum"]
         hdf5.check_members(file, groups=("arrays",), datasets=("settings", "progress"))
         announced = _announced_arrays(file["arrays"])
         texts = {name: hdf5.announce_text(file[name], file_format.MAX_JSON_BYTES)
@@ -85,8 +85,8 @@ def read_checkpoint(path, expected):
         hdf5.check_total(file, [*texts.values(), *announced.values()], MAX_CHECKPOINT_BYTES)
         if expected is not None:
             _check_expected(announced, expected)
-        arrays = {name: hdf5.read_array(file["arrays"][name], value) for name, value in announced.items()}
-        texts = {name: hdf5.read_text(file[name], value) for name, value in texts.items()}
+        arrays = {name: hdf5.read_array(file, value) for name, value in announced.items()}
+        texts = {name: hdf5.read_text(file, value) for name, value in texts.items()}
         file_format.check_checksum("the checkpoint", stored, _checkpoint_checksum(texts, arrays))
         settings, progress = (file_format.from_json(name, texts[name]) for name in ("settings", "progress"))
     return settings, arrays, progress, stored
@@ -107,9 +107,9 @@ def _check_arrays(arrays):
 
 
 def _announced_arrays(group):
-    if len(group) > MAX_ARRAYS:
-        raise hdf5.Refused(f"wanted at most {MAX_ARRAYS} arrays, got {len(group)}")
-    names = list(group)
+    if len(group.members) > MAX_ARRAYS:
+        raise hdf5.Refused(f"wanted at most {MAX_ARRAYS} arrays, got {len(group.members)}")
+    names = list(group.members)
     for name in names:
         if not ARRAY_NAME.fullmatch(name):
             raise hdf5.Refused("a name in arrays must be of letters, digits, '_' and '.', at most 200, got "

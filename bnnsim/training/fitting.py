@@ -15,7 +15,7 @@ from tqdm import tqdm
 import bnnsim.training.step as step
 from bnnsim.checks import (check_choice, check_images, check_int, check_labels, check_probability, check_real,
                            check_split)
-from bnnsim.kernels._buffers import recycling
+from bnnsim.kernels import recycling
 from bnnsim.packed.memory import of_model
 from bnnsim.seeding import root_seed
 from bnnsim.training.checkpoints import Keeper

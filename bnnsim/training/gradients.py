@@ -6,15 +6,13 @@ W = ceil(F / 64) words, U units; C input channels in Cw words, K output channels
 
 import numpy as np
 
-import bnnsim.kernels.gradients.conv_gradients as conv_gradients
+import bnnsim.kernels.gradients.conv as conv_gradients
+import bnnsim.kernels.gradients.dense as lookup_products
 import bnnsim.kernels.gradients.first_layer as first_layer
 import bnnsim.kernels.gradients.fixed_point as fixed_point
-import bnnsim.kernels.gradients.lookup as lookup
-import bnnsim.kernels.gradients.lookup_products as lookup_products
+import bnnsim.kernels.gradients.lookup_tile as lookup
 import bnnsim.kernels.gradients.pool as pool
-from bnnsim.kernels import split
-from bnnsim.kernels._buffers import empty
-from bnnsim.kernels._parallel import slices, thread_count
+from bnnsim.kernels import empty, slices, split, thread_count
 from bnnsim.packed.words import n_words, pad_words
 
 

@@ -9,8 +9,7 @@ import numpy as np
 
 import bnnsim.kernels.gradients.penalty as penalty
 from bnnsim.checks import check_real
-from bnnsim.kernels import split
-from bnnsim.kernels._buffers import empty
+from bnnsim.kernels import empty, split
 from bnnsim.training.layers import BatchNormSign
 
 

@@ -30,7 +30,7 @@ import bnnsim.kernels.limits as limits
 import bnnsim.packed.bits as bits
 import bnnsim.training.model as model
 import bnnsim.training.packing as packing
-from bnnsim.kernels import threads
+from bnnsim.kernels import operations, threads
 from bnnsim.packed.network import PackedNetwork
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -174,7 +174,7 @@ def without_last_bits(function):
 def wrong_cell(function):
     def wrong(*args):
         right, predictions = function(*args)
-        return right + (np.arange(len(right)) == 0), predictions
+        return cells.Answers(right + (np.arange(len(right)) == 0), predictions)
     return wrong
 
 
@@ -208,7 +208,8 @@ def test_a_wrong_network_is_found(section, owner, name, how, monkeypatch, capsys
 
 
 def test_a_wrong_limit_is_found(monkeypatch):
-    assert set(kernels.make_limits(3)) == {"binary", "16-bit"} if limits.HAS_MADD_LIMIT else {"binary"}
+    has_tile = operations()["limits.madd_chains"].in_use is not None
+    assert set(kernels.make_limits(3)) == ({"binary", "16-bit"} if has_tile else {"binary"})
     monkeypatch.setattr(limits, "xnor_limit", lambda seeds, n, out, first, last: out.fill(1))
     with pytest.raises(timing.WrongResultError, match="the limit's loop"):
         kernels.make_limits(3)
@@ -218,9 +219,8 @@ def test_a_wrong_limit_is_found(monkeypatch):
 @pytest.mark.parametrize("steps", [0, 1, 7])
 def test_limit_chains_are_what_their_twins_say(steps):
     rng = np.random.default_rng(0)
-    cases = [(limits.xnor_limit, rng.integers(0, 2**64, (17, 8), np.uint64), lambda s, w: s + np.bitwise_count(s ^ w))]
-    if limits.HAS_MADD_LIMIT:
-        cases.append((limits.madd_limit, rng.integers(-2**31, 2**31, (17, 16)).astype(np.int32), squares_added))
+    cases = [(limits.xnor_limit, rng.integers(0, 2**64, (17, 8), np.uint64), lambda s, w: s + np.bitwise_count(s ^ w)),
+             (limits.madd_limit, rng.integers(-2**31, 2**31, (17, 16)).astype(np.int32), squares_added)]
     for kernel, seeds, step in cases:
         out = np.zeros((3, 16, seeds.shape[1]), seeds.dtype)
         kernel(seeds, steps, out, 1, 3)

@@ -158,6 +158,18 @@ def test_two_spawned_processes_do_not_change_a_campaign(reference, pool):
     assert again.contexts == 0
 
 
+def test_processes_get_their_images_where_the_disk_for_shared_ones_is_full(pool, monkeypatch):
+    """Then they come with the context."""
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    reference = run(**SMALL)
+    monkeypatch.setattr(engine, "SHARED_BYTES", 0)
+    same(run(executor=pool, **SMALL), reference)
+    monkeypatch.setattr(np, "save", full)
+    same(run(executor=pool, **SMALL), reference)
+
+
 def test_dask_does_not_change_a_campaign(reference, dask):
     same(run(executor=dask.get_executor(pure=False)), reference)
 
@@ -246,11 +258,12 @@ def test_a_failed_cluster_is_one_clear_error_and_loses_nothing(tmp_path, monkeyp
     from distributed.scheduler import KilledWorker
 
     error = CancelledError() if kind == "CancelledError" else KilledWorker("task", None, 3)
+    settings = {"out": tmp_path / "out.h5", "rates": [0.1], "trials": 50}
     monkeypatch.setattr(engine, "BATCH_SECONDS", 1e-9)
-    with pytest.raises(ChildProcessError, match=rf"the cluster failed \({kind}.* with \d+ cells done; .*--resume"):
-        run(out=tmp_path / "out.h5", executor=FailingCluster(error, 12), workers=2)
-    resumed = run(out=tmp_path / "out.h5", resume=True)
-    assert resumed.checksum == run().checksum
+    with pytest.raises(ChildProcessError, match=rf"the cluster failed \({kind}.* with [1-9]\d? cells done; .*--resume"):
+        run(executor=FailingCluster(error, 12), workers=2, **settings)
+    monkeypatch.undo()
+    assert run(resume=True, **settings).checksum == run(rates=[0.1], trials=50).checksum
 
 
 def test_a_killed_process_of_a_pool_is_one_clear_error(tmp_path, monkeypatch):
@@ -383,6 +396,17 @@ def test_series_are_networks_times_splits_times_faults():
     assert np.any(last != found.accuracy[found.names.index("net 0, many, all")])
 
 
+def test_images_of_a_user_s_own_class_do(finished):
+    """What is read of a split is enough: images, labels, name, sha256 and the length."""
+    class Own:
+        images, labels, name, sha256 = split().images, split().labels, split().name, split().sha256
+
+        def __len__(self):
+            return 16
+
+    same(run(data=Own(), **SMALL), SweepResult.load(finished))
+
+
 def test_splits_of_different_sizes_with_predictions_can_be_resumed(tmp_path):
     settings = {"data": {"few": split(5), "many": split(16)}, "predictions": True, "rates": [0, 0.2]}
     run(out=tmp_path / "s.h5", trials=2, **settings)
@@ -420,6 +444,7 @@ def test_predictions_and_per_class_are_those_of_the_network():
     (dict(faults=BitFlips(0, layers=(2,))), ValueError, r"layers must be in 0..1, got \(2,\)"),
     (dict(data={}), TypeError, "split must be a Split or a dict of name to Split, got an empty dict"),
     (dict(data={"a": 3}), TypeError, r"split\['a'\] must be a Split, got int"),
+    (dict(faults={"a": BitFlips(0), "b": 3}), TypeError, r"faults\['b'\] must be a fault such as .* got int"),
     (dict(nets={"a": networks()["net 0"], "a, b": networks()["net 0"]},
           faults={"b": BitFlips(0), "": BitFlips(0)}), ValueError, "series must have names that differ"),
     (dict(max_trials=5), ValueError, "max_trials goes with ci_width"),
@@ -511,7 +536,7 @@ def swept(stored, trials=4):
     from bnnsim.packed.network import PackedNetwork
 
     return sweeps.sweep({"net": PackedNetwork.load(stored)}, {"fashion-subset": load_embedded()[1]}, [0, 0.05, 0.2],
-                          trials, 3, progress=False)
+                        trials, 3, progress=False)
 
 
 def test_workers_and_dask_from_the_command_line(stored, tmp_path, dask, capsys):

@@ -327,7 +327,7 @@ HOLDER = """
 import sys, time
 from bnnsim.campaign.journal import Journal
 journal = Journal(sys.argv[1], {}, print)
-journal.add([])
+journal.add({})
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -354,7 +354,7 @@ def test_a_campaign_that_another_process_runs_is_refused(tmp_path, small):
 def test_a_forked_worker_does_not_hold_the_lock_of_a_killed_campaign(tmp_path):
     """Workers of a forked pool live on when the campaign is killed, and would lock out the one that resumes."""
     first = journal.Journal(tmp_path / "s.h5", {"a": 1}, print)
-    first.add([])
+    first.add({})
     ready = os.pipe()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)

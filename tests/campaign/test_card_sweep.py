@@ -8,7 +8,7 @@ import pytest
 import bnnsim.device_sweep as device_sweep
 import bnnsim.devices as devices
 from bnnsim import PackedNetwork, load_embedded
-from bnnsim.campaign.card import sweep_card
+from bnnsim.campaign.card_sweep import sweep_card
 from bnnsim.datasets.shipped import data_file
 from bnnsim.datasets.split import Split
 from bnnsim.faults import AsymmetricFlips, BitFlips, Protected
@@ -46,6 +46,7 @@ def test_rows_are_what_the_card_the_fault_and_the_network_say(network, test):
         assert row["energy_joule"] == pytest.approx(devices_per_weight * network.n_bits * per_device)
         assert row["energy_relative"] == pytest.approx(card.relative_energy(row["place"]) * devices_per_weight / 2)
         assert row["clean"] == network.accuracy(test)
+        assert {type(value) for value in row.values()} <= {str, float, type(None)}, "no scalars of NumPy's"
 
 
 def test_the_ultra_low_power_claim_by_one_command(capsys):

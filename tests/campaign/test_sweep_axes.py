@@ -53,7 +53,7 @@ def test_a_sweep_over_volts_gives_what_the_fault_gives_at_each(network, split, t
     assert loaded.axis == "voltage_volt" and loaded.checksum == result.checksum
     assert "voltage_volt" in loaded.table().splitlines()[0]
     more = sweeps.sweep(network, split, [*volts, -0.5 + 0.9], 3, 7, faults=Voltage(), axis="voltage_volt", out=out,
-                          resume=True, progress=False)
+                        resume=True, progress=False)
     assert set(more.rates.tolist()) == {*volts, 0.4}
     figure = ber_curve(result, tmp_path / "volts.png")
     assert figure.axes[0].get_xlabel() == "voltage (V)" and figure.axes[0].get_xscale() == "linear"

@@ -281,7 +281,7 @@ HOSTILE = {
     "no layers": (attribute("/", "n_layers", np.int64(0)), "n_layers must be in"),
     "many layers": (attribute("/", "n_layers", np.int64(2**60)), "n_layers must be in"),
     "fewer layers": (attribute("/", "n_layers", np.int64(2)), "unknown: 'layer2'"),
-    "one layer 300 times": (one_layer_many_times, r"wanted at most \d+ bytes of data|must be"),
+    "one layer 300 times": (one_layer_many_times, "got several names for one thing"),
     "rows": (attribute("/", "rows", np.int64(0)), r"rows must be in \[1, 65536\], got 0"),
     "huge rows": (attribute("/", "rows", np.int64(2**40)), "rows must be in"),
     "columns": (attribute("/", "columns", np.int64(-3)), "columns must be in"),
@@ -315,7 +315,7 @@ HOSTILE = {
 @pytest.mark.parametrize("row", HOSTILE)
 def test_hostile_files_are_refused(copy, row):
     change, message = HOSTILE[row]
-    with h5py.File(copy, "r+") as file:
+    with h5py.File(copy, "r+", libver="v110") as file:
         change(file)
     with pytest.raises(ValueError, match=message) as caught:
         FaultMap.load(copy)
@@ -324,7 +324,7 @@ def test_hostile_files_are_refused(copy, row):
 
 def test_metadata_of_numbers_is_refused(copy):
     text = '{"a":3}'
-    with h5py.File(copy, "r+") as file:
+    with h5py.File(copy, "r+", libver="v110") as file:
         replace_dataset(file, "metadata", data=np.bytes_(text))
         file.attrs["metadata_checksum"] = np.bytes_(hashlib.sha256(text.encode()).hexdigest())
     with pytest.raises(ValueError, match="metadata must be a JSON object of strings"):

@@ -5,7 +5,8 @@ import threading
 import numpy as np
 import pytest
 
-from bnnsim.kernels._buffers import LEAST_BYTES, empty, recycling
+from bnnsim.kernels import empty, recycling
+from bnnsim.kernels._buffers import LEAST_BYTES
 
 pytestmark = pytest.mark.jit_off
 SHAPE = (2, LEAST_BYTES // 4)

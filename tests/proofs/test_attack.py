@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_certificates import NORMS, SHAPES, case, wide
 
-from bnnsim.kernels._jit import JIT_OFF
+from bnnsim.kernels import are_compiled
 from bnnsim.proofs.attack import breaking_flips
 from bnnsim.proofs.certificates import certified_flips
 
 
 @pytest.mark.jit_off
-@settings(max_examples=8 if JIT_OFF else 60)
+@settings(max_examples=60 if are_compiled() else 8)
 @given(st.sampled_from(sorted(SHAPES)), st.integers(0, 2**20), NORMS)
 def test_sets_found_do_break_and_are_larger_than_certificates(shape, seed, norm):
     """A certificate is below every breaking set: an attack that beats one refutes it."""

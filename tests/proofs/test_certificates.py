@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kernel_calls import in_threads
 
 import bnnsim.proofs.certificates as certificates
-from bnnsim.kernels._jit import JIT_OFF
+from bnnsim.kernels import are_compiled
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.proofs.certificates import Certificates, certified_flips
 
@@ -78,7 +78,7 @@ def most_flips(n_bits):
     return sum(count <= MOST_SETS for count in counts)
 
 
-@settings(max_examples=10 if JIT_OFF else 60)
+@settings(max_examples=60 if are_compiled() else 10)
 @given(st.sampled_from(sorted(SHAPES)), st.integers(0, 2**20), NORMS, st.booleans())
 def test_no_set_within_a_layers_certificate_changes_the_class(shape, seed, norm, singles):
     """All sets of flips of each layer are tried, up to some thousand: a certificate that is too large is a lie."""
@@ -98,7 +98,7 @@ def test_no_set_within_a_layers_certificate_changes_the_class(shape, seed, norm,
                 assert (found.layers[n, i] >= 1) == (smallest > 1)
 
 
-@settings(max_examples=5 if JIT_OFF else 30)
+@settings(max_examples=30 if are_compiled() else 5)
 @given(st.sampled_from(sorted(SHAPES)), st.integers(0, 2**20), NORMS, st.booleans())
 def test_no_set_within_the_whole_certificate_changes_the_class(shape, seed, norm, singles):
     """Sets over all layers at once: every small one, and random ones of the size certified."""

@@ -10,8 +10,10 @@ import pytest
 from scipy import stats
 
 from bnnsim.statistics.intervals import (mean_interval, paired_difference, population_interval, spread_interval,
-                                         t_quantile)
+                                         t_quantile, wilson)
+from bnnsim.statistics.pairs import population_difference
 from bnnsim.statistics.stopping import stein_interval, stein_trials, trials_needed
+from bnnsim.statistics.tolerated_rate import tolerated
 
 pytestmark = pytest.mark.jit_off
 
@@ -60,15 +62,18 @@ def test_coverage_rejects_normal_quantiles_of_few_chips(rng):
 
 
 def test_mean_against_scipy(rng):
-    chips = rng.normal(0.8, 0.02, 7)
+    """Small spreads far from 0 and 1: Student's."""
+    chips = rng.normal(0.8, 0.0002, 7)
     low, high = stats.t.interval(0.9, 6, chips.mean(), stats.sem(chips))
-    assert mean_interval(np.append(chips, NAN), 0.9) == pytest.approx((low, high, chips.mean(), 7))
+    assert mean_interval(np.append(chips, NAN), 0.9) == pytest.approx((low, high, chips.mean(), 7), abs=1e-7)
+    assert mean_interval(chips, 0.9).high - chips.mean() == pytest.approx(high - chips.mean(), rel=1e-3)
 
 
 def test_mean_at_the_edges():
     assert mean_interval([0.7]) == (0, 1, 0.7, 1)                      # not a width of 0
     assert mean_interval([0.75, NAN, 0.75]) == (0.75, 0.75, 0.75, 2)
-    assert mean_interval([0.0, 1.0]) == (0, 1, 0.5, 2)
+    low, high, mean, n = mean_interval([0.0, 1.0])
+    assert low < 0.01 and high > 0.99 and (mean, n) == (0.5, 2)
 
 
 @pytest.mark.parametrize("level, df", [(0.95, 1), (0.5, 9), (0.99, 7.3), (0.95, math.inf)])
@@ -248,6 +253,18 @@ def test_difference_against_scipy(rng):
     assert found.best == ("paired" if np.diff(paired) < np.diff(welch) else "unpaired")
     assert paired_difference([0.5], [0.7]).paired == (-1, 1, pytest.approx(-0.2), 1)
     assert paired_difference([0.5, 0.5], [0.5, 0.5]).unpaired == (0, 0, 0, 2)
+
+
+@pytest.mark.parametrize("found", [
+    mean_interval(np.array([0.9, 0.8])), mean_interval(np.array([0.9])), population_interval(np.array([0.9, 0.8]), 50),
+    population_interval(np.array([0.75, 0.5]), 4, 0.95, np.array([2, 1, 0, 2])), spread_interval(np.array([0.9, 0.8])),
+    *paired_difference(np.array([0.9, 0.8]), np.array([0.8, 0.8]))[:2], stein_interval(np.array([0.9, 0.8, 0.7]), 2),
+    *population_difference(np.eye(3, 4) > 0, np.eye(3, 4, 1) > 0)[:2], wilson(np.int64(7), np.int64(10)),
+    tolerated(np.array([0.1, 0.2]), np.array([[0.9, 0.8], [0.7, 0.6]]), np.float64(0.9), np.float64(0.1)),
+    (stein_trials(np.array([0.9, 0.8]), np.float64(0.5)), trials_needed(np.array([0.9, 0.8]), np.float64(0.5)))])
+def test_what_comes_out_is_plain_python(found):
+    """NumPy's scalars print as np.float64(0.9), and json refuses them."""
+    assert {type(value) for value in found} <= {float, int, str}
 
 
 @pytest.mark.parametrize("call, error, message", [

@@ -1,5 +1,16 @@
 """Sizes of a convolution, as its kernels read them."""
 
-from collections import namedtuple
+from typing import NamedTuple
 
-Geometry = namedtuple("Geometry", "height width kernel_height kernel_width stride padding out_height out_width")
+
+class Geometry(NamedTuple):
+    """Sizes of the input, the kernel and the output of a convolution."""
+
+    height: int
+    width: int
+    kernel_height: int
+    kernel_width: int
+    stride: int
+    padding: int
+    out_height: int
+    out_width: int

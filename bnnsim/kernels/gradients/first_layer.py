@@ -1,21 +1,18 @@
 """Weight gradients of the first layer: 16-bit fixed point times uint8 pixels minus an offset, exact.
 
-Letters as in `first_layer`. The multiply-add tile sums pairs of rows of the batch (dense) or of output positions (conv)
-in int32, which holds 256 products of a 16-bit gradient and a pixel; longer sums are widened to int64 on the way.
+N images (N, C, H, W) of F = H * W * C pixels, U units or K output channels; dH (N, U), or (N, OH, OW, K) as in `conv`.
+The tile sums pairs of rows of the batch (dense) or of output positions (conv) in int32, which holds 256 products of a
+16-bit gradient and a pixel; longer sums are widened to int64 on the way. The functions for float32 are plain loops.
 """
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
-from bnnsim.kernels._jit import JIT_OFF, inline, kernel
-from bnnsim.kernels._llvm import HAS_VNNI, I16, I32, I64, _declare, _pointer, _splat, _vector_pointer
-from bnnsim.kernels.gradients.conv_gradients import gradient_row, window_places
+from bnnsim.kernels._jit import inline, kernel
+from bnnsim.kernels.gradients.conv import gradient_row, window_places
+from bnnsim.kernels.gradients.dense import store_sums
 from bnnsim.kernels.gradients.fixed_point import fix_pair
-from bnnsim.kernels.gradients.lookup import COLS, ROWS, add_tile
-from bnnsim.kernels.gradients.lookup_products import store_sums
+from bnnsim.kernels.gradients.lookup_tile import add_tile
+from bnnsim.kernels.gradients.multiply_add_tile import COLS, ROWS, multiply_add
 
 MAX_PAIRS = 128                     # 256 terms of 32767 * 255
 
@@ -62,13 +59,13 @@ def _sum_pairs(a, row, panel, p_off, n_pairs, tile, total):
     """
     tile[:] = 0
     if n_pairs <= MAX_PAIRS:
-        madd16_tile(a, row * a.shape[1], a.shape[1], panel, p_off, n_pairs, tile, 0)
+        multiply_add(a, row * a.shape[1], a.shape[1], panel, p_off, n_pairs, tile, 0)
         return True
     total[:] = 0
     for first in range(0, n_pairs, MAX_PAIRS):
         tile[:] = 0
-        madd16_tile(a, row * a.shape[1] + 2 * first, a.shape[1], panel, p_off + COLS * first,
-                    min(MAX_PAIRS, n_pairs - first), tile, 0)
+        multiply_add(a, row * a.shape[1] + 2 * first, a.shape[1], panel, p_off + COLS * first,
+                     min(MAX_PAIRS, n_pairs - first), tile, 0)
         add_tile(tile, total)
     return False
 
@@ -139,7 +136,7 @@ def _gradient_panel(dout, winner, size, n, inverse, places, rows, panel):
 
 @kernel
 def pixels_conv_dweight(dout, winner, size, inverse, images, offset, pad_value, g, total, start, stop):
-    """dH as in `conv_gradients`, 1 / scale of its channels (64 V,) -> total (6 T, V, 64) int64 += dW in units of them.
+    """dH as in `conv`, 1 / scale of its channels (64 V,) -> total (6 T, V, 64) int64 += dW in units of them.
 
     Rows of `total` are weights (kh, kw, C), columns output channels: few weights would leave a tile's columns empty.
     Runs over images; slices run at once need a `total` each.
@@ -178,55 +175,3 @@ def pixels_conv_float(dout, winner, size, inverse, images, offset, pad_value, g,
         for f in range(n_features):
             for k in range(dout.shape[3]):
                 total[f, 0, k] += sums[f, k]
-
-MADD_ROWS, MADD_COLS = 6, 64
-
-
-def _make_madd16_tile():
-    """Tile of 6 x 64: out (6, 64) int32 += a (6, 2 n_pairs) int16 times the panel's int16 columns."""
-    acc = ir.VectorType(I32, 16)
-
-    @intrinsic
-    def madd16_tile(_, a, a_off, a_stride, panel, p_off, n_pairs, out, o_off):
-        index = types.intp
-        signature = types.void(a, index, index, panel, index, index, out, index)
-
-        def generate(context, builder, signature, args):
-            a, a_off, a_stride, panel, p_off, n_pairs, out, o_off = args
-            a_ptr = _pointer(context, builder, signature.args[0], a, a_off, I16)
-            p_ptr = _pointer(context, builder, signature.args[3], panel, p_off, I32, I16)
-            o_ptr = _pointer(context, builder, signature.args[6], out, o_off, I32)
-            rows = [builder.bitcast(builder.gep(a_ptr, [builder.mul(a_stride, I64(r))]), I32.as_pointer())
-                    for r in range(MADD_ROWS)]
-            places = [[_vector_pointer(builder, o_ptr, I64(64 * r + 16 * v), acc) for v in range(4)]
-                      for r in range(MADD_ROWS)]
-            slots = [[cgutils.alloca_once(builder, acc) for _ in range(4)] for _ in range(MADD_ROWS)]
-            for place, slot in zip(sum(places, []), sum(slots, [])):
-                builder.store(builder.load(place, align=4), slot)
-            multiply_add = _declare(builder, "llvm.x86.avx512.vpdpwssd.512", acc, acc, acc, acc)
-            with cgutils.for_range(builder, n_pairs) as loop:
-                pair = builder.gep(p_ptr, [builder.mul(loop.index, I64(64))])
-                columns = [builder.load(_vector_pointer(builder, pair, I64(16 * v), acc), align=4) for v in range(4)]
-                for row, row_slots in zip(rows, slots):
-                    value = _splat(builder, builder.load(builder.gep(row, [loop.index]), align=2), acc)
-                    for slot, column in zip(row_slots, columns):
-                        builder.store(builder.call(multiply_add, [builder.load(slot), value, column]), slot)
-            for place, slot in zip(sum(places, []), sum(slots, [])):
-                builder.store(builder.load(slot), place, align=4)
-            return context.get_dummy_value()
-
-        return signature, generate
-
-    return madd16_tile
-
-
-def madd16_tile_plain(a, a_off, a_stride, panel, p_off, n_pairs, out, o_off):
-    a_flat, panel_flat, out_flat = a.reshape(-1), panel.reshape(-1), out.reshape(-1)
-    for r in range(MADD_ROWS):
-        for k in range(n_pairs):
-            first = int(a_flat[a_off + r * a_stride + 2 * k])
-            second = int(a_flat[a_off + r * a_stride + 2 * k + 1])
-            for c in range(MADD_COLS):
-                at = 2 * (p_off + 64 * k + c)
-                out_flat[o_off + 64 * r + c] += first * int(panel_flat[at]) + second * int(panel_flat[at + 1])
-madd16_tile = _make_madd16_tile() if HAS_VNNI and not JIT_OFF else inline(madd16_tile_plain)

@@ -11,8 +11,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from bnnsim.kernels._jit import JIT_OFF, always_inline, inline, kernel
-from bnnsim.kernels._llvm import I16, I32, I64, _declare, _pointer, _splat, _vector_pointer
+from bnnsim.kernels._jit import always_inline, inline, kernel
+from bnnsim.kernels._llvm import I16, I32, I64, declare, item_pointer, splat, vector_pointer
+from bnnsim.kernels._twins import Tile, twin_of
 
 FULL_SCALE = 32767.0
 SIDE = 16                           # of the blocks that are transposed in registers
@@ -25,14 +26,13 @@ def _item(array_type):
 def _fix(builder, values, inverse):
     """<16 x float> times <16 x double>, rounded to the nearest even -> <16 x i32>."""
     wide = inverse.type
-    rint = _declare(builder, "llvm.rint.v16f64", wide, wide)
+    rint = declare(builder, "llvm.rint.v16f64", wide, wide)
     whole = builder.call(rint, [builder.fmul(builder.fpext(values, wide), inverse)])
     return builder.fptosi(whole, ir.VectorType(I32, SIDE))
 
 
 @intrinsic
 def _turn_block(_, values, v_off, v_stride, inverse, i_off, out, o_off, o_stride):
-    """16 rows of 16 float32, v_stride apart, times inverse[i_off..] of their columns -> int16, transposed."""
     index = types.intp
     signature = types.void(values, index, index, inverse, index, out, index, index)
 
@@ -40,13 +40,13 @@ def _turn_block(_, values, v_off, v_stride, inverse, i_off, out, o_off, o_stride
         values, v_off, v_stride, inverse, i_off, out, o_off, o_stride = args
         item = _item(signature.args[5])
         single, wide, stored = (ir.VectorType(kind, SIDE) for kind in (ir.FloatType(), ir.DoubleType(), item))
-        v_ptr = _pointer(context, builder, signature.args[0], values, v_off, ir.FloatType())
-        i_ptr = _pointer(context, builder, signature.args[3], inverse, i_off, ir.DoubleType())
-        o_ptr = _pointer(context, builder, signature.args[5], out, o_off, item)
-        inverses = builder.load(_vector_pointer(builder, i_ptr, I64(0), wide), align=8)
+        v_ptr = item_pointer(context, builder, signature.args[0], values, v_off, ir.FloatType())
+        i_ptr = item_pointer(context, builder, signature.args[3], inverse, i_off, ir.DoubleType())
+        o_ptr = item_pointer(context, builder, signature.args[5], out, o_off, item)
+        inverses = builder.load(vector_pointer(builder, i_ptr, I64(0), wide), align=8)
         rows = []
         for i in range(SIDE):
-            row = builder.load(_vector_pointer(builder, v_ptr, builder.mul(v_stride, I64(i)), single), align=4)
+            row = builder.load(vector_pointer(builder, v_ptr, builder.mul(v_stride, I64(i)), single), align=4)
             rows.append(builder.trunc(_fix(builder, row, inverses), stored) if item == I16 else row)
         for step in (1, 2, 4, 8):                               # swap bit `step` of the row and the column number
             low = [e if not e & step else SIDE + e - step for e in range(SIDE)]
@@ -57,7 +57,7 @@ def _turn_block(_, values, v_off, v_stride, inverse, i_off, out, o_off, o_stride
                     pair = rows[i], rows[i + step]
                     rows[i], rows[i + step] = (builder.shuffle_vector(*pair, mask) for mask in masks)
         for i, row in enumerate(rows):
-            builder.store(row, _vector_pointer(builder, o_ptr, builder.mul(o_stride, I64(i)), stored), align=2)
+            builder.store(row, vector_pointer(builder, o_ptr, builder.mul(o_stride, I64(i)), stored), align=2)
         return context.get_dummy_value()
 
     return signature, generate
@@ -65,18 +65,17 @@ def _turn_block(_, values, v_off, v_stride, inverse, i_off, out, o_off, o_stride
 
 @intrinsic
 def _fix_sixteen(_, values, v_off, inverse, out, o_off):
-    """out[o_off..] (16,) int16 = values[v_off..] (16,) float32 * inverse, in float64, rounded to the nearest even."""
     signature = types.void(values, types.intp, types.float64, out, types.intp)
 
     def generate(context, builder, signature, args):
         values, v_off, inverse, out, o_off = args
         single, wide = ir.VectorType(ir.FloatType(), SIDE), ir.VectorType(ir.DoubleType(), SIDE)
-        v_ptr = _pointer(context, builder, signature.args[0], values, v_off, ir.FloatType())
-        o_ptr = _pointer(context, builder, signature.args[3], out, o_off, _item(signature.args[3]))
-        value = builder.load(_vector_pointer(builder, v_ptr, I64(0), single), align=4)
+        v_ptr = item_pointer(context, builder, signature.args[0], values, v_off, ir.FloatType())
+        o_ptr = item_pointer(context, builder, signature.args[3], out, o_off, _item(signature.args[3]))
+        value = builder.load(vector_pointer(builder, v_ptr, I64(0), single), align=4)
         if signature.args[3].dtype == types.int16:
-            value = builder.trunc(_fix(builder, value, _splat(builder, inverse, wide)), ir.VectorType(I16, SIDE))
-        builder.store(value, _vector_pointer(builder, o_ptr, I64(0), value.type), align=2)
+            value = builder.trunc(_fix(builder, value, splat(builder, inverse, wide)), ir.VectorType(I16, SIDE))
+        builder.store(value, vector_pointer(builder, o_ptr, I64(0), value.type), align=2)
         return context.get_dummy_value()
 
     return signature, generate
@@ -84,24 +83,23 @@ def _fix_sixteen(_, values, v_off, inverse, out, o_off):
 
 @intrinsic
 def _fix_pair(_, rows, r_off, stride, inverse, i_off, out, o_off):
-    """out[o_off..] (64,) int32 = two int16: rows[r_off..] and rows[r_off + stride..] float32 * inverse[i_off..]."""
     signature = types.void(rows, types.intp, types.intp, inverse, types.intp, out, types.intp)
 
     def generate(context, builder, signature, args):
         rows, r_off, stride, inverse, i_off, out, o_off = args
         single, wide, whole = (ir.VectorType(item, SIDE) for item in (ir.FloatType(), ir.DoubleType(), I32))
-        r_ptr = _pointer(context, builder, signature.args[0], rows, r_off, ir.FloatType())
-        i_ptr = _pointer(context, builder, signature.args[3], inverse, i_off, ir.DoubleType())
-        o_ptr = _pointer(context, builder, signature.args[5], out, o_off, I32)
+        r_ptr = item_pointer(context, builder, signature.args[0], rows, r_off, ir.FloatType())
+        i_ptr = item_pointer(context, builder, signature.args[3], inverse, i_off, ir.DoubleType())
+        o_ptr = item_pointer(context, builder, signature.args[5], out, o_off, I32)
         for v in range(4):
-            by = builder.load(_vector_pointer(builder, i_ptr, I64(SIDE * v), wide), align=8)
+            by = builder.load(vector_pointer(builder, i_ptr, I64(SIDE * v), wide), align=8)
             fixed = []
             for r in range(2):
                 at = builder.add(builder.mul(stride, I64(r)), I64(SIDE * v))
-                fixed.append(_fix(builder, builder.load(_vector_pointer(builder, r_ptr, at, single), align=4), by))
+                fixed.append(_fix(builder, builder.load(vector_pointer(builder, r_ptr, at, single), align=4), by))
             low = builder.and_(fixed[0], ir.Constant(whole, [I32(0xFFFF)] * SIDE))
             high = builder.shl(fixed[1], ir.Constant(whole, [I32(16)] * SIDE))
-            builder.store(builder.or_(low, high), _vector_pointer(builder, o_ptr, I64(SIDE * v), whole), align=4)
+            builder.store(builder.or_(low, high), vector_pointer(builder, o_ptr, I64(SIDE * v), whole), align=4)
         return context.get_dummy_value()
 
     return signature, generate
@@ -121,7 +119,9 @@ def _fixed(value, inverse):
     return np.int16(np.rint(np.float64(value) * inverse))
 
 
-def fix_pair_plain(rows, r_off, stride, inverse, i_off, out, o_off):
+@twin_of(Tile(_fix_pair))
+def fix_pair(rows, r_off, stride, inverse, i_off, out, o_off):
+    """out[o_off..] (64,) int32 = two int16: rows[r_off..] and rows[r_off + stride..] float32 * inverse[i_off..]."""
     flat, pairs = rows.reshape(-1), out.reshape(-1)
     for c in range(64):
         low = np.int32(_fixed(flat[r_off + c], inverse[i_off + c]))
@@ -129,22 +129,21 @@ def fix_pair_plain(rows, r_off, stride, inverse, i_off, out, o_off):
         pairs[o_off + c] = (low & np.int32(0xFFFF)) | (high << np.int32(16))
 
 
-def fix_sixteen_plain(values, v_off, inverse, out, o_off):
+@twin_of(Tile(_fix_sixteen))
+def fix_sixteen(values, v_off, inverse, out, o_off):
+    """out[o_off..] (16,) int16 = values[v_off..] (16,) float32 * inverse, in float64, rounded to the nearest even."""
     flat, fixed = values.reshape(-1), out.reshape(-1)
     for i in range(SIDE):
         _put(fixed, o_off + i, flat[v_off + i], inverse)
 
 
-def turn_block_plain(values, v_off, v_stride, inverse, i_off, out, o_off, o_stride):
+@twin_of(Tile(_turn_block))
+def turn_block(values, v_off, v_stride, inverse, i_off, out, o_off, o_stride):
+    """16 rows of 16 float32, v_stride apart, times inverse[i_off..] of their columns -> int16, transposed."""
     flat, turned = values.reshape(-1), out.reshape(-1)
     for i in range(SIDE):
         for j in range(SIDE):
             _put(turned, o_off + j * o_stride + i, flat[v_off + i * v_stride + j], inverse[i_off + j])
-
-
-turn_block = turn_block_plain if JIT_OFF else _turn_block
-fix_sixteen = fix_sixteen_plain if JIT_OFF else _fix_sixteen
-fix_pair = fix_pair_plain if JIT_OFF else _fix_pair
 
 
 @inline

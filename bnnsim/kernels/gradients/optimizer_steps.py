@@ -8,8 +8,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from bnnsim.kernels._jit import JIT_OFF, inline, kernel
-from bnnsim.kernels._llvm import I64, _declare, _pointer, _splat, _vector_pointer
+from bnnsim.kernels._jit import inline, kernel
+from bnnsim.kernels._llvm import I64, declare, item_pointer, splat, vector_pointer
+from bnnsim.kernels._twins import Tile, twin_of
 
 LANES = 16
 
@@ -33,19 +34,18 @@ def _adam_one(value, gradient, first, second, i, beta1, beta2, step_size, second
 
 @intrinsic
 def _adam_lanes(_, value, gradient, first, second, at, beta1, beta2, step_size, second_scale, eps, bound):
-    """`_adam_one` of 16 neighbours, operation by operation: LLVM leaves the plain loop scalar, at 2.4 ns a number."""
     signature = types.void(value, gradient, first, second, types.intp, *[types.float32] * 6)
 
     def generate(context, builder, signature, args):
         vector = ir.VectorType(ir.FloatType(), LANES)
-        places = [_vector_pointer(builder, _pointer(context, builder, kind, array, args[4], ir.FloatType()), I64(0),
-                                  vector) for kind, array in zip(signature.args, args[:4])]
+        places = [vector_pointer(builder, item_pointer(context, builder, kind, array, args[4], ir.FloatType()), I64(0),
+                                 vector) for kind, array in zip(signature.args, args[:4])]
         w, g, m, v = (builder.load(place, align=4) for place in places)
-        beta1, beta2, step_size, second_scale, eps, bound = (_splat(builder, scalar, vector) for scalar in args[5:])
+        beta1, beta2, step_size, second_scale, eps, bound = (splat(builder, scalar, vector) for scalar in args[5:])
         one = ir.Constant(vector, [1.0] * LANES)
         m = builder.fadd(builder.fmul(beta1, m), builder.fmul(builder.fsub(one, beta1), g))
         v = builder.fadd(builder.fmul(beta2, v), builder.fmul(builder.fmul(builder.fsub(one, beta2), g), g))
-        root = builder.call(_declare(builder, "llvm.sqrt.v16f32", vector, vector), [v])
+        root = builder.call(declare(builder, "llvm.sqrt.v16f32", vector, vector), [v])
         change = builder.fdiv(builder.fmul(step_size, m), builder.fadd(builder.fmul(root, second_scale), eps))
         w = builder.fsub(w, change)
         w = builder.select(builder.fcmp_ordered(">", w, bound), bound, w)
@@ -58,12 +58,11 @@ def _adam_lanes(_, value, gradient, first, second, at, beta1, beta2, step_size, 
     return signature, generate
 
 
-def adam_lanes_plain(value, gradient, first, second, at, beta1, beta2, step_size, second_scale, eps, bound):
+@twin_of(Tile(_adam_lanes))
+def adam_lanes(value, gradient, first, second, at, beta1, beta2, step_size, second_scale, eps, bound):
+    """`_adam_one` of 16 neighbours. LLVM leaves this loop scalar, at 2.4 ns a number."""
     for i in range(at, at + LANES):
         _adam_one(value, gradient, first, second, i, beta1, beta2, step_size, second_scale, eps, bound)
-
-
-adam_lanes = adam_lanes_plain if JIT_OFF else _adam_lanes
 
 
 @kernel
@@ -94,15 +93,14 @@ def _bop_one(value, gradient, momentum, i, gamma, tau):
 
 @intrinsic
 def _bop_lanes(_, value, gradient, momentum, at, gamma, tau):
-    """`_bop_one` of 16 neighbours: LLVM leaves the plain loop scalar, at 1.1 ns a number."""
     signature = types.void(value, gradient, momentum, types.intp, types.float32, types.float32)
 
     def generate(context, builder, signature, args):
         vector = ir.VectorType(ir.FloatType(), LANES)
-        places = [_vector_pointer(builder, _pointer(context, builder, kind, array, args[3], ir.FloatType()), I64(0),
-                                  vector) for kind, array in zip(signature.args, args[:3])]
+        places = [vector_pointer(builder, item_pointer(context, builder, kind, array, args[3], ir.FloatType()), I64(0),
+                                 vector) for kind, array in zip(signature.args, args[:3])]
         w, g, m = (builder.load(place, align=4) for place in places)
-        gamma, tau = (_splat(builder, scalar, vector) for scalar in args[4:])
+        gamma, tau = (splat(builder, scalar, vector) for scalar in args[4:])
         zero, one, minus = (ir.Constant(vector, [number] * LANES) for number in (0.0, 1.0, -1.0))
         m = builder.fadd(builder.fmul(builder.fsub(one, gamma), m), builder.fmul(gamma, g))
         above = builder.fcmp_ordered(">=", w, zero)
@@ -115,12 +113,11 @@ def _bop_lanes(_, value, gradient, momentum, at, gamma, tau):
     return signature, generate
 
 
-def bop_lanes_plain(value, gradient, momentum, at, gamma, tau):
+@twin_of(Tile(_bop_lanes))
+def bop_lanes(value, gradient, momentum, at, gamma, tau):
+    """`_bop_one` of 16 neighbours. LLVM leaves this loop scalar, at 1.1 ns a number."""
     for i in range(at, at + LANES):
         _bop_one(value, gradient, momentum, i, gamma, tau)
-
-
-bop_lanes = bop_lanes_plain if JIT_OFF else _bop_lanes
 
 
 @kernel

@@ -1,51 +1,57 @@
 """Max-pooling on integer pre-activations, with non-overlapping windows; a remainder at the right and bottom is dropped.
 
-h (N, H, W, C) int32 -> out (N, H // size, W // size, C). On bits pooling is an OR: `forward._pool_bits`.
+h (N, H, W, C) int32 -> out (N, H // size, W // size, C). On bits pooling is an OR, see `forward.conv`.
 """
 
-from collections import namedtuple
+from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from bnnsim.kernels._jit import JIT_OFF, always_inline, kernel
-from bnnsim.kernels._llvm import I64, I8, _pointer, _splat, _vector_pointer
+from bnnsim.kernels._jit import always_inline, kernel
+from bnnsim.kernels._llvm import I8, I64, item_pointer, splat, vector_pointer
+from bnnsim.kernels._twins import Tile, twin_of
 
 LANES = 16
 
-Pooled = namedtuple("Pooled", "dout winner size shape")         # a gradient behind a max-pool: of `shape`, mostly zeros
+
+class Pooled(NamedTuple):
+    """A gradient behind a max-pool of windows of `size`: of `shape`, mostly zeros, as its entries and their winners."""
+
+    dout: np.ndarray
+    winner: np.ndarray
+    size: int
+    shape: tuple[int, ...]
 
 
 @intrinsic
 def _keep_lanes(_, values, v_off, winner, w_off, entry, out, o_off):
-    """out[o_off..] (16,) = values[v_off..] float32 where winner[w_off..] uint8 is `entry`, else 0."""
     signature = types.void(values, types.intp, winner, types.intp, types.uint8, out, types.intp)
 
     def generate(context, builder, signature, args):
         values, v_off, winner, w_off, entry, out, o_off = args
         single, bytes_ = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(I8, LANES)
-        v_ptr = _pointer(context, builder, signature.args[0], values, v_off, ir.FloatType())
-        w_ptr = _pointer(context, builder, signature.args[2], winner, w_off, I8)
-        o_ptr = _pointer(context, builder, signature.args[5], out, o_off, ir.FloatType())
-        found = builder.load(_vector_pointer(builder, w_ptr, I64(0), bytes_), align=1)
-        won = builder.icmp_unsigned("==", found, _splat(builder, entry, bytes_))
-        value = builder.load(_vector_pointer(builder, v_ptr, I64(0), single), align=4)
+        v_ptr = item_pointer(context, builder, signature.args[0], values, v_off, ir.FloatType())
+        w_ptr = item_pointer(context, builder, signature.args[2], winner, w_off, I8)
+        o_ptr = item_pointer(context, builder, signature.args[5], out, o_off, ir.FloatType())
+        found = builder.load(vector_pointer(builder, w_ptr, I64(0), bytes_), align=1)
+        won = builder.icmp_unsigned("==", found, splat(builder, entry, bytes_))
+        value = builder.load(vector_pointer(builder, v_ptr, I64(0), single), align=4)
         builder.store(builder.select(won, value, ir.Constant(single, None)),
-                      _vector_pointer(builder, o_ptr, I64(0), single), align=4)
+                      vector_pointer(builder, o_ptr, I64(0), single), align=4)
         return context.get_dummy_value()
 
     return signature, generate
 
 
-def keep_lanes_plain(values, v_off, winner, w_off, entry, out, o_off):
+@twin_of(Tile(_keep_lanes))
+def keep_lanes(values, v_off, winner, w_off, entry, out, o_off):
+    """out[o_off..] (16,) = values[v_off..] float32 where winner[w_off..] uint8 is `entry`, else 0."""
     flat, winners, kept = values.reshape(-1), winner.reshape(-1), out.reshape(-1)
     for i in range(LANES):
         kept[o_off + i] = flat[v_off + i] if winners[w_off + i] == entry else np.float32(0)
-
-
-keep_lanes = keep_lanes_plain if JIT_OFF else _keep_lanes
 
 
 @always_inline

@@ -3,8 +3,7 @@
 import numpy as np
 
 from bnnsim.kernels._jit import inline, kernel
-
-ONE = np.uint64(1)
+from bnnsim.kernels.words.bit_fields import ONE
 
 
 @inline
@@ -17,7 +16,7 @@ def _disc(cells, n_rows, n_columns, r, c, radius):
 
 
 @kernel
-def spread_discs(centres, n_rows, n_columns, radius, discs, start, stop):
+def fill_discs(centres, n_rows, n_columns, radius, discs, start, stop):
     """Set in discs (A, R, W), which come zeroed, all cells within `radius` of a centre; runs over arrays.
 
     n_rows, n_columns (A,): the part of each array that is in use; a disc ends at its edge.

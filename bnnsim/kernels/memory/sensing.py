@@ -18,12 +18,12 @@ from typing import NamedTuple
 import numpy as np
 
 from bnnsim.kernels._jit import inline, kernel
-from bnnsim.kernels.words.random_bits import philox
+from bnnsim.kernels.words.bit_fields import ONE
+from bnnsim.kernels.words.random_bits import HALF, LOW, philox
 from bnnsim.kernels.words.vector_words import multiply_high
 
 LOG_NORMAL, CONDUCTANCE, SAMPLES = 0, 1, 2          # kinds of a State
-ONE, HALF, LOW, TOP = np.uint64(1), np.uint64(32), np.uint64(0xFFFFFFFF), np.uint64(63)
-UNIT = 2.0**-64
+TOP, UNIT = np.uint64(63), 2.0**-64
 
 
 class State(NamedTuple):

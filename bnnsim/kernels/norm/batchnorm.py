@@ -9,7 +9,7 @@ threads cannot change a bit. Kernels that sum run over units; 16 of them at once
 import numpy as np
 
 from bnnsim.kernels._jit import inline, kernel
-from bnnsim.kernels.norm.norm_lanes import LANES, affine_word, gradient_lanes, sum_gradients, sum_powers
+from bnnsim.kernels.norm.batchnorm_tiles import LANES, affine_word, gradient_lanes, sum_gradients, sum_powers
 from bnnsim.kernels.norm.pseudo_gradient import through_sign
 from bnnsim.kernels.words.packing import unit_mask
 from bnnsim.kernels.words.vector_words import sign_word

@@ -1,6 +1,6 @@
 """Pseudo-gradients of the sign: what stands in for its derivative at a batch-norm output y, for 1 and for 16 of them.
 
-`ste` is four float64 (clip, level, slope, beta), as the classes of `bnnsim.estimators` give them:
+`ste` is four float64 (clip, level, slope, beta), as the classes of `bnnsim.training.estimators` give them:
 
     beta = 0    level - slope * |y| where |y| <= clip, else 0:
                 identity (inf, 1, 0), clipped (1, 1, 0), ApproxSign (1, 2, 2)
@@ -16,7 +16,7 @@ import numpy as np
 from llvmlite import ir
 
 from bnnsim.kernels._jit import inline
-from bnnsim.kernels._llvm import I32, I64, _declare, _splat
+from bnnsim.kernels._llvm import I32, I64, declare, splat
 
 LARGEST = 700.0                     # of the exponent: exp(-700) is 1e-304, a normal number
 LOG2_E = 1.4426950408889634
@@ -52,7 +52,7 @@ def through_sign(dout, y, ste):
 
 def _exp_minus_lanes(builder, z, constant):
     wide, whole, long = z.type, ir.VectorType(I32, z.type.count), ir.VectorType(I64, z.type.count)
-    floor = _declare(builder, f"llvm.floor.v{wide.count}f64", wide, wide)
+    floor = declare(builder, f"llvm.floor.v{wide.count}f64", wide, wide)
     k = builder.call(floor, [builder.fadd(builder.fmul(z, constant(LOG2_E)), constant(0.5))])
     r = builder.fsub(builder.fsub(z, builder.fmul(k, constant(LN2_HIGH))), builder.fmul(k, constant(LN2_LOW)))
     total = constant(TERMS[13])
@@ -63,13 +63,13 @@ def _exp_minus_lanes(builder, z, constant):
     return builder.fmul(total, power)
 
 
-def through_sign_lanes(builder, dout, y, ste):
+def through_sign_lanes(builder: ir.IRBuilder, dout: ir.Value, y: ir.Value, ste: list[ir.Value]) -> ir.Value:
     """`through_sign` of a vector of dout and y, operation by operation; `ste` holds four scalars."""
     def constant(value):
         return ir.Constant(y.type, [value] * y.type.count)
 
-    clip, level, slope, beta = (_splat(builder, value, y.type) for value in ste)
-    size = builder.call(_declare(builder, f"llvm.fabs.v{y.type.count}f64", y.type, y.type), [y])
+    clip, level, slope, beta = (splat(builder, value, y.type) for value in ste)
+    size = builder.call(declare(builder, f"llvm.fabs.v{y.type.count}f64", y.type, y.type), [y])
     with builder.if_else(builder.fcmp_ordered(">", ste[3], ir.Constant(ste[3].type, 0.0))) as (smooth, straight):
         with smooth:
             z = builder.fmul(beta, size)

@@ -7,9 +7,9 @@ N rows, F features of a row in W = ceil(F / 64) words, feature f at bit f % 64 o
 import numpy as np
 
 from bnnsim.kernels._jit import inline, kernel
+from bnnsim.kernels.words.bit_fields import ONE
 from bnnsim.kernels.words.vector_words import sign_word
 
-ONE = np.uint64(1)
 ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
@@ -91,7 +91,7 @@ def xnor_panel(words, panel, start, stop):
 
 
 @inline
-def _transpose_64(block):
+def transpose_64(block):
     """Transpose 64 words as a 64 x 64 bit matrix in place (Hacker's Delight, section 7-3, for bit i = column i)."""
     width = np.uint64(32)
     mask = np.uint64(0x00000000FFFFFFFF)
@@ -116,7 +116,7 @@ def transpose_bits(words, turned, start, stop):
             for i in range(64):
                 u = 64 * group + i
                 block[i] = words[u, w] if u < n_units else np.uint64(0)
-            _transpose_64(block)
+            transpose_64(block)
             for i in range(64):
                 turned[64 * w + i, group] = block[i]
 

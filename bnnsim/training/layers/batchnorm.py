@@ -7,8 +7,7 @@ import numpy as np
 
 import bnnsim.kernels.norm.batchnorm as batchnorm
 from bnnsim.checks import check_array, check_input, check_int
-from bnnsim.kernels import split
-from bnnsim.kernels._buffers import empty
+from bnnsim.kernels import empty, split
 from bnnsim.packed.forward import affine_scores
 from bnnsim.packed.thresholds import batch_scale
 from bnnsim.packed.words import n_words

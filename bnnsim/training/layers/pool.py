@@ -4,8 +4,7 @@ import numpy as np
 
 import bnnsim.kernels.gradients.pool as pool
 from bnnsim.checks import check_array, check_input, check_int
-from bnnsim.kernels import split
-from bnnsim.kernels._buffers import empty
+from bnnsim.kernels import empty, split
 from bnnsim.packed.words import n_words, repack
 from bnnsim.training.gradients import scattered
 

@@ -1,6 +1,6 @@
 """A dense first layer with few wrong weights: its clean pre-activations, corrected where bits flipped.
 
-Images come in blocks of 128, the last one filled up with zeros: pixels (B, F, 128) uint8; margins h - theta of the
+Images come in blocks of 128, the last one filled up with zeros: pixels (B, F, 128) uint8; the excess h - theta of the
 clean layer (B, U, 128) int32; its comparisons h >= theta (B, U, 2) words, an image a bit. A flipped weight w changes h
 by -2 w (pixel - offset). Unit u's flipped features are lists[starts[u] : starts[u + 1]], first those with w = +1,
 n_plus[u] of them. Results equal those of the full product bit for bit.
@@ -12,29 +12,29 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from bnnsim.kernels._jit import JIT_OFF, inline, kernel
-from bnnsim.kernels._llvm import I16, I32, I64, I8, _pointer, _vector_pointer
-from bnnsim.kernels.words.packing import _transpose_64
+from bnnsim.kernels._jit import inline, kernel
+from bnnsim.kernels._llvm import I8, I16, I32, I64, item_pointer, splat, vector_pointer
+from bnnsim.kernels._twins import Tile, twin_of
+from bnnsim.kernels.words.bit_fields import ONE
+from bnnsim.kernels.words.packing import transpose_64
 
 BLOCK = 128                         # images: four vectors of 16-bit sums
 MOST = 128                          # pixels that a 16-bit sum holds: 128 * 255 < 2^15
-ONE = np.uint64(1)
 
 
 # ---------------------------------------------------------------- vector operations
 
 @intrinsic
 def _add_pixels(_, pixels, block_at, lists, first, n_plus, n, sums):
-    """sums (128,) int32 += pixels of features lists[first..first + n_plus), minus those up to first + n; n <= 128."""
     index = types.intp
     signature = types.void(pixels, index, lists, index, index, index, sums)
 
     def generate(context, builder, signature, args):
         pixels, block_at, lists, first, n_plus, n, sums = args
         narrow, half, wide = (ir.VectorType(item, 32) for item in (I8, I16, I32))
-        base = _pointer(context, builder, signature.args[0], pixels, block_at, I8)
-        features = _pointer(context, builder, signature.args[2], lists, first, I32)
-        target = _pointer(context, builder, signature.args[6], sums, I64(0), I32)
+        base = item_pointer(context, builder, signature.args[0], pixels, block_at, I8)
+        features = item_pointer(context, builder, signature.args[2], lists, first, I32)
+        target = item_pointer(context, builder, signature.args[6], sums, I64(0), I32)
         slots = [cgutils.alloca_once(builder, half) for _ in range(4)]
         for slot in slots:
             builder.store(ir.Constant(half, None), slot)
@@ -44,13 +44,13 @@ def _add_pixels(_, pixels, block_at, lists, first, n_plus, n, sums):
                 feature = builder.sext(builder.load(builder.gep(features, [builder.add(start, step.index)])), I64)
                 row = builder.gep(base, [builder.mul(feature, I64(BLOCK))])
                 for v, slot in enumerate(slots):
-                    values = builder.load(_vector_pointer(builder, row, I64(32 * v), narrow), align=1)
+                    values = builder.load(vector_pointer(builder, row, I64(32 * v), narrow), align=1)
                     builder.store(combine(builder.load(slot), builder.zext(values, half)), slot)
 
         loop(I64(0), n_plus, builder.add)
         loop(n_plus, n, builder.sub)
         for v, slot in enumerate(slots):
-            place = _vector_pointer(builder, target, I64(32 * v), wide)
+            place = vector_pointer(builder, target, I64(32 * v), wide)
             builder.store(builder.add(builder.load(place, align=4), builder.sext(builder.load(slot), wide)), place,
                           align=4)
         return context.get_dummy_value()
@@ -58,7 +58,9 @@ def _add_pixels(_, pixels, block_at, lists, first, n_plus, n, sums):
     return signature, generate
 
 
-def add_pixels_plain(pixels, block_at, lists, first, n_plus, n, sums):
+@twin_of(Tile(_add_pixels))
+def add_pixels(pixels, block_at, lists, first, n_plus, n, sums):
+    """sums (128,) int32 += pixels of features lists[first..first + n_plus), minus those up to first + n; n <= 128."""
     flat = pixels.reshape(-1)
     for k in range(n):
         at = block_at + lists[first + k] * BLOCK
@@ -67,32 +69,29 @@ def add_pixels_plain(pixels, block_at, lists, first, n_plus, n, sums):
 
 
 @intrinsic
-def _margin_word(_, margins, at, sums, s_at, bias):
-    """Word whose bit i is margins[at + i] >= 2 * (sums[s_at + i] - bias), for 64 images."""
+def _excess_word(_, excess, at, sums, s_at, bias):
     index = types.intp
-    signature = types.uint64(margins, index, sums, index, types.int32)
+    signature = types.uint64(excess, index, sums, index, types.int32)
 
     def generate(context, builder, signature, args):
         vector = ir.VectorType(I32, 64)
-        left, right = (builder.load(builder.bitcast(_pointer(context, builder, signature.args[i], args[i], args[i + 1],
-                                                             I32), vector.as_pointer()), align=4) for i in (0, 2))
-        undefined = ir.Constant(vector, ir.Undefined)
-        bias = builder.shuffle_vector(builder.insert_element(undefined, args[4], I32(0)), undefined,
-                                      ir.Constant(ir.VectorType(I32, 64), None))
+        left, right = (builder.load(builder.bitcast(
+            item_pointer(context, builder, signature.args[i], args[i], args[i + 1], I32), vector.as_pointer()), align=4)
+            for i in (0, 2))
+        bias = splat(builder, args[4], vector)
         change = builder.sub(right, bias)
         return builder.bitcast(builder.icmp_signed(">=", left, builder.add(change, change)), I64)
 
     return signature, generate
 
 
-def margin_word_plain(margins, at, sums, s_at, bias):
-    flat, word = margins.reshape(-1), 0
+@twin_of(Tile(_excess_word))
+def excess_word(excess, at, sums, s_at, bias):
+    """Word whose bit i is excess[at + i] >= 2 * (sums[s_at + i] - bias), for 64 images."""
+    flat, word = excess.reshape(-1), 0
     for i in range(64):
         word |= int(flat[at + i] >= 2 * (int(sums[s_at + i]) - int(bias))) << i
     return np.uint64(word)
-
-
-add_pixels, margin_word = (add_pixels_plain, margin_word_plain) if JIT_OFF else (_add_pixels, _margin_word)
 
 
 # ---------------------------------------------------------------- the clean layer
@@ -112,26 +111,26 @@ def pixel_blocks(images, pixels, start, stop):
 
 
 @kernel
-def margin_blocks(h, theta, margins, start, stop):
-    """h (N, U) int32, theta (U,) int32 -> margins (B, U, 128). Runs over blocks."""
+def excess_blocks(h, theta, excess, start, stop):
+    """h (N, U) int32, theta (U,) int32 -> excess (B, U, 128). Runs over blocks."""
     for b in range(start, stop):
         n_images = min(BLOCK, h.shape[0] - b * BLOCK)
-        margins[b, :, n_images:] = 0
+        excess[b, :, n_images:] = 0
         for first in range(0, h.shape[1], 32):
             for n in range(n_images):
                 for u in range(first, min(first + 32, h.shape[1])):
-                    margins[b, u, n] = h[b * BLOCK + n, u] - theta[u]
+                    excess[b, u, n] = h[b * BLOCK + n, u] - theta[u]
 
 
 @kernel
-def compare_blocks(margins, comparisons, start, stop):
-    """margins -> comparisons (B, U, 2). Runs over blocks."""
+def compare_blocks(excess, comparisons, start, stop):
+    """excess -> comparisons (B, U, 2). Runs over blocks."""
     sums = np.zeros(64, np.int32)
     for b in range(start, stop):
-        for u in range(margins.shape[1]):
+        for u in range(excess.shape[1]):
             for side in range(2):
-                at = (b * margins.shape[1] + u) * BLOCK + 64 * side
-                comparisons[b, u, side] = margin_word(margins, at, sums, 0, np.int32(0))
+                at = (b * excess.shape[1] + u) * BLOCK + 64 * side
+                comparisons[b, u, side] = excess_word(excess, at, sums, 0, np.int32(0))
 
 
 # ---------------------------------------------------------------- flips
@@ -160,7 +159,7 @@ def list_flips(clean, flips, starts, n_plus, lists, start, stop):
 
 
 @inline
-def _corrected_unit(pixels, margins, b, u, lists, start, n_plus, n, offset, sums):
+def _corrected_unit(pixels, excess, b, u, lists, start, n_plus, n, offset, sums):
     """The two words of comparisons of unit u in block b, with its n flips."""
     sums[:] = 0
     block_at = b * pixels.shape[1] * BLOCK
@@ -168,14 +167,14 @@ def _corrected_unit(pixels, margins, b, u, lists, start, n_plus, n, offset, sums
         size = min(MOST, n - first)
         add_pixels(pixels, block_at, lists, start + first, max(0, min(size, n_plus - first)), size, sums)
     bias = np.int32(offset * (2 * n_plus - n))
-    at = (b * margins.shape[1] + u) * BLOCK
-    return margin_word(margins, at, sums, 0, bias), margin_word(margins, at + 64, sums, 64, bias)
+    at = (b * excess.shape[1] + u) * BLOCK
+    return excess_word(excess, at, sums, 0, bias), excess_word(excess, at + 64, sums, 64, bias)
 
 
 @kernel
-def corrected_bits(pixels, margins, comparisons, starts, n_plus, lists, offset, inverted, out, start, stop):
+def corrected_bits(pixels, excess, comparisons, starts, n_plus, lists, offset, inverted, out, start, stop):
     """Output bits out (N, V) of the layer with its flips, inverted words (V,). Runs over blocks."""
-    n_units = margins.shape[1]
+    n_units = excess.shape[1]
     sums, block = np.zeros(BLOCK, np.int32), np.zeros((2, 64), np.uint64)
     for b in range(start, stop):
         for v in range(out.shape[1]):
@@ -184,12 +183,12 @@ def corrected_bits(pixels, margins, comparisons, starts, n_plus, lists, offset, 
                 u = 64 * v + i
                 n = starts[u + 1] - starts[u]
                 if n:
-                    block[0, i], block[1, i] = _corrected_unit(pixels, margins, b, u, lists, starts[u], n_plus[u], n,
+                    block[0, i], block[1, i] = _corrected_unit(pixels, excess, b, u, lists, starts[u], n_plus[u], n,
                                                                offset, sums)
                 else:
                     block[0, i], block[1, i] = comparisons[b, u, 0], comparisons[b, u, 1]
             for side in range(2):
                 first = b * BLOCK + 64 * side
-                _transpose_64(block[side])
+                transpose_64(block[side])
                 for n in range(min(64, out.shape[0] - first)):
                     out[first + n, v] = block[side, n] ^ inverted[v]

@@ -1,17 +1,19 @@
-"""The lookup tile and the rounding of gradients against their plain twins, which other CPUs and JIT off run."""
+"""What the operations of 16-bit gradients compute, by definition: tables, lookups' words, rounding.
 
-import numba
+In both forms, that in use here and the plain twin. That all forms agree is tested in test_twins.
+"""
+
 import numpy as np
 import pytest
-from test_simd import compiled, words
+from test_twins import COMPILED, OPERATIONS, compiled
+from twin_arguments import int16s, words
 
-import bnnsim.kernels._jit as _jit
 import bnnsim.kernels.gradients.fixed_point as fixed_point
-import bnnsim.kernels.gradients.lookup as lookup
+import bnnsim.kernels.gradients.lookup_tile as lookup_tile
 
 GARBAGE = 77
 
-pytestmark = pytest.mark.skipif(_jit.JIT_OFF, reason="NUMBA_DISABLE_JIT=1: tiles exist only in compiled code")
+pytestmark = COMPILED
 
 
 @pytest.fixture
@@ -19,20 +21,17 @@ def rng():
     return np.random.default_rng(27)
 
 
-def both(tile, twin, n_args):
-    return [(compiled(tile, n_args), twin), (compiled(numba.njit(twin), n_args), twin)]
-
-
-def int16s(rng, n):
-    """Both ends included."""
-    return rng.choice(np.array([-32768, -32767, -1, 0, 1, 32767, *rng.integers(-32768, 32768, 9)], np.int16), n)
+def both(module, name, n_args):
+    """The form of an operation that kernels use here, and the plain twin."""
+    place = module.__name__.removeprefix("bnnsim.kernels.")
+    return compiled(getattr(module, name), n_args), OPERATIONS[f"{place}.{name}"].plain
 
 
 @pytest.mark.parametrize("n_groups, a_off, t_off", [(0, 0, 0), (1, 0, 0), (7, 3, 16), (31, 1, 5)])
 def test_tables(rng, n_groups, a_off, t_off):
     """Entry e is the sum of the five, negative where a bit of e is 0; nothing else is written, nothing else read."""
     a = int16s(rng, a_off + 5 * n_groups)
-    for call, _ in both(lookup.build_tables, lookup.build_tables_plain, 5):
+    for call in both(lookup_tile, "build_tables", 5):
         tables = np.full(t_off + 32 * n_groups + 3, GARBAGE, np.int32)
         call(a, a_off, n_groups, tables, t_off)
         for g in range(n_groups):
@@ -45,7 +44,7 @@ def test_tables(rng, n_groups, a_off, t_off):
 @pytest.mark.parametrize("w_off, w_stride", [(0, 1), (5, 3)])
 def test_spread_words(rng, w_off, w_stride):
     source = words(rng, w_off + 29 * w_stride + 1)
-    for call, _ in both(lookup.spread_words, lookup.spread_words_plain, 5):
+    for call in both(lookup_tile, "turn_words", 5):
         panel = np.full(70, GARBAGE, np.uint32)
         call(source, w_off, w_stride, panel, 3)
         bits = [[int(panel[3 + c]) >> j & 1 for j in range(32)] for c in range(64)]
@@ -53,32 +52,12 @@ def test_spread_words(rng, w_off, w_stride):
         assert bits == ref and (panel[:3] == GARBAGE).all() and (panel[67:] == GARBAGE).all()
 
 
-@pytest.mark.parametrize("n_segments, n_groups, p_off, o_off",
-                         [(1, 0, 0, 0), (1, 1, 0, 0), (3, 6, 64, 5), (2, 13, 7, 1)])
-@pytest.mark.parametrize("add", [False, True])
-@pytest.mark.parametrize("kind", [np.int32, np.float32])
-def test_lookup_tile(rng, n_segments, n_groups, p_off, o_off, add, kind):
-    """Tables anywhere, shared between rows and segments, as those of neighbouring positions of a convolution are.
-
-    float32 sums too have the same bits: they run in the same order.
-    """
-    n_words = -(-n_groups // 6)
-    tables = (rng.normal(size=32 * n_groups + 99) * 10**6).astype(kind)
-    rows = rng.integers(0, 99, 6 * n_segments)
-    panel = rng.integers(0, 2**32, p_off + n_segments * n_words * 64, dtype=np.uint32)
-    for call, twin in both(lookup.lookup_tile, lookup.lookup_tile_plain, 9):
-        comp, ref = np.full((2, o_off + 6 * 64 + 3), GARBAGE, kind)
-        for function, out in ((call, comp), (twin, ref)):
-            function(tables, rows, n_segments, n_groups, panel, p_off, out, o_off, add)
-        np.testing.assert_array_equal(comp, ref)
-
-
 @pytest.mark.parametrize("n_groups, a_off, t_off", [(1, 0, 0), (7, 3, 16), (31, 1, 5)])
 def test_float_tables(rng, n_groups, a_off, t_off):
     """Added one after another in float32: the same bits on every CPU."""
     a = (rng.normal(size=a_off + 5 * n_groups) * np.exp(rng.normal(0, 9, a_off + 5 * n_groups))).astype(np.float32)
     a[::7] = 0
-    for call, _ in both(lookup.build_tables, lookup.build_tables_plain, 5):
+    for call in both(lookup_tile, "build_tables", 5):
         tables = np.full(t_off + 32 * n_groups + 3, GARBAGE, np.float32)
         call(a, a_off, n_groups, tables, t_off)
         for g in range(n_groups):
@@ -95,7 +74,7 @@ def test_float_tables(rng, n_groups, a_off, t_off):
 def test_scale_row(rng, kind):
     """The product is float64's: int32 sums have more digits than a float32."""
     sums, scale = rng.integers(-2**31, 2**31, 70).astype(kind), 1 / 3
-    for call, _ in both(lookup.scale_row, lookup.scale_row_plain, 5):
+    for call in both(lookup_tile, "scale_row", 5):
         out = np.full(69, GARBAGE, np.float32)
         call(sums, 5, scale, out, 2)
         np.testing.assert_array_equal(out[2:66], (sums[5:69].astype(float) * scale).astype(np.float32))
@@ -107,7 +86,7 @@ def test_rounding(rng):
     values = np.concatenate([[32767, -32767, 0.5, 1.5, -2.5, -0.0], rng.normal(0, 9000, 300)]).astype(np.float32)
     values = values.clip(-32767, 32767)
     ref = np.rint(values.astype(float)).astype(np.int16)
-    for call, _ in both(fixed_point.fix_sixteen, fixed_point.fix_sixteen_plain, 5):
+    for call in both(fixed_point, "fix_sixteen", 5):
         out = np.full(20, GARBAGE, np.int16)
         for at in range(0, 290, 7):
             call(values, at, 1.0, out, 2)
@@ -123,7 +102,7 @@ def test_turned_block(rng, kind):
     values, inverse = rng.normal(0, 100, (16, 21)).astype(np.float32), rng.normal(0, 100, 20)
     ref = np.rint(values[:, 3:19].astype(float) * inverse[2:18]).astype(np.int16).T
     ref = values[:, 3:19].T if kind == np.float32 else ref
-    for call, _ in both(fixed_point.turn_block, fixed_point.turn_block_plain, 8):
+    for call in both(fixed_point, "turn_block", 8):
         out = np.full((16, 23), GARBAGE, kind)
         call(values, 3, 21, inverse, 2, out, 4, 23)
         np.testing.assert_array_equal(out[:, 4:20], ref)
@@ -133,7 +112,7 @@ def test_turned_block(rng, kind):
 def test_pairs_of_rows(rng):
     values, inverse = rng.normal(0, 100, (2, 70)).astype(np.float32), rng.normal(0, 100, 70)
     ref = np.rint(values[:, 6:].astype(float) * inverse[5:69]).astype(np.int16)
-    for call, _ in both(fixed_point.fix_pair, fixed_point.fix_pair_plain, 7):
+    for call in both(fixed_point, "fix_pair", 7):
         out = np.zeros(66, np.int32)
         call(values, 6, 70, inverse, 5, out, 1)
         np.testing.assert_array_equal(out[1:65].view(np.int16).reshape(64, 2), ref.T)

@@ -1,14 +1,14 @@
-"""Binarized dense layers on packed words: XNOR-popcount forward, and the product behind both gradients.
+"""The product behind both gradients of a dense layer on packed words: gradients of 16 bits, or float32, times +-1.
 
-N rows (batch), F input features in W = ceil(F / 64) words, U output units; S = 64 * ceil(U / 64), the width of scratch
-rows. An int32 sum holds 65,536 terms of a 16-bit value times +-1, so longer sums are widened to int64 on the way.
+M rows of gradients (images for dX, units for dW) along R summed items (units, images), F columns in words (features).
+Sums are looked up, see `lookup_tile`: G groups of five items, six groups a word of the panel.
 """
 
 import numpy as np
 
 from bnnsim.kernels._jit import inline, kernel
-from bnnsim.kernels.gradients.lookup import (COLS, GROUP, ROWS, WORD_GROUPS, WORD_ROWS, add_tile, build_tables,
-                                             lookup_tile, new_tables, scale_row, spread_words)
+from bnnsim.kernels.gradients.lookup_tile import (COLS, GROUP, ROWS, WORD_GROUPS, WORD_ROWS, add_tile, build_tables,
+                                                  lookup_tile, new_tables, scale_row, turn_words)
 
 CHUNK_GROUPS = 480                  # of the summed axis: six rows of tables in 368 KB of L2; divisible by WORD_GROUPS
 
@@ -17,16 +17,16 @@ CHUNK_GROUPS = 480                  # of the summed axis: six rows of tables in 
 def group_rows(words, n_rows, word, first, spare, panel, at):
     """Rows first.. (30) of column word `word` of words (R, W) -> panel[at..] (64,); rows past n_rows are 0 bits."""
     if first + WORD_ROWS <= n_rows:
-        spread_words(words, first * words.shape[1] + word, words.shape[1], panel, at)
+        turn_words(words, first * words.shape[1] + word, words.shape[1], panel, at)
     else:
         for j in range(WORD_ROWS):
             spare[j] = words[first + j, word] if first + j < n_rows else np.uint64(0)
-        spread_words(spare, 0, 1, panel, at)
+        turn_words(spare, 0, 1, panel, at)
 
 
 @kernel
 def lookup_panel(words, panel, start, stop):
-    """words (S, R, W), R rows along the summed axis -> panel (W, S, ceil(R / 30), 64) of `lookup`. Runs over words."""
+    """words (S, R, W), R rows along the summed axis -> panel (W, S, ceil(R / 30), 64) of the tile. Runs over words."""
     spare, flat, (_, n_segments, n_words, _) = np.empty(WORD_ROWS, np.uint64), panel.reshape(-1), panel.shape
     for w in range(start, stop):
         for s in range(n_segments):

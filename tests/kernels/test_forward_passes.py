@@ -1,4 +1,4 @@
-"""Forward kernels against `naive`: exact equality, in any number of threads; and the laws of packing.
+"""Forward kernels against `naive`: exact equality, in any number of threads.
 
 Rows of the tables go through F, U, C and K in 1, 63, 64, 65, 130, batches of 1 to 17, and output sizes that
 no tile divides. Outputs start as garbage, so equality with naive words also says that padding bits are 0.
@@ -6,21 +6,13 @@ no tile divides. Outputs start as garbage, so equality with naive words also say
 
 from itertools import cycle, product
 
-import hypothesis
 import kernel_calls as calls
 import naive
 import numpy as np
 import pytest
-from hypothesis import strategies as st
 from kernel_calls import in_threads, rows, signs
 
-import bnnsim.kernels.words.packing as packing
-from bnnsim.kernels import local_executor, split, thread_count, threads
-from bnnsim.kernels._parallel import slices
-
 SIZES = (1, 63, 64, 65, 130)
-hypothesis.settings.register_profile("kernels", deadline=None, max_examples=25, derandomize=True)
-LAW = hypothesis.settings.get_profile("kernels")
 
 
 @pytest.fixture
@@ -37,80 +29,6 @@ def random_thresholds(rng, h):
     n_units = h.shape[-1]
     at = rng.integers(0, h.size // n_units, n_units)
     return h.reshape(-1, n_units)[at, np.arange(n_units)], rng.random(n_units) < 0.5
-
-
-# packing
-
-@pytest.mark.jit_off
-@pytest.mark.parametrize("n_features", SIZES)
-def test_packed_bits_follow_the_convention(rng, n_features):
-    x = signs(rng, 5, n_features)
-    ref_words = naive.pack(x)
-    same(in_threads(calls.pack, x), ref_words)
-    same(in_threads(calls.pack, x.astype(np.float32)), ref_words)
-    same(in_threads(calls.pack, x.astype(np.float32), packing.pack_latent), ref_words)
-    same(in_threads(calls.unpack, ref_words, n_features), x)
-
-
-@pytest.mark.jit_off
-@pytest.mark.parametrize("pack_kernel", [packing.pack_signs, packing.pack_latent])
-def test_sign_of_either_zero_is_plus_one(pack_kernel):
-    values = np.tile(np.array([[0.0, -0.0, 1e-45, -1e-45, np.inf, -np.inf]], np.float32), (2, 12))
-    same(calls.unpack(calls.pack(values, pack_kernel), 72), np.tile([1, 1, 1, -1, 1, -1], (2, 12)))
-
-
-@pytest.mark.jit_off
-@pytest.mark.parametrize("n_rows, n_features", [(1, 1), (65, 63), (64, 64), (3, 130)])
-def test_transposed_bits(rng, n_rows, n_features):
-    x = signs(rng, n_rows, n_features)
-    turned = in_threads(calls.transpose, naive.pack(x))
-    same(turned[:n_features], naive.pack(x.T))
-    assert not turned[n_features:].any(), "rows that came from padding bits must be 0"
-
-
-@pytest.mark.jit_off
-@pytest.mark.parametrize("n_taps, n_features", [(1, 130), (9, 1), (9, 63), (4, 64), (5, 65), (3, 130)])
-def test_flattened_conv_rows_keep_their_features(rng, n_taps, n_features):
-    taps = signs(rng, 4, n_taps, n_features)
-    same(in_threads(calls.repack, naive.pack(taps), n_features), naive.pack(taps.reshape(4, -1)))
-
-
-@pytest.mark.jit_off
-@pytest.mark.parametrize("n_features", SIZES)
-def test_negate_where_the_mask_is_set(rng, n_features):
-    values, mask = rng.normal(size=(5, n_features)).astype(np.float32), signs(rng, 5, n_features)
-    same(in_threads(calls.negate_masked, naive.pack(mask), values), -mask * values)
-
-
-def packed_shapes():
-    return st.tuples(st.integers(1, 5), st.integers(1, 140), st.integers(0, 2**32 - 1))
-
-
-@pytest.mark.jit_off
-@LAW
-@hypothesis.given(packed_shapes())
-def test_law_unpacking_undoes_packing(shape):
-    x = signs(np.random.default_rng(shape[2]), *shape[:2])
-    words = calls.pack(x)
-    same(calls.unpack(words, shape[1]), x)
-    assert naive.count(words) == (x == 1).sum(), "padding bits must be 0"
-
-
-@pytest.mark.jit_off
-@LAW
-@hypothesis.given(packed_shapes())
-def test_law_transposing_twice_changes_nothing(shape):
-    words = calls.pack(signs(np.random.default_rng(shape[2]), *shape[:2]))
-    turned = calls.transpose(words)
-    same(calls.transpose(turned)[:len(words), :words.shape[1]], words)
-
-
-@pytest.mark.jit_off
-@LAW
-@hypothesis.given(st.integers(1, 4), st.integers(1, 6), st.integers(1, 140), st.integers(0, 2**32 - 1))
-def test_law_repacking_is_packing_the_concatenation(n, n_taps, n_features, seed):
-    taps = signs(np.random.default_rng(seed), n, n_taps, n_features)
-    same(calls.repack(calls.pack(taps), n_features), calls.pack(taps.reshape(n, -1)))
 
 
 # dense
@@ -237,53 +155,3 @@ def test_max_pool_takes_the_first_of_tied_entries(rng, n, height, width, channel
     comp_out, comp_winner = in_threads(calls.max_pool, h, size)
     same(comp_out, ref_out)
     same(comp_winner, ref_winner)
-
-
-# threads
-
-@pytest.mark.jit_off
-@pytest.mark.parametrize("n_items, n_slices", [(0, 3), (1, 3), (2, 3), (7, 3), (3, 1)])
-def test_slices_cover_every_row_once(n_items, n_slices):
-    parts = slices(n_items, n_slices)
-    same([n for start, stop in parts for n in range(start, stop)], np.arange(n_items))
-    assert len(parts) <= n_slices and (n_items == 0 or all(start < stop for start, stop in parts))
-
-
-@pytest.mark.jit_off
-def test_thread_count_is_restored_even_after_an_error():
-    before = thread_count()
-    with pytest.raises(RuntimeError, match="inside"), threads(before + 3):
-        assert thread_count() == before + 3
-        raise RuntimeError("inside")
-    assert thread_count() == before
-
-
-@pytest.mark.jit_off
-def test_an_error_in_any_thread_reaches_the_caller():
-    """Otherwise part of an output array would silently be garbage."""
-    def third_row_fails(start, stop):
-        if start <= 2 < stop:
-            raise ValueError("row 2")
-
-    with threads(3), pytest.raises(ValueError, match="row 2"):
-        split(third_row_fails, 3)
-
-
-@pytest.mark.jit_off
-@pytest.mark.parametrize("n_threads", [1, 2, 3])
-def test_tasks_may_run_kernels_themselves(n_threads):
-    """A task that split its kernel over the pool that runs it would wait for itself for ever."""
-    def negated(n):
-        out = np.zeros(5, int)
-        split(lambda start, stop: out.__setitem__(slice(start, stop), -n), 5)
-        return out
-
-    with threads(n_threads):
-        futures = [local_executor().submit(negated, n) for n in range(20)]
-        same([future.result() for future in futures], -np.arange(20)[:, None] * np.ones(5, int))
-
-
-@pytest.mark.jit_off
-def test_an_error_in_a_task_reaches_the_caller():
-    with threads(2), pytest.raises(ZeroDivisionError):
-        local_executor().submit(lambda n: 1 // n, 0).result()

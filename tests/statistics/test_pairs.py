@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from bnnsim.statistics.pairs import population_difference
+from bnnsim.statistics.two_way import two_way_variance
 
 N_SIMULATIONS = 2000
 
@@ -57,6 +59,46 @@ def test_common_images_make_the_interval_smaller():
     assert found.best == "paired"
     assert found.paired.high - found.paired.low < 0.8 * (found.unpaired.high - found.unpaired.low)
     assert found.paired.mean == pytest.approx(found.unpaired.mean)
+
+
+def two_way_by_hand(values):
+    """Variance of the mean and degrees of freedom, from mean squares summed place by place."""
+    (t, n), mean = values.shape, values.mean()
+    of_chip, of_image = values.mean(axis=1), values.mean(axis=0)
+    left = sum((values[i, j] - of_chip[i] - of_image[j] + mean) ** 2 for i in range(t) for j in range(n))
+    parts = (sum((of_chip - mean) ** 2) / (t - 1) / t, sum((of_image - mean) ** 2) / (n - 1) / n,
+             left / ((t - 1) * (n - 1)) / (t * n))
+    variance = max(parts[0] + parts[1] - parts[2], *parts)
+    return variance, variance**2 / sum(part**2 / df for part, df in zip(parts, (t - 1, n - 1, (t - 1) * (n - 1))))
+
+
+@pytest.mark.parametrize("shape", [(3, 6), (5, 60)])
+def test_the_interval_is_that_of_a_two_way_layout(shape):
+    """All three mean squares count for the degrees of freedom: two of them alone would claim more."""
+    a, b = (0.0 + (np.random.default_rng(1).random((2, *shape)) < 0.7))
+    found, (va, dfa), (vb, dfb) = population_difference(a > 0, b > 0, 0.5), two_way_by_hand(a), two_way_by_hand(b)
+    welch = va + vb, (va + vb) ** 2 / (va**2 / dfa + vb**2 / dfb)
+    for interval, (variance, df) in zip(found, (two_way_by_hand(a - b), welch)):
+        mean, half = a.mean() - b.mean(), stats.t.ppf(0.75, df) * np.sqrt(variance)
+        assert interval == pytest.approx((mean - half, mean + half, mean, shape[0]), rel=1e-9)
+
+
+def test_a_difference_of_accuracies_is_within_1():
+    """Two chips and two images say next to nothing; they did say [-6.50, 8.16]."""
+    a, b = np.array([[True, True], [True, False]]), np.array([[False, True], [False, False]])
+    for interval in population_difference(a, b)[:2]:
+        assert -1 <= interval.low < interval.mean == 0.5 < interval.high <= 1
+    assert population_difference(a, b).paired[:2] == (-1, 1)
+    same = population_difference(a, a)
+    assert same.paired == (0, 0, 0, 2) and same.best == "paired"
+
+
+def test_a_mean_square_that_is_subtracted_is_uncertain_too():
+    """No component of variance is below 0, and each mean square costs degrees of freedom."""
+    value, df = two_way_variance(3.0, 2.0, 1.0, 5, 11)
+    assert (value, df) == (4.0, pytest.approx(16 / (9 / 4 + 4 / 10 + 1 / 40)))
+    assert two_way_variance(1.0, 1.0, 5.0, 3, 4).value == 5.0
+    assert two_way_variance(0.0, 0.0, 0.0, 3, 4) == (0.0, np.inf)
 
 
 BAD = [

@@ -1,20 +1,22 @@
-"""Gradients of a binarized convolution by table lookup, of 16-bit fixed point or float32: see `lookup`, `fixed_point`.
+"""Gradients of a binarized convolution by table lookup, of 16-bit fixed point or float32: see `lookup_tile`.
 
 dH (N, OH, OW, K) float32, possibly behind a max-pool: then its entries stand as dout (N, OH // size, OW // size, K) and
 `winner`, the entry of its window that each belongs to, and are spread out a row at a time; three quarters of the
 scattered array would be zeros. size = 1 is no pooling, dout is dH and winner is not read.
-Letters as in `conv`; G groups of five channels or positions.
+
+x (N, H, W, Cw), C input channels in Cw words, K output channels, T = kh * kw taps, g a `geometry.Geometry`; G groups of
+five channels or positions.
 """
 
 import numpy as np
 
 from bnnsim.kernels._jit import always_inline, inline, kernel
 from bnnsim.kernels.gradients.fixed_point import SIDE, fix_row, fix_turned, unit_of
-from bnnsim.kernels.gradients.lookup import (COLS, GROUP, MAX_GROUPS, ROWS, WORD_ROWS, add_tile, build_tables,
-                                             lookup_tile, new_tables, scale_row, spread_words)
+from bnnsim.kernels.gradients.lookup_tile import (COLS, GROUP, MAX_GROUPS, ROWS, WORD_ROWS, add_tile, build_tables,
+                                                  lookup_tile, new_tables, scale_row, turn_words)
 from bnnsim.kernels.gradients.pool import keep_winners
 
-CHUNK = 960                         # positions of dW whose sums stay in registers; 96 groups, 16 words of the panel
+CHUNK = 960                         # positions of dW whose sums stay in registers; 192 groups, 32 words of the panel
 
 
 @inline
@@ -215,11 +217,11 @@ def _gather_tap(x, runs, n_runs, tap, fill, g, gathered, padded):
 
 
 @inline
-def _spread_chunk(words, n_rows, panel, column):
+def _turn_chunk(words, n_rows, panel, column):
     """words (., CHUNK) -> panel (., CHUNK / 30, 64) from `column` on."""
     for w in range(words.shape[0]):
         for i in range((n_rows + WORD_ROWS - 1) // WORD_ROWS):
-            spread_words(words, w * CHUNK + i * WORD_ROWS, 1, panel, ((column + w) * (CHUNK // WORD_ROWS) + i) * COLS)
+            turn_words(words, w * CHUNK + i * WORD_ROWS, 1, panel, ((column + w) * (CHUNK // WORD_ROWS) + i) * COLS)
 
 
 @kernel
@@ -247,8 +249,8 @@ def conv_dweight(dout, winner, size, inverse, x, fill, zero_pad, g, kinds, total
         padded[n_taps >> 6:] = np.uint64(1) << np.uint64(n_taps & 63)
         for tap in range(n_taps):
             _gather_tap(x, runs, n_runs, tap, fill, g, gathered, padded)
-            _spread_chunk(gathered, n_rows, panel, tap * x.shape[3])
-        _spread_chunk(padded, n_rows, panel, n_taps * x.shape[3])
+            _turn_chunk(gathered, n_rows, panel, tap * x.shape[3])
+        _turn_chunk(padded, n_rows, panel, n_taps * x.shape[3])
         for m in range(n_blocks):
             for r in range(ROWS):
                 build_tables(fixed, (ROWS * m + r) * CHUNK, (n_rows + GROUP - 1) // GROUP, tables, starts[r])

@@ -4,15 +4,14 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
+import scipy.special
 
-import bnnsim.statistics.intervals as intervals
-import bnnsim.statistics.tolerance as tolerance
-from bnnsim.statistics.tolerance import tolerated
+import bnnsim.statistics.tolerated_rate as tolerated_rate
+from bnnsim.statistics.tolerated_rate import tolerated
 
 pytestmark = pytest.mark.jit_off
 
-N_SIMULATIONS = 2000        # each costs a bootstrap of some milliseconds; sigma of a share of 95 %: 0.49 %
+N_SIMULATIONS = 1000        # sigma of a share of 95 %: 0.7 %
 NAN = math.nan
 RATES = np.logspace(-4, -1, 16)
 CLEAN, DROP, SHIFT = 0.9, 0.05, 0.08
@@ -43,36 +42,20 @@ def true_rate():
 def covered(rng, n_chips, n_simulations=N_SIMULATIONS):
     truth, found = true_rate(), 0
     for _ in range(n_simulations):
-        result = tolerated(RATES, curves(rng, n_chips), CLEAN, DROP, rng=rng)
+        result = tolerated(RATES, curves(rng, n_chips), CLEAN, DROP)
         found += result.low <= truth <= result.high
     return found / n_simulations
 
 
-@pytest.mark.parametrize("n_chips", [10, 30])
-def test_coverage(rng, monkeypatch, n_chips):
-    monkeypatch.setattr(tolerance, "N_RESAMPLES", 400)
-    assert 0.93 <= covered(rng, n_chips) <= 0.97
+@pytest.mark.parametrize("n_chips", [2, 3, 10, 30])
+def test_coverage(rng, n_chips):
+    assert 0.93 <= covered(rng, n_chips) <= (0.97 if n_chips > 2 else 1)
 
 
-def test_coverage_rejects_the_plain_percentile_bootstrap(rng, monkeypatch):
-    """Five chips drawn anew spread less than five chips do."""
-    monkeypatch.setattr(tolerance, "N_RESAMPLES", 400)
-    plain = tolerance._resampled_means
-    shrink = math.sqrt(4 / 5) * intervals.t_quantile(0.95, math.inf) / intervals.t_quantile(0.95, 4)
-
-    def unwidened(accuracies, mean, level, rng):
-        return mean + shrink * (plain(accuracies, mean, level, rng) - mean)
-    monkeypatch.setattr(tolerance, "_resampled_means", unwidened)
-    assert covered(rng, 5, 1000) < 0.9
-
-
-def test_resampled_curves_reach_as_far_as_students_t(rng, monkeypatch):
-    """z standard deviations of them are t standard errors."""
-    monkeypatch.setattr(tolerance, "N_RESAMPLES", 40_000)
-    accuracies = rng.normal(0.8, 0.02, (2, 5))
-    curves = tolerance._resampled_means(accuracies, accuracies.mean(axis=1), 0.9, rng)
-    wanted = stats.t.ppf(0.95, 4) / stats.norm.ppf(0.95) * stats.sem(accuracies, axis=1)
-    np.testing.assert_allclose(curves.std(axis=0), wanted, rtol=0.02)
+def test_coverage_rejects_normal_quantiles(rng, monkeypatch):
+    """Three chips with z in place of t, as a percentile bootstrap of them has it."""
+    monkeypatch.setattr(scipy.special, "stdtrit", lambda df, p: scipy.special.ndtri(p) + 0 * df)
+    assert covered(rng, 3, 500) < 0.9
 
 
 def test_estimate_is_near_the_truth(rng):
@@ -88,7 +71,9 @@ def test_reads_a_line_in_log_rate():
     two_chips = np.repeat([[0.89], [0.88], [0.84]], 2, axis=1)
     found = tolerated([1e-4, 1e-3, 1e-2], two_chips, 0.9, 0.03)
     rate = pytest.approx(10**-2.75)
-    assert found == (rate, rate, rate, 2, "inside")                    # chips that agree
+    assert found[2:] == (rate, 2, "inside")
+    step = 10 ** (1 / tolerated_rate.POINTS)
+    assert found.rate / step <= found.low <= found.high <= found.rate * step * (1 + 1e-9)       # chips that agree
 
 
 def test_a_drop_met_exactly_is_tolerated():
@@ -134,11 +119,9 @@ def test_chips_missing_at_some_rates(rng):
     assert tolerated(np.logspace(-3, -1, 20), apart, 0.9, 0.05)[:2] == (0, math.inf)
 
 
-def test_the_same_seed_gives_the_same_interval(rng):
+def test_a_higher_level_is_wider(rng):
     accuracies = curves(rng, 10)
     first = tolerated(RATES, accuracies, CLEAN, DROP)
-    assert first == tolerated(RATES, accuracies, CLEAN, DROP)
-    assert first != tolerated(RATES, accuracies, CLEAN, DROP, rng=1)
     wider = tolerated(RATES, accuracies, CLEAN, DROP, level=0.99)
     assert wider.low < first.low < first.high < wider.high
 
@@ -157,7 +140,7 @@ def pooled(values):
 @pytest.mark.parametrize("n_rates", [1, 2, 7])
 def test_isotonic_fit_against_pooling(rng, n_rates):
     rows = rng.normal(0, 1, (50, n_rates)) + 0.3 * np.arange(n_rates)
-    np.testing.assert_allclose(tolerance._isotonic(rows), [pooled(row) for row in rows], atol=1e-12)
+    np.testing.assert_allclose(tolerated_rate._isotonic(rows), [pooled(row) for row in rows], atol=1e-12)
 
 
 ROWS = [[0.9, 0.9], [0.8, 0.8]]

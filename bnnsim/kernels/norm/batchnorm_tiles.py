@@ -1,4 +1,4 @@
-"""Batch norm of 16 neighbouring units (64 for the sign), as explicit vector code with plain twins.
+"""Tiles of batch norm: 16 neighbouring units at once, 64 for the sign.
 
 Operation by operation the expressions of `batchnorm`, in float64 and the same order, so both give the same bits: a
 unit's sums run over its rows in order, whatever its neighbours do. LLVM leaves most of the plain loops scalar.
@@ -11,10 +11,10 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from bnnsim.kernels._jit import JIT_OFF, inline
-from bnnsim.kernels._llvm import I32, I64, _pointer, _vector_pointer
+from bnnsim.kernels._jit import inline
+from bnnsim.kernels._llvm import I32, I64, item_pointer, vector_pointer
+from bnnsim.kernels._twins import Tile, twin_of
 from bnnsim.kernels.norm.pseudo_gradient import through_sign, through_sign_lanes
-from bnnsim.kernels.words.vector_words import sign_word_plain
 
 LANES = 16
 
@@ -23,20 +23,19 @@ _SINGLE, _WIDE, _WHOLE, _LONG = (ir.VectorType(item, LANES) for item in (_F32, _
 
 
 def _load(builder, pointer, index, vector, align):
-    return builder.load(_vector_pointer(builder, pointer, index, vector), align=align)
+    return builder.load(vector_pointer(builder, pointer, index, vector), align=align)
 
 
 @intrinsic
 def _sum_powers(_, h, h_off, stride, n_rows, column, sums, squares, s_off):
-    """sums, squares (.,) int64 [s_off..] += of h - (row 0 of h) and of its square, over n_rows rows."""
     index = types.intp
     signature = types.void(h, index, index, index, index, sums, squares, index)
 
     def generate(context, builder, signature, args):
         h, h_off, stride, n_rows, column, sums, squares, s_off = args
-        h_ptr = _pointer(context, builder, signature.args[0], h, I64(0), I32)
+        h_ptr = item_pointer(context, builder, signature.args[0], h, I64(0), I32)
         base = _load(builder, h_ptr, column, _WHOLE, 4)
-        places = [_vector_pointer(builder, _pointer(context, builder, kind, array, s_off, I64), I64(0), _LONG)
+        places = [vector_pointer(builder, item_pointer(context, builder, kind, array, s_off, I64), I64(0), _LONG)
                   for kind, array in zip(signature.args[5:], (sums, squares))]
         totals = [cgutils.alloca_once_value(builder, builder.load(place, align=8)) for place in places]
         with cgutils.for_range(builder, n_rows) as row:
@@ -51,7 +50,9 @@ def _sum_powers(_, h, h_off, stride, n_rows, column, sums, squares, s_off):
     return signature, generate
 
 
-def sum_powers_plain(h, h_off, stride, n_rows, column, sums, squares, s_off):
+@twin_of(Tile(_sum_powers))
+def sum_powers(h, h_off, stride, n_rows, column, sums, squares, s_off):
+    """sums, squares (.,) int64 [s_off..] += of h - (row 0 of h) and of its square, over n_rows rows."""
     flat = h.reshape(-1)
     for n in range(n_rows):
         for i in range(LANES):
@@ -62,13 +63,12 @@ def sum_powers_plain(h, h_off, stride, n_rows, column, sums, squares, s_off):
 
 @intrinsic
 def _affine_word(_, h, h_off, mean, scale, shift, u_off):
-    """Word whose bit i is (h - mean) * scale + shift >= 0 of unit u_off + i, for 64 int32 from h_off on."""
     signature = types.uint64(h, types.intp, mean, scale, shift, types.intp)
 
     def generate(context, builder, signature, args):
         h, h_off, mean, scale, shift, u_off = args
-        h_ptr = _pointer(context, builder, signature.args[0], h, h_off, I32)
-        units = [_pointer(context, builder, kind, array, u_off, _F64)
+        h_ptr = item_pointer(context, builder, signature.args[0], h, h_off, I32)
+        units = [item_pointer(context, builder, kind, array, u_off, _F64)
                  for kind, array in zip(signature.args[2:5], (mean, scale, shift))]
         word = I64(0)
         for v in range(64 // LANES):
@@ -82,11 +82,14 @@ def _affine_word(_, h, h_off, mean, scale, shift, u_off):
     return signature, generate
 
 
-def affine_word_plain(h, h_off, mean, scale, shift, u_off):
-    flat, y = h.reshape(-1), np.empty(64)
+@twin_of(Tile(_affine_word))
+def affine_word(h, h_off, mean, scale, shift, u_off):
+    """Word whose bit i is (h - mean) * scale + shift >= 0 of unit u_off + i, for 64 int32 from h_off on."""
+    flat, word = h.reshape(-1), 0
     for i in range(64):
-        y[i] = (np.float64(flat[h_off + i]) - mean[u_off + i]) * scale[u_off + i] + shift[u_off + i]
-    return sign_word_plain(y, 0)
+        y = (np.float64(flat[h_off + i]) - mean[u_off + i]) * scale[u_off + i] + shift[u_off + i]
+        word |= int(y >= 0) << i
+    return np.uint64(word)
 
 
 def _through(builder, dout, h, at, norm, ste):
@@ -101,17 +104,16 @@ def _through(builder, dout, h, at, norm, ste):
 
 @intrinsic
 def _sum_gradients(_, dout, h, at, stride, n_rows, norm, column, ste, dgamma, dbeta):
-    """dgamma, dbeta (U,) [column..] += sums of dy * x_hat and of dy over n_rows rows."""
     index = types.intp
     signature = types.void(dout, h, index, index, index, norm, index, ste, dgamma, dbeta)
 
     def generate(context, builder, signature, args):
         dout, h, at, stride, n_rows, norm, column, ste, dgamma, dbeta = args
-        dout_ptr = _pointer(context, builder, signature.args[0], dout, at, _F32)
-        h_ptr = _pointer(context, builder, signature.args[1], h, at, I32)
-        norm_ptr = _pointer(context, builder, signature.args[5], norm, column, _F64)
+        dout_ptr = item_pointer(context, builder, signature.args[0], dout, at, _F32)
+        h_ptr = item_pointer(context, builder, signature.args[1], h, at, I32)
+        norm_ptr = item_pointer(context, builder, signature.args[5], norm, column, _F64)
         units = [_load(builder, norm_ptr, builder.mul(stride, I64(i)), _WIDE, 8) for i in range(4)]
-        places = [_vector_pointer(builder, _pointer(context, builder, kind, array, column, _F64), I64(0), _WIDE)
+        places = [vector_pointer(builder, item_pointer(context, builder, kind, array, column, _F64), I64(0), _WIDE)
                   for kind, array in zip(signature.args[8:], (dgamma, dbeta))]
         totals = [cgutils.alloca_once_value(builder, builder.load(place, align=8)) for place in places]
         estimator = [builder.extract_value(ste, i) for i in range(4)]
@@ -132,7 +134,9 @@ def _through_plain(dout, h, mean, scale, shift, ste):
     return through_sign(dout, (np.float64(h) - mean) * scale + shift, ste)
 
 
-def sum_gradients_plain(dout, h, at, stride, n_rows, norm, column, ste, dgamma, dbeta):
+@twin_of(Tile(_sum_gradients))
+def sum_gradients(dout, h, at, stride, n_rows, norm, column, ste, dgamma, dbeta):
+    """dgamma, dbeta (U,) [column..] += sums of dy * x_hat and of dy over n_rows rows."""
     flat, gradient = h.reshape(-1), dout.reshape(-1)
     for n in range(n_rows):
         for i in range(LANES):
@@ -144,40 +148,34 @@ def sum_gradients_plain(dout, h, at, stride, n_rows, norm, column, ste, dgamma, 
 
 @intrinsic
 def _gradient_lanes(_, dout, h, at, stride, norm, means, column, ste, dh):
-    """dh[at..] float32 = scale * (dy - means[1] - x_hat * means[0]) of units column.. of one row."""
     index = types.intp
     signature = types.void(dout, h, index, index, norm, means, index, ste, dh)
 
     def generate(context, builder, signature, args):
         dout, h, at, stride, norm, means, column, ste, dh = args
-        dout_ptr = _pointer(context, builder, signature.args[0], dout, at, _F32)
-        h_ptr = _pointer(context, builder, signature.args[1], h, at, I32)
-        norm_ptr = _pointer(context, builder, signature.args[4], norm, column, _F64)
-        means_ptr = _pointer(context, builder, signature.args[5], means, column, _F64)
-        out_ptr = _pointer(context, builder, signature.args[8], dh, at, _F32)
+        dout_ptr = item_pointer(context, builder, signature.args[0], dout, at, _F32)
+        h_ptr = item_pointer(context, builder, signature.args[1], h, at, I32)
+        norm_ptr = item_pointer(context, builder, signature.args[4], norm, column, _F64)
+        means_ptr = item_pointer(context, builder, signature.args[5], means, column, _F64)
+        out_ptr = item_pointer(context, builder, signature.args[8], dh, at, _F32)
         units = [_load(builder, norm_ptr, builder.mul(stride, I64(i)), _WIDE, 8) for i in range(4)]
         gamma, beta = (_load(builder, means_ptr, builder.mul(stride, I64(i)), _WIDE, 8) for i in range(2))
         estimator = [builder.extract_value(ste, i) for i in range(4)]
         dy, normed = _through(builder, dout_ptr, h_ptr, I64(0), units, estimator)
         change = builder.fsub(builder.fsub(dy, beta), builder.fmul(normed, gamma))
         builder.store(builder.fptrunc(builder.fmul(units[2], change), _SINGLE),
-                      _vector_pointer(builder, out_ptr, I64(0), _SINGLE), align=4)
+                      vector_pointer(builder, out_ptr, I64(0), _SINGLE), align=4)
         return context.get_dummy_value()
 
     return signature, generate
 
 
-def gradient_lanes_plain(dout, h, at, stride, norm, means, column, ste, dh):
+@twin_of(Tile(_gradient_lanes))
+def gradient_lanes(dout, h, at, stride, norm, means, column, ste, dh):
+    """dh[at..] float32 = scale * (dy - means[1] - x_hat * means[0]) of units column.. of one row."""
     flat, gradient, out = h.reshape(-1), dout.reshape(-1), dh.reshape(-1)
     for i in range(LANES):
         u, here = column + i, at + i
         dy = _through_plain(gradient[here], flat[here], norm[0, u], norm[2, u], norm[3, u], ste)
         normed = (flat[here] - norm[0, u]) * norm[1, u]
         out[here] = np.float32(norm[2, u] * (dy - means[1, u] - normed * means[0, u]))
-
-
-if JIT_OFF:
-    sum_powers, affine_word, sum_gradients, gradient_lanes = (sum_powers_plain, affine_word_plain, sum_gradients_plain,
-                                                              gradient_lanes_plain)
-else:
-    sum_powers, affine_word, sum_gradients, gradient_lanes = _sum_powers, _affine_word, _sum_gradients, _gradient_lanes

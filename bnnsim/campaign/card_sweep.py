@@ -1,0 +1,186 @@
+"""Accuracy of networks in a memory technology, along an axis of its device card: the campaign that is run for it.
+
+Here a cell is a memory cell ("1T1R", "2T2R"), and a place is where on the card's axes something holds.
+"""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Unpack
+
+import numpy as np
+
+from bnnsim.campaign.card import CardPlace, CardSeries, CardSweep, place_numbers
+from bnnsim.campaign.sweeps import SweepOptions, sweep
+from bnnsim.checks import check_choice, check_real
+from bnnsim.devices import AXES, CardFault, DeviceCard
+from bnnsim.devices.cells import ErrorRates
+from bnnsim.faults import Protected
+from bnnsim.packed.network import PackedNetwork
+from bnnsim.seeding import RandomSource
+
+if TYPE_CHECKING:
+    from bnnsim.datasets.split import LabelledImages
+
+
+def sweep_card(card: DeviceCard, networks: PackedNetwork | Mapping[str, PackedNetwork], split: "LabelledImages",
+               axis: str, places: Sequence[float | str] | None = None, *, cells: Sequence[str] | None = None,
+               codes: Sequence[str] = ("none",), at: Mapping[str, Any] | None = None, trials: int = 10,
+               rng: RandomSource = None, extrapolate: bool = False, **settings: Unpack[SweepOptions]) -> CardSweep:
+    """Accuracy of networks whose weights a memory technology holds, along one axis of its device card.
+
+    Parameters
+    ----------
+    card : DeviceCard
+        See `bnnsim.devices.load_card`.
+    networks : PackedNetwork, or dict of str to PackedNetwork
+    split : Split
+    axis : str
+        A key of `bnnsim.devices.AXES` that the card knows: ``card.axes()``.
+    places : sequence of float, or of str for conditions, optional
+        By default all conditions, or nine from end to end of the card's data.
+    cells : sequence of {"1T1R", "2T2R"}, optional
+        The card's own by default.
+    codes : sequence of str
+        "none", or codes of `bnnsim.faults.Protected`, such as "secded(72,64)".
+    at : dict, optional
+        Where on the other axes, such as ``{"condition": "weak", "cycles": 1e4}``.
+    trials, rng
+        As of `bnnsim.sweep`.
+    extrapolate : bool
+        Allow places outside the card's data.
+    settings
+        More for `bnnsim.sweep`: executor, workers, out, resume, progress, provenance.
+
+    Returns
+    -------
+    CardSweep
+
+    Raises
+    ------
+    ValueError
+        Where the card does not know what is asked for: the message says what it does know.
+
+    References
+    ----------
+    1T1R against 2T2R and codes: Bocquet et al., IEDM 2018; energy: Hirtzlin et al., AICAS 2019.
+
+    Examples
+    --------
+    >>> import bnnsim
+    >>> network = bnnsim.pack(bnnsim.architectures.build("FC64 FC10", (1, 28, 28), rng=0))
+    >>> test = bnnsim.load_embedded()[1]
+    >>> found = sweep_card(bnnsim.devices.load_card("sram_synthetic"), network, test, "voltage", [0.6, 0.7], trials=2,
+    ...                    rng=0, progress=False)
+    >>> [f"{row['ber']:.1e}" for row in found.rows]
+    ['4.2e-03', '2.4e-05']
+    """
+    if not isinstance(card, DeviceCard):
+        raise TypeError(f"card must be a DeviceCard, as bnnsim.devices.load_card gives, got {type(card).__name__}")
+    nets = {"network": networks} if isinstance(networks, PackedNetwork) else networks
+    asked = _asked(card, axis, places, dict(at or {}), extrapolate)
+    own = card.own_cell(asked.where(asked.places[0]).get("condition"))
+    kinds = list(dict.fromkeys(itertools.product(cells or [own], codes)))
+    for (cell, _), place in itertools.product(kinds, asked.places):
+        asked.error_rates(cell, place)                           # what the card does not know is said before the work
+    result = sweep(nets, split, place_numbers(card, axis, asked.places), trials, rng, axis=AXES[axis].key,
+                   faults={f"{cell}, {code}": asked.fault(cell, code) for cell, code in kinds}, **settings)
+    found = CardSweep(card, axis, asked.places, asked.at, result, [], [])
+    mean, interval, columns = result.mean(), result.interval(), found.columns()
+    for name, network in nets.items():
+        clean = network.accuracy(split)
+        for cell, code in kinds:
+            s, series = len(found.series), asked.series(name, network, cell, code)
+            found.series.append(series)
+            for place, r in zip(asked.places, columns):
+                low, high = interval[s, r].tolist()
+                found.rows.append({**series, **asked.costs(network, series, place), "clean": clean,
+                                   "mean": float(mean[s, r]), "low": low, "high": high})
+    return found
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked of a card: places on one axis, where on the others, and whether beyond the data."""
+
+    card: DeviceCard
+    axis: str
+    places: list[float | str]
+    at: dict[str, Any]
+    extrapolate: bool
+
+    def where(self, place: float | str) -> dict[str, Any]:
+        """A place by keyword, as the card's methods take it."""
+        return {**self.at, AXES[self.axis].key: place}
+
+    def fault(self, cell: str, code: str) -> CardFault | Protected:
+        """The fault of a kind of cell along the axis."""
+        fault = self.card.axis(self.axis, cell, None, self.extrapolate, **self.at)
+        return fault if code == "none" else Protected(fault, code)
+
+    def error_rates(self, cell: str, place: float | str) -> ErrorRates:
+        """(p01, p10) of a kind of cell."""
+        return self.card.error_rates(cell, extrapolate=self.extrapolate, **self.where(place))
+
+    def series(self, name: str, network: PackedNetwork, cell: str, code: str) -> CardSeries:
+        """What a network takes in a kind of cell, with a code."""
+        fault = self.fault(cell, code)
+        bits = fault.cost(network).cells_per_bit if isinstance(fault, Protected) else 1.0
+        n_devices = self.card.n_devices(network, cell, bits, self.at.get("condition", self.card.conditions[0]))
+        return {"network": name, "cell": cell, "code": code, "bits_per_weight": bits,
+                "devices_per_weight": n_devices / network.n_bits}
+
+    def costs(self, network: PackedNetwork, series: CardSeries, place: float | str) -> CardPlace:
+        """Error rates and energies of a series at a place."""
+        card, where = self.card, self.where(place)
+        rates, condition = self.error_rates(series["cell"], place), where.get("condition")
+        known = {key: value for key, value in where.items() if key != "sigma"}
+        joule = _if_known(lambda: card.energy_joule(network, series["cell"], series["bits_per_weight"],
+                                                    extrapolate=self.extrapolate, **known))
+        relative = _if_known(lambda: card.relative_energy(condition))
+        if relative is not None:                                 # of the card's own cell without a code
+            n_own = card.n_devices(network, card.own_cell(condition), 1.0, where.get("condition", card.conditions[0]))
+            relative *= series["devices_per_weight"] * network.n_bits / n_own
+        return {"place": place, "ber": rates.mean, "p01": rates.p01, "p10": rates.p10, "energy_joule": joule,
+                "energy_relative": relative}
+
+
+def _if_known(ask: Callable[[], float]) -> float | None:
+    try:
+        return ask()
+    except ValueError:
+        return None
+
+
+def _asked(card: DeviceCard, axis: str, places: Sequence[float | str] | None, at: dict[str, Any],
+           extrapolate: bool) -> _Asked:
+    known = card.axes(at.get("condition"))
+    check_choice("axis", axis, known)
+    if axis != "condition" and "condition" in known and "condition" not in at:
+        raise ValueError(f"at must name a condition, one of {', '.join(map(repr, card.conditions))}: "
+                         "at={'condition': ...}, or --at condition=...")
+    found = _default_places(axis, known[axis]) if places is None else _checked_places(axis, places, card)
+    if not found:
+        raise ValueError("places must have at least one, got none")
+    return _Asked(card, axis, found, at, extrapolate)
+
+
+def _default_places(axis: str, known: tuple[Any, ...]) -> list[float | str]:
+    """All conditions, or nine places from end to end of the data."""
+    if axis == "condition":
+        return list(known)
+    low, high = known
+    if axis == "sigma":
+        low, high = 0.5, 1.5
+    if AXES[axis].log:
+        low = max(low, high / 1e12, 1e-9)
+        places = [float(f"{place:.4g}") for place in np.geomspace(low, high, 9)]
+    else:
+        places = [float(f"{place:.6g}") for place in np.linspace(low, high, 9)]
+    return [low, *places[1:-1], high]                            # rounded ends might lie outside of the data
+
+
+def _checked_places(axis: str, places: Sequence[float | str], card: DeviceCard) -> list[float | str]:
+    if axis == "condition":
+        return [check_choice("places", place, card.conditions) for place in places]
+    return [check_real(f"places[{i}]", place) for i, place in enumerate(places)]

@@ -1,0 +1,71 @@
+"""How sure a result is: the interval of each mean, the tolerated bit error rate, the difference of two series.
+
+Each takes what `bnnsim.statistics` wants to know out of a `SweepResult`; its methods say what comes out.
+
+S series, R rates, T trials ("chips"), N images.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from bnnsim.statistics import (Difference, Tolerated, mean_interval, paired_difference, population_difference,
+                               population_interval, stein_interval, tolerated)
+
+if TYPE_CHECKING:
+    from bnnsim.campaign.result import SweepResult
+
+
+def intervals_of_means(result: "SweepResult", level: float, of: str) -> np.ndarray:
+    """(low, high) of each mean, float64 (S, R, 2)."""
+    if of not in ("chips", "population"):
+        raise ValueError(f"of must be 'chips' or 'population', got {of!r}")
+    accuracy = result.accuracy
+    return np.array([[_interval(result, s, r, accuracy[s, r], level, of) for r in range(len(result.rates))]
+                     for s in range(len(result.names))])
+
+
+def _interval(result: "SweepResult", s: int, r: int, trials: np.ndarray, level: float, of: str) -> tuple[float, float]:
+    rule = result.settings["stopping"]
+    is_clean = result.axis is None and result.rates[r] == 0 and np.all(result.right[s, r] == result.right[s, r, 0])
+    n_images = result.settings["series"][s]["n_images"]
+    if is_clean:                                                 # chips without errors are all alike
+        if of == "chips":
+            return float(trials[0]), float(trials[0])
+        trials = trials[:1].repeat(2)
+    if of == "population":
+        found = population_interval(trials, n_images, level)
+    elif rule is None:
+        found = mean_interval(trials, level, n_images)
+    else:
+        found = stein_interval(trials[~np.isnan(trials)], rule["pilot"], level)
+    return found.low, found.high
+
+
+def tolerated_rate(result: "SweepResult", s: int, drop: float, level: float) -> Tolerated:
+    """The largest bit error rate at which series number s loses at most `drop`."""
+    if result.axis is not None:
+        raise ValueError(f"tolerated needs bit error rates, but these are numbers of {result.axis}")
+    clean, *positive = np.argsort(result.rates)
+    if result.rates[clean] != 0:
+        raise ValueError("tolerated needs rate 0 among the rates, to know the clean accuracy")
+    accuracy = result.accuracy[s]
+    return tolerated(result.rates[positive], accuracy[positive], accuracy[clean, 0], drop, level,
+                     result.settings["series"][s]["n_images"])
+
+
+def differences(result: "SweepResult", s: int, t: int, level: float, labels: npt.ArrayLike | None) -> list[Difference]:
+    """Series number s minus t at each rate, over chips; with labels over chips and images."""
+    first, second = result.settings["series"][s], result.settings["series"][t]
+    if first["split_sha256"] != second["split_sha256"]:
+        raise ValueError(f"{first['name']!r} and {second['name']!r} must be of the same images to be compared")
+    if labels is None:
+        return [paired_difference(x, y, level) for x, y in zip(result.accuracy[s], result.accuracy[t])]
+    if result.predictions is None:
+        raise ValueError("labels need stored predictions: sweep(..., predictions=True)")
+    truth, found = np.asarray(labels), []
+    for a, b, ran in zip(result.predictions[s], result.predictions[t], result.ran[s] & result.ran[t]):
+        right_a, right_b = (predicted[ran, :len(truth)] == truth for predicted in (a, b))
+        found.append(population_difference(right_a, right_b, level))
+    return found

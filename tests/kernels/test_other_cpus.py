@@ -1,0 +1,76 @@
+"""A seed must train the same network on each machine: kernels on a CPU without the instructions, byte by byte."""
+
+import hashlib
+from pathlib import Path
+
+import kernel_calls as calls
+import numpy as np
+import pytest
+from own_process import run
+from test_twins import COMPILED, OPERATIONS, compiled
+from twin_arguments import ARGUMENTS
+
+import bnnsim
+import bnnsim.kernels._jit as _jit
+
+CPU = """
+import sys
+sys.path.insert(0, {folder!r})
+import test_other_cpus as tests
+from bnnsim.kernels import operations
+print(any(form.in_use and form.in_use.needs for form in operations().values()), tests.digest({part!r}))
+"""
+
+
+def operations_in_use(rng):
+    """All that differs from CPU to CPU: every operation with tiles, in the form that kernels use."""
+    for name, operation in OPERATIONS.items():
+        form = operation.in_use.code if operation.in_use else _jit.inline(operation.plain)
+        for args in ARGUMENTS[name](rng) if not name.endswith("aligned") else ():
+            result = compiled(form, len(args))(*args)
+            yield from (arg for arg in args if isinstance(arg, np.ndarray))
+            yield np.array([] if result is None else [result])
+
+
+def float_loops(rng):
+    """The loops around them whose order of additions, or roundings, another compiler might change."""
+    h, dout = rng.integers(-9, 9, (9, 21)).astype(np.int32), rng.normal(size=(9, 21)).astype(np.float32)
+    units, values = rng.normal(size=(4, 21)), rng.normal(size=(4, 33)).astype(np.float32)
+    settings = [np.float32(value) for value in (0.9, 0.999, 0.3, 1.7, 1e-8, 1.0)]
+    yield calls.affine_sign(h, *units[:3])
+    yield from calls.batch_norm_backward(dout, h, *units, (np.inf, 1.0, 0.0, 5.0))
+    yield from (calls.quantise_rows(dout[None])[0], calls.quantise_columns(dout)[0])
+    yield from calls.adam_step(*values[:3], values[3] ** 2, *settings)
+
+
+def products(rng):
+    """Both passes of dense and conv layers, and the drawing of bit errors."""
+    x, weights = calls.signs(rng, 9, 130), calls.signs(rng, 17, 130)
+    images, taps = np.full((5, 1, 4, 4), 250, np.uint8), weights[:, :9].reshape(17, 3, 3, 1)
+    yield from (calls.pack(x), calls.xnor_dense(x, weights), calls.pixels_dense(images, 7, weights[:, :16]))
+    yield calls.pixels_conv(images, 128, taps, 1, 1, -1)
+    yield calls.lookup_dense(calls.gradients(rng, 7, 9), x, np.ones(7))
+    yield calls.lookup_dense(rng.normal(size=(4, 9)).astype(np.float32), x, np.ones(4), calls.FLOAT_KINDS)
+    yield calls.pixels_dense_dweight(calls.gradients(rng, 7, 5), images, 0, np.ones(7))
+    yield calls.conv_dweight(calls.gradients(rng, 2, 5, 7, 17), calls.signs(rng, 2, 5, 7, 65), (3, 3), 1, 1, 0)
+    yield calls.conv_dx(calls.gradients(rng, 1, 5, 7, 17), calls.signs(rng, 17, 3, 3, 65), (1, 5, 7, 65), 1, 1)
+    yield calls.flip_masks(5, 130, 1, 2, 2**62)
+
+
+PARTS = {"operations": operations_in_use, "float loops": float_loops, "products": products}
+
+
+def digest(part):
+    arrays = PARTS[part](np.random.default_rng(0))
+    return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()
+
+
+@COMPILED
+@pytest.mark.parametrize("part", ["operations", "float loops", pytest.param("products", marks=pytest.mark.slow)])
+def test_a_cpu_without_the_instructions_gives_the_same_results(part):
+    """With NUMBA_CPU_NAME=generic it once aborted. Both CPUs share a cache, as machines with one home folder do."""
+    package, shared = Path(bnnsim.__file__).parents[1], {}
+    if _jit.NUMBA.CACHE_DIR:
+        shared["NUMBA_CACHE_DIR"] = _jit.NUMBA.CACHE_DIR
+    program = CPU.format(folder=str(Path(__file__).parent), part=part)
+    assert run(program, package, NUMBA_CPU_NAME="generic", **shared) == ["False", digest(part)]

@@ -1,0 +1,246 @@
+"""Arguments for every operation that has tiles: a function of a generator, that gives several sets of them.
+
+At odd places, of any sizes, at the ends of the types' ranges, with room around outputs that no form may write to. A new
+operation brings its row of ARGUMENTS.
+"""
+
+import functools
+from itertools import product
+
+import numpy as np
+
+GARBAGE = -77
+
+
+def words(rng, *shape):
+    return rng.integers(0, 2**64, shape, dtype=np.uint64)
+
+
+def garbage(shape, kind):
+    return np.full(shape, GARBAGE).astype(kind)
+
+
+def singles(rng, *shape):
+    """float32 of many sizes."""
+    return (rng.normal(size=shape) * np.exp(rng.normal(0, 3, shape))).astype(np.float32)
+
+
+def int16s(rng, n):
+    """Both ends included."""
+    return rng.choice(np.array([-32768, -32767, -1, 0, 1, 32767, *rng.integers(-32768, 32768, 9)], np.int16), n)
+
+
+TABLE_ENDS = np.array([-2**31, -1, 0, 2**31 - 1])
+
+
+def forward_operands(rng, middle):
+    """Rows at odd places, in any order, of table rows in any order; entries at the ends of int32 and amid the sums."""
+    x_at = rng.permutation(np.arange(12) * 5 + 3)
+    table = np.where(rng.random(240) < 0.3, rng.choice(TABLE_ENDS, 240), rng.integers(middle - 30, middle + 30, 240))
+    return x_at, rng.choice(np.array([0, 80, 160]), 12), table.astype(np.int32)
+
+
+def xnor(to_bits, rng):
+    """With runs, offsets and strides."""
+    for n_runs, n_steps, run_stride, p_off, t_off, o_stride in [(0, 3, 1, 0, 0, 16), (1, 1, 0, 0, 16, 16),
+                                                                (1, 17, 0, 16, 0, 19), (3, 2, 9, 5, 3, 17)]:
+        x, panel = words(rng, 300), words(rng, p_off + 16 * max(n_runs * n_steps, 1) + 1)
+        x_at, table_at, table = forward_operands(rng, 32 * n_runs * n_steps)
+        yield (x, x_at, 2, run_stride, n_runs, n_steps, panel, p_off, table, table_at, t_off,
+               garbage(400, np.uint64 if to_bits else np.int32), 7, o_stride)
+
+
+def pixels(to_bits, rng):
+    for n_runs, n_steps, run_stride, p_off, t_off, o_stride in [(0, 3, 1, 0, 0, 64), (1, 1, 0, 0, 16, 64),
+                                                                (1, 17, 0, 16, 0, 67), (3, 2, 9, 5, 3, 65)]:
+        x = rng.choice(np.array([0, 1, 254, 255], np.uint8), 300)
+        panel = rng.choice(np.array([-1, 0, 1], np.int8), (p_off + 64 * max(n_runs * n_steps, 1) + 1, 4))
+        x_at, table_at, table = forward_operands(rng, 0)
+        yield (x, x_at, 2, run_stride, n_runs, n_steps, panel.view(np.uint32)[:, 0], p_off, table, table_at, t_off,
+               garbage(500, np.uint64 if to_bits else np.int32), 7, o_stride)
+
+
+def added_pixels(rng):
+    """Features with w = +1 only, -1 only, both and none, at the most that a 16-bit sum holds."""
+    flat = rng.choice(np.array([0, 1, 254, 255], np.uint8), 9 * 128)
+    for n_plus, n in [(0, 0), (0, 5), (5, 5), (3, 7), (128, 128), (0, 128)]:
+        lists = rng.integers(0, 7, 140).astype(np.int32)
+        yield flat, 2 * 128, lists, 3, n_plus, n, rng.integers(-10**6, 10**6, 128).astype(np.int32)
+
+
+def compared_sums(rng):
+    for at, s_at, bias in [(0, 0, 0), (5, 64, -300), (37, 3, 10**6)]:
+        sums = rng.integers(-50, 50, 130).astype(np.int32)
+        yield (2 * sums[:100] - 2 * bias + rng.integers(-2, 3, 100)).astype(np.int32), min(at, 36), sums, s_at, \
+            np.int32(bias)
+
+
+def turned_blocks(rng):
+    for kind in (np.int16, np.float32):
+        yield (singles(rng, 16, 21), 3, 21, rng.normal(0, 100, 20), 2, garbage((16, 23), kind), 4, 23)
+
+
+def fixed_rows(rng):
+    ends = np.array([32767, -32767, 0.5, 1.5, -2.5, -0.0], np.float32)
+    values = np.concatenate([ends, rng.normal(0, 9000, 30)]).astype(np.float32)
+    for at, kind in product((0, 3), (np.int16, np.float32)):
+        yield values, at, 0.9, garbage(20, kind), 2
+
+
+def fixed_pairs(rng):
+    yield singles(rng, 2, 70), 6, 70, rng.normal(0, 100, 70), 5, garbage(66, np.int32), 1
+
+
+def table_operands(rng):
+    """float32 with zeros among them."""
+    for n_groups, a_off, t_off in [(0, 0, 0), (1, 0, 0), (7, 3, 16), (31, 1, 5)]:
+        n = a_off + 5 * n_groups
+        numbers = singles(rng, n)
+        numbers[::7] = 0
+        for a, kind in ((int16s(rng, n), np.int32), (numbers, np.float32)):
+            yield a, a_off, n_groups, garbage(t_off + 32 * n_groups + 3, kind), t_off
+
+
+def looked_up(rng):
+    """Tables anywhere, shared between rows and segments, as those of neighbouring positions of a convolution are.
+
+    float32 sums too have the same bits: they run in the same order.
+    """
+    shapes = [(1, 0, 0, 0), (1, 1, 0, 0), (3, 6, 64, 5), (2, 13, 7, 1)]
+    for (n_segments, n_groups, p_off, o_off), add, kind in product(shapes, (False, True), (np.int32, np.float32)):
+        tables = (rng.normal(size=32 * n_groups + 99) * 10**6).astype(kind)
+        panel = rng.integers(0, 2**32, p_off + n_segments * -(-n_groups // 6) * 64, dtype=np.uint32)
+        yield (tables, rng.integers(0, 99, 6 * n_segments), n_segments, n_groups, panel, p_off,
+               garbage(o_off + 6 * 64 + 3, kind), o_off, add)
+
+
+def spread(rng):
+    for w_off, w_stride in [(0, 1), (5, 3)]:
+        yield words(rng, w_off + 29 * w_stride + 1), w_off, w_stride, garbage(70, np.uint32), 3
+
+
+def scaled_rows(rng):
+    for kind in (np.int32, np.float32):
+        yield rng.integers(-2**31, 2**31, 70).astype(kind), 5, 1 / 3, garbage(69, np.float32), 2
+
+
+def multiplied(rng):
+    """`a` at both ends of its range; out holds sums already."""
+    for n_pairs, a_off, a_extra, p_off, o_off in [(0, 0, 0, 0, 0), (1, 0, 0, 0, 0), (5, 3, 1, 8, 7), (33, 1, 2, 4, 64)]:
+        a = rng.integers(-32767, 32768, a_off + 6 * (2 * n_pairs + a_extra) + 1).astype(np.int16)
+        a[::3] = rng.choice(np.array([-32767, 32767], np.int16), a[::3].shape)
+        panel = rng.integers(-255, 256, 2 * (p_off + 64 * n_pairs) + 1).astype(np.int16)
+        yield (a, a_off, 2 * n_pairs + a_extra, panel, p_off, n_pairs,
+               rng.integers(-10**6, 10**6, o_off + 6 * 64 + 5).astype(np.int32), o_off)
+
+
+def floats(*values):
+    return tuple(np.float32(value) for value in values)
+
+
+def adam(rng):
+    for bound in (1.0, np.inf):
+        value, gradient, first, second = rng.normal(size=(4, 21)).astype(np.float32)
+        yield value, gradient, first, second**2, 3, *floats(0.9, 0.999, 0.3, 1.7, 1e-8, bound)
+
+
+def bop(rng):
+    value, gradient, momentum = rng.normal(size=(3, 21)).astype(np.float32)
+    value[::4] = 0
+    yield value, gradient, momentum, 2, *floats(0.3, 0.1)
+
+
+def kept_winners(rng):
+    for entry in range(3):
+        yield (singles(rng, 30), 5, rng.integers(0, 3, 25).astype(np.uint8), 7, np.uint8(entry),
+               garbage(20, np.float32), 1)
+
+
+def counted_powers(rng):
+    for n_rows in (0, 1, 4):
+        h = rng.integers(-2**20, 2**20, (6, 19)).astype(np.int32)
+        sums, squares = rng.integers(-2**40, 2**40, (2, 18))
+        yield h, 19 + 2, 19, n_rows, 2, sums, squares, 1
+
+
+NORM = 4, 70                                                     # mean, inverse, scale, shift of 70 units
+ESTIMATORS = (np.inf, 1.0, 0.0, 0.0), (1.0, 1.0, 0.0, 0.0), (1.0, 2.0, 2.0, 0.0), (np.inf, 1.0, 0.0, 5.0)
+
+
+def signs_of_outputs(rng):
+    """Outputs of exactly 0 among them."""
+    h = rng.integers(-9, 9, 150).astype(np.int32)
+    mean, scale, shift = rng.integers(-9, 9, 70).astype(float), rng.normal(size=70), rng.normal(size=70)
+    shift[::3] = 0
+    scale[::5] = 0
+    for h_off, u_off in ((0, 0), (37, 6)):
+        yield h, h_off, mean, scale, shift, u_off
+
+
+def summed_gradients(rng):
+    for ste, n_rows in product(ESTIMATORS, (0, 3)):
+        dout, h = singles(rng, 5, 70), rng.integers(-3, 4, (5, 70)).astype(np.int32)
+        yield dout, h, 70 + 9, 70, n_rows, rng.normal(size=NORM), 9, ste, rng.normal(size=70), rng.normal(size=70)
+
+
+def row_gradients(rng):
+    for ste in ESTIMATORS:
+        dout, h = singles(rng, 2, 70), rng.integers(-3, 4, (2, 70)).astype(np.int32)
+        yield dout, h, 70 + 5, 70, rng.normal(size=NORM), rng.normal(size=(2, 70)), 5, ste, garbage((2, 70), np.float32)
+
+
+def draws(rng):
+    """With ties."""
+    for _ in range(3):
+        drawn = words(rng, 32)
+        yield drawn, np.uint64(drawn[3] & np.uint64(2**32 - 1))
+
+
+def factors(rng):
+    ends = np.array([0, 1, 2**32 - 1, 2**32, 2**63, 2**64 - 1], np.uint64)
+    return product(np.concatenate([ends, words(rng, 5)]), np.concatenate([ends, words(rng, 5)]))
+
+
+def signed(rng):
+    """sign(-0.0) is +1; NaN is -1."""
+    for kind, offset in product((np.float32, np.float64), (0, 1, 36)):
+        yield rng.choice(np.array([0.0, -0.0, 1e-45, -1e-45, 1, -1, np.inf, -np.inf, np.nan], kind), 100), offset
+
+
+def chained(kind, rng):
+    for steps in (0, 1, 5):
+        seeds = words(rng, 17, 8) if kind == np.uint64 else rng.integers(-2**31, 2**31, (17, 16)).astype(kind)
+        yield seeds, steps, garbage(2 * 16 * seeds.shape[1], kind), 16
+
+
+ARGUMENTS = {
+    "forward.corrected_first_layer.add_pixels": added_pixels,
+    "forward.corrected_first_layer.excess_word": compared_sums,
+    **{f"forward.xnor_tile.xnor_{end}_{rows}": functools.partial(xnor, end == "bits")
+       for end in ("bits", "sums") for rows in (8, 1)},
+    **{f"forward.pixel_tile.pixel_{end}_{size}": functools.partial(pixels, end == "bits")
+       for end in ("bits", "sums") for size in ("6x4", "6x1", "1x1")},
+    "gradients.fixed_point.fix_pair": fixed_pairs,
+    "gradients.fixed_point.fix_sixteen": fixed_rows,
+    "gradients.fixed_point.turn_block": turned_blocks,
+    "gradients.lookup_tile.aligned": lambda rng: [(np.zeros(99, kind)[i:],) for kind in (np.int32, np.float32)
+                                                  for i in range(17)],
+    "gradients.lookup_tile.build_tables": table_operands,
+    "gradients.lookup_tile.lookup_tile": looked_up,
+    "gradients.lookup_tile.scale_row": scaled_rows,
+    "gradients.lookup_tile.turn_words": spread,
+    "gradients.multiply_add_tile.multiply_add": multiplied,
+    "gradients.optimizer_steps.adam_lanes": adam,
+    "gradients.optimizer_steps.bop_lanes": bop,
+    "gradients.pool.keep_lanes": kept_winners,
+    "limits.madd_chains": functools.partial(chained, np.int32),
+    "limits.xnor_chains": functools.partial(chained, np.uint64),
+    "norm.batchnorm_tiles.affine_word": signs_of_outputs,
+    "norm.batchnorm_tiles.gradient_lanes": row_gradients,
+    "norm.batchnorm_tiles.sum_gradients": summed_gradients,
+    "norm.batchnorm_tiles.sum_powers": counted_powers,
+    "words.vector_words.draws_below": draws,
+    "words.vector_words.draws_equal": draws,
+    "words.vector_words.multiply_high": factors,
+    "words.vector_words.sign_word": signed,
+}
