@@ -1,6 +1,7 @@
 """Figures of a sweep along an axis of a device card: what it does to accuracy, errors and energy, and what it costs."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -68,9 +69,9 @@ def pareto(sweep: "CardSweep", path: FilePath | None = None) -> Figure:
         Where the card has no energies at all.
     """
     key, scale, label = "energy_joule", 1e6, "energy to program the network (uJ)"
-    if all(row[key] is None for row in sweep.rows):
+    if all(row["energy_joule"] is None for row in sweep.rows):
         key, scale, label = "energy_relative", 1.0, "energy to program the network (of the reference)"
-    if all(row[key] is None for row in sweep.rows):
+    if all(row["energy_relative"] is None is row["energy_joule"] for row in sweep.rows):
         raise ValueError(f"the card {sweep.card.name!r} has no energies to draw accuracy over")
     figure, (left, right) = new_panels((9.0, 4.6), 1, 2, sharey=True, width_ratios=(1.6, 1))
     for s, series in enumerate(sweep.series):
@@ -100,24 +101,24 @@ def pareto(sweep: "CardSweep", path: FilePath | None = None) -> Figure:
 
 def _values(sweep: "CardSweep", s: int, key: str) -> np.ndarray:
     """A column of the rows of a series; nan for what the card does not know."""
-    rows = sweep.rows[s * len(sweep.places):(s + 1) * len(sweep.places)]
+    rows: Sequence[Mapping[str, Any]] = sweep.rows[s * len(sweep.places):(s + 1) * len(sweep.places)]
     return np.array([np.nan if row[key] is None else row[key] for row in rows], np.float64)
 
 
-def _shown(series: dict, key: str) -> str:
+def _shown(series: Mapping[str, Any], key: str) -> str:
     return "no code" if series[key] == "none" else series[key]
 
 
 def _names(sweep: "CardSweep") -> list[str]:
     """A label for each series: what they have in common is left out."""
-    keys = [key for key in ("network", "cell", "code") if len({series[key] for series in sweep.series}) > 1]
+    keys = [key for key in ("network", "cell", "code") if len({_shown(series, key) for series in sweep.series}) > 1]
     return [plain(", ".join(_shown(series, key) for key in keys or ["network"])) for series in sweep.series]
 
 
 def _title(sweep: "CardSweep", mean: str, interval: str) -> str:
     """What all series have in common, and how mean and interval are drawn."""
     common = [_shown(sweep.series[0], key) for key in ("cell", "code")
-              if len({series[key] for series in sweep.series}) == 1]
+              if len({_shown(series, key) for series in sweep.series}) == 1]
     entry, trials = sweep.result.settings["series"][0], sweep.result.right.shape[2]
     return (f"device card {plain(sweep.card.name)}, {', '.join(common)}".rstrip(", ") +
             f"\n{plain(entry['split'])}, {entry['n_images']:,} images"
@@ -137,7 +138,7 @@ def _finish_energy(axes: Axes, sweep: "CardSweep") -> None:
 def _name_axis(axes: Axes, sweep: "CardSweep", places: np.ndarray, numbered: bool) -> None:
     axes.set_xlabel(axis_label(sweep.axis))
     if numbered:
-        axes.set_xticks(places, [plain(place) for place in sweep.places])
+        axes.set_xticks(places, [plain(str(place)) for place in sweep.places])
         axes.set_xlim(-0.4, len(places) - 0.6)
     elif AXES[sweep.axis].log and np.all(places > 0):
         axes.set_xscale("log")
