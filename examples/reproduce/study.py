@@ -62,6 +62,7 @@ class Study:
         self.options, self.start, self.commit = parser.parse_args(), time.perf_counter(), commit()
         self.claim, self.text, self.source = claim, (text or claim).split("\n", 1)[0], source
         self.size, self.has_cifar = size_of(self.options), bool(cifar and self.options.cifar)
+        _ = self.has_cifar and self.cifar                        # a wrong folder is told now, not after hours
         self.checks: list[Check] = []
         self.notes: list[str] = []
         self.used: dict[tuple[str, str, int], dict[str, Any]] = {}      # networks, and what is told of their training
