@@ -65,6 +65,7 @@ BROKEN = {wrong_sections: ["[D, EQUATIONS 9.1]", "EQUATIONS.md section 2", "docs
           unknown_names: ["`bnnsim.weights.save`", "bnnsim.fits"]}
 
 
+@pytest.mark.tiny
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_nothing_is_cited_that_a_user_cannot_open(rule):
     cited = {str(path.relative_to(ROOT)): "\n".join(docstrings(ast.parse(path.read_text(encoding="utf-8"))))
@@ -84,6 +85,7 @@ def test_each_item_has_a_label_of_its_number_and_says_where_it_comes_from():
         assert re.search(r"\[[VCRDM]\b", text) or number.startswith("5."), f"{number} says not where it comes from"
 
 
+@pytest.mark.tiny
 def test_the_table_of_cells_and_codes_is_what_the_library_computes():
     rows = re.findall(r"^(\de-\d) +" + r" +".join([r"(\S+e-\d)"] * 4) + "$", EQUATIONS, re.MULTILINE)
     assert len(rows) == 5

@@ -90,6 +90,7 @@ def forbidden(name, others):
             yield f"{name} imports {other}: kernels know arrays alone"
 
 
+@pytest.mark.tiny
 @pytest.mark.jit_off
 def test_imports_point_one_way():
     """Networks do not know that memory fails, and nothing knows of command lines."""
@@ -148,6 +149,7 @@ def test_training_and_faults_load_neither_matplotlib_nor_scipy_stats():
     assert not {"matplotlib", "scipy.stats", "bnnsim.plotting"} & set(in_a_fresh_process(code).split())
 
 
+@pytest.mark.tiny
 @pytest.mark.jit_off
 def test_every_public_name_is_there_and_documented():
     assert len(set(bnnsim.__all__)) == len(bnnsim.__all__) and set(bnnsim.__all__) <= set(dir(bnnsim))

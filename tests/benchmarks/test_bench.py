@@ -187,6 +187,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.tiny
 @pytest.mark.parametrize(("module", "name", "how", "product", "message"), WRONG, ids=[row[1] for row in WRONG])
 def test_a_wrong_kernel_is_found(module, name, how, product, message, monkeypatch):
     product(512, np.random.default_rng(1))
@@ -245,6 +246,7 @@ def test_the_reference_is_right_for_every_kind_of_layer(plan):
     np.testing.assert_array_equal(reference.reference_scores(network, images), network.scores(images))
 
 
+@pytest.mark.tiny
 def test_unpacked_weights_are_the_stored_bits():
     network = packing.pack(bnnsim.architectures.build("C3 MP2 FC10", (1, 8, 8), rng=0))
     for layer, found in zip(network.layers, reference.unpacked(network)):
