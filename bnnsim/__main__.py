@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from collections.abc import Sequence
 
 import bnnsim
 
@@ -17,7 +18,7 @@ COMMANDS = {"bench": "how fast this machine trains and breaks networks",
             "train": "train a network, pack it, store it"}
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run one of the command lines."""
     argv = sys.argv[1:] if argv is None else list(argv)
     if argv and argv[0].replace("-", "_") in COMMANDS:

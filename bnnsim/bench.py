@@ -12,57 +12,63 @@ Fashion-MNIST is the full set where it is found, else the embedded subset; CIFAR
 Run it alone on the machine.
 """
 
+import argparse
 import json
 import os
 import shlex
 import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import bnnsim.commands.command_line as command_line
+import bnnsim.commands.options as shared
 import bnnsim.files.atomic as atomic
-from bnnsim.checks import check_choice
+from bnnsim.commands.options import Option
+
+if TYPE_CHECKING:
+    from bnnsim.benchmarks.sizes import Images, Sizes
 
 SECTIONS = ("kernels", "training", "inference", "sweep", "startup", "memory")
 NETWORKS = ("fcnn", "cnn", "cifar")
 FORMAT = {"format": "bnnsim benchmark", "format_version": 1}
 
 
-def arguments():
+def check_sections(name: str, value: Any) -> tuple[str, ...]:
+    """Some of the sections, or none."""
+    return () if value == "none" else shared.some_of(SECTIONS)(name, value)
+
+
+OPTIONS = (
+    Option("full", "whole epochs, all images, more repetitions: tens of minutes", shared.switch, False),
+    Option("tiny", "narrow networks and few images: whether everything runs; its times mean nothing", shared.switch,
+           False),
+    Option("only", "some of the sections; scaling or compare alone: 'none'", check_sections, ",".join(SECTIONS),
+           metavar="SECTIONS"),
+    Option("networks", "which of them", shared.some_of(NETWORKS), ",".join(NETWORKS), metavar="NAMES"),
+    replace(shared.PLOT, name="scaling", help=f"time over batch, width and wrong bits: {shared.FIGURE_HELP}"),
+    Option("compare", "measure a peer in turns with bnnsim: examples/peers/torch_peer.py", shared.path,
+           metavar="SCRIPT"),
+    Option("peer_python", "the Python that has what the peer needs (default: this one)", shared.path,
+           metavar="PYTHON"),
+    shared.out("store everything, every sample too", ".json"))
+
+
+def arguments() -> command_line.Parser:
     """The options."""
-    parser = command_line.parser("bench", __doc__)
-    add = parser.add_argument
-    size = parser.add_mutually_exclusive_group()
-    size.add_argument("--full", dest="size", action="store_const", const="full", help="whole epochs, all images, more "
-                      "repetitions: tens of minutes")
-    size.add_argument("--tiny", dest="size", action="store_const", const="tiny", help="narrow networks and few images: "
-                      "whether everything runs; its times mean nothing")
-    add("--only", metavar="SECTIONS", help=f"some of {','.join(SECTIONS)}; scaling or compare alone: 'none' (default: "
-        "all)")
-    add("--networks", default=",".join(NETWORKS), metavar="NAMES", help="(default: %(default)s)")
-    add("--scaling", metavar="FIGURE", help="time over batch, width and wrong bits, as .png, .svg or .pdf")
-    add("--compare", metavar="SCRIPT", help="measure a peer in turns with bnnsim: examples/peers/torch_peer.py")
-    add("--peer-python", default=sys.executable, metavar="PYTHON", help="the Python that has what the peer needs "
-        "(default: this one)")
-    add("--out", metavar="FILE.json", help="store everything, every sample too")
-    parser.set_defaults(size="quick")
-    return parser
+    return command_line.parser("bench", __doc__, OPTIONS)
 
 
-def _names(option, text, choices):
-    return tuple(check_choice(option, name, choices) for name in dict.fromkeys(text.split(",")))
-
-
-def resolve(options):
-    """Check what can be checked before the work."""
-    command_line.check_target(options.out, (".json",))
-    command_line.check_target(options.scaling, (".png", ".svg", ".pdf"))
-    options.networks = _names("networks", options.networks, NETWORKS)
-    options.only = SECTIONS if options.only is None else () if options.only == "none" else \
-        _names("only", options.only, SECTIONS)
+def resolve(options: argparse.Namespace) -> None:
+    """What follows from several options."""
+    if options.full and options.tiny:
+        raise ValueError("--full is not allowed with --tiny")
+    options.size = "full" if options.full else "tiny" if options.tiny else "quick"
     if not options.only and not options.scaling and not options.compare:
         raise ValueError("--only none leaves nothing to measure: add --scaling or --compare")
 
 
-def command_of(options):
+def command_of(options: argparse.Namespace) -> str:
     """The command line, for the report; of paths only the last part, as they are nobody else's."""
     words = ["python", "-m", "bnnsim.bench"]
     words += [] if options.size == "quick" else [f"--{options.size}"]
@@ -76,7 +82,7 @@ def command_of(options):
     return shlex.join(words)
 
 
-def sections(options, sizes, images):
+def sections(options: argparse.Namespace, sizes: "Sizes", images: "Images") -> Iterator[tuple[str, Any]]:
     """(section, generator of its measurements), in the order in which they are run."""
     import bnnsim.benchmarks.kernels as kernels
     import bnnsim.benchmarks.networks as networks
@@ -96,10 +102,11 @@ def sections(options, sizes, images):
     if options.scaling:
         yield "scaling", scaling.measure(sizes, images)
     if options.compare:
-        yield "compare", peer.compare(options.compare, options.peer_python, sizes, images, options.networks)
+        yield "compare", peer.compare(options.compare, options.peer_python or sys.executable, sizes, images,
+                                      options.networks)
 
 
-def measure(options, report):
+def measure(options: argparse.Namespace, report: dict[str, Any]) -> None:
     """Run the sections; every line is printed, and every result added to the report, when it is there."""
     import bnnsim.benchmarks.peer as peer
     from bnnsim.benchmarks.sizes import SIZES
@@ -118,7 +125,7 @@ def measure(options, report):
             report["data"] = images.described()
 
 
-def store(options, report):
+def store(options: argparse.Namespace, report: dict[str, Any]) -> None:
     """Write what there is."""
     if options.out:
         with atomic.replaced(options.out) as temporary, open(temporary, "w", encoding="utf-8") as file:
@@ -130,7 +137,7 @@ def store(options, report):
         benchmarks.scaling_curves(points, options.scaling)
 
 
-def work(options):
+def work(options: argparse.Namespace) -> None:
     """Measure, print, write; Ctrl-C keeps what is done."""
     resolve(options)
     from bnnsim.benchmarks.timing import circumstances
@@ -160,7 +167,7 @@ def work(options):
     store(options, report)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """The command line."""
     return command_line.run(arguments(), work, argv)
 

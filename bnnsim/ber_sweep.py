@@ -2,121 +2,135 @@
 
     python -m bnnsim.ber_sweep
     python -m bnnsim.ber_sweep fcnn.h5 cnn.h5 --dataset fashion --rates 1e-4:0.3:15 --trials 20 --workers 2 --out s.h5
+    python -m bnnsim.ber_sweep --fault "Protected(BitFlips(0), 'secded(72,64)')" --fault "BitFlips(0)" --plot codes.png
     python -m bnnsim.ber_sweep --config campaign.json --dry-run
 
 Without a network: the FCNN that comes with the library, on the embedded 2,000 test images of Fashion-MNIST.
 """
 
+import argparse
 import json
 import logging
 import shlex
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import bnnsim.commands.command_line as command_line
-import bnnsim.commands.config as config
-import bnnsim.commands.executors as executors
-import bnnsim.commands.stored as stored
-import bnnsim.datasets.find as find
+import bnnsim.commands.options as shared
+from bnnsim.checks import check_int
+from bnnsim.commands.executors import check_one_place, chosen_executor
+from bnnsim.commands.number_lists import parse_integers, parse_rates
+from bnnsim.commands.options import Option
 
-DEFAULTS = {"networks": [], "datasets": None, "data": None, "rates": "1e-4:0.3:13", "layers": ["all"], "trials": 10,
-            "seed": 0, "workers": None, "dask": None, "out": None, "plot": None, "resume": False, "predictions": False,
-            "quiet": False, "log": False, "format": "table", "ci_width": None, "max_trials": None}
-
-
-def _layers(text):
-    return "all" if text == "all" else config.check_layers("layers", [int(i) for i in text.split(",")])
+if TYPE_CHECKING:
+    from bnnsim.campaign.result import SweepResult
 
 
-def arguments():
-    """The options; what is not given comes from --config, then from DEFAULTS."""
-    parser = command_line.parser("ber_sweep", __doc__)
-    add = parser.add_argument
-    add("networks", nargs="*", metavar="NETWORK.h5", help="files written by PackedNetwork.save")
-    add("--dataset", dest="datasets", action="append", metavar="NAME", help="fashion, mnist, cifar10 or "
-        "fashion-subset; may be repeated (default: what the first network was trained on; fashion-subset for the "
-        "shipped one)")
-    add("--data", metavar="FOLDER", help="where the data set's files are")
-    add("--rates", help="bit error rates: 1e-3,0.01,0.1 or start:stop:count in log steps; 0 is always added "
-        f"(default: {DEFAULTS['rates']})")
-    add("--layers", action="append", type=_layers, help="only these layers have errors, as 0,2; may be repeated, one "
-        "curve each (default: all)")
-    add("--trials", type=int, help=f"chips a rate (default: {DEFAULTS['trials']})")
-    add("--ci-width", type=float, metavar="POINTS", help="add chips until the 95 %% interval of a mean is this wide at "
-        "most, in percent points; --trials is the pilot")
-    add("--max-trials", type=int, help="the most chips with --ci-width (default: 10 x trials)")
-    add("--seed", type=int, help=f"root seed of the bit errors (default: {DEFAULTS['seed']})")
-    add("--workers", type=int, metavar="N", help="N worker processes (default: threads of this one)")
-    add("--dask", metavar="ADDRESS", help="workers of a running Dask cluster (needs pip install 'bnnsim[dask]')")
-    add("--out", metavar="FILE", help="store the results: .h5, resumable, or .csv")
-    add("--resume", action="store_true", default=None, help="go on from --out, or add rates and trials to it")
-    add("--predictions", action="store_true", default=None, help="store every predicted class too")
-    add("--plot", metavar="FILE", help="draw them: .png, .svg or .pdf")
-    add("--format", choices=("table", "csv", "json"), help="what is printed (default: table)")
-    add("--quiet", action="store_true", default=None, help="no progress")
-    add("--log", action="store_true", default=None, help="progress as log lines, for batch jobs")
-    add("--config", metavar="FILE.json", help="options from a file; those given here win")
-    add("--dry-run", action="store_true", help="print the grid, the number of cells and an estimated time; run nothing")
-    add("--print-command", metavar="RESULTS.h5", help="print the command that reproduces a results file; run nothing")
-    return parser
+def check_layers(name: str, value: Any) -> str | list[int]:
+    """"all", or a list of layer numbers."""
+    if value == "all":
+        return "all"
+    if not isinstance(value, list) or not value:
+        raise TypeError(f"{name} must be \"all\" or a list of layer numbers, got {value!r}")
+    return [check_int(name, i, 0) for i in value]
 
 
-def resolve(options):
-    """Options given, over those of the configuration file, over the defaults; checked alike, wherever they stand."""
-    given = {name: value for name in DEFAULTS if (value := getattr(options, name)) not in (None, [])}
-    found = config.load_config(options.config) if options.config else {}
-    for name, value in {**DEFAULTS, **found, **given}.items():
-        setattr(options, name, value if value is None or value == [] else config.SCHEMA[name](name, value))
-    if options.workers and options.dask:
-        raise ValueError("--workers starts processes here and --dask uses a cluster: give one of them")
-    endings = (".h5",) if options.resume else (".h5", ".csv")
-    command_line.check_target(options.out, endings)
-    command_line.check_target(options.plot, (".png", ".svg", ".pdf"))
+def _layers(text: str) -> str | list[int]:
+    return "all" if text == "all" else parse_integers("layers", text)
 
 
-def command_of(options):
+OPTIONS = (
+    shared.NETWORKS,
+    replace(shared.DATASET, name="datasets", flag="--dataset", several=True,
+            help=f"{shared.DATASET.help}; may be repeated"),
+    shared.DATA,
+    replace(shared.RATES, default="1e-4:0.3:13"),
+    Option("layers", "only these layers have errors, as 0,2; may be repeated, one curve each (default: all)",
+           check_layers, ["all"], _layers, several=True),
+    replace(shared.FAULT, name="faults", flag="--fault", several=True, help=f"{shared.FAULT.help}; its rate is "
+            "what is swept; may be repeated, one curve each (default: BitFlips)"),
+    shared.TRIALS,
+    Option("ci_width", "add chips until the 95 %% interval of a mean is this wide at most, in percent points; --trials "
+           "is the pilot", shared.positive(100), None, float, "POINTS"),
+    Option("max_trials", "the most chips with --ci-width (default: 10 x trials)", shared.integer(1), None, int),
+    shared.SEED, shared.WORKERS, shared.DASK,
+    shared.out("store the results: .h5, resumable, or .csv", ".h5", ".csv"),
+    replace(shared.RESUME, help="go on from --out, or add rates and trials to it"),
+    Option("predictions", "store every predicted class too", shared.switch, False),
+    shared.PLOT, shared.form("table", "csv", "json"), shared.QUIET, shared.LOG,
+    Option("config", "options from a file; those given here win", shared.path, metavar="FILE.json", scope="once"),
+    Option("dry_run", "print the grid, the number of cells and an estimated time; run nothing", shared.switch, False,
+           scope="once"),
+    Option("print_command", "print the command that reproduces a results file; run nothing", shared.path,
+           metavar="RESULTS.h5", scope="once"),
+)
+
+
+def arguments() -> command_line.Parser:
+    """The options; what is not given comes from --config, then from their defaults."""
+    return command_line.parser("ber_sweep", __doc__, OPTIONS)
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """Refuse what does not go together, before the work."""
+    check_one_place(options.workers, options.dask)
+    if options.faults and options.layers != ["all"]:
+        raise ValueError("give --layers or --fault, not both: a fault has its own layers, as BitFlips(0, layers=[0])")
+    if options.resume and options.out:
+        shared.writable(".h5")("out", options.out)
+
+
+def command_of(options: argparse.Namespace) -> str:
     """The command line that gives the same results."""
-    words = ["python", "-m", "bnnsim.ber_sweep", *options.networks]
-    for name in options.datasets or []:
-        words += ["--dataset", name]
-    for layers in options.layers:
-        words += ["--layers", layers if layers == "all" else ",".join(map(str, layers))]
-    words += ["--rates", options.rates, "--trials", str(options.trials), "--seed", str(options.seed)]
-    for name in ("data", "ci_width", "max_trials", "out"):
-        if getattr(options, name) is not None:
-            words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
-    return shlex.join(words + ["--predictions"] * options.predictions)
+    return shlex.join(["python", "-m", "bnnsim.ber_sweep", *shared.words(options, OPTIONS)])
 
 
-def stored_command(result):
+def stored_command(result: "SweepResult") -> str:
     """The command line that gives a stored result: the last one's, with all rates and chips that are there by now."""
     words = shlex.split(result.provenance.get("command", ""))
     if words[:3] != ["python", "-m", "bnnsim.ber_sweep"]:
         raise ValueError("the file does not know its command: it was written by bnnsim.sweep(), not by ber_sweep")
     options = arguments().parse_args(words[3:])
-    for name, value in DEFAULTS.items():
-        setattr(options, name, getattr(options, name) or value)
+    for option in OPTIONS:                                       # unchecked: files may stand elsewhere by now
+        setattr(options, option.name, getattr(options, option.name) or option.default)
     options.rates = ",".join(repr(rate) for rate in result.rates.tolist())
     if result.settings["stopping"] is None:
         options.trials = result.right.shape[2]
     return command_of(options)
 
 
-def load_grid(options):
-    """(networks, splits, faults) as `campaign.sweep` takes them."""
+def faults_of(options: argparse.Namespace) -> dict[str, Any]:
+    """The faults to sweep, by the name that their curves get."""
     from bnnsim.faults import BitFlips
 
-    networks = stored.load_networks(options.networks)
-    first = next(iter(networks.values()))
-    names = options.datasets or [
-        first.metadata.get("dataset", "fashion") if options.networks else "fashion-subset"]
+    if options.faults:
+        found: dict[str, Any] = {text: shared.make_fault(text) for text in options.faults}
+        for text, fault in found.items():
+            if not hasattr(fault, "at"):
+                raise ValueError(f"{text} has no rate that could be swept: try python -m bnnsim.evaluate --fault")
+        return found
+    return {"" if layers == "all" else f"layers {','.join(map(str, layers))}":
+            BitFlips(0.0, None if layers == "all" else tuple(layers)) for layers in options.layers}
+
+
+def load_grid(options: argparse.Namespace) -> tuple[dict, dict, dict]:
+    """(networks, splits, faults) as `campaign.sweep` takes them."""
+    import bnnsim.commands.inputs as inputs
+    import bnnsim.datasets.find as find
+
+    networks = inputs.load_networks(options.networks)
+    names = options.datasets or [inputs.default_dataset(options.networks, networks)]
     splits = {name: find.load_dataset(name, options.data)[1] for name in names}
-    faults = {"" if layers == "all" else f"layers {','.join(map(str, layers))}":
-              BitFlips(0.0, None if layers == "all" else tuple(layers)) for layers in options.layers}
-    return networks, splits, faults
+    for split in splits.values():
+        for name, network in networks.items():
+            inputs.check_fit(name, network, split)
+    return networks, splits, faults_of(options)
 
 
-def dry_run(options, grid, rates):
+def dry_run(options: argparse.Namespace, grid: tuple[dict, dict, dict], rates: Sequence[float]) -> None:
     """Print what would be run, and how long it takes on this machine, from one cell of each series."""
     import bnnsim.campaign.sweeps as sweeps
     import bnnsim.campaign.cells as cells
@@ -135,7 +149,7 @@ def dry_run(options, grid, rates):
     print(f"{least}{n_cells:,} cells, about {seconds / workers:.0f} s with {workers} workers as fast as this machine's")
 
 
-def show(options, result):
+def show(options: argparse.Namespace, result: "SweepResult") -> None:
     """Print the results in the format asked for."""
     if options.format == "csv":
         print(result.csv(), end="")
@@ -150,25 +164,23 @@ def show(options, result):
         print(result.table())
 
 
-def work(options):
+def work(options: argparse.Namespace) -> None:
     """Load, sweep, print, write."""
     import bnnsim.campaign.sweeps as sweeps
-    import bnnsim.campaign.result as result
+    from bnnsim.campaign.result import SweepResult
 
     if options.print_command:
-        print(stored_command(result.SweepResult.load(options.print_command)))
+        print(stored_command(SweepResult.load(options.print_command)))
         return
-    resolve(options)
-    if options.log:                      # it may be said in --config
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    rates = command_line.parse_rates(options.rates)
+    check_options(options)
+    rates = parse_rates(options.rates)
     grid = load_grid(options)
     if options.dry_run:
         dry_run(options, grid, rates)
         return
     started = time.monotonic()
     store = options.out if options.out and options.out.lower().endswith(".h5") else None
-    with executors.chosen_executor(options.workers, options.dask) as executor:
+    with chosen_executor(options.workers, options.dask) as executor:
         result = sweeps.sweep(
             grid[0], grid[1], rates, options.trials, options.seed, faults=grid[2], executor=executor,
             workers=options.workers, out=store, resume=options.resume, predictions=options.predictions,
@@ -180,10 +192,10 @@ def work(options):
     if options.plot:
         result.plot(options.plot)
     if options.log:
-        command_line.log.info("done in %.0f s", time.monotonic() - started)
+        logging.getLogger("bnnsim").info("done in %.0f s", time.monotonic() - started)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """The command line."""
     return command_line.run(arguments(), work, argv)
 

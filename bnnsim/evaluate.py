@@ -3,35 +3,45 @@
     python -m bnnsim.evaluate
     python -m bnnsim.evaluate fcnn.h5 cnn.h5 --dataset fashion --format csv
     python -m bnnsim.evaluate fcnn.h5 --out predictions.csv
+    python -m bnnsim.evaluate --fault "Compose([BitFlips(0.05), StuckAt(0.01, 0.01)])" --trial 3
 
 The intervals are Wilson's at 95 %, for the choice of the test images. Without a network: the FCNN that comes with the
 library, on the embedded 2,000 test images of Fashion-MNIST.
 """
 
+import argparse
 import csv
 import json
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 import bnnsim.commands.command_line as command_line
-import bnnsim.commands.stored as stored
-import bnnsim.datasets.find as find
+import bnnsim.commands.options as shared
 import bnnsim.files.atomic as atomic
-from bnnsim.metrics.evaluation import FIELDS, Evaluation
+
+if TYPE_CHECKING:
+    from bnnsim.faults.protocol import Fault
+    from bnnsim.metrics.evaluation import Evaluation
+    from bnnsim.packed.network import PackedNetwork
+
+OPTIONS = (
+    shared.NETWORKS, shared.DATASET, shared.DATA,
+    replace(shared.FAULT, help=f"of one chip, {shared.FAULT.help}; as ber_sweep has it at that rate, seed and chip"),
+    replace(shared.SEED, help="with --fault: root seed of the errors"),
+    replace(shared.TRIAL, help="with --fault: which chip"),
+    shared.form("table", "csv", "json"), shared.out("write each image's label and predicted classes", ".csv"))
 
 
-def arguments():
+def arguments() -> command_line.Parser:
     """The options."""
-    parser = command_line.parser("evaluate", __doc__)
-    parser.add_argument("networks", nargs="*", metavar="NETWORK.h5", help="files written by PackedNetwork.save")
-    parser.add_argument("--dataset", metavar="NAME", help="fashion, mnist, cifar10 or fashion-subset (default: what "
-                        "the first network was trained on; fashion-subset for the shipped one)")
-    parser.add_argument("--data", metavar="FOLDER", help="where the data set's files are")
-    parser.add_argument("--format", default="table", choices=("table", "csv", "json"), help="(default: %(default)s)")
-    parser.add_argument("--out", metavar="FILE.csv", help="write each image's label and predicted classes")
-    return parser
+    return command_line.parser("evaluate", __doc__, OPTIONS)
 
 
-def hint(evaluation):
+def hint(evaluation: "Evaluation") -> str | None:
     """What to look at where a network does little better than guessing; None where it does."""
     chance = evaluation.images.max() / len(evaluation.split)
     if evaluation.accuracy > 1.5 * chance or chance == 1:
@@ -44,12 +54,12 @@ def hint(evaluation):
             "f // 64). README, \"Why is my accuracy 10 %?\", tells more")
 
 
-def table(evaluations):
+def table(evaluations: "Sequence[Evaluation]") -> str:
     """Text: a line a network, then a line a class with a column a network."""
     split, width = evaluations[0].split, max(7, *(len(one.name) for one in evaluations))
     lines = [f"{split.name}, all {len(split):,} images", "",
              f"{'network'.ljust(width)}  {'right':>7}  {'accuracy %':>10}  {'95 % interval':>15}"]
-    by_class = {}
+    by_class: dict[tuple[str, int], list[str]] = {}
     for one in evaluations:
         whole, *classes = one.rows()
         interval = f"{100 * whole['low']:.2f}..{100 * whole['high']:.2f}"
@@ -57,25 +67,27 @@ def table(evaluations):
         for row in classes:
             by_class.setdefault((row["class"], row["images"]), []).append(f"{100 * row['accuracy']:{width}.2f}")
     lines += ["", f"{'class':<12}  {'images':>7}  " + "  ".join(one.name.rjust(width) for one in evaluations)]
-    lines += [f"{name:<12}  {images:>7,}  " + "  ".join(cells) for (name, images), cells in by_class.items()]
+    lines += [f"{name:<12}  {images:>7,}  " + "  ".join(shares) for (name, images), shares in by_class.items()]
     return "\n".join(lines)
 
 
-def show(evaluations, form):
+def show(evaluations: "Sequence[Evaluation]", options: argparse.Namespace) -> None:
     """Print in the format asked for."""
     rows = [row for one in evaluations for row in one.rows()]
-    if form == "table":
-        print(table(evaluations))
-    elif form == "json":
+    chip = {"fault": options.fault, "seed": options.seed, "trial": options.trial} if options.fault else {}
+    if options.format == "table":
+        print(*(f"{name}: {value}" for name, value in chip.items()), table(evaluations), sep="\n")
+    elif options.format == "json":
         print(json.dumps([{"network": one.name, "checksum": one.network.checksum, "split_sha256": one.split.sha256,
-                           "rows": one.rows()} for one in evaluations], indent=1))
+                           **chip, "rows": one.rows()} for one in evaluations], indent=1))
     else:
+        from bnnsim.metrics.evaluation import FIELDS
         writer = csv.DictWriter(sys.stdout, FIELDS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 
 
-def write_predictions(path, evaluations):
+def write_predictions(path: str, evaluations: "Sequence[Evaluation]") -> None:
     """A CSV with a line an image: its place in the split, its label, and each network's class."""
     with atomic.replaced(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -84,24 +96,36 @@ def write_predictions(path, evaluations):
         writer.writerows((i, *classes) for i, classes in enumerate(zip(*(column.tolist() for column in columns))))
 
 
-def work(options):
+def answers(network: "PackedNetwork", images: np.ndarray, fault: "Fault | None", seed: int, trial: int) -> np.ndarray:
+    """The classes that one chip predicts, uint8 (N,); a fault of each read is drawn anew for every batch of images."""
+    from bnnsim.campaign.cells import READ_IMAGES
+    from bnnsim.faults.protocol import apply_read, when_drawn
+
+    if fault is None:
+        return network.predict(images)
+    batch = READ_IMAGES if when_drawn(fault) == "read" else len(images)
+    return np.concatenate([apply_read(fault, network, seed, trial, read).predict(images[first:first + batch])
+                           for read, first in enumerate(range(0, len(images), batch))])
+
+
+def work(options: argparse.Namespace) -> None:
     """Load, evaluate, print, write."""
-    command_line.check_target(options.out, (".csv",))
-    networks = stored.load_networks(options.networks)
-    first = next(iter(networks.values()))
-    name = options.dataset or (first.metadata.get("dataset", "fashion") if options.networks else "fashion-subset")
-    test = find.load_dataset(name, options.data)[1]
-    for name, network in networks.items():
-        stored.check_fit(name, network, test)
-    found = [Evaluation(name, network, test, network.predict(test.images)) for name, network in networks.items()]
-    show(found, options.format)
+    import bnnsim.commands.inputs as inputs
+    from bnnsim.metrics.evaluation import Evaluation
+
+    fault = shared.make_fault(options.fault) if options.fault else None
+    networks = inputs.load_networks(options.networks)
+    test = inputs.load_test(options, options.networks, networks)
+    found = [Evaluation(name, network, test, answers(network, test.images, fault, options.seed, options.trial))
+             for name, network in networks.items()]
+    show(found, options)
     if options.out:
         write_predictions(options.out, found)
-    for note in filter(None, map(hint, found)):
+    for note in filter(None, map(hint, found) if fault is None else ()):
         print(f"python -m bnnsim.evaluate: {note}", file=sys.stderr)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """The command line."""
     return command_line.run(arguments(), work, argv)
 

@@ -12,85 +12,88 @@ of a layer does. Without a network: the FCNN that comes with the library, on the
 Fashion-MNIST, everything but "critical".
 """
 
+import argparse
 import os
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import bnnsim.commands.command_line as command_line
-import bnnsim.commands.stored as stored
-import bnnsim.datasets.find as find
-import bnnsim.metrics as metrics
-from bnnsim.checks import check_choice, check_int
+import bnnsim.commands.options as shared
+from bnnsim.checks import check_choice
+from bnnsim.commands.number_lists import parse_rates
+from bnnsim.commands.options import Option
 
-WHAT = ("margins", "tolerance", "importance", "prediction", "critical")
-METHODS = ("ablate", "readout")
+if TYPE_CHECKING:
+    from bnnsim.campaign.result import SweepResult
+    from bnnsim.datasets.split import Split
+    from bnnsim.packed.network import PackedNetwork
+
+# what can be asked for, and how bnnsim.metrics answers; a result has table() and plot(path)
+WHAT: dict[str, Callable[[Any, argparse.Namespace, "PackedNetwork", "Split"], Any]] = {
+    "margins": lambda metrics, options, network, split: metrics.margins(network, split.images),
+    "tolerance": lambda metrics, options, network, split: metrics.bit_error_tolerance(network, split.images),
+    "importance": lambda metrics, options, network, split: metrics.importance(network, split, options.method),
+    "prediction": lambda metrics, options, network, split: metrics.predicted_accuracy(
+        network, split, parse_rates(options.rates), options.draws, options.seed),
+    "critical": lambda metrics, options, network, split: metrics.critical_bits(network, split, options.layer),
+}
 
 
-def arguments():
+def check_method(name: str, value: Any) -> str:
+    """How importance is measured: all that a stored network can tell; "taylor" needs the gradients of a model."""
+    from bnnsim.metrics.neuron_importance import METHODS
+
+    return check_choice(name, value, [method for method in METHODS if method != "taylor"])
+
+
+OPTIONS = (
+    shared.NETWORK, shared.DATASET, shared.DATA,
+    Option("what", f"of {', '.join(WHAT)}", shared.some_of(WHAT), "margins,tolerance,importance,prediction",
+           metavar="LIST"),
+    Option("method", "importance: accuracy lost when an output is inverted (ablate), or what the last layer reads out "
+           "(readout)", check_method, "ablate"),
+    replace(shared.RATES, default="0.001,0.01,0.02,0.04,0.06,0.08,0.1,0.12,0.14,0.16,0.18,0.2",
+            help=f"prediction: {shared.RATES.help}"),
+    Option("draws", "prediction: draws of the hidden outputs an image", shared.integer(1), 2, int),
+    Option("check", "prediction: inject errors too, on so many chips a rate; compare", shared.integer(1), None, int,
+           "CHIPS"),
+    Option("layer", "critical: which layer", shared.integer(0), 0, int),
+    replace(shared.SEED, help="of the prediction's draws and of --check"),
+    replace(shared.PLOT, help=f"draw each: FIGURE-margins.png and so on; {shared.FIGURE_HELP}"))
+
+
+def arguments() -> command_line.Parser:
     """The options."""
-    parser = command_line.parser("explain", __doc__)
-    add = parser.add_argument
-    add("network", nargs="?", metavar="NETWORK.h5", help="a file written by PackedNetwork.save")
-    add("--dataset", metavar="NAME", help="fashion, mnist, cifar10 or fashion-subset (default: what the network was "
-        "trained on; fashion-subset for the shipped one)")
-    add("--data", metavar="FOLDER", help="where the data set's files are")
-    add("--what", default="margins,tolerance,importance,prediction", metavar="LIST", help=f"of {', '.join(WHAT)} "
-        "(default: all but critical)")
-    add("--method", default="ablate", choices=METHODS, help="importance: accuracy lost when an output is inverted, or "
-        "what the last layer reads out (default: ablate)")
-    add("--rates", default="0.001,0.01,0.02,0.04,0.06,0.08,0.1,0.12,0.14,0.16,0.18,0.2", help="prediction: bit error "
-        "rates, v,v,... or start:stop:count in log steps; 0 is added (default: %(default)s)")
-    add("--draws", type=int, default=2, help="prediction: draws of the hidden outputs an image (default: 2)")
-    add("--check", type=int, metavar="CHIPS", help="prediction: inject errors too, on so many chips a rate; compare")
-    add("--layer", type=int, default=0, help="critical: which layer (default: 0)")
-    add("--seed", type=int, default=0, help="of the prediction's draws and of --check (default: 0)")
-    add("--plot", metavar="FILE", help="draw each: FILE-margins.png and so on; .png, .svg or .pdf")
-    return parser
+    return command_line.parser("explain", __doc__, OPTIONS)
 
 
-def _campaign(options, network, split):
-    import bnnsim.campaign.sweeps as sweeps
+def injected(options: argparse.Namespace, network: "PackedNetwork", split: "Split") -> "SweepResult":
+    """Accuracy under injected errors, to compare the predicted one with."""
+    from bnnsim.campaign import sweep
 
-    return sweeps.sweep(network, split, command_line.parse_rates(options.rates), options.check, options.seed,
-                          progress=False)
-
-
-def explained(what, options, network, split):
-    """(result, text, arguments of its plot)."""
-    if what == "margins":
-        found = metrics.margins(network, split.images)
-    elif what == "tolerance":
-        found = metrics.bit_error_tolerance(network, split.images)
-    elif what == "importance":
-        found = metrics.importance(network, split, options.method)
-    elif what == "critical":
-        found = metrics.critical_bits(network, split, options.layer)
-    else:
-        found = metrics.predicted_accuracy(network, split, command_line.parse_rates(options.rates), options.draws,
-                                           options.seed)
-        result = _campaign(options, network, split) if options.check is not None else None
-        return found, found.table(result), {"result": result}
-    return found, found.table(), {}
+    return sweep(network, split, parse_rates(options.rates), options.check, options.seed, progress=False)
 
 
-def work(options):
+def work(options: argparse.Namespace) -> None:
     """Load, measure, print, draw."""
-    command_line.check_target(options.plot, (".png", ".svg", ".pdf"))
-    wanted = [check_choice("what", what, WHAT) for what in options.what.split(",")]
-    if options.check is not None:
-        check_int("check", options.check, 1)
-    (name, network), = stored.load_networks([options.network] if options.network else []).items()
-    default = network.metadata.get("dataset", "fashion") if options.network else "fashion-subset"
-    split = find.load_dataset(options.dataset or default, options.data)[1]
+    import bnnsim.commands.inputs as inputs
+    import bnnsim.metrics as metrics
+
+    name, network = inputs.load_network(options.network)
+    split = inputs.load_test(options, [options.network] if options.network else [], {name: network})
     print(f"{name}, {network.n_bits:,} binary weights; {split.name}, all {len(split):,} images")
-    for what in wanted:
-        found, text, drawn = explained(what, options, network, split)
-        print(f"\n{what}\n{text}")
+    for what in options.what:
+        found = WHAT[what](metrics, options, network, split)
+        beside = {"result": injected(options, network, split)} if what == "prediction" and options.check else {}
+        print(f"\n{what}\n{found.table(**beside)}")
         if options.plot:
             stem, ending = os.path.splitext(options.plot)
-            found.plot(f"{stem}-{what}{ending}", **drawn)
+            found.plot(f"{stem}-{what}{ending}", **beside)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """The command line."""
     return command_line.run(arguments(), work, argv)
 

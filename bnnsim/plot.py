@@ -12,111 +12,153 @@ over chips at one rate. Of a network: "weights" of its first layer; "faults", th
 a fault map: "array", the broken cells of one array.
 """
 
+import argparse
 import os
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import bnnsim.commands.command_line as command_line
-import bnnsim.commands.stored as stored
-from bnnsim.campaign.result import SweepResult
-from bnnsim.faults import FaultMap
-from bnnsim.packed.network import PackedNetwork
+import bnnsim.commands.options as shared
+from bnnsim.checks import check_probability
+from bnnsim.commands.options import Option
 
-# the options that a kind takes
-KINDS = {"ber": ("band",), "classes": ("network",), "chips": ("rate",), "weights": (),
-         "faults": ("layer", "rate", "seed", "trial"), "array": ("array",)}
-# the kinds of each type of file, the default first
-OF = {PackedNetwork: ("weights", "faults"), FaultMap: ("array",), SweepResult: ("ber", "classes", "chips")}
-WHAT = {PackedNetwork: "one network file", FaultMap: "one fault map", SweepResult: "results of ber_sweep --out"}
-NAMES = {PackedNetwork: "a network", FaultMap: "a fault map", SweepResult: "results of a campaign"}
+if TYPE_CHECKING:
+    from bnnsim.campaign.result import SweepResult
+    from bnnsim.commands.stored_files import Stored
+    from bnnsim.faults import FaultMap
+    from bnnsim.packed.network import PackedNetwork
+
+# each kind of figure: what it is drawn of, and the options that it takes
+KINDS = {"ber": ("results", ("band",)), "classes": ("results", ("network",)), "chips": ("results", ("rate",)),
+         "weights": ("network", ()), "faults": ("network", ("layer", "rate", "fault", "seed", "trial")),
+         "array": ("fault map", ("array",))}
+# what a file may hold: as it is asked for, and as it is found
+WANTED = {"results": "results of ber_sweep --out", "network": "one network file", "fault map": "one fault map"}
+CAME = {"results": "results of a campaign", "network": "a network", "fault map": "a fault map"}
+
+OPTIONS = (
+    Option("files", "results of ber_sweep --out, one network, or one fault map", shared.path, metavar="FILE.h5",
+           flag="", nargs="+", several=True),
+    Option("kind", f"{', '.join(KINDS)} (default: ber for results, weights for a network, array for a fault map)",
+           shared.one_of(KINDS)),
+    Option("out", f"the figure, which must be given: {shared.FIGURE_HELP}", shared.FIGURE, metavar="FIGURE"),
+    Option("band", "ber: the interval of the mean over chips at 95 %%, or the range from the least to the largest "
+           "chip (default: interval)", shared.one_of(("interval", "range"))),
+    Option("network", "classes: which series (default: the first)", shared.text, metavar="NAME"),
+    Option("rate", "chips, faults: the bit error rate", check_probability, read=float),
+    Option("layer", "faults: which layer (default: 0)", shared.integer(0), read=int),
+    replace(shared.FAULT, help=f"faults: instead of --rate, {shared.FAULT.help}"),
+    replace(shared.SEED, default=None, help="faults: root seed (default: 0)"),
+    replace(shared.TRIAL, default=None, help="faults: which chip (default: 0)"),
+    Option("array", "array: which one (default: 0)", shared.integer(0), read=int))
 
 
-def arguments():
+def arguments() -> command_line.Parser:
     """The options."""
-    parser = command_line.parser("plot", __doc__)
-    parser.add_argument("files", nargs="+", metavar="FILE.h5", help="results of ber_sweep --out, one network, or one "
-                        "fault map")
-    parser.add_argument("--kind", choices=KINDS, help="(default: ber for results, weights for a network, array "
-                        "for a fault map)")
-    parser.add_argument("--out", required=True, metavar="FIGURE", help=".png, .svg or .pdf")
-    parser.add_argument("--band", choices=("interval", "range"), help="ber: the 95 %% interval of the mean over chips, "
-                        "or least to largest chip (default: interval)")
-    parser.add_argument("--network", metavar="NAME", help="classes: which series (default: the first)")
-    parser.add_argument("--rate", type=float, help="chips, faults: the bit error rate")
-    parser.add_argument("--layer", type=int, help="faults: which layer (default: 0)")
-    parser.add_argument("--seed", type=int, help="faults: root seed (default: 0)")
-    parser.add_argument("--trial", type=int, help="faults: which chip (default: 0)")
-    parser.add_argument("--array", type=int, help="array: which one (default: 0)")
-    return parser
+    return command_line.parser("plot", __doc__, OPTIONS)
 
 
-def draw_results(options, results):
+def draw_results(options: argparse.Namespace, results: "Mapping[str, SweepResult]") -> None:
     """A figure of one or several results."""
     import bnnsim.figures.sweeps as sweeps
 
     shown = results if len(results) > 1 else next(iter(results.values()))
     if options.kind == "ber":
-        return sweeps.ber_curve(shown, options.out, options.band or "interval")
-    if options.kind == "chips":
-        return sweeps.chip_histogram(shown, options.rate, options.out)
-    if len(results) > 1:
+        sweeps.ber_curve(shown, options.out, options.band or "interval")
+    elif options.kind == "chips":
+        sweeps.chip_histogram(shown, options.rate, options.out)
+    elif len(results) > 1:
         raise ValueError(f"--kind classes takes one results file, got {len(results)}")
-    return sweeps.class_curves(shown, options.network or 0, options.out)
+    else:
+        sweeps.class_curves(shown, options.network or 0, options.out)
 
 
-def draw_network(options, network):
+def draw_network(options: argparse.Namespace, network: "PackedNetwork") -> None:
     """A figure of a network."""
     import bnnsim.figures.networks as networks
     from bnnsim.faults import BitFlips
+    from bnnsim.faults.protocol import apply_read
 
     if options.kind == "weights":
-        return networks.first_layer_weights(network, options.out)
-    broken = BitFlips(options.rate).apply(network, options.seed or 0, options.trial or 0)
-    return networks.fault_map(network, broken, options.layer or 0, options.out)
+        networks.first_layer_weights(network, options.out)
+        return
+    fault = shared.make_fault(options.fault) if options.fault else BitFlips(options.rate)
+    broken = apply_read(fault, network, options.seed or 0, options.trial or 0, 0)
+    networks.fault_map(network, broken, options.layer or 0, options.out)
 
 
-def draw_array(options, chip):
+def draw_array(options: argparse.Namespace, chip: "FaultMap") -> None:
     """A figure of an array of a fault map."""
     import bnnsim.figures.networks as networks
 
-    return networks.array_map(chip, options.array or 0, options.out)
+    networks.array_map(chip, options.array or 0, options.out)
 
 
-def load(options):
-    """What the files hold, by name: results, one network or one fault map; kind and options are settled and checked."""
-    found = {path: stored.load(path) for path in options.files}
-    types = {path: type(one) for path, one in found.items()}
-    lone = [one for one in types.values() if one is not SweepResult]
-    options.kind = options.kind or OF[lone[0] if lone else SweepResult][0]
-    wanted = next(one for one, kinds in OF.items() if options.kind in kinds)
-    wrong = [path for path, one in types.items() if one is not wanted]
-    if wrong or (wanted is not SweepResult and len(found) > 1):
-        came = f"{wrong[0]} is {NAMES[types[wrong[0]]]}" if wrong else f"got {', '.join(options.files)}"
-        raise ValueError(f"--kind {options.kind} takes {WHAT[wanted]}, but {came}")
-    for name in sorted({name for names in KINDS.values() for name in names} - set(KINDS[options.kind])):
+def holds(stored: "Stored") -> str:
+    """What a file holds, by a name of `WANTED`."""
+    from bnnsim.faults import FaultMap
+    from bnnsim.packed.network import PackedNetwork
+
+    if isinstance(stored, PackedNetwork):
+        return "network"
+    return "fault map" if isinstance(stored, FaultMap) else "results"
+
+
+def load(options: argparse.Namespace) -> "dict[str, Stored]":
+    """What the files hold, by path: results, one network or one fault map; --kind is settled, and all fits."""
+    import bnnsim.commands.stored_files as stored_files
+
+    found = {path: stored_files.load(path) for path in dict.fromkeys(options.files)}
+    kept = {path: holds(stored) for path, stored in found.items()}
+    lone = next((what for what in kept.values() if what != "results"), "results")
+    options.kind = options.kind or next(kind for kind, (what, _) in KINDS.items() if what == lone)
+    wanted = KINDS[options.kind][0]
+    wrong = [path for path, what in kept.items() if what != wanted]
+    if wrong or (wanted != "results" and len(found) > 1):
+        came = f"{wrong[0]} is {CAME[kept[wrong[0]]]}" if wrong else f"got {', '.join(options.files)}"
+        raise ValueError(f"--kind {options.kind} takes {WANTED[wanted]}, but {came}")
+    check_options(options)
+    return found
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """The kind of figure takes the options that are given, and has those that it needs."""
+    takes = KINDS[options.kind][1]
+    for name in sorted({name for _, names in KINDS.values() for name in names} - set(takes)):
         if getattr(options, name) is not None:
-            kinds = [kind for kind, names in KINDS.items() if name in names]
+            kinds = [kind for kind, (_, names) in KINDS.items() if name in names]
             raise ValueError(f"--{name} goes with --kind {' or '.join(kinds)}, not with {options.kind}")
-    if "rate" in KINDS[options.kind] and options.rate is None:
+    given = [name for name in ("rate", "fault") if name in takes and getattr(options, name) is not None]
+    if "rate" in takes and not given:
         raise ValueError(f"--kind {options.kind} needs --rate, a bit error rate")
-    stems = [os.path.splitext(os.path.basename(path))[0] for path in found]
-    return {stem if stems.count(stem) == 1 else path: one for stem, (path, one) in zip(stems, found.items())}
+    if len(given) > 1:
+        raise ValueError("give --rate or --fault, not both: BitFlips(0.01) is a fault")
 
 
-def work(options):
+def work(options: argparse.Namespace) -> None:
     """Load, draw, say what was written."""
-    command_line.check_target(options.out, (".png", ".svg", ".pdf"))
+    if options.out is None:
+        raise ValueError("--out FIGURE must be given: where the figure is written")
+    from bnnsim.faults import FaultMap
+    from bnnsim.packed.network import PackedNetwork
+
     found = load(options)
-    first = next(iter(found.values()))
-    if isinstance(first, PackedNetwork):
-        draw_network(options, first)
-    elif isinstance(first, FaultMap):
-        draw_array(options, first)
-    else:
-        draw_results(options, found)
+    results, stems = {}, [os.path.splitext(os.path.basename(path))[0] for path in found]
+    for stem, (path, stored) in zip(stems, found.items()):
+        if isinstance(stored, PackedNetwork):
+            draw_network(options, stored)
+        elif isinstance(stored, FaultMap):
+            draw_array(options, stored)
+        else:
+            results[stem if stems.count(stem) == 1 else path] = stored
+    if results:
+        draw_results(options, results)
     print(f"{options.out}: {options.kind} of {', '.join(options.files)}")
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """The command line."""
     return command_line.run(arguments(), work, argv)
 

@@ -6,28 +6,34 @@
 Without a file: the FCNN that comes with the library. Every file is read whole and its checksum is verified.
 """
 
+import argparse
 import json
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import bnnsim.commands.command_line as command_line
-import bnnsim.commands.stored as stored
-import bnnsim.datasets.shipped as shipped
-from bnnsim.faults import FaultMap
-from bnnsim.faults.fault_map import KINDS
-from bnnsim.packed.network import PackedNetwork
+import bnnsim.commands.options as shared
+from bnnsim.commands.options import Option
+
+if TYPE_CHECKING:
+    from bnnsim.campaign.result import SweepResult
+    from bnnsim.commands.stored_files import Stored
+    from bnnsim.faults import FaultMap
+    from bnnsim.packed.network import PackedNetwork
+
+OPTIONS = (Option("files", "networks, results and fault maps (default: the network that comes with the library)",
+                  shared.path, [], metavar="FILE.h5", flag="", nargs="*", several=True), shared.form("table", "json"))
 
 
-def arguments():
+def arguments() -> command_line.Parser:
     """The options."""
-    parser = command_line.parser("summary", __doc__)
-    parser.add_argument("files", nargs="*", metavar="FILE.h5", help="networks, results and fault maps")
-    parser.add_argument("--format", default="table", choices=("table", "json"), help="(default: %(default)s)")
-    return parser
+    return command_line.parser("summary", __doc__, OPTIONS)
 
 
-def describe_network(network):
+def describe_network(network: "PackedNetwork") -> dict[str, Any]:
     """A network as plain JSON."""
     layers = [{"kind": layer.kind, "n_in": layer.n_in, "units": layer.units, "binary_weights": layer.n_bits}
               for layer in network.layers]
@@ -36,7 +42,7 @@ def describe_network(network):
             "binary_weights": network.n_bits, "layers": layers, "metadata": network.metadata}
 
 
-def describe_results(result):
+def describe_results(result: "SweepResult") -> dict[str, Any]:
     """The results of a campaign as plain JSON."""
     positive = result.rates > 0
     n_cells = int(result.n_trials()[:, positive].sum()) + len(result.names) * bool(np.any(~positive))
@@ -45,8 +51,10 @@ def describe_results(result):
             "provenance": result.provenance, "command": result.provenance.get("command")}
 
 
-def describe_map(chip):
+def describe_map(chip: "FaultMap") -> dict[str, Any]:
     """A fault map as plain JSON."""
+    from bnnsim.faults.fault_map import KINDS
+
     layers = [{"cells": layer.stored.n_bits, **dict(zip(KINDS, counts))}
               for layer, counts in zip(chip.layers, chip.counts().tolist())]
     mapping = chip.mapping and {"rows": chip.mapping.rows, "columns": chip.mapping.columns,
@@ -55,13 +63,7 @@ def describe_map(chip):
             "metadata": chip.metadata}
 
 
-def described(one):
-    """Whatever a file holds as plain JSON."""
-    return (describe_network if isinstance(one, PackedNetwork) else
-            describe_map if isinstance(one, FaultMap) else describe_results)(one)
-
-
-def network_text(network):
+def network_text(network: "PackedNetwork") -> str:
     """A network as text."""
     channels, height, width = network.input_shape
     lines = [f"input: {channels} x {height} x {width} pixels minus {network.input_offset}", network.summary(),
@@ -69,7 +71,7 @@ def network_text(network):
     return "\n".join(lines)
 
 
-def results_text(result):
+def results_text(result: "SweepResult") -> str:
     """The results of a campaign as text."""
     found = describe_results(result)
     lines = [f"series: {one['name']}, {one['split']} ({one['n_images']:,} images), network {one['network'][:12]}, "
@@ -83,10 +85,11 @@ def results_text(result):
     return "\n".join([*lines, f"command: {found['command'] or 'none was stored'}"])
 
 
-def map_text(chip):
+def map_text(chip: "FaultMap") -> str:
     """A fault map as text."""
     found = describe_map(chip)
-    lines = [f"layer {i}: {layer['cells']:,} cells, " + ", ".join(f"{layer[kind]:,} {kind}" for kind in KINDS)
+    lines = [f"layer {i}: {layer['cells']:,} cells, " + ", ".join(f"{n:,} {kind}" for kind, n in layer.items()
+                                                                  if kind != "cells")
              for i, layer in enumerate(found["layers"])]
     mapping = found["mapping"]
     lines.append("mapping: none" if mapping is None else
@@ -96,23 +99,32 @@ def map_text(chip):
                       *(f"{key}: {value}" for key, value in sorted(chip.metadata.items()))])
 
 
-def text_of(one):
-    """Whatever a file holds as text."""
-    return (network_text if isinstance(one, PackedNetwork) else
-            map_text if isinstance(one, FaultMap) else results_text)(one)
+def described(stored: "Stored", form: str) -> Any:
+    """Whatever a file holds: plain JSON, or a text."""
+    from bnnsim.faults import FaultMap
+    from bnnsim.packed.network import PackedNetwork
+
+    if isinstance(stored, PackedNetwork):
+        return describe_network(stored) if form == "json" else network_text(stored)
+    if isinstance(stored, FaultMap):
+        return describe_map(stored) if form == "json" else map_text(stored)
+    return describe_results(stored) if form == "json" else results_text(stored)
 
 
-def work(options):
+def work(options: argparse.Namespace) -> None:
     """Load, print."""
-    paths = options.files or [shipped.data_file(f"{stored.SHIPPED}.h5")]
-    loaded = [(str(path), stored.load(path)) for path in paths]
+    import bnnsim.commands.inputs as inputs
+    import bnnsim.commands.stored_files as stored_files
+
+    found = [(path, described(stored_files.load(path), options.format))
+             for path in options.files or [inputs.shipped_file()]]
     if options.format == "json":
-        print(json.dumps([{"file": path, **described(one)} for path, one in loaded], indent=1))
+        print(json.dumps([{"file": path, **fields} for path, fields in found], indent=1))
     else:
-        print("\n\n".join(f"{path}\n{text_of(one)}" for path, one in loaded))
+        print("\n\n".join(f"{path}\n{text}" for path, text in found))
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """The command line."""
     return command_line.run(arguments(), work, argv)
 

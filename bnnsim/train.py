@@ -7,13 +7,16 @@
 """
 
 import argparse
-import dataclasses
 import os
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import bnnsim.commands.command_line as command_line
+import bnnsim.commands.options as shared
 import bnnsim.datasets.find as find
 import bnnsim.training.architectures as architectures
 import bnnsim.training.estimators as estimators
@@ -22,110 +25,107 @@ import bnnsim.training.optimizers as optimizers
 import bnnsim.training.regularisers as regularisers
 import bnnsim.training.schedules as schedules
 from bnnsim.checks import check_probability
-from bnnsim.datasets.split import hold_out
-from bnnsim.training.architectures import make_model
+from bnnsim.commands.number_lists import parse_probabilities
+from bnnsim.commands.options import Option
+from bnnsim.datasets.catalogue import CATALOGUE
+from bnnsim.datasets.split import Split, hold_out
+
+if TYPE_CHECKING:
+    from bnnsim.faults.protocol import Fault
+    from bnnsim.training.model import Sequential
 
 SCHEDULES = {"cosine": schedules.Cosine, "step": schedules.Step, "exponential": schedules.Exponential,
              "constant": schedules.Constant}
 OPTIMIZERS = {"adam": optimizers.Adam, "sgd": optimizers.Sgd, "bop": optimizers.Bop}
 INTEGER_LOSSES = ("mhl", "mcel")    # need logits without batch norm
-# options that belong to one choice of another option: (option, its value, the setting it becomes)
-PARTS = {"b": ("loss", ("mhl",), "b"), "margin": ("loss", ("mcel", "squared-hinge"), "margin"),
-         "bound": ("loss", ("mcel",), "bound"), "ste_beta": ("ste", ("swish",), "beta"),
-         "bop_gamma": ("optimizer", ("bop",), "gamma"), "bop_tau": ("optimizer", ("bop",), "tau")}
-DEFAULT_NETWORK = {"fashion": "fashion_fcnn", "fashion-subset": "fashion_fcnn", "mnist": "mnist_mlp",
-                   "cifar10": "cifar10_cnn"}
+CHOICES: dict[str, Mapping[str, Any]] = {"loss": losses.LOSSES, "ste": estimators.ESTIMATORS, "optimizer": OPTIMIZERS}
+# options that are a setting of what another option chose: (that option, the setting)
+SETTINGS = {"b": ("loss", "b"), "margin": ("loss", "margin"), "bound": ("loss", "bound"), "ste_beta": ("ste", "beta"),
+            "bop_gamma": ("optimizer", "gamma"), "bop_tau": ("optimizer", "tau")}
 
 
-def arguments():
+def takers(name: str) -> dict[str, Any]:
+    """The choices that have the setting which this option is, by name."""
+    option, setting = SETTINGS[name]
+    return {choice: value for choice, value in CHOICES[option].items() if hasattr(value, setting)}
+
+
+def _setting(name: str, text: str, metavar: str) -> Option:
+    """An option that is a setting of what another one chose."""
+    defaults = {choice: f"{getattr(value, SETTINGS[name][1]):g}" for choice, value in takers(name).items()}
+    default = ", ".join(f"{value} for {choice}" if len(defaults) > 1 else value for choice, value in defaults.items())
+    return Option(name, f"{' or '.join(defaults)}: {text} (default: {default})", read=float, metavar=metavar)
+
+
+OPTIONS = (
+    Option("network", f"{', '.join(architectures.ARCHITECTURES)}, or a list such as 'C64 MP2 FC512 FC10' (default: the "
+           "paper's FCNN, MLP or CNN for the data set)", shared.text),
+    replace(shared.DATASET, default="fashion", help=", ".join(CATALOGUE)), shared.DATA,
+    Option("epochs", "times that each image is seen", shared.integer(1), 20, int),
+    Option("batch_size", "images a step", shared.integer(1), 256, int),
+    Option("optimizer", f"{', '.join(OPTIMIZERS)}; bop flips weights, and has no latent ones",
+           shared.one_of(OPTIMIZERS), "adam"),
+    Option("learning_rate", "step size (default: 1e-3 for adam, 0.1 for sgd; of bop's batch norm 0.01)", read=float),
+    _setting("bop_gamma", "weight of a new gradient in the average", "GAMMA"),
+    _setting("bop_tau", "average at which a weight flips", "TAU"),
+    Option("schedule", ", ".join(SCHEDULES), shared.one_of(SCHEDULES), "cosine"),
+    Option("flip_rate", "bit error rate in training's forward pass: one, or one a layer as 0.1,0.1,0", shared.text,
+           "0"),
+    Option("asymmetric", "instead of --flip-rate: probabilities that a stored 0 (-1) reads 1, and a stored 1 reads 0",
+           shared.text, metavar="P01,P10"),
+    replace(shared.FAULT, help=f"instead of --flip-rate: {shared.FAULT.help}"),
+    Option("precision", "of gradients: 16-bit fixed point with exact sums (fixed16), or float32",
+           shared.one_of(("fixed16", "float32")), "fixed16"),
+    Option("gradient", "whether the weights' gradient ignores bit errors (straight-through) or sees them (native)",
+           shared.one_of(("straight-through", "native")), "straight-through"),
+    Option("loss", f"{', '.join(losses.LOSSES)}; mhl: modified hinge; mcel: margin cross entropy; both imply "
+           "--no-output-norm", shared.one_of(losses.LOSSES), "cross-entropy"),
+    _setting("b", "margin of the integer logits, at most the last layer's fan-in", "B"),
+    _setting("margin", "margin of the label's logit", "M"),
+    _setting("bound", "bound of the logits", "L"),
+    Option("no_output_norm", "integer logits, no batch norm behind them", shared.switch, False),
+    Option("regulariser", "direct regulariser: lambda times what hidden neurons lack of a tolerance of TARGET flips, "
+           "as 0.01,16", shared.text, metavar="LAMBDA,TARGET"),
+    Option("ste", f"straight-through estimator of the signs: {', '.join(estimators.ESTIMATORS)}",
+           shared.one_of(estimators.ESTIMATORS), "clipped"),
+    _setting("ste_beta", "steepness", "BETA"),
+    Option("rescale", "after training: rescale thresholds from the flip rate of training to this bit error rate",
+           read=float, metavar="BER"),
+    Option("reestimate", "after training: take batch-norm statistics anew, on the training images under this bit error "
+           "rate", lambda _, value: check_probability("--reestimate", value), read=float, metavar="BER"),
+    Option("augment", "random crop and flip (default: for "
+           f"{', '.join(name for name, known in CATALOGUE.items() if known.augment)} only)", shared.switch),
+    Option("holdout", "keep N training images for validation, and the epoch that is best on them; else the last epoch "
+           "is kept", shared.integer(0), 0, int, "N"),
+    shared.SEED, shared.out("store the packed network", ".h5"),
+    replace(shared.PLOT, help=f"draw the training curves: {shared.FIGURE_HELP}"),
+    Option("checkpoint", "written every 30 s, at the end and on Ctrl-C", shared.writable(".h5"), metavar="FILE.h5"),
+    replace(shared.RESUME, help="go on from the checkpoint"), shared.QUIET)
+
+
+def arguments() -> command_line.Parser:
     """The options."""
-    parser = command_line.parser("train", __doc__)
-    parser.add_argument("--network", help=f"{', '.join(architectures.ARCHITECTURES)}, or a list such as 'C64 MP2 FC512 "
-                        "FC10' (default: the paper's FCNN, MLP or CNN for the data set)")
-    parser.add_argument("--dataset", default="fashion", help="fashion, mnist, cifar10 or fashion-subset "
-                        "(default: %(default)s)")
-    parser.add_argument("--data", metavar="FOLDER", help="where the data set's files are")
-    parser.add_argument("--epochs", type=int, default=20, help="(default: %(default)s)")
-    parser.add_argument("--batch-size", type=int, default=256, help="(default: %(default)s)")
-    parser.add_argument("--optimizer", default="adam", choices=OPTIMIZERS, help="bop flips weights, and has no latent "
-                        "ones (default: %(default)s)")
-    parser.add_argument("--learning-rate", type=float, help="(default: 1e-3 for adam, 0.1 for sgd; of bop's batch norm "
-                        "0.01)")
-    parser.add_argument("--bop-gamma", type=float, metavar="GAMMA", help="bop: weight of a new gradient in the average "
-                        f"(default: {optimizers.Bop().gamma:g})")
-    parser.add_argument("--bop-tau", type=float, metavar="TAU", help="bop: average at which a weight flips (default: "
-                        f"{optimizers.Bop().tau:g})")
-    parser.add_argument("--schedule", default="cosine", choices=SCHEDULES, help="(default: %(default)s)")
-    _tolerance_arguments(parser)
-    parser.add_argument("--augment", action=argparse.BooleanOptionalAction, default=None,
-                        help="random crop and flip (default: for cifar10 only)")
-    parser.add_argument("--holdout", type=int, default=0, metavar="N", help="keep N training images for validation, "
-                        "and the epoch that is best on them; else the last epoch is kept")
-    parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
-    parser.add_argument("--out", metavar="FILE.h5", help="store the packed network")
-    parser.add_argument("--plot", metavar="FILE", help="draw the training curves: .png, .svg or .pdf")
-    parser.add_argument("--checkpoint", metavar="FILE.h5", help="written every 30 s, at the end and on Ctrl-C")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    return parser
+    return command_line.parser("train", __doc__, OPTIONS)
 
 
-def _tolerance_arguments(parser):
-    parser.add_argument("--flip-rate", default="0", help="bit error rate in training's forward pass: one, or one a "
-                        "layer as 0.1,0.1,0 (default: %(default)s)")
-    parser.add_argument("--precision", default="fixed16", choices=("fixed16", "float32"),
-                        help="of gradients: 16-bit fixed point with exact sums, or float32 (default: %(default)s)")
-    parser.add_argument("--gradient", default="straight-through", choices=("straight-through", "native"),
-                        help="whether the weights' gradient ignores bit errors or sees them (default: %(default)s)")
-    parser.add_argument("--asymmetric", metavar="P01,P10", help="instead of --flip-rate: probabilities that a stored 0 "
-                        "(-1) reads 1, and a stored 1 reads 0")
-    parser.add_argument("--loss", default="cross-entropy", choices=losses.LOSSES, help="mhl: modified hinge; mcel: "
-                        "margin cross entropy; both imply --no-output-norm (default: %(default)s)")
-    parser.add_argument("--b", type=float, help="mhl: margin of the integer logits, at most the last layer's fan-in "
-                        f"(default: {losses.ModifiedHinge().b:g})")
-    parser.add_argument("--margin", type=float, metavar="M", help="margin of mcel (default: "
-                        f"{losses.MarginCrossEntropy().margin:g}) or squared-hinge (default: "
-                        f"{losses.SquaredHinge().margin:g})")
-    parser.add_argument("--bound", type=float, metavar="L", help="mcel: bound of the logits (default: "
-                        f"{losses.MarginCrossEntropy().bound:g})")
-    parser.add_argument("--no-output-norm", action="store_true", help="integer logits, no batch norm behind them")
-    parser.add_argument("--regulariser", metavar="LAMBDA,TARGET", help="direct regulariser: lambda times what hidden "
-                        "neurons lack of a tolerance of TARGET flips, as 0.01,16")
-    parser.add_argument("--ste", default="clipped", choices=estimators.ESTIMATORS, help="straight-through estimator of "
-                        "the signs (default: %(default)s)")
-    parser.add_argument("--ste-beta", type=float, metavar="BETA", help="swish: steepness (default: "
-                        f"{estimators.SwishSign().beta:g})")
-    parser.add_argument("--rescale", type=float, metavar="BER", help="after training: rescale thresholds from the flip "
-                        "rate of training to this bit error rate")
-    parser.add_argument("--reestimate", type=float, metavar="BER", help="after training: take batch-norm statistics "
-                        "anew, on the training images under this bit error rate")
-
-
-def _choice(options, kind, choices):
-    """What --loss, --ste or --optimizer chose, as a value of `choices`, and the settings given for it."""
-    chosen, settings = getattr(options, kind), {}
-    for name, (option, values, setting) in PARTS.items():
+def chosen(options: argparse.Namespace, option: str) -> Any:
+    """What --loss, --ste or --optimizer chose, with the settings given for it."""
+    choice, settings = getattr(options, option), {}
+    for name, (of, setting) in SETTINGS.items():
         value = getattr(options, name)
-        if option == kind and value is not None:
-            if chosen not in values:
-                raise ValueError(f"--{name.replace('_', '-')} goes with --{kind} {' or '.join(values)}, got --{kind} "
-                                 f"{chosen}")
+        if of == option and value is not None:
+            if choice not in takers(name):
+                raise ValueError(f"--{name.replace('_', '-')} goes with --{option} {' or '.join(takers(name))}, got "
+                                 f"--{option} {choice}")
             settings[setting] = value
-    return choices[chosen], settings
+    if option == "optimizer":
+        rate = {} if options.learning_rate is None else {"learning_rate": options.learning_rate}
+        return OPTIMIZERS[choice](**settings, **rate)                      # a new one for each training
+    return replace(CHOICES[option][choice], **settings) if settings else CHOICES[option][choice]
 
 
-def _with(value, settings):
-    return dataclasses.replace(value, **settings) if settings else value
-
-
-def _optimizer(options):
-    kind, settings = _choice(options, "optimizer", OPTIMIZERS)
-    if options.learning_rate is not None:
-        settings["learning_rate"] = options.learning_rate
-    return kind(**settings)
-
-
-def _regulariser(text):
+def regulariser(text: str | None) -> regularisers.DirectRegulariser | None:
+    """What --regulariser says."""
     if text is None:
         return None
     try:
@@ -135,23 +135,29 @@ def _regulariser(text):
     return regularisers.DirectRegulariser(strength, target)
 
 
-def _faults(options):
+def errors_of(options: argparse.Namespace) -> "tuple[float | list[float], Fault | None]":
     """(flip_rate, faults) as `fit` takes them."""
-    flip_rate = command_line.parse_probabilities("flip_rate", options.flip_rate)
+    flip_rate = parse_probabilities("flip_rate", options.flip_rate)
+    given = [name for name, is_given in (("--flip-rate", np.any(flip_rate)), ("--asymmetric", options.asymmetric),
+                                         ("--fault", options.fault)) if is_given]
+    if len(given) > 1:
+        raise ValueError(f"give {' or '.join(given)}, not both: each says which bit errors training meets")
+    if options.rescale is not None and (options.asymmetric or options.fault):
+        raise ValueError(f"--rescale is for symmetric errors: with {given[0]} use --reestimate")
+    if options.fault:
+        return 0.0, shared.make_fault(options.fault)
     if options.asymmetric is None:
         return flip_rate, None
     from bnnsim.faults import AsymmetricFlips
-    if np.any(flip_rate):
-        raise ValueError("give --flip-rate or --asymmetric, not both")
-    if options.rescale is not None:
-        raise ValueError("--rescale is for symmetric errors: with --asymmetric use --reestimate")
-    rates = command_line.parse_probabilities("--asymmetric", options.asymmetric)
-    if np.ndim(rates) == 0 or len(rates) != 2:
+    rates = parse_probabilities("--asymmetric", options.asymmetric)
+    if isinstance(rates, float) or len(rates) != 2:
         raise ValueError(f"--asymmetric must be two probabilities, P01,P10, got {options.asymmetric!r}")
-    return 0.0, AsymmetricFlips(*rates)
+    p01, p10 = rates
+    return 0.0, AsymmetricFlips(p01, p10)
 
 
-def _adapted(model, options, part, flip_rate):
+def adapted(model: "Sequential", options: argparse.Namespace, part: Split, flip_rate: float | list[float],
+            ) -> "Sequential":
     """The model after --rescale or --reestimate."""
     import bnnsim.training.adaptation as adaptation
 
@@ -163,66 +169,51 @@ def _adapted(model, options, part, flip_rate):
     return model
 
 
-def check_options(options):
+def check_options(options: argparse.Namespace) -> None:
     """Refuse what does not go together, before the work."""
-    command_line.check_target(options.out, (".h5",))
-    command_line.check_target(options.plot, (".png", ".svg", ".pdf"))
-    command_line.check_target(options.checkpoint, (".h5",))
     if options.out and options.checkpoint and os.path.realpath(options.out) == os.path.realpath(options.checkpoint):
         raise ValueError("--out and --checkpoint must be two files: the network would replace the checkpoint")
     if options.rescale is not None and options.reestimate is not None:
         raise ValueError("give --rescale or --reestimate, not both: each sets the thresholds for one bit error rate")
     if options.rescale is not None and not 0 <= options.rescale < 0.5:
         raise ValueError(f"--rescale must be a bit error rate from 0 to below 0.5, got {options.rescale}")
-    if options.reestimate is not None:
-        check_probability("--reestimate", options.reestimate)
 
 
-def work(options):
+def work(options: argparse.Namespace) -> None:
     """Load, train, print, write."""
-    from bnnsim.packed import PackedNetwork
     from bnnsim.training import fit, pack
 
     check_options(options)
-    (flip_rate, faults), regulariser = _faults(options), _regulariser(options.regulariser)
-    loss, ste = (_with(*_choice(options, kind, choices)) for kind, choices in
-                 (("loss", losses.LOSSES), ("ste", estimators.ESTIMATORS)))
-    optimizer = _optimizer(options)
+    (flip_rate, faults), direct = errors_of(options), regulariser(options.regulariser)
+    loss, ste, optimizer = (chosen(options, option) for option in ("loss", "ste", "optimizer"))
+    known = CATALOGUE[options.dataset]
     train, test = find.load_dataset(options.dataset, options.data)
-    model = make_model(options.network or DEFAULT_NETWORK[options.dataset], train,
-                       not (options.no_output_norm or options.loss in INTEGER_LOSSES), options.seed, ste)
+    model = architectures.make_model(options.network or known.network, train,
+                                     not (options.no_output_norm or options.loss in INTEGER_LOSSES), options.seed, ste)
     part, validation = hold_out(train, options.holdout, options.seed)
     history = fit(
         model, part, options.epochs, validation, options.seed, batch_size=options.batch_size,
         keep="last" if validation is None else "best",
-        optimizer=optimizer, schedule=SCHEDULES[options.schedule](), loss=loss, regulariser=regulariser,
+        optimizer=optimizer, schedule=SCHEDULES[options.schedule](), loss=loss, regulariser=direct,
         flip_rate=flip_rate, faults=faults, gradient=options.gradient, precision=options.precision,
         checkpoint=options.checkpoint, resume=options.resume,
-        augment=options.dataset == "cifar10" if options.augment is None else options.augment,
+        augment=known.augment if options.augment is None else options.augment,
         progress=not options.quiet)
-    model = _adapted(model, options, part, flip_rate)
+    model = adapted(model, options, part, flip_rate)
     network = pack(model)
     accuracy = network.accuracy(test)
     print(network.summary())
     print(f"{test.name}: {100 * accuracy:.2f} % of all {len(test):,} images, epoch {history.kept_epoch} of "
           f"{options.epochs}, seed {options.seed}")
     if options.out:
-        PackedNetwork(network.layers, network.input_shape, network.input_offset, {
-            "architecture": model.describe(), "dataset": train.name.removesuffix("-train"), "seed": str(options.seed),
-            "epochs": str(options.epochs), "kept_epoch": str(history.kept_epoch), "holdout": str(options.holdout),
-            "flip_rate": options.flip_rate, "gradient": options.gradient, "optimizer": repr(optimizer),
-            "loss": repr(loss) if dataclasses.is_dataclass(loss) else options.loss,
-            **{name: str(value) for name, value in (("faults", faults), ("regulariser", regulariser),
-                                                    ("rescaled_for", options.rescale),
-                                                    ("reestimated_at", options.reestimate)) if value is not None},
-            "test_accuracy": f"{accuracy:.4f}", "test_images": str(len(test)),
-            "command": options.command}).save(options.out)
+        pack(model, {"holdout": str(options.holdout), "test_accuracy": f"{accuracy:.4f}", "test_images": str(len(test)),
+                     "command": options.command}).save(options.out)
     if options.plot:
         import bnnsim.figures.training as training
         training.training_curves(history, options.plot)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """The command line."""
     return command_line.run(arguments(), work, argv)
 

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from bnnsim.datasets.catalogue import CATALOGUE
+from bnnsim.datasets.downloading import downloadable
 from bnnsim.datasets.find import load_dataset
-from bnnsim.datasets.readers import SUBSET, idx_sha256, write_idx
-from bnnsim.datasets.sources import SOURCES
+from bnnsim.datasets.readers import idx_sha256, write_idx
 
 SEED = 0
 N_PER_CLASS = {"train": 1000, "test": 200}
@@ -32,9 +33,9 @@ def choose(labels, half):
 
 def main(target):
     """Write the four files and print their sums."""
-    official = SOURCES["fashion"].sha256
+    official, subset = downloadable()["fashion"].sha256, CATALOGUE["fashion-subset"].layouts[0]
     full = load_dataset("fashion", download=False)
-    for split, half, names in zip(full, N_PER_CLASS, (SUBSET.train, SUBSET.test), strict=True):
+    for split, half, names in zip(full, N_PER_CLASS, (subset.train, subset.test), strict=True):
         for array, name in zip((split.images[:, 0], split.labels), names, strict=True):
             if idx_sha256(array) != official[name.removeprefix("fashion-subset-")]:
                 sys.exit(f"{split.origin}: wanted the official Fashion-MNIST, got another source of {name}")

@@ -28,6 +28,15 @@ def forget_all_copies(monkeypatch, tmp_path):
     monkeypatch.setattr(shipped, "data_folder", lambda: data)
 
 
+def from_source(monkeypatch, name, source):
+    """Let a known data set have other official files."""
+    from dataclasses import replace
+
+    from bnnsim.datasets.catalogue import CATALOGUE
+
+    monkeypatch.setitem(CATALOGUE, name, replace(CATALOGUE[name], source=source))
+
+
 def idx_bytes(array):
     return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
 

@@ -51,6 +51,22 @@ def digest(model, history):
     return hashlib.sha256(state(model, history)).hexdigest()
 
 
+def interrupt_at(monkeypatch, at, how):
+    """Call `how` after step number `at`, inside of it."""
+    step = step_module.train_step
+
+    def interrupted(run):
+        step(run)
+        if run.progress.step == at:
+            how()
+
+    monkeypatch.setattr(step_module, "train_step", interrupted)
+
+
+def stop():
+    raise RuntimeError("stopped by the test")
+
+
 def main(checkpoint):
     step = step_module.train_step
 

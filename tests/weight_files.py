@@ -50,6 +50,18 @@ def checkpoint(seed=0):
     return {"epochs": 3, "spec": ["a", None, {"b": True}]}, arrays, {"step": 2**80, "loss": 0.1, "note": "ü"}
 
 
+def stored_checksum(path):
+    """The checksum of a network's or a checkpoint's file, once all of the file has been read and verified."""
+    import bnnsim.files.file_format as file_format
+    import bnnsim.files.hdf5 as hdf5
+    from bnnsim.packed.network_file import _read_network
+    from bnnsim.training.checkpoint_file import CHECKPOINT, read_checkpoint
+
+    with hdf5.open_file(path) as file:
+        kind = file_format.read_kind(file)
+    return read_checkpoint(path, None)[-1] if kind == CHECKPOINT else _read_network(path)[-1]
+
+
 def assert_same(came, wanted):
     """Deep equality: types, dtypes, shapes and bytes."""
     assert type(came) is type(wanted)

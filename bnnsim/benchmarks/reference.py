@@ -1,6 +1,7 @@
 """A packed network as plain arrays, and its scores by NumPy sums over +-1 values: what timed inference is held against.
 
-Slow and obviously right; it shares nothing with the packed kernels. `unpacked` is also what a peer is given.
+Slow and obviously right; it shares no kernel with packed inference, only which values a position sums up.
+`unpacked` is also what a peer is given.
 """
 
 import numpy as np
@@ -19,14 +20,6 @@ def unpacked(network):
     return layers
 
 
-def _convolved(x, layer):
-    """x (N, H, W, C) float32 and a conv layer -> sums (N, OH, OW, K)."""
-    pad, weight, stride = layer["padding"], layer["weight"].astype(np.float32), layer["stride"]
-    x = np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)), constant_values=layer["pad_value"])
-    windows = np.lib.stride_tricks.sliding_window_view(x, weight.shape[1:3], axis=(1, 2))[:, ::stride, ::stride]
-    return np.einsum("nijcuv,kuvc->nijk", windows, weight, optimize=True)
-
-
 def _pooled(h, size):
     """Largest of each window of h (N, H, W, K)."""
     n, height, width, channels = h.shape
@@ -37,13 +30,12 @@ def _pooled(h, size):
 def reference_scores(network, images):
     """Scores (N, n_classes) float64 of images (N, C, H, W) uint8; float32 sums of integers, exact below 2^24."""
     x = images.transpose(0, 2, 3, 1).astype(np.float32) - network.input_offset
-    for layer in unpacked(network):
-        if layer["kind"] == "conv":
-            h = _pooled(_convolved(x, layer), layer["pool"])
-        else:
-            h = x.reshape(len(x), -1) @ layer["weight"].T.astype(np.float32)
+    for stage, layer in zip(network.stages, unpacked(network)):
+        weight = layer["weight"].reshape(len(layer["weight"]), -1).astype(np.float32)
+        x = x.reshape(len(x), stage.geometry.height, stage.geometry.width, -1)
+        h = _pooled((stage.windows(x) @ weight.T).reshape(len(x), *stage.map_shape, -1), layer["pool"])
         if "mean" in layer:
-            return (h.astype(np.float64) - layer["mean"]) * layer["scale"] + layer["shift"]
+            return (h[:, 0, 0].astype(np.float64) - layer["mean"]) * layer["scale"] + layer["shift"]
         x = np.where((h >= layer["threshold"]) ^ layer["inverted"], np.float32(1), np.float32(-1))
 
 

@@ -2,9 +2,17 @@
 
 import contextlib
 import signal
+from collections.abc import Iterator
+from concurrent.futures import Executor
 
 
-def _start_workers(executor, n_workers):
+def check_one_place(workers: int | None, dask: str | None) -> None:
+    """Worker processes here, or a cluster: not both."""
+    if workers and dask:
+        raise ValueError("--workers starts processes here and --dask uses a cluster: give one of them")
+
+
+def _start_workers(executor: Executor, n_workers: int) -> None:
     """Start them deaf to Ctrl-C, which reaches all processes of a terminal: the main one ends the campaign."""
     former = signal.signal(signal.SIGINT, signal.SIG_IGN)        # inherited
     try:
@@ -15,16 +23,15 @@ def _start_workers(executor, n_workers):
 
 
 @contextlib.contextmanager
-def chosen_executor(workers=None, dask=None):
+def chosen_executor(workers: int | None = None, dask: str | None = None) -> Iterator[Executor | None]:
     """An executor with `workers` processes, or of the Dask cluster at address `dask`; None for threads of this process.
 
     Raises
     ------
     ValueError
-        Where both are given, or distributed is not installed.
+        Where both are given, distributed is not installed, or the address is none.
     """
-    if workers and dask:
-        raise ValueError("--workers starts processes here and --dask uses a cluster: give one of them")
+    check_one_place(workers, dask)
     if workers:
         import multiprocessing
         from concurrent.futures import ProcessPoolExecutor
@@ -37,7 +44,12 @@ def chosen_executor(workers=None, dask=None):
             from distributed import Client
         except ImportError as error:
             raise ValueError("--dask needs the package distributed: pip install 'bnnsim[dask]'") from error
-        with Client(dask, timeout=10) as client:
+        try:
+            client = Client(dask, timeout=10)
+        except (ValueError, TypeError) as error:
+            raise ValueError("--dask must be the address of a scheduler, such as tcp://host:8786, got "
+                             f"{dask!r}: {error}") from error
+        with client:
             yield client.get_executor(pure=False)
     else:
         yield None

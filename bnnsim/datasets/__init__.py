@@ -2,13 +2,13 @@
 
 Knows no network. Anything may import it but kernels, files and statistics.
 
-To add a data set: a `Layout` in `readers.LAYOUTS` (its files, how they are read, its classes), its official addresses
-and SHA-256 sums in `sources.SOURCES`, and small synthetic files of its format in the tests. Every command takes it
-then by name.
+To add a data set: one entry in `bnnsim.datasets.catalogue.CATALOGUE` (its files, how they are read, its classes, what
+`train` builds for it, where it is fetched from); a reader in `readers`, where its format is a new one; small synthetic
+files of that format in tests/small_files.py. Every command, and configuration files, know its name then.
 """
 
 from bnnsim.datasets.find import EmbeddedSubsetWarning, load_dataset, load_embedded
 from bnnsim.datasets.shipped import data_file
-from bnnsim.datasets.split import Split
+from bnnsim.datasets.split import LabelledImages, Split
 
-__all__ = ["EmbeddedSubsetWarning", "Split", "data_file", "load_dataset", "load_embedded"]
+__all__ = ["EmbeddedSubsetWarning", "LabelledImages", "Split", "data_file", "load_dataset", "load_embedded"]

@@ -12,8 +12,11 @@ import os
 import pickletools
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
+
+from bnnsim.checks import FilePath
 
 MAX_BYTES = 1 << 26         # of one file, and of the strings it makes; an official batch has 31 MB
 MAX_OPS = 200_000           # an official batch has some 31,000
@@ -28,7 +31,7 @@ _GLOBALS = {
 }
 
 
-def read_python_batch(path):
+def read_python_batch(path: FilePath) -> tuple[np.ndarray, list]:
     """The pixels and labels of one batch file.
 
     Parameters
@@ -78,7 +81,7 @@ class _Dtype:
 class _Array:
     """An array that BUILD has filled, or None before it did."""
 
-    values = None
+    values: np.ndarray | None = None
 
 
 def _text(key):
@@ -119,8 +122,11 @@ def _check_global(content, start):
 class _Machine:
     """A stack, its marks and a memo: what a pickle's instructions work on."""
 
-    def __init__(self):
-        self.stack, self.marks, self.memo, self.n_encoded = [], [], {}, 0
+    def __init__(self) -> None:
+        self.stack: list[Any] = []                  # whatever the file puts there; what takes it looks at its type
+        self.marks: list[int] = []
+        self.memo: dict[int, Any] = {}
+        self.n_encoded = 0
 
     def pop(self):
         _want(len(self.stack) > (self.marks[-1] if self.marks else 0), "nothing on the stack")
@@ -172,6 +178,7 @@ class _Machine:
 
     def reduce(self, _):
         function, arguments = self.pop_many(2)
+        value: _Array | _Dtype | bytes
         _want(isinstance(function, _Global) and isinstance(arguments, tuple), "a call is wanted")
         if function.name == "reconstruct":
             _want(len(arguments) == 3 and arguments[0] == _Global("ndarray"), "an ndarray is wanted")

@@ -1,21 +1,23 @@
-"""Labelled images: `load_dataset` finds, reads and checks them, and `Split` holds one half of a set.
+"""Labelled images: `load_dataset` finds, reads and checks them.
 
-Places are searched in this order: the folder given (or the environment variable BNNSIM_DATA), which must have
-the files; the library's data/; the system's folders; the user's cache; the official address. Fashion-MNIST
-alone has a last resort, a subset that comes with the library, and whoever gets it is told so.
-
-Sizes: N images, C channels, H rows, W columns.
+Folders are searched in this order: the one given (or the environment variable BNNSIM_DATA), which must have the files;
+the library's data/; the system's; the user's cache; then the official address is tried. Fashion-MNIST alone has a last
+resort, a subset that comes with the library, and whoever gets it is told so.
 """
 
 import os
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 import bnnsim.datasets.shipped as shipped
-from bnnsim.checks import check_choice
-from bnnsim.datasets.readers import LAYOUTS, SUBSET, idx_sha256
-from bnnsim.datasets.sources import SOURCES, cache_folder, download_dataset
+from bnnsim.checks import FilePath, check_choice
+from bnnsim.datasets.catalogue import CATALOGUE, Layout
+from bnnsim.datasets.downloading import cache_folder, download_dataset, downloadable
+from bnnsim.datasets.readers import idx_sha256
 from bnnsim.datasets.split import Split
 
 _SYSTEM_FOLDERS = (Path("/usr/share/datasets"),         # Debian's dataset-fashion-mnist
@@ -27,7 +29,7 @@ class EmbeddedSubsetWarning(UserWarning):
     """The full Fashion-MNIST was asked for, and the embedded subset of it came."""
 
 
-def load_dataset(name, folder=None, download=True):
+def load_dataset(name: str, folder: FilePath | None = None, download: bool = True) -> tuple[Split, Split]:
     """Find, read and check a data set.
 
     Parameters
@@ -54,24 +56,24 @@ def load_dataset(name, folder=None, download=True):
     ValueError
         If a file is damaged or is not what its name says.
     """
-    check_choice("name", name, (*LAYOUTS, "fashion-subset"))
+    check_choice("name", name, CATALOGUE)
     if not isinstance(download, bool):
         raise TypeError(f"download must be True or False, got {download!r}")
-    if name == "fashion-subset":
+    if CATALOGUE[name].embedded:
         if folder is not None:
-            raise ValueError("folder must be left out for 'fashion-subset', which comes with the library")
-        return load_embedded()
+            raise ValueError(f"folder must be left out for {name!r}, which comes with the library")
+        return _embedded(name)
     given = folder if folder is not None else os.environ.get("BNNSIM_DATA") or None
     if given is not None:
         return _load_from(given, name, "folder" if folder is not None else "BNNSIM_DATA")
-    for place in (shipped.data_folder(), *_SYSTEM_FOLDERS, cache_folder(name).parent):
-        found = _find(place, name)
+    for where in (shipped.data_folder(), *_SYSTEM_FOLDERS, cache_folder(name).parent):
+        found = _find(where, name)
         if found:
-            return _read(name, *found, f"python -m bnnsim.download {name}")
+            return _read(name, *found, _download_command(name))
     return _load_from_network(name, download)
 
 
-def load_embedded():
+def load_embedded() -> tuple[Split, Split]:
     """Load the subset of Fashion-MNIST that comes with the library.
 
     10,000 training and 2,000 test images, taken from the official halves, as many of each class.
@@ -80,32 +82,50 @@ def load_embedded():
     -------
     train, test : Split
     """
+    return _embedded("fashion-subset")
+
+
+def _embedded(name: str) -> tuple[Split, Split]:
     folder = shipped.data_folder()
-    files = SUBSET.find(folder)
-    if None in files.values():
+    layout = CATALOGUE[name].layouts[0]
+    files = _whole(layout.find(folder))
+    if files is None:
         raise FileNotFoundError(f"the embedded subset is not in {folder}: reinstall bnnsim")
-    train, test = _read("fashion-subset", SUBSET, files, "reinstall bnnsim")
+    train, test = _read(name, layout, files, "reinstall bnnsim")
     return replace(train, origin="embedded subset"), replace(test, origin="embedded subset")
 
 
-def _candidates(folder, name):
+def _whole(files: dict[str, Path | None]) -> dict[str, Path] | None:
+    """The paths of a copy's files, None where one is absent."""
+    found = {name: path for name, path in files.items() if path is not None}
+    return found if len(found) == len(files) else None
+
+
+def _candidates(folder: Path, name: str) -> Iterator[tuple[Layout, Path]]:
     """The folders that one copy may be in, the one named after the data set first."""
-    for layout in LAYOUTS[name]:
+    for layout in CATALOGUE[name].layouts:
         for base in (folder / name, folder):
-            for place in (base, *(base / sub for sub in layout.folders)):
-                yield layout, place
+            for where in (base, *(base / sub for sub in layout.folders)):
+                yield layout, where
 
 
-def _find(folder, name):
+def _find(folder: Path, name: str) -> tuple[Layout, dict[str, Path]] | None:
     """The first complete copy in or under a folder: (layout, paths of its files), or None."""
-    for layout, place in _candidates(folder, name):
-        files = layout.find(place)
-        if None not in files.values():
+    for layout, where in _candidates(folder, name):
+        files = _whole(layout.find(where))
+        if files is not None:
             return layout, files
     return None
 
 
-def _load_from(folder, name, what):
+def _download_command(name: str, folder: Path | None = None) -> str:
+    """What a user can type to get the files; without an official address, what else to do."""
+    if name not in downloadable():
+        return "put whole files in its place"
+    return f"run python -m bnnsim.download {name}" + (f" --folder {folder}" if folder else "")
+
+
+def _load_from(folder: FilePath, name: str, what: str) -> tuple[Split, Split]:
     """Load from a folder that the user named: a copy that is not there is an error."""
     if not isinstance(folder, (str, os.PathLike)):
         raise TypeError(f"folder must be a path, got {type(folder).__name__}")
@@ -113,69 +133,75 @@ def _load_from(folder, name, what):
     if not folder.is_dir():
         raise FileNotFoundError(f"{what} must be a folder that has the files of {name}, got {folder}, which "
                                 f"is {'not a folder' if folder.exists() else 'not there'}")
-    remedy = f"python -m bnnsim.download {name} --folder {folder}"
     found = _find(folder, name)
     if not found:
+        remedy = f", or {_download_command(name, folder)}" if name in downloadable() else ""
         raise FileNotFoundError(f"{what} {folder} has no complete copy of {name}: {_looked_for(folder, name)}"
-                                f". Put the files there, or run {remedy}")
-    return _read(name, *found, remedy)
+                                f". Put the files there{remedy}")
+    return _read(name, *found, _download_command(name, folder))
 
 
-def _looked_for(folder, name):
+def _looked_for(folder: Path, name: str) -> str:
     """What was looked for, and which files of an incomplete copy are absent."""
     lines = []
-    for layout in LAYOUTS[name]:
-        places = [place for other, place in _candidates(folder, name) if other is layout]
+    for layout in CATALOGUE[name].layouts:
+        folders = [where for other, where in _candidates(folder, name) if other is layout]
         files = ", ".join(layout.train + layout.test)
-        lines.append(f"looked for {files} in {', '.join(map(str, places))}")
-        for place in places:
-            absent = [file for file, path in layout.find(place).items() if path is None]
+        lines.append(f"looked for {files} in {', '.join(map(str, folders))}")
+        for where in folders:
+            absent = [file for file, path in layout.find(where).items() if path is None]
             if len(absent) < len(layout.train + layout.test):
-                lines.append(f"{place} lacks {', '.join(absent)}")
+                lines.append(f"{where} lacks {', '.join(absent)}")
     return "; ".join(lines)
 
 
-def _read(name, layout, files, remedy):
+def _read(name: str, layout: Layout, files: dict[str, Path], remedy: str) -> tuple[Split, Split]:
     """Both splits of a copy; an error says what to do about it."""
-    where = str(next(iter(files.values())).parent)
+    known, where = CATALOGUE[name], str(next(iter(files.values())).parent)
     try:
-        splits = [layout.read([files[file] for file in names]) for names in (layout.train, layout.test)]
+        halves = [layout.read([files[file] for file in half], known.image_shape, known.n_classes)
+                  for half in (layout.train, layout.test)]
     except ValueError as error:
-        raise ValueError(f"{error}; delete the file and run {remedy}" if "download" in remedy else
+        raise ValueError(f"{error}; delete the file and {remedy}" if name in downloadable() else
                          f"{error}; {remedy}") from error
-    train, test = (Split(*arrays, f"{name}-{half}", origin=where)
-                   for arrays, half in zip(splits, ("train", "test"), strict=True))
-    _check_not_another(name, test.labels, where)
+    _check_not_another(name, layout, halves[1][1], where)
+    train, test = (Split(images, labels, f"{name}-{half}", known.n_classes, where)
+                   for (images, labels), half in zip(halves, ("train", "test"), strict=True))
     return train, test
 
 
-def _check_not_another(name, labels, where):
-    """MNIST's and Fashion-MNIST's files have the same names: tell them apart by the test labels."""
-    for other in ("fashion", "mnist"):
-        official = SOURCES[other].sha256["t10k-labels-idx1-ubyte.gz"]
-        if other != name and len(labels) == 10_000 and idx_sha256(labels) == official:
+def _check_not_another(name: str, layout: Layout, labels: np.ndarray, where: str) -> None:
+    """MNIST's and Fashion-MNIST's files have the same names: tell such sets apart by the test labels."""
+    for other, source in downloadable().items():
+        official = source.sha256.get(layout.test[-1])
+        if other != name and official is not None and idx_sha256(labels) == official:
             raise ValueError(f"{where}: wanted the files of {name}, got those of {other}, which have the "
                              f"same names; move them to a folder named {other}")
 
 
-def _load_from_network(name, download):
-    """Download, or say why not; Fashion-MNIST falls back on the embedded subset, with a warning."""
-    if not download or os.environ.get("BNNSIM_OFFLINE", "0") not in ("", "0"):
+def _load_from_network(name: str, download: bool) -> tuple[Split, Split]:
+    """Download, or say why not; a data set with a stand-in falls back on it, with a warning."""
+    if name not in downloadable():
+        reason = "it has no official address"
+    elif not download or os.environ.get("BNNSIM_OFFLINE", "0") not in ("", "0"):
         reason = "download=False" if not download else "BNNSIM_OFFLINE is set"
     else:
         try:
             found = _find(download_dataset(name, connect_seconds=_CONNECT_SECONDS).parent, name)
-            return _read(name, *found, f"python -m bnnsim.download {name}")
+            if found:
+                return _read(name, *found, _download_command(name))
+            reason = "what was downloaded is gone"
         except OSError as error:
             reason = f"the download failed ({error})"
-    places = ", ".join(map(str, (shipped.data_folder(), *_SYSTEM_FOLDERS, cache_folder(name))))
-    story = f"no copy of {name} in {places}, and {reason}"
-    remedy = (f"run python -m bnnsim.download {name} where there is a network, or put the official files "
-              "into a folder and pass folder= or set BNNSIM_DATA")
-    if name != "fashion":
+    folders = ", ".join(map(str, (shipped.data_folder(), *_SYSTEM_FOLDERS, cache_folder(name))))
+    story, stand_in = f"no copy of {name} in {folders}, and {reason}", CATALOGUE[name].stand_in
+    remedy = "put the official files into a folder and pass folder= or set BNNSIM_DATA"
+    if name in downloadable():
+        remedy = f"{_download_command(name)} where there is a network, or {remedy}"
+    if not stand_in:
         raise FileNotFoundError(f"{story}; {remedy}")
     warnings.warn(f"{story}: using the embedded subset of 10,000 training and 2,000 test images, whose "
                   f"accuracies are not those of the full set. For the full set {remedy}; "
-                  "load_dataset('fashion-subset') asks for the subset and does not warn",
+                  f"load_dataset({stand_in!r}) asks for the subset and does not warn",
                   EmbeddedSubsetWarning, stacklevel=3)
-    return load_embedded()
+    return _embedded(stand_in)

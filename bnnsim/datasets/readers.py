@@ -12,18 +12,18 @@ import hashlib
 import os
 import struct
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from bnnsim.checks import FilePath
 from bnnsim.datasets.cifar_pickle import read_python_batch
 
 MAX_BYTES = 1 << 30                     # of one array, decompressed; the largest official one has 47 MB
 CIFAR_RECORD_BYTES = 1 + 3 * 32 * 32    # a label, then the red, green and blue planes, row by row
 
 
-def read_idx(path, n_dims):
+def read_idx(path: FilePath, n_dims: int) -> np.ndarray:
     """Read an IDX file of uint8, plain or gzip-compressed (told by its first bytes, not by its name).
 
     Parameters
@@ -85,21 +85,48 @@ def _fill(stream, array):
     return n_read
 
 
-def idx_sha256(array):
+def idx_sha256(array: np.ndarray) -> str:
     """SHA-256 of the plain IDX file that holds this uint8 array: the same however the file was compressed."""
     digest = hashlib.sha256(bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape))
     digest.update(np.ascontiguousarray(array))
     return digest.hexdigest()
 
 
-def write_idx(path, array):
+def write_idx(path: FilePath, array: np.ndarray) -> None:
     """Write a uint8 array as a compressed IDX file, without a name or a time: same array, same bytes."""
     with open(path, "wb") as raw, gzip.GzipFile("", "wb", compresslevel=9, fileobj=raw, mtime=0) as stream:
         stream.write(bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape))
         stream.write(np.ascontiguousarray(array))
 
 
-def read_cifar_binary(path):
+def read_idx_pair(paths: Sequence[FilePath], image_shape: tuple[int, int, int], n_classes: int,
+                  ) -> tuple[np.ndarray, np.ndarray]:
+    """Read a half of a set like MNIST: a file of grey images, and one of labels.
+
+    Returns
+    -------
+    images : uint8 (N, 1, H, W)
+    labels : uint8 (N,)
+    """
+    images, labels = read_idx(paths[0], 3), read_idx(paths[1], 1)
+    if (1, *images.shape[1:]) != image_shape:
+        raise ValueError(f"{paths[0]}: wanted images of {image_shape[1]} x {image_shape[2]} pixels, got "
+                         f"{images.shape[1]} x {images.shape[2]}")
+    return images[:, None], _checked_labels(paths[1], labels, len(images), n_classes)
+
+
+def read_batches(read: Callable[[FilePath], tuple[np.ndarray, np.ndarray]], paths: Sequence[FilePath],
+                 image_shape: tuple[int, int, int], n_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Read a half whose images come in several files, each with its labels, by `read`: see `read_idx_pair`."""
+    batches = []
+    for path in paths:
+        images, labels = read(path)
+        batches.append((images, _checked_labels(path, labels, len(images), n_classes)))
+    images, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    return images.reshape(-1, *image_shape), labels
+
+
+def read_cifar_binary(path: FilePath) -> tuple[np.ndarray, np.ndarray]:
     """Read one batch of CIFAR-10's binary version.
 
     Parameters
@@ -109,7 +136,7 @@ def read_cifar_binary(path):
 
     Returns
     -------
-    images : uint8 (N, 3, 32, 32)
+    pixels : uint8 (N, 3072)
     labels : uint8 (N,)
     """
     n_bytes = os.stat(path).st_size
@@ -117,80 +144,29 @@ def read_cifar_binary(path):
         raise ValueError(f"{path}: wanted whole records of {CIFAR_RECORD_BYTES} bytes, at least one and at "
                          f"most {MAX_BYTES} bytes, got {n_bytes} bytes")
     records = np.fromfile(path, np.uint8).reshape(-1, CIFAR_RECORD_BYTES)
-    return records[:, 1:].reshape(-1, 3, 32, 32), _checked_labels(path, records[:, 0].copy(), len(records))
+    return records[:, 1:], records[:, 0]
 
 
-def read_cifar_python(path):
+def read_cifar_python(path: FilePath) -> tuple[np.ndarray, np.ndarray]:
     """Read one batch of CIFAR-10's Python version, a pickle, without unpickling it (see cifar_pickle.py).
 
     Returns
     -------
-    images : uint8 (N, 3, 32, 32)
+    pixels : uint8 (N, 3072)
     labels : uint8 (N,)
     """
     pixels, labels = read_python_batch(path)
-    if pixels.shape[1] != 3072:
+    if pixels.shape[1] != CIFAR_RECORD_BYTES - 1:
         raise ValueError(f"{path}: wanted 'data' of shape (N, 3072), got {pixels.shape}")
     if not all(type(label) is int and 0 <= label <= 255 for label in labels):
         raise ValueError(f"{path}: wanted 'labels' that are integers 0..9, got others")
-    labels = _checked_labels(path, np.array(labels, np.uint8), len(pixels))
-    return pixels.reshape(-1, 3, 32, 32).copy(), labels
+    return pixels, np.array(labels, np.uint8)
 
 
-def _checked_labels(path, labels, n_images):
+def _checked_labels(path, labels, n_images, n_classes):
     if len(labels) != n_images:
         raise ValueError(f"{path}: wanted {n_images} labels, one for each image, got {len(labels)}")
-    if labels.max() > 9:
-        where = int((labels > 9).argmax())
-        raise ValueError(f"{path}: wanted labels 0..9, got {labels[where]} at index {where}")
+    if labels.max() >= n_classes:
+        where = int((labels >= n_classes).argmax())
+        raise ValueError(f"{path}: wanted labels 0..{n_classes - 1}, got {labels[where]} at index {where}")
     return labels
-
-
-def _read_idx_pair(paths):
-    images, labels = read_idx(paths[0], 3), read_idx(paths[1], 1)
-    if images.shape[1:] != (28, 28):
-        raise ValueError(f"{paths[0]}: wanted images of 28 x 28 pixels, got {images.shape[1]} x "
-                         f"{images.shape[2]}")
-    return images[:, None], _checked_labels(paths[1], labels, len(images))
-
-
-def _read_batches(read, paths):
-    batches = [read(path) for path in paths]
-    return tuple(np.concatenate(parts) for parts in zip(*batches, strict=True))
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The files that one version of a data set consists of, and how to read them."""
-
-    train: tuple[str, ...]
-    test: tuple[str, ...]
-    folders: tuple[str, ...]        # the names of the folders they usually come in
-    read: Callable                  # paths of one split -> images uint8 (N, C, H, W), labels uint8 (N,)
-
-    def find(self, folder):
-        """The path of each file in this folder, None if it is absent; a .gz file may be there plain."""
-        def first(*spellings):
-            # os.path.isfile is False, and Path.is_file an error, where a folder may not be looked into
-            return next((folder / name for name in spellings if os.path.isfile(folder / name)), None)
-
-        return {name: first(name, name.removesuffix(".gz")) for name in self.train + self.test}
-
-
-def _idx_layout(prefix, *folders):
-    names = [tuple(f"{prefix}{split}-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1"))
-             for split in ("train", "t10k")]
-    return Layout(*names, folders, _read_idx_pair)
-
-
-_BATCHES = tuple(f"data_batch_{i}" for i in range(1, 6))
-LAYOUTS = {
-    "fashion": (_idx_layout("", "fashion-mnist", "FashionMNIST/raw"),),
-    "mnist": (_idx_layout("", "MNIST/raw"),),
-    "cifar10": (
-        Layout(tuple(f"{name}.bin" for name in _BATCHES), ("test_batch.bin",), ("cifar-10-batches-bin",),
-               lambda paths: _read_batches(read_cifar_binary, paths)),
-        Layout(_BATCHES, ("test_batch",), ("cifar-10-batches-py",),
-               lambda paths: _read_batches(read_cifar_python, paths))),
-}
-SUBSET = _idx_layout("fashion-subset-")

@@ -1,12 +1,40 @@
-"""Split: images and labels that belong together."""
+"""Images and labels that belong together: what functions take, and `Split`, which holds them in memory."""
 
 import hashlib
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 import bnnsim.seeding as seeding
 from bnnsim.checks import check_images, check_int, check_labels
+
+
+class LabelledImages(Protocol):
+    """What every function that takes a split reads of it: a `Split`, or an object of your own that has these.
+
+    They are read, never written; arrays may be memory maps.
+    """
+
+    @property
+    def images(self) -> np.ndarray:
+        """Pixels 0..255, uint8 (N, C, H, W)."""
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Classes from 0 on, integers (N,)."""
+
+    @property
+    def name(self) -> str:
+        """What it is, such as "fashion-test": results are recorded under it, and classes named by it."""
+
+    @property
+    def sha256(self) -> str:
+        """64 hexadecimal digits that change with the content: a resumed run or campaign must find the same."""
+
+    def __len__(self) -> int:
+        """The number of images, N."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -44,7 +72,7 @@ class Split:
     n_classes: int = 10
     origin: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in ("name", "origin"):
             if not isinstance(getattr(self, field), str):
                 raise TypeError(f"{field} must be a string, got {type(getattr(self, field)).__name__}")
@@ -54,15 +82,15 @@ class Split:
         object.__setattr__(self, "images", images)
         object.__setattr__(self, "labels", check_labels(self.labels, len(images), n_classes))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.labels)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         size = " x ".join(map(str, self.images.shape[1:]))
         return (f"<Split {self.name}: {len(self)} images of {size}, {self.n_classes} classes, from "
                 f"{self.origin or 'memory'}>")
 
-    def __getitem__(self, part):
+    def __getitem__(self, part: slice) -> "Split":
         """A slice of the split, sharing its memory."""
         if not isinstance(part, slice):
             raise TypeError(f"a Split takes a slice, such as split[:1000], got {type(part).__name__}; use "
@@ -71,7 +99,7 @@ class Split:
         name = f"{self.name}[{start}:{stop}{':' if step else ''}{step}]"
         return replace(self, images=self.images[part], labels=self.labels[part], name=name)
 
-    def take(self, indices):
+    def take(self, indices: npt.ArrayLike) -> "Split":
         """The images at these indices, in this order, as a new split.
 
         Parameters
@@ -95,7 +123,7 @@ class Split:
         return replace(self, images=self.images[indices], labels=self.labels[indices], name=name)
 
     @property
-    def sha256(self):
+    def sha256(self) -> str:
         """SHA-256 of the images' shape, the images and the labels, computed at each call."""
         digest = hashlib.sha256(np.array(self.images.shape, "<u8").tobytes())
         digest.update(self.images)
@@ -103,7 +131,7 @@ class Split:
         return digest.hexdigest()
 
 
-def hold_out(train, n_images, seed):
+def hold_out(train: Split, n_images: int, seed: int) -> tuple[Split, Split | None]:
     """(training part, validation part): `n_images` drawn without replacement, or (train, None) for 0."""
     if check_int("holdout", n_images, 0, len(train) - 1) == 0:
         return train, None

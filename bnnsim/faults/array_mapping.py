@@ -12,7 +12,7 @@ import numpy as np
 import bnnsim.kernels.words.bit_fields as bit_fields
 from bnnsim.checks import check_choice, check_int
 from bnnsim.kernels import split
-from bnnsim.packed.words import _turned, joined, n_words, parted
+from bnnsim.packed.words import joined, n_words, parted, transposed
 
 MAX_LINES = 2**16               # of an array: more than any memory has, and few enough for tables
 
@@ -160,7 +160,7 @@ class ArrayMapping:
         """
         height, width = self.matrix_shape(layer)
         matrix = joined(layer, words)
-        matrix = matrix if self.units_on == "rows" else _turned(matrix, height)
+        matrix = matrix if self.units_on == "rows" else transposed(matrix, height)
         down, across = self.tiles(layer)
         columns = min(self.columns, width)
         out = np.zeros((down * across, min(self.rows, height), n_words(columns)), np.uint64)
@@ -172,7 +172,7 @@ class ArrayMapping:
         height, width = self.matrix_shape(layer)
         matrix = np.empty((height, n_words(width)), np.uint64)
         split(bit_fields.arrays_to_matrix, height, arrays, width, min(self.columns, width), matrix)
-        return parted(layer, matrix if self.units_on == "rows" else _turned(matrix, width))
+        return parted(layer, matrix if self.units_on == "rows" else transposed(matrix, width))
 
 
 def _inside(name, value, size):

@@ -13,6 +13,7 @@ from matplotlib.ticker import FuncFormatter
 from bnnsim.checks import FilePath
 from bnnsim.figures.style import (COLOURS, LINES, draw_curve, legend_below, line_style, new_axes, new_panels, plain,
                                   rate_axis, written)
+from bnnsim.packed.kinds import KINDS
 
 if TYPE_CHECKING:
     from bnnsim.campaign import SweepResult
@@ -184,7 +185,7 @@ def _named(results: Result | Mapping[str, Result]) -> Mapping[str, Result]:
 
 
 def _layer_name(layer: "LayerMargins | LayerTolerance | LayerImportance") -> str:
-    return f"layer {layer.index}, {layer.kind}, {layer.units:,} " + ("channels" if layer.kind == "conv" else "units")
+    return f"layer {layer.index}, {layer.kind}, {layer.units:,} {KINDS[layer.kind].unit}s"
 
 
 def _each_layer(named: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any], Any]]:

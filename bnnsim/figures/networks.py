@@ -16,7 +16,7 @@ from bnnsim.checks import FilePath, check_int
 from bnnsim.faults import FaultMap
 from bnnsim.faults.fault_map import KINDS
 from bnnsim.figures.style import LEGEND, written
-from bnnsim.packed import PackedLayer, PackedNetwork
+from bnnsim.packed import PackedLayer, PackedNetwork, Stage
 from bnnsim.packed.words import unpack_signs
 
 MAX_SIDE = 600                      # cells along a side of a fault map: each is then more than one dot of a figure
@@ -44,9 +44,7 @@ def first_layer_weights(network: PackedNetwork, path: FilePath | None = None, n_
     """
     layer = network.layers[0]
     n = min(check_int("n_units", n_units, 1), layer.units)
-    channels, height, width = network.input_shape
-    if layer.kind == "conv":
-        height, width = layer.words.shape[1:3]
+    height, width, channels = network.stages[0].patch_shape
     tiles = _side_by_side(_bits(layer, layer.words[:n]).reshape(n, height, width, channels))
     gap = 1 if channels == 1 else 2                                 # between units; 1 between channels
     n_columns = min(n, int(np.ceil(np.sqrt(n * tiles.shape[1] / tiles.shape[2]))))
@@ -93,7 +91,7 @@ def fault_map(network: PackedNetwork, broken: PackedNetwork, layer: int, path: F
     n_units, n_weights = flipped.shape
     axes.set_xlim(-0.5, n_weights - 0.5)
     axes.set_ylim(n_units - 0.5, -0.5)
-    _label(axes, network.layers[i])
+    _label(axes, network.stages[i])
     n_flipped = int(flipped.sum())
     axes.set_title(f"layer {i}, {network.layers[i].kind}, {n_units:,} units x {n_weights:,} weights\n{n_flipped:,} of "
                    f"{flipped.size:,} bits flipped, a bit error rate of {n_flipped / flipped.size:.3g}", fontsize=9)
@@ -154,9 +152,9 @@ def _draw_counts(figure: Figure, axes: Axes, counts: np.ndarray, block: Sequence
                       f"weight{'s' * (block[1] > 1)}")
 
 
-def _label(axes: Axes, layer: PackedLayer) -> None:
-    if layer.kind == "conv":
-        sizes = " x ".join(map(str, (*layer.words.shape[1:3], layer.n_in)))
+def _label(axes: Axes, stage: Stage) -> None:
+    if stage.shares_weights:
+        sizes = " x ".join(map(str, stage.patch_shape))
         axes.set_xlabel(f"weight (height, width, channel of a {sizes} kernel)")
         axes.set_ylabel("unit (output channel)")
     else:

@@ -7,11 +7,11 @@
     critical_bits(network, split, layer)          the exact effect of every single wrong weight of a layer
 
 Each takes one pass over the images in bounded memory, and returns a result with ``table()`` and ``plot(path)``. Imports
-packed and kernels; only commands import it.
+training, packed, figures and kernels; only commands import it.
 
-To add a metric: a module with a function that takes a network and images (`packed.stages` gives pre-activations) and
-returns such a result, its names below, its figure in `figures.metrics`, a row in `bnnsim.explain.WHAT`, and a naive
-twin in tests/naive_metrics.py.
+To add a metric: a module with a function that takes a network and images (`packed.blocks.each_block` adds up what
+blocks give, `packed.stages.Stage` has pre-activations) and returns such a result, its names below, its figure in
+`figures.metrics`, a row in `bnnsim.explain.WHAT`, and a naive twin in tests/naive_metrics.py.
 
 References
 ----------

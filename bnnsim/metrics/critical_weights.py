@@ -3,17 +3,21 @@
 N images, U units, F weights of a unit.
 """
 
-import threading
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 import bnnsim.kernels.analysis.ablation as ablation
-import bnnsim.packed.stages as stages
-from bnnsim.checks import check_int
+import bnnsim.packed.blocks as blocks
+from bnnsim.checks import FilePath, check_int
+from bnnsim.datasets.split import LabelledImages
 from bnnsim.metrics.neuron_importance import BLOCK, Inversions
 from bnnsim.packed.clean_pass import CleanPass
-from bnnsim.packed.stages import pixel_patches
+from bnnsim.packed.network import PackedNetwork
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,13 +38,13 @@ class CriticalBits:
     n_right: int
     n_images: int
 
-    def worst(self, count=10):
+    def worst(self, count: int = 10) -> list[tuple[tuple[int, ...], int]]:
         """The bits that cost most, worst first: list of (index into `effect`, right answers gained); ties by index."""
         order = np.argsort(self.effect, axis=None, kind="stable")[:check_int("count", count, 1)]
         return [(tuple(int(k) for k in np.unravel_index(at, self.effect.shape)), int(self.effect.flat[at]))
                 for at in order]
 
-    def table(self, count=10):
+    def table(self, count: int = 10) -> str:
         """Text: how many bits cost, gain or change nothing, then the worst."""
         n, effect = self.effect.size, self.effect
         lines = [f"layer {self.layer}, {n:,} bits, each flipped alone; {self.n_right:,} of {self.n_images:,} images "
@@ -52,14 +56,14 @@ class CriticalBits:
                   for index, gained in self.worst(min(count, n))]
         return "\n".join(lines)
 
-    def plot(self, path=None):
+    def plot(self, path: FilePath | None = None) -> "Figure":
         """How many bits have which effect: see `bnnsim.figures.metrics.critical_histogram`."""
         import bnnsim.figures.metrics as metrics
 
         return metrics.critical_histogram(self, path)
 
 
-def critical_bits(network, split, layer):
+def critical_bits(network: PackedNetwork, split: LabelledImages, layer: int) -> CriticalBits:
     """The exact effect on accuracy of every single flip in a layer.
 
     Of a dense layer all flips together cost about as much as inverting its neurons: a flip changes an output only of
@@ -94,22 +98,20 @@ def critical_bits(network, split, layer):
     >>> critical_bits(network, bnnsim.load_embedded()[1][:100], 1).effect.shape
     (32, 64)
     """
-    stages.check_network(network)
-    layer = check_int("layer", layer, 0, len(network.layers) - 1)
-    split = stages.check_labelled(network, split)
+    layer = check_int("layer", layer, 0, len(blocks.check_packed(network).layers) - 1)
+    split = blocks.check_labelled(network, split)
     n_right = int(np.count_nonzero(network.predict(split.images) == split.labels))
-    effect = _by_block(network, split, layer) if network.layers[layer].kind == "dense" else \
-        _one_by_one(network, split, layer, n_right)
+    effect = _one_by_one(network, split, layer, n_right) if network.stages[layer].shares_weights else \
+        _by_block(network, split, layer)
     return CriticalBits(layer, effect, n_right, len(split.labels))
 
 
-def _by_block(network, split, i):
-    inversions, labels, lock = Inversions(network), split.labels.astype(np.int64), threading.Lock()
-    stage, total = inversions.stages[i], np.zeros((network.layers[i].units, network.layers[i].fan_in), np.int32)
+def _by_block(network: PackedNetwork, split: LabelledImages, i: int) -> np.ndarray:
+    inversions, labels, stage = Inversions(network), split.labels.astype(np.int64), network.stages[i]
 
-    def visit(block, xs):
-        part = np.zeros_like(total)
-        reads = pixel_patches(stage, xs[0])[:, 0].copy() if stage.reads_pixels else xs[i]
+    def visit(block: slice, xs: list[np.ndarray]) -> list[list[np.ndarray]]:
+        part = np.zeros((stage.layer.units, stage.layer.fan_in), np.int32)
+        reads = stage.patches(xs[0])[:, 0].copy() if stage.reads_pixels else xs[i]
         args = (reads, inversions.words[i], stage.sums(xs[i])[:, 0])
         if i == inversions.last:
             kernel = ablation.weights_of_output_pixels if stage.reads_pixels else ablation.weights_of_output
@@ -117,14 +119,13 @@ def _by_block(network, split, i):
         else:
             kernel = ablation.weights_of_pixels if stage.reads_pixels else ablation.weights_of_bits
             kernel(*args, stage.theta, inversions.change(i, xs, labels[block]), part, 0, len(part))
-        with lock:
-            np.add(total, part, out=total)
+        return [[part]]
 
-    stages.each_block(network, split.images, visit, BLOCK)
+    (total,), = blocks.each_block(network, split.images, visit, BLOCK)
     return total
 
 
-def _one_by_one(network, split, i, n_right):
+def _one_by_one(network: PackedNetwork, split: LabelledImages, i: int, n_right: int) -> np.ndarray:
     """Every flip of a convolution as a broken copy, on shared clean activations."""
     layer, clean = network.layers[i], CleanPass(network, split.images)
     effect = np.empty((*layer.words.shape[:-1], layer.n_in), np.int32)

@@ -6,15 +6,19 @@ behind pixels, and where all summands are +-1, so that h moves in steps of 2, (l
 - 1. With that s, eq. (2) of Buschjaeger et al. 2020, (|h - s| - 1) / 2, is the exact number of flips [D].
 """
 
-import threading
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-import bnnsim.packed.stages as stages
-from bnnsim.checks import check_probability
+import bnnsim.packed.blocks as blocks
+from bnnsim.checks import FilePath, check_probability
 from bnnsim.kernels.analysis.margins import FIXED, add_margins
-from bnnsim.packed.stages import squares
+from bnnsim.packed.network import PackedNetwork
+from bnnsim.packed.stages import Stage
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BINS = 4096
 
@@ -35,7 +39,7 @@ class LayerMargins:
         Histogram: counts[b] margins lie in [edges[b], edges[b + 1]).
     by_neuron : float64 (U,)
         Mean margin of each unit.
-    spread : float64 (U,)
+    over_spread : float64 (U,)
         Mean of margin / (2 sqrt(sum of squared summands)) where there are summands, of each unit.
     """
 
@@ -47,19 +51,19 @@ class LayerMargins:
     edges: np.ndarray
     counts: np.ndarray
     by_neuron: np.ndarray
-    spread: np.ndarray
+    over_spread: np.ndarray
 
     @property
-    def mean(self):
+    def mean(self) -> float:
         """Mean margin."""
         return float(self.by_neuron.mean())
 
     @property
-    def relative(self):
+    def relative(self) -> float:
         """Mean margin / (2 fan-in), of a first layer / (2 level fan-in): a share of the range of h [R]."""
         return self.mean / (2 * self.level * self.fan_in)
 
-    def in_spreads(self, p):
+    def in_spreads(self, p: float) -> float:
         """Mean margin in units of 2 sqrt(n p (1 - p)), the spread of h at BER p [D, docs/equations.rst 9.3].
 
         n is the number of summands, of pixels the sum of their squares.
@@ -67,17 +71,17 @@ class LayerMargins:
         p = check_probability("p", p)
         if p in (0, 1):
             raise ValueError(f"p must be above 0 and below 1: without chance h has no spread; got {p}")
-        return float(self.spread.mean()) / float(np.sqrt(p * (1 - p)))
+        return float(self.over_spread.mean()) / float(np.sqrt(p * (1 - p)))
 
 
 @dataclass(frozen=True, eq=False)
 class Margins:
     """Margins of all hidden layers: ``layers``, a tuple of LayerMargins, over ``n_images`` images."""
 
-    layers: tuple
+    layers: tuple[LayerMargins, ...]
     n_images: int
 
-    def table(self):
+    def table(self) -> str:
         """Text: a line a layer."""
         lines = ["layer    units  fan-in  mean |h - s|  /(2 fan-in)  in spreads of h at BER 0.01    0.1"]
         lines += [f"{one.index} {one.kind:<5}  {one.units:6,}  {one.fan_in:6,}  {one.mean:12.2f}  "
@@ -85,7 +89,7 @@ class Margins:
                   for one in self.layers]
         return "\n".join(lines)
 
-    def plot(self, path=None):
+    def plot(self, path: FilePath | None = None) -> "Figure":
         """Histograms, a panel a layer: see `bnnsim.figures.metrics.margin_histograms`."""
         import bnnsim.figures.metrics as metrics
 
@@ -93,42 +97,34 @@ class Margins:
 
 
 class _MarginSums:
-    """Integer totals of a hidden layer, which blocks in any order add to."""
+    """What is summed up of a hidden layer: `parts` of blocks of images, and the result of their totals."""
 
-    def __init__(self, stage):
+    def __init__(self, stage: Stage) -> None:
         self.stage = stage
         unit, largest = (2, 4 * stage.bound + 4) if stage.reads_pixels else (4, 4 * stage.bound + 8)
         self.width = unit * max(1, -(-largest // (unit * BINS)))
-        self.totals = [np.zeros(-(-largest // self.width) + 1, np.int64), np.zeros(stage.layer.units, np.int64),
-                       np.zeros(stage.layer.units, np.int64)]
-        self.n_entries = self.n_spread = 0
+        self.n_bins = -(-largest // self.width) + 1
 
-    def parts(self, x):
-        """What a block adds."""
+    def parts(self, x: np.ndarray) -> list[np.ndarray]:
+        """Of a block: counts by bin, sums and sums of margins in spreads of each unit, entries, those with summands."""
         stage, h = self.stage, self.stage.sums(x)
-        power = squares(stage, x).astype(np.float64)
+        power = stage.squares(x).astype(np.float64)
         inverse = np.where(power > 0, FIXED / (4 * np.sqrt(np.maximum(power, 1))), 0.0)
-        parts = [np.zeros_like(total) for total in self.totals]
+        parts = [np.zeros(size, np.int64) for size in (self.n_bins, stage.layer.units, stage.layer.units)]
         add_margins(h, stage.border[0], stage.twice_s, inverse, self.width, *parts, 0, len(h))
-        return parts, h.shape[0] * h.shape[1], int(np.count_nonzero(power))
+        return [*parts, np.array([power.size]), np.array([np.count_nonzero(power)])]
 
-    def add(self, parts, n_entries, n_spread):
-        for total, part in zip(self.totals, parts):
-            total += part
-        self.n_entries += n_entries
-        self.n_spread += n_spread
-
-    def result(self):
-        counts, sums, spread = self.totals
+    def result(self, counts: np.ndarray, sums: np.ndarray, over_spread: np.ndarray, n_entries: np.ndarray,
+               n_spread: np.ndarray) -> LayerMargins:
+        """Of the totals over all blocks."""
         filled = np.flatnonzero(counts)[-1] + 1
         layer = self.stage.layer
         return LayerMargins(self.stage.index, layer.kind, layer.units, layer.fan_in,
                             self.stage.bound // layer.fan_in, np.arange(filled + 1) * (self.width / 2),
-                            counts[:filled], sums / (2 * self.n_entries),
-                            spread / (FIXED * max(self.n_spread, 1)))
+                            counts[:filled], sums / (2 * n_entries), over_spread / (FIXED * np.maximum(n_spread, 1)))
 
 
-def margins(network, images):
+def margins(network: PackedNetwork, images: np.ndarray) -> Margins:
     """Distances of pre-activations from their thresholds, layer by layer, from one pass over the images.
 
     Parameters
@@ -159,14 +155,7 @@ def margins(network, images):
     >>> [int(layer.counts.sum()) for layer in found.layers]
     [6400, 3200]
     """
-    images, totals = stages.hidden_stages(network, images)
-    sums, lock = [_MarginSums(stage) for stage in totals], threading.Lock()
-
-    def visit(block, xs):
-        for layer, x in zip(sums, xs):
-            parts = layer.parts(x)
-            with lock:
-                layer.add(*parts)
-
-    stages.each_block(network, images, visit)
-    return Margins(tuple(layer.result() for layer in sums), len(images))
+    layers = [_MarginSums(stage) for stage in blocks.hidden_stages(network)]
+    images = blocks.check_some_images(network, images)
+    totals = blocks.each_block(network, images, lambda block, xs: [layer.parts(x) for layer, x in zip(layers, xs)])
+    return Margins(tuple(layer.result(*total) for layer, total in zip(layers, totals)), len(images))

@@ -3,15 +3,18 @@
 A neuron is a unit of a hidden dense layer, or a channel of a convolution with all its positions. N images, U units.
 """
 
-import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 import bnnsim.kernels.analysis.ablation as ablation
-import bnnsim.packed.stages as stages
-from bnnsim.checks import check_choice
-from bnnsim.packed.stages import signs
+import bnnsim.packed.blocks as blocks
+from bnnsim.checks import FilePath, check_choice
+from bnnsim.datasets.split import LabelledImages
+from bnnsim.packed.network import PackedNetwork
+from bnnsim.packed.stages import Stage
 from bnnsim.packed.words import unpack_signs
 from bnnsim.training.estimators import pseudo_gradient
 from bnnsim.training.layers.batchnorm import BatchNormSign
@@ -19,6 +22,9 @@ from bnnsim.training.layers.weighted import Weighted
 from bnnsim.training.losses import cross_entropy
 from bnnsim.training.model import Sequential
 from bnnsim.training.packing import pack
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BLOCK = 250                         # images a thread has in hand
 METHODS = ("ablate", "taylor", "readout")
@@ -29,50 +35,36 @@ METHODS = ("ablate", "taylor", "readout")
 class Inversions:
     """Exact changes of the classes of a block of images when outputs of a hidden layer are inverted, one at a time."""
 
-    def __init__(self, network):
-        self.network, self.stages = network, stages.stages(network)
+    def __init__(self, network: PackedNetwork) -> None:
+        self.network, self.stages = network, network.stages
         self.words = [stage.layer.words.copy() for stage in self.stages]
+        self.affine = network.layers[-1].output_affine
         self.last = len(self.stages) - 1
 
-    def change(self, i, xs, labels):
+    def change(self, i: int, xs: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
         """int8 (N, U): +1 where an image becomes right, -1 where it becomes wrong. labels int64 (N,)."""
         out = np.empty((len(labels), self.stages[i].layer.units), np.int8)
-        dense = [stage.layer.kind == "dense" for stage in self.stages]
-        if dense[i] and i == self.last - 1:
-            ablation.invert_last(xs[-1], self.words[-1], self.scores(xs), *self.affine, labels, out, 0, len(out))
-        elif dense[i] and i == self.last - 2:
+        if i < self.last - 2 or self.stages[i].shares_weights:
+            self._whole_tail(i, xs, labels, out)
+            return out
+        scores = (xs[-1], self.words[-1], self.stages[-1].sums(xs[-1])[:, 0], *self.affine, labels, out, 0, len(out))
+        if i == self.last - 1:
+            ablation.invert_last(*scores)
+        else:
             following = self.stages[i + 1]
             ablation.invert_before(xs[i + 1], self.words[i + 1], following.sums(xs[i + 1])[:, 0], following.theta,
-                                   xs[-1], self.words[-1], self.scores(xs), *self.affine, labels, out, 0, len(out))
-        else:
-            self._whole_tail(i, xs, labels, out)
+                                   *scores)
         return out
 
-    @property
-    def affine(self):
-        """(mean, scale, shift) of the scores."""
-        return self.stages[-1].layer.output_affine
-
-    def scores(self, xs):
-        """Clean sums of the output layer (N, C) int32."""
-        return self.stages[-1].sums(xs[-1])[:, 0]
-
-    def _whole_tail(self, i, xs, labels, out):
+    def _whole_tail(self, i: int, xs: Sequence[np.ndarray], labels: np.ndarray, out: np.ndarray) -> None:
         """By running the layers behind layer i, once for each of its neurons."""
-        x = self.network.forward(i).bits(xs[i])
-        right = self._predict(i + 1, x) == labels
+        x = self.stages[i].bits(xs[i])
+        right = self.network.run(i + 1, x).argmax(axis=1) == labels
         for u in range(out.shape[1]):
             bit = np.uint64(1) << np.uint64(u % 64)
             x[..., u // 64] ^= bit
-            out[:, u] = (self._predict(i + 1, x) == labels).astype(np.int8) - right
+            out[:, u] = (self.network.run(i + 1, x).argmax(axis=1) == labels).astype(np.int8) - right
             x[..., u // 64] ^= bit
-
-    def _predict(self, i, x):
-        for j in range(i, self.last):
-            x = self.network.forward(j).bits(self.network.flattened(j, x))
-        scores = np.empty((len(x), self.network.n_classes))
-        self.network.output(self.network.flattened(self.last, x), scores)
-        return scores.argmax(axis=1)
 
 
 # ---------------------------------------------------------------- results
@@ -98,7 +90,7 @@ class LayerImportance:
     share: np.ndarray
 
     @property
-    def variance(self):
+    def variance(self) -> float:
         """Variance of the shares."""
         return float(self.share.var())
 
@@ -107,16 +99,16 @@ class LayerImportance:
 class Importance:
     """Importance of neurons: ``layers``, a tuple of LayerImportance, by ``method`` over ``n_images`` images."""
 
-    layers: tuple
+    layers: tuple[LayerImportance, ...]
     method: str
     n_images: int
 
     @property
-    def variance(self):
+    def variance(self) -> float:
         """Variance of all shares, over all layers: the inter-neuron metric."""
         return float(np.concatenate([layer.share for layer in self.layers]).var())
 
-    def table(self):
+    def table(self) -> str:
         """Text: a line a layer, then the variance over all."""
         lines = [f"importance by {self.method}, {self.n_images:,} images",
                  "layer    units  mean         largest      below 0 %  variance of shares"]
@@ -124,22 +116,23 @@ class Importance:
                   f"{100 * np.mean(one.raw < 0):9.2f}  {one.variance:18.4g}" for one in self.layers]
         return "\n".join([*lines, f"variance of all shares {self.variance:.4g}"])
 
-    def plot(self, path=None):
+    def plot(self, path: FilePath | None = None) -> "Figure":
         """Shares from the largest to the smallest: see `bnnsim.figures.metrics.importance_curves`."""
         import bnnsim.figures.metrics as metrics
 
         return metrics.importance_curves(self, path)
 
 
-def _result(layers, raws, method, n_images):
+def _result(stages: Sequence[Stage], raws: Sequence[np.ndarray], method: str, n_images: int) -> Importance:
     found = []
-    for (index, layer), raw in zip(layers, raws):
+    for stage, raw in zip(stages, raws):
         total = np.abs(raw).sum()
-        found.append(LayerImportance(index, layer.kind, layer.units, raw, raw / total if total else np.zeros_like(raw)))
+        found.append(LayerImportance(stage.index, stage.layer.kind, stage.layer.units, raw,
+                                     raw / total if total else np.zeros_like(raw)))
     return Importance(tuple(found), method, n_images)
 
 
-def importance(network, split, method="ablate"):
+def importance(network: PackedNetwork | Sequential, split: LabelledImages, method: str = "ablate") -> Importance:
     """Importance of every hidden neuron.
 
     Parameters
@@ -177,67 +170,58 @@ def importance(network, split, method="ablate"):
     [(64,), (32,)]
     """
     check_choice("method", method, METHODS)
-    if isinstance(network, Sequential) and method == "taylor":
-        stages.check_hidden(packed := pack(network), 0)
-        return _taylor(network, packed, stages.check_labelled(packed, split))
-    network = pack(network) if isinstance(network, Sequential) else network
-    stages.check_hidden(network, 0)
+    packed = pack(network) if isinstance(network, Sequential) else network
+    blocks.hidden_stages(packed)
     if method == "taylor":
-        raise TypeError("network must be a Sequential for method 'taylor': a packed network keeps integer thresholds, "
-                        "not the batch norms that gradients need; use 'ablate', or pass the trained model")
-    split = stages.check_labelled(network, split)
-    return _ablate(network, split) if method == "ablate" else _readout(network, split)
+        if not isinstance(network, Sequential):
+            raise TypeError("network must be a Sequential for method 'taylor': a packed network keeps integer "
+                            "thresholds, not the batch norms that gradients need; use 'ablate', or pass the trained "
+                            "model")
+        return _taylor(network, packed, blocks.check_labelled(packed, split))
+    split = blocks.check_labelled(packed, split)
+    return _ablate(packed, split) if method == "ablate" else _readout(packed, split)
 
 
-def _hidden(network):
-    return list(enumerate(network.layers[:-1]))
+def _ablate(network: PackedNetwork, split: LabelledImages) -> Importance:
+    inversions, hidden, labels = Inversions(network), network.stages[:-1], split.labels.astype(np.int64)
+
+    def visit(block: slice, xs: list[np.ndarray]) -> list[list[np.ndarray]]:
+        return [[inversions.change(i, xs, labels[block]).sum(0, dtype=np.int64)] for i in range(len(hidden))]
+
+    gained = blocks.each_block(network, split.images, visit, BLOCK)
+    return _result(hidden, [-total / len(labels) for total, in gained], "ablate", len(labels))
 
 
-def _ablate(network, split):
-    inversions, labels, lock = Inversions(network), split.labels.astype(np.int64), threading.Lock()
-    lost = [np.zeros(layer.units, np.int64) for _, layer in _hidden(network)]
-
-    def visit(block, xs):
-        for i, total in enumerate(lost):
-            part = inversions.change(i, xs, labels[block]).sum(0, dtype=np.int64)
-            with lock:
-                np.subtract(total, part, out=total)
-
-    stages.each_block(network, split.images, visit, BLOCK)
-    return _result(_hidden(network), [total / len(split.labels) for total in lost], "ablate", len(split.labels))
-
-
-def _readout(network, split):
-    index, layer = _hidden(network)[-1]
-    if layer.kind != "dense":
+def _readout(network: PackedNetwork, split: LabelledImages) -> Importance:
+    stage, output = network.stages[-2], network.layers[-1]
+    if stage.shares_weights:
         raise ValueError("method 'readout' needs a last hidden layer that is dense, got a convolution: use 'ablate'")
-    weights = signs(network.layers[-1]) * network.layers[-1].scale[:, None]
-    by_class, lock = np.zeros((network.n_classes, layer.units), np.int64), threading.Lock()
+    weights = output.signs() * output.output_affine[1][:, None]
 
-    def visit(block, xs):
-        outputs, labels = unpack_signs(xs[-1], layer.units), split.labels[block]
-        parts = [outputs[labels == c].sum(0, dtype=np.int64) for c in range(network.n_classes)]
-        with lock:
-            by_class[:] += parts
+    def visit(block: slice, xs: list[np.ndarray]) -> list[list[np.ndarray]]:
+        outputs, labels = unpack_signs(xs[-1], stage.layer.units), split.labels[block]
+        return [[outputs[labels == c].sum(0, dtype=np.int64) for c in range(network.n_classes)]]
 
-    stages.each_block(network, split.images, visit, BLOCK)
-    raw = (by_class * (weights - weights.mean(0))).sum(0) / len(split.labels)
-    return _result([(index, layer)], [raw], "readout", len(split.labels))
+    by_class, = blocks.each_block(network, split.images, visit, BLOCK)
+    raw = (np.array(by_class) * (weights - weights.mean(0))).sum(0) / len(split.labels)
+    return _result([stage], [raw], "readout", len(split.labels))
 
 
 # ---------------------------------------------------------------- first-order
 
-def _taylor(model, packed, split):
-    sums = [np.zeros(layer.units) for _, layer in _hidden(packed)]
+def _taylor(model: Sequential, packed: PackedNetwork, split: LabelledImages) -> Importance:
+    hidden = packed.stages[:-1]
+    sums = [np.zeros(stage.layer.units) for stage in hidden]
     for start in range(0, len(split.labels), BLOCK):
         block = slice(start, start + BLOCK)
         for total, (outputs, gradient) in zip(sums, output_gradients(model, split.images[block], split.labels[block])):
             part = outputs.reshape(len(outputs), -1, len(total)) * gradient.reshape(len(outputs), -1, len(total))
             total += np.abs(part.sum(1, dtype=np.float64)).sum(0)
-    return _result(_hidden(packed), [total / len(split.labels) for total in sums], "taylor", len(split.labels))
+    return _result(hidden, [total / len(split.labels) for total in sums], "taylor", len(split.labels))
 
 
-def output_gradients(model, images, labels):
+def output_gradients(model: Sequential, images: np.ndarray,
+                     labels: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     """For each hidden layer its outputs +-1 (N, ..., U) and the gradient of each image's own loss with respect to them.
 
     Batch norms keep their running statistics; signs are passed straight through where |batch norm output| <= 1.

@@ -4,16 +4,24 @@ A neuron is a unit of a hidden dense layer, or a channel of a convolution with a
 of packed networks: see `bnnsim.metrics.layer_margins`.
 """
 
-import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-import bnnsim.kernels.analysis.margins as margins
-import bnnsim.packed.stages as stages
-from bnnsim.checks import check_array, check_finite
-from bnnsim.packed.stages import pixel_patches, signs
+import bnnsim.kernels.analysis.tolerance as kernels
+import bnnsim.packed.blocks as blocks
+from bnnsim.checks import FilePath, check_array, check_finite
+from bnnsim.kernels.analysis.margins import FIXED
+from bnnsim.packed.network import PackedNetwork
+from bnnsim.packed.stages import Stage
+from bnnsim.packed.tolerance import NEVER, tolerance
 from bnnsim.training.layers.batchnorm import BatchNormSign
+from bnnsim.training.model import Sequential
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,13 +56,13 @@ class LayerTolerance:
     paper_by_neuron: np.ndarray
 
     @property
-    def mean(self):
+    def mean(self) -> float:
         """Mean T over neurons and images, where flips can change the output; NaN where they never can."""
         n = self.counts.sum()
         return float(self.counts @ np.arange(len(self.counts)) / n) if n else float("nan")
 
     @property
-    def least(self):
+    def least(self) -> int | None:
         """Least T over neurons and images; None where no flips change anything."""
         filled = np.flatnonzero(self.counts)
         return int(filled[0]) if len(filled) else None
@@ -64,22 +72,22 @@ class LayerTolerance:
 class Tolerance:
     """Bit error tolerance: ``layers``, a tuple of LayerTolerance, over ``n_images`` images."""
 
-    layers: tuple
+    layers: tuple[LayerTolerance, ...]
     n_images: int
 
     @property
-    def network(self):
+    def network(self) -> float:
         """T of the network: mean over neurons and images, eq. (4) and (5), where flips can change the output."""
         sums = sum(layer.counts @ np.arange(len(layer.counts)) for layer in self.layers)
         n = sum(layer.counts.sum() for layer in self.layers)
         return float(sums / n) if n else float("nan")
 
     @property
-    def paper(self):
+    def paper(self) -> float:
         """T of the network as eq. (2) to (6) have it: mean over all neurons and images."""
         return float(np.concatenate([layer.paper_by_neuron for layer in self.layers]).mean())
 
-    def table(self):
+    def table(self) -> str:
         """Text: a line a layer, then the network."""
         lines = ["layer    units  T         mean T  least T  T = 0 %  no flips change it %  mean T, paper's form"]
         for one in self.layers:
@@ -91,59 +99,47 @@ class Tolerance:
         return "\n".join([*lines, f"network T = {self.network:.3f}, in the paper's form {self.paper:.3f}, over "
                           f"{self.n_images:,} images"])
 
-    def plot(self, path=None):
-        """How T is spread, a curve a layer: see `bnnsim.figures.metrics.tolerance_curves`."""
+    def plot(self, path: FilePath | None = None) -> "Figure":
+        """How T is distributed, a curve a layer: see `bnnsim.figures.metrics.tolerance_curves`."""
         import bnnsim.figures.metrics as metrics
 
         return metrics.tolerance_curves(self, path)
 
 
-def neuron_tolerance(stage, x):
-    """Exact tolerance or its bound (N, U) int32 of a block of what a hidden layer reads, NEVER where none is."""
-    return _tolerance_of(stage, x, stage.sums(x))
-
-
-def _tolerance_of(stage, x, h):
-    layer, out = stage.layer, np.empty((len(x), stage.layer.units), np.int32)
-    theta = stage.theta.astype(np.int32)
-    if not stage.reads_pixels:
-        margins.tolerance_bits(h, stage.border[0], theta, stage.twice_s, stage.never, stage.width, layer.pool, out, 0,
-                               len(h))
-    elif layer.kind == "dense":
-        margins.tolerance_dense_pixels(pixel_patches(stage, x)[:, 0], h, theta, layer.words.copy(), out, 0, len(h))
-    else:
-        margins.tolerance_conv_pixels(pixel_patches(stage, x), h, theta, np.ascontiguousarray(signs(layer).T),
-                                      stage.width, layer.pool, out, 0, len(h))
-    return out
+def neuron_tolerance(stage: Stage, x: np.ndarray, h: np.ndarray | None = None) -> np.ndarray:
+    """T of each neuron (N, U) int32 for a block of what a hidden layer reads, its least over positions."""
+    return tolerance(stage, x, stage.sums(x) if h is None else h).min(axis=1)
 
 
 class _ToleranceSums:
-    """Integer totals of a hidden layer."""
+    """What is summed up of a hidden layer: `parts` of blocks of images, and the result of their totals."""
 
-    def __init__(self, stage, s):
-        layer, level = stage.layer, stage.bound // stage.layer.fan_in
+    def __init__(self, stage: Stage, s: np.ndarray | None) -> None:
         self.stage, self.s = stage, stage.theta - 0.5 if s is None else s
-        self.divisor = 2.0 * level
-        self.totals = [np.zeros(size, np.int64) for size in (layer.units, layer.units, layer.fan_in + 1, layer.units)]
 
-    def parts(self, x):
-        h = self.stage.sums(x)
-        paper = np.empty((len(x), self.stage.layer.units))
-        margins.paper_tolerance(h, self.s, self.divisor, self.stage.width, self.stage.layer.pool, paper, 0, len(h))
-        parts = [np.zeros_like(total) for total in self.totals]
-        margins.add_tolerances(_tolerance_of(self.stage, x, h), paper, *parts, 0, len(h))
-        return parts
+    def parts(self, x: np.ndarray) -> list[np.ndarray]:
+        """Of a block: of each unit T and how often it is NEVER; how often T is 0, 1, ...; the paper's form."""
+        stage, layer, h = self.stage, self.stage.layer, self.stage.sums(x)
+        paper = np.empty((len(x), layer.units))
+        kernels.paper_tolerance(h, self.s, 2.0 * (stage.bound // layer.fan_in), stage.map_shape[1], layer.pool, paper,
+                                0, len(h))
+        found = neuron_tolerance(stage, x, h)
+        never = found == NEVER
+        return [np.where(never, 0, found).sum(0, dtype=np.int64), never.sum(0),
+                np.bincount(found[~never], minlength=layer.fan_in + 1),
+                np.floor(paper * FIXED + 0.5).astype(np.int64).sum(0)]
 
-    def result(self, n_images):
-        sums, never, counts, paper = self.totals
+    def result(self, n_images: int, sums: np.ndarray, never: np.ndarray, counts: np.ndarray,
+               paper: np.ndarray) -> LayerTolerance:
         layer, n = self.stage.layer, n_images - never
         with np.errstate(invalid="ignore"):
             by_neuron = np.where(n > 0, sums / np.maximum(n, 1), np.nan)
         return LayerTolerance(self.stage.index, layer.kind, layer.units, layer.fan_in, layer.pool == 1, by_neuron,
-                              counts, int(never.sum()), paper / (margins.FIXED * n_images))
+                              counts, int(never.sum()), paper / (FIXED * n_images))
 
 
-def bit_error_tolerance(network, images, thresholds=None):
+def bit_error_tolerance(network: PackedNetwork, images: np.ndarray,
+                        thresholds: Sequence[np.ndarray] | None = None) -> Tolerance:
     """Tolerance T: the most flips of a neuron's weights that cannot change its output, whichever they are.
 
     Of an image, T of a neuron is the least over its positions; of a layer and the network the mean over neurons and
@@ -180,22 +176,15 @@ def bit_error_tolerance(network, images, thresholds=None):
     >>> [layer.exact for layer in found.layers]
     [True, True]
     """
-    images, hidden = stages.hidden_stages(network, images)
+    hidden = blocks.hidden_stages(network)
+    images = blocks.check_some_images(network, images)
     s = [None] * len(hidden) if thresholds is None else _checked_thresholds(thresholds, hidden)
-    sums, lock = [_ToleranceSums(stage, one) for stage, one in zip(hidden, s)], threading.Lock()
-
-    def visit(block, xs):
-        for layer, x in zip(sums, xs):
-            parts = layer.parts(x)
-            with lock:
-                for total, part in zip(layer.totals, parts):
-                    total += part
-
-    stages.each_block(network, images, visit)
-    return Tolerance(tuple(layer.result(len(images)) for layer in sums), len(images))
+    layers = [_ToleranceSums(stage, one) for stage, one in zip(hidden, s)]
+    totals = blocks.each_block(network, images, lambda block, xs: [layer.parts(x) for layer, x in zip(layers, xs)])
+    return Tolerance(tuple(layer.result(len(images), *total) for layer, total in zip(layers, totals)), len(images))
 
 
-def _checked_thresholds(thresholds, hidden):
+def _checked_thresholds(thresholds: Sequence[np.ndarray], hidden: Sequence[Stage]) -> list[np.ndarray]:
     if len(thresholds) != len(hidden):
         raise ValueError(f"thresholds must have one array for each of the {len(hidden)} hidden layers, got "
                          f"{len(thresholds)}; bnnsim.metrics.real_thresholds(model) makes them")
@@ -204,7 +193,7 @@ def _checked_thresholds(thresholds, hidden):
     return [np.clip(s, -stage.bound - 1.0, stage.bound + 1.0) for s, stage in zip(found, hidden)]
 
 
-def real_thresholds(model):
+def real_thresholds(model: Sequential) -> list[np.ndarray]:
     """The real thresholds s = mean - beta sqrt(var + eps) / gamma of a trained model's hidden layers.
 
     Where gamma is 0 no h crosses: s is then far below all of them, +-1e300 by the sign that the output has.

@@ -1,17 +1,22 @@
 """What a memory stores of a network, integer thresholds, and exact inference on packed bits.
 
-Imports kernels and files; knows neither training nor that memory fails. `network` is the whole, `layer` one layer,
-`forward` what the kernels read, `stages` pre-activations, `clean_pass` what many broken copies share, `network_file`
-the HDF5 file, `from_arrays` other people's weights.
+Imports kernels and files; knows neither training nor that memory fails. `network` is the whole, `layer` what is stored
+of one layer, `stages` what a layer reads, sums up and gives at its place, `kinds` which kinds there are, `forward` what
+kernels read of them, `blocks` images in bounded memory, `clean_pass` what many broken copies share, `memory` what a
+fault needs to know, `network_file` the HDF5 file, `from_arrays` other people's weights.
 
-To add a kind of layer: what it reads, sums up and stores in `layer`, how kernels run it in `forward`, its fields and
-limits in `schema`, and a naive loop in tests/naive_network.py to compare with.
+To add a kind of layer: a class and its row in `kinds`, how it is laid out for its kernel in `forward`, that kernel in
+bnnsim/kernels/forward, and a naive loop to compare with in tests/packed. No other file asks for a kind: a metric asks
+the `Stage` (does it share weights between positions, which values does a position sum up).
 """
 
 from bnnsim.packed.bits import PackedBits
 from bnnsim.packed.clean_pass import CleanPass
 from bnnsim.packed.layer import PackedLayer
+from bnnsim.packed.memory import Memory, MemoryLike, StoredBits, StoredLayer
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.packed.network_file import checksum, load_network, save_network
+from bnnsim.packed.stages import Stage
 
-__all__ = ["CleanPass", "PackedBits", "PackedLayer", "PackedNetwork", "checksum", "load_network", "save_network"]
+__all__ = ["CleanPass", "Memory", "MemoryLike", "PackedBits", "PackedLayer", "PackedNetwork", "Stage",
+           "StoredBits", "StoredLayer", "checksum", "load_network", "save_network"]

@@ -1,5 +1,7 @@
 """Masks of independent bit errors, for rows of packed words."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 import bnnsim.kernels.words.random_bits as random_bits
@@ -7,7 +9,7 @@ from bnnsim.kernels import split
 from bnnsim.packed.words import n_words
 
 
-def flip_masks(n_rows, n_features, p_flip, key):
+def flip_masks(n_rows: int, n_features: int, p_flip: float, key: np.ndarray) -> np.ndarray:
     """Independent bit errors: masks (n_rows, W), each of the rows' F bits with probability p_flip.
 
     key (2,) uint64 from `seeding.stream_key`; the same key at a lower rate gives a subset of the flips.
@@ -15,7 +17,7 @@ def flip_masks(n_rows, n_features, p_flip, key):
     return flip_masks_each(n_rows, n_features, [p_flip], key)[0]
 
 
-def flip_masks_each(n_rows, n_features, rates, key):
+def flip_masks_each(n_rows: int, n_features: int, rates: Sequence[float], key: np.ndarray) -> np.ndarray:
     """`flip_masks` at each of R rates, from one pass over the random bits: (R, n_rows, W)."""
     masks = np.zeros((len(rates), n_rows, n_words(n_features)), np.uint64)
     if any(rates):

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from bnnsim.checks import check_array, check_int
 from bnnsim.packed.words import n_words, pack_signs, unpack_signs
@@ -39,7 +40,7 @@ class PackedBits:
     words: np.ndarray
     n_features: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         n_features = check_int("n_features", self.n_features, 1)
         if not isinstance(self.words, np.ndarray) or self.words.ndim == 0:
             raise TypeError(f"words must be a uint64 array (..., {n_words(n_features)}), got "
@@ -51,7 +52,7 @@ class PackedBits:
                              "or check the number of features and the bit order")
 
     @classmethod
-    def pack(cls, values):
+    def pack(cls, values: npt.ArrayLike) -> "PackedBits":
         """Pack +-1 integers or floats, or booleans (True is +1), (..., F)."""
         values = np.asarray(values)
         if values.ndim == 0 or values.dtype.kind not in "biuf":
@@ -66,16 +67,16 @@ class PackedBits:
         words = pack_signs(signs.reshape(math.prod(values.shape[:-1]), values.shape[-1]))
         return cls(words.reshape(*values.shape[:-1], words.shape[-1]), values.shape[-1])
 
-    def unpack(self):
+    def unpack(self) -> np.ndarray:
         """The values, int8 (..., F) of +1 and -1."""
         rows = self.words.reshape(math.prod(self.words.shape[:-1]), self.words.shape[-1])
         return unpack_signs(rows, self.n_features).reshape(self.shape)
 
-    def count(self):
+    def count(self) -> np.ndarray:
         """Number of +1 in each row, int64 (...)."""
         return np.bitwise_count(self.words).sum(axis=-1, dtype=np.int64)
 
-    def __xor__(self, other):
+    def __xor__(self, other: "PackedBits") -> "PackedBits":
         """Where two differ: bit 1; shapes must agree."""
         if not isinstance(other, PackedBits):
             return NotImplemented
@@ -83,15 +84,15 @@ class PackedBits:
             raise ValueError(f"both sides must have one shape, got {self.shape} and {other.shape}")
         return PackedBits(self.words ^ other.words, self.n_features)
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         if not isinstance(other, PackedBits):
             return NotImplemented
         return self.n_features == other.n_features and np.array_equal(self.words, other.words)
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         """Shape of the unpacked values, (..., F)."""
         return (*self.words.shape[:-1], self.n_features)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<PackedBits {' x '.join(map(str, self.shape))}>"

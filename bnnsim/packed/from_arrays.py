@@ -1,11 +1,15 @@
 """Somebody else's network: +-1 weight arrays, with batch norm or thresholds, into packed layers."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bnnsim.checks import check_finite, check_int, check_real
-from bnnsim.packed.layer import PackedLayer, largest_preactivation
+from bnnsim.packed.kinds import KINDS, stage_of
+from bnnsim.packed.layer import PackedLayer
 from bnnsim.packed.thresholds import batch_scale, fold_thresholds
 from bnnsim.packed.words import pack_signs
 
@@ -13,7 +17,7 @@ _ARRAY_KEYS = {"weight", "threshold", "inverted", "gamma", "beta", "mean", "var"
                "pad_value", "pool", "flatten"}
 
 
-def _vector(name, value, units, dtype):
+def _vector(name: str, value: npt.ArrayLike, units: int, dtype: npt.DTypeLike) -> np.ndarray:
     value = np.asarray(value)
     if value.dtype.kind not in "biuf":
         raise TypeError(f"{name} must be real numbers, got {value.dtype}")
@@ -22,16 +26,19 @@ def _vector(name, value, units, dtype):
     return value.astype(dtype)
 
 
-def _plus_minus_one(name, weight):
+def _plus_minus_one(name: str, weight: npt.ArrayLike) -> tuple[str, np.ndarray]:
+    """(kind, int8 array): the number of axes says which kind it is, of several the first."""
     weight = np.asarray(weight)
-    if weight.ndim not in (2, 4) or weight.dtype.kind not in "if" or weight.size == 0:
-        raise ValueError(f"{name} must be a +-1 array (U, F) or (K, kh, kw, C), got {weight.dtype} {weight.shape}")
+    kinds = {len(kind.axes): key for key, kind in reversed(KINDS.items())}
+    if weight.ndim not in kinds or weight.dtype.kind not in "if" or weight.size == 0:
+        wanted = " or ".join(f"({', '.join(kind.axes)})" for kind in KINDS.values())
+        raise ValueError(f"{name} must be a +-1 array {wanted}, got {weight.dtype} {weight.shape}")
     if not np.all(np.abs(weight) == 1):
         raise ValueError(f"{name} must hold only +1 and -1; for latent weights pass np.where(w >= 0, 1, -1)")
-    return weight.astype(np.int8)
+    return kinds[weight.ndim], weight.astype(np.int8)
 
 
-def _reordered(name, weight, flatten, shape):
+def _reordered(name: str, weight: np.ndarray, flatten: str, shape: tuple[int, ...]) -> np.ndarray:
     """Columns of a dense weight into H, W, C order."""
     if flatten not in ("HWC", "CHW"):
         raise ValueError(f"{name}: flatten must be 'HWC' or 'CHW', got {flatten!r}")
@@ -43,28 +50,41 @@ def _reordered(name, weight, flatten, shape):
     return weight.reshape(-1, channels, height, width).transpose(0, 2, 3, 1).reshape(len(weight), -1)
 
 
-def layer_from_arrays(i, fields, shape, offset, last):
-    """PackedLayer i of fields as `PackedNetwork.from_arrays` takes them; shape: what it reads, (H, W, C) or (F,)."""
+def layers_from_arrays(layers: Sequence[Mapping[str, Any]], input_shape: tuple[int, int, int],
+                       offset: int) -> list[PackedLayer]:
+    """Packed layers of fields as `PackedNetwork.from_arrays` takes them."""
+    channels, height, width = input_shape
+    shape: tuple[int, ...] = (height, width, channels)
+    packed = []
+    for i, fields in enumerate(layers):
+        layer = _layer(i, fields, shape)
+        stage = stage_of(layer, i, shape, offset)
+        stage.check(f"layers[{i}]")
+        packed.append(replace(layer, **_ending(f"layers[{i}]", fields, layer, stage.bound, i == len(layers) - 1)))
+        shape = stage.output_shape
+    return packed
+
+
+def _layer(i: int, fields: Mapping[str, Any], shape: tuple[int, ...]) -> PackedLayer:
+    """Layer i without its ending; shape: what it reads, (H, W, C) or (F,)."""
     name = f"layers[{i}]"
     unknown = set(fields) - _ARRAY_KEYS
     if unknown or "weight" not in fields:
         raise ValueError(f"{name} must have 'weight' and may have {', '.join(sorted(_ARRAY_KEYS - {'weight'}))}; got "
                          f"{', '.join(sorted(map(str, fields)))}")
-    weight = _plus_minus_one(f"{name} weight", fields["weight"])
-    if weight.ndim == 4 and len(shape) != 3:
-        raise ValueError(f"{name} is conv behind a dense layer: only dense layers may follow a dense one")
+    kind, weight = _plus_minus_one(f"{name} weight", fields["weight"])
     least = {"stride": 1, "padding": 0, "pad_value": -1, "pool": 1}
-    settings = {key: check_int(f"{name} {key}", fields[key], low) for key, low in least.items() if key in fields}
-    if weight.ndim == 2 and len(shape) == 3:
+    settings: dict[str, Any] = {key: check_int(f"{name} {key}", fields[key], low)
+                                for key, low in least.items() if key in fields}
+    if KINDS[kind].reads_rows and len(shape) == 3:
         weight = _reordered(f"{name} weight", weight, fields.get("flatten", "HWC"), shape)
     elif "flatten" in fields:
         raise ValueError(f"{name}: flatten belongs to a dense layer that reads an image or a conv output")
     words = pack_signs(weight.reshape(-1, weight.shape[-1])).reshape(*weight.shape[:-1], -1)
-    layer = PackedLayer("dense" if weight.ndim == 2 else "conv", weight.shape[-1], words, **settings)
-    return replace(layer, **_ending(name, fields, layer, largest_preactivation(layer, i == 0, offset), last))
+    return PackedLayer(kind, weight.shape[-1], words, **settings)
 
 
-def _ending(name, fields, layer, bound, last):
+def _ending(name: str, fields: Mapping[str, Any], layer: PackedLayer, bound: int, last: bool) -> dict[str, Any]:
     """threshold and inverted of a hidden layer, or mean, scale and shift of the last."""
     norm = [key for key in ("gamma", "beta", "mean", "var", "eps") if key in fields]
     if "threshold" in fields and (last or norm):
@@ -73,29 +93,36 @@ def _ending(name, fields, layer, bound, last):
     if "inverted" in fields and "threshold" not in fields:
         raise ValueError(f"{name}: inverted belongs to a threshold, which is missing")
     if "threshold" in fields:
-        theta = _vector(f"{name} threshold", fields["threshold"], layer.units, np.float64)
-        theta = np.clip(np.ceil(check_finite(f"{name} threshold", theta)), -bound, bound + 1)
-        inverted = _vector(f"{name} inverted", fields.get("inverted", np.zeros(layer.units)), layer.units, np.float64)
-        if not np.all((inverted == 0) | (inverted == 1)):
-            raise ValueError(f"{name} inverted must be booleans, or 0 and 1")
-        inverted = inverted.astype(bool)
-        return {"threshold": theta.astype(np.int32), "inverted": inverted}
+        return _given_threshold(name, fields, layer.units, bound)
     if norm:
-        missing = [key for key in ("gamma", "beta", "mean", "var") if key not in fields]
-        if missing:
-            raise ValueError(f"{name}: batch norm needs gamma, beta, mean and var; missing {', '.join(missing)}")
-        gamma, beta, mean, var = (check_finite(f"{name} {key}", _vector(f"{name} {key}", fields[key], layer.units,
-                                                                        np.float64))
-                                  for key in ("gamma", "beta", "mean", "var"))
-        eps = check_real(f"{name} eps", fields.get("eps", 0.0), 0)
-        if np.any(var < 0) or np.any(var + eps <= 0):
-            raise ValueError(f"{name}: var must be >= 0 and var + eps > 0, got a var of {var.min()} and eps {eps}")
-        scale = batch_scale(gamma, var, eps)[1]
+        mean, scale, shift = _given_norm(name, fields, layer.units)
     elif last:
-        mean, scale, beta = np.zeros(layer.units), np.ones(layer.units), np.zeros(layer.units)
+        mean, scale, shift = np.zeros(layer.units), np.ones(layer.units), np.zeros(layer.units)
     else:
         raise ValueError(f"{name} must have a threshold, or batch norm (gamma, beta, mean, var, eps)")
     if last:
-        return {"mean": mean, "scale": scale, "shift": beta}
-    theta, inverted = fold_thresholds(mean, scale, beta, bound)
+        return {"mean": mean, "scale": scale, "shift": shift}
+    theta, inverted = fold_thresholds(mean, scale, shift, bound)
     return {"threshold": theta, "inverted": inverted}
+
+
+def _given_threshold(name: str, fields: Mapping[str, Any], units: int, bound: int) -> dict[str, np.ndarray]:
+    theta = _vector(f"{name} threshold", fields["threshold"], units, np.float64)
+    theta = np.clip(np.ceil(check_finite(f"{name} threshold", theta)), -bound, bound + 1)
+    inverted = _vector(f"{name} inverted", fields.get("inverted", np.zeros(units)), units, np.float64)
+    if not np.all((inverted == 0) | (inverted == 1)):
+        raise ValueError(f"{name} inverted must be booleans, or 0 and 1")
+    return {"threshold": theta.astype(np.int32), "inverted": inverted.astype(bool)}
+
+
+def _given_norm(name: str, fields: Mapping[str, Any], units: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(mean, scale, shift) of a batch norm."""
+    missing = [key for key in ("gamma", "beta", "mean", "var") if key not in fields]
+    if missing:
+        raise ValueError(f"{name}: batch norm needs gamma, beta, mean and var; missing {', '.join(missing)}")
+    gamma, beta, mean, var = (check_finite(f"{name} {key}", _vector(f"{name} {key}", fields[key], units, np.float64))
+                              for key in ("gamma", "beta", "mean", "var"))
+    eps = check_real(f"{name} eps", fields.get("eps", 0.0), 0)
+    if np.any(var < 0) or np.any(var + eps <= 0):
+        raise ValueError(f"{name}: var must be >= 0 and var + eps > 0, got a var of {var.min()} and eps {eps}")
+    return mean, batch_scale(gamma, var, eps)[1], beta

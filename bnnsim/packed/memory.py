@@ -1,17 +1,82 @@
 """What a memory holds, layer by layer: all that a fault needs to know of a network.
 
-A fault is an object with ``apply(network, rng=None, trial=0)``. What it breaks is anything with ``layers``, each of
-``words``, ``n_in``, ``units``, ``fan_in`` and ``n_bits``, and ``with_words``: a PackedNetwork, or a `Memory`, as the
-weights of a model in training, code words with their check bits, or one array of cells.
+A fault is an object with ``apply(network, rng=None, trial=0)``. What it breaks is a `MemoryLike`: a PackedNetwork, or a
+`Memory`, as the weights of a model in training, code words with their check bits, or one array of cells.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from bnnsim.training.model import Sequential
+
+
+class StoredLayer(Protocol):
+    """Bits of one layer as the memory holds them: rows of bits, one or more a unit."""
+
+    @property
+    def words(self) -> np.ndarray:
+        """uint64 (U, ..., ceil(n_in / 64)): a row of bits in the last axis, padding bits 0."""
+
+    @property
+    def n_in(self) -> int:
+        """Bits of a row."""
+
+    @property
+    def units(self) -> int:
+        """U: units, or output channels."""
+
+    @property
+    def fan_in(self) -> int:
+        """Bits of one unit."""
+
+    @property
+    def n_bits(self) -> int:
+        """Bits that exist: padding bits do not."""
+
+
+class MemoryLike(Protocol):
+    """What a fault breaks."""
+
+    @property
+    def layers(self) -> Sequence[StoredLayer]:
+        """What is stored, in the order in which streams of random numbers count it."""
+
+    @property
+    def n_bits(self) -> int:
+        """Bits of all layers."""
+
+    def with_words(self, words: Mapping[int, np.ndarray]) -> Self:
+        """A copy whose layers i have the words[i] given; the others are shared, and nothing else differs."""
+
+
+class RowsOfBits:
+    """How many bits there are, counted from ``words`` (U, ..., W) and ``n_in``."""
+
+    words: np.ndarray
+    n_in: int
+
+    @property
+    def units(self) -> int:
+        """U, or K output channels."""
+        return self.words.shape[0]
+
+    @property
+    def fan_in(self) -> int:
+        """Bits of one unit: its binary weights."""
+        return self.n_in * int(np.prod(self.words.shape[1:-1]))
+
+    @property
+    def n_bits(self) -> int:
+        """Bits that the memory stores. Padding bits are not among them."""
+        return self.units * self.fan_in
+
 
 @dataclass(frozen=True, eq=False)
-class StoredBits:
+class StoredBits(RowsOfBits):
     """Bits of one layer as the memory holds them.
 
     Parameters
@@ -25,45 +90,33 @@ class StoredBits:
     words: np.ndarray
     n_in: int
 
-    @property
-    def units(self):
-        """U, or K output channels."""
-        return len(self.words)
-
-    @property
-    def fan_in(self):
-        """Bits of one unit."""
-        return self.n_in * int(np.prod(self.words.shape[1:-1]))
-
-    @property
-    def n_bits(self):
-        """Bits that exist: padding bits do not."""
-        return self.units * self.fan_in
-
 
 @dataclass(frozen=True, eq=False)
 class Memory:
     """Layers of `StoredBits`, which a fault breaks as it breaks a PackedNetwork."""
 
-    layers: tuple
+    layers: tuple[StoredBits, ...]
 
     @property
-    def n_bits(self):
+    def n_bits(self) -> int:
         """Bits of all layers."""
         return sum(layer.n_bits for layer in self.layers)
 
-    def with_words(self, words):
+    def with_words(self, words: Mapping[int, np.ndarray]) -> "Memory":
         """A copy whose layers i have the words[i] given; the others are shared."""
         return Memory(tuple(StoredBits(words[i], layer.n_in) if i in words else layer
                             for i, layer in enumerate(self.layers)))
 
 
-def of_model(model):
+def of_model(model: "Sequential") -> Memory:
     """The bits of a model's weights, as a memory holds them."""
     return Memory(tuple(StoredBits(layer.words, layer.parameters["weight"].shape[-1]) for layer in model.weighted))
 
 
-def check_stored(network):
+Stored = TypeVar("Stored", bound=MemoryLike)
+
+
+def check_stored(network: Stored) -> Stored:
     """Something that holds bits: a PackedNetwork or a Memory."""
     if not hasattr(network, "with_words"):
         raise TypeError(f"network must be a PackedNetwork (see bnnsim.pack), got {type(network).__name__}")

@@ -1,7 +1,7 @@
 """HDF5 files of packed networks and of training checkpoints.
 
-Both have the root attributes of `bnnsim.files.file_format`, with format_version 1. A network (`bnnsim.packed.schema` says
-what its fields mean and must satisfy) has format "bnnsim-network" and
+Both have the root attributes of `bnnsim.files.file_format`, with format_version 1. A network (`bnnsim.packed.schema`
+says what its fields mean and must satisfy) has format "bnnsim-network" and
 
     /             attributes input_shape int64 (3,); input_offset, n_layers int64; metadata_checksum string
     /metadata     string: a JSON object of strings
@@ -24,12 +24,18 @@ which has its own: so it depends on what the network computes, not on where it c
 covers settings, progress and arrays.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 import bnnsim.files.file_format as file_format
 import bnnsim.files.hdf5 as hdf5
+from bnnsim.checks import FilePath
 from bnnsim.files.announced import Announced
-from bnnsim.packed.schema import HIDDEN, MAX_LAYERS, OUTPUT, check_network
+from bnnsim.packed.schema import HIDDEN, MAX_LAYERS, OUTPUT, Fields, check_network
+
+if TYPE_CHECKING:
+    import h5py
 
 NETWORK = "bnnsim-network"
 FORMAT_VERSION = 1
@@ -42,7 +48,7 @@ _LAYER = {"kind": str, "n_in": (), "stride": (), "padding": (), "pad_value": (),
 
 # ---------------------------------------------------------------- networks
 
-def save_network(path, network):
+def save_network(path: FilePath, network: Fields) -> None:
     """Write a packed network to an HDF5 file, whole or not at all.
 
     Parameters
@@ -74,7 +80,7 @@ def save_network(path, network):
                 hdf5.write_array(group, name, array)
 
 
-def load_network(path):
+def load_network(path: FilePath) -> Fields:
     """Read a packed network that `save_network` wrote.
 
     Parameters
@@ -95,7 +101,7 @@ def load_network(path):
     return _read_network(path)[0]
 
 
-def checksum(network):
+def checksum(network: Fields) -> str:
     """SHA-256 of a network's content, hexadecimal: equal iff all numbers and arrays are; no metadata.
 
     Parameters
@@ -106,11 +112,11 @@ def checksum(network):
     return _network_checksum(check_network(network))
 
 
-def _arrays(layer):
+def _arrays(layer: Fields) -> Fields:
     return {name: value for name, value in layer.items() if name not in _LAYER}
 
 
-def _network_checksum(network):
+def _network_checksum(network: Fields) -> str:
     description = {"format": NETWORK, "format_version": FORMAT_VERSION,
                    "bit_convention": file_format.BIT_CONVENTION, "input_shape": network["input_shape"],
                    "input_offset": network["input_offset"],
@@ -120,7 +126,7 @@ def _network_checksum(network):
         for name, array in _arrays(layer).items()})
 
 
-def _read_network(path):
+def _read_network(path: FilePath) -> tuple[Fields, str]:
     """(network, its checksum)."""
     with hdf5.open_file(path) as file:
         root = file_format.read_root(file, NETWORK, {1: _ROOT})
@@ -137,7 +143,7 @@ def _read_network(path):
     return network, root["checksum"]
 
 
-def _announced_network(file, root):
+def _announced_network(file: "h5py.File", root: Fields) -> tuple[Fields, Announced]:
     """The network with `Announced` arrays, checked as far as that goes, and the `Announced` metadata."""
     if not 1 <= root["n_layers"] <= MAX_LAYERS:
         raise hdf5.Refused(f"n_layers must be in [1, {MAX_LAYERS}], got {root['n_layers']}")
@@ -151,13 +157,13 @@ def _announced_network(file, root):
                      "layers": layers}), text
 
 
-def _announced_layer(group, last):
+def _announced_layer(group: "h5py.Group", last: bool) -> Fields:
     names = ("words", *(OUTPUT if last else HIDDEN))
     hdf5.check_members(group, datasets=names)
     return {**hdf5.read_attributes(group, _LAYER), **{name: hdf5.announce(group[name]) for name in names}}
 
 
-def _checked(network):
+def _checked(network: Fields) -> Fields:
     try:
         return check_network(network)
     except (ValueError, TypeError) as error:

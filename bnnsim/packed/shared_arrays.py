@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import tempfile
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -13,7 +14,7 @@ log = logging.getLogger("bnnsim")
 
 
 @contextlib.contextmanager
-def shared_folder():
+def shared_folder() -> Iterator[str]:
     """A folder that only this user can enter, in the system's place for such (TMPDIR); gone after the block."""
     folder = tempfile.mkdtemp(prefix="bnnsim-")
     try:
@@ -22,7 +23,7 @@ def shared_folder():
         shutil.rmtree(folder, ignore_errors=True)                # Windows keeps what a worker has still open
 
 
-def shared(path, make):
+def shared(path: str, make: Callable[[], np.ndarray]) -> np.ndarray:
     """The array of a file, mapped; where there is none yet, it is made and written.
 
     Two processes may both make it: the second rename wins, with the same bytes. Where the disk is full, the array is

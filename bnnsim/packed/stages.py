@@ -1,120 +1,189 @@
-"""One pass of images through a packed network, with the pre-activations of every layer as integers; bounded memory.
+"""A layer at its place in a network: what it reads, sums up and gives, whatever its kind; `kinds` has the kinds.
 
-N images, P output positions of a layer (1 of a dense one) before its pooling, U units in V words.
+A dense layer is a convolution whose kernel is as large as what it reads, and which has one position: what a `Stage`
+says of itself is arithmetic on that `Geometry`.
+
+N images, P output positions before pooling, F summands of a position, U units in V words; maps are (H, W, C).
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
-from bnnsim.checks import check_images, check_int, check_split
-from bnnsim.kernels import split
-from bnnsim.packed.forward import borders, conv, dense, pixels_conv, pixels_dense
-from bnnsim.packed.layer import largest_preactivation
-from bnnsim.packed.network import PackedNetwork
-from bnnsim.packed.words import unpack_signs
-
-BLOCK = 32                          # images a thread has in hand: at most some MB of pre-activations a layer
-
-
-def check_network(network):
-    """A PackedNetwork."""
-    if not isinstance(network, PackedNetwork):
-        raise TypeError(f"network must be a PackedNetwork, as bnnsim.pack gives, got {type(network).__name__}")
-    return network
-
-
-def check_some_images(network, images):
-    """Images that the network takes, one at least."""
-    images = check_images(images, check_network(network).input_shape)
-    if len(images) == 0:
-        raise ValueError("images must have at least one image")
-    return images
-
-
-def check_labelled(network, split):
-    """A Split whose images the network takes and whose classes it has."""
-    check_some_images(network, check_split(split).images)
-    if split.labels.max() >= network.n_classes:
-        raise ValueError(f"labels of split must be below the network's {network.n_classes} classes, got "
-                         f"{split.labels.max()}: take the data set that the network was trained on")
-    return split
-
-
-def check_hidden(network, layer):
-    """The number of a hidden layer."""
-    last = len(check_network(network).layers) - 2
-    if last < 0:
-        raise ValueError("network must have a hidden layer, but it has only an output layer")
-    return check_int("layer", layer, 0, last)
+import bnnsim.kernels.norm.batchnorm as batchnorm
+from bnnsim.kernels.forward.geometry import Geometry
+from bnnsim.packed.forward import Layout, borders
+from bnnsim.packed.layer import PackedLayer, largest_preactivation
+from bnnsim.packed.words import n_words, pack_bits, unpack_signs
 
 
 @dataclass(frozen=True, eq=False)
-class Stage:
-    """A layer of a network and what its pre-activations are made of.
+class Stage(ABC):
+    """A layer and its place.
 
-    network : PackedNetwork
+    layer : PackedLayer
     index : int
+        Its number.
+    input_shape : (H, W, C), or (F,)
+        Of what the layer before gives; of the image.
+    offset : int, optional
+        Where the layer reads pixels: what is subtracted from them; None where it reads bits.
     """
 
-    network: PackedNetwork
+    layer: PackedLayer
     index: int
+    input_shape: tuple[int, ...]
+    offset: int | None
+
+    axes: ClassVar[tuple[str, ...]]                 # of its +-1 weights; of its words, but for the last
+    limits: ClassVar[dict[str, tuple[int, int]]]    # least and largest value of each setting
+    unit: ClassVar[str]                             # what one of its outputs is called
+    shares_weights: ClassVar[bool]                  # whether a weight is used at several positions
+    reads_rows: ClassVar[bool]                      # whether a map is one row to it, in H, W, C order
+    may_be_last: ClassVar[bool]                     # whether it can give scores
+
+    # ------------------------------------------------------------ of the kind
+
+    @abstractmethod
+    def check(self, name: str) -> None:
+        """Refuse a layer that does not fit what it reads; `name` stands for it in messages."""
 
     @property
-    def layer(self):
-        """The PackedLayer."""
-        return self.network.layers[self.index]
+    @abstractmethod
+    def geometry(self) -> Geometry:
+        """Sizes of its convolution."""
+
+    @abstractmethod
+    def _layout(self, theta: np.ndarray | None, inverted: np.ndarray | None) -> Layout:
+        """The layer as the forward kernels read it, to bits where it is given thresholds, else to sums."""
+
+    def read(self, x: np.ndarray) -> np.ndarray:
+        """A block of what the layer before gives, as this one's kernels take it; what is so already, stays."""
+        return x
 
     @property
-    def geometry(self):
-        """Sizes of its convolution; None where it is dense."""
-        return self.network.geometry(self.index)
+    def output_shape(self) -> tuple[int, ...]:
+        """(OH, OW, U) after pooling; (U,) of a dense layer."""
+        return (*self.pooled_shape, self.layer.units)
+
+    # ------------------------------------------------------------ sizes
 
     @property
-    def reads_pixels(self):
-        """Whether it is the first layer, whose summands have the sizes of pixels."""
-        return self.index == 0
+    def reads_pixels(self) -> bool:
+        """Whether its summands have the sizes of pixels; they are +-1 elsewhere."""
+        return self.offset is not None
+
+    @property
+    def map_shape(self) -> tuple[int, int]:
+        """(OH, OW) before pooling; (1, 1) of a dense layer."""
+        return self.geometry.out_height, self.geometry.out_width
+
+    @property
+    def pooled_shape(self) -> tuple[int, int]:
+        """(OH, OW) after pooling."""
+        return self.geometry.out_height // self.layer.pool, self.geometry.out_width // self.layer.pool
+
+    @property
+    def n_positions(self) -> int:
+        """P."""
+        return self.geometry.out_height * self.geometry.out_width
+
+    @property
+    def patch_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of what a unit weighs at a position."""
+        g = self.geometry
+        return g.kernel_height, g.kernel_width, self.layer.fan_in // (g.kernel_height * g.kernel_width)
+
+    @property
+    def bits_shape(self) -> tuple[int, ...]:
+        """Shape of its output words for one image."""
+        return (*self.output_shape[:-1], n_words(self.layer.units))
 
     @cached_property
-    def bound(self):
+    def accepts(self) -> tuple[np.dtype, list[tuple[int, ...]]]:
+        """Type and shape for one image of what it reads: as the layer before gives it, and as `read` does."""
+        if self.reads_pixels:
+            return np.dtype(np.uint8), [(self.input_shape[-1], *self.input_shape[:-1])]
+        given = (*self.input_shape[:-1], n_words(self.input_shape[-1]))
+        return np.dtype(np.uint64), [given, (n_words(self.layer.n_in),)] if self.reads_rows else [given]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates an image."""
+        return self.layer.n_bits * self.n_positions
+
+    @property
+    def place(self) -> tuple:
+        """What two layers have in common that are the same but for their numbers."""
+        return self.layer.kind, self.input_shape, self.offset, self.geometry, self.output_shape
+
+    @cached_property
+    def bound(self) -> int:
         """Largest |h| that the layer can give."""
-        return largest_preactivation(self.layer, self.reads_pixels, self.network.input_offset)
+        return largest_preactivation(self.layer, self.reads_pixels, self.offset or 0)
+
+    # ------------------------------------------------------------ what it computes
 
     @cached_property
-    def forward(self):
-        """The layer as the kernels read it for pre-activations."""
-        layer, first = self.layer, self.reads_pixels
-        words, offset = layer.words.copy(), self.network.input_offset
-        if layer.kind == "dense":
-            return pixels_dense(words, layer.n_in, offset) if first else dense(words, layer.n_in)
-        return pixels_conv(words, layer.n_in, self.geometry, offset, layer.pad_value) if first else \
-            conv(words, layer.n_in, self.geometry, layer.pad_value)
+    def to_bits(self) -> Layout:
+        """The hidden layer as the kernels read it; shared with all copies of a network that leave the layer alone."""
+        return self._layout(self.layer.comparison[0].astype(np.int64), self.inverted_words)
 
     @cached_property
-    def width(self):
-        """Output positions in a row, before pooling; 1 of a dense layer."""
-        return self.geometry.out_width if self.geometry else 1
+    def to_sums(self) -> Layout:
+        """The same for pre-activations."""
+        return self._layout(None, None)
+
+    def lay_out(self) -> None:
+        """Lay out what `PackedNetwork.run` needs, before threads ask for it."""
+        self.to_sums if self.layer.threshold is None else self.to_bits
+
+    def bits(self, x: np.ndarray) -> np.ndarray:
+        """Output words (N, ..., V) of a block of what the layer reads, in the calling thread."""
+        return self.to_bits.bits(self.read(x))
+
+    def sums(self, x: np.ndarray) -> np.ndarray:
+        """Pre-activations (N, P, U) int32 of a block of what the layer reads, in the threads of `split`."""
+        return self.to_sums.sums(self.read(x)).reshape(len(x), self.n_positions, self.layer.units)
+
+    def scores(self, x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """Scores (N, U) float64 of a block of what the last layer reads."""
+        h = self.to_sums.sums(self.read(x))
+        out = np.empty(h.shape) if out is None else out
+        batchnorm.affine_rows(h, *self.layer.output_affine, out, 0, len(h))
+        return out
+
+    def check_input(self, x: np.ndarray) -> np.ndarray:
+        """A block of what the layer reads, which kernels trust."""
+        dtype, shapes = self.accepts
+        if x.dtype != dtype or x.shape[1:] not in shapes:
+            raise ValueError(f"x must be what layer {self.index} reads, {dtype} of shape (N, "
+                             f"{', '.join(map(str, shapes[0]))}), got {x.dtype} {x.shape}")
+        return np.ascontiguousarray(x)
+
+    # ------------------------------------------------------------ thresholds
 
     @cached_property
-    def border(self):
-        """(kind of each position (P,), summands that exist at a position of each kind (B,)), both int64."""
-        layer = self.layer
-        if not self.geometry:
-            return np.zeros(1, np.int64), np.array([layer.fan_in])
-        kind, outside = borders(self.geometry)
-        if layer.pad_value or not self.geometry.padding:
-            return np.zeros(len(kind), np.int64), np.array([layer.fan_in])
-        return kind, layer.fan_in - layer.n_in * outside.sum(1)
+    def inverted(self) -> np.ndarray:
+        """Whether each unit is +1 below its threshold, bool (U,)."""
+        return self.layer.comparison[1].copy()
 
     @cached_property
-    def theta(self):
+    def inverted_words(self) -> np.ndarray:
+        """The same as words (V,)."""
+        return pack_bits(self.inverted)
+
+    @cached_property
+    def theta(self) -> np.ndarray:
         """Thresholds (U,) int64, brought to just past the largest |h|: no comparison changes."""
-        return np.clip(self.layer.threshold.astype(np.int64), -self.bound, self.bound + 1)
+        return np.clip(self.layer.comparison[0].astype(np.int64), -self.bound, self.bound + 1)
 
     @cached_property
-    def twice_s(self):
-        """Twice the threshold s that lies midway between the two values of h about it, int32 (B, U).
+    def twice_s(self) -> np.ndarray:
+        """Twice the threshold s that lies midway between the two values of h about it, int32 (B, U), B as in `border`.
 
         h moves in steps of 2 where all summands are +-1, so s = (least integer >= theta of h's parity) - 1; behind
         pixels s = theta - 1/2 [D].
@@ -124,93 +193,51 @@ class Stage:
         parity = (self.theta + self.border[1][:, None]) & 1
         return (2 * (self.theta + parity) - 2).astype(np.int32)
 
+    # ------------------------------------------------------------ summands
+
     @cached_property
-    def never(self):
-        """Whether h cannot cross theta, whatever the bits: bool (B, U). Known beforehand for +-1 summands only."""
-        n = self.border[1][:, None]
-        return (self.theta <= -n) | (self.theta > n) if not self.reads_pixels else np.zeros(
-            (len(n), self.layer.units), bool)
+    def border(self) -> tuple[np.ndarray, np.ndarray]:
+        """(which border each position lies at (P,), summands that exist at a position of each (B,)), both int64."""
+        if self.layer.pad_value or not self.geometry.padding:
+            return np.zeros(self.n_positions, np.int64), np.array([self.layer.fan_in])
+        kind, outside = borders(self.geometry)
+        return kind, self.layer.fan_in - self.layer.n_in * outside.sum(1)
 
-    def sums(self, x):
-        """Pre-activations (N, P, U) int32 of a block of what the layer reads."""
-        return self.forward.sums(x).reshape(len(x), -1, self.layer.units)
+    @property
+    def n_summands(self) -> np.ndarray:
+        """Summands that exist at each position, int64 (P,)."""
+        kind, n_summands = self.border
+        return n_summands[kind]
 
+    def values(self, x: np.ndarray) -> np.ndarray:
+        """A block of what the layer reads as integers, int16 (N, H, W, C): pixels minus the offset, or +-1."""
+        if self.offset is not None:
+            return np.moveaxis(x.astype(np.int16), 1, 3) - np.int16(self.offset)
+        x, g = self.read(x), self.geometry
+        values = unpack_signs(x.reshape(-1, x.shape[-1]), self.layer.n_in).astype(np.int16)
+        return values.reshape(len(x), g.height, g.width, self.patch_shape[2])
 
-def stages(network):
-    """A Stage for every layer."""
-    found = [Stage(network, i) for i in range(len(network.layers))]
-    for stage in found:
-        stage.forward                                            # before threads ask for it
-    network.prepare()
-    return found
+    def windows(self, values: np.ndarray) -> np.ndarray:
+        """What each position sums up of values (N, H, W, C): (N, P, F), F in the order of `PackedLayer.signs`."""
+        g, edge = self.geometry, (self.geometry.padding, self.geometry.padding)
+        if g.padding:
+            values = np.pad(values, ((0, 0), edge, edge, (0, 0)), constant_values=self.layer.pad_value)
+        windows = np.lib.stride_tricks.sliding_window_view(values, (g.kernel_height, g.kernel_width), axis=(1, 2))
+        windows = windows[:, ::g.stride, ::g.stride].transpose(0, 1, 2, 4, 5, 3)
+        return np.ascontiguousarray(windows).reshape(len(values), self.n_positions, self.layer.fan_in)
 
+    def patches(self, x: np.ndarray) -> np.ndarray:
+        """What each position sums up of a block that the layer reads, int16 (N, P, F)."""
+        return self.windows(self.values(x))
 
-def hidden_stages(network, images):
-    """The checked images and the stages of the hidden layers."""
-    check_hidden(network, 0)
-    images = check_some_images(network, images)
-    return images, stages(network)[:-1]
+    @cached_property
+    def signs_by_summand(self) -> np.ndarray:
+        """Weights int8 (F, U) of +1 and -1, in the order of `patches`."""
+        return np.ascontiguousarray(self.layer.signs().T)
 
-
-def each_block(network, images, visit, block_images=BLOCK):
-    """Call ``visit(block, xs)`` for blocks of images, in the threads of `split`; order is not promised.
-
-    block : slice of the images
-    xs : list
-        What each layer reads: pixels, then packed words, as its `Stage.sums` takes them.
-    """
-    network.prepare()
-
-    def run(start, stop):
-        for b in range(start, stop):
-            block = slice(b * block_images, min((b + 1) * block_images, len(images)))
-            x, xs = images[block], []
-            for i in range(len(network.layers)):
-                x = network.flattened(i, x)
-                xs.append(x)
-                if i + 1 < len(network.layers):
-                    x = network.forward(i).bits(x)
-            visit(block, xs)
-
-    split(run, (len(images) + block_images - 1) // block_images)
-
-
-def patches(stage, x):
-    """What each position of a convolution reads, (N, P, F): of packed words +-1 int8, 0 or the pad value outside."""
-    if stage.reads_pixels:
-        return pixel_patches(stage, x)
-    g, layer = stage.geometry, stage.layer
-    values = unpack_signs(x.reshape(-1, x.shape[-1]), layer.n_in).reshape(*x.shape[:3], -1)
-    edge = (g.padding, g.padding)
-    values = np.pad(values, ((0, 0), edge, edge, (0, 0)), constant_values=layer.pad_value)
-    windows = np.lib.stride_tricks.sliding_window_view(values, (g.kernel_height, g.kernel_width), (1, 2))
-    windows = windows[:, ::g.stride, ::g.stride]
-    return np.ascontiguousarray(windows).reshape(len(x), g.out_height * g.out_width, -1)
-
-
-def pixel_patches(stage, images):
-    """What each position of a first layer reads, int16 (N, P, F): pixels minus the offset, H, W, C order."""
-    x = images.astype(np.int16).transpose(0, 2, 3, 1) - np.int16(stage.network.input_offset)
-    g, layer = stage.geometry, stage.layer
-    if g is None:
-        return np.ascontiguousarray(x.reshape(len(x), 1, -1))
-    edge = (g.padding, g.padding)
-    x = np.pad(x, ((0, 0), edge, edge, (0, 0)), constant_values=layer.pad_value)
-    windows = np.lib.stride_tricks.sliding_window_view(x, (g.kernel_height, g.kernel_width), (1, 2))
-    windows = windows[:, ::g.stride, ::g.stride].transpose(0, 1, 2, 4, 5, 3)
-    return np.ascontiguousarray(windows.reshape(len(x), g.out_height * g.out_width, -1))
-
-
-def squares(stage, x, patches=None):
-    """Sum of the squared summands of each position, (N, P) int64; p (1 - p) times 4 of it is h's variance."""
-    if not stage.reads_pixels:
-        kind, n_summands = stage.border
-        return np.broadcast_to(n_summands[kind], (len(x), len(kind)))
-    patches = pixel_patches(stage, x) if patches is None else patches
-    return np.einsum("npf,npf->np", patches, patches, dtype=np.int64)
-
-
-def signs(layer):
-    """Weights (U, F) int8 of +1 and -1, F in the order of `pixel_patches`."""
-    rows = layer.words.reshape(-1, layer.words.shape[-1])
-    return unpack_signs(rows.copy(), layer.n_in).reshape(layer.units, -1)
+    def squares(self, x: np.ndarray) -> np.ndarray:
+        """Sum of the squared summands of each position, (N, P) int64; p (1 - p) times 4 of it is h's variance."""
+        if not self.reads_pixels:
+            return np.broadcast_to(self.n_summands, (len(x), self.n_positions))
+        patches = self.patches(x)
+        return np.einsum("npf,npf->np", patches, patches, dtype=np.int64)

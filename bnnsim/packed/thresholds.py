@@ -5,13 +5,14 @@ import numpy as np
 from bnnsim.checks import check_finite
 
 
-def batch_scale(gamma, variance, eps):
+def batch_scale(gamma: np.ndarray, variance: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarray]:
     """(inverse, scale): 1 / sqrt(var + eps) and gamma times it, float64."""
     inverse = 1.0 / np.sqrt(variance + eps)
     return inverse, gamma.astype(np.float64) * inverse
 
 
-def fold_thresholds(mean, scale, shift, bound):
+def fold_thresholds(mean: np.ndarray, scale: np.ndarray, shift: np.ndarray,
+                    bound: int) -> tuple[np.ndarray, np.ndarray]:
     """Batch norm and sign as integer thresholds: (h - mean) * scale + shift >= 0 iff (h >= theta) xor inverted.
 
     Parameters

@@ -1,9 +1,9 @@
 """What can be proven of a packed network: certificates, attacks that bound them from above, universal approximation.
 
-Imports packed and kernels; nothing but commands imports it.
+Imports training, packed, figures and kernels; nothing but commands imports it.
 
-To add a proof: a module with one public function that returns a result with `table()` and `plot(path)`, its name below,
-and a test that compares it with exhaustive search on small networks.
+To add a proof: a module with one public function that returns a result with `table` and `plot`, its name below, its
+figure in `figures.proofs`, and a test that compares it with exhaustive search on small networks.
 """
 
 from bnnsim.proofs import certificates, universal

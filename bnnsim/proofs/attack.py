@@ -4,25 +4,26 @@ What it finds bounds the fewest flips from above, as a certificate does from bel
 over the strongest rival is followed back through the layers, each sign with the slope 1 / (T + 1), and the unit (of a
 convolution: the weight) that promises most for each flip is flipped; then the network is evaluated again, exactly.
 
-N images, U units in V words, P positions, F weights of a unit, C classes.
+N images, U units in V words, P positions, Q after pooling, F weights of a unit, C classes.
 """
 
 import numpy as np
 
-import bnnsim.kernels.analysis.spread as spread
 from bnnsim.checks import check_images, check_int
-from bnnsim.kernels import split
+from bnnsim.packed.blocks import check_packed, reads
 from bnnsim.packed.forward import affine_scores
-from bnnsim.packed.layer_sums import LayerSums
 from bnnsim.packed.network import PackedNetwork
-from bnnsim.packed.words import n_words, pack_signs, unpack_signs
+from bnnsim.packed.stages import Stage
+from bnnsim.packed.tolerance import NEVER, tolerance
+from bnnsim.packed.words import pack_bits, unpack_signs
 from bnnsim.training.gradients import conv_dx, dense_dx
 
 BLOCK_IMAGES = 64
 MOST_STEPS = 1000
 
 
-def breaking_flips(network, images, layer, most_steps=MOST_STEPS):
+def breaking_flips(network: PackedNetwork, images: np.ndarray, layer: int,
+                   most_steps: int = MOST_STEPS) -> list[np.ndarray | None]:
     """For each image a small set of weights of one layer whose flips change its class.
 
     Parameters
@@ -43,103 +44,110 @@ def breaking_flips(network, images, layer, most_steps=MOST_STEPS):
     A progressive bit search as in Rakin et al., ICCV 2019 [M], for binary weights; slopes and the search by units are
     ours.
     """
-    if not isinstance(network, PackedNetwork):
-        raise TypeError(f"network must be a PackedNetwork, got {type(network).__name__}")
-    images, n_layers = check_images(images, network.input_shape), len(network.layers)
+    images, n_layers = check_images(images, check_packed(network).input_shape), len(network.layers)
     layer = check_int("layer", layer, -n_layers, n_layers - 1) % n_layers
-    most_steps, sums, found = check_int("most_steps", most_steps, 1), LayerSums(network), []
+    most_steps = check_int("most_steps", most_steps, 1)
+    attack = _Rows if layer == n_layers - 1 else _Taps if network.stages[layer].shares_weights else _Units
+    found: list[np.ndarray | None] = []
     for first in range(0, len(images), BLOCK_IMAGES):
-        attack = (_Rows if layer == n_layers - 1 else _Units if network.layers[layer].kind == "dense" else _Taps)(
-            sums, images[first:first + BLOCK_IMAGES], layer)
-        found += attack.run(most_steps)
+        found += attack(network, images[first:first + BLOCK_IMAGES], layer).run(most_steps)
     return found
 
 
 class _Attack:
     """A block of images under attack; subclasses flip something for some of the images, and say what it was."""
 
-    def __init__(self, sums, images, i):
-        self.sums, self.network, self.i, self.layer = sums, sums.network, i, sums.network.layers[i]
-        self.x, self.h = (one[i] for one in sums.all(images))
-        self.weights = unpack_signs(self.layer.words.reshape(-1, self.layer.words.shape[-1]), self.layer.n_in)
-        self.weights = self.weights.reshape(self.layer.units, -1)
+    def __init__(self, network: PackedNetwork, images: np.ndarray, i: int) -> None:
+        self.network, self.i, self.stage, self.layer = network, i, network.stages[i], network.layers[i]
+        self.behind = network.stages[i + 1:]
+        self.x = reads(network, images)[i]
+        self.h = self.stage.sums(self.x)
+        self.weights = self.layer.signs()
         self.clean = self.network.predict(images)
-        self.flips = [[] for _ in images]
+        self.flips: list[list[int]] = [[] for _ in images]
+        self.failed = np.zeros(len(images), bool)
 
-    def run(self, most_steps):
+    def outputs(self, alive: np.ndarray) -> np.ndarray:
+        """Words that the layer gives for these images with the flips so far."""
+        raise NotImplementedError
+
+    def step(self, alive: np.ndarray, rival: np.ndarray, h: list[np.ndarray]) -> np.ndarray:
+        """Flip something more for each of these images; bool (N,), False where there is nothing left."""
+        raise NotImplementedError
+
+    def later(self, alive: np.ndarray) -> list[np.ndarray]:
+        """Pre-activations (N, P, U) of the layers behind, for these images with the flips so far."""
+        xs = reads(self.network, self.outputs(alive), self.i + 1)
+        return [stage.sums(x) for stage, x in zip(self.behind, xs)]
+
+    def run(self, most_steps: int) -> list[np.ndarray | None]:
         """Sets of flips, None where the class still stands."""
         alive = np.arange(len(self.clean))
         for _ in range(most_steps):
             if len(alive) == 0:
                 break
-            x, h = self.later(alive)
-            z = affine_scores(h[-1], *self.network.layers[-1].output_affine)
+            h = self.later(alive)
+            z = affine_scores(h[-1][:, 0], *self.network.layers[-1].output_affine)
             standing = z.argmax(axis=1) == self.clean[alive]
-            alive, z, x, h = alive[standing], z[standing], [a[standing] for a in x], [a[standing] for a in h]
+            alive, z, h = alive[standing], z[standing], [part[standing] for part in h]
             if len(alive) == 0:
                 break
             z[np.arange(len(alive)), self.clean[alive]] = -np.inf
-            going_on = self.step(alive, z.argmax(axis=1), x, h)
-            for n in alive[~going_on]:
-                self.flips[n] = None
+            going_on = self.step(alive, z.argmax(axis=1), h)
+            self.failed[alive[~going_on]] = True
             alive = alive[going_on]
-        for n in alive:
-            self.flips[n] = None
-        return [None if one is None else np.array(one, np.int64) for one in self.flips]
+        self.failed[alive] = True
+        return [None if failed else np.array(one, np.int64) for one, failed in zip(self.flips, self.failed)]
 
-    def slopes(self, alive, rival, x, h):
-        """d lead / d output of layer i (N, ..., U) float32, for x and h of the layers behind it."""
+    def slopes(self, alive: np.ndarray, rival: np.ndarray, h: list[np.ndarray]) -> np.ndarray:
+        """d lead / d output of layer i (N, Q, U) float32, for h of the layers behind it."""
         output, n = self.network.layers[-1], len(alive)
-        signs = unpack_signs(output.words, output.n_in).astype(np.float32) * output.scale[:, None]
+        signs = output.signs().astype(np.float32) * output.output_affine[1][:, None]
         slope = (signs[self.clean[alive]] - signs[rival]).astype(np.float32)
-        for j in range(len(self.network.layers) - 2, self.i, -1):
-            dh = self.through_sign(j, h[j - self.i - 1], slope.reshape(n, *self.network.bits_shape(j)[:-1], -1))
-            layer, g = self.network.layers[j], self.sums.geometry[j]
-            slope = dense_dx(dh, layer.words.copy(), layer.n_in) if g is None else \
-                conv_dx(dh, layer.words.copy(), layer.n_in, g)
-        return slope.reshape(n, *self.network.bits_shape(self.i)[:-1], -1)
+        for stage, sums in reversed(list(zip(self.behind[:-1], h))):
+            dh = self.through_sign(stage, sums, slope.reshape(n, -1, stage.layer.units))
+            words, n_in = stage.layer.words.copy(), stage.layer.n_in
+            slope = conv_dx(dh.reshape(n, *stage.map_shape, -1), words, n_in, stage.geometry) \
+                if stage.shares_weights else dense_dx(dh[:, 0], words, n_in)
+        return slope.reshape(n, -1, self.layer.units)
 
-    def through_sign(self, j, h, slope):
-        """Slopes by outputs of layer j -> by its pre-activations h; of a window the largest entry has all of it."""
-        layer = self.network.layers[j]
-        d = h - layer.threshold
-        steep = np.where(layer.inverted, -1, 1) / (np.where(d >= 0, d >> 1, ~d >> 1) + 1)
-        if layer.kind == "dense" or layer.pool == 1:
+    def through_sign(self, stage: Stage, h: np.ndarray, slope: np.ndarray) -> np.ndarray:
+        """Slopes by outputs (N, Q, U) -> by pre-activations (N, P, U); of a window the largest entry has all of it."""
+        d = h - stage.theta
+        steep = np.where(stage.inverted, -1, 1) / (np.where(d >= 0, d >> 1, ~d >> 1) + 1)
+        n, q, units, (height, width) = len(h), stage.layer.pool, stage.layer.units, stage.pooled_shape
+        if q == 1:
             return (slope * steep).astype(np.float32)
-        n, q, (height, width, units) = len(h), layer.pool, slope.shape[1:]
-        part = (slice(None), slice(height * q), slice(width * q))
-        cut = h[part].reshape(n, height, q, width, q, units)
+        part, maps = (slice(None), slice(height * q), slice(width * q)), (n, *stage.map_shape, units)
+        cut = h.reshape(maps)[part].reshape(n, height, q, width, q, units)
         largest = cut == cut.max(axis=(2, 4), keepdims=True)
-        out = np.zeros(h.shape, np.float32)
-        out[part] = (largest * slope[:, :, None, :, None]).reshape(n, height * q, width * q, units) * steep[part]
-        return out
+        out = np.zeros(maps, np.float32)
+        out[part] = (largest * slope.reshape(n, height, 1, width, 1, units)).reshape(
+            n, height * q, width * q, units) * steep.reshape(maps)[part]
+        return out.reshape(h.shape)
 
 
 class _Units(_Attack):
     """In a dense hidden layer: whole units, each for as many flips as carry it across its threshold."""
 
-    def __init__(self, sums, images, i):
-        super().__init__(sums, images, i)
-        self.values = sums.patches(i, self.x)[:, 0] if i == 0 else \
-            unpack_signs(self.x, self.layer.n_in).astype(np.int16)
+    def __init__(self, network: PackedNetwork, images: np.ndarray, i: int) -> None:
+        super().__init__(network, images, i)
+        self.values = self.stage.patches(self.x)[:, 0]
         self.order = np.argsort(-np.abs(self.values), axis=1, kind="stable").astype(np.int32)
-        self.cost = np.empty((len(images), 1, self.layer.units), np.int32)
-        split(spread.pixel_costs, len(images), self.values[:, None], self.order[:, None], self.layer.words.copy(),
-              self.h[:, None], self.layer.threshold.copy(), self.cost)
-        self.cost = self.cost[:, 0].astype(float)
-        self.cost[self.cost == spread.NEVER] = np.inf
-        self.bits = self.network.forward(i).bits(self.x)
+        t = tolerance(self.stage, self.x, self.h)[:, 0]
+        self.cost = np.where(t == NEVER, np.inf, t + 1.0)
+        self.bits = self.stage.bits(self.x)
 
-    def later(self, alive):
-        return self.sums.behind(self.i + 1, self.bits[alive])
+    def outputs(self, alive: np.ndarray) -> np.ndarray:
+        return self.bits[alive]
 
-    def step(self, alive, rival, x, h):
-        slope = self.slopes(alive, rival, x, h)
+    def step(self, alive: np.ndarray, rival: np.ndarray, h: list[np.ndarray]) -> np.ndarray:
+        slope = self.slopes(alive, rival, h)[:, 0]
         y = unpack_signs(self.bits[alive], self.layer.units)
         best = (y * slope / self.cost[alive]).argmax(axis=1)
         going_on = np.isfinite(self.cost[alive, best])
         for n, u in zip(alive[going_on], best[going_on]):
-            above = self.h[n, u] >= self.layer.threshold[u]
+            above = self.h[n, 0, u] >= self.stage.theta[u]
             summands = (self.weights[u] * self.values[n])[self.order[n]]
             which = self.order[n][(summands > 0) if above else (summands < 0)][:int(self.cost[n, u])]
             self.flips[n] += (u * self.layer.n_in + which).tolist()
@@ -152,59 +160,53 @@ class _Units(_Attack):
 class _Taps(_Attack):
     """In a convolution: one weight after the other."""
 
-    def __init__(self, sums, images, i):
-        super().__init__(sums, images, i)
-        self.patches = sums.patches(i, self.x)
+    def __init__(self, network: PackedNetwork, images: np.ndarray, i: int) -> None:
+        super().__init__(network, images, i)
+        self.patches = self.stage.patches(self.x)
         self.tried = np.zeros((len(images), *self.weights.shape), bool)
-        self.inverted = pack_signs(np.where(self.layer.inverted, 1, -1).astype(np.int8)[None])[0]
 
-    def later(self, alive):
-        _, height, width, units = self.h.shape
-        q = self.layer.pool
-        above = self.h[alive] >= self.layer.threshold
-        above = above[:, :height // q * q, :width // q * q].reshape(len(alive), height // q, q, width // q, q, units)
-        words = pack_signs(np.where(above.any(axis=(2, 4)), 1, -1).astype(np.int8).reshape(-1, units))
-        bits = words.reshape(len(alive), height // q, width // q, n_words(units)) ^ self.inverted
-        return self.sums.behind(self.i + 1, bits)
+    def outputs(self, alive: np.ndarray) -> np.ndarray:
+        (height, width), (rows, columns), q = self.stage.pooled_shape, self.stage.map_shape, self.layer.pool
+        above = (self.h[alive] >= self.stage.theta).reshape(len(alive), rows, columns, -1)
+        above = above[:, :height * q, :width * q].reshape(len(alive), height, q, width, q, -1)
+        return pack_bits(above.any(axis=(2, 4)) ^ self.stage.inverted)
 
-    def step(self, alive, rival, x, h):
-        dh = self.through_sign(self.i, self.h[alive], self.slopes(alive, rival, x, h))
-        dh = dh.reshape(len(alive), -1, self.layer.units)
+    def step(self, alive: np.ndarray, rival: np.ndarray, h: list[np.ndarray]) -> np.ndarray:
+        dh = self.through_sign(self.stage, self.h[alive], self.slopes(alive, rival, h))
         gain = np.matmul(dh.transpose(0, 2, 1), self.patches[alive].astype(np.float32)) * self.weights
         gain = np.where(self.tried[alive], -np.inf, gain).reshape(len(alive), -1)
         best = gain.argmax(axis=1)
         going_on = gain[np.arange(len(alive)), best] > -np.inf
-        for n, number in zip(alive[going_on], best[going_on]):
-            u, f = divmod(int(number), self.weights.shape[1])
-            self.h[n, ..., u] -= (2 * self.weights[u, f] * self.patches[n, :, f].astype(np.int32)).reshape(
-                self.h.shape[1:3])
+        for n, number in zip(alive[going_on], best[going_on].tolist()):
+            u, f = divmod(number, self.weights.shape[1])
+            self.h[n, :, u] -= 2 * self.weights[u, f] * self.patches[n, :, f].astype(np.int32)
             self.tried[n, u, f] = True
-            self.flips[n].append(int(number))
+            self.flips[n].append(number)
         return going_on
 
 
 class _Rows(_Attack):
     """In the last layer: weights of the winner's and the strongest rival's row, the largest gains first."""
 
-    def __init__(self, sums, images, i):
-        super().__init__(sums, images, i)
-        self.values = sums.patches(0, self.x)[:, 0].astype(np.int32) if i == 0 else \
-            unpack_signs(self.x, self.layer.n_in).astype(np.int32)
+    def __init__(self, network: PackedNetwork, images: np.ndarray, i: int) -> None:
+        super().__init__(network, images, i)
+        self.values = self.stage.patches(self.x)[:, 0].astype(np.int32)
         self.tried = np.zeros((len(images), *self.weights.shape), bool)
 
-    def later(self, alive):
-        return [], [self.h[alive]]
+    def later(self, alive: np.ndarray) -> list[np.ndarray]:
+        return [self.h[alive]]
 
-    def step(self, alive, rival, x, h):
+    def step(self, alive: np.ndarray, rival: np.ndarray, h: list[np.ndarray]) -> np.ndarray:
         rows, gain = np.arange(len(alive)), np.zeros((len(alive), *self.weights.shape))
+        scale = self.layer.output_affine[1]
         for classes, sign in ((self.clean[alive], 1), (rival, -1)):
-            gain[rows, classes] = sign * self.layer.scale[classes, None] * self.weights[classes] * self.values[alive]
+            gain[rows, classes] = sign * scale[classes, None] * self.weights[classes] * self.values[alive]
         gain = np.where(self.tried[alive], -np.inf, gain).reshape(len(alive), -1)
         best = gain.argmax(axis=1)
         going_on = gain[rows, best] > 0
         at, (u, f) = alive[going_on], np.divmod(best[going_on], self.weights.shape[1])
-        self.h[at, u] -= 2 * self.weights[u, f] * self.values[at, f]
+        self.h[at, 0, u] -= 2 * self.weights[u, f] * self.values[at, f]
         self.tried[at, u, f] = True
-        for n, number in zip(at, best[going_on]):
-            self.flips[n].append(int(number))
+        for n, number in zip(at, best[going_on].tolist()):
+            self.flips[n].append(number)
         return going_on

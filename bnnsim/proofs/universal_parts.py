@@ -4,18 +4,26 @@ d inputs, n points, U neurons.
 """
 
 import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bnnsim.checks import check_finite, check_int
 from bnnsim.packed.network import PackedNetwork
+from bnnsim.seeding import RandomSource
+
+Function = Callable[[np.ndarray], npt.ArrayLike]        # float64 (n, d) -> float (n,)
+Bounds = Sequence[tuple[float, float]]
 
 MOST_WEIGHTS = 2**28                # binary weights of a network that is built: 32 MB
 MOST_CELLS = 2**21                  # points at which a function is evaluated at a time
+ROUNDING = 1e-9                     # share of eps that is left to float64
 KEY = "universal"                   # of the metadata
 
 
-def vertices(d):
+def vertices(d: int) -> np.ndarray:
     """All points of {-1, 1}^d, int8 (2**d, d): input 0 changes slowest, -1 comes first."""
     d = check_int("d", d, 1)
     if 2 * d << d > MOST_WEIGHTS:
@@ -25,7 +33,7 @@ def vertices(d):
     return (2 * (np.arange(1 << d)[:, None] >> np.arange(d - 1, -1, -1) & 1) - 1).astype(np.int8)
 
 
-def encode(network, x):
+def encode(network: PackedNetwork, x: npt.ArrayLike) -> np.ndarray:
     """Points as the images that a network of this module takes.
 
     Parameters
@@ -52,12 +60,13 @@ def encode(network, x):
     return np.rint((x - low) / (high - low) * domain["levels"]).astype(np.uint8)[:, None, None]
 
 
-def values(network, x):
+def values(network: PackedNetwork, x: npt.ArrayLike) -> np.ndarray:
     """What a network of this module makes of points x (n, d): float64 (n,)."""
     return network.scores(encode(network, x))[:, 1]
 
 
-def largest_error(network, function, n_points=10_000, rng=None):
+def largest_error(network: PackedNetwork, function: Function | npt.ArrayLike, n_points: int = 10_000,
+                  rng: RandomSource = None) -> float:
     """Largest |values - function| on a grid, borders included, and on random points, `n_points` each.
 
     Parameters
@@ -84,26 +93,27 @@ def largest_error(network, function, n_points=10_000, rng=None):
     return float(np.abs(values(network, x) - values_of(function, x, "function")).max())
 
 
-def box_of(network):
+def box_of(network: PackedNetwork) -> tuple[np.ndarray, np.ndarray]:
     """(low, high), float64 (d,) each: the domain of a network of this module."""
     low, high = np.array(domain_of(network)["bounds"], np.float64).T
     return low, high
 
 
-def grid(low, high, n):
+def grid(low: np.ndarray, high: np.ndarray, n: int) -> np.ndarray:
     """n points along each input, (n ** d, d)."""
     axes = [np.linspace(a, b, n) for a, b in zip(low, high)]
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(low))
 
 
-def copies_of(counts):
+def copies_of(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(rows, signs): row i |counts[i]| times, with its sign; never none, then two that cancel."""
     rows = np.repeat(np.arange(len(counts)), np.abs(counts))
     signs = np.sign(counts)[rows]
     return (rows, signs) if len(rows) else (np.zeros(2, np.int64), np.array([1, -1]))
 
 
-def network_of(hidden, signs, scale, shift, domain, offset):
+def network_of(hidden: Sequence[Mapping[str, np.ndarray]], signs: np.ndarray, scale: float, shift: float,
+               domain: Mapping[str, Any], offset: int) -> PackedNetwork:
     """Hidden layers, then the rows (-signs, signs): scores (-v, v) with v = scale * sum + shift."""
     output = {"weight": np.stack([-signs, signs]), "gamma": np.full(2, scale), "beta": np.array([-shift, shift]),
               "mean": np.zeros(2), "var": np.ones(2)}
@@ -111,14 +121,14 @@ def network_of(hidden, signs, scale, shift, domain, offset):
     return PackedNetwork.from_arrays([*hidden, output], shape, offset, metadata)
 
 
-def domain_of(network):
+def domain_of(network: PackedNetwork) -> dict[str, Any]:
     """The bounds, levels and kind of input that a network of this module keeps in its metadata."""
     if not isinstance(network, PackedNetwork) or KEY not in network.metadata:
         raise ValueError(f"network must be one that bnnsim.universal made, got {network!r}")
     return json.loads(network.metadata[KEY])
 
 
-def check_box(bounds, levels):
+def check_box(bounds: Bounds, levels: int) -> tuple[np.ndarray, np.ndarray, int]:
     """(low (d,), high (d,), levels)."""
     levels = check_int("levels", levels, 1, 255)
     box = np.asarray(bounds, np.float64)
@@ -130,7 +140,7 @@ def check_box(bounds, levels):
     return box[:, 0], box[:, 1], levels
 
 
-def values_of(function, points, name):
+def values_of(function: Function | npt.ArrayLike, points: np.ndarray, name: str) -> np.ndarray:
     """float64 (n,) of a function at points (n, d), or of its table."""
     table = np.asarray(function(points) if callable(function) else function)
     if table.dtype.kind not in "biuf" or table.shape != (len(points),):
@@ -139,7 +149,7 @@ def values_of(function, points, name):
     return check_finite(f"what {name} gives", table.astype(np.float64))
 
 
-def check_weights(n_weights, name, value):
+def check_weights(n_weights: int, name: str, value: float) -> None:
     """Refuse to build more than MOST_WEIGHTS, which `value` of the argument `name` would need."""
     if n_weights > MOST_WEIGHTS:
         raise ValueError(f"{name} = {value:.4g} needs {n_weights:,} binary weights, more than the {MOST_WEIGHTS:,} "

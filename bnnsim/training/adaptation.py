@@ -6,19 +6,31 @@ they return packs to a network that predicts what the model does, on every image
 """
 
 import copy
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-import bnnsim.packed.memory as memory
 from bnnsim.checks import check_images, check_int, check_real, check_split
-from bnnsim.packed.layer import largest_preactivation
+from bnnsim.packed.layer import PackedLayer, largest_preactivation
 from bnnsim.packed.network import PackedNetwork
-from bnnsim.seeding import child_root, generator, root_seed
+from bnnsim.seeding import RandomSource, child_root, generator, root_seed
+from bnnsim.training.layers.batchnorm import Norm
+from bnnsim.training.layers.weighted import Weighted
 from bnnsim.training.model import Sequential
+from bnnsim.training.plug_ins import as_text, check_plug_in
+from bnnsim.training.reading import reader
+
+if TYPE_CHECKING:
+    from bnnsim.datasets.split import LabelledImages
+    from bnnsim.faults.protocol import Fault
+
+Network = TypeVar("Network", Sequential, PackedNetwork)
+Rates = float | Sequence[float]
 
 
-def rescale_thresholds(network, trained_at, target):
+def rescale_thresholds(network: Network, trained_at: Rates, target: Rates) -> Network:
     """Thresholds s * (1 - 2 target) / (1 - 2 trained_at), for use at another BER [D, docs/equations.rst 9.2].
 
     Parameters
@@ -45,21 +57,23 @@ def rescale_thresholds(network, trained_at, target):
     (36, 29)
     """
     if isinstance(network, Sequential):
-        factors = _factors(trained_at, target, len(network.weighted))
-        return _rescaled_model(network, factors)
+        model = _rescaled_model(network, _factors(trained_at, target, len(network.weighted)))
+        model.metadata["rescaled_for"] = _text(target)
+        return model
     if isinstance(network, PackedNetwork):
         factors = _factors(trained_at, target, len(network.layers))
         layers = [_rescaled_layer(layer, factor, i == 0, network.input_offset)
                   for i, (layer, factor) in enumerate(zip(network.layers, factors))]
-        return PackedNetwork(layers, network.input_shape, network.input_offset, network.metadata)
+        return PackedNetwork(layers, network.input_shape, network.input_offset,
+                             network.metadata | {"rescaled_for": _text(target)})
     raise TypeError(f"network must be a Sequential or a PackedNetwork, got {type(network).__name__}")
 
 
-def _factors(trained_at, target, n_layers):
+def _factors(trained_at: Rates, target: Rates, n_layers: int) -> np.ndarray:
     """(1 - 2 target) / (1 - 2 trained_at) of each layer."""
     rates = []
     for name, rate in (("trained_at", trained_at), ("target", target)):
-        values = [rate] * n_layers if np.ndim(rate) == 0 else list(rate)
+        values = np.atleast_1d(rate).tolist() * (n_layers if np.ndim(rate) == 0 else 1)
         if len(values) != n_layers:
             raise ValueError(f"{name} must be one rate or {n_layers}, one for each layer with weights, got "
                              f"{len(values)}")
@@ -71,26 +85,32 @@ def _factors(trained_at, target, n_layers):
     return (1 - 2 * rates[1]) / (1 - 2 * rates[0])
 
 
-def _rescaled_model(model, factors):
-    model, layer = copy.deepcopy(model), -1
-    for part in model.layers:
-        layer += "weight" in part.parameters
-        if "beta" in part.parameters:
-            part.running["mean"] *= factors[layer]
-            part.parameters["beta"] *= np.float32(factors[layer])
+def _text(rates: Rates) -> str:
+    return ",".join(map(str, np.atleast_1d(rates).tolist()))
+
+
+def _rescaled_model(model: Sequential, factors: np.ndarray) -> Sequential:
+    model, index = copy.deepcopy(model), -1
+    for layer in model.layers:
+        index += isinstance(layer, Weighted)
+        if isinstance(layer, Norm):
+            layer.running["mean"] *= factors[index]
+            layer.parameters["beta"] *= np.float32(factors[index])
     return model
 
 
-def _rescaled_layer(layer, factor, first, offset):
+def _rescaled_layer(layer: PackedLayer, factor: float, first: bool, offset: int) -> PackedLayer:
     if layer.threshold is None:
-        return replace(layer, mean=layer.mean * factor, shift=layer.shift * factor)
+        mean, scale, shift = layer.output_affine
+        return replace(layer, mean=mean * factor, scale=scale, shift=shift * factor)
     bound, theta = largest_preactivation(layer, first, offset), layer.threshold.astype(np.int64)
     moved = np.ceil((theta - 0.5) * factor).astype(np.int64)
     moved = np.where((theta <= -bound) | (theta > bound), theta, np.clip(moved, -bound, bound + 1))
     return replace(layer, threshold=moved.astype(np.int32))
 
 
-def reestimate_batch_norm(model, split, faults=None, rng=None, batch_size=256):
+def reestimate_batch_norm(model: Sequential, split: "LabelledImages", faults: "Fault | None" = None,
+                          rng: RandomSource = None, batch_size: int = 256) -> Sequential:
     """Batch-norm statistics taken anew, with the bit errors of use in the forward pass.
 
     Running mean and variance become the averages over the split's batches of each batch's mean and unbiased variance,
@@ -124,25 +144,20 @@ def reestimate_batch_norm(model, split, faults=None, rng=None, batch_size=256):
         raise TypeError("model must be a Sequential (a packed network has no batch norm any more: give the model, and "
                         f"pack the result), got {type(model).__name__}")
     check_images(check_split(split).images, model.input_shape)
-    if faults is not None and (isinstance(faults, type) or not callable(getattr(faults, "apply", None))):
-        raise TypeError("faults must be an object with a method `apply`, such as bnnsim.faults.BitFlips(0.01), got "
-                        f"{faults!r}")
+    if faults is not None:
+        check_plug_in("faults", faults, ("apply",), "bnnsim.faults.BitFlips(0.01)")
     batch_size, root, model = check_int("batch_size", batch_size, 2), root_seed(rng), copy.deepcopy(model)
-    norms = [layer for layer in model.layers if hasattr(layer, "running")]
+    norms = [layer for layer in model.layers if isinstance(layer, Norm)]
+    former = [norm.momentum for norm in norms]
     order, seen = generator(root, "re-estimation order").permutation(len(split.images)), 0
     for batch, start in enumerate(range(0, len(order), batch_size)):
         chosen = np.sort(order[start:start + batch_size])
         seen += len(chosen)
         for norm in norms:
             norm.momentum = len(chosen) / seen                  # the running average is that of all batches so far
-        model.forward_train(split.images[chosen], _read(model, faults, root, batch))
-    for norm in norms:
-        del norm.momentum
+        model.forward_train(split.images[chosen], None if faults is None else reader(
+            model, faults, child_root(root, "re-estimation faults"), batch))
+    for norm, momentum in zip(norms, former):
+        norm.momentum = momentum
+    model.metadata["reestimated_at"] = "no errors" if faults is None else as_text(faults)
     return model
-
-
-def _read(model, faults, root, batch):
-    if faults is None:
-        return None
-    broken = faults.apply(memory.of_model(model), child_root(root, "re-estimation faults"), batch)
-    return lambda index, layer: (broken.layers[index].words, None)

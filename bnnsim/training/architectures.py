@@ -6,19 +6,30 @@ sign [V/C: Buschjaeger et al. 2020, section V and the authors' code].
 
 import math
 import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from bnnsim.checks import check_choice, check_int
-from bnnsim.seeding import generator, root_seed
-from bnnsim.training.layers import (BatchNorm, BatchNormSign, Conv2d, Dense, Flatten, InputConv2d, InputDense, Logits,
-                                    MaxPool2d)
+import numpy as np
+
+from bnnsim.checks import check_choice
+from bnnsim.packed.schema import check_input_shape
+from bnnsim.seeding import RandomSource, generator, root_seed
+from bnnsim.training.estimators import Estimator
+from bnnsim.training.layers import (BatchNorm, BatchNormSign, Conv2d, Dense, Flatten, InputConv2d, InputDense, Layer,
+                                    Logits, MaxPool2d)
 from bnnsim.training.model import Sequential
+
+if TYPE_CHECKING:
+    from bnnsim.datasets.split import LabelledImages
+
+Token = dict[str, str]
 
 _TOKEN = re.compile(r"FC(?P<units>\d+)|MP(?P<pool>\d+)|C(?P<channels>\d+)(?:k(?P<kernel>\d+(?:x\d+)?))?"
                     r"(?:s(?P<stride>\d+))?(?:p(?P<padding>\d+))?")
 
 
-def _parse(spec):
-    tokens = []
+def _parse(spec: str) -> list[Token]:
+    tokens: list[Token] = []
     for word in spec.split():
         match = _TOKEN.fullmatch(word)
         if match is None:
@@ -29,20 +40,32 @@ def _parse(spec):
         raise ValueError(f"spec must end in FC<classes>, got {spec!r}")
     if "pool" in tokens[0]:
         raise ValueError("spec must begin with C or FC: pooling follows a convolution")
+    for before, token in zip(tokens, tokens[1:]):
+        if "pool" in token and "channels" not in before:
+            raise ValueError(f"MP{token['pool']} must follow a C in {spec!r}")
     return tokens
 
 
-def _conv(token, shape, first, offset, generator):
-    kernel = tuple(int(k) for k in token.get("kernel", "3").split("x"))
-    kernel = kernel if len(kernel) == 2 else kernel * 2
-    settings = dict(kernel=kernel, stride=int(token.get("stride", 1)), padding=int(token.get("padding", 1)),
-                    generator=generator)
+def _conv(token: Token, shape: tuple[int, ...], first: bool, offset: int, stream: np.random.Generator) -> Layer:
+    rows, _, columns = token.get("kernel", "3").partition("x")
+    channels, kernel = int(token["channels"]), (int(rows), int(columns or rows))
+    stride, padding = int(token.get("stride", 1)), int(token.get("padding", 1))
     if first:
-        return InputConv2d(shape[0], int(token["channels"]), offset=offset, **settings)
-    return Conv2d(shape[2], int(token["channels"]), **settings)
+        return InputConv2d(shape[0], channels, kernel, stride, padding, offset=offset, generator=stream)
+    if len(shape) != 3:
+        raise ValueError(f"C{token['channels']} cannot follow an FC")
+    return Conv2d(shape[2], channels, kernel, stride, padding, generator=stream)
 
 
-def build(spec, input_shape, input_offset=0, output_norm=True, rng=None, ste="clipped"):
+def _dense(token: Token, shape: tuple[int, ...], first: bool, offset: int, stream: np.random.Generator) -> list[Layer]:
+    units = int(token["units"])
+    if first:
+        return [InputDense(shape, units, offset, stream)]
+    return [*([Flatten(shape[2])] if len(shape) == 3 else []), Dense(math.prod(shape), units, stream)]
+
+
+def build(spec: str, input_shape: tuple[int, int, int], input_offset: int = 0, output_norm: bool = True,
+          rng: RandomSource = None, ste: str | Estimator = "clipped") -> Sequential:
     """A network from a short list.
 
     Parameters
@@ -56,8 +79,8 @@ def build(spec, input_shape, input_offset=0, output_norm=True, rng=None, ste="cl
     output_norm : bool
         Batch norm behind the last layer; False leaves integer logits.
     rng : None, int, SeedSequence or Generator
-    ste : "clipped", "identity", "approx", "swish", or an object of `bnnsim.estimators`
-        Straight-through estimator of the signs.
+    ste : "clipped", "identity", "approx", "swish", or an Estimator
+        Straight-through estimator of the signs: see `bnnsim.estimators`.
 
     Returns
     -------
@@ -69,51 +92,35 @@ def build(spec, input_shape, input_offset=0, output_norm=True, rng=None, ste="cl
     (10,)
     """
     tokens, root = _parse(spec), root_seed(rng)
-    shape = tuple(check_int("input_shape", size, 1) for size in input_shape)
-    if len(shape) != 3:
-        raise ValueError(f"input_shape must be (channels, height, width), got {shape}")
-    layers = []
-
-    def add(layer):
-        nonlocal shape
-        shape = layer.output_shape(shape)
-        layers.append(layer)
-
-    for i, token in enumerate(tokens):
-        stream = generator(root, "initial weights", i)
+    if len(input_shape) != 3:
+        raise ValueError(f"input_shape must be (channels, height, width), got {tuple(input_shape)}")
+    layers: list[Layer] = []
+    shape: tuple[int, ...] = check_input_shape(input_shape)
+    for i, (token, after) in enumerate(zip(tokens, [*tokens[1:], {}])):
         if "pool" in token:
-            if "channels" not in tokens[i - 1]:
-                raise ValueError(f"MP{token['pool']} must follow a C in {spec!r}")
             continue                                            # added with its convolution, before the batch norm
-        if "channels" in token:
-            if i and len(shape) != 3:
-                raise ValueError(f"C{token['channels']} cannot follow an FC in {spec!r}")
-            add(_conv(token, shape, i == 0, input_offset, stream))
-            if i + 1 < len(tokens) and "pool" in tokens[i + 1]:
-                add(MaxPool2d(int(tokens[i + 1]["pool"])))
-        elif i == 0:
-            add(InputDense(shape, int(token["units"]), input_offset, stream))
-        else:
-            if len(shape) == 3:
-                add(Flatten(shape[2]))
-            add(Dense(math.prod(shape), int(token["units"]), stream))
-        if i + 1 < len(tokens):
-            add(BatchNormSign(shape[-1], ste=ste))
-    add(BatchNorm(shape[0]) if output_norm else Logits(shape[0]))
+        stream = generator(root, "initial weights", i)
+        block = [_conv(token, shape, i == 0, input_offset, stream)] if "channels" in token else \
+            _dense(token, shape, i == 0, input_offset, stream)
+        block += [MaxPool2d(int(after["pool"]))] if "pool" in after else []
+        for layer in block:
+            shape = layer.output_shape(shape)
+        layers += [*block, BatchNormSign(shape[-1], ste=ste)] if after else block
+    layers.append(BatchNorm(shape[0]) if output_norm else Logits(shape[0]))
     return Sequential(layers, input_shape)
 
 
-def fashion_fcnn(rng=None, output_norm=True, ste="clipped"):
+def fashion_fcnn(rng: RandomSource = None, output_norm: bool = True, ste: str | Estimator = "clipped") -> Sequential:
     """FC2048 FC2048 FC10 for Fashion-MNIST, 5.8 M binary weights [V: Buschjaeger et al. 2020, section V]."""
     return build("FC2048 FC2048 FC10", (1, 28, 28), 0, output_norm, rng, ste)
 
 
-def fashion_cnn(rng=None, output_norm=True, ste="clipped"):
+def fashion_cnn(rng: RandomSource = None, output_norm: bool = True, ste: str | Estimator = "clipped") -> Sequential:
     """C64 MP2 C64 MP2 FC2048 FC2048 FC10 for Fashion-MNIST [V: Buschjaeger et al. 2020, section V]."""
     return build("C64 MP2 C64 MP2 FC2048 FC2048 FC10", (1, 28, 28), 0, output_norm, rng, ste)
 
 
-def cifar10_cnn(rng=None, output_norm=True, ste="clipped"):
+def cifar10_cnn(rng: RandomSource = None, output_norm: bool = True, ste: str | Estimator = "clipped") -> Sequential:
     """C128 C128 MP2 C256 C256 MP2 C256 C256 MP2 FC2048 FC2048 FC10 for CIFAR-10 [V: Buschjaeger et al. 2020].
 
     Pixels enter as u - 128, half a level off the paper's [-1, 1].
@@ -122,20 +129,23 @@ def cifar10_cnn(rng=None, output_norm=True, ste="clipped"):
     return build(spec, (3, 32, 32), 128, output_norm, rng, ste)
 
 
-def mnist_mlp(rng=None, output_norm=True, ste="clipped"):
+def mnist_mlp(rng: RandomSource = None, output_norm: bool = True, ste: str | Estimator = "clipped") -> Sequential:
     """FC1024 FC1024 FC10 for MNIST: two hidden layers of 1024 [M: recalled of Hirtzlin et al. 2019, not verified]."""
     return build("FC1024 FC1024 FC10", (1, 28, 28), 0, output_norm, rng, ste)
 
 
-ARCHITECTURES = {"fashion_fcnn": fashion_fcnn, "fashion_cnn": fashion_cnn, "cifar10_cnn": cifar10_cnn,
-                 "mnist_mlp": mnist_mlp}
+# By the words of the command line; in Python they are functions.
+ARCHITECTURES: dict[str, Callable[..., Sequential]] = {
+    "fashion_fcnn": fashion_fcnn, "fashion_cnn": fashion_cnn, "cifar10_cnn": cifar10_cnn, "mnist_mlp": mnist_mlp}
 
 
-def make_model(name, train, output_norm, seed, ste="clipped"):
-    """A paper's network by name, or one built from a list for these images."""
+def make_model(name: str, train: "LabelledImages", output_norm: bool, seed: int,
+               ste: str | Estimator = "clipped") -> Sequential:
+    """A paper's network by name, or one built from a list for these images: what the command line's words mean."""
     if name in ARCHITECTURES:
         return ARCHITECTURES[name](rng=seed, output_norm=output_norm, ste=ste)
     if " " not in name and not name.startswith(("C", "FC")):
         check_choice("network", name, ARCHITECTURES)
     offset = 128 if train.images.shape[1] == 3 else 0
-    return build(name, train.images.shape[1:], offset, output_norm, rng=seed, ste=ste)
+    channels, height, width = train.images.shape[1:]
+    return build(name, (channels, height, width), offset, output_norm, rng=seed, ste=ste)

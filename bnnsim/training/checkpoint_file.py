@@ -1,21 +1,28 @@
-"""Checkpoints as HDF5 files: latent weights, moments, batch-norm statistics, generator state, epoch."""
+"""Checkpoints as HDF5 files: settings, latent weights, moments, batch-norm statistics, progress."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 import bnnsim.files.file_format as file_format
 import bnnsim.files.hdf5 as hdf5
+from bnnsim.checks import FilePath
+from bnnsim.files.announced import Announced
+from bnnsim.files.hdf5_structure import Group
 from bnnsim.packed.network_file import FORMAT_VERSION
 
 CHECKPOINT = "bnnsim-checkpoint"
 MAX_CHECKPOINT_BYTES = 2**36
 MAX_ARRAYS = 10_000
 ARRAY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.]{0,199}")            # "." alone is HDF5's "this group"
+Expected = Mapping[str, tuple[np.dtype, tuple[int, ...]]]                # dtype and shape of each array
 ARRAY_DTYPES = tuple(np.dtype(name) for name in ("float32", "float64", "int64", "uint64", "int32", "uint8"))
 
 
-def save_checkpoint(path, settings, arrays, progress):
+def save_checkpoint(path: FilePath, settings: dict[str, Any], arrays: dict[str, np.ndarray],
+                    progress: dict[str, Any]) -> None:
     """Write the state of a training run to an HDF5 file, whole or not at all.
 
     Parameters
@@ -45,7 +52,8 @@ def save_checkpoint(path, settings, arrays, progress):
             hdf5.write_array(group, name, array)
 
 
-def load_checkpoint(path, expected=None):
+def load_checkpoint(path: FilePath, expected: Expected | None = None
+                    ) -> tuple[dict[str, Any], dict[str, np.ndarray], dict[str, Any]]:
     """Read a checkpoint that `save_checkpoint` wrote.
 
     Parameters
@@ -66,33 +74,35 @@ def load_checkpoint(path, expected=None):
         Where the file is not such a checkpoint, is damaged, or does not hold what is expected.
     FileNotFoundError, IsADirectoryError, PermissionError
     """
-    return read_checkpoint(path, expected)[:3]
+    settings, arrays, progress, _ = read_checkpoint(path, expected)
+    return settings, arrays, progress
 
 
-def load_settings(path):
+def load_settings(path: FilePath) -> dict[str, Any]:
     """The settings alone of a checkpoint, to see whose it is; the whole file is read and verified."""
     return read_checkpoint(path, None)[0]
 
 
-def read_checkpoint(path, expected):
+def read_checkpoint(path: FilePath, expected: Expected | None
+                    ) -> tuple[dict[str, Any], dict[str, np.ndarray], dict[str, Any], str]:
     """(settings, arrays, progress, their checksum)."""
     with hdf5.open_file(path) as file:
         stored = file_format.read_root(file, CHECKPOINT, {1: file_format.ROOT})["checksum"]
         hdf5.check_members(file, groups=("arrays",), datasets=("settings", "progress"))
         announced = _announced_arrays(file["arrays"])
-        texts = {name: hdf5.announce_text(file[name], file_format.MAX_JSON_BYTES)
-                 for name in ("settings", "progress")}
-        hdf5.check_total(file, [*texts.values(), *announced.values()], MAX_CHECKPOINT_BYTES)
+        lengths = {name: hdf5.announce_text(file[name], file_format.MAX_JSON_BYTES)
+                   for name in ("settings", "progress")}
+        hdf5.check_total(file, [*lengths.values(), *announced.values()], MAX_CHECKPOINT_BYTES)
         if expected is not None:
             _check_expected(announced, expected)
         arrays = {name: hdf5.read_array(file, value) for name, value in announced.items()}
-        texts = {name: hdf5.read_text(file, value) for name, value in texts.items()}
+        texts = {name: hdf5.read_text(file, value) for name, value in lengths.items()}
         file_format.check_checksum("the checkpoint", stored, _checkpoint_checksum(texts, arrays))
         settings, progress = (file_format.from_json(name, texts[name]) for name in ("settings", "progress"))
     return settings, arrays, progress, stored
 
 
-def _check_arrays(arrays):
+def _check_arrays(arrays: object) -> None:
     if not isinstance(arrays, dict):
         raise TypeError(f"arrays must be a dict of name to array, got {type(arrays).__name__}")
     if len(arrays) > MAX_ARRAYS:
@@ -106,7 +116,9 @@ def _check_arrays(arrays):
                             f"{getattr(array, 'dtype', type(array).__name__)}")
 
 
-def _announced_arrays(group):
+def _announced_arrays(group: Group | Announced) -> dict[str, Announced]:
+    if not isinstance(group, Group):
+        raise hdf5.Refused(f"wanted {group.name} to be a group, got an array")
     if len(group.members) > MAX_ARRAYS:
         raise hdf5.Refused(f"wanted at most {MAX_ARRAYS} arrays, got {len(group.members)}")
     names = list(group.members)
@@ -124,7 +136,7 @@ def _announced_arrays(group):
     return announced
 
 
-def _check_expected(announced, expected):
+def _check_expected(announced: Mapping[str, Announced], expected: Expected) -> None:
     missing, extra = sorted(expected.keys() - announced.keys()), sorted(announced.keys() - expected.keys())
     if missing or extra:
         raise hdf5.Refused("this is the checkpoint of another model or optimizer; missing arrays: "
@@ -136,6 +148,6 @@ def _check_expected(announced, expected):
                                f"{np.dtype(dtype)} {tuple(shape)}, got {came.dtype} {came.shape}")
 
 
-def _checkpoint_checksum(texts, arrays):
+def _checkpoint_checksum(texts: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> str:
     description = {"format": CHECKPOINT, "format_version": FORMAT_VERSION, **texts}
     return file_format.content_checksum(description, arrays)

@@ -3,12 +3,15 @@
 import logging
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 
 import numpy as np
 
 import bnnsim.files.atomic as atomic
 import bnnsim.training.checkpoint_file as checkpoint_file
+from bnnsim.checks import FilePath, check_array
+from bnnsim.training.run import Run
 
 log = logging.getLogger("bnnsim")
 
@@ -16,31 +19,29 @@ log = logging.getLogger("bnnsim")
 class Keeper:
     """Writes and reads the checkpoint of one run; does nothing where no path was given."""
 
-    def __init__(self, path, seconds, run, resume):
+    def __init__(self, path: FilePath | None, seconds: float, run: Run, resume: bool) -> None:
         self.path, self.seconds, self.run, self.resume = path, seconds, run, resume
-        self.saved_step = None
+        self.saved_step, self.saved_at = -1, time.monotonic()
         if resume and path is None:
             raise ValueError("resume=True needs the path of a checkpoint")
 
-    def start(self):
+    def start(self) -> None:
         """Load the checkpoint if one is to be resumed; complain of one that is in the way."""
-        self.saved_at = time.monotonic()
         if self.path is None:
             return
         atomic.check_target(self.path)
         if os.path.exists(self.path):
             if not self.resume:
                 raise FileExistsError(f"{self.path} exists: pass resume=True to go on from it, or remove it")
-            self._load()
+            self._load(self.path)
         elif self.resume:
             log.warning("no checkpoint %s yet: training starts from the beginning", self.path)
 
-    def _moment_names(self, key):
-        optimizer = self.run.optimizer
-        names = optimizer.moments_of(key) if hasattr(optimizer, "moments_of") else optimizer.moments
-        return {f"{key}.{name}": name for name in names}
+    def _moment_names(self, key: str) -> dict[str, str]:
+        """The names that a file has for the moments of a parameter, and those that the optimizer has."""
+        return {f"{key}.{name}": name for name in self.run.settings.optimizer.moments_of(key)}
 
-    def _expected(self):
+    def _expected(self) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
         arrays = self.run.model.arrays()
         expected = {name: (value.dtype, value.shape) for name, value in arrays.items()}
         for name, value in arrays.items():
@@ -49,43 +50,46 @@ class Keeper:
         expected |= {name: (value.dtype, value.shape) for name, value in self.run.epoch_words.items()}
         return expected | {f"best.{name}": (value.dtype, value.shape) for name, value in self.run.best.items()}
 
-    def _load(self):
-        self._compare(checkpoint_file.load_settings(self.path))
-        _, arrays, progress = checkpoint_file.load_checkpoint(self.path, self._expected())
+    def _load(self, path: FilePath) -> None:
+        self._compare(checkpoint_file.load_settings(path))
+        _, arrays, progress = checkpoint_file.load_checkpoint(path, self._expected())
         self.run.model.load_arrays(arrays)
         for key in self.run.model.arrays():
             if ".running_" not in key:
-                self.run.optimizer.state[key] = {name: arrays[full] for full, name in self._moment_names(key).items()}
+                self.run.settings.optimizer.state[key] = {name: arrays[full]
+                                                          for full, name in self._moment_names(key).items()}
         self.run.epoch_words = {name: arrays[name] for name in self.run.epoch_words}
         self.run.best = {name: arrays[f"best.{name}"] for name in self.run.best}
         self.run.restore(progress)
         self.saved_step = self.run.progress.step
 
-    def _compare(self, saved):
+    def _compare(self, saved: Mapping[str, object]) -> None:
         """Refuse the checkpoint of another run, naming what differs."""
-        wanted = self.run.settings()
+        wanted = self.run.described()
         differing = [f"{name} is {saved.get(name)!r} there and {wanted.get(name)!r} here"
                      for name in sorted({*saved, *wanted}) if saved.get(name) != wanted.get(name)]
         if differing:
             raise ValueError(f"{self.path} is the checkpoint of another run: {'; '.join(differing)}")
 
-    def save(self):
+    def save(self) -> None:
         """Write the checkpoint now, where it is not that of this very step already."""
         if self.path is None or self.saved_step == self.run.progress.step:
             return
-        arrays = dict(self.run.model.arrays())
-        for key, moments in self.run.optimizer.state.items():
-            arrays |= {full: moments[name] for full, name in self._moment_names(key).items()}
+        parameters, arrays = self.run.model.arrays(), dict(self.run.model.arrays())
+        for key, moments in self.run.settings.optimizer.state.items():
+            for full, name in self._moment_names(key).items():
+                arrays[full] = check_array(f"the optimizer's state[{key!r}][{name!r}]", moments[name], np.float32,
+                                           (parameters[key].size,))
         arrays |= self.run.epoch_words | {f"best.{name}": value for name, value in self.run.best.items()}
-        checkpoint_file.save_checkpoint(self.path, self.run.settings(), arrays, asdict(self.run.progress))
+        checkpoint_file.save_checkpoint(self.path, self.run.described(), arrays, asdict(self.run.progress))
         self.saved_at, self.saved_step = time.monotonic(), self.run.progress.step
 
-    def save_if_due(self):
+    def save_if_due(self) -> None:
         """Write it if the last one is older than `seconds`."""
         if self.path is not None and time.monotonic() - self.saved_at >= self.seconds:
             self.save()
 
-    def hint(self):
+    def hint(self) -> str:
         """What to do after an interrupt."""
         done = f"interrupted after {self.run.progress.step} of {self.run.n_steps} steps"
         return f"{done}; go on with checkpoint={str(self.path)!r}, resume=True" if self.path else \

@@ -8,32 +8,41 @@ its last checkpoint, at any step, as if nothing had happened.
 import logging
 import signal
 import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
 
-import numpy as np
 from tqdm import tqdm
 
 import bnnsim.training.step as step
-from bnnsim.checks import (check_choice, check_images, check_int, check_labels, check_probability, check_real,
-                           check_split)
+from bnnsim.checks import FilePath, check_choice, check_images, check_int, check_labels, check_real, check_split
 from bnnsim.kernels import recycling
-from bnnsim.packed.memory import of_model
-from bnnsim.seeding import root_seed
+from bnnsim.seeding import RandomSource, root_seed
 from bnnsim.training.checkpoints import Keeper
 from bnnsim.training.gradients import PRECISIONS
-from bnnsim.training.losses import check_loss
+from bnnsim.training.losses import Loss, check_loss
 from bnnsim.training.model import Sequential
-from bnnsim.training.optimizers import Adam
-from bnnsim.training.regularisers import DirectRegulariser
-from bnnsim.training.run import Run
-from bnnsim.training.schedules import Cosine
+from bnnsim.training.optimizers import Optimizer, check_optimizer
+from bnnsim.training.reading import check_errors
+from bnnsim.training.regularisers import Regulariser, check_regulariser
+from bnnsim.training.run import History, Run
+from bnnsim.training.schedules import Schedule, check_schedule
+from bnnsim.training.settings import Settings
+
+if TYPE_CHECKING:
+    from bnnsim.datasets.split import LabelledImages
+    from bnnsim.faults.protocol import Fault
 
 log = logging.getLogger("bnnsim")
 
 
-def fit(model, train, epochs=20, validation=None, rng=None, *, batch_size=256, optimizer=None, schedule=None,
-        loss="cross-entropy", regulariser=None, flip_rate=0.0, faults=None, gradient="straight-through",
-        precision="fixed16", augment=False, keep="last", checkpoint=None, resume=False, checkpoint_seconds=30.0,
-        progress=True):
+def fit(model: Sequential, train: "LabelledImages", epochs: int = 20, validation: "LabelledImages | None" = None,
+        rng: RandomSource = None, *, batch_size: int = 256, optimizer: Optimizer | None = None,
+        schedule: Schedule | None = None, loss: str | Loss = "cross-entropy", regulariser: Regulariser | None = None,
+        flip_rate: float | Sequence[float] = 0.0, faults: "Fault | None" = None, gradient: str = "straight-through",
+        precision: str = "fixed16", augment: bool = False, keep: str = "last", checkpoint: FilePath | None = None,
+        resume: bool = False, checkpoint_seconds: float = 30.0, progress: bool = True) -> History:
     """Train a model in place.
 
     Parameters
@@ -47,15 +56,17 @@ def fit(model, train, epochs=20, validation=None, rng=None, *, batch_size=256, o
         The root seed; it is logged.
     batch_size : int
         The last batch of an epoch may be smaller; every image is seen once an epoch.
-    optimizer : Adam, Sgd or Bop, optional
-        Adam at 1e-3 by default. It keeps its moments: give a new one to each run.
-    schedule : Cosine, Step, Exponential or Constant, optional
-        Of the learning rate; Cosine by default.
-    loss : "cross-entropy", "mhl", "squared-hinge", "mcel", or an object of `bnnsim.losses`
-        Such as ``ModifiedHinge(b=64)``; or any function (scores, labels) -> (loss, gradient). MHL and MCEL need a model
-        that was built with ``output_norm=False``.
-    regulariser : DirectRegulariser, optional
-        Added to the loss: see `bnnsim.regularisers`.
+    optimizer : Optimizer, optional
+        Adam at 1e-3 by default; Sgd, Bop, or one of your own: see `bnnsim.optimizers`. It keeps its moments: give a new
+        one to each run.
+    schedule : Schedule, optional
+        Of the learning rate; Cosine by default; Step, Exponential, Constant, or one of your own: see
+        `bnnsim.schedules`.
+    loss : "cross-entropy", "mhl", "squared-hinge", "mcel", or a Loss
+        An object of `bnnsim.losses`, such as ``ModifiedHinge(b=64)``; or any function (scores, labels) -> (loss,
+        gradient). MHL and MCEL need a model that was built with ``output_norm=False``.
+    regulariser : Regulariser, optional
+        Added to the loss: DirectRegulariser, or one of your own: see `bnnsim.regularisers`.
     flip_rate : float, or one float a layer with weights
         Probability that a weight bit is read wrong in training's forward pass; a new mask each forward
         [V: Hirtzlin et al. 2019; Buschjaeger et al. 2020, section V].
@@ -84,6 +95,7 @@ def fit(model, train, epochs=20, validation=None, rng=None, *, batch_size=256, o
     Returns
     -------
     History
+        The model's ``metadata`` says how it was trained, for `pack`.
 
     Raises
     ------
@@ -100,26 +112,40 @@ def fit(model, train, epochs=20, validation=None, rng=None, *, batch_size=256, o
     >>> len(bnnsim.fit(model, split, epochs=2, rng=0, progress=False).loss)
     2
     """
-    optimizer, schedule = Adam() if optimizer is None else optimizer, Cosine() if schedule is None else schedule
-    _check_plug_in("optimizer", optimizer, "update", "bnnsim.optimizers.Adam()")
-    _check_plug_in("schedule", schedule, "factor", "bnnsim.optimizers.Cosine()")
-    if not isinstance(model, Sequential):
-        raise TypeError(f"model must be a Sequential, as bnnsim.architectures makes them, got {type(model).__name__}")
-    for name, split in (("train", train), ("validation", validation)):
-        if split is not None or name == "train":
-            check_split(split, name)
-            check_images(split.images, model.input_shape)
-            check_labels(split.labels, len(split.images), model.n_classes)
-    root = root_seed(rng)
-    log.info("training with seed %d", root)
-    run = Run(model, train, validation, root, check_int("epochs", epochs, 1), check_int("batch_size", batch_size, 1),
-               optimizer, schedule, check_loss(loss, model),
-               _flip_rates(flip_rate, len(model.weighted)), _checked_faults(faults, flip_rate, model),
-               check_choice("gradient", gradient, ("straight-through", "native")),
-               check_choice("precision", precision, PRECISIONS), bool(augment),
-               check_choice("keep", keep, ("last", "best")), _checked_regulariser(regulariser, model))
+    _check_data(model, train, validation, check_choice("keep", keep, ("last", "best")))
+    flip_rates = check_errors(flip_rate, faults, model)
+    settings = Settings(
+        check_int("epochs", epochs, 1), check_int("batch_size", batch_size, 1), check_optimizer(optimizer),
+        check_schedule(schedule), check_loss(loss, model), check_regulariser(regulariser, model), flip_rates, faults,
+        check_choice("gradient", gradient, ("straight-through", "native")),
+        check_choice("precision", precision, PRECISIONS), bool(augment), keep)
+    run = Run(model, train, validation, root_seed(rng), settings)
     keeper = Keeper(checkpoint, check_real("checkpoint_seconds", checkpoint_seconds, 0), run, resume)
     keeper.start()
+    log.info("training with seed %d", run.root)
+    _train(run, keeper, progress)
+    if run.best:
+        model.load_arrays(run.best)
+    model.metadata = run.metadata()
+    return run.progress.history
+
+
+def _check_data(model: Sequential, train: "LabelledImages", validation: "LabelledImages | None", keep: str) -> None:
+    """A model, and images and labels that are for it."""
+    if not isinstance(model, Sequential):
+        raise TypeError(f"model must be a Sequential, as bnnsim.architectures makes them, got {type(model).__name__}")
+    check_split(train, "train")
+    if keep == "best" and validation is None:
+        raise ValueError("keep='best' needs validation images: a part of the training images")
+    for split in (train, validation):
+        if split is not None:
+            check_split(split, "train" if split is train else "validation")
+            check_images(split.images, model.input_shape)
+            check_labels(split.labels, len(split.images), model.n_classes)
+
+
+def _train(run: Run, keeper: Keeper, progress: bool) -> None:
+    """All steps that are left."""
     with _deferred_interrupt() as interrupted, _bar(run, progress) as bar, recycling():
         while run.progress.step < run.n_steps:
             step.train_step(run)
@@ -132,53 +158,16 @@ def fit(model, train, epochs=20, validation=None, rng=None, *, batch_size=256, o
                 raise KeyboardInterrupt(keeper.hint())
             keeper.save_if_due()
     keeper.save()
-    if run.best:
-        model.load_arrays(run.best)
-    return run.progress.history
 
 
-def _check_plug_in(name, value, method, example):
-    if isinstance(value, type) or not callable(getattr(value, method, None)):
-        raise TypeError(f"{name} must be an object with a method `{method}`, such as {example}, got {value!r}")
-
-
-def _flip_rates(flip_rate, n_layers):
-    if np.ndim(flip_rate) == 0:
-        return (check_probability("flip_rate", flip_rate),) * n_layers
-    if len(flip_rate) != n_layers:
-        raise ValueError(f"flip_rate must be one probability or {n_layers}, one for each layer with weights, got "
-                         f"{len(flip_rate)}")
-    return tuple(check_probability(f"flip_rate[{i}]", p) for i, p in enumerate(flip_rate))
-
-
-def _checked_faults(faults, flip_rate, model):
-    """The fault, once tried on the model's weights: bad ones are to fail before the first step."""
-    if faults is None:
-        return None
-    _check_plug_in("faults", faults, "apply", "bnnsim.faults.BitFlips(0.01)")
-    if np.any(flip_rate):
-        raise ValueError("give flip_rate or faults, not both: BitFlips(flip_rate) is a fault")
-    faults.apply(of_model(model), 0, 0)
-    return faults
-
-
-def _checked_regulariser(regulariser, model):
-    if regulariser is not None and not isinstance(regulariser, DirectRegulariser):
-        raise TypeError("regulariser must be an object such as bnnsim.regularisers.DirectRegulariser(strength=0.01, "
-                        f"target=16), got {regulariser!r}")
-    if regulariser is not None and len(model.weighted) < 2:
-        raise ValueError("regulariser needs hidden neurons, and this model has none")
-    return regulariser
-
-
-def _bar(run, progress):
+def _bar(run: Run, progress: bool) -> tqdm:
     return tqdm(total=run.n_steps, initial=run.progress.step, unit="step", disable=not progress, mininterval=0.5)
 
 
-def _show(bar, run):
-    state, history = run.progress, run.progress.history
-    shown = {"epoch": f"{min(state.step // run.steps_per_epoch + 1, run.epochs)}/{run.epochs}"}
-    loss, accuracy = (state.loss_sum / state.n_seen, state.n_right / state.n_seen) if state.n_seen else \
+def _show(bar: tqdm, run: Run) -> None:
+    now, history, epochs = run.progress, run.progress.history, run.settings.epochs
+    shown = {"epoch": f"{min(now.step // run.steps_per_epoch + 1, epochs)}/{epochs}"}
+    loss, accuracy = (now.loss_sum / now.n_seen, now.n_right / now.n_seen) if now.n_seen else \
         (history.loss[-1], history.accuracy[-1])
     shown |= {"loss": f"{loss:.3f}", "accuracy": f"{accuracy:.3f}"}
     if history.validation_accuracy and history.validation_accuracy[-1] is not None:
@@ -186,23 +175,24 @@ def _show(bar, run):
     bar.set_postfix(shown, refresh=False)
 
 
-class _deferred_interrupt:
+@contextmanager
+def _deferred_interrupt() -> Iterator[threading.Event]:
     """Inside: the first Ctrl-C sets an event, so that the step in flight is finished; a second one interrupts at once.
 
     Outside of the main thread signals cannot be caught, and nothing is changed.
     """
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
 
-    def __enter__(self):
-        event = threading.Event()
-        self._former = None
-        if threading.current_thread() is threading.main_thread():
-            def handle(number, frame):
-                if event.is_set():
-                    raise KeyboardInterrupt
-                event.set()
-            self._former = signal.signal(signal.SIGINT, handle)
-        return event
+    def handle(number: int, frame: FrameType | None) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
 
-    def __exit__(self, *exception):
-        if self._former is not None:
-            signal.signal(signal.SIGINT, self._former)
+    former = signal.signal(signal.SIGINT, handle)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, former)

@@ -1,8 +1,17 @@
-"""Allocate, run the kernels, return: the products of a binarized network and the operands they read.
+"""Gradients of the products of a binarized network, h = W x: allocate, run the kernels, return.
 
+    operands    gradients in 16-bit fixed point, and bits in panels: what the products read
+    max-pool    a gradient that stands behind a max-pool, mostly zeros, and what it stands for
+    dX          dense_dx, conv_dx: of the input, from the gradient and the weights' bits
+    dW          dense_dweight, conv_dweight of bits, pixels_dense_dweight, pixels_conv_dweight of pixels
+
+A dense layer's dW is handed over in blocks of rows while it is in cache; a convolution's is small, and summed whole.
 Shapes are checked where a network is put together (`layers`, `packed`); here they are trusted. N batch, F features in
 W = ceil(F / 64) words, U units; C input channels in Cw words, K output channels, T = kh * kw taps.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -13,31 +22,35 @@ import bnnsim.kernels.gradients.fixed_point as fixed_point
 import bnnsim.kernels.gradients.lookup_tile as lookup
 import bnnsim.kernels.gradients.pool as pool
 from bnnsim.kernels import empty, slices, split, thread_count
+from bnnsim.kernels.forward.geometry import Geometry
 from bnnsim.packed.words import n_words, pad_words
 
+Gradient = np.ndarray | pool.Pooled
+Consume = Callable[[int, np.ndarray], None]
 
-def _round_up(value, step):
-    return (value + step - 1) // step * step
-
-
-# ---------------------------------------------------------------- gradients
-
-PRECISIONS = {"fixed16": tuple(np.empty(0, kind) for kind in (np.int16, np.int32, np.int64)),
-              "float32": tuple(np.empty(0, kind) for kind in (np.float32, np.float32, np.float64))}
 FLOAT_PARTS = 8                     # of the images, whose float sums are added in order, whatever the number of threads
-
 BLOCK_GRADIENTS = 1 << 17           # of a dense layer's dW, kept in L2 until the optimizer has used them: 512 KB
 NO_WINNER = np.zeros((1, 1, 1, 1), np.uint8)
 
+# Operand, sum of a few terms, and total, as the kernels are compiled for them: the type of an empty array.
+PRECISIONS = {"fixed16": tuple(np.empty(0, kind) for kind in (np.int16, np.int32, np.int64)),
+              "float32": tuple(np.empty(0, kind) for kind in (np.float32, np.float32, np.float64))}
 
-def lookup_panel(words):
+
+# ---------------------------------------------------------------- operands
+
+def _round_up(value: int, step: int) -> int:
+    return (value + step - 1) // step * step
+
+
+def _lookup_panel(words: np.ndarray) -> np.ndarray:
     """Segments of rows along the summed axis (S, R, W) -> the panel (W, S, ceil(R / 30), 64) that the lookups read."""
     panel = np.empty((words.shape[2], words.shape[0], -(-words.shape[1] // lookup.WORD_ROWS), lookup.COLS), np.uint32)
     split(lookup_products.lookup_panel, len(panel), words, panel)
     return panel
 
 
-def quantise_rows(values, precision):
+def _fixed_rows(values: np.ndarray, precision: str) -> tuple[np.ndarray, np.ndarray]:
     """(N, U) float32 -> (N rounded up to 6, U rounded up to 5) int16, and the unit (N,) float64 of each row.
 
     Here and below, with precision "float32", float32 in place of int16, in units of 1.
@@ -48,14 +61,14 @@ def quantise_rows(values, precision):
     return fixed, scale
 
 
-def column_scale(values, precision):
+def _column_units(values: np.ndarray, precision: str) -> np.ndarray:
     """The unit (U,) float64 of each column of values (R, U) float32."""
     if precision == "float32":
         return np.ones(values.shape[1])
     parts = slices(len(values), thread_count())
     largest = np.zeros((len(parts), values.shape[1]), np.float32)
 
-    def run(first, last):
+    def run(first: int, last: int) -> None:
         for part in range(first, last):
             fixed_point.column_largest(values, largest[part], *parts[part])
 
@@ -64,30 +77,67 @@ def column_scale(values, precision):
     return np.where(largest > 0, largest / fixed_point.FULL_SCALE, 1.0)
 
 
-def quantise_columns(values, precision, row_step=lookup.GROUP):
+def _fixed_columns(values: np.ndarray, precision: str,
+                   row_step: int = lookup.GROUP) -> tuple[np.ndarray, np.ndarray]:
     """(R, U) float32 -> transposed (U rounded up to 6, R to `row_step`) int16, and the unit (U,) of each column."""
     n_rows, n_units = values.shape
-    scale = column_scale(values, precision)
+    scale = _column_units(values, precision)
     shape = (_round_up(n_units, lookup.ROWS), _round_up(n_rows, row_step))
     fixed = np.zeros(shape, PRECISIONS[precision][0].dtype)
     split(fixed_point.quantise_columns, -(-n_rows // fixed_point.SIDE), values, 1.0 / scale, fixed)
     return fixed, scale
 
 
-def dense_dx(dh, words, n_features, precision="fixed16"):
+# ---------------------------------------------------------------- max-pool
+
+def scattered(dh: Gradient) -> np.ndarray:
+    """A gradient as an array: a Pooled (see `kernels.gradients.pool`) with its zeros, any other as it is."""
+    if not isinstance(dh, pool.Pooled):
+        return dh
+    out = empty(dh.shape, np.float32)
+    split(pool.max_pool_backward, len(out), dh.dout, dh.winner, dh.size, out)
+    return out
+
+
+def _entries(dh: Gradient) -> tuple[np.ndarray, np.ndarray, int]:
+    """(dout, winner, size) of a gradient that may stand behind a max-pool."""
+    return (dh.dout, dh.winner, dh.size) if isinstance(dh, pool.Pooled) else (dh, NO_WINNER, 1)
+
+
+# ---------------------------------------------------------------- dX
+
+def dense_dx(dh: np.ndarray, words: np.ndarray, n_features: int, precision: str = "fixed16") -> np.ndarray:
     """dh (N, U) float32 and weights (U, W) -> dX (N, F) float32 = dh times W."""
-    fixed, scale = quantise_rows(dh, precision)
+    fixed, scale = _fixed_rows(dh, precision)
     out = empty((len(dh), n_features), np.float32)
-    split(lookup_products.lookup_dense, len(fixed) // lookup.ROWS, fixed, lookup_panel(words[None]), scale,
+    split(lookup_products.lookup_dense, len(fixed) // lookup.ROWS, fixed, _lookup_panel(words[None]), scale,
           PRECISIONS[precision], out)
     return out
 
 
-def _in_blocks(kernel, fixed, panel, scale, n_features, precision, consume):
+def conv_dx(dh: Gradient, words: np.ndarray, n_channels: int, geometry: Geometry,
+            precision: str = "fixed16") -> np.ndarray:
+    """dh (N, OH, OW, K) float32 or Pooled, and weights (K, kh, kw, Cw) -> dX (N, H, W, C) float32."""
+    entries, (n_units, kh, kw, n_column_words) = _entries(dh), words.shape
+    n_chunks = -(-n_units // (lookup_products.CHUNK_GROUPS * lookup.GROUP))
+    n_groups = -(-n_units // (n_chunks * lookup.GROUP))
+    taps = np.zeros((kh * kw, n_chunks * n_groups * lookup.GROUP, n_column_words), np.uint64)
+    taps[:, :n_units] = words.reshape(n_units, kh * kw, n_column_words).transpose(1, 0, 2)
+    panel = _lookup_panel(taps.reshape(kh * kw * n_chunks, -1, n_column_words))
+    n = len(entries[0])
+    out = empty((n, geometry.height * geometry.width, n_channels), np.float32)
+    split(conv_gradients.conv_dx, n, *entries, panel, n_chunks, n_groups, geometry, PRECISIONS[precision], out)
+    return out.reshape(n, geometry.height, geometry.width, n_channels)
+
+
+# ---------------------------------------------------------------- dW of dense layers, in blocks of rows
+
+def _in_blocks(kernel: Callable[..., Any], fixed: np.ndarray, panel: np.ndarray, scale: np.ndarray, n_features: int,
+               precision: str, consume: Consume) -> None:
     """Rows of a dense layer's dW in blocks, each handed to ``consume(first row, rows)`` while it is in cache."""
     n_rows = max(1, BLOCK_GRADIENTS // (n_features * lookup.ROWS)) * lookup.ROWS
 
-    def run(start, stop):
+    def run(start: int, stop: int) -> None:
         buffer = np.empty((n_rows, n_features), np.float32)
         for block in range(start, stop):
             first, last = block * n_rows, min((block + 1) * n_rows, len(scale))
@@ -99,46 +149,34 @@ def _in_blocks(kernel, fixed, panel, scale, n_features, precision, consume):
     split(run, -(-len(scale) // n_rows))
 
 
-def dense_dweight(dh, x, n_features, precision, consume):
+def dense_dweight(dh: np.ndarray, x: np.ndarray, n_features: int, precision: str, consume: Consume) -> None:
     """dh (N, U) float32 and packed x (N, W) -> dW (U, F) float32 = dh transposed times X, in blocks of rows."""
-    fixed, scale = quantise_columns(dh, precision)
-    _in_blocks(lookup_products.lookup_dense, fixed, lookup_panel(x[None]), scale, n_features, precision, consume)
+    fixed, scale = _fixed_columns(dh, precision)
+    _in_blocks(lookup_products.lookup_dense, fixed, _lookup_panel(x[None]), scale, n_features, precision, consume)
 
 
-def scattered(dh):
-    """A gradient as an array: a Pooled (see `kernels.pool`) with its zeros, any other as it is."""
-    if not isinstance(dh, pool.Pooled):
-        return dh
-    out = empty(dh.shape, np.float32)
-    split(pool.max_pool_backward, len(out), dh.dout, dh.winner, dh.size, out)
-    return out
+def pixels_dense_dweight(dh: np.ndarray, images: np.ndarray, offset: int, precision: str, consume: Consume) -> None:
+    """dh (N, U) float32 and images (N, C, H, W) uint8 -> dW (U, F) float32, in blocks of rows as `dense_dweight`."""
+    fixed, scale = _fixed_columns(dh, precision, 2)
+    n_features = images[0].size
+    if precision == "float32":
+        pixels = images.transpose(0, 2, 3, 1).reshape(len(images), -1).astype(np.float32) - np.float32(offset)
+        _in_blocks(first_layer.pixels_dense_float, fixed, pixels, scale, n_features, precision, consume)
+        return
+    panel = np.empty((n_words(n_features), fixed.shape[1] // 2, lookup.COLS), np.int32)
+    split(first_layer.pixels_panel, panel.shape[1], images, offset, panel)
+    _in_blocks(first_layer.pixels_dense_dweight, fixed, panel.view(np.int16), scale, n_features, precision, consume)
 
 
-def _entries(dh):
-    """(dout, winner, size) of a gradient that may stand behind a max-pool."""
-    return (dh.dout, dh.winner, dh.size) if isinstance(dh, pool.Pooled) else (dh, NO_WINNER, 1)
+# ---------------------------------------------------------------- dW of convolutions, whole
 
-
-def conv_dx(dh, words, n_channels, geometry, precision="fixed16"):
-    """dh (N, OH, OW, K) float32 or Pooled, and weights (K, kh, kw, Cw) -> dX (N, H, W, C) float32."""
-    entries, (n_units, kh, kw, n_column_words) = _entries(dh), words.shape
-    n_chunks = -(-n_units // (lookup_products.CHUNK_GROUPS * lookup.GROUP))
-    n_groups = -(-n_units // (n_chunks * lookup.GROUP))
-    taps = np.zeros((kh * kw, n_chunks * n_groups * lookup.GROUP, n_column_words), np.uint64)
-    taps[:, :n_units] = words.reshape(n_units, kh * kw, n_column_words).transpose(1, 0, 2)
-    panel = lookup_panel(taps.reshape(kh * kw * n_chunks, -1, n_column_words))
-    n = len(entries[0])
-    out = empty((n, geometry.height * geometry.width, n_channels), np.float32)
-    split(conv_gradients.conv_dx, n, *entries, panel, n_chunks, n_groups, geometry, PRECISIONS[precision], out)
-    return out.reshape(n, geometry.height, geometry.width, n_channels)
-
-
-def _sum_in_parts(kernel, n_items, shape, precision, *args):
+def _sum_in_parts(kernel: Callable[..., Any], n_items: int, shape: tuple[int, ...], precision: str,
+                  *args: Any) -> np.ndarray:
     """Run a dW kernel on a part of the items a thread, each into a total of its own; integer sums are exact."""
     parts = slices(n_items, thread_count() if precision == "fixed16" else FLOAT_PARTS)
     totals = np.zeros((len(parts), *shape), PRECISIONS[precision][2].dtype)
 
-    def run(first, last):
+    def run(first: int, last: int) -> None:
         for part in range(first, last):
             kernel(*args, totals[part], *parts[part])
 
@@ -146,10 +184,11 @@ def _sum_in_parts(kernel, n_items, shape, precision, *args):
     return totals.sum(0)
 
 
-def conv_dweight(dh, x, n_channels, geometry, pad_value, precision, out):
+def conv_dweight(dh: Gradient, x: np.ndarray, n_channels: int, geometry: Geometry, pad_value: int, precision: str,
+                 out: np.ndarray) -> None:
     """dh (N, OH, OW, K) float32 or Pooled, and packed x (N, H, W, Cw) -> out (K, kh, kw, C) float32."""
     entries, n_units, n_taps = _entries(dh), len(out), geometry.kernel_height * geometry.kernel_width
-    scale = column_scale(entries[0].reshape(-1, n_units), precision)
+    scale = _column_units(entries[0].reshape(-1, n_units), precision)
     n_positions, corrected = len(x) * geometry.out_height * geometry.out_width, pad_value == 0 and geometry.padding > 0
     n_columns = n_taps * x.shape[3]
     shape = (-(-n_units // lookup.ROWS), n_columns + (n_taps // 64 + 1 if corrected else 0), lookup.ROWS, lookup.COLS)
@@ -164,24 +203,11 @@ def conv_dweight(dh, x, n_channels, geometry, pad_value, precision, out):
     out[:] = (sums * scale[:, None, None]).reshape(out.shape)
 
 
-def pixels_dense_dweight(dh, images, offset, precision, consume):
-    """dh (N, U) float32 and images (N, C, H, W) uint8 -> dW (U, F) float32, in blocks of rows as `dense_dweight`."""
-    fixed, scale = quantise_columns(dh, precision, 2)
-    n_features = images[0].size
-    if precision == "float32":
-        pixels = images.transpose(0, 2, 3, 1).reshape(len(images), -1).astype(np.float32) - np.float32(offset)
-        _in_blocks(first_layer.pixels_dense_float, fixed, pixels, scale, n_features, precision, consume)
-        return
-    panel = np.empty((n_words(n_features), fixed.shape[1] // 2, lookup.COLS), np.int32)
-    split(first_layer.pixels_panel, panel.shape[1], images, offset, panel)
-    _in_blocks(first_layer.pixels_dense_dweight, fixed, panel.view(np.int16), scale, n_features, precision,
-               consume)
-
-
-def pixels_conv_dweight(dh, images, offset, geometry, pad_value, precision, out):
+def pixels_conv_dweight(dh: Gradient, images: np.ndarray, offset: int, geometry: Geometry, pad_value: int,
+                        precision: str, out: np.ndarray) -> None:
     """dh (N, OH, OW, K) float32 or Pooled, and images (N, C, H, W) uint8 -> out (K, kh, kw, C) float32."""
     entries, n_units, n_features = _entries(dh), len(out), out[0].size
-    scale = column_scale(entries[0].reshape(-1, n_units), precision)
+    scale = _column_units(entries[0].reshape(-1, n_units), precision)
     inverse = np.zeros(_round_up(n_units, lookup.COLS))
     inverse[:n_units] = 1.0 / scale
     kernel, columns = first_layer.pixels_conv_dweight, (n_words(n_units), lookup.COLS)

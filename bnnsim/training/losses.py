@@ -1,16 +1,28 @@
 """Losses: (scores, labels) -> (mean loss, gradient of the scores). N batch, U classes.
 
-A loss is a function, or a frozen dataclass with a call; one that does not suit every network has ``check(model)`` too.
+A loss of your own is any `Loss`: a function, or a frozen dataclass with a call. One that does not suit every network
+has a method ``check(model)`` too, which raises ValueError for those that it does not suit.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from bnnsim.checks import check_choice, check_real
 
+if TYPE_CHECKING:
+    from bnnsim.training.model import Sequential
 
-def cross_entropy(scores, labels):
+
+class Loss(Protocol):
+    """What training makes small."""
+
+    def __call__(self, scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
+        """Scores float64 (N, U) and labels uint8 (N,) -> the batch's mean loss, and its gradient float32 (N, U)."""
+
+
+def cross_entropy(scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
     """Softmax cross entropy, as in Buschjaeger et al. 2020, section V [V].
 
     Parameters
@@ -36,7 +48,7 @@ def cross_entropy(scores, labels):
     return loss, dscores.astype(np.float32)
 
 
-def _cross_entropy(scores, labels):
+def _cross_entropy(scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
     """The same in float64."""
     shifted = scores - scores.max(axis=1, keepdims=True)
     exponentials = np.exp(shifted)
@@ -48,20 +60,20 @@ def _cross_entropy(scores, labels):
     return loss, dscores / len(labels)
 
 
-def _targets(scores, labels):
+def _targets(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """+1 for the label's class and -1 for the others (N, U)."""
     y = np.full(scores.shape, -1.0)
     y[np.arange(len(labels)), labels] = 1.0
     return y
 
 
-def _check_integer(name, model):
+def _check_integer(name: str, model: "Sequential") -> None:
     if not model.integer_logits:
         raise ValueError(f"{name} needs integer logits, and this model's scores are batch norm's: build it with "
                          "output_norm=False (--no-output-norm)")
 
 
-def _check_reach(name, value, model):
+def _check_reach(name: str, value: float, model: "Sequential") -> None:
     """No logit is larger than the output layer's fan-in: a margin above it would never be reached."""
     if model.integer_logits and value > model.output_fan_in:
         raise ValueError(f"{name} must be at most the output layer's fan-in, {model.output_fan_in}, the largest logit "
@@ -95,15 +107,15 @@ class ModifiedHinge:
 
     b: float = 128.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_real("b", self.b, 0, open_low=True)
 
-    def check(self, model):
+    def check(self, model: "Sequential") -> None:
         """ValueError for a model that this loss does not suit."""
         _check_integer("the modified hinge loss", model)
         _check_reach("b", self.b, model)
 
-    def __call__(self, scores, labels):
+    def __call__(self, scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
         y = _targets(scores, labels)
         short = np.maximum(self.b - y * scores, 0.0)
         return float(short.mean()) / self.b, np.where(short > 0, -y / (self.b * scores.size), 0.0).astype(np.float32)
@@ -123,14 +135,14 @@ class SquaredHinge:
 
     margin: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_real("margin", self.margin, 0, open_low=True)
 
-    def check(self, model):
+    def check(self, model: "Sequential") -> None:
         """ValueError for a model that this loss does not suit."""
         _check_reach("margin", self.margin, model)
 
-    def __call__(self, scores, labels):
+    def __call__(self, scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
         y = _targets(scores, labels)
         short = np.maximum(self.margin - y * scores, 0.0)
         return float(np.mean(short * short)), (-2.0 * y * short / scores.size).astype(np.float32)
@@ -156,18 +168,18 @@ class MarginCrossEntropy:
     margin: float = 64.0
     bound: float = 100.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_real("bound (L)", self.bound, 0, open_low=True)
         check_real("margin (m)", self.margin, 0)
         if self.margin > 2 * self.bound:
             raise ValueError(f"margin (m) must be at most 2 * bound, {2 * self.bound}: bounded logits do not differ by "
                              f"more; got {self.margin}")
 
-    def check(self, model):
+    def check(self, model: "Sequential") -> None:
         """ValueError for a model that this loss does not suit."""
         _check_integer("margin cross entropy", model)
 
-    def __call__(self, scores, labels):
+    def __call__(self, scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
         bounded = np.tanh(scores / self.bound)
         z = self.bound * bounded
         z[np.arange(len(labels)), labels] -= self.margin
@@ -175,11 +187,12 @@ class MarginCrossEntropy:
         return loss, (dz * (1.0 - bounded * bounded)).astype(np.float32)
 
 
-LOSSES = {"cross-entropy": cross_entropy, "mhl": ModifiedHinge(), "squared-hinge": SquaredHinge(),
-          "mcel": MarginCrossEntropy()}
+# Those that ship, by the words that ``fit(loss="mhl")`` and the command line take.
+LOSSES: dict[str, Loss] = {"cross-entropy": cross_entropy, "mhl": ModifiedHinge(), "squared-hinge": SquaredHinge(),
+                           "mcel": MarginCrossEntropy()}
 
 
-def check_loss(loss, model):
+def check_loss(loss: str | Loss, model: "Sequential") -> Loss:
     """A loss that suits the model, from its name in LOSSES or from itself."""
     if isinstance(loss, str) or not callable(loss):
         loss = LOSSES[check_choice("loss", loss, LOSSES)]

@@ -1,12 +1,23 @@
 """A network in training: layers in a row, from images to scores."""
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bnnsim.checks import check_images, check_split
-from bnnsim.training.estimators import Clipped
+from bnnsim.packed.schema import check_input_shape
+from bnnsim.training.gradients import Gradient
+from bnnsim.training.layers.batchnorm import Norm
+from bnnsim.training.layers.layer import Layer
 from bnnsim.training.layers.weighted import Weighted
+from bnnsim.training.optimizers import ByParts, Optimizer
+from bnnsim.training.regularisers import Penalty
+
+if TYPE_CHECKING:
+    from bnnsim.datasets.split import LabelledImages
+    from bnnsim.training.reading import Read
 
 EVALUATION_BATCH = 500
 
@@ -16,7 +27,7 @@ class Sequential:
 
     Parameters
     ----------
-    layers : list
+    layers : list of Layer
         See `bnnsim.layers`; the first is an Input layer, the last BatchNorm or Logits. ValueError where two neighbours
         do not fit.
     input_shape : (C, H, W)
@@ -26,11 +37,16 @@ class Sequential:
     ----------
     shapes : list of tuple
         Output shape of each layer, without the batch.
+    metadata : dict of str to str
+        How it was trained: `fit` leaves it here, and `pack` gives it to the network.
     """
 
-    def __init__(self, layers, input_shape):
-        self.layers, self.input_shape = list(layers), tuple(input_shape)
-        self.shapes, shape, given = [], self.input_shape, "pixels"
+    def __init__(self, layers: Sequence[Layer], input_shape: tuple[int, int, int]) -> None:
+        self.layers, self.input_shape = list(layers), check_input_shape(input_shape)
+        self.metadata: dict[str, str] = {}
+        self.shapes: list[tuple[int, ...]] = []
+        shape: tuple[int, ...] = self.input_shape
+        given = "pixels"
         for i, layer in enumerate(self.layers):
             if layer.takes != given:
                 raise ValueError(f"layers[{i}], {type(layer).__name__}, takes {layer.takes}, but gets {given}: weights "
@@ -42,21 +58,26 @@ class Sequential:
         self.n_classes = shape[0]
 
     @property
-    def weighted(self):
+    def weighted(self) -> list[Weighted]:
         """The layers with binary weights, in order."""
         return [layer for layer in self.layers if isinstance(layer, Weighted)]
 
     @property
-    def integer_logits(self):
+    def input_offset(self) -> int:
+        """What is subtracted from the uint8 pixels."""
+        return getattr(self.layers[0], "offset", 0)
+
+    @property
+    def integer_logits(self) -> bool:
         """Whether scores are integers, with no batch norm behind the last layer."""
         return not self.layers[-1].parameters
 
     @property
-    def output_fan_in(self):
+    def output_fan_in(self) -> int:
         """Weights of one output: the largest integer logit."""
-        return self.weighted[-1].parameters["weight"][0].size
+        return self.weighted[-1].fan_in
 
-    def scores(self, images):
+    def scores(self, images: np.ndarray) -> np.ndarray:
         """Scores (N, n_classes) float64 of images (N, C, H, W) uint8: layer by layer, batch norm unfolded."""
         check_images(images, self.input_shape)
         out = np.empty((len(images), self.n_classes))
@@ -67,16 +88,16 @@ class Sequential:
             out[start:start + EVALUATION_BATCH] = x
         return out
 
-    def predict(self, images):
+    def predict(self, images: np.ndarray) -> np.ndarray:
         """Class of each image (N,) int64; ties go to the lowest."""
         return self.scores(images).argmax(axis=1)
 
-    def accuracy(self, split):
+    def accuracy(self, split: "LabelledImages") -> float:
         """Share of a Split's images that are classified right."""
         check_split(split)
         return float(np.mean(self.predict(split.images) == split.labels))
 
-    def forward_train(self, images, read=None):
+    def forward_train(self, images: np.ndarray, read: "Read | None" = None) -> tuple[np.ndarray, list[Any]]:
         """Scores with batch statistics, and the caches for `backward`.
 
         read : function (index, layer) -> (words, mask), or None
@@ -92,73 +113,77 @@ class Sequential:
             caches.append(cache)
         return x, caches
 
-    def backward(self, dscores, caches, precision="fixed16", penalties=None):
+    def backward(self, dscores: np.ndarray, caches: list[Any], precision: str = "fixed16",
+                 penalties: Mapping[int, Penalty] | None = None) -> list[dict[str, np.ndarray]]:
         """Gradients of all parameters: one dict a layer. They are valid until the next call.
 
         penalties : dict of layer number to `regularisers.Penalty`, whose gradients are added.
         """
-        gradients = [None] * len(self.layers)
+        dout: Gradient | None = dscores
+        gradients: list[dict[str, np.ndarray]] = [{} for _ in self.layers]
         for i in reversed(range(len(self.layers))):
-            dscores, gradients[i] = self._layer_backward(i, dscores, caches[i], precision, penalties)
+            dout, gradients[i] = self._layer_backward(i, dout, caches[i], precision, penalties)
         return gradients
 
-    def _layer_backward(self, i, dout, cache, precision, penalties):
+    def _layer_backward(self, i: int, dout: Any, cache: Any, precision: str,
+                        penalties: Mapping[int, Penalty] | None) -> tuple[Gradient | None, dict[str, np.ndarray]]:
         layer = self.layers[i]
-        if penalties and i in penalties:
-            return layer.backward(dout, cache, penalties[i])
-        return layer.backward(dout, cache, *([precision] if isinstance(layer, Weighted) else []))
+        if isinstance(layer, Weighted):
+            return layer.backward(dout, cache, precision)
+        if isinstance(layer, Norm) and penalties:
+            return layer.backward(dout, cache, penalties.get(i))
+        return layer.backward(dout, cache)
 
-    def update(self, gradients, optimizer, factor, step):
+    def update(self, gradients: list[dict[str, np.ndarray]], optimizer: Optimizer, factor: float, step: int) -> None:
         """One optimizer step on every parameter; latent weights are clipped to [-1, 1] and packed anew."""
         for i in range(len(self.layers)):
             self._update_layer(i, gradients[i], optimizer, factor, step)
 
-    def _update_layer(self, i, gradients, optimizer, factor, step):
+    def _update_layer(self, i: int, gradients: dict[str, np.ndarray], optimizer: Optimizer, factor: float,
+                      step: int) -> None:
         layer = self.layers[i]
         for name, gradient in gradients.items():
-            bound = 1.0 if name == "weight" else math.inf
-            optimizer.update(f"{i}.{name}", layer.parameters[name], gradient, factor, step, bound)
-        if "weight" in gradients:
+            optimizer.update(f"{i}.{name}", layer.parameters[name], gradient, factor, step,
+                             layer.bounds.get(name, math.inf))
+        if isinstance(layer, Weighted):
             layer.refresh()
 
-    def backward_update(self, dscores, caches, optimizer, factor, step, precision="fixed16", penalties=None):
+    def backward_update(self, dscores: np.ndarray, caches: list[Any], optimizer: Optimizer, factor: float, step: int,
+                        precision: str = "fixed16", penalties: Mapping[int, Penalty] | None = None) -> None:
         """`backward` and `update` at once, to the same bytes: gradients of the weights are used while in cache.
 
         `caches` is empty afterwards: each is let go as soon as it is used.
         """
+        dout: Any = dscores
         for i in reversed(range(len(self.layers))):
             layer = self.layers[i]
-            if isinstance(layer, Weighted) and hasattr(optimizer, "on_parts"):
-                on_part = optimizer.on_parts(f"{i}.weight", layer.parameters["weight"], factor, step, 1.0)
-                dscores = layer.backward_update(dscores, caches.pop(), precision, on_part)
+            if isinstance(layer, Weighted) and isinstance(optimizer, ByParts):
+                on_part = optimizer.on_parts(f"{i}.weight", layer.parameters["weight"], factor, step,
+                                             layer.bounds["weight"])
+                dout = layer.backward_update(dout, caches.pop(), precision, on_part)
             else:
-                dscores, gradients = self._layer_backward(i, dscores, caches.pop(), precision, penalties)
+                dout, gradients = self._layer_backward(i, dout, caches.pop(), precision, penalties)
                 self._update_layer(i, gradients, optimizer, factor, step)
 
-    def arrays(self):
+    def arrays(self) -> dict[str, np.ndarray]:
         """Everything that training changes, by name ("0.weight", "1.running_mean", ...): views, not copies."""
-        found = {}
+        found: dict[str, np.ndarray] = {}
         for i, layer in enumerate(self.layers):
-            for name, value in layer.parameters.items():
-                found[f"{i}.{name}"] = value
-            for name, value in getattr(layer, "running", {}).items():
-                found[f"{i}.running_{name}"] = value
+            found |= {f"{i}.{name}": value for name, value in layer.parameters.items()}
+            found |= {f"{i}.running_{name}": value for name, value in layer.running.items()}
         return found
 
-    def load_arrays(self, arrays):
+    def load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Take over what `arrays` gave; the bits are packed anew."""
         for name, value in self.arrays().items():
             value[...] = arrays[name]
         for layer in self.weighted:
             layer.refresh()
 
-    def describe(self):
+    def describe(self) -> str:
         """One line that names the layers, their sizes and settings: all that a checkpoint must agree on."""
-        names = ("kernel", "stride", "padding", "pad_value", "offset", "size", "eps")
         words = []
         for layer, shape in zip(self.layers, self.shapes):
-            settings = [f"{name}={getattr(layer, name)}" for name in names if hasattr(layer, name)]
-            if getattr(layer, "gives", None) == "bits" and getattr(layer, "ste", Clipped()) != Clipped():
-                settings.append(f"ste={layer.ste}")
-            words.append(f"{type(layer).__name__}{list(shape)}" + (f"({', '.join(settings)})" if settings else ""))
+            settings = ", ".join(f"{name}={value}" for name, value in layer.settings().items())
+            words.append(f"{type(layer).__name__}{list(shape)}" + (f"({settings})" if settings else ""))
         return f"{list(self.input_shape)} {' '.join(words)}"

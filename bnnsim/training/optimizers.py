@@ -1,32 +1,86 @@
-"""Optimizers, which update parameters in place and clip latent weights to [-1, 1]; and learning-rate schedules.
+"""Optimizers: they update parameters in place, and clip latent weights to [-1, 1].
 
-A schedule is a frozen dataclass with ``factor(epoch, n_epochs)``: what the learning rate is multiplied by at a
-(fractional) epoch. An optimizer keeps its moments in ``state[key]``, flat arrays by name, made at the first step. It
-has ``update(key, value, gradient, factor, step, bound)`` and the names of its ``moments`` (or ``moments_of(key)``); one
-that also has ``on_parts`` is handed the gradients of
-large layers a few rows at a time, while they are in cache, and they are never stored whole.
+An optimizer of your own is any `Optimizer`; its moments stand in ``state[key]``, by the key of the parameter, where
+checkpoints find them. One that is `ByParts` too is handed the gradients of layers with weights a few rows at a time,
+while they are in cache, and these gradients are never stored whole.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 import bnnsim.kernels.gradients.optimizer_steps as optimizer_steps
 from bnnsim.checks import check_real
 from bnnsim.kernels import split
+from bnnsim.training.plug_ins import check_plug_in
+
+Moments = dict[str, np.ndarray]
+OnPart = Callable[[int, np.ndarray], None]
 
 
-def _moments(state, key, names, size):
+class Optimizer(Protocol):
+    """What turns gradients into steps. Keys are "0.weight", "1.gamma": the layer's number and the parameter's name."""
+
+    learning_rate: float
+    state: dict[str, Moments]
+
+    def moments_of(self, key: str) -> tuple[str, ...]:
+        """Names of the moments of a parameter: those in ``state[key]`` from its first step on, float32 (size,) each."""
+
+    def update(self, key: str, value: np.ndarray, gradient: np.ndarray, factor: float, step: int,
+               bound: float) -> None:
+        """Step number `step` (from 1) on one parameter, `value`, in place, at learning_rate * factor.
+
+        gradient : float32, of the size of `value`; valid during this call alone
+        bound : the result is clipped to [-bound, bound]: 1 for latent weights, else infinity
+        """
+
+
+@runtime_checkable
+class ByParts(Optimizer, Protocol):
+    """An optimizer whose step on one number needs that number's gradient and moments only."""
+
+    def on_parts(self, key: str, value: np.ndarray, factor: float, step: int, bound: float) -> OnPart:
+        """`update` as a function of (start, gradient of the values from there on): called once a part, in any order.
+
+        Several threads call it at once, for parts that do not overlap.
+        """
+
+
+def check_optimizer(optimizer: Optimizer | None) -> Optimizer:
+    """An optimizer without moments of another run; Adam where none is given."""
+    optimizer = Adam() if optimizer is None else optimizer
+    check_plug_in("optimizer", optimizer, ("update", "moments_of"), "bnnsim.optimizers.Adam()",
+                  ("learning_rate", "state"))
+    if optimizer.state:
+        raise ValueError("optimizer must be a new one: this one has the moments of another run")
+    return optimizer
+
+
+def _moments(state: dict[str, Moments], key: str, names: tuple[str, ...], size: int) -> list[np.ndarray]:
     if key not in state:
         state[key] = {name: np.zeros(size, np.float32) for name in names}
     return [state[key][name] for name in names]
 
 
 class _Elementwise:
-    """An optimizer whose step on one number needs that number's gradient and moments only."""
+    """`update`, by `on_parts` in the threads of `split`."""
 
-    def update(self, key, value, gradient, factor, step, bound):
+    moments: tuple[str, ...] = ()
+
+    def moments_of(self, key: str) -> tuple[str, ...]:
+        """Names of the moments of the parameter `key`."""
+        return self.moments
+
+    def on_parts(self, key: str, value: np.ndarray, factor: float, step: int, bound: float) -> OnPart:
+        """`update` as a function of (start, gradient of the values from there on), to be called once for each part."""
+        raise NotImplementedError
+
+    def update(self, key: str, value: np.ndarray, gradient: np.ndarray, factor: float, step: int,
+               bound: float) -> None:
         """One step (numbered from 1) on one parameter, at learning_rate * factor, clipped to [-bound, bound]."""
         on_part, gradient = self.on_parts(key, value, factor, step, bound), gradient.reshape(-1)
         split(lambda start, stop: on_part(start, gradient[start:stop]), value.size)
@@ -40,25 +94,25 @@ class Adam(_Elementwise):
     beta1: float = 0.9
     beta2: float = 0.999
     eps: float = 1e-8
-    state: dict = field(default_factory=dict, repr=False, compare=False)
+    state: dict[str, Moments] = field(default_factory=dict, repr=False, compare=False)
 
     moments = ("first", "second")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_real("learning_rate", self.learning_rate, 0, open_low=True)
         for name in ("beta1", "beta2"):
             if not 0 <= check_real(name, getattr(self, name)) < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
         check_real("eps", self.eps, 0, open_low=True)
 
-    def on_parts(self, key, value, factor, step, bound):
+    def on_parts(self, key: str, value: np.ndarray, factor: float, step: int, bound: float) -> OnPart:
         """`update` as a function of (start, gradient of the values from there on), to be called once for each part."""
         flat, (first, second) = value.reshape(-1), _moments(self.state, key, self.moments, value.size)
         step_size = self.learning_rate * factor / (1.0 - self.beta1 ** step)
         second_scale = 1.0 / math.sqrt(1.0 - self.beta2 ** step)
         settings = list(map(np.float32, (self.beta1, self.beta2, step_size, second_scale, self.eps, bound)))
 
-        def on_part(start, gradient):
+        def on_part(start: int, gradient: np.ndarray) -> None:
             part = slice(start, start + gradient.size)
             optimizer_steps.adam_step(flat[part], gradient, first[part], second[part], *settings, 0, gradient.size)
 
@@ -71,21 +125,21 @@ class Sgd(_Elementwise):
 
     learning_rate: float = 0.1
     momentum: float = 0.9
-    state: dict = field(default_factory=dict, repr=False, compare=False)
+    state: dict[str, Moments] = field(default_factory=dict, repr=False, compare=False)
 
     moments = ("velocity",)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_real("learning_rate", self.learning_rate, 0, open_low=True)
         if not 0 <= check_real("momentum", self.momentum) < 1:
             raise ValueError(f"momentum must be in [0, 1), got {self.momentum}")
 
-    def on_parts(self, key, value, factor, step, bound):
+    def on_parts(self, key: str, value: np.ndarray, factor: float, step: int, bound: float) -> OnPart:
         """`update` as a function of (start, gradient of the values from there on), to be called once for each part."""
         flat, (velocity,) = value.reshape(-1), _moments(self.state, key, self.moments, value.size)
         settings = list(map(np.float32, (self.momentum, self.learning_rate * factor, bound)))
 
-        def on_part(start, gradient):
+        def on_part(start: int, gradient: np.ndarray) -> None:
             part = slice(start, start + gradient.size)
             optimizer_steps.momentum_step(flat[part], gradient, velocity[part], *settings, 0, gradient.size)
 
@@ -120,25 +174,25 @@ class Bop(_Elementwise):
     gamma: float = 1e-3
     tau: float = 1e-6
     learning_rate: float = 1e-2
-    state: dict = field(default_factory=dict, repr=False, compare=False)
+    state: dict[str, Moments] = field(default_factory=dict, repr=False, compare=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_real("gamma", self.gamma, 0, 1, open_low=True)
         check_real("tau", self.tau, 0, open_low=True)
         self._adam = Adam(self.learning_rate, state=self.state)
 
-    def moments_of(self, key):
+    def moments_of(self, key: str) -> tuple[str, ...]:
         """Names of the moments of the parameter `key`."""
         return ("momentum",) if key.endswith(".weight") else self._adam.moments
 
-    def on_parts(self, key, value, factor, step, bound):
+    def on_parts(self, key: str, value: np.ndarray, factor: float, step: int, bound: float) -> OnPart:
         """`update` as a function of (start, gradient of the values from there on), to be called once for each part."""
         if not key.endswith(".weight"):
             return self._adam.on_parts(key, value, factor, step, bound)
         flat, (momentum,) = value.reshape(-1), _moments(self.state, key, self.moments_of(key), value.size)
         settings = np.float32(self.gamma * factor), np.float32(self.tau)
 
-        def on_part(start, gradient):
+        def on_part(start: int, gradient: np.ndarray) -> None:
             part = slice(start, start + gradient.size)
             optimizer_steps.bop_step(flat[part], gradient, momentum[part], *settings, 0, gradient.size)
 

@@ -1,16 +1,64 @@
-"""The direct regulariser of bit error tolerance, eq. (7) of Buschjaeger et al. 2020, with hand-written gradients.
+"""Regularisers: what is added to the loss, and to the gradients of batch norms, of the pre-activations of a batch.
+
+A regulariser of your own is any `Regulariser`. It reads the pre-activations in the caches of the model's forward pass,
+and gives its value and a `Penalty` for each batch norm whose gradients it changes. One that does not suit every model
+has a method ``check(model)`` too, which raises ValueError for those that it does not suit.
 
 N images, P positions, U units of a hidden layer; h (N, P, U) its pre-activations, s (U,) their thresholds.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 import bnnsim.kernels.gradients.penalty as penalty
-from bnnsim.checks import check_real
+from bnnsim.checks import check_array, check_real
 from bnnsim.kernels import empty, split
-from bnnsim.training.layers import BatchNormSign
+from bnnsim.training.layers.batchnorm import BatchNormSign, Norm, NormCache
+
+if TYPE_CHECKING:
+    from bnnsim.training.model import Sequential
+
+
+@dataclass(frozen=True, eq=False)
+class Penalty:
+    """What a regulariser adds to the gradients of one batch norm.
+
+    Parameters
+    ----------
+    dgamma, dbeta : float64 (U,)
+        The regulariser's gradients of gamma and beta, with which all goes that passes through the batch's mean and
+        variance: batch norm's backward pass spreads both over all h. (y = x_hat * gamma + beta, with x_hat the
+        normalised h: of a function of y, dgamma sums dy * x_hat and dbeta sums dy over the batch, and dh is
+        scale * dy.)
+    dh : float32 of h's shape
+        The gradient of each h itself, at constant mean and variance.
+    """
+
+    dgamma: np.ndarray
+    dbeta: np.ndarray
+    dh: np.ndarray
+
+    def check(self, name: str, h: np.ndarray) -> None:
+        """TypeError or ValueError where an array is not one of h's batch norm."""
+        for part, array in (("dgamma", self.dgamma), ("dbeta", self.dbeta)):
+            check_array(f"{part} {name}", array, np.float64, h.shape[-1:])
+        check_array(f"dh {name}", self.dh, np.float32, h.shape)
+
+    def add_to(self, dh: np.ndarray) -> None:
+        """Add the gradient of each h to dh, in place."""
+        dh += self.dh
+
+
+class Regulariser(Protocol):
+    """What training makes small beside the loss."""
+
+    def __call__(self, model: "Sequential", caches: list[Any]) -> tuple[float, dict[int, Penalty]]:
+        """The value, and what it adds to the gradients of ``model.layers[i]``, a batch norm, by i.
+
+        caches : what ``model.forward_train`` gave; ``caches[i]`` of a batch norm is a `layers.batchnorm.NormCache`
+        """
 
 
 @dataclass(frozen=True)
@@ -46,56 +94,68 @@ class DirectRegulariser:
     strength: float = 0.01
     target: float = 16.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_real("strength", self.strength, 0)
         check_real("target (T*)", self.target, 0)
 
-    def __call__(self, model, caches):
+    def check(self, model: "Sequential") -> None:
+        """ValueError for a model without hidden neurons."""
+        if len(model.weighted) < 2:
+            raise ValueError("regulariser needs hidden neurons, and this model has none")
+
+    def __call__(self, model: "Sequential", caches: list[Any]) -> tuple[float, dict[int, Penalty]]:
         """(lambda * R, {number of a BatchNormSign in `model.layers`: Penalty}), from what its forward_train gave."""
-        chosen = [i for i, layer in enumerate(model.layers) if isinstance(layer, BatchNormSign)]
-        n_neurons, value, penalties = sum(model.layers[i].units for i in chosen), 0.0, {}
-        for i in chosen:
-            offset = getattr(model.layers[0], "offset", 0)
-            level = max(offset, 255 - offset) if i == chosen[0] else 1
-            part, penalties[i] = self._layer(model.layers[i], *caches[i], level, n_neurons)
-            value += part
+        chosen = [(i, layer) for i, layer in enumerate(model.layers) if isinstance(layer, BatchNormSign)]
+        level, value, penalties = max(model.input_offset, 255 - model.input_offset), 0.0, {}
+        for i, layer in chosen:
+            slope = self.strength / (2 * level * len(caches[i].h) * sum(each.units for _, each in chosen))
+            added, penalties[i] = self._layer(layer, caches[i], level, slope)
+            value, level = value + added, 1
         return value, penalties
 
-    def _layer(self, layer, h, norm, level, n_neurons):
-        """One layer's part of the value, and its Penalty; level is Z."""
-        h, (mean, _, scale, beta) = h.reshape(len(h), -1, layer.units), norm
+    def _layer(self, layer: Norm, cache: NormCache, level: int, slope: float) -> tuple[float, Penalty]:
+        """One layer's part of the value, and its Penalty; level is Z, slope that of the value in |h - s|."""
+        h, (mean, _, scale, beta) = cache.h.reshape(len(cache.h), -1, layer.units), cache.norm
         gamma = layer.parameters["gamma"].astype(np.float64)
         live = scale != 0.0
         per_scale = np.divide(1.0, scale, out=np.zeros_like(scale), where=live)
         threshold = mean - beta * per_scale
         reach = np.where(live, 2 * level * self.target + 1, 0.0)
-        place, value, side = (empty((len(h), layer.units), kind) for kind in (np.int32, np.int32, np.int8))
+        place, value = (empty((len(h), layer.units), np.int32) for _ in range(2))
+        side = empty((len(h), layer.units), np.int8)
         split(penalty.least_margins, len(h), h, threshold, reach, place, value, side)
         sums = np.empty((3, layer.units), np.int64)
         split(penalty.sum_sides, layer.units, value, side, sums)
-        slope = self.strength / (2 * level * len(h) * n_neurons)
         added = slope * float(np.sum(sums[0] * reach - (sums[2] - sums[1] * threshold)))
         total = -slope * sums[1]                                # of the gradients of h - s
         dbeta = total * per_scale                               # s = mean - beta * sqrt(var + eps) / gamma
         dgamma = -dbeta * np.divide(beta, gamma, out=np.zeros_like(beta), where=live)
-        return added, Penalty(place, side, np.float32(slope), dgamma, dbeta)
+        return added, _PenaltyAtPlaces(dgamma, dbeta, np.empty(0), place, side, np.float32(slope))
 
 
 @dataclass(frozen=True, eq=False)
-class Penalty:
-    """What `DirectRegulariser` adds to one layer's gradients.
-
-    Those of gamma and beta carry what goes through the batch's mean and variance with them: batch norm's backward pass
-    spreads both over all h.
-    """
+class _PenaltyAtPlaces(Penalty):
+    """A Penalty whose dh is 0 but at one position of each image and unit, `place`, where it is -slope * `side`."""
 
     place: np.ndarray
     side: np.ndarray
     slope: np.float32
-    dgamma: np.ndarray
-    dbeta: np.ndarray
 
-    def add_to(self, dh):
-        """Add the gradient of the nearest pre-activations themselves to dh, in place."""
-        shape = len(dh), -1, dh.shape[-1]
-        split(penalty.push_away, len(dh), self.place, self.side, self.slope, dh.reshape(shape))
+    def check(self, name: str, h: np.ndarray) -> None:
+        """What `DirectRegulariser` made of h is h's."""
+
+    def add_to(self, dh: np.ndarray) -> None:
+        """Add the gradient of the nearest pre-activations to dh, in place."""
+        split(penalty.push_away, len(dh), self.place, self.side, self.slope, dh.reshape(len(dh), -1, dh.shape[-1]))
+
+
+def check_regulariser(regulariser: Regulariser | None, model: "Sequential") -> Regulariser | None:
+    """A regulariser that suits the model, or None."""
+    if regulariser is None:
+        return None
+    if isinstance(regulariser, type) or not callable(regulariser):
+        raise TypeError("regulariser must be an object such as bnnsim.regularisers.DirectRegulariser(strength=0.01, "
+                        f"target=16), or a function (model, caches) -> (value, penalties), got {regulariser!r}")
+    if hasattr(regulariser, "check"):
+        regulariser.check(model)
+    return regulariser

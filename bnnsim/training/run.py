@@ -1,11 +1,19 @@
-"""A training under way: its model, settings, history, checkpoints and progress."""
+"""A training under way: what is trained on what, how far it is, and what is remembered on the way."""
 
 import math
-from dataclasses import asdict, dataclass, field, is_dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bnnsim.seeding import generator
+from bnnsim.training.settings import Settings
+
+if TYPE_CHECKING:
+    from bnnsim.datasets.split import LabelledImages
+    from bnnsim.training.model import Sequential
 
 
 @dataclass
@@ -16,11 +24,11 @@ class History:
     changed sign from the start of the epoch to its end. kept_epoch is the epoch, from 1, that the model was left at.
     """
 
-    loss: list = field(default_factory=list)
-    accuracy: list = field(default_factory=list)
-    validation_accuracy: list = field(default_factory=list)
-    learning_rate: list = field(default_factory=list)
-    flip_ratio: list = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+    accuracy: list[float] = field(default_factory=list)
+    validation_accuracy: list[float | None] = field(default_factory=list)
+    learning_rate: list[float] = field(default_factory=list)
+    flip_ratio: list[list[float]] = field(default_factory=list)
     kept_epoch: int = 0
 
 
@@ -37,79 +45,68 @@ class Progress:
 
 @dataclass
 class Run:
-    """A run's settings, which do not change, and its progress, which does."""
+    """A run: model, data, root seed and settings, which stay the same, and its progress, which moves.
 
-    model: object
-    train: object
-    validation: object
+    Attributes
+    ----------
+    epoch_words : dict of str to uint64 array
+        The weights' bits at the start of the epoch, for its flip ratio.
+    best : dict of str to array
+        A copy of the model's arrays at the best epoch, where that one is kept.
+    """
+
+    model: "Sequential"
+    train: "LabelledImages"
+    validation: "LabelledImages | None"
     root: int
-    epochs: int
-    batch_size: int
-    optimizer: object
-    schedule: object
-    loss: object
-    flip_rates: tuple
-    faults: object
-    gradient: str
-    precision: str
-    augment: bool
-    keep: str
-    regulariser: object
+    settings: Settings
     progress: Progress = field(default_factory=Progress)
+    epoch_words: dict[str, np.ndarray] = field(default_factory=dict)
+    best: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def __post_init__(self):
-        if self.optimizer.state:
-            raise ValueError("optimizer must be a new one: this one has the moments of another run")
-        self.steps_per_epoch = math.ceil(len(self.train.images) / self.batch_size)
-        self.n_steps = self.epochs * self.steps_per_epoch
-        self._order = (None, None)
-        self.epoch_words = {}
+    def __post_init__(self) -> None:
+        self.steps_per_epoch = math.ceil(len(self.train.images) / self.settings.batch_size)
+        self.n_steps = self.settings.epochs * self.steps_per_epoch
+        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
         self.start_epoch()
-        if self.keep == "best" and self.validation is None:
-            raise ValueError("keep='best' needs validation images: a part of the training images")
-        self.best = {}                                          # a copy of the model's arrays at the best epoch
-        if self.keep == "best":
+        if self.settings.keep == "best":
             self.keep_arrays()
 
-    def keep_arrays(self):
+    def keep_arrays(self) -> None:
         """Remember the model as it is now."""
         self.best = {name: value.copy() for name, value in self.model.arrays().items()}
 
-    def start_epoch(self):
-        """Remember the weights' bits, for the epoch's flip ratio."""
+    def start_epoch(self) -> None:
+        """Remember the weights' bits, and begin the epoch's sums."""
         self.epoch_words = {f"epoch_words.{i}": layer.words for i, layer in enumerate(self.model.weighted)}
+        self.progress.loss_sum, self.progress.n_right, self.progress.n_seen = 0.0, 0, 0
 
-    def flip_ratio(self):
+    def flip_ratio(self) -> list[float]:
         """Share of each layer's weights that changed sign in this epoch."""
-        return [int(np.bitwise_count(layer.words ^ words).sum(dtype=np.int64)) / layer.parameters["weight"].size
+        return [int(np.bitwise_count(layer.words ^ words).sum(dtype=np.int64)) / layer.n_bits
                 for layer, words in zip(self.model.weighted, self.epoch_words.values())]
 
-    def restore(self, progress):
+    def restore(self, progress: Mapping[str, Any]) -> None:
         """Take up the progress that a checkpoint holds."""
         self.progress = Progress(**{**progress, "history": History(**progress["history"])})
 
-    def batch_indices(self, step):
+    def batch_indices(self, step: int) -> np.ndarray:
         """Which images step number `step` (from 0) sees: a fresh permutation each epoch."""
         epoch, batch = divmod(step, self.steps_per_epoch)
         if self._order[0] != epoch:
             self._order = (epoch, generator(self.root, "order", epoch).permutation(len(self.train.images)))
-        return self._order[1][batch * self.batch_size:(batch + 1) * self.batch_size]
+        size = self.settings.batch_size
+        return self._order[1][batch * size:(batch + 1) * size]
 
-    def settings(self):
+    def described(self) -> dict:
         """What a checkpoint must agree on for a resumed run to give the same bytes; plain JSON."""
-        def described(thing):
-            return {"type": type(thing).__name__,
-                    **{k: v for k, v in asdict(thing).items() if k != "state"}}
-        return {"model": self.model.describe(), "seed": str(self.root), "epochs": self.epochs,
-                "batch_size": self.batch_size, "optimizer": described(self.optimizer),
-                "schedule": described(self.schedule), "flip_rates": list(self.flip_rates),
-                "loss": described(self.loss) if is_dataclass(self.loss) else _name(self.loss),
-                "gradient": self.gradient, "precision": self.precision, "augment": self.augment, "keep": self.keep,
-                **({} if self.faults is None else {"faults": repr(self.faults)}),
-                **({} if self.regulariser is None else {"regulariser": described(self.regulariser)}),
-                "train": self.train.sha256,
-                "validation": self.validation.sha256 if self.validation is not None else None}
+        return {"model": self.model.describe(), "seed": str(self.root), "train": self.train.sha256,
+                "validation": self.validation.sha256 if self.validation is not None else None,
+                **self.settings.described()}
 
-
-def _name(function):
-    return getattr(function, "__qualname__", type(function).__name__)
+    def metadata(self) -> dict[str, str]:
+        """What the network is to know of its training; text."""
+        data_set = re.sub(r"(-train|-test)?(\[[^]]*\])*$", "", self.train.name)   # "fashion" of "fashion-train[:1000]"
+        return {"architecture": self.model.describe(), **({"dataset": data_set} if data_set else {}),
+                "seed": str(self.root), "kept_epoch": str(self.progress.history.kept_epoch),
+                **self.settings.metadata()}

@@ -1,101 +1,113 @@
-"""One step of training, and what it reads: augmented images, weights as a faulty memory gives them."""
+"""One step of training, and the end of an epoch. What plug-ins give is checked here, where they are asked."""
 
 import logging
 import math
+from typing import Any
 
 import numpy as np
 
-from bnnsim.packed.bit_errors import flip_masks
-from bnnsim.packed.memory import of_model
-from bnnsim.seeding import child_root, generator, stream_key
+from bnnsim.checks import check_array, check_real
+from bnnsim.seeding import generator
+from bnnsim.training.layers.batchnorm import Norm
+from bnnsim.training.losses import Loss
+from bnnsim.training.model import Sequential
+from bnnsim.training.plug_ins import name_of
+from bnnsim.training.reading import Read, reader, root_of
+from bnnsim.training.regularisers import Penalty, Regulariser
+from bnnsim.training.run import Run
 
 log = logging.getLogger("bnnsim")
 
 
-def broken_read(run):
-    """The read function of this step: each layer's words as the memory gives them; None where it is sound."""
-    return flipping_read(run) if run.faults is None else faulty_read(run)
-
-
-def faulty_read(run):
-    """What `run.faults` leaves of the stored words; its root seed is of the stream "training faults", its trial the
-    step."""
-    stored = of_model(run.model)
-    broken = run.faults.apply(stored, child_root(run.root, "training faults"), run.progress.step)
-
-    def read(index, layer):
-        words = broken.layers[index].words
-        return words, words ^ layer.words if run.gradient == "native" else None
-
-    return read
-
-
-def flipping_read(run):
-    """Each layer's words with fresh flips; None at rate 0."""
-    if not any(run.flip_rates):
-        return None
-    step = run.progress.step
-
-    def read(index, layer):
-        words = layer.words.reshape(-1, layer.words.shape[-1])
-        masks = flip_masks(len(words), layer.parameters["weight"].shape[-1], run.flip_rates[index],
-                                    stream_key(run.root, "training flips", step, index)).reshape(layer.words.shape)
-        return layer.words ^ masks, masks if run.gradient == "native" else None
-
-    return read
-
-
-def augmented(images, rng, margin=4):
+def augmented(images: np.ndarray, rng: np.random.Generator, margin: int = 4) -> np.ndarray:
     """Random crops, `margin` black pixels around, and horizontal flips of images (N, C, H, W) uint8."""
     n, channels, height, width = images.shape
     padded = np.pad(images, ((0, 0), (0, 0), (margin, margin), (margin, margin)))
     top, left = rng.integers(0, 2 * margin + 1, (2, n))
     columns = left[:, None] + np.arange(width)
-    columns = np.where(rng.random(n)[:, None] < 0.5, columns[:, ::-1], columns)
+    columns = np.where(rng.random((n,))[:, None] < 0.5, columns[:, ::-1], columns)
     rows = top[:, None] + np.arange(height)
     return padded[np.arange(n)[:, None, None, None], np.arange(channels)[:, None, None], rows[:, None, :, None],
                   columns[:, None, None, :]]
 
 
-def train_step(run):
+def train_step(run: Run) -> None:
     """One batch: forward, loss, backward, update, as `run` says; its progress moves on by a step."""
-    state = run.progress
-    chosen = run.batch_indices(state.step)
+    settings, progress = run.settings, run.progress
+    chosen = run.batch_indices(progress.step)
     images, labels = run.train.images[chosen], run.train.labels[chosen]
-    if run.augment:
-        images = augmented(images, generator(run.root, "augment", state.step))
-    scores, caches = run.model.forward_train(images, broken_read(run))
-    loss, dscores = run.loss(scores, labels)
-    added, penalties = (0.0, None) if run.regulariser is None else run.regulariser(run.model, caches)
-    loss += added
+    if settings.augment:
+        images = augmented(images, generator(run.root, "augment", progress.step))
+    scores, caches = run.model.forward_train(images, _read(run))
+    loss, dscores = _loss(settings.loss, scores, labels)
+    penalties: dict[int, Penalty] = {}
+    if settings.regulariser is not None:
+        added, penalties = _penalties(settings.regulariser, run.model, caches)
+        loss += added
     if not math.isfinite(loss):
-        raise FloatingPointError(f"the loss is {loss} at step {state.step}: try a lower learning rate")
-    factor = run.schedule.factor(state.step / run.steps_per_epoch, run.epochs)
-    run.model.backward_update(dscores, caches, run.optimizer, factor, state.step + 1, run.precision, penalties)
-    state.step += 1
-    state.loss_sum += loss * len(labels)
-    state.n_right += int(np.sum(scores.argmax(axis=1) == labels))
-    state.n_seen += len(labels)
+        raise FloatingPointError(f"the loss is {loss} at step {progress.step}: try a lower learning rate")
+    run.model.backward_update(dscores, caches, settings.optimizer, _factor(run, progress.step), progress.step + 1,
+                              settings.precision, penalties)
+    progress.step += 1
+    progress.loss_sum += loss * len(labels)
+    progress.n_right += int(np.sum(scores.argmax(axis=1) == labels))
+    progress.n_seen += len(labels)
 
 
-def end_epoch(run):
+def _read(run: Run) -> Read | None:
+    """How this step's forward pass reads its weights; None where no bit is wrong."""
+    errors = run.settings.errors
+    if errors is None:
+        return None
+    return reader(run.model, errors, root_of(errors, run.root), run.progress.step, run.settings.gradient == "native")
+
+
+def _loss(loss: Loss, scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
+    """What a loss gives; TypeError or ValueError where that is not a number and a gradient float32 (N, U)."""
+    given, name = loss(scores, labels), name_of(loss)
+    if not isinstance(given, tuple) or len(given) != 2 or np.ndim(given[0]):
+        raise TypeError(f"a loss must give two things, its mean (a number) and the gradient of the scores (an array); "
+                        f"{name} gave {given!r:.200}")
+    return float(given[0]), check_array(f"the gradient that {name} gave", given[1], np.float32, scores.shape)
+
+
+def _penalties(regulariser: Regulariser, model: Sequential, caches: list[Any]) -> tuple[float, dict[int, Penalty]]:
+    """What a regulariser gives; TypeError or ValueError where that is not a value and Penalties that fit."""
+    given, name = regulariser(model, caches), name_of(regulariser)
+    if not isinstance(given, tuple) or len(given) != 2 or not isinstance(given[1], dict) or np.ndim(given[0]):
+        raise TypeError("a regulariser must give two things, its value (a number) and a dict of Penalty by the number "
+                        f"of a batch norm in model.layers; {name} gave {given!r:.200}")
+    for i, each in given[1].items():
+        if i not in range(len(model.layers)) or not isinstance(model.layers[i], Norm) or not isinstance(each, Penalty):
+            raise TypeError("a regulariser must give each Penalty by the number of a batch norm in model.layers; "
+                            f"{name} gave {i!r}: {each!r:.200}")
+        each.check(f"of the Penalty that {name} gave", caches[i].h)
+    return float(given[0]), given[1]
+
+
+def _factor(run: Run, step: int) -> float:
+    """The schedule's factor at step number `step`, from 0."""
+    factor = run.settings.schedule.factor(step / run.steps_per_epoch, run.settings.epochs)
+    return check_real("factor(epoch, n_epochs) of the schedule", factor)
+
+
+def end_epoch(run: Run) -> None:
     """Evaluate, and enter the epoch into the history; remember the model where it is the best so far."""
-    state, history = run.progress, run.progress.history
+    progress, history = run.progress, run.progress.history
     for name, value in run.model.arrays().items():              # hidden ones can be NaN under a finite loss
         if not np.isfinite(value).all():
-            raise FloatingPointError(f"{name} is not finite at step {state.step}: try a lower learning rate")
+            raise FloatingPointError(f"{name} is not finite at step {progress.step}: try a lower learning rate")
     validation = run.model.accuracy(run.validation) if run.validation is not None else None
-    last = run.schedule.factor((state.step - 1) / run.steps_per_epoch, run.epochs)
-    for name, value in (("loss", state.loss_sum / state.n_seen), ("accuracy", state.n_right / state.n_seen),
-                        ("validation_accuracy", validation), ("learning_rate", run.optimizer.learning_rate * last),
-                        ("flip_ratio", run.flip_ratio())):
-        getattr(history, name).append(value)
-    run.start_epoch()
-    if run.keep == "last":
+    history.loss.append(progress.loss_sum / progress.n_seen)
+    history.accuracy.append(progress.n_right / progress.n_seen)
+    history.learning_rate.append(run.settings.optimizer.learning_rate * _factor(run, progress.step - 1))
+    history.flip_ratio.append(run.flip_ratio())
+    best = max((accuracy for accuracy in history.validation_accuracy if accuracy is not None), default=-1.0)
+    history.validation_accuracy.append(validation)
+    if run.settings.keep == "last" or (validation is not None and validation > best):
         history.kept_epoch = len(history.loss)
-    elif validation > max(history.validation_accuracy[:-1], default=-1.0):
-        history.kept_epoch = len(history.loss)
-        run.keep_arrays()
-    log.info("epoch %d of %d: loss %.4f, accuracy %.4f, validation %s", len(history.loss), run.epochs,
+        if run.settings.keep == "best":
+            run.keep_arrays()
+    log.info("epoch %d of %d: loss %.4f, accuracy %.4f, validation %s", len(history.loss), run.settings.epochs,
              history.loss[-1], history.accuracy[-1], validation)
-    state.loss_sum, state.n_right, state.n_seen = 0.0, 0, 0
+    run.start_epoch()

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_files import IDX_NAMES, forget_all_copies, idx_bytes, idx_files, put_idx
+from small_files import IDX_NAMES, forget_all_copies, from_source, idx_bytes, idx_files, put_idx
 
+import bnnsim
+import bnnsim.datasets.downloading as downloading
 import bnnsim.datasets.readers as readers
 import bnnsim.datasets.shipped as shipped
-import bnnsim.datasets.sources as sources
+from bnnsim.datasets.catalogue import Source
 from bnnsim.datasets.find import EmbeddedSubsetWarning, load_dataset, load_embedded
-from bnnsim.datasets.sources import Source
-from bnnsim.datasets.split import Split
+from bnnsim.datasets.split import LabelledImages, Split
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 DATA = shipped.data_folder()
@@ -138,8 +139,7 @@ def test_a_named_folder_without_the_files_is_an_error(tmp_path, monkeypatch, thr
 def test_fashion_files_are_not_taken_for_mnist(tmp_path, monkeypatch):
     mine = put_idx(tmp_path / "mine", n_test=10_000)
     labels = gzip.decompress((mine / IDX_NAMES[3]).read_bytes())
-    monkeypatch.setitem(sources.SOURCES, "fashion",
-                        Source((), {IDX_NAMES[3]: hashlib.sha256(labels).hexdigest()}))
+    from_source(monkeypatch, "fashion", Source((), {IDX_NAMES[3]: hashlib.sha256(labels).hexdigest()}))
     load_dataset("fashion", folder=mine)
     with pytest.raises(ValueError, match="wanted the files of mnist, got those of fashion"):
         load_dataset("mnist", folder=mine)
@@ -241,4 +241,43 @@ def test_the_full_set_is_official_quick_to_load_and_holds_the_embedded_subset(tm
     (tmp_path / "fashion").mkdir()
     for name in IDX_NAMES:
         (tmp_path / "fashion" / name).symlink_to(DEBIAN / name)
-    sources.download_dataset("fashion", tmp_path, addresses=[])     # it is all there and official
+    downloading.download_dataset("fashion", tmp_path, addresses=[])     # it is all there and official
+
+
+class OnDisk:
+    """Labelled images of a user's own: no Split, and no part of one that is not needed."""
+
+    def __init__(self, split, path):
+        np.save(path, split.images)
+        self.images, self.labels, self.name = np.load(path, mmap_mode="r"), split.labels, "mine"
+
+    def __len__(self):
+        return len(self.labels)
+
+    @property
+    def sha256(self):
+        return "0" * 64
+
+
+def test_labelled_images_of_your_own_work_like_a_split(tmp_path):
+    split, networks = load_embedded()[0][:300], []
+    mine: LabelledImages = OnDisk(split, tmp_path / "images.npy")
+    for data in (split, mine):
+        model = bnnsim.architectures.build("FC16 FC10", (1, 28, 28), rng=0)
+        bnnsim.fit(model, data, 1, validation=data, rng=0, progress=False)
+        networks.append(bnnsim.pack(model))
+        assert model.accuracy(data) == networks[-1].accuracy(data)
+    assert networks[0].checksum == networks[1].checksum
+    found = [bnnsim.metrics.importance(networks[0], data).layers[0].raw for data in (split, mine)]
+    assert np.array_equal(*found)
+    found = [bnnsim.sweep(networks[0], data, [0.1], 2, 3, progress=False).right for data in (split, mine)]
+    assert np.array_equal(*found)
+
+
+@pytest.mark.parametrize("part", ["images", "labels", "name"])
+def test_what_labelled_images_lack_is_named(tmp_path, part):
+    mine = OnDisk(load_embedded()[0][:10], tmp_path / "images.npy")
+    delattr(mine, part)
+    network = bnnsim.pack(bnnsim.architectures.build("FC16 FC10", (1, 28, 28), rng=0))
+    with pytest.raises(TypeError, match=f"split must be a Split, .* got OnDisk, which has no {part}; wrap arrays as"):
+        network.accuracy(mine)

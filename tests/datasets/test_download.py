@@ -11,13 +11,13 @@ import time
 
 import numpy as np
 import pytest
-from small_files import IDX_NAMES, cifar_binary, forget_all_copies, idx_bytes, idx_files
+from small_files import IDX_NAMES, cifar_binary, forget_all_copies, from_source, idx_bytes, idx_files
 
+import bnnsim.datasets.downloading as downloading
 import bnnsim.datasets.find as find
-import bnnsim.datasets.sources as sources
 import bnnsim.download as download
+from bnnsim.datasets.catalogue import Source
 from bnnsim.datasets.find import EmbeddedSubsetWarning, load_dataset
-from bnnsim.datasets.sources import Source
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +75,7 @@ def tiny_fashion(server, monkeypatch):
     contents = idx_files()
     server.files = {f"/{name}": gzip.compress(content) for name, content in contents.items()}
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    monkeypatch.setitem(sources.SOURCES, "fashion", Source((server.address,), sums))
+    from_source(monkeypatch, "fashion", Source((server.address,), sums))
     return server
 
 
@@ -94,7 +94,7 @@ def tiny_cifar(server, monkeypatch):
         archive = buffer.getvalue() if archive is None else archive
         server.files["/cifar.tar.gz"] = archive
         sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-        monkeypatch.setitem(sources.SOURCES, "cifar10", Source(
+        from_source(monkeypatch, "cifar10", Source(
             (server.address,), sums, "cifar.tar.gz", hashlib.sha256(archive).hexdigest(), "batches"))
 
     return publish, [(tarfile.TarInfo(f"batches/{name}"), content) for name, content in contents.items()]
@@ -110,22 +110,22 @@ def test_what_is_nowhere_is_downloaded_once_and_then_found(tiny_fashion, tmp_pat
 
 
 def test_a_download_fetches_only_what_is_missing_and_overwrites_nothing(tiny_fashion, tmp_path):
-    folder = sources.download_dataset("fashion", tmp_path / "mine", [tiny_fashion.address])
+    folder = downloading.download_dataset("fashion", tmp_path / "mine", [tiny_fashion.address])
     assert folder == tmp_path / "mine" / "fashion"
     (folder / IDX_NAMES[2]).unlink()
     tiny_fashion.asked.clear()
-    sources.download_dataset("fashion", tmp_path / "mine")
+    downloading.download_dataset("fashion", tmp_path / "mine")
     assert tiny_fashion.asked == ["/" + IDX_NAMES[2]]
     own = gzip.compress(idx_bytes(np.zeros(20, np.uint8)))
     (folder / IDX_NAMES[1]).write_bytes(own)
     with pytest.raises(ValueError, match="move or delete it and download again"):
-        sources.download_dataset("fashion", tmp_path / "mine")
+        downloading.download_dataset("fashion", tmp_path / "mine")
     assert (folder / IDX_NAMES[1]).read_bytes() == own
 
 
 def test_a_second_address_helps_where_the_first_does_not(tiny_fashion, tmp_path):
     addresses = [tiny_fashion.address + "gone/", "http://127.0.0.1:9/", tiny_fashion.address]
-    folder = sources.download_dataset("fashion", tmp_path, addresses)
+    folder = downloading.download_dataset("fashion", tmp_path, addresses)
     assert len(load_dataset("fashion", folder=folder)[0]) == 20
 
 
@@ -138,15 +138,15 @@ def test_a_second_address_helps_where_the_first_does_not(tiny_fashion, tmp_path)
 ])
 def test_what_is_not_the_official_content_is_never_stored(tiny_fashion, tmp_path, content, reason):
     tiny_fashion.files["/" + IDX_NAMES[0]] = content
-    with pytest.raises(sources.DownloadError, match=reason):
-        sources.download_dataset("fashion", tmp_path)
+    with pytest.raises(downloading.DownloadError, match=reason):
+        downloading.download_dataset("fashion", tmp_path)
     assert os.listdir(tmp_path / "fashion") == []
 
 
 def test_more_than_the_largest_file_is_not_stored(tiny_fashion, tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "MAX_BYTES", 1000)
-    with pytest.raises(sources.DownloadError, match="at most 1000 bytes"):
-        sources.download_dataset("fashion", tmp_path)
+    monkeypatch.setattr(downloading, "MAX_BYTES", 1000)
+    with pytest.raises(downloading.DownloadError, match="at most 1000 bytes"):
+        downloading.download_dataset("fashion", tmp_path)
 
 
 def test_without_an_answer_fashion_comes_embedded_in_seconds_and_says_so(tiny_fashion, monkeypatch):
@@ -181,29 +181,29 @@ def _link(kind):
 @pytest.mark.parametrize("change, message", [
     (lambda members: members[:-1] + [(_link(tarfile.SYMTYPE), b"")], "a plain file"),
     (lambda members: members[:-1] + [(_link(tarfile.LNKTYPE), b"")], "a plain file"),
-    (lambda members: members[:-1] + [(members[-1][0], bytes(3072))], "whole records"),
+    (lambda members: members[:-1] + [(members[-1][0], bytes(3072))], "test_batch.bin with SHA-256"),
     (lambda members: members[:-1] + [(members[-1][0], bytes(3073))], "test_batch.bin with SHA-256"),
     (lambda members: members[:-1], "test_batch.bin in the archive, got none"),
 ])
 def test_an_archive_with_other_members_is_refused(tiny_cifar, tmp_path, change, message):
     publish, members = tiny_cifar
     publish(change(members))
-    with pytest.raises(sources.DownloadError, match=message):
-        sources.download_dataset("cifar10", tmp_path)
+    with pytest.raises(downloading.DownloadError, match=message):
+        downloading.download_dataset("cifar10", tmp_path)
     assert not (tmp_path / "cifar10" / "test_batch.bin").exists()
 
 
 def test_a_damaged_archive_is_refused(tiny_cifar, tmp_path):
     publish, _ = tiny_cifar
     publish([], archive=b"\x1f\x8bnot an archive")
-    with pytest.raises(sources.DownloadError, match="damaged"):
-        sources.download_dataset("cifar10", tmp_path)
+    with pytest.raises(downloading.DownloadError, match="damaged"):
+        downloading.download_dataset("cifar10", tmp_path)
 
 
 @pytest.mark.parametrize("call, error, message", [
-    (lambda: sources.download_dataset("svhn"), ValueError, "name must be one of"),
-    (lambda: sources.download_dataset("mnist", addresses="http://x"), TypeError, "one string"),
-    (lambda: sources.download_dataset("mnist", addresses=["file:///etc"]), ValueError, "http://"),
+    (lambda: downloading.download_dataset("svhn"), ValueError, "name must be one of"),
+    (lambda: downloading.download_dataset("mnist", addresses="http://x"), TypeError, "one string"),
+    (lambda: downloading.download_dataset("mnist", addresses=["file:///etc"]), ValueError, "http://"),
 ])
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from weight_files import low_level_dataset, replace_dataset
 
 import bnnsim.figures.networks as networks
-from bnnsim.commands.stored import load
+from bnnsim.commands.stored_files import load
 from bnnsim.faults import (ArrayMapping, AsymmetricFlips, BitFlips, Clusters, Compose, FaultMap, LayerErrors, Protected,
                            SpareColumns, StuckAt, StuckLine, StuckLines)
 from bnnsim.packed.network import PackedNetwork

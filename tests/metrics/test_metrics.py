@@ -15,8 +15,7 @@ from readable import check_readable
 import bnnsim
 import bnnsim.kernels.analysis.flip_moments as flip_moments
 import bnnsim.metrics as metrics
-import bnnsim.metrics.flip_prediction as flip_prediction
-import bnnsim.packed.stages as stages
+import bnnsim.metrics.flip_statistics as flip_statistics
 from bnnsim.figures.metrics import importance_curves, margin_histograms, tolerance_curves
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.training.packing import pack
@@ -57,7 +56,7 @@ def check_margins(network, images):
         np.testing.assert_array_equal(layer.counts, counts)
         there = power > 0
         spread = (ref[there] / (2 * np.sqrt(power[there]))[:, None]).sum(0) / max(there.sum(), 1)
-        np.testing.assert_allclose(layer.spread, spread, atol=2e-6)
+        np.testing.assert_allclose(layer.over_spread, spread, atol=2e-6)
 
 
 @settings(max_examples=15)
@@ -80,12 +79,12 @@ def test_margins_do_not_depend_on_threads_and_know_their_units():
 
     def measured():
         found = metrics.margins(network, split.images)
-        return tuple(np.concatenate([layer.by_neuron, layer.counts, layer.spread]) for layer in found.layers)
+        return tuple(np.concatenate([layer.by_neuron, layer.counts, layer.over_spread]) for layer in found.layers)
 
     in_threads(measured)
     first, second = metrics.margins(network, split.images).layers[:2]
     assert first.relative == pytest.approx(first.mean / (2 * 255 * 9)) and second.relative == second.mean / (2 * 45)
-    assert second.in_spreads(0.1) == pytest.approx(second.spread.mean() / 0.3)
+    assert second.in_spreads(0.1) == pytest.approx(second.over_spread.mean() / 0.3)
 
 
 # ---------------------------------------------------------------- importance, critical bits
@@ -206,8 +205,8 @@ def test_taylor_is_its_definition_and_points_where_ablation_does():
 @pytest.mark.parametrize(("units", "pool", "offset"), [(1, 1, 0), (5, 2, 128)])
 def test_odds_of_small_filters_count_all_flips(units, pool, offset):
     network, split = case(f"C{units} MP2 FC4" if pool == 2 else f"C{units} FC4", 1, offset, shape=(1, 4, 5))
-    stage = stages.stages(network)[0]
-    hidden = flip_prediction._Hidden(stage, False)
+    stage = network.stages[0]
+    hidden = flip_statistics.HiddenFlips(stage, False)
     split.images[0, 0, :3, :3] = offset                         # a corner where nothing is read
     counts = hidden.counts(split.images, stage.sums(split.images))
     blocks, xs = blocks_of(network, split)
@@ -278,7 +277,7 @@ def test_ties_of_integer_logits_go_to_the_lowest_class():
 
 @pytest.mark.jit_off
 def test_score_draws_are_standard_normal():
-    for draws in flip_prediction._score_draws(10, 3):
+    for draws in flip_statistics.score_draws(10, 3):
         assert np.abs(draws.mean(0)).max() < 1e-12 and len(draws) == 256
         assert np.abs(np.cov(draws.T, bias=True) - np.eye(10)).max() < 1e-12
     z = np.linspace(-9, 9, 777)

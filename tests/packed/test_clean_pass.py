@@ -12,6 +12,7 @@ import bnnsim.packed.shared_arrays as shared_arrays
 from bnnsim.faults import BitFlips
 from bnnsim.packed.clean_pass import CleanPass
 from bnnsim.packed.network import PackedNetwork
+from bnnsim.packed.stages import Stage
 from bnnsim.training.architectures import build
 from bnnsim.training.packing import pack
 
@@ -63,7 +64,7 @@ def test_more_flips_of_a_unit_than_a_16_bit_sum_holds():
     broken = network.with_words({0: broken})
     clean = CleanPass(network, images)
     assert clean_pass._Plan(clean, broken, [0]).corrections is not None
-    h = clean.margins[0, :, 0] + network.layers[0].threshold
+    h = clean.excess[0, :, 0] + network.layers[0].threshold
     assert h[0] == 1600 * 255
     np.testing.assert_array_equal(clean.predict(broken), broken.predict(images))
 
@@ -79,7 +80,7 @@ def test_an_unbroken_copy_costs_no_evaluation(monkeypatch):
     network, images = case(FCNN, 5)
     clean = CleanPass(network, images)
     ref = clean.predictions.copy()
-    monkeypatch.setattr(PackedNetwork, "output", None)
+    monkeypatch.setattr(PackedNetwork, "run", None)
     np.testing.assert_array_equal(clean.predict(BitFlips(0).apply(network, 1)), ref)
     same_words = network.with_words({1: network.layers[1].words.copy()})
     np.testing.assert_array_equal(clean.predict(same_words), ref)
@@ -95,13 +96,11 @@ def test_late_start_and_early_stop_leave_out_layers(monkeypatch):
     clean = CleanPass(network, images)
     clean.bits(0), clean.bits(1), clean.predictions
     broken, ran = BitFlips(0.3, (1,)).apply(network, 1), []
-    whole = PackedNetwork.forward
-    monkeypatch.setattr(PackedNetwork, "output", None)
-    monkeypatch.setattr(PackedNetwork, "forward", lambda self, i: ran.append(i) or whole(self, i))
-    clean._Plan = clean_pass._Plan(clean, broken, [1])
-    ran.clear()
+    whole = Stage.bits
+    monkeypatch.setattr(Stage, "scores", None)
+    monkeypatch.setattr(Stage, "bits", lambda self, x: ran.append(self.index) or whole(self, x))
     np.testing.assert_array_equal(clean.predict(broken), clean.predictions)
-    assert 0 not in ran
+    assert ran == [1]
 
 
 def test_a_copy_with_other_thresholds_or_of_another_shape_is_evaluated_whole():
@@ -120,17 +119,17 @@ def test_arrays_too_large_to_keep_change_nothing(monkeypatch):
     for layers in (None, (1,), (2,)):
         broken = BitFlips(0.02, layers).apply(network, 1)
         np.testing.assert_array_equal(clean.predict(broken), broken.predict(images))
-    assert clean.margins is None and clean.bits(0) is None
+    assert clean.excess is None and clean.bits(0) is None
 
 
 def test_images_too_large_to_keep_with_few_units_behind_them(monkeypatch):
-    """Margins of 8 units fit where the pixels of 64 features do not: no corrections then."""
+    """Sums of 8 units fit where the pixels of 64 features do not: no corrections then."""
     network, images = case("FC8 FC10", 5)
     monkeypatch.setattr(clean_pass, "MOST_BYTES", 8 * 128 * 4)
     clean = CleanPass(network, images)
     broken = BitFlips(0.02).apply(network, 1)
     np.testing.assert_array_equal(clean.predict(broken), broken.predict(images))
-    assert clean.margins is not None and clean.pixels is None
+    assert clean.excess is not None and clean.pixels is None
 
 
 def test_processes_share_files_and_each_is_made_once(tmp_path, monkeypatch):
@@ -138,7 +137,7 @@ def test_processes_share_files_and_each_is_made_once(tmp_path, monkeypatch):
     first = CleanPass(network, images, tmp_path / "clean")
     first.prepare()
     made = sorted(path.name for path in tmp_path.iterdir())
-    assert {"clean-predictions.npy", "clean-margins.npy"} <= set(made)
+    assert {"clean-predictions.npy", "clean-excess.npy"} <= set(made)
     second = CleanPass(network, images, tmp_path / "clean")
     monkeypatch.setattr(second.network, "predict", None)
     np.testing.assert_array_equal(second.predictions, first.predictions)

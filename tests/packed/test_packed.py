@@ -98,7 +98,7 @@ def test_a_trained_network(spec, shape, offset):
     fitting.fit(model, split, 3, rng=0, batch_size=50, flip_rate=0.05, progress=False)
     network = packing.pack(model, {"note": "x"})
     same(network.scores(images), model.scores(images))
-    assert network.accuracy(split) == model.accuracy(split) and network.metadata == {"note": "x"}
+    assert network.accuracy(split) == model.accuracy(split) and network.metadata == model.metadata | {"note": "x"}
 
 
 def test_windows_of_windows():
@@ -223,7 +223,8 @@ def test_with_words_shares_what_it_does_not_replace():
         for name in ("threshold", "inverted", "mean", "scale", "shift"):
             one, two = getattr(old, name), getattr(new, name)
             assert (one is None and two is None) or np.shares_memory(one, two)
-    assert other.forward(0) is network.forward(0) and other.forward(1) is not network.forward(1)
+    assert other.stages[0] is network.stages[0] and other.stages[0].to_bits is network.stages[0].to_bits
+    assert other.stages[1] is not network.stages[1] and other.stages[1].layer is other.layers[1]
     assert other.checksum != checksum == network.checksum and other.metadata == network.metadata
     copies = [dataclasses.replace(layer) for layer in other.layers]
     fresh = PackedNetwork(copies, other.input_shape, 128)
@@ -258,7 +259,9 @@ BAD = {
     "dtype": (lambda n: n.with_words({0: n.layers[0].words.astype(np.int64)}), TypeError,
               "dtype uint64, got int64"),
     "units": (lambda n: n.with_words({0: n.layers[0].words[:9]}), ValueError,
-              r"layers\[0\] threshold must have shape"),
+              r"layers\[0\] words must have shape"),
+    "another layer's": (lambda n: n.with_words({0: n.layers[1].words}), ValueError,
+                        r"layers\[0\] words must have shape"),
     "layers": (lambda n: PackedNetwork(n.layers[:1], n.input_shape), ValueError, r"layers\[0\]"),
     "no layers": (lambda n: PackedNetwork([], n.input_shape), ValueError, "number of layers"),
     "shape": (lambda n: PackedNetwork(n.layers, (1, 5, 4)), ValueError, "n_in must be 20"),
@@ -283,13 +286,10 @@ def test_bad_input(row):
 @pytest.mark.jit_off
 def test_a_layer_of_another_kind_cannot_be_packed():
     """A user's own layer: better no network than a wrong one."""
-    class Mine(Weighted):
-        takes = "pixels"
+    class Mine(layers.InputDense):
+        pack_into = Weighted.pack_into                          # it does not say how
 
-        def output_shape(self, shape):
-            return (3,)
-
-    model = Sequential([Mine((3, 4), 4, 3, np.random.default_rng(0)), layers.BatchNorm(3)], (1, 2, 2))
+    model = Sequential([Mine((1, 2, 2), 3, 0, np.random.default_rng(0)), layers.BatchNorm(3)], (1, 2, 2))
     with pytest.raises(TypeError, match="cannot pack a layer of type Mine"):
         packing.pack(model)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from weight_files import assert_same, checkpoint, conv_layer, conv_network, dense_layer, dense_network
+from weight_files import (assert_same, checkpoint, conv_layer, conv_network, dense_layer, dense_network,
+                          stored_checksum)
 
-import bnnsim.commands.stored as stored
 import bnnsim.files.file_format as file_format
 import bnnsim.packed.network_file as network_file
 import bnnsim.packed.schema as schema
@@ -31,7 +31,7 @@ def test_a_network_comes_back_as_it_was(tmp_path, network):
     network_file.save_network(path, network)
     assert_same(network_file.load_network(path), network)
     assert_same(network_file.load_network(str(path)), network)
-    assert stored.content_checksum(path) == network_file.checksum(network)
+    assert stored_checksum(path) == network_file.checksum(network)
 
 
 def test_a_checkpoint_comes_back_as_it_was(tmp_path):
@@ -67,7 +67,7 @@ def test_golden_network_of_an_independent_writer_loads():
 def test_golden_checkpoint_of_an_independent_writer_loads():
     path = GOLDEN / "checkpoint.h5"
     checksum = "f29e3c119fb6041b1378ae86458ef90de739656e74b44280739d29cb9607376e"
-    assert stored.content_checksum(path) == checksum
+    assert stored_checksum(path) == checksum
     settings, arrays, progress = checkpoint_file.load_checkpoint(path)
     assert settings == {"epochs": 3, "rates": [0.1, 1e-30]} and progress == {"step": 7}
     assert_same(arrays, {"0.weight": np.array([[0.5, -1.0]], np.float32),
@@ -79,9 +79,9 @@ def test_golden_checkpoint_of_an_independent_writer_loads():
 def test_golden_files_saved_again_keep_their_checksum(tmp_path):
     path = tmp_path / "again.h5"
     network_file.save_network(path, network_file.load_network(GOLDEN / "network.h5"))
-    assert stored.content_checksum(path) == stored.content_checksum(GOLDEN / "network.h5")
+    assert stored_checksum(path) == stored_checksum(GOLDEN / "network.h5")
     checkpoint_file.save_checkpoint(path, *checkpoint_file.load_checkpoint(GOLDEN / "checkpoint.h5"))
-    assert stored.content_checksum(path) == stored.content_checksum(GOLDEN / "checkpoint.h5")
+    assert stored_checksum(path) == stored_checksum(GOLDEN / "checkpoint.h5")
 
 
 def test_saving_twice_gives_the_same_bytes_but_for_the_time(tmp_path, monkeypatch):

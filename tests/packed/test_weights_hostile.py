@@ -11,9 +11,8 @@ import h5py
 import mutations
 import numpy as np
 import pytest
-from weight_files import assert_same, checkpoint, dense_network, low_level_dataset, replace_dataset
+from weight_files import assert_same, checkpoint, dense_network, low_level_dataset, replace_dataset, stored_checksum
 
-import bnnsim.commands.stored as stored
 import bnnsim.files.hdf5 as hdf5
 import bnnsim.packed.network_file as network_file
 import bnnsim.training.checkpoint_file as checkpoint_file
@@ -121,7 +120,7 @@ def test_what_is_no_file_of_ours_is_named(copies):
              (foreign, ValueError, "another program"), (copies, IsADirectoryError, "folder"),
              (copies / "none", FileNotFoundError, "none"), (3.5, TypeError, "PathLike")]
     for path, error, message in cases:
-        for load in (network_file.load_network, checkpoint_file.load_checkpoint, stored.content_checksum):
+        for load in (network_file.load_network, checkpoint_file.load_checkpoint, stored_checksum):
             with pytest.raises(error, match=message):
                 load(path)
     with pytest.raises(ValueError, match="a training checkpoint: go on with fit"):

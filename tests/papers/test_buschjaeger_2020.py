@@ -12,11 +12,10 @@ from scipy.stats import binom
 
 import bnnsim
 import bnnsim.metrics as metrics
-import bnnsim.metrics.flip_prediction as flip_prediction
+import bnnsim.metrics.flip_statistics as flip_statistics
 import bnnsim.metrics.neuron_tolerance as neuron_tolerance
-import bnnsim.packed.stages as stages
-from bnnsim.kernels.analysis.margins import NEVER
 from bnnsim.packed.network import PackedNetwork
+from bnnsim.packed.tolerance import NEVER
 from bnnsim.training.packing import pack
 
 
@@ -58,11 +57,8 @@ def tolerances(network, images):
     """For each hidden layer (found (N, U), true by trying all flips (N, U), whether all comparisons are 0 (N, U))."""
     blocks = naive_metrics.of_packed(network)
     xs = naive_metrics.inputs(blocks, images, network.input_offset)
-    for i, stage in enumerate(stages.stages(network)[:-1]):
-        x = images
-        for j in range(i):
-            x = network.forward(j).bits(network.flattened(j, x))
-        found = neuron_tolerance.neuron_tolerance(stage, network.flattened(i, x))
+    for i, stage in enumerate(network.stages[:-1]):
+        found = neuron_tolerance.neuron_tolerance(stage, network.run(0, images, i))
         true = np.array([[naive_metrics.tolerance(blocks[i], xs[i][n:n + 1], u) for u in range(found.shape[1])]
                          for n in range(len(images))], object)
         y = naive_metrics.outputs(blocks[i], xs[i]).reshape(len(images), -1, found.shape[1])
@@ -164,8 +160,8 @@ def predicted(n, h, theta, p):
     layers = [{"weight": np.ones((n, 1), int), "threshold": np.zeros(n, np.int32)},
               {"weight": np.ones((1, n), int), "threshold": np.array([theta], np.int32)},
               {"weight": np.ones((1, 1), int)}]
-    stage = stages.stages(PackedNetwork.from_arrays(layers, (1, 1, 1)))[1]
-    hidden = flip_prediction._Hidden(stage, True)
+    stage = PackedNetwork.from_arrays(layers, (1, 1, 1)).stages[1]
+    hidden = flip_statistics.HiddenFlips(stage, True)
     mean = hidden.expected(np.full((1, 1, 1), h, np.int32), p, np.full((1, 1), float(n)))[0, 0]
     odds = (1 + float(mean)) / 2
     return 1 - odds if h >= theta else odds

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_calls import in_threads
 
+import bnnsim.proofs.bounds as bounds
 import bnnsim.proofs.certificates as certificates
 from bnnsim.kernels import are_compiled
 from bnnsim.packed.network import PackedNetwork
@@ -153,7 +154,8 @@ def test_blocks_and_threads_change_nothing(monkeypatch):
 
     ref = in_threads(run)
     monkeypatch.setattr(certificates, "BLOCK_IMAGES", 4)
-    monkeypatch.setattr(certificates, "SINGLE_IMAGES", 1)
+    monkeypatch.setattr(bounds, "BLOCK_IMAGES", 4)
+    monkeypatch.setattr(bounds, "SINGLE_IMAGES", 1)
     np.testing.assert_array_equal(run()[0], ref[0])
     np.testing.assert_array_equal(run()[1], ref[1])
     assert certified_flips(network, images[:0]).layers.shape == (0, 4)
@@ -167,9 +169,18 @@ def test_certified_accuracy():
     assert found.flips(0).tolist() == [3, 0, 9]
 
 
+def test_the_table_and_the_figure_say_the_same(tmp_path):
+    found, labels = Certificates(np.array([[3, 5], [0, 2]]), np.array([2, 0]), np.array([1, 1])), np.array([1, 1])
+    lines = found.table(labels, [0, 3]).splitlines()
+    assert lines[1].split() == ["flips", "layer", "0", "layer", "1", "anywhere"]
+    assert [line.split() for line in lines[2:]] == [["0", *["100.00"] * 3], ["3", "50.00", "50.00", "0.00"]]
+    figure = found.plot(labels, tmp_path / "c.png", "two images")
+    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG") and "two images" in figure.axes[0].get_title()
+
+
 NETWORK, IMAGES = case("one hidden", 0)
 FOUND = certified_flips(NETWORK, IMAGES)
-BAD = [(lambda: certified_flips("fcnn.h5", IMAGES), TypeError, "network must be a PackedNetwork, got str"),
+BAD = [(lambda: certified_flips("fcnn.h5", IMAGES), TypeError, "network must be a PackedNetwork, .*got str"),
        (lambda: certified_flips(NETWORK, IMAGES / 255), TypeError, "images must be a uint8 array"),
        (lambda: certified_flips(NETWORK, IMAGES[..., :2]), ValueError, "images must have shape"),
        (lambda: FOUND.accuracy([0], [1]), ValueError, "labels must have shape"),

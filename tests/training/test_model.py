@@ -131,12 +131,15 @@ def test_threads_do_not_change_a_bit(case):
 
 
 class Momentless:
-    """A user's optimizer: `update` is all that one must have."""
+    """A user's optimizer, without moments."""
 
-    moments, state = (), {}
+    learning_rate, state = 0.1, {}
+
+    def moments_of(self, key):
+        return ()
 
     def update(self, key, value, gradient, factor, step, bound):
-        value -= np.float32(0.1 * factor) * gradient.reshape(value.shape)
+        value -= np.float32(self.learning_rate * factor) * gradient.reshape(value.shape)
         np.clip(value, -bound, bound, out=value)
 
 

@@ -58,8 +58,10 @@ def test_kernels(rng, n, p, u):
 class Stack:
     """Hidden layers with pre-activations of our choice, as the regulariser sees a model: far apart, so nothing ties."""
 
+    input_offset = 0
+
     def __init__(self, rng, sizes):
-        self.layers = [InputLike()]
+        self.layers = [None]                                    # the first is that of the pixels
         self.caches, self.h, self.forward = [None], [], []
         for i, (n, p, u) in enumerate(sizes):
             layer = BatchNormSign(u)
@@ -81,10 +83,6 @@ class Stack:
     def points(self):
         return [(h.astype(float), *(layer.parameters[name].astype(float) for name in ("gamma", "beta")))
                 for h, layer in zip(self.h, self.layers[1:])]
-
-
-class InputLike:
-    offset = 0
 
 
 def penalty_gradients(stack, regulariser):

@@ -4,8 +4,7 @@ threads changes no byte, a stopped run goes on to the same bytes, and a checkpoi
 import naive
 import numpy as np
 import pytest
-from test_training import interrupt_at, stop
-from training_run import run, small_split, state
+from training_run import interrupt_at, run, small_split, state, stop
 
 from bnnsim import threads
 from bnnsim.datasets.find import load_embedded

@@ -67,7 +67,7 @@ def invert_last(x, words, h, mean, scale, shift, labels, change, start, stop):
 
 
 @inline
-def _spread(push, step, sums):
+def _add_push(push, step, sums):
     """sums (64 ..) int32 += step at the bits of push."""
     for i in range(64):
         sums[i] += step * np.int32((push >> np.uint64(i)) & ONE)
@@ -87,7 +87,7 @@ def _next_changes(x, words, above, gap, next_bits, last_words, sums):
             push = ~(x[w] ^ words[v, w] ^ side)                 # summand +1 above theta, or -1 below
             for c in range(last_words.shape[0]):
                 differ = ((last_words[c, v >> 6] ^ next_bits[v >> 6]) >> np.uint64(v & 63)) & ONE
-                _spread(push, np.int32(2 if differ else -2), sums[c, 64 * w:64 * w + 64])
+                _add_push(push, np.int32(2 if differ else -2), sums[c, 64 * w:64 * w + 64])
 
 
 @kernel

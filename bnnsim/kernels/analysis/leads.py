@@ -7,8 +7,10 @@ N images, R rows about image rows[r] of N, C classes, F summands of a row in W w
 import numpy as np
 
 from bnnsim.kernels._jit import inline, kernel
-from bnnsim.kernels.analysis.spread import NEVER, ONE, count_bits
+from bnnsim.kernels.analysis.reach import ONE, count_bits
+from bnnsim.kernels.analysis.tolerance import NEVER
 from bnnsim.kernels.norm.batchnorm import affine
+
 
 # ---------------------------------------------------------------- flips of the last layer's weights, exact
 

@@ -1,17 +1,18 @@
-"""How far changes spread: which outputs of a layer can change when some of its inputs or weights do.
+"""How far changes reach: which outputs of a layer can change when some of its inputs or weights do.
 
 R rows, each a question about image rows[r] of N; x what the layer reads, `reached` the inputs that may have changed, in
 the same packed form; h pre-activations int32, W words, U or K units in V words. An output falls on the other side of
-its threshold only where at least T + 1 summands that push towards its present side change (`crossings`); no more of
-them change than there are inputs in `reached` that push so, plus own[r] flipped weights, and no more than most[r].
+its threshold only where at least T + 1 summands that push towards its present side change (`tolerance.crossing`); no
+more of them change than there are inputs in `reached` that push so, plus own[r] flipped weights, and no more than
+most[r].
 """
 
 import numpy as np
 
 from bnnsim.kernels._jit import inline, kernel
+from bnnsim.kernels.analysis.tolerance import crossing
 
 ONE = np.uint64(1)
-NEVER = 2**30                       # more flips than any unit has weights
 
 
 @inline
@@ -24,25 +25,18 @@ def count_bits(word):
 
 
 @inline
-def crossings(h, theta):
-    """Summands of +-1 that must change before h crosses theta: T + 1."""
-    d = np.int64(h) - np.int64(theta)
-    return (d >> 1) + 1 if d >= 0 else ((-d - 1) >> 1) + 1
-
-
-@inline
 def _pushing(x, weight, above):
     """The summands, as bits, that hold h on its present side: those of +1 where h >= theta."""
     return ~(x ^ weight) if above else x ^ weight
 
 
 @kernel
-def spread_dense(rows, x, reached, words, h, theta, most, own, out, start, stop):
+def reach_dense(rows, x, reached, words, h, theta, most, own, out, start, stop):
     """x (N, W), reached (R, W), words (U, W), h (N, U), theta (U,), most and own (R,) -> out (R, V), zeroed."""
     for r in range(start, stop):
         n = rows[r]
         for u in range(words.shape[0]):
-            need, above = crossings(h[n, u], theta[u]), h[n, u] >= theta[u]
+            need, above = crossing(h[n, u], theta[u]), h[n, u] >= theta[u]
             if need > most[r]:
                 continue
             found = own[r]
@@ -58,7 +52,7 @@ def spread_dense(rows, x, reached, words, h, theta, most, own, out, start, stop)
 @inline
 def _can_cross(x, reached, weight, g, row, column, h, theta, most, own):
     """Whether one pre-activation of a convolution can; x, reached (H, W, Cw), weight (kh, kw, Cw)."""
-    need, above = crossings(h, theta), h >= theta
+    need, above = crossing(h, theta), h >= theta
     if need > most:
         return False
     found = own
@@ -74,7 +68,7 @@ def _can_cross(x, reached, weight, g, row, column, h, theta, most, own):
 
 
 @kernel
-def spread_conv(rows, x, reached, words, h, theta, most, own, g, pool, out, start, stop):
+def reach_conv(rows, x, reached, words, h, theta, most, own, g, pool, out, start, stop):
     """x (N, H, W, Cw), reached (R, H, W, Cw), words (K, kh, kw, Cw), h (N, OH, OW, K) -> out (R, PH, PW, V), zeroed.
 
     A window without an entry >= theta changes where any entry can cross; else all entries >= theta must be able to.
@@ -101,49 +95,6 @@ def spread_conv(rows, x, reached, words, h, theta, most, own, g, pool, out, star
 
 # ---------------------------------------------------------------- flips of a layer's own weights
 
-@kernel
-def pixel_costs(patches, order, words, h, theta, cost, start, stop):
-    """Fewest flips that carry h across theta, where summands are pixels: the largest that push, exactly.
-
-    patches (N, P, F) int16, their largest |.| first by order (N, P, F) int16 or int32; words (U, W); h, cost (N, P, U).
-    """
-    for n in range(start, stop):
-        for p in range(patches.shape[1]):
-            for u in range(words.shape[0]):
-                d = np.int64(h[n, p, u]) - np.int64(theta[u])
-                above, left, flips = d >= 0, (d + 1 if d >= 0 else -d), 0
-                for k in range(patches.shape[2]):
-                    f = np.int64(order[n, p, k])
-                    value = np.int64(patches[n, p, f])
-                    if value == 0 or left <= 0:
-                        break
-                    plus = (words[u, f >> 6] >> np.uint64(f & 63)) & ONE == ONE
-                    if ((value > 0) == plus) == above:
-                        left -= 2 * abs(value)
-                        flips += 1
-                cost[n, p, u] = flips if left <= 0 else NEVER
-
-
-@kernel
-def pool_costs(h, theta, cost, pool, out, start, stop):
-    """Flips of a unit's weights before a pooled output can change: h, cost (N, OH, OW, K) -> out (N, PH, PW, K).
-
-    Exact for a pooled comparison of 0, the least of the window; a lower bound for 1, the most of the entries >= theta.
-    """
-    for n in range(start, stop):
-        for i in range(out.shape[1]):
-            for j in range(out.shape[2]):
-                for k in range(out.shape[3]):
-                    one, least, largest = False, NEVER, 0
-                    for entry in range(pool * pool):
-                        row, column = i * pool + entry // pool, j * pool + entry % pool
-                        c = cost[n, row, column, k]
-                        if h[n, row, column, k] >= theta[k]:
-                            one, largest = True, max(largest, c)
-                        least = min(least, c)
-                    out[n, i, j, k] = largest if one else least
-
-
 @inline
 def _pooled(h, theta, k, row, column, out_width, pool, value, patches, f):
     """Whether a pooled output's comparison is 1 once each h has moved by `value` times its summand f."""
@@ -158,18 +109,19 @@ def _pooled(h, theta, k, row, column, out_width, pool, value, patches, f):
 def flip_patterns(patches, weights, h, theta, cost, out_width, pool, found, count, start, stop):
     """The different sets of outputs that single flips change, for each unit of a convolution.
 
-    patches (N, P, F) int16, weights (K, F) int8, h (N, P, K), cost (N, PH, PW, K) -> found (N, K, F, words), of which
-    count (N, K) are filled; a set has a bit for each of the PH * PW outputs. Flips that change none are left out.
+    patches (N, P, F) int16, weights (K, F) int8, h (N, P, K), cost (N, Q, K) -> found (N, K, F, words), of which count
+    (N, K) are filled; a set has a bit for each of the Q pooled outputs. Flips that change none are left out.
     """
+    n_across = out_width // pool
     for n in range(start, stop):
         for k in range(weights.shape[0]):
             count[n, k] = 0
-            near = np.flatnonzero(np.ascontiguousarray(cost[n, :, :, k]).reshape(-1) <= 1)
+            near = np.flatnonzero(cost[n, :, k] <= 1)
             for f in range(weights.shape[1] if len(near) else 0):
                 at, change = count[n, k], False
                 found[n, k, at] = np.uint64(0)
                 for p in near:
-                    row, column = p // cost.shape[2], p % cost.shape[2]
+                    row, column = p // n_across, p % n_across
                     before = _pooled(h[n], theta, k, row, column, out_width, pool, 0, patches[n], f)
                     after = _pooled(h[n], theta, k, row, column, out_width, pool, -2 * np.int64(weights[k, f]),
                                     patches[n], f)

@@ -1,4 +1,4 @@
-"""Where data sets come from: official addresses, SHA-256 sums, a download that stores only what has them.
+"""Fetches a data set's official files, and stores only what has their SHA-256 sums.
 
 A file is written beside its target under another name, flushed, compared with its SHA-256, and only then
 renamed: a download that fails leaves nothing, and what is not the official content never gets its name. Sums
@@ -11,12 +11,18 @@ import logging
 import os
 import threading
 import zlib
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 import bnnsim.files.atomic as atomic
-from bnnsim.checks import check_choice
-from bnnsim.datasets.readers import CIFAR_RECORD_BYTES, idx_sha256, read_idx
+from bnnsim.checks import FilePath, check_choice
+from bnnsim.datasets.catalogue import CATALOGUE, Source
+from bnnsim.datasets.readers import idx_sha256, read_idx
+
+if TYPE_CHECKING:
+    import tarfile
+    from http.client import HTTPResponse
 
 MAX_BYTES = 1 << 28             # of one download; the largest official one has 170 MB
 READ_SECONDS = 30.0             # without a byte, once a server has answered
@@ -28,60 +34,25 @@ class DownloadError(OSError):
     exit_code = 1                   # of a command line: the input was good, the network was not
 
 
-@dataclass(frozen=True)
-class Source:
-    """Addresses to try in turn, and the SHA-256 of each file's content."""
-
-    addresses: tuple[str, ...]
-    sha256: dict[str, str]
-    archive: str | None = None                  # files that come in one archive: its name, its SHA-256,
-    archive_sha256: str | None = None
-    archive_folder: str = ""                    # and the folder they are in
+def downloadable() -> dict[str, Source]:
+    """The data sets that have an official address, by name."""
+    return {name: known.source for name, known in CATALOGUE.items() if known.source is not None}
 
 
-# Where these sums were read.
-# Fashion: computed from Debian's dataset-fashion-mnist; the same sums stand for the official files in three
-# independent public projects (a Rust crate, a Makefile, a loader that first compared the README's MD5 sums).
-# MNIST: a public downloader has them beside the .gz sums of tensorflow/datasets, url_checksums/mnist.txt; a
-# Makefile has those of the labels and the test images too.
-# CIFAR-10: the archive's in tensorflow/datasets, url_checksums/cifar10.txt; the batches' in torchvision for
-# Ruby, that of test_batch.bin in two more projects.
-SOURCES = {
-    "fashion": Source(("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",), {
-        "train-images-idx3-ubyte.gz": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-        "train-labels-idx1-ubyte.gz": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-        "t10k-images-idx3-ubyte.gz": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-        "t10k-labels-idx1-ubyte.gz": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"}),
-    "mnist": Source(("https://ossci-datasets.s3.amazonaws.com/mnist/",
-                     "https://storage.googleapis.com/cvdf-datasets/mnist/"), {
-        "train-images-idx3-ubyte.gz": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-        "train-labels-idx1-ubyte.gz": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-        "t10k-images-idx3-ubyte.gz": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-        "t10k-labels-idx1-ubyte.gz": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"}),
-    "cifar10": Source(("https://www.cs.toronto.edu/~kriz/",), {
-        "data_batch_1.bin": "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
-        "data_batch_2.bin": "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed",
-        "data_batch_3.bin": "bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67",
-        "data_batch_4.bin": "014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48",
-        "data_batch_5.bin": "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add",
-        "test_batch.bin": "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b"},
-        "cifar-10-binary.tar.gz", "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-        "cifar-10-batches-bin"),
-}
-
-
-def cache_folder(name):
+def cache_folder(name: str) -> Path:
     """The user's own place for a data set: $XDG_CACHE_HOME/bnnsim/<name>, usually under ~/.cache."""
     home = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(home) if os.path.isabs(home) else Path(os.path.expanduser("~/.cache"))) / "bnnsim" / name
 
 
-def download_dataset(name, folder=None, addresses=None, connect_seconds=30.0):
+def download_dataset(name: str, folder: FilePath | None = None, addresses: Sequence[str] | None = None,
+                     connect_seconds: float = 30.0) -> Path:
     """Download what is missing of a data set, check it, and return the folder that holds it.
 
     Parameters
     ----------
-    name : {"fashion", "mnist", "cifar10"}
+    name : str
+        One of `downloadable`: "fashion", "mnist", "cifar10".
     folder : str or os.PathLike, optional
         The files go into ``folder/name``; the user's cache otherwise.
     addresses : sequence of str, optional
@@ -100,7 +71,7 @@ def download_dataset(name, folder=None, addresses=None, connect_seconds=30.0):
     ValueError
         If a file of that name is there already and is not the official one.
     """
-    source = SOURCES[check_choice("name", name, SOURCES)]
+    source = downloadable()[check_choice("name", name, downloadable())]
     addresses = _checked_addresses(source.addresses if addresses is None else addresses)
     target = cache_folder(name) if folder is None else Path(folder).expanduser() / name
     target.mkdir(parents=True, exist_ok=True)
@@ -111,11 +82,11 @@ def download_dataset(name, folder=None, addresses=None, connect_seconds=30.0):
     elif missing:
         for file in missing:
             _fetch(addresses, file, connect_seconds, target, source.sha256[file],
-                   lambda part, file=file: os.replace(part, target / file))
+                   lambda part: os.replace(part, target / file))                   # called at once: `file` is this one
     return target
 
 
-def _checked_addresses(addresses):
+def _checked_addresses(addresses: Sequence[str]) -> tuple[str, ...]:
     if isinstance(addresses, str):
         raise TypeError(f"addresses must be a sequence of strings, got one string; pass [{addresses!r}]")
     for address in addresses:
@@ -124,7 +95,7 @@ def _checked_addresses(addresses):
     return tuple(addresses)
 
 
-def _is_official(path, sha256):
+def _is_official(path: Path, sha256: str) -> bool:
     """Whether the file is there; one of that name that is another is an error: it may be the user's own."""
     if not path.exists():
         return False
@@ -138,14 +109,15 @@ def _is_official(path, sha256):
     return True
 
 
-def _content_sha256(path, name):
+def _content_sha256(path: FilePath, name: str) -> str:
     if "-ubyte" in name:
         return idx_sha256(read_idx(path, 3 if "idx3" in name else 1))
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _fetch(addresses, file, connect_seconds, folder, sha256, store):
+def _fetch(addresses: Sequence[str], file: str, connect_seconds: float, folder: Path, sha256: str,
+           store: Callable[[str], None]) -> None:
     """Get one file from the first address that has the right one, and hand its path to `store`."""
     reasons = []
     for address in addresses:
@@ -164,17 +136,17 @@ def _fetch(addresses, file, connect_seconds, folder, sha256, store):
     raise DownloadError("; ".join(reasons))
 
 
-def _sync(stream):
+def _sync(stream: IO[bytes]) -> None:
     stream.flush()
     os.fsync(stream.fileno())
 
 
-def _copy_from(url, path, connect_seconds):
+def _copy_from(url: str, path: str, connect_seconds: float) -> None:
     from tqdm import tqdm  # here: only who downloads needs it
 
     with _answer(url, connect_seconds) as response, open(path, "wb") as stream:
-        n_announced = response.headers.get("Content-Length", "")
-        n_announced = int(n_announced) if n_announced.isdecimal() else None
+        length = response.headers.get("Content-Length", "")
+        n_announced = int(length) if length.isdecimal() else None
         n_bytes = 0
         title = url.rsplit("/", 1)[1]
         with tqdm(total=n_announced, unit="B", unit_scale=True, desc=title, disable=None) as bar:
@@ -189,7 +161,7 @@ def _copy_from(url, path, connect_seconds):
         raise ValueError(f"wanted the {n_announced} bytes that the server announced, got {n_bytes}")
 
 
-def _answer(url, connect_seconds):
+def _answer(url: str, connect_seconds: float) -> "HTTPResponse":
     """Open an address; TimeoutError if it has not answered in time.
 
     urllib's own timeout does not cover the name look-up, which may hang for a minute without a network: so
@@ -198,9 +170,12 @@ def _answer(url, connect_seconds):
     import urllib.error  # here: with the next, 40 ms, and only who downloads needs it
     import urllib.request
 
-    lock, given_up, result = threading.Lock(), [], []
+    lock = threading.Lock()
+    given_up: list[bool] = []
+    result: list[HTTPResponse | Exception] = []
 
-    def open_url():
+    def open_url() -> None:
+        answer: HTTPResponse | Exception
         try:
             answer = urllib.request.urlopen(url, timeout=READ_SECONDS)
         except Exception as error:                  # noqa: BLE001  raised again in the caller's thread
@@ -224,8 +199,8 @@ def _answer(url, connect_seconds):
     return result[0]
 
 
-def _extract(archive, folder, source):
-    """Take the expected files out of a checked tar.gz: plain files of whole records, nothing else."""
+def _extract(archive: str, folder: Path, source: Source) -> None:
+    """Take the expected files out of a checked tar.gz: plain files, nothing else."""
     import tarfile
 
     wanted = {f"{source.archive_folder}/{name}": name for name in source.sha256}
@@ -241,15 +216,15 @@ def _extract(archive, folder, source):
         raise ValueError(f"wanted {', '.join(wanted)} in the archive, got none")
 
 
-def _member_bytes(tar, member):
-    plain = member.isreg() and not member.issparse()
-    if not plain or member.size % CIFAR_RECORD_BYTES or member.size > MAX_BYTES:
-        raise ValueError(f"wanted {member.name} to be a plain file of whole records, got type "
+def _member_bytes(tar: "tarfile.TarFile", member: "tarfile.TarInfo") -> bytes:
+    content = None if member.issparse() or member.size > MAX_BYTES or not member.isreg() else tar.extractfile(member)
+    if content is None:
+        raise ValueError(f"wanted {member.name} to be a plain file of at most {MAX_BYTES} bytes, got type "
                          f"{member.type!r} and {member.size} bytes")
-    return tar.extractfile(member).read(member.size)
+    return content.read(member.size)
 
 
-def _store_member(content, folder, name, sha256):
+def _store_member(content: bytes, folder: Path, name: str, sha256: str) -> None:
     came = hashlib.sha256(content).hexdigest()
     if came != sha256:
         raise ValueError(f"wanted {name} with SHA-256 {sha256[:16]}..., got {came[:16]}...")

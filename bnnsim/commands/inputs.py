@@ -1,0 +1,69 @@
+"""What a command works on: networks by name, and the images they are tried on."""
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+
+import bnnsim.datasets.find as find
+import bnnsim.datasets.shipped as shipped
+from bnnsim.datasets.catalogue import CATALOGUE, dataset_of
+from bnnsim.datasets.split import Split
+from bnnsim.packed.network import PackedNetwork
+
+SHIPPED = "fashion_fcnn"                    # what comes with the library, and the data set it is tried on
+SHIPPED_DATASET = "fashion-subset"
+
+
+def shipped_file(name: str = SHIPPED) -> str:
+    """The path of a network that comes with the library."""
+    return os.fspath(shipped.data_file(f"{name}.h5"))
+
+
+def load_networks(paths: Sequence[str]) -> dict[str, PackedNetwork]:
+    """Networks by a short name: the file's, made unique; without a path the one that comes with the library."""
+    paths = paths or [shipped_file()]
+    networks: dict[str, PackedNetwork] = {}
+    for path in paths:
+        name = os.path.splitext(os.path.basename(path))[0]
+        if path in networks or (name in networks and paths.count(path) > 1):
+            raise ValueError(f"{path} is given twice")
+        networks[name if name not in networks else path] = PackedNetwork.load(path)
+    return networks
+
+
+def load_network(path: str | None) -> tuple[str, PackedNetwork]:
+    """A network and its short name; without a path the one that comes with the library."""
+    (name, network), = load_networks([path] if path else []).items()
+    return name, network
+
+
+def default_dataset(paths: Sequence[str], networks: Mapping[str, PackedNetwork]) -> str:
+    """The data set that the first network was trained on: its file says so, or it is Fashion-MNIST."""
+    if not paths:
+        return SHIPPED_DATASET
+    name, network = next(iter(networks.items()))
+    trained_on = network.metadata.get("dataset", "fashion")
+    found = dataset_of(trained_on)
+    if found is None:
+        raise ValueError(f"{name} was trained on {trained_on!r}, which is none of {', '.join(CATALOGUE)}: say which "
+                         "to take, --dataset NAME")
+    return found
+
+
+def load_test(options: argparse.Namespace, paths: Sequence[str], networks: Mapping[str, PackedNetwork]) -> Split:
+    """The test images of --dataset, or of the default data set, once all networks are known to take them."""
+    test = find.load_dataset(options.dataset or default_dataset(paths, networks), options.data)[1]
+    for name, network in networks.items():
+        check_fit(name, network, test)
+    return test
+
+
+def check_fit(name: str, network: PackedNetwork, split: Split) -> None:
+    """The network takes these images and knows these classes; ValueError which says what to change."""
+    if network.input_shape != split.images.shape[1:]:
+        takes, has = (" x ".join(map(str, shape)) for shape in (network.input_shape, split.images.shape[1:]))
+        raise ValueError(f"{name} takes images of {takes}, but those of {split.name} are {has}: choose another "
+                         "--dataset")
+    if network.n_classes <= split.labels.max():
+        raise ValueError(f"{name} has {network.n_classes} classes, but {split.name} has labels up to "
+                         f"{split.labels.max()}: choose another --dataset")

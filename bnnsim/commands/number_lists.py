@@ -1,0 +1,76 @@
+"""Lists of numbers as they are typed: "0.01,0.1", or start:stop:count for equal steps."""
+
+import numpy as np
+
+from bnnsim.checks import check_int, check_probability, check_real
+
+MOST = 10_000                       # numbers of one list
+
+
+def parse_rates(text: str) -> list[float]:
+    """Bit error rates: '1e-3,0.01,0.1', or start:stop:count in equal log steps; 0 is always added.
+
+    Returns
+    -------
+    list of float, ascending
+
+    Examples
+    --------
+    >>> parse_rates("0.001:0.1:3")
+    [0.0, 0.001, 0.01, 0.1]
+    """
+    wanted = f"rates must be numbers such as '1e-3,0.01' or start:stop:count such as 1e-4:0.3:13, got {text!r}"
+    if ":" not in text:
+        return sorted({0.0, *(check_probability("rates", value) for value in _numbers(text, ",", wanted))})
+    start, stop, count = _steps(text, wanted)
+    start, stop = check_probability("rates", start), check_probability("rates", stop)
+    if not 0 < start < stop:
+        raise ValueError(f"rates start:stop:count need 0 < start < stop, got {text!r}")
+    return [0.0, *sorted({float(f"{value:.4g}") for value in np.geomspace(start, stop, count)})]
+
+
+def parse_places(text: str, log: bool) -> list[float]:
+    """Numbers on an axis: '0.5,0.6', or start:stop:count in equal steps, of the logarithm with `log`.
+
+    Examples
+    --------
+    >>> parse_places("10:1000:3", True), parse_places("0:1:3", False)
+    ([10.0, 100.0, 1000.0], [0.0, 0.5, 1.0])
+    """
+    wanted = f"values must be numbers such as 0.5,0.6 or start:stop:count, got {text!r}"
+    if ":" not in text:
+        return [check_real("values", value) for value in _numbers(text, ",", wanted)]
+    start, stop, count = _steps(text, wanted)
+    if not (np.isfinite([start, stop]).all() and start < stop and (start > 0 or not log)):
+        raise ValueError(f"values start:stop:count need start < stop{' and start > 0' if log else ''}, got {text!r}")
+    return [float(f"{value:.5g}") for value in (np.geomspace if log else np.linspace)(start, stop, count)]
+
+
+def parse_probabilities(name: str, text: str) -> float | list[float]:
+    """Probabilities separated by commas; one alone is returned as a float."""
+    wanted = f"{name} must be a probability, or several separated by commas, got {text!r}"
+    values = [check_probability(name, value) for value in _numbers(text, ",", wanted)]
+    return values if len(values) > 1 else values[0]
+
+
+def parse_integers(name: str, text: str) -> list[int]:
+    """Integers >= 0 separated by commas."""
+    try:
+        return [check_int(name, int(value), 0) for value in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{name} must be integers >= 0 separated by commas, such as 0,1,2, got {text!r}") from None
+
+
+def _steps(text: str, wanted: str) -> tuple[float, float, int]:
+    """(start, stop, count) of start:stop:count."""
+    parts = _numbers(text, ":", wanted)
+    if len(parts) != 3 or not parts[2].is_integer():
+        raise ValueError(wanted)
+    return parts[0], parts[1], check_int("count", int(parts[2]), 2, MOST)
+
+
+def _numbers(text: str, separator: str, wanted: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(separator)]
+    except ValueError:
+        raise ValueError(wanted) from None

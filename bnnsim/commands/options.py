@@ -1,0 +1,233 @@
+"""Options of the command lines: each is written once, with its help, its default, and the rule that its value obeys.
+
+A command has a table of options. From the table come its flags (`command_line.parser`), the keys of its configuration
+file (`config.load_config`), the values that hold (`settle`: what was typed, over the file's, over the defaults, all
+checked by one rule before the work starts), and the command line that is stored with results (`words`).
+
+Below the machinery stand the options that several commands have; what one command alone has stands in its module.
+"""
+
+import argparse
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import bnnsim.files.atomic as atomic
+from bnnsim.checks import check_choice, check_int, check_probability, check_real
+from bnnsim.commands.number_lists import parse_rates
+from bnnsim.datasets.catalogue import CATALOGUE
+
+if TYPE_CHECKING:
+    from bnnsim.faults.protocol import Fault
+
+Rule = Callable[[str, Any], Any]    # (name, value) -> the value in its clean form; ValueError, TypeError for a bad one
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a command line.
+
+    Parameters
+    ----------
+    name : str
+        What it is called among the parsed options, and in a configuration file: "ci_width", for the flag --ci-width.
+    help : str
+    rule : function (name, value) -> value
+        `switch` makes it a flag without a value.
+    default : optional
+        What holds where nothing is given. None: the command finds out.
+    read : function, optional
+        What makes the typed text the value that `rule` takes: int, float.
+    metavar : str, optional
+    flag : str, optional
+        Where it is not the name; "" for what is typed without one.
+    nargs : "?", "*" or "+", optional
+        How many words there are, if not one: at most one, any number, at least one.
+    several : bool
+        Whether its value is a list, each item of which `rule` takes; without nargs, it may be repeated.
+    scope : "result", "run" or "once"
+        What it decides: what comes out; how that is run or shown; this one call. The command line that is stored with
+        results has the first kind, a configuration file the first two.
+    """
+
+    name: str
+    help: str
+    rule: Rule = lambda name, value: value
+    default: Any = None
+    read: Callable[[str], Any] = str
+    metavar: str | None = None
+    flag: str | None = None
+    nargs: Literal["?", "*", "+"] | None = None
+    several: bool = False
+    scope: Literal["result", "run", "once"] = "result"
+
+    @property
+    def typed(self) -> str:
+        """What stands before its value on a command line."""
+        return f"--{self.name.replace('_', '-')}" if self.flag is None else self.flag
+
+    def add_to(self, parser: argparse.ArgumentParser) -> None:
+        """Let a parser know it; what is not typed is None there, or []."""
+        hidden = self.default in (None, False) or self.several
+        text = self.help if hidden else f"{self.help} (default: {self.default})"
+        if self.typed == "":
+            parser.add_argument(self.name, nargs=self.nargs, metavar=self.metavar, help=text)
+        elif self.rule is switch:
+            action = argparse.BooleanOptionalAction if self.default is None else "store_true"
+            parser.add_argument(self.typed, dest=self.name, default=None, action=action, help=text)
+        else:
+            action = "append" if self.several and self.nargs is None else "store"
+            parser.add_argument(self.typed, dest=self.name, type=self.read, nargs=self.nargs, metavar=self.metavar,
+                                action=action, help=text)
+
+    def checked(self, value: Any) -> Any:
+        """The value in its clean form; a list of one from one item, where there may be several."""
+        if not self.several:
+            return self.rule(self.name, value)
+        values = value if isinstance(value, list) else [value]
+        if not values:
+            raise ValueError(f"{self.name} must have at least one value, got []")
+        return [self.rule(f"{self.name}[{i}]", item) for i, item in enumerate(values)]
+
+    def words(self, value: Any) -> list[str]:
+        """What is typed for this value."""
+        if self.rule is switch:
+            return [self.typed] if value else []
+        if self.typed == "":
+            return list(value) if self.several else [value]
+        return [word for item in (value if self.several else [value])
+                for word in (self.typed, ",".join(map(str, item)) if isinstance(item, list) else str(item))]
+
+
+def settle(options: argparse.Namespace, table: Iterable[Option], found: dict[str, Any]) -> None:
+    """Put the value that holds in place: what was typed, else what was `found` in a file, else the default; checked."""
+    for option in table:
+        value = getattr(options, option.name)
+        if value in (None, []) and option.name in found:
+            setattr(options, option.name, found[option.name])                # checked there, where the file is named
+            continue
+        value = option.default if value in (None, []) else value
+        setattr(options, option.name, value if value in (None, []) else option.checked(value))
+
+
+def words(options: argparse.Namespace, table: Iterable[Option]) -> list[str]:
+    """The words of a command line that gives the same results."""
+    return [word for option in table if option.scope == "result"
+            and (value := getattr(options, option.name)) not in (None, []) for word in option.words(value)]
+
+
+# ---------------------------------------------------------------- rules
+
+def switch(name: str, value: Any) -> bool:
+    """Yes or no."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be true or false, got {value!r}")
+    return value
+
+
+def text(name: str, value: Any) -> str:
+    """Some text."""
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"{name} must be text, got {value!r}")
+    return value
+
+
+def path(name: str, value: Any) -> str:
+    """A path, of whatever there is."""
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"{name} must be a path, got {value!r}")
+    return value
+
+
+def writable(*endings: str) -> Rule:
+    """A path of a file to be written: a known ending, a folder that takes it; found out before the work, not after."""
+    def rule(name: str, value: Any) -> str:
+        """A path of a file to be written."""
+        if not path(name, value).lower().endswith(endings):
+            raise ValueError(f"{value!r} must end in {' or '.join(endings)}")
+        atomic.check_target(value)
+        return value
+    return rule
+
+
+def integer(low: int, high: int | None = None) -> Rule:
+    """An integer in [low, high]."""
+    return lambda name, value: check_int(name, value, low, high)
+
+
+def positive(high: float | None = None) -> Rule:
+    """A number in (0, high]."""
+    return lambda name, value: check_real(name, value, 0, high, open_low=True)
+
+
+def one_of(choices: Iterable[str]) -> Rule:
+    """One of these words."""
+    return lambda name, value: check_choice(name, value, choices)
+
+
+def some_of(choices: Iterable[str]) -> Rule:
+    """Words of these, separated by commas; a tuple without repeats."""
+    return lambda name, value: tuple(check_choice(name, word, choices)
+                                     for word in dict.fromkeys(text(name, value).split(",")))
+
+
+def rates_text(name: str, value: Any) -> str:
+    """Rates as `parse_rates` takes them; from a file also a number, or a list of them."""
+    if not isinstance(value, str):
+        values = value if isinstance(value, list) else [value]
+        if not values:
+            raise ValueError(f"{name} must have at least one value, got []")
+        value = ",".join(repr(check_probability(f"{name}[{i}]", item)) for i, item in enumerate(values))
+    parse_rates(value)
+    return value
+
+
+def fault_text(name: str, value: Any) -> str:
+    """A fault as `make_fault` takes it, without line breaks."""
+    make_fault(text(name, value))
+    return " ".join(value.split())
+
+
+def make_fault(value: str) -> "Fault":
+    """The fault that a text names, such as "StuckAt(0.01, 0.01)"."""
+    from bnnsim.faults.spec import parse_fault
+
+    return parse_fault(value)
+
+
+# ---------------------------------------------------------------- options of several commands
+
+FIGURE = writable(".png", ".svg", ".pdf")
+FIGURE_HELP = ".png, .svg or .pdf"
+
+NETWORKS = Option("networks", "files written by PackedNetwork.save (default: the network that comes with the library)",
+                  path, [], metavar="NETWORK.h5", flag="", nargs="*", several=True)
+NETWORK = Option("network", NETWORKS.help.replace("files", "a file"), path, metavar="NETWORK.h5", flag="", nargs="?")
+DATASET = Option("dataset", f"{', '.join(CATALOGUE)} (default: what the network was trained on; fashion-subset for the "
+                 "one that comes with the library)", one_of(CATALOGUE), metavar="NAME")
+DATA = Option("data", "where the data set's files are", path, metavar="FOLDER")
+FAULT = Option("fault", "what goes wrong in the memory, as one of bnnsim.faults is written in Python: \"StuckAt(0.01, "
+               "0.01)\", \"Protected(BitFlips(0.001), 'secded(72,64)')\"", fault_text, metavar="FAULT")
+RATES = Option("rates", "bit error rates: 1e-3,0.01,0.1 or start:stop:count in log steps; 0 is always added",
+               rates_text)
+TRIALS = Option("trials", "chips a rate", integer(1), 10, int)
+TRIAL = Option("trial", "which chip", integer(0), 0, int)
+SEED = Option("seed", "root seed of all that is drawn", integer(0), 0, int)
+WORKERS = Option("workers", "N worker processes (default: threads of this one)", integer(1, 4096), None, int, "N",
+                 scope="run")
+DASK = Option("dask", "workers of a running Dask cluster (needs pip install 'bnnsim[dask]')", text, metavar="ADDRESS",
+              scope="run")
+RESUME = Option("resume", "go on from --out", switch, False, scope="run")
+PLOT = Option("plot", f"draw it: {FIGURE_HELP}", FIGURE, metavar="FIGURE", scope="run")
+QUIET = Option("quiet", "no progress", switch, False, scope="run")
+LOG = Option("log", "progress as log lines, for batch jobs", switch, False, scope="run")
+
+
+def out(what: str, *endings: str) -> Option:
+    """--out, of a command that stores this."""
+    return Option("out", what, writable(*endings), metavar=f"FILE{endings[0] if len(endings) == 1 else ''}")
+
+
+def form(*choices: str) -> Option:
+    """--format, of a command that prints in these."""
+    return Option("format", f"what is printed: {', '.join(choices)}", one_of(choices), choices[0], scope="run")

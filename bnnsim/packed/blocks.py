@@ -1,0 +1,97 @@
+"""Blocks of images through a packed network, with what every layer reads at hand; in bounded memory."""
+
+import threading
+from collections.abc import Callable, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bnnsim.checks import check_images, check_split
+from bnnsim.kernels import split
+from bnnsim.packed.network import PackedNetwork
+from bnnsim.packed.stages import Stage
+
+if TYPE_CHECKING:
+    from bnnsim.datasets.split import LabelledImages
+
+BLOCK = 32                          # images a thread has in hand: at most some MB of pre-activations a layer
+Parts = Sequence[Sequence[np.ndarray]]
+
+
+# ---------------------------------------------------------------- what such a pass is given
+
+def check_packed(network: PackedNetwork) -> PackedNetwork:
+    """A PackedNetwork."""
+    if not isinstance(network, PackedNetwork):
+        raise TypeError(f"network must be a PackedNetwork, as bnnsim.pack gives, got {type(network).__name__}")
+    return network
+
+
+def check_some_images(network: PackedNetwork, images: np.ndarray) -> np.ndarray:
+    """Images that the network takes, one at least."""
+    images = check_images(images, check_packed(network).input_shape)
+    if len(images) == 0:
+        raise ValueError("images must have at least one image")
+    return images
+
+
+def check_labelled(network: PackedNetwork, split: "LabelledImages") -> "LabelledImages":
+    """A Split whose images the network takes and whose classes it has."""
+    check_some_images(network, check_split(split).images)
+    if split.labels.max() >= network.n_classes:
+        raise ValueError(f"labels of split must be below the network's {network.n_classes} classes, got "
+                         f"{split.labels.max()}: take the data set that the network was trained on")
+    return split
+
+
+def hidden_stages(network: PackedNetwork) -> tuple[Stage, ...]:
+    """The hidden layers, of which there must be one."""
+    if len(check_packed(network).layers) < 2:
+        raise ValueError("network must have a hidden layer, but it has only an output layer")
+    return network.stages[:-1]
+
+
+# ---------------------------------------------------------------- the pass
+
+def reads(network: PackedNetwork, x: np.ndarray, first: int = 0) -> list[np.ndarray]:
+    """What each layer from number `first` on reads, flattened as its kernels take it, where that one reads x."""
+    found = []
+    for i in range(first, len(network.stages)):
+        found.append(x := network.stages[i].read(x))
+        x = network.run(i, x, i + 1) if i + 1 < len(network.stages) else x
+    return found
+
+
+def each_block(network: PackedNetwork, images: np.ndarray, visit: Callable[[slice, list[np.ndarray]], Parts],
+               block_images: int = BLOCK) -> list[list[np.ndarray]]:
+    """Call ``visit(block, xs)`` for blocks of images, in the threads of `split`, and add up what it returns.
+
+    Parameters
+    ----------
+    visit : callable
+        Is given the slice of the images, and what each layer reads of them (`reads`). Returns rows of integer arrays,
+        as one row a layer, and [] where there is nothing to add: sums of integers have no order, and none is promised.
+
+    Returns
+    -------
+    The sums, rows as `visit` returns them.
+    """
+    totals: list[list[np.ndarray]] = []
+    lock = threading.Lock()
+    for stage in network.stages:
+        stage.lay_out()
+        stage.to_sums                                           # before threads ask for it
+
+    def run(start: int, stop: int) -> None:
+        for b in range(start, stop):
+            block = slice(b * block_images, min((b + 1) * block_images, len(images)))
+            parts = visit(block, reads(network, images[block]))
+            with lock:
+                if not totals:
+                    totals.extend([np.zeros_like(part) for part in row] for row in parts)
+                for total, part in zip(chain(*totals), chain(*parts)):
+                    np.add(total, part, out=total)
+
+    split(run, (len(images) + block_images - 1) // block_images)
+    return totals
