@@ -15,7 +15,7 @@ import itertools
 import numpy as np
 
 import bnnsim
-from bnnsim.training.gradients import scattered
+from bnnsim.training.gradients import Gradient, scattered
 from bnnsim.training.layers.weighted import Weighted
 from bnnsim.training.losses import cross_entropy
 
@@ -42,10 +42,10 @@ def lost(dh: np.ndarray, axes: tuple[int, ...]) -> float:
 def print_errors(model: bnnsim.Sequential, train: bnnsim.Split) -> None:
     model = copy.deepcopy(model)                                # whose running statistics may move
     scores, caches = model.forward_train(train.images[:256])
-    dout = cross_entropy(scores, train.labels[:256])[1]
+    dout: Gradient | None = cross_entropy(scores, train.labels[:256])[1]
     print("      layer                  RMS error of dW, dX    non-zero dH rounded to 0 for dW, for dX")
-    for i in reversed(range(len(model.layers))):
-        layer = model.layers[i]
+    for i, layer in reversed(list(enumerate(model.layers))):
+        assert dout is not None                                 # the first layer alone has no dx
         if not isinstance(layer, Weighted):
             dout = layer.backward(dout, caches[i])[0]
             continue
@@ -53,7 +53,7 @@ def print_errors(model: bnnsim.Sequential, train: bnnsim.Split) -> None:
         exact_dx, exact = copy.deepcopy(layer.backward(dout, caches[i], "float32"))
         dx, fixed = layer.backward(dout, caches[i], "fixed16")
         errors, shares = [error(fixed["weight"], exact["weight"])], [lost(dh, tuple(range(dh.ndim - 1)))]
-        if i:                                                   # nothing flows back to pixels
+        if dx is not None and exact_dx is not None:
             errors, shares = [*errors, error(dx, exact_dx)], [*shares, lost(dh, tuple(range(1, dh.ndim)))]
         print(f"      {i:2d} {type(layer).__name__:19s} {', '.join(map('{:.1e}'.format, errors)):22s} "
               f"{', '.join(map('{:.2%}'.format, shares))}")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bnnsim.proofs import Certificates
 
 
-def certified_accuracy(certificates: "Certificates", labels: np.ndarray, path: FilePath | None = None,
+def certified_accuracy(certificates: "Certificates", labels: npt.ArrayLike, path: FilePath | None = None,
                        title: str = "") -> Figure:
     """The share of images that are right and provably stay so, over the number of flipped weights.
 
@@ -47,14 +47,14 @@ def certified_accuracy(certificates: "Certificates", labels: np.ndarray, path: F
             name, style = f"in layer {layer}{' (exact)' * (layer == n_layers - 1)}", line_style(layer, marked=False)
         known = np.unique(certificates.flips(layer))
         flips = np.unique(np.concatenate([[0], known, known + 1]))
-        axes.plot(np.maximum(flips, 0.5), 100 * certificates.accuracy(labels, flips, layer), **style, label=name,
-                  drawstyle="steps-post")
+        stay = 100 * certificates.accuracy(labels, flips.tolist(), layer)
+        axes.plot(np.maximum(flips, 0.5), stay, **style, label=name, drawstyle="steps-post")
     axes.set(xscale="log", xlim=(0.45, None), ylim=(0, 100))
     axes.set_xticks([0.5, *10.0 ** np.arange(np.ceil(np.log10(axes.get_xlim()[1])))])
     _whole_numbers(axes.xaxis)
     axes.set_xlabel("flipped weights, whichever they are")
     axes.set_ylabel("certified accuracy (%)")
-    axes.set_title(wrapped(f"{title}{'; ' * bool(title)}{len(labels):,} images"), fontsize=9)
+    axes.set_title(wrapped(f"{title}{'; ' * bool(title)}{len(certificates.predictions):,} images"), fontsize=9)
     figure.legend(**LEGEND, ncols=3)
     return written(figure, path)
 
