@@ -15,7 +15,7 @@ EQUATIONS = (ROOT / "docs" / "equations.rst").read_text(encoding="utf-8")
 SECTIONS = set(re.findall(r"^(\d+\.\d+)  \S.*\n~+$", EQUATIONS, re.MULTILINE))
 FOLDERS = ("bnnsim", "data", "docs", "examples", "tests")
 FILES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py")) if path != Path(__file__)]
-TEXTS = ("README.rst", "CHANGELOG.rst", "docs/tour.rst", "docs/equations.rst", "data/README.rst")
+TEXTS = ("README.rst", "CONTRIBUTING.rst", "CHANGELOG.rst", "docs/tour.rst", "docs/equations.rst", "data/README.rst")
 OPEN = {path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*") if "__pycache__" not in path.parts}
 
 
@@ -26,7 +26,7 @@ def docstrings(tree):
 
 def wrong_sections(text):
     """Citations of equations without a section that docs/equations.rst has."""
-    cited = re.findall(r"docs/equations\.rst(?: (\d[\d.]*\d)(?: and (\d[\d.]*\d))?)?", text)
+    cited = re.findall(r"(?<!``)docs/equations\.rst(?: (\d[\d.]*\d)(?: and (\d[\d.]*\d))?)?", text)
     numbers = [number for first, second in cited for number in (first, *filter(None, [second]))]
     return [number or "no section" for number in numbers if number not in SECTIONS] + re.findall("EQUATIONS", text)
 
