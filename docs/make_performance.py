@@ -122,8 +122,9 @@ def section(report: Json, name: str) -> str:
     rows = []
     for measured in (each for each in report["measurements"] if each["section"] == name):
         part = f"extrapolated from {100 * measured['share']:.2g} % of it; " if measured["share"] < 1 else ""
+        remarks = (part + measured["note"]).replace("`", "``").strip()
         rows.append((measured["name"], time_of(measured["statistics"], measured["share"]),
-                     spread_of(measured["statistics"]), speed_of(measured), (part + measured["note"]).replace("`", "``").strip()))
+                     spread_of(measured["statistics"]), speed_of(measured), remarks))
     head = f"\n{TITLES[name]}\n{'-' * len(TITLES[name])}\n\n"
     image = ".. image:: figures/scaling.png\n\n" if name == "scaling" else ""
     return head + image + table(("what", "median", "quartiles", "speed", "remarks"), rows)
