@@ -7,7 +7,7 @@ import difflib
 import math
 import numbers
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -100,6 +100,12 @@ def check_input(layer: object, x: object, dtype: npt.DTypeLike, last: int, ndim:
     if x.ndim < 2 or (ndim is not None and x.ndim != ndim) or x.shape[-1] != last:
         raise ValueError(f"{name} must have {ndim or '2 or more'} axes, the last {last} long, got shape {x.shape}")
     return np.ascontiguousarray(x)
+
+
+def clean_fields(record: object, rule: Callable[..., object], *names: str, **bounds: object) -> None:
+    """Fields of a frozen dataclass in the clean form that a rule of this module returns: for its ``__post_init__``."""
+    for name in names:
+        object.__setattr__(record, name, rule(name, getattr(record, name), **bounds))
 
 
 def check_images(images: object, shape: Sequence[int | None] | None = None) -> np.ndarray:

@@ -110,7 +110,8 @@ def show(found: "CardSweep", options: argparse.Namespace, split: "Split") -> Non
     print(f"{split.name}: all {len(split):,} images, {options.trials} chips a place, seed {found.result.seed}\n")
     print(found.table())
     if found.axis == "condition":
-        conditions = {place: ", ".join(found.card.rate_provenance(place)) for place in found.places}
+        conditions = {place: ", ".join(found.card.rate_provenance(str(place)))
+                      for place in found.places}
         print("\nhow the error rates are known: " + "; ".join(f"{name}: {known}" for name, known in conditions.items()))
         return
     print()

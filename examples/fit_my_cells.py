@@ -32,7 +32,7 @@ def main() -> None:
     csv = options.csv or data_file("devices/sample_measurements.csv")
 
     fitted = bnnsim.devices.fit(csv, model=options.model)
-    print(fitted.summary())                    # p values below 0.01: the samples contradict that distribution
+    print(fitted.table())                      # p values below 0.01: the samples contradict that distribution
     for i in range(len(fitted.places)):
         bnnsim.plotting.fitted_states(fitted, options.out / f"states-{i}.png", place=i)
     card = fitted.card("my cells", source=f"measured by ..., fitted from {Path(csv).name}")

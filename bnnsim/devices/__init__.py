@@ -1,7 +1,12 @@
 """Memory devices: ohms, volts, cycles and seconds in, a fault out.
 
 States (distributions of resistance) make cells, cells have error rates, a device card holds what is known of a
-technology under each programming condition, and `fit` makes one from your own measurements.
+technology under each programming condition, and `fit` makes one from your own measurements. Imports faults, which its
+cells and cards become, and statistics; campaigns, figures and commands import it.
+
+To add a state: a class that does what `State` says works in every cell, wherever it stands; one that cards keep and
+fits make does what `KnownState` says too, and stands in `distributions` and its `KINDS`; a twin in
+tests/naive_devices.py.
 """
 
 from bnnsim.devices.ageing import Retention, Wear, Weibull
@@ -9,13 +14,14 @@ from bnnsim.devices.card_fault import CardFault
 from bnnsim.devices.card_schema import AXES, CardError
 from bnnsim.devices.cards import DeviceCard, load_card
 from bnnsim.devices.cells import Cell1T1R, Cell2T2R, ErrorRates, Failures, converted_rate
+from bnnsim.devices.distributions import Empirical, LogNormal, NormalConductance
 from bnnsim.devices.energy import n_devices, programming_energy_joule, read_energy_joule
 from bnnsim.devices.fitting import DeviceFit, fit
 from bnnsim.devices.measurements import MeasurementError
 from bnnsim.devices.monte_carlo import Programmed
-from bnnsim.devices.states import Empirical, LogNormal, NormalConductance
+from bnnsim.devices.states import KnownState, State
 
 __all__ = ["AXES", "CardError", "CardFault", "Cell1T1R", "Cell2T2R", "DeviceCard", "DeviceFit", "Empirical",
-           "ErrorRates", "Failures", "LogNormal", "MeasurementError", "NormalConductance", "Programmed", "Retention",
-           "Wear", "Weibull", "converted_rate", "fit", "load_card", "n_devices", "programming_energy_joule",
-           "read_energy_joule"]
+           "ErrorRates", "Failures", "KnownState", "LogNormal", "MeasurementError", "NormalConductance", "Programmed",
+           "Retention", "State", "Wear", "Weibull", "converted_rate", "fit", "load_card", "n_devices",
+           "programming_energy_joule", "read_energy_joule"]

@@ -4,18 +4,21 @@ Nothing is said outside the data, unless ``extrapolate=True`` asks for it.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
-from bnnsim.checks import check_probability, check_real
+from bnnsim.checks import check_probability, check_real, clean_fields
 from bnnsim.devices.cells import Failures
-from bnnsim.devices.states import LogNormal, NormalConductance, check_states
+from bnnsim.devices.states import KnownState, State, check_states
 
 BOLTZMANN_ELECTRONVOLT = 8.617333262e-5         # eV per kelvin, CODATA 2018
 
 
-def interpolated(name, at, grid, values, log=False, extrapolate=False):
+def interpolated(name: str, at: float, grid: Sequence[float], values: Sequence[float], log: bool = False,
+                 extrapolate: bool = False) -> float:
     """A value between the points of a table: straight lines over the grid, or over its logarithm.
 
     Parameters
@@ -43,7 +46,7 @@ def interpolated(name, at, grid, values, log=False, extrapolate=False):
         raise ValueError(f"{name} must be within the data, {known}, got {at:g}; add rows to the table{remedy}")
     if log and at <= 0:
         raise ValueError(f"{name} must be > 0, got {at:g}")
-    x, points = (math.log(at), np.log(grid)) if log else (at, np.asarray(grid, np.float64))
+    x, points = (math.log(at), np.log(np.asarray(grid))) if log else (at, np.asarray(grid, np.float64))
     i = int(np.clip(np.searchsorted(points, x, "right"), 1, len(grid) - 1))
     share = (x - points[i - 1]) / (points[i] - points[i - 1])
     return float(values[i - 1] + share * (values[i] - values[i - 1]))
@@ -58,21 +61,23 @@ class Wear:
     cycles : sequence of float >= 1
         Ascending. With a callable: the first and last cycle that it holds for.
     states : sequence of (lrs, hrs), or callable
-        States at these cycles, all LogNormal or all NormalConductance: ln of the median (mean) and sigma are
-        interpolated in log N. A callable takes N and returns (lrs, hrs).
+        States at these cycles, of one kind each for LRS and HRS, which is described by numbers (LogNormal,
+        NormalConductance, or a `KnownState` of your own): ln of the median (mean) and sigma are interpolated in log N.
+        A callable takes N and returns (lrs, hrs), of any kind.
 
     Examples
     --------
+    >>> from bnnsim.devices import LogNormal
     >>> wear = Wear((1, 1e6), [(LogNormal(5e3, 0.2), LogNormal(2e5, 0.4)), (LogNormal(5e3, 0.3), LogNormal(5e4, 0.8))])
     >>> lrs, hrs = wear.at(1e3)
     >>> print(f"{hrs.median_ohm:.0f} ohm, {hrs.sigma_ln:.2f}")
     100000 ohm, 0.60
     """
 
-    cycles: tuple
-    states: object
+    cycles: Sequence[float]
+    states: Sequence[tuple[State, State]] | Callable[[float], tuple[State, State]]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         cycles = tuple(check_real(f"cycles[{i}]", n, 1) for i, n in enumerate(self.cycles))
         if len(cycles) < 2 or any(b <= a for a, b in zip(cycles[:-1], cycles[1:])):
             raise ValueError(f"cycles must be two or more ascending numbers, got {cycles}")
@@ -86,11 +91,14 @@ class Wear:
         for pair in states:
             check_states(*pair)
         for which in zip(*states):
-            if {type(state) for state in which} not in ({LogNormal}, {NormalConductance}):
-                raise TypeError("states must be all LogNormal or all NormalConductance, which can be interpolated")
+            kinds = {type(state) for state in which}
+            if len(kinds) > 1 or "nothing" in getattr(which[0], "KEYS", {"": "nothing"}).values():
+                names = ", ".join(sorted(kind.__name__ for kind in kinds))
+                raise TypeError("states must be all LogNormal or all NormalConductance, which can be interpolated, or "
+                                f"of another kind with KEYS, got {names}; or pass a function of the cycles")
         object.__setattr__(self, "states", states)
 
-    def at(self, cycles, extrapolate=False):
+    def at(self, cycles: float, extrapolate: bool = False) -> tuple[State, State]:
         """(lrs, hrs) after so many cycles."""
         if callable(self.states):
             low, high = self.cycles[0], self.cycles[-1]
@@ -100,15 +108,17 @@ class Wear:
             lrs, hrs = self.states(cycles)
             check_states(lrs, hrs)
             return lrs, hrs
-        return tuple(_between(cycles, self.cycles, which, extrapolate) for which in zip(*self.states))
+        lrs, hrs = (_between(cycles, self.cycles, cast(Sequence[KnownState], which), extrapolate)
+                    for which in zip(*self.states))
+        return lrs, hrs
 
 
-def _between(cycles, grid, states, extrapolate):
-    names = ("median_ohm", "sigma_ln") if isinstance(states[0], LogNormal) else ("mean_siemens", "sigma_siemens")
-    middle = [math.log(getattr(state, names[0])) for state in states]
-    sigma = [getattr(state, names[1]) for state in states]
-    middle, sigma = (interpolated("cycles", cycles, grid, each, True, extrapolate) for each in (middle, sigma))
-    return type(states[0])(math.exp(middle), sigma)
+def _between(cycles: float, grid: Sequence[float], states: Sequence[KnownState], extrapolate: bool) -> State:
+    """A state between others of its kind: the logarithm of its middle, and its spread, lie on straight lines."""
+    middle, *others = ([getattr(state, key) for state in states] for key in states[0].KEYS)
+    columns = [[math.log(value) for value in middle], *others]
+    ln_middle, *rest = (interpolated("cycles", cycles, grid, values, True, extrapolate) for values in columns)
+    return type(states[0])(**dict(zip(states[0].KEYS, (math.exp(ln_middle), *rest))))
 
 
 @dataclass(frozen=True)
@@ -149,21 +159,26 @@ class Retention:
     temperature_min_kelvin: float | None = None
     temperature_max_kelvin: float | None = None
 
-    def __post_init__(self):
-        for name in ("lrs_drift", "hrs_drift"):
-            object.__setattr__(self, name, check_real(name, getattr(self, name)))
-        for name in ("time0_second", "temperature0_kelvin", "time_max_second"):
-            object.__setattr__(self, name, check_real(name, getattr(self, name), 0, open_low=True))
-        check_real("activation_electronvolt", self.activation_electronvolt, 0, 10)
+    def __post_init__(self) -> None:
+        clean_fields(self, check_real, "lrs_drift", "hrs_drift")
+        clean_fields(self, check_real, "time0_second", "temperature0_kelvin", "time_max_second", low=0, open_low=True)
+        clean_fields(self, check_real, "activation_electronvolt", low=0, high=10)
         for name in ("temperature_min_kelvin", "temperature_max_kelvin"):
-            value = self.temperature0_kelvin if getattr(self, name) is None else getattr(self, name)
-            object.__setattr__(self, name, check_real(name, value, 0, open_low=True))
-        if not self.temperature_min_kelvin <= self.temperature0_kelvin <= self.temperature_max_kelvin:
+            if getattr(self, name) is not None:
+                clean_fields(self, check_real, name, low=0, open_low=True)
+        low, high = self.temperatures
+        if not low <= self.temperature0_kelvin <= high:
             raise ValueError("temperature0_kelvin must lie in temperature_min_kelvin to temperature_max_kelvin, got "
-                             f"{self.temperature0_kelvin:g} of {self.temperature_min_kelvin:g} to "
-                             f"{self.temperature_max_kelvin:g}")
+                             f"{self.temperature0_kelvin:g} of {low:g} to {high:g}")
 
-    def shifts(self, time_second, temperature_kelvin=None, extrapolate=False):
+    @property
+    def temperatures(self) -> tuple[float, float]:
+        """(least, greatest) temperature of the data, in kelvin."""
+        low, high = self.temperature_min_kelvin, self.temperature_max_kelvin
+        return self.temperature0_kelvin if low is None else low, self.temperature0_kelvin if high is None else high
+
+    def shifts(self, time_second: float, temperature_kelvin: float | None = None,
+               extrapolate: bool = False) -> tuple[float, float]:
         """(shift of ln R in LRS, in HRS) after a time at a temperature.
 
         Raises
@@ -174,7 +189,7 @@ class Retention:
         time = check_real("time_second", time_second, 0)
         kelvin = self.temperature0_kelvin if temperature_kelvin is None else temperature_kelvin
         kelvin = check_real("temperature_kelvin", kelvin, 0, open_low=True)
-        low, high = self.temperature_min_kelvin, self.temperature_max_kelvin
+        low, high = self.temperatures
         if not extrapolate and not low <= kelvin <= high:
             raise ValueError(f"temperature_kelvin must be within the data, {low:g} to {high:g}, got {kelvin:g}; add "
                              "data or set extrapolate=True")
@@ -211,12 +226,11 @@ class Weibull:
     shape: float
     share_lrs: float = 0.5
 
-    def __post_init__(self):
-        for name in ("scale_cycles", "shape"):
-            object.__setattr__(self, name, check_real(name, getattr(self, name), 0, open_low=True))
-        object.__setattr__(self, "share_lrs", check_probability("share_lrs", self.share_lrs))
+    def __post_init__(self) -> None:
+        clean_fields(self, check_real, "scale_cycles", "shape", low=0, open_low=True)
+        clean_fields(self, check_probability, "share_lrs")
 
-    def failures(self, cycles):
+    def failures(self, cycles: float) -> Failures:
         """The `Failures` after so many cycles."""
         cycles = check_real("cycles", cycles, 0)
         try:
@@ -225,7 +239,7 @@ class Weibull:
             hazard = math.inf
         return Failures(-math.expm1(-hazard), self.share_lrs)
 
-    def lifetime_cycles(self, p_failed):
+    def lifetime_cycles(self, p_failed: float) -> float:
         """Cycles after which a share p_failed in (0, 1) of the devices is dead."""
         p_failed = check_probability("p_failed", p_failed)
         if p_failed in (0.0, 1.0):

@@ -1,11 +1,20 @@
 """The fault of a device card: bit errors at a place, moved along an axis."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from bnnsim.checks import check_int
+from bnnsim.checks import check_int, clean_fields
 from bnnsim.devices.card_schema import AXES
 from bnnsim.faults import AsymmetricFlips
+from bnnsim.faults.by_layer import clean_layers
+from bnnsim.packed.memory import Stored
+from bnnsim.seeding import RandomSource
+
+if TYPE_CHECKING:
+    from bnnsim.devices.cards import DeviceCard
+    from bnnsim.devices.cells import ErrorRates
+    from bnnsim.devices.monte_carlo import Programmed
 
 
 @dataclass(frozen=True)
@@ -23,26 +32,25 @@ class CardFault:
         The place on it.
     """
 
-    card: object
+    card: "DeviceCard"
     axis: str
-    value: object = None
+    value: float | str | None = None
     cell: str | None = None
-    fixed: tuple = ()
-    layers: tuple | None = None
+    fixed: tuple[tuple[str, float | str], ...] = ()
+    layers: Sequence[int] | None = None
     extrapolate: bool = False
 
     clean_at_zero: ClassVar[bool] = False
 
-    def __post_init__(self):
-        if self.layers is not None:
-            object.__setattr__(self, "layers", tuple(check_int("layers", i, 0) for i in self.layers))
+    def __post_init__(self) -> None:
+        clean_fields(self, clean_layers, "layers")
 
     @property
-    def when(self):
+    def when(self) -> str:
         """"growing" along cycles and time; else "write", once a chip."""
         return "growing" if self.axis in ("cycles", "time") else "write"
 
-    def at(self, value):
+    def at(self, value: float | str) -> "CardFault":
         """The same fault at another place on its axis; the card is asked when it is applied.
 
         A condition may be given by its number on the card.
@@ -51,22 +59,23 @@ class CardFault:
             value = self.card.conditions[check_int("condition", int(value), 0, len(self.card.conditions) - 1)]
         return replace(self, value=value)
 
-    def place(self):
+    def place(self) -> dict[str, Any]:
         """The place as keywords for `DeviceCard.error_rates`."""
         if self.value is None:
             raise ValueError(f"{self.axis} must be given: take fault.at(value)")
         return {**dict(self.fixed), AXES[self.axis].key: self.value}
 
-    def error_rates(self):
+    def error_rates(self) -> "ErrorRates":
         """(p01, p10) here."""
         return self.card.error_rates(self.cell, extrapolate=self.extrapolate, **self.place())
 
-    def programmed(self, rows_per_amplifier=1):
+    def programmed(self, rows_per_amplifier: int = 1) -> "Programmed":
         """The fault that programs and senses every device here: `Programmed`; needs a card with distributions."""
         cell = self.card.cell(self.cell or self.card.own_cell(self.place().get("condition")),
                               extrapolate=self.extrapolate, **self.place())
         return cell.programmed(rows_per_amplifier, self.layers)
 
-    def apply(self, network, rng=None, trial=0):
-        """A network with these errors, independent ones, drawn as `bnnsim.faults.AsymmetricFlips` draws them."""
-        return AsymmetricFlips(*self.error_rates(), layers=self.layers).apply(network, rng, trial)
+    def apply(self, memory: Stored, rng: RandomSource = None, trial: int = 0) -> Stored:
+        """A memory with these errors, independent ones, drawn as `bnnsim.faults.AsymmetricFlips` draws them."""
+        p01, p10 = self.error_rates()
+        return AsymmetricFlips(p01, p10, self.layers).apply(memory, rng, trial)

@@ -16,36 +16,18 @@ without a condition holds for all.
 import difflib
 import math
 import os
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from bnnsim.checks import check_choice, check_int, check_real
+from bnnsim.checks import FilePath, check_choice, check_int, check_real
+from bnnsim.devices.distributions import KINDS
 from bnnsim.files.json_text import parse_json
 
 FORMAT, VERSION = "bnnsim device card", 1
 MAX_BYTES, MAX_ROWS, MAX_CONDITIONS, MAX_TEXT = 4_000_000, 10_000, 100, 2_000
 PROVENANCES = ("measured", "read", "reconstructed", "recalled", "synthetic")
-
-
-class Axis(NamedTuple):
-    """One thing that a card's values may depend on: the key in rows, its label and unit, whether it is a log axis."""
-
-    key: str
-    label: str
-    unit: str
-    log: bool
-
-
-AXES = {
-    "condition": Axis("condition", "programming condition", "", False),
-    "cycles": Axis("cycles", "programming cycles", "", True),
-    "time": Axis("time_second", "time after programming", "s", True),
-    "temperature": Axis("temperature_kelvin", "temperature", "K", False),
-    "sigma": Axis("sigma", "factor on the spread of both states", "", False),
-    "voltage": Axis("voltage_volt", "supply voltage", "V", False),
-    "timing": Axis("timing_second", "timing parameter", "s", False),
-}
 
 
 class Value(NamedTuple):
@@ -59,11 +41,38 @@ class Value(NamedTuple):
 
 POSITIVE, ANY = Value(0, True, math.inf, True), Value(-math.inf, False, math.inf, False)
 PROBABILITY, SIGMA = Value(0, False, 1, True), Value(0, False, math.inf, False)
-PLACE = {"cycles": Value(1, False, math.inf, True), "time_second": POSITIVE, "temperature_kelvin": POSITIVE,
-         "voltage_volt": POSITIVE, "timing_second": POSITIVE}
-STATES = {f"{state}_{name}": value for state in ("lrs", "hrs")
-          for name, value in (("median_ohm", POSITIVE), ("sigma_ln", SIGMA), ("mean_siemens", POSITIVE),
-                              ("sigma_siemens", POSITIVE))}
+
+
+class Axis(NamedTuple):
+    """One thing that a card's values may depend on.
+
+    The key in rows, its label and unit, whether it is a log axis; what a place on it is, in words and as a range that
+    rows may have (None: no number of a row).
+    """
+
+    key: str
+    label: str
+    unit: str
+    log: bool
+    wanted: str
+    range: Value | None
+
+
+AXES = {
+    "condition": Axis("condition", "programming condition", "", False, "the name of a programming condition", None),
+    "cycles": Axis("cycles", "programming cycles", "", True, "a number of cycles >= 1",
+                   Value(1, False, math.inf, True)),
+    "time": Axis("time_second", "time after programming", "s", True, "a time > 0 in seconds", POSITIVE),
+    "temperature": Axis("temperature_kelvin", "temperature", "K", False, "a temperature > 0 in kelvin", POSITIVE),
+    "sigma": Axis("sigma", "factor on the spread of both states", "", False, "a factor >= 0", None),
+    "voltage": Axis("voltage_volt", "supply voltage", "V", False, "a voltage > 0 in volt", POSITIVE),
+    "timing": Axis("timing_second", "timing parameter", "s", False, "a time > 0 in seconds", POSITIVE),
+}
+PLACE = {axis.key: axis.range for axis in AXES.values() if axis.range is not None}
+_OF_STATES = [(f"{state}_{key}", rule) for state in ("lrs", "hrs") for kind in KINDS.values()
+              for key, rule in kind.KEYS.items()]
+STATES = {key: POSITIVE if rule == "log" else SIGMA for key, rule in _OF_STATES if rule != "nothing"}
+SAMPLES = tuple(key for key, rule in _OF_STATES if rule == "nothing")
 RETENTION = {"lrs_drift_per_decade": ANY, "hrs_drift_per_decade": ANY, "drift_time0_second": POSITIVE,
              "drift_temperature0_kelvin": POSITIVE, "activation_electronvolt": Value(0, False, 10, False),
              "drift_time_max_second": POSITIVE, "drift_temperature_min_kelvin": POSITIVE,
@@ -74,7 +83,6 @@ ENERGY = {key: POSITIVE for key in ("energy_set_joule", "energy_reset_joule", "e
 VALUES = {**STATES, "ber": PROBABILITY, "p01": PROBABILITY, "p10": PROBABILITY, **RETENTION, **WEIBULL, **ENERGY,
           "reference_ohm": POSITIVE, "endurance_cycles": POSITIVE, "v_set_volt": ANY, "v_reset_volt": ANY,
           "pulse_width_second": POSITIVE, "i_compliance_ampere": POSITIVE}
-SAMPLES = ("lrs_samples_ohm", "hrs_samples_ohm")
 TEXTS = ("condition", "cell", "provenance", "source", "note")
 HEAD = {"format": str, "format_version": int, "name": str, "memory": str, "description": str, "licence": str,
         "assume_equal_sigmas": bool, "rows": list}
@@ -85,7 +93,7 @@ class CardError(ValueError):
     """A device card that cannot be used, and why."""
 
 
-def read_json(path):
+def read_json(path: FilePath) -> Any:
     """The object that a card's file holds; plain JSON of at most 4 MB without NaN and without a key given twice."""
     if not os.path.isfile(path):
         raise FileNotFoundError(f"{os.fspath(path)}: no such file; wanted a device card (JSON)")
@@ -99,7 +107,7 @@ def read_json(path):
         raise CardError(f"{os.fspath(path)}: not a device card: {error}") from error
 
 
-def check_card(fields):
+def check_card(fields: object) -> dict[str, Any]:
     """A card's fields, clean; CardError names the row and the key, what was wanted, and what came."""
     try:
         return _checked(fields)
@@ -107,7 +115,7 @@ def check_card(fields):
         raise CardError(str(error)) from error
 
 
-def _checked(fields):
+def _checked(fields: object) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise CardError(f"a device card must be a JSON object, got {type(fields).__name__}")
     _known("the card", fields, HEAD)
@@ -133,11 +141,11 @@ def _checked(fields):
     return {**fields, "assume_equal_sigmas": fields.get("assume_equal_sigmas", False), "rows": rows}
 
 
-def _row(name, row):
+def _row(name: str, row: object) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise CardError(f"{name} must be a JSON object, got {_short(row)}")
     _known(name, row, (*TEXTS, *PLACE, *VALUES, *SAMPLES))
-    clean = {}
+    clean: dict[str, Any] = {}
     for key, value in row.items():
         if key in TEXTS:
             clean[key] = _text(f"{name} {key}", value)
@@ -154,12 +162,12 @@ def _row(name, row):
     return clean
 
 
-def _short(value):
+def _short(value: object) -> str:
     """What came, in a message that stays short whatever a file holds."""
     return f"{str(value)[:40]!r} of type {type(value).__name__}"
 
 
-def _number(name, value, low, high, open_low):
+def _number(name: str, value: object, low: float, high: float, open_low: bool) -> float:
     if not isinstance(value, (int, float)):
         raise CardError(f"{name} must be a number, got {_short(value)}")
     try:
@@ -168,26 +176,26 @@ def _number(name, value, low, high, open_low):
         raise CardError(f"{name} must be finite, got a number of more than 308 digits") from None
 
 
-def _samples(name, value):
+def _samples(name: str, value: object) -> tuple[float, ...]:
     if not isinstance(value, (list, tuple)) or len(value) < 2:
         raise CardError(f"{name} must be an array of two or more resistances")
     numbers = [_number(f"{name}[{i}]", x, 0, math.inf, True) for i, x in enumerate(value)]
     return tuple(np.sort(numbers).tolist())
 
 
-def _text(name, value):
+def _text(name: str, value: object) -> str:
     if not isinstance(value, str) or len(value) > MAX_TEXT:
         raise CardError(f"{name} must be text of at most {MAX_TEXT:,} characters, got {_short(value)}")
     return value
 
 
-def _known(name, found, known):
+def _known(name: str, found: Mapping[str, Any], known: Iterable[str]) -> None:
     for key in found:
         if key not in known:
             raise CardError(f"{name}: unknown key {str(key)[:60]!r}{_hint(str(key)[:60], known)}")
 
 
-def _hint(key, known):
+def _hint(key: str, known: Iterable[str]) -> str:
     """Which key was meant: the same quantity in another unit, or a near spelling."""
     stem = key.rsplit("_", 1)[0]
     same = [each for each in known if "_" in each and each.rsplit("_", 1)[0] == stem]

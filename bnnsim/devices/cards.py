@@ -3,9 +3,11 @@
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,11 +15,16 @@ import bnnsim.datasets.shipped as shipped
 import bnnsim.devices.card_schema as card_schema
 import bnnsim.devices.energy as energy
 import bnnsim.files.atomic as atomic
-from bnnsim.checks import check_choice, check_probability, check_real
+from bnnsim.checks import FilePath, check_choice, check_probability, check_real
 from bnnsim.devices.card_fault import CardFault
 from bnnsim.devices.card_schema import AXES, CardError
-from bnnsim.devices.card_table import make_tables
-from bnnsim.devices.cells import DEVICES_PER_BIT, ErrorRates, Failures, converted_rate, make_cell
+from bnnsim.devices.cells import (DEVICES_PER_BIT, Cell1T1R, Cell2T2R, ErrorRates, Failures, converted_rate,
+                                  make_cell)
+from bnnsim.devices.conditions import Condition, make_conditions
+from bnnsim.packed.memory import MemoryLike
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SHIPPED = ("dram_synthetic", "hfo2_2t2r", "sram_synthetic", "teaching")
 
@@ -48,29 +55,32 @@ class DeviceCard:
     memory: str
     description: str
     licence: str
-    rows: tuple
+    rows: Sequence[dict[str, Any]]
     assume_equal_sigmas: bool = False
 
-    def __post_init__(self):
-        clean = card_schema.check_card(self.fields())
-        object.__setattr__(self, "rows", clean["rows"])
-        object.__setattr__(self, "_tables", make_tables(clean["rows"]))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rows", card_schema.check_card(self.fields())["rows"])
+        self._conditions                                        # rows that contradict each other are refused here
 
-    def fields(self):
+    def fields(self) -> dict[str, Any]:
         """The card as the JSON object that files hold."""
-        return {"format": card_schema.FORMAT, "format_version": card_schema.VERSION, "name": self.name, "memory": self.memory,
-                "description": self.description, "licence": self.licence,
+        return {"format": card_schema.FORMAT, "format_version": card_schema.VERSION, "name": self.name,
+                "memory": self.memory, "description": self.description, "licence": self.licence,
                 "assume_equal_sigmas": self.assume_equal_sigmas, "rows": list(self.rows)}
 
     @cached_property
-    def checksum(self):
+    def _conditions(self) -> dict[str, Condition]:
+        return make_conditions(self.rows)
+
+    @cached_property
+    def checksum(self) -> str:
         """SHA-256 of the content."""
         return hashlib.sha256(json.dumps(self.fields(), sort_keys=True).encode()).hexdigest()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<DeviceCard {self.name!r}, {len(self.rows)} rows, SHA-256 {self.checksum[:12]}>"
 
-    def save(self, path):
+    def save(self, path: FilePath) -> None:
         """Write JSON, atomically."""
         text = json.dumps(self.fields(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         if len(text.encode()) > card_schema.MAX_BYTES:
@@ -81,89 +91,91 @@ class DeviceCard:
     # ------------------------------------------------------------ what there is
 
     @property
-    def conditions(self):
+    def conditions(self) -> tuple[str, ...]:
         """Names of the programming conditions, in the order of the card; ("",) where it has none."""
-        return tuple(self._tables)
+        return tuple(self._conditions)
 
-    def table(self, condition=None):
-        """The `Table` of a condition, which must be named where there are several."""
-        if condition is None and len(self._tables) > 1:
+    def under(self, condition: str | None = None) -> Condition:
+        """What is known under a condition, which must be named where there are several."""
+        if condition is None and len(self.conditions) > 1:
             raise ValueError(f"condition must be one of {', '.join(map(repr, self.conditions))}, got none")
-        return self._tables[self.conditions[0] if condition is None else
-                            check_choice("condition", condition, self.conditions)]
+        return self._conditions[self.conditions[0] if condition is None else
+                                check_choice("condition", condition, self.conditions)]
 
-    def axes(self, condition=None):
+    def axes(self, condition: str | None = None) -> dict[str, Any]:
         """What values can depend on: axis name to the conditions, or to the (least, greatest) place of the data."""
-        table, found = self.table(condition or self.conditions[0]), {}
+        known, found = self.under(condition or self.conditions[0]), dict[str, Any]()
         if len(self.conditions) > 1:
             found["condition"] = self.conditions
         names = {axis.key: name for name, axis in AXES.items()}
-        if table.axis is not None:
-            found[names[table.axis]] = table.limits()
-        if table.retention() is not None:
-            kept = table.retention()
-            found["time"] = (0.0, kept.time_max_second)
-            found["temperature"] = (kept.temperature_min_kelvin, kept.temperature_max_kelvin)
-        if table.has_states:
+        if known.axis is not None:
+            found[names[known.axis]] = known.limits()
+        kept = known.retention()
+        if kept is not None:
+            found["time"], found["temperature"] = (0.0, kept.time_max_second), kept.temperatures
+        if known.has_states:
             found["sigma"] = (0.0, float("inf"))
         return found
 
-    def provenance(self, key, condition=None):
+    def provenance(self, key: str, condition: str | None = None) -> tuple[str, ...]:
         """How the values of a key are known, such as ("read",): each kind once."""
-        column = self.table(condition).columns.get(key)
+        columns = self.under(condition).columns
+        column = columns.get(key)
         if column is None:
-            raise ValueError(f"key must be one of {', '.join(self.table(condition).columns)}, got {key!r}")
+            raise ValueError(f"key must be one of {', '.join(columns)}, got {key!r}")
         return tuple(dict.fromkeys(column.provenance))
 
-    def rate_provenance(self, condition=None):
+    def rate_provenance(self, condition: str | None = None) -> tuple[str, ...]:
         """How what the error rates come from is known: of the rates themselves, or of the states."""
         keys = ("ber", "p01", "p10", *card_schema.STATES, *card_schema.SAMPLES)
-        columns = self.table(condition).columns
+        columns = self.under(condition).columns
         return tuple(dict.fromkeys(kind for key in keys if key in columns for kind in columns[key].provenance))
 
-    def value(self, key, condition=None, extrapolate=False, **place):
+    def value(self, key: str, condition: str | None = None, extrapolate: bool = False, **place: float) -> Any:
         """One value of a row, interpolated; ValueError where the card does not have it."""
-        table = self.table(condition)
-        found = table.value(key, table.place(**place), extrapolate)
+        known = self.under(condition)
+        found = known.value(key, known.place(**place), extrapolate)
         if found is None:
-            raise ValueError(f"condition {table.condition!r} of {self.name!r} has no {key}; it has "
-                             f"{', '.join(table.columns)}")
+            raise ValueError(f"condition {known.name!r} of {self.name!r} has no {key}; it has "
+                             f"{', '.join(known.columns)}")
         return found
 
     # ------------------------------------------------------------ errors
 
-    def cell(self, kind="2T2R", condition=None, sigma=1.0, extrapolate=False, **place):
+    def cell(self, kind: str = "2T2R", condition: str | None = None, sigma: float = 1.0, extrapolate: bool = False,
+             **place: float) -> Cell1T1R | Cell2T2R:
         """The memory cell at a place: `Cell1T1R` or `Cell2T2R`, with drift and dead devices; needs distributions.
 
         A 1T1R cell has the card's ``reference_ohm``, else one that is tuned anew, at each place, to equal errors.
         """
-        table = self.table(condition)
-        place = table.place(**place)
-        states = table.states(place, extrapolate)
+        known = self.under(condition)
+        place = known.place(**place)
+        states = known.states(place, extrapolate)
         if states is None:
-            raise ValueError(f"condition {table.condition!r} of {self.name!r} must have distributions of LRS and HRS "
+            raise ValueError(f"condition {known.name!r} of {self.name!r} must have distributions of LRS and HRS "
                              "for this, but has error rates only")
-        failures, retention, weibull = Failures(), table.retention(), table.weibull()
+        failures, retention, weibull = Failures(), known.retention(), known.weibull()
         shifts = (0.0, 0.0)
         if retention is not None:
             shifts = retention.shifts(place.get("time_second", 0.0), place.get("temperature_kelvin"), extrapolate)
         if weibull is not None:
             failures = weibull.failures(place.get("cycles", 0.0))
-        reference = table.value("reference_ohm", place, extrapolate)
+        reference = known.value("reference_ohm", place, extrapolate)
         try:
-            states = tuple(state.shifted(shift) if shift else state for state, shift in zip(states, shifts))
-            made = make_cell(kind, *states, reference, failures)
+            lrs, hrs = (state.shifted(shift) if shift else state for state, shift in zip(states, shifts))
+            made = make_cell(kind, lrs, hrs, reference, failures)
         except (ValueError, OverflowError) as error:             # a resistance out of the range of floats, too
             where = ", ".join(f"{key} {value:g}" for key, value in place.items())
-            raise ValueError(f"{self.name!r}, condition {table.condition!r}, {where}: {error}") from error
+            raise ValueError(f"{self.name!r}, condition {known.name!r}, {where}: {error}") from error
         return made if sigma == 1.0 else made.scaled(sigma)
 
-    def own_cell(self, condition=None):
+    def own_cell(self, condition: str | None = None) -> str:
         """The kind of cell that the card's rates are of; "2T2R" where it has distributions, which make any."""
-        table = self.table(condition)
-        return table.cell or ("2T2R" if table.has_states else self.memory)
+        known = self.under(condition)
+        return known.own_cell or ("2T2R" if known.has_states else self.memory)
 
-    def error_rates(self, cell=None, condition=None, sigma=1.0, extrapolate=False, **place):
+    def error_rates(self, cell: str | None = None, condition: str | None = None, sigma: float = 1.0,
+                    extrapolate: bool = False, **place: float) -> ErrorRates:
         """(p01, p10) of a kind of cell at a place; the card's own cell by default.
 
         Rates of another kind of cell than the card's follow from distributions; from rates alone only where the card
@@ -174,14 +186,14 @@ class DeviceCard:
         ValueError
             Where the card does not know: the message says what it does know.
         """
-        table, own = self.table(condition), self.own_cell(condition)
-        if table.has_states:
+        known, own = self.under(condition), self.own_cell(condition)
+        if known.has_states:
             return self.cell(cell or own, condition, sigma, extrapolate, **place).error_rates()
         if sigma != 1.0:
-            raise ValueError(f"sigma needs distributions, but condition {table.condition!r} has error rates only")
-        rates = table.rates(table.place(**place), extrapolate)
+            raise ValueError(f"sigma needs distributions, but condition {known.name!r} has error rates only")
+        rates = known.rates(known.place(**place), extrapolate)
         if rates is None:
-            raise ValueError(f"condition {table.condition!r} of {self.name!r} has neither distributions nor error "
+            raise ValueError(f"condition {known.name!r} of {self.name!r} has neither distributions nor error "
                              "rates")
         if cell in (None, own):
             return ErrorRates(*rates)
@@ -190,7 +202,8 @@ class DeviceCard:
                              "that sets assume_equal_sigmas lets 1T1R and 2T2R follow from each other")
         return ErrorRates(*(converted_rate(p, own, cell) for p in rates))
 
-    def fault(self, cell=None, layers=None, extrapolate=False, **place):
+    def fault(self, cell: str | None = None, layers: Sequence[int] | None = None, extrapolate: bool = False,
+              **place: float | str) -> CardFault:
         """The bit errors at a place, as a fault that can be moved along an axis.
 
         Parameters
@@ -214,11 +227,13 @@ class DeviceCard:
         fault.error_rates()
         return fault
 
-    def axis(self, name, cell=None, layers=None, extrapolate=False, **place):
+    def axis(self, name: str, cell: str | None = None, layers: Sequence[int] | None = None, extrapolate: bool = False,
+             **place: float | str) -> CardFault:
         """A fault without a value on an axis yet, for a sweep: ``card.axis("cycles", condition="weak").at(1e4)``."""
         return CardFault(self, check_choice("axis", name, AXES), None, cell, tuple(place.items()), layers, extrapolate)
 
-    def solve(self, axis, ber, cell=None, condition=None, **place):
+    def solve(self, axis: str, ber: float, cell: str | None = None, condition: str | None = None,
+              **place: float) -> float:
         """Where on an axis the mean bit error rate is `ber`: the least voltage, or the most cycles, that is tolerated.
 
         Parameters
@@ -245,8 +260,8 @@ class DeviceCard:
         if limits is None:
             raise ValueError(f"axis must be one of the card's, {', '.join(self.axes(condition))}, got {axis!r}")
 
-        def excess(at):
-            rates = self.error_rates(cell, condition, **{**place, AXES[axis].key: at})
+        def excess(at: float) -> float:
+            rates = self.error_rates(cell, condition, extrapolate=False, **{**place, AXES[axis].key: at})
             return float(np.log(max(rates.mean, 1e-300)) - np.log(max(ber, 1e-300)))
 
         low, high = (excess(at) for at in limits)
@@ -258,46 +273,62 @@ class DeviceCard:
 
     # ------------------------------------------------------------ energy and endurance
 
-    def energy_joule(self, network, cell=None, bits_per_weight=1.0, condition=None, extrapolate=False, **place):
+    def energy_joule(self, network: MemoryLike, cell: str | None = None, bits_per_weight: float = 1.0,
+                     condition: str | None = None, extrapolate: bool = False, **place: float) -> float:
         """Energy to program a network once: see `bnnsim.devices.energy.programming_energy_joule`."""
-        def get(key):
-            return table.value(key, at, extrapolate)
+        def get(key: str) -> float | None:
+            return known.value(key, at, extrapolate)
 
-        table = self.table(condition)
-        at = table.place(**place)
+        known = self.under(condition)
+        at = known.place(**place)
         per_bit = energy.bit_energy_joule(get("energy_set_joule"), get("energy_reset_joule"), get("energy_write_joule"),
                                           cell or self.own_cell(condition))
         return energy.programming_energy_joule(network, per_bit, bits_per_weight)
 
-    def read_energy_joule(self, network, bits_per_weight=1.0, condition=None, extrapolate=False, **place):
+    def read_energy_joule(self, network: MemoryLike, bits_per_weight: float = 1.0, condition: str | None = None,
+                          extrapolate: bool = False, **place: float) -> float:
         """Energy to read all stored bits once: see `bnnsim.devices.energy.read_energy_joule`."""
         return energy.read_energy_joule(network, self.value("energy_read_joule", condition, extrapolate, **place),
                                         bits_per_weight)
 
-    def relative_energy(self, condition=None):
+    def relative_energy(self, condition: str | None = None) -> float:
         """Programming energy over that of the card's reference condition, which has 1."""
         return self.value("energy_relative", condition)
 
-    def n_devices(self, network, cell=None, bits_per_weight=1.0, condition=None):
+    def n_devices(self, network: MemoryLike, cell: str | None = None, bits_per_weight: float = 1.0,
+                  condition: str | None = None) -> int:
         """Memory devices used: see `bnnsim.devices.energy.n_devices`."""
         return energy.n_devices(network, cell or self.own_cell(condition), bits_per_weight)
 
-    def lifetime_cycles(self, p_failed=None, condition=None):
+    def lifetime_cycles(self, p_failed: float | None = None, condition: str | None = None) -> float:
         """Cycles that devices last: until a share p_failed is dead (Weibull), else the card's ``endurance_cycles``."""
         if p_failed is None:
             return self.value("endurance_cycles", condition)
-        weibull = self.table(condition).weibull()
+        weibull = self.under(condition).weibull()
         if weibull is None:
             raise ValueError(f"{self.name!r} must have weibull_scale_cycles and weibull_shape for a p_failed")
         return weibull.lifetime_cycles(p_failed)
 
-    def lifetime_second(self, write_interval_second, p_failed=None, condition=None):
+    def lifetime_second(self, write_interval_second: float, p_failed: float | None = None,
+                        condition: str | None = None) -> float:
         """How long devices last when the network is programmed anew every so many seconds."""
         interval = check_real("write_interval_second", write_interval_second, 0, open_low=True)
         return interval * self.lifetime_cycles(p_failed, condition)
 
+    def plot(self, path: FilePath | None = None, axis: str | None = None, cells: Sequence[str] | None = None,
+             condition: str | None = None, **place: float) -> "Figure":
+        """Bit error rates along an axis, the card's first by default: see `bnnsim.figures.devices.error_rates`."""
+        import bnnsim.figures.devices as devices
 
-def load_card(path):
+        known = self.under(condition or self.conditions[0])
+        fixed = {**place, **({} if condition is None else {"condition": condition})}
+        axis = axis or next((name for name in self.axes(known.name) if AXES[name].key not in fixed), "condition")
+        if cells is None:
+            cells = tuple(DEVICES_PER_BIT) if known.has_states else (self.own_cell(known.name),)
+        return devices.error_rates(self, axis, path, cells, **fixed)
+
+
+def load_card(path: FilePath) -> DeviceCard:
     """A device card from a JSON file, or one that comes with bnnsim by its name.
 
     Parameters
@@ -311,7 +342,7 @@ def load_card(path):
     """
     name = os.fspath(path)
     if name in SHIPPED and not os.path.exists(name):
-        name = shipped.data_file(f"devices/{name}.json")
+        name = os.fspath(shipped.data_file(f"devices/{name}.json"))
     fields = card_schema.read_json(name)
     try:
         clean = card_schema.check_card(fields)

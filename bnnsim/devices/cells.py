@@ -5,19 +5,22 @@ Bit 1 is +1: the first device in LRS. p10 is the probability that a stored 1 rea
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
 import bnnsim.devices.monte_carlo as monte_carlo
-from bnnsim.checks import check_choice, check_probability, check_real
+import bnnsim.kernels.memory.sensing as sensing
+from bnnsim.checks import check_choice, check_probability, check_real, clean_fields
 from bnnsim.devices.overlap import overlap
-from bnnsim.devices.states import Empirical, LogNormal, NormalConductance, check_states
+from bnnsim.devices.states import State, check_state, check_states, normal_of
 from bnnsim.faults import AsymmetricFlips
+from bnnsim.packed.memory import Stored
+from bnnsim.seeding import RandomSource
 
-State = LogNormal | NormalConductance | Empirical
 DEVICES_PER_BIT = {"1T1R": 1, "2T2R": 2}
 
 
@@ -28,7 +31,7 @@ class ErrorRates(NamedTuple):
     p10: float
 
     @property
-    def mean(self):
+    def mean(self) -> float:
         """Bit error rate of bits that are 0 and 1 equally often."""
         return (self.p01 + self.p10) / 2
 
@@ -44,23 +47,40 @@ class Failures:
     p_failed: float = 0.0
     share_lrs: float = 0.5
 
-    def __post_init__(self):
-        for name in ("p_failed", "share_lrs"):
-            object.__setattr__(self, name, check_probability(name, getattr(self, name)))
+    def __post_init__(self) -> None:
+        clean_fields(self, check_probability, "p_failed", "share_lrs")
 
-    def p_lrs(self, wanted):
+    def p_lrs(self, wanted: bool) -> float:
         """Probability that a device that should be in LRS (or not) is in LRS."""
         return (1 - self.p_failed) * wanted + self.p_failed * self.share_lrs
 
 
 @dataclass(frozen=True)
-class _Cell:
-    """What both cells share: two states, failures, and what can be asked."""
+class Cell:
+    """What cells share: two states, failures, and what can be asked."""
 
     lrs: State
     hrs: State
 
-    def fault(self, layers=None):
+    def __post_init__(self) -> None:
+        check_states(self.lrs, self.hrs)
+        if not isinstance(self.failures, Failures):
+            raise TypeError(f"failures must be a Failures, got {type(self.failures).__name__}")
+
+    @property
+    def failures(self) -> Failures:
+        """Devices that are dead; none, where a cell has no such field."""
+        return Failures()
+
+    def error_rates(self) -> ErrorRates:
+        """(p01, p10) of such a cell."""
+        raise NotImplementedError(f"{type(self).__name__} must have a method error_rates()")
+
+    def wrong_bits(self, rows: monte_carlo.Rows, keys: sensing.Keys) -> np.ndarray:
+        """Which stored bits read wrong once every device is programmed: uint64 masks, shaped as ``rows.words``."""
+        raise NotImplementedError(f"{type(self).__name__} must have a method wrong_bits(rows, keys)")
+
+    def fault(self, layers: Sequence[int] | None = None) -> AsymmetricFlips:
         """The error rates as a fault on bits: independent errors, drawn once a chip (``when = "write"``).
 
         Read noise and shared amplifiers are in the rates, but not in the correlations; see `programmed`.
@@ -69,38 +89,38 @@ class _Cell:
         -------
         bnnsim.faults.AsymmetricFlips
         """
-        return AsymmetricFlips(*self.error_rates(), layers=layers)
+        rates = self.error_rates()
+        return AsymmetricFlips(rates.p01, rates.p10, layers)
 
-    def programmed(self, rows_per_amplifier=1, layers=None):
+    def programmed(self, rows_per_amplifier: int = 1,
+                   layers: Sequence[int] | None = None) -> monte_carlo.Programmed:
         """The fault that programs and senses every device: see `bnnsim.devices.Programmed`."""
         return monte_carlo.Programmed(self, rows_per_amplifier, layers)
 
-    def program(self, network, rng=None, trial=0, read=0, rows_per_amplifier=1):
+    def program(self, network: Stored, rng: RandomSource = None, trial: int = 0, read: int = 0,
+                rows_per_amplifier: int = 1) -> Stored:
         """Program every device of a network's memory, sense every bit: the network as it is read back."""
         return self.programmed(rows_per_amplifier).apply(network, rng, trial, read)
 
-    def shifted(self, lrs, hrs):
+    def shifted(self, lrs: float, hrs: float) -> Self:
         """The same cell with ln R of its states moved."""
-        return replace(self, lrs=self.lrs.shifted(lrs), hrs=self.hrs.shifted(hrs))
+        low, high = check_state("lrs", self.lrs, "shifted"), check_state("hrs", self.hrs, "shifted")
+        return replace(self, lrs=low.shifted(lrs), hrs=high.shifted(hrs))
 
-    def scaled(self, factor):
+    def scaled(self, factor: float) -> Self:
         """The same cell with the spread of both states times factor."""
         factor = check_real("factor", factor, 0)
-        return replace(self, lrs=self.lrs.scaled(factor), hrs=self.hrs.scaled(factor))
-
-    def _check(self):
-        check_states(self.lrs, self.hrs)
-        if not isinstance(self.failures, Failures):
-            raise TypeError(f"failures must be a Failures, got {type(self.failures).__name__}")
+        low, high = check_state("lrs", self.lrs, "scaled"), check_state("hrs", self.hrs, "scaled")
+        return replace(self, lrs=low.scaled(factor), hrs=high.scaled(factor))
 
 
 @dataclass(frozen=True)
-class Cell1T1R(_Cell):
+class Cell1T1R(Cell):
     """One device a bit, compared with a reference resistance; LRS is 1.
 
     Parameters
     ----------
-    lrs, hrs : LogNormal, NormalConductance or Empirical
+    lrs, hrs : LogNormal, NormalConductance, Empirical, or a `State` of your own
         The median of hrs lies above that of lrs.
     reference_ohm : float, optional
         By default where both errors are equally frequent.
@@ -108,6 +128,7 @@ class Cell1T1R(_Cell):
 
     Examples
     --------
+    >>> from bnnsim.devices import LogNormal
     >>> cell = Cell1T1R(LogNormal(5e3, 0.5), LogNormal(5e4, 0.7))
     >>> print(f"{cell.r_reference_ohm:.0f} ohm: {cell.error_rates().mean:.4f}")
     13051 ohm: 0.0275
@@ -116,14 +137,13 @@ class Cell1T1R(_Cell):
     reference_ohm: float | None = None
     failures: Failures = Failures()
 
-    def __post_init__(self):
-        self._check()
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if self.reference_ohm is not None:
-            reference = check_real("reference_ohm", self.reference_ohm, 0, open_low=True)
-            object.__setattr__(self, "reference_ohm", reference)
+            clean_fields(self, check_real, "reference_ohm", low=0, open_low=True)
 
     @property
-    def r_reference_ohm(self):
+    def r_reference_ohm(self) -> float:
         """The reference: as given, or where p01 = p10.
 
         Notes
@@ -133,18 +153,18 @@ class Cell1T1R(_Cell):
         return math.exp(self.ln_reference)
 
     @property
-    def ln_reference(self):
+    def ln_reference(self) -> float:
         """ln of the reference in ohm."""
         if self.reference_ohm is not None:
             return math.log(self.reference_ohm)
-        lrs, hrs = self.lrs, self.hrs
-        if isinstance(lrs, LogNormal) and isinstance(hrs, LogNormal):
-            total = lrs.sigma_ln + hrs.sigma_ln
-            share = min(max(lrs.sigma_ln / total, 1e-9), 1 - 1e-9) if total else 0.5    # past a state without spread
-            return lrs.ln_median + share * (hrs.ln_median - lrs.ln_median)
-        return _equal_errors(lrs, hrs)
+        lrs, hrs = normal_of(self.lrs), normal_of(self.hrs)
+        if lrs is None or hrs is None:
+            return _equal_errors(self.lrs, self.hrs)
+        total = lrs[1] + hrs[1]
+        share = min(max(lrs[1] / total, 1e-9), 1 - 1e-9) if total else 0.5              # past a state without spread
+        return lrs[0] + share * (hrs[0] - lrs[0])
 
-    def error_rates(self):
+    def error_rates(self) -> ErrorRates:
         """(p01, p10): p10 = P(ln R_L > ln r), p01 = P(ln R_H < ln r), and dead devices read as they are.
 
         Returns
@@ -159,16 +179,20 @@ class Cell1T1R(_Cell):
         stays, turns = self.failures.p_lrs(True), self.failures.p_lrs(False)
         return ErrorRates((1 - turns) * p01 + turns * (1 - p10), stays * p10 + (1 - stays) * (1 - p01))
 
+    def wrong_bits(self, rows: monte_carlo.Rows, keys: sensing.Keys) -> np.ndarray:
+        """Each device against the reference."""
+        return monte_carlo.single_faults(self, self.ln_reference, rows, keys)
+
 
 @dataclass(frozen=True)
-class Cell2T2R(_Cell):
+class Cell2T2R(Cell):
     """Two devices a bit, programmed to opposite states and compared by a precharge sense amplifier (PCSA).
 
     A bit reads 1 iff ln R_first + offset + noise < ln R_second.
 
     Parameters
     ----------
-    lrs, hrs : LogNormal, NormalConductance or Empirical
+    lrs, hrs : LogNormal, NormalConductance, Empirical, or a `State` of your own
         The median of hrs lies above that of lrs.
     offset : float
         In ln R: what the mean amplifier adds to the first branch; > 0 disfavours a 1.
@@ -180,6 +204,7 @@ class Cell2T2R(_Cell):
 
     Examples
     --------
+    >>> from bnnsim.devices import LogNormal
     >>> cell = Cell2T2R(LogNormal(5e3, 0.5), LogNormal(5e4, 0.7), offset=0.1)
     >>> print("p01 {:.2e}, p10 {:.2e}".format(*cell.error_rates()))
     p01 2.61e-03, p10 5.23e-03
@@ -190,13 +215,12 @@ class Cell2T2R(_Cell):
     read_sigma: float = 0.0
     failures: Failures = Failures()
 
-    def __post_init__(self):
-        self._check()
-        object.__setattr__(self, "offset", check_real("offset", self.offset))
-        for name in ("offset_sigma", "read_sigma"):
-            object.__setattr__(self, name, check_real(name, getattr(self, name), 0))
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        clean_fields(self, check_real, "offset")
+        clean_fields(self, check_real, "offset_sigma", "read_sigma", low=0)
 
-    def error_rates(self):
+    def error_rates(self) -> ErrorRates:
         """(p01, p10), the mean over devices, amplifiers and reads.
 
         Returns
@@ -214,22 +238,27 @@ class Cell2T2R(_Cell):
         for first, second in itertools.product((True, False), repeat=2):
             of_one = (p(True) if first else 1 - p(True)) * (p(False) if second else 1 - p(False))
             of_zero = (p(False) if first else 1 - p(False)) * (p(True) if second else 1 - p(True))
-            pair = [self.lrs if is_lrs else self.hrs for is_lrs in (first, second)]
+            one, other = (self.lrs if is_lrs else self.hrs for is_lrs in (first, second))
             if of_one:
-                p10 += of_one * overlap(*pair, self.offset, sigma)
+                p10 += of_one * overlap(one, other, self.offset, sigma)
             if of_zero:
-                p01 += of_zero * overlap(*pair[::-1], -self.offset, sigma)
+                p01 += of_zero * overlap(other, one, -self.offset, sigma)
         return ErrorRates(p01, p10)
 
+    def wrong_bits(self, rows: monte_carlo.Rows, keys: sensing.Keys) -> np.ndarray:
+        """Each pair by its amplifier."""
+        return monte_carlo.pair_faults(self, (self.offset, self.offset_sigma, self.read_sigma), rows, keys)
 
-def make_cell(kind, lrs, hrs, reference_ohm=None, failures=Failures()):
+
+def make_cell(kind: str, lrs: State, hrs: State, reference_ohm: float | None = None,
+              failures: Failures = Failures()) -> Cell1T1R | Cell2T2R:
     """A cell by the name of its kind, "1T1R" or "2T2R"; only the first knows a reference."""
     if check_choice("cell", kind, DEVICES_PER_BIT) == "1T1R":
         return Cell1T1R(lrs, hrs, reference_ohm, failures)
     return Cell2T2R(lrs, hrs, failures=failures)
 
 
-def converted_rate(p, cell, wanted):
+def converted_rate(p: float, cell: str, wanted: str) -> float:
     """The bit error rate that the same devices have in another cell, if both their states have one and the same sigma.
 
     Parameters
@@ -255,13 +284,13 @@ def converted_rate(p, cell, wanted):
     return float(ndtr(factor * ndtri(p)))
 
 
-def _equal_errors(lrs, hrs):
+def _equal_errors(lrs: State, hrs: State) -> float:
     """ln r with P(ln R_L > ln r) = P(ln R_H < ln r); the middle of such places where there are several."""
     low, high = lrs.ln_median, hrs.ln_median
     for state in (lrs, hrs):
         low, high = min(low, float(state.quantile(-9.0))), max(high, float(state.quantile(9.0)))
 
-    def place(strictly):                                        # bisection: samples make steps, which defeat others
+    def place(strictly: bool) -> float:                         # bisection: samples make steps, which defeat others
         a, b = low - 1e-9, high + 1e-9
         while b - a > 1e-12 * max(1.0, abs(a)):
             middle = (a + b) / 2

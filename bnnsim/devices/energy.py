@@ -5,16 +5,17 @@ A network is anything with ``n_bits``, the number of its binary weights.
 
 from bnnsim.checks import check_int, check_real
 from bnnsim.devices.cells import DEVICES_PER_BIT
+from bnnsim.packed.memory import MemoryLike
 
 
-def stored_bits(network, bits_per_weight=1.0):
+def stored_bits(network: MemoryLike, bits_per_weight: float = 1.0) -> float:
     """Bits that the memory holds: the weights, times `bits_per_weight` >= 1 where a code adds check bits."""
     if not hasattr(network, "n_bits"):
         raise TypeError(f"network must have n_bits, as a PackedNetwork has, got {type(network).__name__}")
     return check_int("n_bits", network.n_bits, 0) * check_real("bits_per_weight", bits_per_weight, 1)
 
 
-def n_devices(network, cell="2T2R", bits_per_weight=1.0):
+def n_devices(network: MemoryLike, cell: str = "2T2R", bits_per_weight: float = 1.0) -> int:
     """Devices used: two a stored bit in 2T2R cells, one cell a bit in any other memory.
 
     Examples
@@ -27,7 +28,8 @@ def n_devices(network, cell="2T2R", bits_per_weight=1.0):
     return round(stored_bits(network, bits_per_weight) * DEVICES_PER_BIT.get(cell, 1))
 
 
-def bit_energy_joule(energy_set_joule=None, energy_reset_joule=None, energy_write_joule=None, cell="2T2R"):
+def bit_energy_joule(energy_set_joule: float | None = None, energy_reset_joule: float | None = None,
+                     energy_write_joule: float | None = None, cell: str = "2T2R") -> float:
     """Energy to program one stored bit.
 
     2T2R: one SET and one RESET, whatever the bit. 1T1R: one of the two, their mean for bits that are 0 and 1 equally
@@ -38,19 +40,18 @@ def bit_energy_joule(energy_set_joule=None, energy_reset_joule=None, energy_writ
     ValueError
         Where what the cell needs is not given.
     """
+    def given(name: str, value: float | None) -> float:
+        if value is None:
+            raise ValueError(f"{name} must be given for the programming energy of a {cell} cell; add it to the card")
+        return value
+
     if cell in DEVICES_PER_BIT:
-        for name, value in (("energy_set_joule", energy_set_joule), ("energy_reset_joule", energy_reset_joule)):
-            if value is None:
-                raise ValueError(f"{name} must be given for the programming energy of a {cell} cell; add it to the "
-                                 "card")
-        return (energy_set_joule + energy_reset_joule) * DEVICES_PER_BIT[cell] / 2
-    if energy_write_joule is None:
-        raise ValueError(f"energy_write_joule must be given for the programming energy of a {cell} cell; add it to the "
-                         "card")
-    return energy_write_joule
+        pair = given("energy_set_joule", energy_set_joule) + given("energy_reset_joule", energy_reset_joule)
+        return pair * DEVICES_PER_BIT[cell] / 2
+    return given("energy_write_joule", energy_write_joule)
 
 
-def programming_energy_joule(network, energy_bit_joule, bits_per_weight=1.0):
+def programming_energy_joule(network: MemoryLike, energy_bit_joule: float, bits_per_weight: float = 1.0) -> float:
     """Energy to write all stored bits of a network once, each programmed without regard to what was there.
 
     Parameters
@@ -68,7 +69,7 @@ def programming_energy_joule(network, energy_bit_joule, bits_per_weight=1.0):
     return stored_bits(network, bits_per_weight) * check_real("energy_bit_joule", energy_bit_joule, 0, open_low=True)
 
 
-def read_energy_joule(network, energy_read_joule, bits_per_weight=1.0):
+def read_energy_joule(network: MemoryLike, energy_read_joule: float, bits_per_weight: float = 1.0) -> float:
     """Energy to read each stored bit once: one inference of a dense network.
 
     A convolution reads its weights once for each output position, unless they are kept in a buffer; what that takes

@@ -1,24 +1,27 @@
 """States from measurements: fitted distributions, how well they fit, and what error rates follow, with intervals."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from bnnsim.checks import check_choice, check_int
+from bnnsim.checks import FilePath, check_choice, check_int
 from bnnsim.devices.cards import DeviceCard
-from bnnsim.devices.cells import make_cell
+from bnnsim.devices.cells import DEVICES_PER_BIT, Cell1T1R, Cell2T2R, make_cell
+from bnnsim.devices.distributions import KINDS, LogNormal, NormalConductance
 from bnnsim.devices.goodness import akaike, anderson_darling
 from bnnsim.devices.measurements import read_measurements
-from bnnsim.devices.states import MAX_SAMPLES, Empirical, LogNormal, NormalConductance
-from bnnsim.seeding import generator, root_seed
+from bnnsim.devices.states import KnownState, State, samples_of
+from bnnsim.seeding import RandomSource, generator, root_seed
 from bnnsim.statistics.intervals import check_level, t_quantile
 
-MODELS = ("log-normal", "normal-conductance", "empirical")
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 MIN_SAMPLES = 8
-CELLS = ("1T1R", "2T2R")
 
 
 class RateInterval(NamedTuple):
@@ -47,9 +50,9 @@ class StateFit:
     """
 
     samples_ohm: np.ndarray
-    fitted: object
-    p_value: dict
-    akaike: dict
+    fitted: KnownState
+    p_value: Mapping[str, float]
+    akaike: Mapping[str, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,12 +62,12 @@ class PlaceFit:
     `rates` holds a `RateInterval` for "1T1R" (at its equal-error reference) and "2T2R" (an amplifier without offset).
     """
 
-    place: dict
+    place: Mapping[str, Any]
     lrs: StateFit
     hrs: StateFit
-    rates: dict
+    rates: Mapping[str, RateInterval]
 
-    def cell(self, kind="2T2R"):
+    def cell(self, kind: str = "2T2R") -> Cell1T1R | Cell2T2R:
         """A `Cell1T1R` or `Cell2T2R` of the fitted states."""
         return make_cell(kind, self.lrs.fitted, self.hrs.fitted)
 
@@ -73,11 +76,12 @@ class PlaceFit:
 class DeviceFit:
     """What `fit` found: one `PlaceFit` for each place in the measurements."""
 
-    places: tuple
+    places: Sequence[PlaceFit]
     model: str
     level: float
 
-    def card(self, name, source, licence="not stated", memory="RRAM", description=""):
+    def card(self, name: str, source: str, licence: str = "not stated", memory: str = "RRAM",
+             description: str = "") -> DeviceCard:
         """The fitted states as a device card with provenance "measured".
 
         Parameters
@@ -95,13 +99,14 @@ class DeviceFit:
         rows = []
         for each in self.places:
             counts = f"{len(each.lrs.samples_ohm)} LRS and {len(each.hrs.samples_ohm)} HRS samples"
-            rows.append({**each.place, **_keys("lrs", each.lrs.fitted), **_keys("hrs", each.hrs.fitted),
-                         "note": f"{self.model} fitted to {counts} by bnnsim.devices.fit", "provenance": "measured",
-                         "source": source})
+            numbers = {f"{name}_{key}": value for name, state in (("lrs", each.lrs), ("hrs", each.hrs))
+                       for key, value in state.fitted.keys().items()}
+            rows.append({**each.place, **numbers, "note": f"{self.model} fitted to {counts} by bnnsim.devices.fit",
+                         "provenance": "measured", "source": source})
         return DeviceCard(name, memory, description, licence, tuple(rows))
 
-    def summary(self):
-        """A table: for each place and state samples, median, sigma, p values, and the error rates with intervals."""
+    def table(self) -> str:
+        """Text: for each place and state samples, median, sigma, p values, and the error rates with intervals."""
         lines = [f"{self.model}; p: Anderson-Darling test of log-normal / of normal conductance; dAIC: normal "
                  "conductance over log-normal"]
         for each in self.places:
@@ -117,8 +122,15 @@ class DeviceFit:
                              f"{high:.3g}")
         return "\n".join(lines)
 
+    def plot(self, path: FilePath | None = None, place: int = 0) -> "Figure":
+        """Measured against fitted resistances of a place: see `bnnsim.figures.devices.fitted_states`."""
+        import bnnsim.figures.devices as devices
 
-def fit(path, model="log-normal", n_resamples=1000, level=0.95, rng=0):
+        return devices.fitted_states(self, path, place)
+
+
+def fit(path: FilePath, model: str = "log-normal", n_resamples: int = 1000, level: float = 0.95,
+        rng: RandomSource = 0) -> DeviceFit:
     """Fit the states of a memory to measured resistances: see `bnnsim.devices.measurements` for columns and units.
 
     Parameters
@@ -164,7 +176,7 @@ def fit(path, model="log-normal", n_resamples=1000, level=0.95, rng=0):
     >>> print("{:.2g}, {:.2g} to {:.2g}".format(*fitted.places[1].rates["1T1R"]))
     0.046, 0.035 to 0.059
     """
-    check_choice("model", model, MODELS)
+    kind = KINDS[check_choice("model", model, KINDS)]
     n_resamples, level = check_int("n_resamples", n_resamples, 100, 100_000), check_level(level)
     root, places = root_seed(rng), []
     for i, (place, states) in enumerate(read_measurements(path).items()):
@@ -175,79 +187,59 @@ def fit(path, model="log-normal", n_resamples=1000, level=0.95, rng=0):
                 raise ValueError(f"{where} must have {MIN_SAMPLES} or more samples of {name}, got {len(ohm)}")
             if np.ptp(ohm) == 0:
                 raise ValueError(f"{where}: samples of {name} must differ, got {ohm[0]:g} ohm {len(ohm)} times")
-            found[name] = _fit_state(np.sort(ohm), model)
+            found[name] = np.sort(ohm)
         try:
-            rates = _intervals(found["LRS"], found["HRS"], model, n_resamples, level, generator(root, "bootstrap", i))
+            lrs, hrs = (_fit_state(found[name], kind) for name in ("LRS", "HRS"))
+            rates = _intervals(lrs, hrs, kind, n_resamples, level, generator(root, "bootstrap", i))
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from error
-        places.append(PlaceFit(dict(place), found["LRS"], found["HRS"], rates))
+        places.append(PlaceFit(dict(place), lrs, hrs, rates))
     return DeviceFit(tuple(places), model, level)
 
 
-def _fitted(ohm, model):
-    """The state of samples: by the moments of ln R, by those of 1 / R, or the samples."""
-    if model == "log-normal":
-        x = np.log(ohm)
-        return LogNormal(float(np.exp(x.mean())), float(x.std(ddof=1)))
-    if model == "normal-conductance":
-        return NormalConductance(float(np.mean(1 / ohm)), float(np.std(1 / ohm, ddof=1)))
-    return Empirical(ohm)
-
-
-def _fit_state(ohm, model):
-    x = np.log(ohm)
-    p_value = {"log-normal": anderson_darling(x)[1], "normal-conductance": anderson_darling(1 / ohm)[1]}
-    criteria = {"log-normal": akaike(_fitted(ohm, "log-normal"), x)}
-    try:
-        criteria["normal-conductance"] = akaike(_fitted(ohm, "normal-conductance"), x)
-    except ValueError:                                          # too much of it lies below 0: no candidate
-        if model == "normal-conductance":
-            raise
+def _fit_state(ohm: np.ndarray, kind: type[KnownState]) -> StateFit:
+    """The state of a kind, and what speaks for those that are normal in a variable of their own."""
+    x, fitted, p_value, criteria = np.log(ohm), kind.from_samples(ohm), {}, {}
+    for name, candidate in (("log-normal", LogNormal), ("normal-conductance", NormalConductance)):
+        p_value[name] = anderson_darling(candidate.normal_variable(ohm))[1]
+        try:
+            criteria[name] = akaike(candidate.from_samples(ohm), x)
+        except ValueError:                                      # too much of it lies below 0: no candidate
+            continue
     best = min(criteria.values())
-    if model == "empirical" and len(ohm) > MAX_SAMPLES:
-        raise ValueError(f"the empirical model takes up to {MAX_SAMPLES:,} samples of a state, got {len(ohm):,}; fit "
-                         "another model, or thin them out")
-    return StateFit(ohm, _fitted(ohm, model), p_value, {name: value - best for name, value in criteria.items()})
+    return StateFit(ohm, fitted, p_value, {name: value - best for name, value in criteria.items()})
 
 
-def _intervals(lrs, hrs, model, n_resamples, level, rng):
+def _intervals(lrs: StateFit, hrs: StateFit, kind: type[KnownState], n_resamples: int, level: float,
+               rng: np.random.Generator) -> dict[str, RateInterval]:
     """A `RateInterval` for each kind of cell."""
-    def rates(low, high):
-        return [make_cell(cell, low, high).error_rates().mean for cell in CELLS]
+    def rates(low: State, high: State) -> list[float]:
+        return [make_cell(cell, low, high).error_rates().mean for cell in DEVICES_PER_BIT]
 
     found = np.array(rates(lrs.fitted, hrs.fitted))
-    drawn, n = np.full((n_resamples, len(CELLS)), 0.5), min(len(lrs.samples_ohm), len(hrs.samples_ohm))
+    drawn, n = np.full((n_resamples, len(found)), 0.5), min(len(lrs.samples_ohm), len(hrs.samples_ohm))
     for b in range(n_resamples):
         low, high = (rng.choice(state.samples_ohm, len(state.samples_ohm)) for state in (lrs, hrs))
         try:
-            drawn[b] = rates(_fitted(low, model), _fitted(high, model))
+            drawn[b] = rates(kind.from_samples(low), kind.from_samples(high))
         except ValueError:                                      # the states change places: nothing is told apart
             pass
     tails = [(1 - level) / 2, (1 + level) / 2]
-    if model == "empirical":
+    if samples_of(lrs.fitted) is not None:
         low, high = np.quantile(drawn, tails, axis=0)
         high = np.where(found > 0, high, np.maximum(high, 1 - tails[0] ** (1 / n)))
     else:
         widening = math.sqrt(n / (n - 1)) * t_quantile(level, n - 1) / t_quantile(level, math.inf)
         above, below = np.quantile(_stable(drawn) - _stable(found), tails, axis=0) * widening
         low, high = _rate(_stable(found) - below), _rate(_stable(found) - above)
-    return {cell: RateInterval(*map(float, each)) for cell, *each in zip(CELLS, found, low, high)}
+    return {cell: RateInterval(*map(float, each)) for cell, *each in zip(DEVICES_PER_BIT, found, low, high)}
 
 
-def _stable(rates):
+def _stable(rates: np.ndarray) -> np.ndarray:
     """A measure of error rates whose spread over samples hardly depends on the rate."""
     return np.arcsinh(ndtri(np.maximum(rates, 1e-300)) / math.sqrt(2))
 
 
-def _rate(values):
+def _rate(values: np.ndarray) -> np.ndarray:
     """The error rate behind a `_stable` one."""
     return ndtr(math.sqrt(2) * np.sinh(values))
-
-
-def _keys(name, state):
-    """A state as keys of a card's row."""
-    if isinstance(state, LogNormal):
-        return {f"{name}_median_ohm": state.median_ohm, f"{name}_sigma_ln": state.sigma_ln}
-    if isinstance(state, NormalConductance):
-        return {f"{name}_mean_siemens": state.mean_siemens, f"{name}_sigma_siemens": state.sigma_siemens}
-    return {f"{name}_samples_ohm": list(state.samples_ohm)}

@@ -5,8 +5,10 @@ import math
 import numpy as np
 from scipy.special import log_ndtr
 
+from bnnsim.devices.states import State
 
-def anderson_darling(values):
+
+def anderson_darling(values: np.ndarray) -> tuple[float, float]:
     """(A^2, p) of the test that values are normal, mean and standard deviation being taken from them.
 
     Parameters
@@ -40,7 +42,7 @@ def anderson_darling(values):
     return square, min(max(p, 1e-20), 1.0)
 
 
-def akaike(state, ln_samples):
+def akaike(state: State, ln_samples: np.ndarray) -> float:
     """2 k - 2 ln L of a fitted state with k = 2 numbers, as a density of ln R: less is better, 10 less is decisive.
 
     References

@@ -18,20 +18,26 @@ import csv
 import difflib
 import math
 import os
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
+from bnnsim.checks import FilePath
+from bnnsim.devices.card_schema import AXES, PLACE, POSITIVE
+
 MAX_BYTES, MAX_LINES, MAX_GROUPS = 200_000_000, 5_000_000, 1_000
 NEEDED, PLACES = ("resistance_ohm", "state"), ("condition", "cycles", "time_second", "temperature_kelvin")
-UNITS = {"resistance_ohm": "a resistance > 0 in ohm", "cycles": "a number of cycles >= 1",
-         "time_second": "a time > 0 in seconds", "temperature_kelvin": "a temperature > 0 in kelvin"}
+WANTED = {"resistance_ohm": "a resistance > 0 in ohm", **{axis.key: axis.wanted for axis in AXES.values()}}
+
+Place = tuple[tuple[str, Any], ...]         # ((column, value), ...) of the optional columns
 
 
 class MeasurementError(ValueError):
     """A table that cannot be used; the message names the file, the line and the column."""
 
 
-def read_measurements(path):
+def read_measurements(path: FilePath) -> dict[Place, dict[str, np.ndarray]]:
     """Resistances by place and state.
 
     Parameters
@@ -61,14 +67,15 @@ def read_measurements(path):
         raise MeasurementError(f"{name} must be UTF-8 text, got byte {error.object[error.start]:#x}") from error
 
 
-def _groups(name, reader):
+def _groups(name: str, reader: Any) -> dict[Place, dict[str, np.ndarray]]:
+    """What a `csv.reader` reads."""
+    groups: dict[Place, dict[str, list[float]]] = {}
     try:
-        header = _header(name, next(reader, None))
-        groups = {}
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
+        header = _header(name, next(reader, ()))
+        for fields in reader:
+            if not any(field.strip() for field in fields):
                 continue
-            place, state, ohm = _line(name, reader.line_num, header, cells)
+            place, state, ohm = _line(name, reader.line_num, header, fields)
             groups.setdefault(place, {"LRS": [], "HRS": []})[state].append(ohm)
             if len(groups) > MAX_GROUPS or reader.line_num > MAX_LINES:
                 what = f"{MAX_GROUPS:,} places" if len(groups) > MAX_GROUPS else f"{MAX_LINES:,} lines"
@@ -80,9 +87,9 @@ def _groups(name, reader):
     return {place: {state: np.array(values) for state, values in states.items()} for place, states in groups.items()}
 
 
-def _header(name, cells):
+def _header(name: str, fields: Iterable[str]) -> list[str]:
     known = (*NEEDED, *PLACES)
-    columns = [cell.strip() for cell in cells or ()]
+    columns = [field.strip() for field in fields]
     for column in columns:
         if column not in known:
             near = difflib.get_close_matches(column[:60], known, n=1, cutoff=0.4)
@@ -99,12 +106,12 @@ def _header(name, cells):
     return columns
 
 
-def _line(name, line, header, cells):
+def _line(name: str, line: int, header: Sequence[str], fields: Sequence[str]) -> tuple[Place, str, float]:
     """(place, state, ohm) of one line."""
-    if len(cells) != len(header):
+    if len(fields) != len(header):
         raise MeasurementError(f"{name}, line {line}: wanted {len(header)} columns ({', '.join(header)}), got "
-                               f"{len(cells)}")
-    row = {column: cell.strip() for column, cell in zip(header, cells)}
+                               f"{len(fields)}")
+    row = {column: field.strip() for column, field in zip(header, fields)}
     state = row["state"].upper()
     if state not in ("LRS", "HRS"):
         raise MeasurementError(f"{name}, line {line}, column state: wanted LRS or HRS, got {row['state'][:40]!r}")
@@ -113,11 +120,12 @@ def _line(name, line, header, cells):
     return place, state, _number(name, line, "resistance_ohm", row["resistance_ohm"])
 
 
-def _number(name, line, column, text):
+def _number(name: str, line: int, column: str, text: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value) or value <= 0 or (column == "cycles" and value < 1):
-        raise MeasurementError(f"{name}, line {line}, column {column}: wanted {UNITS[column]}, got {text[:40]!r}")
+    low, open_low, _, _ = PLACE.get(column, POSITIVE)
+    if not math.isfinite(value) or value < low or (open_low and value == low):
+        raise MeasurementError(f"{name}, line {line}, column {column}: wanted {WANTED[column]}, got {text[:40]!r}")
     return value

@@ -3,15 +3,23 @@
 N packed rows of a layer (a unit, or a unit's tap), F features, W = ceil(F / 64) words.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
+import bnnsim.devices.quantile_sensing as quantile_sensing
 import bnnsim.kernels.memory.sensing as sensing
-from bnnsim.checks import check_int, check_real
+from bnnsim.checks import check_int, check_real, clean_fields
+from bnnsim.devices.states import numbers_of
+from bnnsim.faults.by_layer import StreamKey, chosen, clean_layers, streams
 from bnnsim.kernels import split
-from bnnsim.seeding import root_seed, stream_key
+from bnnsim.packed.memory import MemoryLike, Stored, StoredLayer
+from bnnsim.seeding import RandomSource
+
+if TYPE_CHECKING:
+    from bnnsim.devices.cells import Cell
 
 
 @dataclass(frozen=True)
@@ -25,6 +33,7 @@ class Programmed:
     Parameters
     ----------
     cell : Cell1T1R or Cell2T2R
+        States of your own are programmed in NumPy, by their `quantile`; those that ship, in compiled loops.
     rows_per_amplifier : int >= 1
         1: each bit has its own.
     layers : sequence of int, optional
@@ -42,34 +51,34 @@ class Programmed:
     ('write', 179)
     """
 
-    cell: object
+    cell: "Cell"
     rows_per_amplifier: int = 1
-    layers: tuple | None = None
+    layers: Sequence[int] | None = None
     sigma: float = 1.0
 
     clean_at_zero: ClassVar[bool] = False       # offsets and dead devices err without a spread
 
-    def __post_init__(self):
-        object.__setattr__(self, "rows_per_amplifier", check_int("rows_per_amplifier", self.rows_per_amplifier, 1))
-        object.__setattr__(self, "sigma", check_real("sigma", self.sigma, 0))
-        if self.layers is not None:
-            object.__setattr__(self, "layers", tuple(check_int("layers", i, 0) for i in self.layers))
+    def __post_init__(self) -> None:
+        clean_fields(self, check_int, "rows_per_amplifier", low=1)
+        clean_fields(self, check_real, "sigma", low=0)
+        clean_fields(self, clean_layers, "layers")
 
     @property
-    def when(self):
+    def when(self) -> str:
         """"read" where the cell has read noise, to be drawn for each inference batch; else "write", once a chip."""
         return "read" if getattr(self.cell, "read_sigma", 0.0) > 0 else "write"
 
-    def at(self, sigma):
+    def at(self, sigma: float) -> "Programmed":
         """The same devices with the spread of both states times `sigma`: one chip's draws stay, errors nest."""
         return replace(self, sigma=sigma)
 
-    def masks(self, network, rng=None, trial=0, read=0):
+    def masks(self, memory: MemoryLike, rng: RandomSource = None, trial: int = 0,
+              read: int = 0) -> dict[int, np.ndarray]:
         """The wrong bits of each layer that has any.
 
         Parameters
         ----------
-        network : PackedNetwork
+        memory : PackedNetwork or Memory
         rng : None, int, SeedSequence or Generator
             The root seed. Keys are (root seed, stream, trial, layer, array 0), of the streams "device states",
             "amplifier offsets", "device failures" and "read noise", the last with `read` behind; counters are places
@@ -84,47 +93,70 @@ class Programmed:
         dict of int to uint64 array
             Layer number to masks, shaped as the layer's words; padding bits are 0.
         """
-        if not hasattr(network, "with_words"):
-            raise TypeError(f"network must be a PackedNetwork (see bnnsim.pack), got {type(network).__name__}")
-        root, trial, read = root_seed(rng), check_int("trial", trial, 0), check_int("read", read, 0)
-        n_layers = len(network.layers)
-        if max(self.layers or (0,)) >= n_layers:
-            raise ValueError(f"layers must be in 0..{n_layers - 1}, got {self.layers}")
-        cell, found = self.cell if self.sigma == 1 else self.cell.scaled(self.sigma), {}
-        for i in range(n_layers) if self.layers is None else self.layers:
-            masks = _layer_masks(network.layers[i], cell, self.rows_per_amplifier, _keys(root, trial, i, read))
+        key, read = streams(memory, rng, trial), check_int("read", read, 0)
+        cell = self.cell if self.sigma == 1 else self.cell.scaled(self.sigma)
+        found = {}
+        for i in chosen(self.layers, len(memory.layers)):
+            layer = memory.layers[i]
+            masks = cell.wrong_bits(_rows(layer, self.rows_per_amplifier), _keys(key, i, read))
             if masks.any():
-                found[i] = masks
+                found[i] = masks.reshape(layer.words.shape)
         return found
 
-    def apply(self, network, rng=None, trial=0, read=0):
-        """The network as it is read back; `network` is untouched, layers without an error are shared. See `masks`."""
-        broken = {i: network.layers[i].words ^ mask for i, mask in self.masks(network, rng, trial, read).items()}
-        return network.with_words(broken) if broken else network
+    def apply(self, memory: Stored, rng: RandomSource = None, trial: int = 0, read: int = 0) -> Stored:
+        """The memory as it is read back; it stays as it was, layers without an error are shared. See `masks`."""
+        broken = {i: memory.layers[i].words ^ mask for i, mask in self.masks(memory, rng, trial, read).items()}
+        return memory.with_words(broken) if broken else memory
 
 
-def _keys(root, trial, layer, read):
-    def key(name, *ids):
-        return tuple(stream_key(root, name, trial, layer, 0, *ids))
+class Rows(NamedTuple):
+    """What is programmed: words uint64 (N, W) of n_in bits, so many taps a unit, so many units an amplifier."""
 
-    return sensing.Keys(key("device states"), key("amplifier offsets"), key("read noise", read),
-                        key("device failures"))
+    words: np.ndarray
+    n_in: int
+    taps: int
+    units: int
 
 
-def _layer_masks(layer, cell, rows_per_amplifier, keys):
-    words = layer.words.reshape(-1, layer.words.shape[-1]).copy()       # writable: kernels are compiled for such arrays
-    masks = np.empty_like(words)
-    states = cell.lrs.kernel_state(), cell.hrs.kernel_state()
-    failures = sensing.Failures(_threshold(cell.failures.p_failed), _threshold(cell.failures.share_lrs))
-    if hasattr(cell, "ln_reference"):
-        split(sensing.single_faults, len(words), words, layer.n_in, *states, cell.ln_reference, failures, keys, masks)
+def single_faults(cell: "Cell", ln_reference: float, rows: Rows, keys: sensing.Keys) -> np.ndarray:
+    """Masks (N, W) of the bits that single devices get wrong against a reference."""
+    masks, failures = np.empty_like(rows.words), _thresholds(cell)
+    lrs, hrs = numbers_of(cell.lrs), numbers_of(cell.hrs)
+    if lrs is None or hrs is None:
+        quantile_sensing.single_faults(rows.words, rows.n_in, cell.lrs, cell.hrs, ln_reference, failures, keys, masks)
     else:
-        taps = len(words) // len(layer.words)
-        amplifier = sensing.Amplifier(cell.offset, cell.offset_sigma, cell.read_sigma, rows_per_amplifier, taps)
-        split(sensing.pair_faults, len(words), words, layer.n_in, *states, amplifier, failures, keys, masks)
-    return masks.reshape(layer.words.shape)
+        split(sensing.single_faults, len(masks), rows.words, rows.n_in, lrs, hrs, ln_reference, failures, keys, masks)
+    return masks
 
 
-def _threshold(p):
+def pair_faults(cell: "Cell", amplifier: tuple[float, float, float], rows: Rows, keys: sensing.Keys) -> np.ndarray:
+    """Masks (N, W) of the bits that pairs get wrong at amplifiers with (offset, its spread, read noise)."""
+    masks, failures = np.empty_like(rows.words), _thresholds(cell)
+    lrs, hrs, shared = numbers_of(cell.lrs), numbers_of(cell.hrs), sensing.Amplifier(*amplifier, rows.units, rows.taps)
+    if lrs is None or hrs is None:
+        quantile_sensing.pair_faults(rows.words, rows.n_in, cell.lrs, cell.hrs, shared, failures, keys, masks)
+    else:
+        split(sensing.pair_faults, len(masks), rows.words, rows.n_in, lrs, hrs, shared, failures, keys, masks)
+    return masks
+
+
+def _rows(layer: StoredLayer, rows_per_amplifier: int) -> Rows:
+    words = layer.words.reshape(-1, layer.words.shape[-1]).copy()       # writable: kernels are compiled for such arrays
+    return Rows(words, layer.n_in, len(words) // layer.units, rows_per_amplifier)
+
+
+def _keys(key: StreamKey, layer: int, read: int) -> sensing.Keys:
+    def pair(name: str, *ids: int) -> tuple:
+        return tuple(key(name, layer, *ids))
+
+    return sensing.Keys(pair("device states"), pair("amplifier offsets"), pair("read noise", read),
+                        pair("device failures"))
+
+
+def _thresholds(cell: "Cell") -> sensing.FailureThresholds:
+    return sensing.FailureThresholds(_threshold(cell.failures.p_failed), _threshold(cell.failures.share_lrs))
+
+
+def _threshold(p: float) -> np.uint64:
     """A 32-bit draw is below it with probability p, to 1.2e-10; surely for 1, never for 0."""
     return np.uint64(round(p * 2**32))

@@ -8,10 +8,12 @@ array; tiles are numbered along the rows of the matrix, arrays through all layer
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 import bnnsim.kernels.words.bit_fields as bit_fields
-from bnnsim.checks import check_choice, check_int
+from bnnsim.checks import check_choice, check_int, clean_fields
 from bnnsim.kernels import split
+from bnnsim.packed.memory import MemoryLike, StoredLayer
 from bnnsim.packed.words import joined, n_words, parted, transposed
 
 MAX_LINES = 2**16               # of an array: more than any memory has, and few enough for tables
@@ -46,50 +48,54 @@ class ArrayMapping:
     columns: int
     units_on: str = "rows"
 
-    def __post_init__(self):
-        for name in ("rows", "columns"):
-            object.__setattr__(self, name, check_int(name, getattr(self, name), 1, MAX_LINES))
+    def __post_init__(self) -> None:
+        clean_fields(self, check_int, "rows", "columns", low=1, high=MAX_LINES)
         check_choice("units_on", self.units_on, ("rows", "columns"))
 
     # -------------------------------------------------------- sizes
 
-    def matrix_shape(self, layer):
+    def n_lines(self, axis: str) -> int:
+        """Lines of an array: "row" or "column"."""
+        return self.rows if axis == "row" else self.columns
+
+    def matrix_shape(self, layer: StoredLayer) -> tuple[int, int]:
         """(rows, columns) of a layer's matrix."""
         return (layer.units, layer.fan_in) if self.units_on == "rows" else (layer.fan_in, layer.units)
 
-    def tiles(self, layer):
+    def tiles(self, layer: StoredLayer) -> tuple[int, int]:
         """(down, across): arrays that a layer takes."""
         height, width = self.matrix_shape(layer)
         return -(-height // self.rows), -(-width // self.columns)
 
-    def first_arrays(self, network):
+    def first_arrays(self, memory: MemoryLike) -> list[int]:
         """Number of the first array of each layer, and behind them the number of all arrays."""
-        return [0, *np.cumsum([down * across for down, across in map(self.tiles, network.layers)]).tolist()]
+        return [0, *np.cumsum([down * across for down, across in map(self.tiles, memory.layers)]).tolist()]
 
-    def n_arrays(self, network):
-        """Arrays that a network takes."""
-        return self.first_arrays(network)[-1]
+    def n_arrays(self, memory: MemoryLike) -> int:
+        """Arrays that a memory takes."""
+        return self.first_arrays(memory)[-1]
 
-    def used(self, layer):
+    def used(self, layer: StoredLayer) -> tuple[np.ndarray, np.ndarray]:
         """(rows, columns) in use of each array of a layer: int64 (A,) each."""
         (height, width), (down, across) = self.matrix_shape(layer), self.tiles(layer)
         n_rows = np.minimum(self.rows, height - self.rows * np.arange(down))
         n_columns = np.minimum(self.columns, width - self.columns * np.arange(across))
         return np.repeat(n_rows, across), np.tile(n_columns, down)
 
-    def utilisation(self, network):
+    def utilisation(self, memory: MemoryLike) -> float:
         """Share of the cells of all arrays that hold a weight."""
-        n_cells = self.n_arrays(network) * self.rows * self.columns
-        return sum(layer.n_bits for layer in network.layers) / n_cells
+        n_cells = self.n_arrays(memory) * self.rows * self.columns
+        return sum(layer.n_bits for layer in memory.layers) / n_cells
 
     # -------------------------------------------------------- addresses
 
-    def address(self, network, layer, unit, weight):
+    def address(self, memory: MemoryLike, layer: int, unit: npt.ArrayLike,
+                weight: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The cell of a weight.
 
         Parameters
         ----------
-        network : PackedNetwork
+        memory : PackedNetwork or Memory
         layer : int
         unit, weight : int, or arrays of them
             Unit, or output channel; and which of its weights, 0 to fan_in - 1.
@@ -103,14 +109,15 @@ class ArrayMapping:
         ValueError
             Where there is no such weight.
         """
-        i = check_int("layer", layer, 0, len(network.layers) - 1)
-        one = network.layers[i]
-        unit, weight = _inside("unit", unit, one.units), _inside("weight", weight, one.fan_in)
-        y, x = (unit, weight) if self.units_on == "rows" else (weight, unit)
-        tile = y // self.rows * self.tiles(one)[1] + x // self.columns
-        return self.first_arrays(network)[i] + tile, y % self.rows, x % self.columns
+        i = check_int("layer", layer, 0, len(memory.layers) - 1)
+        stored = memory.layers[i]
+        at = _inside("unit", unit, stored.units), _inside("weight", weight, stored.fan_in)
+        y, x = at if self.units_on == "rows" else at[::-1]
+        tile = y // self.rows * self.tiles(stored)[1] + x // self.columns
+        return self.first_arrays(memory)[i] + tile, y % self.rows, x % self.columns
 
-    def weight(self, network, array, row, column):
+    def weight(self, memory: MemoryLike, array: npt.ArrayLike, row: npt.ArrayLike,
+               column: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The weight in a cell: `address` back.
 
         Returns
@@ -123,28 +130,28 @@ class ArrayMapping:
         ValueError
             Where there is no such cell.
         """
-        firsts = np.array(self.first_arrays(network))
-        array, row, column = (_inside("array", array, firsts[-1]), _inside("row", row, self.rows),
-                              _inside("column", column, self.columns))
-        layer = np.searchsorted(firsts, array, side="right") - 1
-        across = np.array([self.tiles(one)[1] for one in network.layers])[layer]
-        shapes = np.array([self.matrix_shape(one) for one in network.layers])[layer]
-        tile = array - firsts[layer]
-        y, x = tile // across * self.rows + row, tile % across * self.columns + column
+        firsts = np.array(self.first_arrays(memory))
+        place = _inside("array", array, firsts[-1])
+        layer = np.searchsorted(firsts, place, side="right") - 1
+        across = np.array([self.tiles(stored)[1] for stored in memory.layers])[layer]
+        shapes = np.array([self.matrix_shape(stored) for stored in memory.layers])[layer]
+        tile = place - firsts[layer]
+        y = tile // across * self.rows + _inside("row", row, self.rows)
+        x = tile % across * self.columns + _inside("column", column, self.columns)
         held = (y < shapes[..., 0]) & (x < shapes[..., 1])
         unit, weight = (y, x) if self.units_on == "rows" else (x, y)
-        return tuple(np.where(held, part, -1) for part in (layer, unit, weight))
+        return np.where(held, layer, -1), np.where(held, unit, -1), np.where(held, weight, -1)
 
-    def layer_of(self, network, array):
+    def layer_of(self, memory: MemoryLike, array: int) -> tuple[int, int]:
         """(layer, number of the array among the layer's) of an array."""
-        firsts = self.first_arrays(network)
+        firsts = self.first_arrays(memory)
         array = check_int("array", array, 0, firsts[-1] - 1)
         layer = int(np.searchsorted(firsts, array, side="right")) - 1
         return layer, array - firsts[layer]
 
     # -------------------------------------------------------- bits
 
-    def arrays(self, layer, words=None):
+    def arrays(self, layer: StoredLayer, words: np.ndarray | None = None) -> np.ndarray:
         """The bits of a layer as its arrays hold them.
 
         Parameters
@@ -167,7 +174,7 @@ class ArrayMapping:
         split(bit_fields.matrix_to_arrays, height, matrix, width, columns, out)
         return out
 
-    def words(self, layer, arrays):
+    def words(self, layer: StoredLayer, arrays: np.ndarray) -> np.ndarray:
         """What `arrays` gave, in the shape of the layer's words; bits of unused cells are dropped."""
         height, width = self.matrix_shape(layer)
         matrix = np.empty((height, n_words(width)), np.uint64)
@@ -175,16 +182,17 @@ class ArrayMapping:
         return parted(layer, matrix if self.units_on == "rows" else transposed(matrix, width))
 
 
-def _inside(name, value, size):
-    value = np.asarray(value)
-    if value.dtype.kind not in "iu":
-        raise TypeError(f"{name} must be an integer or integers, got dtype {value.dtype}")
-    if value.size and (value.min() < 0 or value.max() >= size):
-        raise ValueError(f"{name} must be in [0, {size - 1}], got {value.min()} to {value.max()}")
-    return value.astype(np.int64)
+def _inside(name: str, value: npt.ArrayLike, size: int) -> np.ndarray:
+    found = np.asarray(value)
+    if found.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be an integer or integers, got dtype {found.dtype}")
+    if found.size and (found.min() < 0 or found.max() >= size):
+        raise ValueError(f"{name} must be in [0, {size - 1}], got {found.min()} to {found.max()}")
+    return found.astype(np.int64)
 
 
-def check_mapping(mapping):
+def check_mapping(mapping: object) -> ArrayMapping:
     """An ArrayMapping."""
     if not isinstance(mapping, ArrayMapping):
         raise TypeError(f"mapping must be a bnnsim.faults.ArrayMapping(rows, columns), got {mapping!r}")
+    return mapping

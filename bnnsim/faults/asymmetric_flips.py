@@ -1,17 +1,18 @@
 """Flips whose rate hangs on the stored bit: p01 of a stored 0, p10 of a stored 1."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
-from bnnsim.checks import check_int, check_probability
-from bnnsim.faults.by_layer import clean_layers, clean_rate, in_proportion, spread_rate
-from bnnsim.faults.errors import draw, with_errors
-from bnnsim.packed.memory import check_stored
-from bnnsim.seeding import root_seed, stream_key
+import numpy as np
+
+from bnnsim.faults.by_layer import PairOfRates, Rates, clean_rate
+from bnnsim.faults.errors import Masks, draw
+from bnnsim.packed.memory import StoredLayer
 
 
 @dataclass(frozen=True)
-class AsymmetricFlips:
+class AsymmetricFlips(PairOfRates):
     """A stored 0 reads 1 with probability p01, a stored 1 reads 0 with probability p10, independently.
 
     Parameters
@@ -43,39 +44,23 @@ class AsymmetricFlips:
     0
     """
 
-    p01: float | tuple
-    p10: float | tuple
-    layers: tuple | None = None
+    p01: Rates
+    p10: Rates
+    layers: Sequence[int] | None = None
     rate: float | None = None
 
+    RATES: ClassVar[tuple[str, ...]] = ("p01", "p10")
+    SUM: ClassVar[float] = 2.0                  # `rate` is their mean
     when: ClassVar[str] = "write"
 
-    def __post_init__(self):
-        for name in ("p01", "p10"):
-            object.__setattr__(self, name, clean_rate(name, getattr(self, name)))
-        object.__setattr__(self, "layers", clean_layers(self.layers))
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if self.rate is not None:
-            object.__setattr__(self, "rate", check_probability("rate", self.rate))
-            for name, value in zip(("p01", "p10"), self.scaled()):
+            for name, value in zip(self.RATES, self.scaled()):
                 clean_rate(f"{name} at rate {self.rate}", value)
 
-    def at(self, rate):
-        """The same fault at another mean bit error rate, p01 and p10 in proportion."""
-        return replace(self, rate=rate)
-
-    def scaled(self):
-        """(p01, p10) that hold, one number or one a layer."""
-        return (self.p01, self.p10) if self.rate is None else in_proportion(2 * self.rate, self.p01, self.p10)
-
-    def apply(self, network, rng=None, trial=0):
-        """A network with bit errors: see `BitFlips.apply`, whose draws these are."""
-        layers = check_stored(network).layers
-        root, trial = root_seed(rng), check_int("trial", trial, 0)
-        rates = [spread_rate(name, p, self.layers, len(layers)) for name, p in zip(("p01", "p10"), self.scaled())]
-        errors = {}
-        for i, (layer, p01, p10) in enumerate(zip(layers, *rates)):
-            if p01 or p10:
-                key = stream_key(root, "bit flips", trial, i, 0)
-                f01 = draw(layer, p01, key)
-                errors[i] = f01, f01 if p01 == p10 else draw(layer, p10, key)
-        return with_errors(network, errors)
+    def errors(self, layer: StoredLayer, rates: tuple[float, ...], key: Callable[[str], np.ndarray]) -> Masks:
+        """By one draw a cell, of the stream "bit flips": that of `BitFlips`."""
+        p01, p10 = rates
+        f01 = draw(layer, p01, key("bit flips"))
+        return f01, f01 if p01 == p10 else draw(layer, p10, key("bit flips"))

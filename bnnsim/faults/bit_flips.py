@@ -1,19 +1,21 @@
 """Independent bit flips: every stored bit is wrong with the same probability, the bit error rate (BER)."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
-from bnnsim.checks import check_int
-from bnnsim.faults.by_layer import clean_layers, clean_rate, spread_rate
+import numpy as np
+
+from bnnsim.faults.by_layer import LayerFault, Rates, streams
 from bnnsim.packed.bit_errors import flip_masks_each
-from bnnsim.packed.memory import check_stored
-from bnnsim.seeding import root_seed, stream_key
+from bnnsim.packed.memory import Stored, StoredLayer
+from bnnsim.seeding import RandomSource
 
 MOST_BYTES = 2**25                  # of masks that are drawn at once
 
 
 @dataclass(frozen=True)
-class BitFlips:
+class BitFlips(LayerFault):
     """Each stored weight bit flips with probability p, independently, exactly Bernoulli: never drawn with replacement.
 
     Parameters
@@ -32,59 +34,33 @@ class BitFlips:
     45
     """
 
-    p: float | tuple
-    layers: tuple | None = None
+    p: Rates
+    layers: Sequence[int] | None = None
 
     when: ClassVar[str] = "write"
 
-    def __post_init__(self):
-        object.__setattr__(self, "layers", clean_layers(self.layers))
-        object.__setattr__(self, "p", clean_rate("p", self.p))
+    def apply(self, memory: Stored, rng: RandomSource = None, trial: int = 0) -> Stored:
+        """A memory with bit errors: see `LayerFault.apply`; the stream is "bit flips"."""
+        return next(self.apply_each([self.p], memory, rng, trial))
 
-    def at(self, rate):
-        """The same fault at another bit error rate."""
-        return replace(self, p=rate)
-
-    def rates(self, n_layers):
-        """One rate a layer."""
-        return spread_rate("p", self.p, self.layers, n_layers)
-
-    def apply(self, network, rng=None, trial=0):
-        """A network with bit errors; `network` is untouched, and layers without an error are shared.
-
-        Parameters
-        ----------
-        network : PackedNetwork
-        rng : None, int, SeedSequence or Generator
-            The root seed. A draw's key is (root seed, "bit flips", trial, layer, array 0) and its counter the bit's
-            place in the layer: not the rate, so one trial's flips at a lower rate are a subset of a higher rate's.
-        trial : int
-            Which chip.
-
-        Returns
-        -------
-        PackedNetwork
-        """
-        return next(self.apply_each([self.p], network, rng, trial))
-
-    def apply_each(self, rates, network, rng=None, trial=0):
-        """``self.at(rate).apply(network, rng, trial)`` of each rate, one after the other.
+    def apply_each(self, rates: Sequence[Rates], memory: Stored, rng: RandomSource = None,
+                   trial: int = 0) -> Iterator[Stored]:
+        """``self.at(rate).apply(memory, rng, trial)`` of each rate, one after the other.
 
         Rates share a pass over the chip's random bits, as many as keep the words of broken layers under 32 MB.
         """
-        layers = check_stored(network).layers
-        root, trial = root_seed(rng), check_int("trial", trial, 0)
+        key, layers = streams(memory, rng, trial), memory.layers
         at_once = max(1, MOST_BYTES // sum(layer.words.nbytes for layer in layers))
         for first in range(0, len(rates), at_once):
             by_layer = zip(*(self.at(rate).rates(len(layers)) for rate in rates[first:first + at_once]))
-            broken = [_flipped(layer, p, stream_key(root, "bit flips", trial, i, 0))
-                      for i, (layer, p) in enumerate(zip(layers, by_layer))]
+            broken = [_flipped(layer, [p for p, in of_layer], key("bit flips", i))
+                      for i, (layer, of_layer) in enumerate(zip(layers, by_layer))]
             for of_chip in zip(*broken):
                 changed = {i: words for i, words in enumerate(of_chip) if words is not None}
-                yield network.with_words(changed) if changed else network
+                yield memory.with_words(changed) if changed else memory
 
 
-def _flipped(layer, rates, key):
+def _flipped(layer: StoredLayer, rates: Sequence[float], key: np.ndarray) -> list[np.ndarray | None]:
     """The layer's words at each rate, None where no bit flips."""
     rows = layer.words.reshape(-1, layer.words.shape[-1])
     masks = flip_masks_each(len(rows), layer.n_in, rates, key)

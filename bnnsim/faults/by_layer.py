@@ -1,21 +1,155 @@
-"""Rates that may differ from layer to layer, and the layers that have errors at all."""
+"""Faults that are drawn layer by layer: at rates that may differ from layer to layer, in all layers or in some."""
 
-from bnnsim.checks import check_int, check_probability
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import ClassVar, Protocol, Self
+
+import numpy as np
+
+from bnnsim.checks import check_int, check_probability, clean_fields
+from bnnsim.faults.array_mapping import check_mapping
+from bnnsim.faults.errors import Masks, with_errors
+from bnnsim.packed.memory import MemoryLike, Stored, StoredLayer, check_stored
+from bnnsim.seeding import RandomSource, root_seed, stream_key
+
+Rates = float | Sequence[float]             # one for all layers, or one a layer
 
 
-def clean_rate(name, value):
+@dataclass(frozen=True)
+class LayerFault:
+    """A fault that hits the cells of a layer by random draws of its own: one `errors` away from a new one.
+
+    A subclass is a frozen dataclass of the fields named in `RATES`, each a probability or one a layer, and where it has
+    them of ``layers: Sequence[int] | None = None``, those that can have errors, and of ``mapping: ArrayMapping``. All
+    three are checked here; its own fields it checks in a ``__post_init__`` that calls this one.
+
+    Attributes
+    ----------
+    RATES : tuple of str
+        Fields that hold rates: a layer at which all are 0 has no errors.
+    AXIS : str
+        The field that `at` sets.
+    """
+
+    RATES: ClassVar[tuple[str, ...]] = ("p",)
+    AXIS: ClassVar[str] = "p"
+
+    def __post_init__(self) -> None:
+        fields = vars(self)
+        if "mapping" in fields:
+            check_mapping(fields["mapping"])
+        clean_fields(self, clean_rate, *self.RATES)
+        if "layers" in fields:
+            clean_fields(self, clean_layers, "layers")
+
+    @property
+    def layers(self) -> Sequence[int] | None:
+        """All layers, where a subclass has no such field."""
+        return None
+
+    def at(self, rate: Rates) -> Self:
+        """The same fault, the same draws, at another rate."""
+        return replace(self, **{self.AXIS: rate})
+
+    def scaled(self) -> tuple[Rates, ...]:
+        """The rates that hold: those of `RATES`, each one number or one a layer."""
+        return tuple(getattr(self, name) for name in self.RATES)
+
+    def rates(self, n_layers: int) -> list[tuple[float, ...]]:
+        """The rates that hold in each layer; 0 in those that are not among ``layers``."""
+        by_layer = [rate_by_layer(name, rate, self.layers, n_layers) for name, rate in zip(self.RATES, self.scaled())]
+        return list(zip(*by_layer))
+
+    def errors(self, layer: StoredLayer, rates: tuple[float, ...], key: Callable[[str], np.ndarray]) -> Masks:
+        """What the cells of a layer read: (f01, f10), masks as in `bnnsim.faults.errors`.
+
+        Parameters
+        ----------
+        layer : StoredLayer
+            Its shape counts, not its bits: errors are those of cells.
+        rates : tuple of float
+            The layer's, in the order of `RATES`.
+        key : callable
+            Key, uint64 (2,), of a stream of random numbers by its name, for `bnnsim.faults.errors.draw` and the like.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must have a method errors(layer, rates, key)")
+
+    def apply(self, memory: Stored, rng: RandomSource = None, trial: int = 0) -> Stored:
+        """A memory as it is read; it stays as it was, and layers without an error are shared.
+
+        Parameters
+        ----------
+        memory : PackedNetwork or Memory
+        rng : None, int, SeedSequence or Generator
+            The root seed. A draw's key is (root seed, stream, trial, layer, array 0), its counter the place of the
+            cell, or line, in the layer: not the rate, so a chip's errors at a lower rate are a subset of a higher's.
+        trial : int
+            Which chip.
+
+        Returns
+        -------
+        PackedNetwork or Memory
+        """
+        key = streams(memory, rng, trial)
+        return with_errors(memory, {
+            i: self.errors(layer, rates, partial(key, layer=i))
+            for i, (layer, rates) in enumerate(zip(memory.layers, self.rates(len(memory.layers)))) if any(rates)})
+
+
+@dataclass(frozen=True)
+class PairOfRates(LayerFault):
+    """A `LayerFault` of two rates, whose proportion `at` keeps: it sets a field ``rate: float | None = None``."""
+
+    AXIS: ClassVar[str] = "rate"
+    SUM: ClassVar[float] = 1.0                  # of both rates, at rate 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rate is not None:
+            clean_fields(self, check_probability, "rate")
+
+    @property
+    def rate(self) -> float | None:
+        """None: the rates are those given."""
+        return None
+
+    def scaled(self) -> tuple[Rates, Rates]:
+        """Both rates that hold, each one number or one a layer."""
+        first, second = super().scaled()
+        return (first, second) if self.rate is None else in_proportion(self.SUM * self.rate, first, second)
+
+
+class StreamKey(Protocol):
+    """The keys of a chip's streams of random numbers."""
+
+    def __call__(self, name: str, layer: int, *ids: int) -> np.ndarray:
+        """uint64 (2,): of (root seed, name, trial, layer, array 0, ids)."""
+        ...
+
+
+def streams(memory: MemoryLike, rng: RandomSource, trial: int) -> StreamKey:
+    """The keys of one chip, once what a fault was given is checked."""
+    check_stored(memory)
+    root, trial = root_seed(rng), check_int("trial", trial, 0)
+    return lambda name, layer, *ids: stream_key(root, name, trial, layer, 0, *ids)
+
+
+# ---------------------------------------------------------------- rates and layers
+
+def clean_rate(name: str, value: Rates) -> Rates:
     """A probability, or a tuple of one a layer."""
     if isinstance(value, (list, tuple)):
         return tuple(check_probability(f"{name}[{i}]", p) for i, p in enumerate(value))
     return check_probability(name, value)
 
 
-def clean_layers(layers):
+def clean_layers(name: str, layers: Sequence[int] | None) -> tuple[int, ...] | None:
     """A tuple of layer numbers; None is all of them."""
-    return None if layers is None else tuple(check_int("layers", i, 0) for i in layers)
+    return None if layers is None else tuple(check_int(name, i, 0) for i in layers)
 
 
-def chosen(layers, n_layers):
+def chosen(layers: Sequence[int] | None, n_layers: int) -> Sequence[int]:
     """The numbers of the layers that are meant."""
     if layers is None:
         return range(n_layers)
@@ -24,34 +158,37 @@ def chosen(layers, n_layers):
     return layers
 
 
-def spread_rate(name, rate, layers, n_layers):
+def rate_by_layer(name: str, rate: Rates, layers: Sequence[int] | None, n_layers: int) -> tuple[float, ...]:
     """One rate a layer; 0 where a layer is not among `layers`."""
-    rates = rate if isinstance(rate, tuple) else (rate,) * n_layers
+    rates = tuple(rate) if isinstance(rate, Sequence) else (rate,) * n_layers
     if len(rates) != n_layers:
         raise ValueError(f"{name} must be one probability or {n_layers}, one for each layer, got {len(rates)}")
     meant = chosen(layers, n_layers)
     return tuple(p if i in meant else 0.0 for i, p in enumerate(rates))
 
 
-def in_proportion(total, first, second):
+def in_proportion(total: float, first: Rates, second: Rates) -> tuple[Rates, Rates]:
     """Two rates, or two tuples of rates, scaled so that the largest sum of a pair is `total`."""
-    if not isinstance(first, tuple) and not isinstance(second, tuple):
+    if not isinstance(first, Sequence) and not isinstance(second, Sequence):
         whole = first + second
         return (total * (first / whole), total * (second / whole)) if whole else (total / 2, total / 2)
-    n = len(first if isinstance(first, tuple) else second)
-    pairs = list(zip(*(one if isinstance(one, tuple) else (one,) * n for one in (first, second)), strict=True))
+    pairs = _pairs(first, second)
     whole = max(map(sum, pairs), default=0)
     scaled = [(total * (a / whole), total * (b / whole)) if whole else (total / 2, total / 2) for a, b in pairs]
-    return tuple(tuple(column) for column in zip(*scaled))
+    return tuple(a for a, _ in scaled), tuple(b for _, b in scaled)
 
 
-def check_shares(p_zero, p_one):
+def check_shares(p_zero: Rates, p_one: Rates) -> None:
     """No cell is stuck at both: the shares add up to 1 at most, in each layer."""
-    n = max(len(p) if isinstance(p, tuple) else 1 for p in (p_zero, p_one))
-    zeros, ones = (p if isinstance(p, tuple) else (p,) * n for p in (p_zero, p_one))
-    if len(zeros) != len(ones):
-        raise ValueError(f"p_zero and p_one must be for as many layers, got {len(zeros)} and {len(ones)}")
-    for zero, one in zip(zeros, ones):
+    for zero, one in _pairs(p_zero, p_one):
         if zero + one > 1 + 1e-12:                              # 0.7 + 0.3 may be a rounding above
             raise ValueError("p_zero + p_one must be at most 1, as no cell is stuck at both, got "
                              f"{zero:g} + {one:g} = {zero + one:g}")
+
+
+def _pairs(first: Rates, second: Rates) -> list[tuple[float, float]]:
+    n = max(len(p) if isinstance(p, Sequence) else 1 for p in (first, second))
+    a, b = (tuple(p) if isinstance(p, Sequence) else (p,) * n for p in (first, second))
+    if len(a) != len(b):
+        raise ValueError(f"both rates must be for as many layers, got {len(a)} and {len(b)}")
+    return list(zip(a, b))

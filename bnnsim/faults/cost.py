@@ -24,12 +24,12 @@ class Cost:
     energy_joule: float | None = None
 
     @property
-    def cells_per_bit(self):
+    def cells_per_bit(self) -> float:
         """Cells a weight: 1 without protection."""
         return self.n_cells / self.n_bits
 
     @classmethod
-    def of(cls, n_bits, n_cells, energy_per_cell_joule=None):
+    def of(cls, n_bits: int, n_cells: int, energy_per_cell_joule: float | None = None) -> "Cost":
         """Cost at an energy a cell, in joule; None where none is known."""
         if energy_per_cell_joule is None:
             return cls(n_bits, n_cells)

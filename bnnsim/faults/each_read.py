@@ -1,15 +1,15 @@
 """Errors that are drawn anew at each read of the memory."""
 
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from dataclasses import dataclass
 
 from bnnsim.checks import check_int
-from bnnsim.faults.protocol import check_fault
-from bnnsim.seeding import child_root, root_seed
+from bnnsim.faults.around import Around
+from bnnsim.packed.memory import Stored
+from bnnsim.seeding import RandomSource, child_root, root_seed
 
 
 @dataclass(frozen=True)
-class EachRead:
+class EachRead(Around):
     """A fault drawn anew for each inference batch, as read noise is, instead of once a chip.
 
     The mean accuracy over chips stays, its spread becomes smaller: this is how the code of Hirtzlin et al. 2019 draws
@@ -29,18 +29,12 @@ class EachRead:
     False
     """
 
-    fault: object
+    @property
+    def when(self) -> str:
+        """Whatever is inside: "read"."""
+        return "read"
 
-    when: ClassVar[str] = "read"
-
-    def __post_init__(self):
-        check_fault("fault", self.fault)
-
-    def at(self, rate):
-        """The same with ``fault.at(rate)``."""
-        return replace(self, fault=self.fault.at(rate))
-
-    def apply(self, network, rng=None, trial=0, read=0):
-        """A network as the batch number `read` reads it; its root seed is of (root seed, "each read", trial, read)."""
+    def apply(self, memory: Stored, rng: RandomSource = None, trial: int = 0, read: int = 0) -> Stored:
+        """A memory as the batch number `read` reads it; its root seed is of (root seed, "each read", trial, read)."""
         ids = check_int("trial", trial, 0), check_int("read", read, 0)
-        return self.fault.apply(network, child_root(root_seed(rng), "each read", *ids), trial)
+        return self.fault.apply(memory, child_root(root_seed(rng), "each read", *ids), trial)

@@ -30,17 +30,17 @@ class Secded:
     n: int
     k: int
 
-    def stored_bits(self, n_bits):
+    def stored_bits(self, n_bits: int) -> int:
         """Cells of a row of `n_bits` data bits."""
         return n_bits + (self.n - self.k) * -(-n_bits // self.k)
 
-    def encode(self, data, n_bits):
+    def encode(self, data: np.ndarray, n_bits: int) -> np.ndarray:
         """data uint64 (U, ceil(N / 64)) -> stored uint64 (U, words of `stored_bits`)."""
         stored = np.empty((len(data), n_words(self.stored_bits(n_bits))), np.uint64)
         split(error_codes.secded_encode, len(data), data, n_bits, self.k, _hamming(self.n, self.k)[0], stored)
         return stored
 
-    def decode(self, stored, n_bits):
+    def decode(self, stored: np.ndarray, n_bits: int) -> np.ndarray:
         """stored -> data, as `encode` has them."""
         data = np.empty((len(stored), n_words(n_bits)), np.uint64)
         split(error_codes.secded_decode, len(stored), stored, n_bits, self.k, *_hamming(self.n, self.k), data)
@@ -54,24 +54,24 @@ class Repetition:
     n: int
     k = 1
 
-    def stored_bits(self, n_bits):
+    def stored_bits(self, n_bits: int) -> int:
         """Cells of a row of `n_bits` data bits."""
         return self.n * n_bits
 
-    def encode(self, data, n_bits):
+    def encode(self, data: np.ndarray, n_bits: int) -> np.ndarray:
         """data uint64 (U, ceil(N / 64)) -> stored uint64 (U, words of `stored_bits`)."""
         stored = np.empty((len(data), n_words(self.stored_bits(n_bits))), np.uint64)
         split(error_codes.repeat_encode, len(data), data, n_bits, self.n, stored)
         return stored
 
-    def decode(self, stored, n_bits):
+    def decode(self, stored: np.ndarray, n_bits: int) -> np.ndarray:
         """stored -> data, as `encode` has them."""
         data = np.empty((len(stored), n_words(n_bits)), np.uint64)
         split(error_codes.repeat_decode, len(stored), stored, n_bits, self.n, data)
         return data
 
 
-def code_named(name):
+def code_named(name: str) -> Secded | Repetition:
     """The code of a name of CODES."""
     if not isinstance(name, str):
         raise TypeError(f"code must be one of {', '.join(CODES)}, got {name!r}")
@@ -84,7 +84,7 @@ def code_named(name):
 
 
 @cache
-def _hamming(n, k):
+def _hamming(n: int, k: int) -> tuple[np.ndarray, np.ndarray]:
     """(covers uint64 (r,), corrects int64 (2^r,)) as the kernels read them."""
     n_checks = n - k - 1
     places = [place for place in range(1, n) if place & (place - 1)][:k]       # not the powers of two

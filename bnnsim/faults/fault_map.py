@@ -1,19 +1,21 @@
 """The errors of one chip, cell by cell: recorded from a fault, kept in a file, applied again, compared."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 import numpy as np
 
 import bnnsim.faults.map_file as map_file
-from bnnsim.checks import check_choice, check_int
+from bnnsim.checks import FilePath, check_choice, check_int
 from bnnsim.faults.array_mapping import ArrayMapping, check_mapping
 from bnnsim.faults.errors import cell_errors, with_errors
-from bnnsim.packed.memory import Memory, StoredBits, check_stored
+from bnnsim.faults.protocol import Fault
+from bnnsim.packed.memory import Memory, MemoryLike, Stored, StoredBits, check_stored
 from bnnsim.packed.schema import check_metadata
 from bnnsim.packed.words import unpack_bits
-from bnnsim.seeding import root_seed
+from bnnsim.seeding import RandomSource, root_seed
 
 KINDS = ("flipped", "stuck at 0", "stuck at 1")
 
@@ -33,19 +35,19 @@ class LayerErrors:
     f01: np.ndarray
     f10: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Masks are kept as read-only views: a map is what its checksum says."""
         for name in ("f01", "f10"):
             view = np.asarray(getattr(self, name)).view()
             view.flags.writeable = False
             object.__setattr__(self, name, view)
 
-    def kinds(self):
+    def kinds(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(flipped, stuck at 0, stuck at 1), masks that exclude each other."""
         return self.f01 & self.f10, self.f10 & ~self.f01, self.f01 & ~self.f10
 
     @property
-    def stored(self):
+    def stored(self) -> StoredBits:
         """A layer of this shape."""
         return StoredBits(self.f01, self.n_in)
 
@@ -79,13 +81,13 @@ class FaultMap:
     True
     """
 
-    layers: tuple
+    layers: Sequence[LayerErrors]
     mapping: ArrayMapping | None = None
-    metadata: dict = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     when: ClassVar[str] = "permanent"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.mapping is not None:
             check_mapping(self.mapping)
         object.__setattr__(self, "metadata", check_metadata(self.metadata))
@@ -95,13 +97,14 @@ class FaultMap:
     # -------------------------------------------------------- making
 
     @classmethod
-    def record(cls, fault, network, rng=None, trial=0, mapping=None):
+    def record(cls, fault: Fault, network: MemoryLike, rng: RandomSource = None, trial: int = 0,
+               mapping: ArrayMapping | None = None) -> "FaultMap":
         """What a fault does to one chip.
 
         Parameters
         ----------
         fault : fault
-        network : PackedNetwork
+        network : PackedNetwork or Memory
         rng, trial
             As of ``fault.apply``.
         mapping : ArrayMapping, optional
@@ -121,40 +124,40 @@ class FaultMap:
                    {"fault": repr(fault), "seed": str(root), "trial": str(trial)})
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: FilePath) -> "FaultMap":
         """Read and check a file that `save` wrote; ValueError where it is none, or damaged."""
         layers, lines, metadata = map_file.load(path)
         return cls([LayerErrors(*layer) for layer in layers], ArrayMapping(*lines) if lines else None, metadata)
 
-    def save(self, path):
+    def save(self, path: FilePath) -> None:
         """Write an HDF5 file, atomically: see `bnnsim.faults.map_file`."""
         map_file.save(path, self._fields(), self._lines(), self.metadata)
 
-    def _fields(self):
+    def _fields(self) -> list[tuple[int, np.ndarray, np.ndarray]]:
         return [(layer.n_in, layer.f01, layer.f10) for layer in self.layers]
 
-    def _lines(self):
+    def _lines(self) -> tuple[int, int, str] | None:
         return (self.mapping.rows, self.mapping.columns, self.mapping.units_on) if self.mapping else None
 
     @cached_property
-    def checksum(self):
+    def checksum(self) -> str:
         """SHA-256 of layers and mapping, as stored in files."""
         return map_file.checksum(self._fields(), self._lines())
 
     # -------------------------------------------------------- using
 
-    def at(self, rate):
+    def at(self, rate: float) -> NoReturn:
         """ValueError: a chip has no rate."""
         raise ValueError("a FaultMap is one chip and has no rate that a sweep could set: compose it with a fault that "
                          "has one, as Compose([BitFlips(0), fault_map]), or apply it and measure")
 
-    def apply(self, network, rng=None, trial=0):
-        """A network read from this chip; nothing is drawn. ValueError where its layers have other shapes."""
-        self.check_fits([(layer.n_in, layer.words.shape) for layer in check_stored(network).layers], "the network")
-        return with_errors(network, {i: (layer.f01, layer.f10) for i, layer in enumerate(self.layers)
-                                     if layer.f01.any() or layer.f10.any()})
+    def apply(self, memory: Stored, rng: RandomSource = None, trial: int = 0) -> Stored:
+        """A memory read from this chip; nothing is drawn. ValueError where its layers have other shapes."""
+        self.check_fits([(layer.n_in, layer.words.shape) for layer in check_stored(memory).layers], "the network")
+        return with_errors(memory, {i: (layer.f01, layer.f10) for i, layer in enumerate(self.layers)
+                                    if layer.f01.any() or layer.f10.any()})
 
-    def check_fits(self, shapes, whose):
+    def check_fits(self, shapes: Sequence[tuple[int, tuple[int, ...]]], whose: str) -> None:
         """The layers (n_in, shape of words) are those of this map."""
         own = [(layer.n_in, layer.f01.shape) for layer in self.layers]
         if len(own) != len(shapes):
@@ -164,7 +167,7 @@ class FaultMap:
                 raise ValueError(f"the fault map is of another network: its layer {i} has {_shape(*mine)}, that of "
                                  f"{whose} {_shape(*other)}")
 
-    def _joined(self, other, join):
+    def _joined(self, other: object, join: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> "FaultMap":
         if not isinstance(other, FaultMap):
             return NotImplemented
         self.check_fits([(layer.n_in, layer.f01.shape) for layer in other.layers], "the other map")
@@ -173,36 +176,36 @@ class FaultMap:
         return FaultMap([LayerErrors(a.n_in, join(a.f01, b.f01), join(a.f10, b.f10))
                          for a, b in zip(self.layers, other.layers)], self.mapping or other.mapping)
 
-    def __or__(self, other):
+    def __or__(self, other: object) -> "FaultMap":
         """Union: a stored bit is read wrong where either map reads it wrong; a cell stuck at 0 and at 1 flips."""
         return self._joined(other, np.bitwise_or)
 
-    def __and__(self, other):
+    def __and__(self, other: object) -> "FaultMap":
         """Intersection: the errors of both maps."""
         return self._joined(other, np.bitwise_and)
 
-    def __sub__(self, other):
+    def __sub__(self, other: object) -> "FaultMap":
         """Difference: the errors of this map that the other does not have."""
         return self._joined(other, lambda a, b: a & ~b)
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         """Same errors, shapes and mapping; the metadata does not count."""
         return self.checksum == other.checksum if isinstance(other, FaultMap) else NotImplemented
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash(self.checksum)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<FaultMap {self.checksum[:16]}: {self.counts().sum():,} of {self.n_bits:,} cells>"
 
     # -------------------------------------------------------- statistics
 
     @property
-    def n_bits(self):
+    def n_bits(self) -> int:
         """Cells."""
         return sum(layer.stored.n_bits for layer in self.layers)
 
-    def counts(self, per="layer"):
+    def counts(self, per: str = "layer") -> np.ndarray:
         """How many cells are broken, and how.
 
         Parameters
@@ -223,7 +226,7 @@ class FaultMap:
             np.bitwise_count(mapping.arrays(layer.stored, kind)).sum(axis=(1, 2), dtype=np.int64)
             for kind in layer.kinds()], axis=-1) for layer in self.layers])
 
-    def line_counts(self, array, per):
+    def line_counts(self, array: int, per: str) -> np.ndarray:
         """How many cells of each line of an array are broken, and how.
 
         Parameters
@@ -239,7 +242,7 @@ class FaultMap:
         cells = self.array(array)
         return np.stack([(cells == kind).sum(axis=axis) for kind in (1, 2, 3)], axis=-1)
 
-    def array(self, array):
+    def array(self, array: int) -> np.ndarray:
         """The cells of an array: uint8 (rows in use, columns in use); 0 sound, 1 flipped, 2 stuck at 0, 3 at 1."""
         mapping = self._mapping()
         i, tile = mapping.layer_of(self.memory, array)
@@ -250,17 +253,17 @@ class FaultMap:
         return np.choose(f01 + 2 * f10, (0, 3, 2, 1)).astype(np.uint8)
 
     @property
-    def memory(self):
+    def memory(self) -> Memory:
         """Something of the shapes of this map, for what `ArrayMapping` tells of networks."""
         return Memory(tuple(layer.stored for layer in self.layers))
 
-    def _mapping(self):
+    def _mapping(self) -> ArrayMapping:
         if self.mapping is None:
             raise ValueError("the fault map has no mapping to arrays: give one, as "
                              "FaultMap.record(..., mapping=ArrayMapping(...))")
         return self.mapping
 
 
-def _shape(n_in, shape):
+def _shape(n_in: int, shape: tuple[int, ...]) -> str:
     taps = " x ".join(map(str, shape[1:-1]))
     return f"{shape[0]} units of {n_in} {'channels, taps ' + taps if taps else 'weights'}"

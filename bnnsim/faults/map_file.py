@@ -11,14 +11,18 @@ Root attributes of `bnnsim.files.file_format` with format "bnnsim-faults", forma
 Padding bits are 0. Readers refuse everything else before they allocate. The checksum covers all but the metadata.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
 import numpy as np
 
 import bnnsim.files.file_format as file_format
 import bnnsim.files.hdf5 as hdf5
-from bnnsim.checks import check_array, check_choice, check_int
+from bnnsim.checks import FilePath, check_array, check_choice, check_int
 from bnnsim.faults.array_mapping import MAX_LINES
 from bnnsim.files.announced import Announced
 from bnnsim.packed.schema import MAX_LAYERS, MAX_VALUES
+from bnnsim.packed.words import n_words
 
 FAULTS, FORMAT_VERSION = "bnnsim-faults", 1
 MAX_BYTES = 2**33
@@ -26,22 +30,26 @@ MAX_BYTES = 2**33
 _ROOT = {**file_format.ROOT, "n_layers": (), "rows": (), "columns": (), "units_on": str, "metadata_checksum": str}
 _MASKS = ("f01", "f10")
 
+Layer = tuple[int, Any, Any]                # (n_in, f01, f10): arrays, or `Announced` ones
+Lines = tuple[int, int, str]                # (rows, columns, units_on)
 
-def check_layers(layers):
+
+def check_layers(layers: Sequence[Layer]) -> list[Layer]:
     """Layers (n_in, f01, f10): masks of one shape, without a padding bit; `Announced` ones as far as that goes."""
     check_int("the number of layers of a fault map", len(layers), 1, MAX_LAYERS)
     clean = []
     for i, (n_in, *masks) in enumerate(layers):
         n_in = check_int(f"layers[{i}] n_in", n_in, 1, MAX_VALUES)
-        clean.append((n_in, *(_check_mask(f"layers[{i}] {name}", mask, n_in, masks[0].shape)
-                              for name, mask in zip(_MASKS, masks))))
+        f01, f10 = (_check_mask(f"layers[{i}] {name}", mask, n_in, masks[0].shape)
+                    for name, mask in zip(_MASKS, masks))
+        clean.append((n_in, f01, f10))
     return clean
 
 
-def _check_mask(name, mask, n_in, shape):
-    n_words = (n_in + 63) // 64
-    if mask.shape != shape or len(shape) not in (2, 4) or 0 in shape or shape[-1] != n_words:
-        raise ValueError(f"{name} must have shape (units, {n_words}) or (channels, height, width, {n_words}), that of "
+def _check_mask(name: str, mask: Any, n_in: int, shape: tuple[int, ...]) -> Any:
+    width = n_words(n_in)
+    if mask.shape != shape or len(shape) not in (2, 4) or 0 in shape or shape[-1] != width:
+        raise ValueError(f"{name} must have shape (units, {width}) or (channels, height, width, {width}), that of "
                          f"f01, got {mask.shape}")
     if mask.dtype != np.uint64:
         raise TypeError(f"{name} must have dtype uint64, got {mask.dtype}")
@@ -52,7 +60,7 @@ def _check_mask(name, mask, n_in, shape):
     return check_array(name, mask, np.uint64, shape)
 
 
-def save(path, layers, lines, metadata):
+def save(path: FilePath, layers: Sequence[Layer], lines: Lines | None, metadata: Mapping[str, str]) -> None:
     """Write a fault map to an HDF5 file, whole or not at all.
 
     Parameters
@@ -77,25 +85,24 @@ def save(path, layers, lines, metadata):
                 hdf5.write_array(group, name, mask)
 
 
-def load(path):
+def load(path: FilePath) -> tuple[list[Layer], Lines | None, dict[str, str]]:
     """Read a fault map: (layers, lines, metadata) as `save` takes them; ValueError where the file is not one."""
     with hdf5.open_file(path) as file:
         root = file_format.read_root(file, FAULTS, {1: _ROOT})
         lines = _read_lines(root)
         announced, text = _announced(file, root)
-        metadata = hdf5.read_text(file, text)
-        file_format.check_checksum("the metadata", root["metadata_checksum"], file_format.text_checksum(metadata))
-        metadata = file_format.from_json("metadata", metadata)
+        written = hdf5.read_text(file, text)
+        file_format.check_checksum("the metadata", root["metadata_checksum"], file_format.text_checksum(written))
+        metadata = file_format.from_json("metadata", written)
         if not all(type(value) is str for value in metadata.values()):
             raise hdf5.Refused("metadata must be a JSON object of strings")
-        layers = _checked([(n_in, *(hdf5.read_array(file, mask)
-                                    for name, mask in zip(_MASKS, masks)))
-                           for i, (n_in, *masks) in enumerate(announced)])
+        layers = _checked([(n_in, hdf5.read_array(file, f01), hdf5.read_array(file, f10))
+                           for n_in, f01, f10 in announced])
         file_format.check_checksum("the fault map", root["checksum"], checksum(layers, lines))
     return layers, lines, metadata
 
 
-def checksum(layers, lines):
+def checksum(layers: Sequence[Layer], lines: Lines | None) -> str:
     """SHA-256 of a fault map's content, hexadecimal: equal iff all masks and the mapping are; no metadata."""
     description = {"format": FAULTS, "format_version": FORMAT_VERSION, "bit_convention": file_format.BIT_CONVENTION,
                    "lines": list(lines) if lines else None, "n_in": [layer[0] for layer in layers]}
@@ -103,7 +110,7 @@ def checksum(layers, lines):
         f"layer{i}/{name}": mask for i, (_, *masks) in enumerate(layers) for name, mask in zip(_MASKS, masks)})
 
 
-def _read_lines(root):
+def _read_lines(root: Mapping[str, Any]) -> Lines | None:
     rows, columns, units_on = (root[name] for name in ("rows", "columns", "units_on"))
     if (rows, columns, units_on) == (0, 0, "none"):
         return None
@@ -114,22 +121,23 @@ def _read_lines(root):
         raise hdf5.Refused(str(error)) from error
 
 
-def _announced(file, root):
+def _announced(file: hdf5.File, root: Mapping[str, Any]) -> tuple[list[Layer], Announced]:
     """Layers with `Announced` masks, checked as far as that goes, and the `Announced` metadata."""
     if not 1 <= root["n_layers"] <= MAX_LAYERS:
         raise hdf5.Refused(f"n_layers must be in [1, {MAX_LAYERS}], got {root['n_layers']}")
     names = [f"layer{i}" for i in range(root["n_layers"])]
     hdf5.check_members(file, groups=names, datasets=("metadata",))
-    text, layers = hdf5.announce_text(file["metadata"], file_format.MAX_JSON_BYTES), []
+    text, layers = hdf5.announce_text(file["metadata"], file_format.MAX_JSON_BYTES), list[Layer]()
     for name in names:
-        hdf5.check_members(file[name], datasets=_MASKS)
-        layers.append((hdf5.read_attributes(file[name], {"n_in": ()})["n_in"],
-                       *(hdf5.announce(file[name][mask]) for mask in _MASKS)))
+        group = cast(hdf5.Group, file[name])                    # `check_members` has seen that
+        hdf5.check_members(group, datasets=_MASKS)
+        f01, f10 = (hdf5.announce(group[mask]) for mask in _MASKS)
+        layers.append((hdf5.read_attributes(group, {"n_in": ()})["n_in"], f01, f10))
     hdf5.check_total(file, [text, *(mask for _, *masks in layers for mask in masks)], MAX_BYTES)
     return _checked(layers), text
 
 
-def _checked(layers):
+def _checked(layers: Sequence[Layer]) -> list[Layer]:
     try:
         return check_layers(layers)
     except (ValueError, TypeError) as error:

@@ -1,20 +1,23 @@
 """Weights behind an error-correcting code: encoded, broken with their check bits, decoded."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from bnnsim.checks import clean_fields
+from bnnsim.faults.around import Around
 from bnnsim.faults.by_layer import chosen, clean_layers
 from bnnsim.faults.cost import Cost
 from bnnsim.faults.error_codes import code_named
-from bnnsim.faults.protocol import apply_read, check_fault, when_drawn
-from bnnsim.packed.memory import Memory, StoredBits, check_stored
+from bnnsim.faults.protocol import apply_read
+from bnnsim.packed.memory import Memory, MemoryLike, Stored, StoredBits, check_stored
 from bnnsim.packed.words import joined, parted
-from bnnsim.seeding import root_seed
+from bnnsim.seeding import RandomSource, root_seed
 
 
 @dataclass(frozen=True)
-class Protected:
+class Protected(Around):
     """A fault that hits code words, data and check bits alike, of weights that are then decoded.
 
     Parameters
@@ -46,30 +49,21 @@ class Protected:
     1.125
     """
 
-    fault: object
     code: str = "secded(72,64)"
-    layers: tuple | None = None
+    layers: Sequence[int] | None = None
 
-    def __post_init__(self):
-        check_fault("fault", self.fault)
+    def __post_init__(self) -> None:
+        super().__post_init__()
         code_named(self.code)
-        object.__setattr__(self, "layers", clean_layers(self.layers))
+        clean_fields(self, clean_layers, "layers")
 
-    @property
-    def when(self):
-        """When the fault inside is drawn."""
-        return when_drawn(self.fault)
-
-    def at(self, rate):
-        """The same with ``fault.at(rate)``."""
-        return replace(self, fault=self.fault.at(rate))
-
-    def memory(self, network):
+    def memory(self, network: MemoryLike) -> Memory:
         """What the cells hold.
 
         Parameters
         ----------
-        network : PackedNetwork
+        network : PackedNetwork or Memory
+            The data.
 
         Returns
         -------
@@ -83,25 +77,26 @@ class Protected:
             layers[i] = StoredBits(code.encode(joined(layer), layer.fan_in), code.stored_bits(layer.fan_in))
         return Memory(tuple(layers))
 
-    def apply(self, network, rng=None, trial=0, read=0):
-        """A network as it is decoded from broken cells.
+    def apply(self, memory: Stored, rng: RandomSource = None, trial: int = 0, read: int = 0) -> Stored:
+        """A memory as it is decoded from broken cells.
 
         Parameters
         ----------
-        network : PackedNetwork
+        memory : PackedNetwork or Memory
+            The data.
         rng, trial
-            As of ``fault.apply``, which draws for `memory`.
+            As of ``fault.apply``, which draws for the cells that `Protected.memory` gives.
         read : int
             Number of the inference batch that reads, where the fault is drawn at each read.
 
         Returns
         -------
-        PackedNetwork
+        PackedNetwork or Memory
         """
-        code, memory = code_named(self.code), self.memory(network)
-        broken = apply_read(self.fault, memory, root_seed(rng), trial, read)
-        protected, words = chosen(self.layers, len(memory.layers)), {}
-        for i, (layer, before, after) in enumerate(zip(network.layers, memory.layers, broken.layers)):
+        code, cells = code_named(self.code), self.memory(memory)
+        broken = apply_read(self.fault, cells, root_seed(rng), trial, read)
+        protected, words = chosen(self.layers, len(cells.layers)), {}
+        for i, (layer, before, after) in enumerate(zip(memory.layers, cells.layers, broken.layers)):
             if after is before:
                 continue
             found = after.words
@@ -109,9 +104,9 @@ class Protected:
                 found = parted(layer, code.decode(np.ascontiguousarray(found), layer.fan_in))
             if not np.array_equal(found, layer.words):
                 words[i] = found
-        return network.with_words(words) if words else network
+        return memory.with_words(words) if words else memory
 
-    def cost(self, network, energy_per_cell_joule=None):
+    def cost(self, network: MemoryLike, energy_per_cell_joule: float | None = None) -> Cost:
         """Cells, and energy if that of one cell is given, in joule: `Cost`."""
         code, layers = code_named(self.code), check_stored(network).layers
         protected = chosen(self.layers, len(layers))

@@ -10,7 +10,7 @@ from bnnsim.faults.error_codes import Repetition, code_named
 MAX_ENUMERATED = 16
 
 
-def ideal_residual(code, p):
+def ideal_residual(code: str, p: float) -> float:
     """Bit error rate behind an ideal decoder: what it cannot correct stays as it is.
 
     Parameters
@@ -23,8 +23,8 @@ def ideal_residual(code, p):
     Returns
     -------
     float
-        SECDED: sum over j >= 2 of (j / n) C(n, j) p^j (1 - p)^(n - j) [D, docs/equations.rst 2.5]: a cross-check below
-        p = 0.01, where three errors a word are rare; above it, a real decoder's miscorrections count: see
+        SECDED: sum over j >= 2 of (j / n) C(n, j) p^j (1 - p)^(n - j) [D, docs/equations.rst 2.5]: a cross-check
+        below p = 0.01, where three errors a word are rare; above it, a real decoder's miscorrections count: see
         `exact_residual`. Repetition: the probability that most copies are wrong, exactly.
 
     Examples
@@ -32,14 +32,13 @@ def ideal_residual(code, p):
     >>> f"{ideal_residual('secded(8,4)', 0.01):.3g}", f"{ideal_residual('repetition(3)', 0.01):.3g}"
     ('0.000679', '0.000298')
     """
-    code, p = code_named(code), check_probability("p", p)
-    n = code.n
-    repeated = isinstance(code, Repetition)
+    p, found = check_probability("p", p), code_named(code)
+    n, repeated = found.n, isinstance(found, Repetition)
     return math.fsum((1 if repeated else j / n) * math.comb(n, j) * p**j * (1 - p) ** (n - j)
                      for j in range((n + 1) // 2 if repeated else 2, n + 1))
 
 
-def exact_residual(code, p, k=None):
+def exact_residual(code: str, p: float, k: int | None = None) -> float:
     """Bit error rate of the data behind the real decoder, by enumeration of all error patterns of a word.
 
     Parameters
@@ -60,13 +59,13 @@ def exact_residual(code, p, k=None):
     >>> [f"{exact_residual('secded(8,4)', p):.3g}" for p in (0.1, 0.05, 0.01)]
     ['0.0563', '0.0158', '0.000686']
     """
-    code, p = code_named(code), check_probability("p", p)
-    k = check_int("k", code.k if k is None else k, 1, code.k)
-    n = code.stored_bits(k)
+    p, found = check_probability("p", p), code_named(code)
+    k = check_int("k", found.k if k is None else k, 1, found.k)
+    n = found.stored_bits(k)
     if n > MAX_ENUMERATED:
         raise ValueError(f"code must have words of at most {MAX_ENUMERATED} bits to enumerate its {n} here; for longer "
                          "ones take ideal_residual below p = 0.01, and Protected(...).apply above it")
     patterns = np.arange(2**n, dtype=np.uint64)[:, None]                  # the code is linear: 0 stands for all data
-    wrong = np.bitwise_count(code.decode(patterns, k)[:, 0]).astype(float)
+    wrong = np.bitwise_count(found.decode(patterns, k)[:, 0]).astype(float)
     flips = np.bitwise_count(patterns[:, 0]).astype(float)
     return math.fsum(wrong * p**flips * (1 - p) ** (n - flips)) / k

@@ -1,18 +1,19 @@
 """Cells that always read the same, whatever is stored: stuck in HRS or LRS."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
-from bnnsim.checks import check_int, check_probability
-from bnnsim.faults.by_layer import check_shares, clean_layers, clean_rate, in_proportion, spread_rate
-from bnnsim.faults.errors import draw, with_errors
-from bnnsim.packed.memory import check_stored
+import numpy as np
+
+from bnnsim.faults.by_layer import PairOfRates, Rates, check_shares
+from bnnsim.faults.errors import Masks, draw
+from bnnsim.packed.memory import StoredLayer
 from bnnsim.packed.words import full_row
-from bnnsim.seeding import root_seed, stream_key
 
 
 @dataclass(frozen=True)
-class StuckAt:
+class StuckAt(PairOfRates):
     """A cell always reads 0 with probability p_zero, always reads 1 with probability p_one; no cell is both.
 
     Parameters
@@ -40,56 +41,21 @@ class StuckAt:
     (2102, 4096)
     """
 
-    p_zero: float | tuple
-    p_one: float | tuple
-    layers: tuple | None = None
+    p_zero: Rates
+    p_one: Rates
+    layers: Sequence[int] | None = None
     rate: float | None = None
 
+    RATES: ClassVar[tuple[str, ...]] = ("p_zero", "p_one")
     when: ClassVar[str] = "permanent"
 
-    def __post_init__(self):
-        for name in ("p_zero", "p_one"):
-            object.__setattr__(self, name, clean_rate(name, getattr(self, name)))
-        object.__setattr__(self, "layers", clean_layers(self.layers))
-        if self.rate is not None:
-            object.__setattr__(self, "rate", check_probability("rate", self.rate))
+    def __post_init__(self) -> None:
+        super().__post_init__()
         check_shares(*self.scaled())
 
-    def at(self, rate):
-        """The same fault with another share of stuck cells, zeros and ones in proportion."""
-        return replace(self, rate=rate)
-
-    def scaled(self):
-        """(p_zero, p_one) that hold, one number or one a layer."""
-        return (self.p_zero, self.p_one) if self.rate is None else in_proportion(self.rate, self.p_zero, self.p_one)
-
-    def apply(self, network, rng=None, trial=0):
-        """A network read from memory with stuck cells; `network` is untouched, layers without an error are shared.
-
-        Parameters
-        ----------
-        network : PackedNetwork
-        rng : None, int, SeedSequence or Generator
-            The root seed. A draw's key is (root seed, "stuck at", trial, layer, array 0), its counter the bit's place:
-            a cell that is stuck is stuck in the same way at any higher rate.
-        trial : int
-            Which chip.
-
-        Returns
-        -------
-        PackedNetwork
-        """
-        layers = check_stored(network).layers
-        root, trial = root_seed(rng), check_int("trial", trial, 0)
-        rates = [spread_rate(name, p, self.layers, len(layers))
-                 for name, p in zip(("p_zero", "p_one"), self.scaled())]
-        return with_errors(network, {
-            i: stuck_cells(layer, p_zero, p_one, stream_key(root, "stuck at", trial, i, 0))
-            for i, (layer, p_zero, p_one) in enumerate(zip(layers, *rates)) if p_zero or p_one})
-
-
-def stuck_cells(layer, p_zero, p_one, key):
-    """(f01, f10) by one draw u a cell: stuck at 0 iff u < p_zero, at 1 iff u >= 1 - p_one."""
-    at_zero = draw(layer, p_zero, key)
-    at_one = full_row(layer.n_in) & ~draw(layer, 1 - p_one, key)
-    return at_one & ~at_zero, at_zero
+    def errors(self, layer: StoredLayer, rates: tuple[float, ...], key: Callable[[str], np.ndarray]) -> Masks:
+        """By one draw u a cell, of the stream "stuck at": stuck at 0 iff u < p_zero, at 1 iff u >= 1 - p_one."""
+        p_zero, p_one = rates
+        at_zero = draw(layer, p_zero, key("stuck at"))
+        at_one = full_row(layer.n_in) & ~draw(layer, 1 - p_one, key("stuck at"))
+        return at_one & ~at_zero, at_zero

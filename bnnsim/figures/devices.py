@@ -97,7 +97,7 @@ def error_rates(card: DeviceCard, axis: str, path: FilePath | None = None, cells
 def _cell_name(card: DeviceCard, cell: str, condition: str | None) -> str:
     """A kind of cell, marked where its rates follow from those of another kind."""
     condition = condition or card.conditions[0]
-    if card.table(condition).has_states or cell == card.own_cell(condition):
+    if card.under(condition).has_states or cell == card.own_cell(condition):
         return cell
     return f"{cell} (follows from {card.own_cell(condition)}, equal sigmas assumed)"
 

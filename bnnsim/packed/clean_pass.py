@@ -127,11 +127,14 @@ class CleanPass:
 
     @property
     def excess(self) -> np.ndarray | None:
-        """h - theta of the first layer (B, U, 128) int32; None where it is no dense hidden layer, or too large."""
+        """h - theta of the first layer (B, U, 128) int32; None where it is no dense hidden layer, or too large.
+
+        theta is brought to just past the largest |h| first: as stored it may be any int32, and the difference none.
+        """
         stage = self.network.stages[0]
         if stage.shares_weights or stage.layer.threshold is None:
             return None
-        threshold, shape = stage.layer.threshold.copy(), (self.n_blocks, stage.layer.units, BLOCK)
+        threshold, shape = stage.theta.astype(np.int32), (self.n_blocks, stage.layer.units, BLOCK)
 
         def make() -> np.ndarray:
             h = stage.sums(self.images)[:, 0]

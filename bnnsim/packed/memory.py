@@ -1,7 +1,7 @@
 """What a memory holds, layer by layer: all that a fault needs to know of a network.
 
-A fault is an object with ``apply(network, rng=None, trial=0)``. What it breaks is a `MemoryLike`: a PackedNetwork, or a
-`Memory`, as the weights of a model in training, code words with their check bits, or one array of cells.
+What a fault breaks is a `MemoryLike`: a PackedNetwork, or a `Memory`, as the weights of a model in training, code words
+with their check bits, or one array of cells. What a fault is, `bnnsim.faults.protocol` says.
 """
 
 from collections.abc import Mapping, Sequence
@@ -95,7 +95,7 @@ class StoredBits(RowsOfBits):
 class Memory:
     """Layers of `StoredBits`, which a fault breaks as it breaks a PackedNetwork."""
 
-    layers: tuple[StoredBits, ...]
+    layers: tuple[StoredLayer, ...]
 
     @property
     def n_bits(self) -> int:

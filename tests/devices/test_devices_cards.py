@@ -179,6 +179,23 @@ def test_a_sweep_takes_a_card_at_a_place(network):
     assert len(repr(fault)) < 300
 
 
+# figures
+
+def test_a_card_draws_itself(tmp_path):
+    """Along its first axis, or the one asked for, the cells that it can have: the rates that it gives."""
+    card = load_card("teaching")
+    axes = card.plot(tmp_path / "card.png", "cycles", condition="weak").axes[0]
+    assert len(axes.lines) == 2 and (tmp_path / "card.png").stat().st_size > 1000
+    x, y = axes.lines[0].get_data()
+    assert y[3] == card.error_rates("1T1R", "weak", cycles=x[3]).mean
+    assert [label.get_text().split("\n")[0] for label in card.plot().axes[0].get_xticklabels()] == list(card.conditions)
+    assert card.plot(condition="weak").axes[0].get_xlabel().startswith("programming cycles")
+    assert len(load_card("sram_synthetic").plot(cells=("6T",)).axes[0].lines) == 1
+    assert len(load_card("hfo2_2t2r").plot().axes[0].lines) == 1
+    with pytest.raises(ValueError, match="condition must be one of 'strong', .*, got none"):
+        card.plot(axis="cycles")
+
+
 # files
 
 def test_cards_round_trip(tmp_path):
@@ -266,6 +283,7 @@ FIELDS = [
     (fields(STATES, {"hrs_drift_per_decade": 0.1, **KNOWN}), "must have drift_time0_second, drift_temperature0_kelvin"),
     (fields(STATES, {"weibull_shape": 0.1, **KNOWN}), "must have weibull_scale_cycles too"),
     (fields(changed(lrs_samples_ohm=[1.0])), "lrs_samples_ohm must be an array of two or more"),
+    (fields(changed(lrs_samples_ohm=[4e3, 5e3])), "must have lrs_median_ohm .*, or lrs_samples_ohm, and not several"),
     (fields(changed(lrs_samples_ohm=[1.0, -1.0])), r"lrs_samples_ohm\[1\] must be > 0"),
     (fields(changed(cell=3)), "cell must be text"),
     (fields({**ROW, "cell": "1T1R"}, {"cell": "2T2R", "endurance_cycles": 1.0, **KNOWN}), "cell must be one, got"),

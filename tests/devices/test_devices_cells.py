@@ -329,7 +329,7 @@ BAD = [
     (lambda: Empirical(["a", "b"]), TypeError, "must be a sequence of numbers"),
     (lambda: Cell2T2R(*GOOD[::-1]), ValueError, "hrs must have a median above that of lrs, got 5000 ohm and 5e.04 ohm"),
     (lambda: Cell1T1R(*GOOD[::-1]), ValueError, "are the two exchanged"),
-    (lambda: Cell1T1R(5e3, 5e4), TypeError, "lrs must be a LogNormal"),
+    (lambda: Cell1T1R(5e3, 5e4), TypeError, "lrs must be a state such as LogNormal"),
     (lambda: Cell1T1R(*GOOD, reference_ohm=-1), ValueError, "reference_ohm must be > 0"),
     (lambda: Cell2T2R(*GOOD, read_sigma=-1), ValueError, "read_sigma must be >= 0"),
     (lambda: Cell2T2R(*GOOD, failures=0.1), TypeError, "failures must be a Failures"),

@@ -44,7 +44,8 @@ def test_the_shipped_sample_gives_back_what_it_was_made_of():
             rate, low, high = each.rates[cell]
             assert low < kind(*true).error_rates().mean < high and low < rate < high
             assert rate == pytest.approx(each.cell(cell).error_rates().mean)
-    assert "condition weak" in fitted.summary() and "95 % interval" in fitted.summary()
+    assert "condition weak" in fitted.table() and "95 % interval" in fitted.table()
+    assert "weak" in fitted.plot(place=1).get_suptitle() and "strong" in fitted.plot().get_suptitle()
 
 
 def test_the_same_file_gives_the_same_intervals():

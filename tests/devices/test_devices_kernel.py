@@ -37,15 +37,15 @@ def threshold(p):
 def pair_masks(words, n_features, lrs, hrs, amplifier=CALM, p_failed=0.0, share_lrs=0.5):
     masks = dirty(words.shape, np.uint64)
     split(sensing.pair_faults, len(words), words, n_features, lrs.kernel_state(), hrs.kernel_state(),
-          sensing.Amplifier(*amplifier.values()), sensing.Failures(threshold(p_failed), threshold(share_lrs)), keys(),
-          masks)
+          sensing.Amplifier(*amplifier.values()), sensing.FailureThresholds(threshold(p_failed), threshold(share_lrs)),
+          keys(), masks)
     return masks
 
 
 def single_masks(words, n_features, lrs, hrs, reference, p_failed=0.0, share_lrs=0.5):
     masks = dirty(words.shape, np.uint64)
     split(sensing.single_faults, len(words), words, n_features, lrs.kernel_state(), hrs.kernel_state(), reference,
-          sensing.Failures(threshold(p_failed), threshold(share_lrs)), keys(), masks)
+          sensing.FailureThresholds(threshold(p_failed), threshold(share_lrs)), keys(), masks)
     return masks
 
 
@@ -126,6 +126,6 @@ def test_a_row_can_be_programmed_alone():
     _, words = stored(7, 70)
     whole, part = pair_masks(words, 70, lrs, hrs), np.zeros_like(words)
     sensing.pair_faults(words, 70, lrs.kernel_state(), hrs.kernel_state(), sensing.Amplifier(*CALM.values()),
-                        sensing.Failures(np.uint64(0), np.uint64(0)), keys(), part, 3, 5)
+                        sensing.FailureThresholds(np.uint64(0), np.uint64(0)), keys(), part, 3, 5)
     np.testing.assert_array_equal(part[3:5], whole[3:5])
     assert not part[:3].any() and not part[5:].any()

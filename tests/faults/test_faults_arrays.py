@@ -262,6 +262,30 @@ def test_arrays_draw_apart_from_each_other():
     assert np.abs(np.corrcoef(cells) - np.eye(16)).max() < 6 / math.sqrt(64 * 64)
 
 
+@pytest.mark.parametrize("fault", [StuckLines(MAP, "row", (0.5, 0, 0), (0.2, 0, 0.1)), Clusters(MAP, (0.1, 0, 0.05)),
+                                   WeakAmplifiers(MAP, (0.5, 0, 0.5)), AsymmetricFlips((0.1, 0, 0), (0, 0, 0.1))],
+                         ids=lambda fault: type(fault).__name__)
+def test_rates_at_addresses_may_differ_from_layer_to_layer(fault):
+    """As those of single cells: a layer at rate 0 is shared, the others are as under their rate alone."""
+    network = NETWORKS["dense"]
+    broken = fault.apply(network, 3)
+    assert [new is old for new, old in zip(broken.layers, network.layers)] == [False, True, False]
+    for i in (0, 2):
+        alone = type(fault)(**{**vars(fault), **{name: getattr(fault, name)[i] for name in fault.RATES}})
+        np.testing.assert_array_equal(broken.layers[i].words, alone.apply(network, 3).layers[i].words)
+    for wrong in (fault.RATES[0], "layers"):
+        with pytest.raises(ValueError, match="one for each layer, got 2|layers must be in 0..2"):
+            type(fault)(**{**vars(fault), **dict.fromkeys(fault.RATES, 0.1),
+                           wrong: (0.1, 0.1) if wrong != "layers" else (5,)}).apply(network, 3)
+
+
+def test_a_group_of_more_lines_than_an_array_has_is_the_array():
+    """Not a table of 10^18 lines."""
+    network = NETWORKS["dense"]
+    broken = StuckLines(MAP, "column", 0.5, 0.5, group=10**18).apply(network, 0)
+    assert same(broken, StuckLines(MAP, "column", 0.5, 0.5, group=24).apply(network, 0)) and not same(broken, network)
+
+
 @pytest.mark.jit_off
 def test_when_of_faults_at_addresses():
     assert StuckLines(MAP, "row", 0, 0).when == Clusters(MAP, 0).when == WeakAmplifiers(MAP, 0).when == "permanent"

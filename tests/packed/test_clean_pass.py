@@ -9,6 +9,8 @@ from kernel_calls import in_threads
 
 import bnnsim.packed.clean_pass as clean_pass
 import bnnsim.packed.shared_arrays as shared_arrays
+from bnnsim.campaign import sweep
+from bnnsim.datasets import Split
 from bnnsim.faults import BitFlips
 from bnnsim.packed.clean_pass import CleanPass
 from bnnsim.packed.network import PackedNetwork
@@ -42,6 +44,28 @@ def test_every_shortcut_equals_the_whole_evaluation(spec, offset, layers, n_imag
     for p in (0, 0.002, 0.05, 0.2, 0.5, 1):
         broken = BitFlips(p, layers).apply(network, rng=3, trial=int(100 * p))
         np.testing.assert_array_equal(in_threads(clean.predict, broken), broken.predict(images))
+
+
+@pytest.mark.parametrize("spec", [FCNN, DEEP, CNN])
+@pytest.mark.parametrize("seed", range(4))
+def test_thresholds_over_the_whole_of_int32(spec, seed):
+    """Constant units, as published networks have them: h - theta is no int32 (a sweep had 13 % right for 97)."""
+    rng = np.random.default_rng(seed)
+    network, images = case(spec, 130, seed=seed)
+    extremes = np.array([-2**31, -2**31 + 1, -2**30, 2**30, 2**31 - 1, 0, 5])
+
+    def constant(layer):
+        theta = np.where(rng.random(layer.units) < 0.5, rng.choice(extremes, layer.units), layer.threshold)
+        return replace(layer, threshold=theta.astype(np.int32))
+    layers = [layer if layer.threshold is None else constant(layer) for layer in network.layers]
+    network = PackedNetwork(layers, network.input_shape)
+    split = Split(images, rng.integers(0, 10, 130).astype(np.uint8), "noise")
+    rates = [0, 1e-3, 0.05, 0.5]
+    swept = sweep(network, split, rates, trials=2, rng=seed, predictions=True, progress=False)
+    for r, p in enumerate(rates):
+        for trial in range(2 if p else 1):
+            broken = BitFlips(p).apply(network, seed, trial)
+            np.testing.assert_array_equal(swept.predictions[0, r, trial], broken.predict(images))
 
 
 @pytest.mark.jit_off

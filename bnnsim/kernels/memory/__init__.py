@@ -4,5 +4,5 @@
 corrects rows of bits. Called by devices and faults.
 
 To add a code: its encode and decode kernels in `error_codes`, its class in faults/error_codes, and a naive one in
-tests/naive_codes.py. A distribution of resistance is a kind of `sensing.State`, a branch of `ln_resistance`.
+tests/naive_codes.py. A distribution of resistance is a kind of `sensing.StateNumbers`, a branch of `ln_resistance`.
 """

@@ -22,11 +22,11 @@ from bnnsim.kernels.words.bit_fields import ONE
 from bnnsim.kernels.words.random_bits import HALF, LOW, philox
 from bnnsim.kernels.words.vector_words import multiply_high
 
-LOG_NORMAL, CONDUCTANCE, SAMPLES = 0, 1, 2          # kinds of a State
+LOG_NORMAL, CONDUCTANCE, SAMPLES = 0, 1, 2          # kinds of a StateNumbers
 TOP, UNIT = np.uint64(63), 2.0**-64
 
 
-class State(NamedTuple):
+class StateNumbers(NamedTuple):
     """Distribution of ln R: LOG_NORMAL a + b z; CONDUCTANCE -ln(a + b z), z cut at P(z) = c; or one of the samples."""
 
     kind: int
@@ -46,7 +46,7 @@ class Amplifier(NamedTuple):
     taps: int
 
 
-class Failures(NamedTuple):
+class FailureThresholds(NamedTuple):
     """32-bit thresholds: a device is stuck iff one draw is below `failed`, in LRS iff the other is below `lrs`."""
 
     failed: np.uint64
