@@ -64,7 +64,8 @@ def draw_results(options: argparse.Namespace, results: "Mapping[str, SweepResult
     """A figure of one or several results."""
     import bnnsim.figures.sweeps as sweeps
 
-    shown = results if len(results) > 1 else next(iter(results.values()))
+    first = next(iter(results.values()))
+    shown = results if len(results) > 1 else first
     if options.kind == "ber":
         sweeps.ber_curve(shown, options.out, options.band or "interval")
     elif options.kind == "chips":
@@ -72,7 +73,7 @@ def draw_results(options: argparse.Namespace, results: "Mapping[str, SweepResult
     elif len(results) > 1:
         raise ValueError(f"--kind classes takes one results file, got {len(results)}")
     else:
-        sweeps.class_curves(shown, options.network or 0, options.out)
+        sweeps.class_curves(first, options.network or 0, options.out)
 
 
 def draw_network(options: argparse.Namespace, network: "PackedNetwork") -> None:

@@ -20,49 +20,50 @@ START, END = ".. networks: start\n", ".. networks: end\n"
 RATES, CHIPS = (0.0, 1e-4, 1e-2, 0.033, 0.05, 0.1, 0.2), 10
 
 
-def paths():
+def paths() -> list[Path]:
     """The networks' files."""
     return sorted(FOLDER.glob("*.h5"))
 
 
-def measure():
+def measure() -> None:
     """Write tolerance.csv: the accuracy of each network, rate and chip, on the full test set."""
     _, test = load_dataset("fashion")
     networks = {path.stem: PackedNetwork.load(path) for path in paths()}
     sweep(networks, test, RATES, CHIPS, rng=0).save(FOLDER / "tolerance.csv")
 
 
-def tolerance():
+def tolerance() -> str:
     """The table of tolerance.csv: percent by network and bit error rate, means over chips."""
-    found = defaultdict(lambda: defaultdict(list))
+    accuracies: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
     with open(FOLDER / "tolerance.csv", encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            found[row["network"]][float(row["rate"])].append(100 * float(row["accuracy"]))
+            accuracies[row["network"]][float(row["rate"])].append(100 * float(row["accuracy"]))
             n_images = int(row["n_images"])
-    rates = list(next(iter(found.values())))
+    first = next(iter(accuracies.values()))
+    rates = list(first)
     lines = [f".. list-table:: Accuracy (%) on all {n_images:,} official test images by bit error rate: mean "
-             f"over {len(found[next(iter(found))][rates[-1]])} chips", "   :header-rows: 1", "", "   * - network"]
+             f"over {len(first[rates[-1]])} chips", "   :header-rows: 1", "", "   * - network"]
     lines += [f"     - {rate:g}" for rate in rates]
-    for name, by_rate in found.items():
+    for name, by_rate in accuracies.items():
         lines += [f"   * - ``{name}``", *(f"     - {np.mean(values):.2f}" for values in by_rate.values())]
     return "\n".join(lines) + "\n\n"
 
 
-def section():
+def section() -> str:
     """The text between the marks of README.rst."""
     text = START + "\n" + tolerance()
     for path in paths():
         network = PackedNetwork.load(path)
-        found = network.metadata
-        n_held = int(found["holdout"])
+        told = network.metadata
+        n_held = int(told["holdout"])
         chosen = f"chosen on {n_held:,} held-out training images" if n_held else "the last"
-        adapted = f", batch norm re-estimated at {found['reestimated_at']}" if "reestimated_at" in found else ""
+        adapted = f", batch norm re-estimated at {told['reestimated_at']}" if "reestimated_at" in told else ""
         text += (f"``{path.name}``\n"
-                 f"    {100 * float(found['test_accuracy']):.2f} % of all {int(found['test_images']):,} official test "
-                 f"images ({found['dataset']}), epoch {found['kept_epoch']} of {found['epochs']},\n    {chosen}; "
-                 f"flip rate in training {found['flip_rate']}{adapted}, seed {found['seed']}.\n"
+                 f"    {100 * float(told['test_accuracy']):.2f} % of all {int(told['test_images']):,} official test "
+                 f"images ({told['dataset']}), epoch {told['kept_epoch']} of {told['epochs']},\n    {chosen}; "
+                 f"flip rate in training {told['flip_rate']}{adapted}, seed {told['seed']}.\n"
                  f"    Content checksum ``{network.checksum}``. Made by::\n\n"
-                 f"        {found['command']}\n\n")
+                 f"        {told['command']}\n\n")
     return text + END
 
 

@@ -23,12 +23,12 @@ LICENCE = "MIT, as bnnsim"
 SEED = 20180205
 
 
-def rounded(value):
+def rounded(value: float) -> float:
     """Four digits, as a table has them."""
     return float(f"{value:.4g}")
 
 
-def teaching():
+def teaching() -> DeviceCard:
     """Three programming conditions of an RRAM that never existed: a harder pulse opens the window and wears it down."""
     conditions = {                  # ln(HRS / LRS) when fresh; sigma of HRS; SET, RESET joule; RESET volt; endurance
         "strong": (np.log(60.0), 0.55, 60e-12, 75e-12, 2.4, 1e6),
@@ -54,7 +54,7 @@ def teaching():
                       "was measured.", LICENCE, tuple(rows))
 
 
-def sram():
+def sram() -> DeviceCard:
     """An SRAM whose supply is lowered: cells fail by a normal margin; energy falls with the square of the voltage."""
     rows = []
     for volt in np.round(np.arange(0.50, 0.851, 0.05), 2):
@@ -66,7 +66,7 @@ def sram():
                       "energies over voltage. No such memory was measured.", LICENCE, tuple(rows))
 
 
-def dram():
+def dram() -> DeviceCard:
     """A DRAM read before its bit lines have settled: the shorter the activation, the more errors."""
     rows = []
     for second in np.round(np.arange(4e-9, 13.1e-9, 1e-9), 11):
@@ -77,7 +77,7 @@ def dram():
                       "and energies over time. No such memory was measured.", LICENCE, tuple(rows))
 
 
-def measurements(path):
+def measurements(path: Path) -> None:
     """Log-normal samples of LRS and HRS under two conditions, drawn from a fixed seed."""
     rng = np.random.Generator(np.random.PCG64(SEED))
     with open(path, "w", newline="", encoding="utf-8") as file:
@@ -89,7 +89,7 @@ def measurements(path):
                     table.writerow([condition, state, f"{value:.5g}"])
 
 
-def checksums(folder):
+def checksums(folder: Path) -> str:
     """The table of README.rst, of all files of a folder."""
     paths = sorted(folder.iterdir())
     width, rule = max(len(path.name) for path in paths) + 4, "=" * 64
@@ -98,7 +98,7 @@ def checksums(folder):
     return "\n".join([START, *lines, lines[0], "", END])
 
 
-def main(folder):
+def main(folder: Path) -> None:
     """Write the files."""
     for make in (teaching, sram, dram):
         card = make()

@@ -22,16 +22,16 @@ SEED = 0
 N_PER_CLASS = {"train": 1000, "test": 200}
 
 
-def choose(labels, half):
+def choose(labels: np.ndarray, half: str) -> np.ndarray:
     """The indices of the images to keep, ascending: as many of each class."""
-    def rank(index):
+    def rank(index: int) -> bytes:
         return hashlib.sha256(f"bnnsim fashion subset {SEED} {half} {index}".encode()).digest()
 
     members = [np.flatnonzero(labels == label).tolist() for label in range(10)]
     return np.sort(np.concatenate([sorted(indices, key=rank)[:N_PER_CLASS[half]] for indices in members]))
 
 
-def main(target):
+def main(target: Path) -> None:
     """Write the four files and print their sums."""
     official, subset = downloadable()["fashion"].sha256, CATALOGUE["fashion-subset"].layouts[0]
     full = load_dataset("fashion", download=False)

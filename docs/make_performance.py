@@ -11,7 +11,9 @@ No figure is typed by hand: what the JSON has not, stands nowhere. README's part
 import json
 import re
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))                                             # this clone, whatever is installed
@@ -24,10 +26,11 @@ BLOCK = re.compile(r"(?<=^\.\. performance begins\n\n).*?(?=^\.\. performance en
 IN_README = ("binary GEMM", "16-bit gradient dX", "ber_sweep without arguments", "warmup(), cold", "fit: ")
 TITLES = {"kernels": "Kernels", "training": "Training", "inference": "Inference", "sweep": "Sweeps",
           "startup": "Start-up", "memory": "Peak memory", "scaling": "Scaling"}
+Json = dict[str, Any]               # a part of the report
 SIZES = {"quick": "a quick run", "full": "a full run", "tiny": "a tiny run, whose times mean nothing"}
 
 
-def table(header, rows, widths=None):
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], widths: str | None = None) -> str:
     """A list-table."""
     lines = [".. list-table::", "   :header-rows: 1", *([f"   :widths: {widths}"] if widths else []), ""]
     for row in (header, *rows):
@@ -35,26 +38,26 @@ def table(header, rows, widths=None):
     return "\n".join(lines) + "\n"
 
 
-def time_of(statistics, share=1.0):
+def time_of(statistics: Json, share: float = 1.0) -> str:
     """Median in words; with a mark where it was extrapolated."""
     return in_words(statistics["median"]) + (r" \*" if share < 1 else "")
 
 
-def spread_of(statistics):
+def spread_of(statistics: Json) -> str:
     return f"{in_words(statistics['q1'])} to {in_words(statistics['q3'])}" if statistics["n"] > 1 else "one run"
 
 
-def speed_of(one):
+def speed_of(measured: Json) -> str:
     """Throughput and share of the limit, as far as they were measured."""
-    if "peak" in one["values"]:
-        return ", ".join(f"{key} {value / 1e6:,.0f} MB" for key, value in one["values"].items() if value)
-    if not one["amount"]:
+    if "peak" in measured["values"]:
+        return ", ".join(f"{key} {value / 1e6:,.0f} MB" for key, value in measured["values"].items() if value)
+    if not measured["amount"]:
         return ""
-    limit = f", {100 * one['throughput'] / one['limit']:.0f} % of the limit" if one["limit"] else ""
-    return f"{with_prefix(one['throughput'])}{one['unit']}/s{limit}"
+    limit = f", {100 * measured['throughput'] / measured['limit']:.0f} % of the limit" if measured["limit"] else ""
+    return f"{with_prefix(measured['throughput'])}{measured['unit']}/s{limit}"
 
 
-def where(report):
+def where(report: Json) -> str:
     """A sentence: what was measured, with what, on what."""
     c = report["circumstances"]
     commit = f" (commit {c['commit']})" if c["commit"] else ""
@@ -67,15 +70,15 @@ def where(report):
             f"Medians.{busy}{unfinished}")
 
 
-def ratio_of(found):
+def ratio_of(peer: Json) -> str:
     """How many times bnnsim's time a peer takes: median of the pairs, and their range."""
-    ratio = found["ratio"]
+    ratio = peer["ratio"]
     return f"{ratio['median']:.3g} ({ratio['min']:.3g} to {ratio['max']:.3g})"
 
 
 # ---------------------------------------------------------------- README
 
-def readme_table(report):
+def readme_table(report: Json) -> str:
     """Whole works beside the peers' where they were compared, else bnnsim's alone; some kernels and starts."""
     setups = list(dict.fromkeys(setup for row in report["comparison"] for setup in row["peers"]))
     rows, extrapolated = [], False
@@ -85,13 +88,13 @@ def readme_table(report):
         rows.append((row["name"], time_of(row["bnnsim"]["statistics"], row["share"]), *cells))
         extrapolated |= row["share"] < 1
     compared = {row["name"] for row in report["comparison"]}
-    for one in report["measurements"]:
-        whole = one["section"] in ("training", "inference", "sweep") and one["name"] not in compared
-        if whole or one["name"].startswith(IN_README):
-            speed = speed_of(one)
-            rows.append((one["name"], time_of(one["statistics"], one["share"]) + (f": {speed}" if speed else ""),
+    for measured in report["measurements"]:
+        whole = measured["section"] in ("training", "inference", "sweep") and measured["name"] not in compared
+        if whole or measured["name"].startswith(IN_README):
+            time, speed = time_of(measured["statistics"], measured["share"]), speed_of(measured)
+            rows.append((measured["name"], time + (f": {speed}" if speed else ""),
                          *[""] * len(setups)))
-            extrapolated |= one["share"] < 1
+            extrapolated |= measured["share"] < 1
     peers = sorted({row["peer"] for row in report["comparison"]})
     header = ("work", "bnnsim", *(f"{', '.join(peers)}, {setup}" for setup in setups))
     text = table(header, rows) + "\n" + where(report)
@@ -100,44 +103,45 @@ def readme_table(report):
 
 # ---------------------------------------------------------------- the page
 
-def comparison(report):
+def comparison(report: Json) -> str:
     """Both sides, their spread and the ratios."""
     rows = []
     for row in report["comparison"]:
         ours = row["bnnsim"]["statistics"]
         rows.append((row["name"], "bnnsim", time_of(ours, row["share"]), spread_of(ours), "1", ""))
-        rows += [("", f"{row['peer']}: {found['setup']}", time_of(found["statistics"], row["share"]),
-                  spread_of(found["statistics"]), ratio_of(found), f"{found['checked']} agree")
-                 for found in row["peers"].values()]
+        rows += [("", f"{row['peer']}: {peer['setup']}", time_of(peer["statistics"], row["share"]),
+                  spread_of(peer["statistics"]), ratio_of(peer), f"{peer['checked']} agree")
+                 for peer in row["peers"].values()]
     header = ("work", "with", "median", "quartiles", "times bnnsim's", "checked")
     return ("\nIn turns\n--------\n\nbnnsim, peer, bnnsim, peer, in one run, both warm; the ratio is the median over "
             "the pairs, with its range.\n\n" + table(header, rows))
 
 
-def section(report, name):
+def section(report: Json, name: str) -> str:
     """All measurements of a section."""
     rows = []
-    for one in (one for one in report["measurements"] if one["section"] == name):
-        part = f"extrapolated from {100 * one['share']:.2g} % of it; " if one["share"] < 1 else ""
-        rows.append((one["name"], time_of(one["statistics"], one["share"]), spread_of(one["statistics"]),
-                     speed_of(one), (part + one["note"]).replace("`", "``").strip()))
+    for measured in (each for each in report["measurements"] if each["section"] == name):
+        part = f"extrapolated from {100 * measured['share']:.2g} % of it; " if measured["share"] < 1 else ""
+        remarks = (part + measured["note"]).replace("`", "``").strip()
+        rows.append((measured["name"], time_of(measured["statistics"], measured["share"]),
+                     spread_of(measured["statistics"]), speed_of(measured), remarks))
     head = f"\n{TITLES[name]}\n{'-' * len(TITLES[name])}\n\n"
     image = ".. image:: figures/scaling.png\n\n" if name == "scaling" else ""
     return head + image + table(("what", "median", "quartiles", "speed", "remarks"), rows)
 
 
-def page(report):
+def page(report: Json) -> str:
     """docs/performance.rst."""
     text = ("Performance\n===========\n\nMade by ``python docs/make_performance.py`` from ``performance.json``, "
             f"which\n\n::\n\n    {report['command']}\n\nwrote. {where(report)}\n"
             "Times with \\* are extrapolated from a part of the work, which the remarks name.\n")
     if report["comparison"]:
         text += comparison(report)
-    present = {one["section"] for one in report["measurements"]}
+    present = {measured["section"] for measured in report["measurements"]}
     return text + "".join(section(report, name) for name in TITLES if name in present)
 
 
-def texts(report):
+def texts(report: Json) -> dict[str, str]:
     """{file: text} of what is to be written."""
     readme = (ROOT / README).read_text(encoding="utf-8")
     if not BLOCK.search(readme):
@@ -145,7 +149,7 @@ def texts(report):
     return {README: BLOCK.sub(lambda _: readme_table(report), readme), PAGE: page(report)}
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     if argv not in ([], ["--check"]):
         sys.exit(__doc__)
     if not (ROOT / SOURCE).is_file():
@@ -162,7 +166,7 @@ def main(argv):
         return
     for name, text in made.items():
         (ROOT / name).write_text(text, encoding="utf-8")
-    points = [one for one in report["measurements"] if one["section"] == "scaling"]
+    points = [measured for measured in report["measurements"] if measured["section"] == "scaling"]
     if points:
         import bnnsim.figures.benchmarks as benchmarks
         benchmarks.scaling_curves(points, ROOT / FIGURE)

@@ -28,6 +28,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = ("README.rst", "docs/tour.rst")
@@ -36,15 +37,15 @@ CODE = re.compile(rf"(?P<head>\.\. code-block:: python|::)\n\n(?P<code>{BLOCK})"
                   rf"(?P<between>\n\.\. prints\n\n::\n\n)?(?(between)(?P<output>{BLOCK}))")
 
 
-def unindented(block):
+def unindented(block: str) -> str:
     return "\n".join(line[4:] for line in block.rstrip("\n").split("\n"))
 
 
-def indented(text):
+def indented(text: str) -> str:
     return "".join(f"    {line.rstrip()}".rstrip() + "\n" for line in text.strip("\n").split("\n"))
 
 
-def run_commands(text, folder):
+def run_commands(text: str, folder: str) -> str:
     """What commands print on standard output, one after the other; an error, or the small data set, is the end."""
     printed = []
     for line in filter(None, (line.split(" #")[0].strip() for line in text.split("\n"))):
@@ -60,18 +61,18 @@ def run_commands(text, folder):
     return "".join(printed)
 
 
-def run_python(code, names):
+def run_python(code: str, names: dict[str, Any]) -> str:
     """What code prints, run in a namespace that it shares with the code before it."""
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         exec(compile(code, "tour", "exec"), names)
     return printed.getvalue()
 
 
-def filled(text, folder):
+def filled(text: str, folder: str) -> str:
     """A file's text with new outputs."""
-    names = {"__name__": "tour"}
+    names: dict[str, Any] = {"__name__": "tour"}
 
-    def replaced(match):
+    def replaced(match: re.Match[str]) -> str:
         python, shown = match["head"].endswith("python"), match["between"] is not None
         if not python and not shown:                                      # a command to read, or an output
             return match[0]
@@ -83,7 +84,7 @@ def filled(text, folder):
         return CODE.sub(replaced, text)
 
 
-def copy_figures(text, file, folder):
+def copy_figures(text: str, file: str, folder: Path) -> None:
     """Take the figures that a file shows from the folder where its commands left them."""
     for shown in re.findall(r"^\.\. (?:image|figure):: (\S+\.png)$", text, re.MULTILINE):
         found = sorted(folder.rglob(Path(shown).name))
@@ -94,7 +95,7 @@ def copy_figures(text, file, folder):
         shutil.copyfile(found[0], target)
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     check, stale = "--check" in argv, False
     sys.path.insert(0, str(ROOT))
     for file in [name for name in argv if name != "--check"] or FILES:
@@ -108,8 +109,8 @@ def main(argv):
                 (ROOT / file).write_text(after, encoding="utf-8")
             elif after != before:
                 stale = True
-                lines = (text.splitlines(keepends=True) for text in (before, after))
-                sys.stdout.writelines(difflib.unified_diff(*lines, file, "now"))
+                shown, printed = (text.splitlines(keepends=True) for text in (before, after))
+                sys.stdout.writelines(difflib.unified_diff(shown, printed, file, "now"))
     if stale:
         sys.exit("what is shown is not what comes out: run  python docs/make_tour.py")
 

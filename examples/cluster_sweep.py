@@ -29,7 +29,7 @@ import bnnsim
 RATES = [0, 1e-3, 3e-3, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2]
 
 
-def arguments():
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--address", help="of a running Dask scheduler (default: start two worker processes here)")
     parser.add_argument("--network", metavar="FILE", help="default: the FCNN that comes with bnnsim")
@@ -41,14 +41,14 @@ def arguments():
     return parser.parse_args()
 
 
-def connect(address):
+def connect(address: str | None) -> Client:
     """A client of a running cluster, or of two worker processes with one thread each, which end with it."""
     if address:
         return Client(address)
     return Client(n_workers=2, threads_per_worker=1, dashboard_address=":0")           # any free port
 
 
-def main():
+def main() -> None:
     options = arguments()
     test = bnnsim.load_dataset("fashion-subset")[1]
     test = test[:options.images] if options.images else test

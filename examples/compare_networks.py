@@ -12,11 +12,12 @@ import argparse
 from pathlib import Path
 
 import bnnsim
+from bnnsim.statistics import Interval
 
 RATES = [0, 1e-3, 3e-3, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15]
 
 
-def arguments():
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--first", metavar="FILE", help="default: the FCNN that comes with bnnsim")
     parser.add_argument("--second", metavar="FILE", help="default: the one trained with flip_rate=0.1")
@@ -27,12 +28,12 @@ def arguments():
     return parser.parse_args()
 
 
-def points(interval):
+def points(interval: Interval) -> str:
     """An interval of accuracies as percent points."""
     return f"{100 * interval.low:+7.2f} to {100 * interval.high:+6.2f}"
 
 
-def main():
+def main() -> None:
     options = arguments()
     options.out.mkdir(parents=True, exist_ok=True)
     test = bnnsim.load_dataset("fashion-subset")[1]
@@ -50,9 +51,9 @@ def main():
         print(f"{rate:6g}{100 * means[0]:10.2f}{100 * means[1]:14.2f}{100 * difference.paired.mean:+12.2f}"
               f"   {points(difference.paired):19}{points(difference.unpaired):19}{difference.best}")
     for name in networks:
-        found = result.tolerated(0.01, name)
-        print(f"{name:>12} loses one point at a BER of {found.rate:.4f} ({found.where} the rates run; 95 % interval "
-              f"{found.low:.4f} to {found.high:.4f})")
+        tolerated = result.tolerated(0.01, name)
+        print(f"{name:>12} loses one point at a BER of {tolerated.rate:.4f} ({tolerated.where} the rates run; 95 % "
+              f"interval {tolerated.low:.4f} to {tolerated.high:.4f})")
     result.save(options.out / "compare.h5")
     result.plot(options.out / "compare.png")
     print(f"every cell is in {options.out}/compare.h5, the figure in {options.out}/compare.png")

@@ -14,7 +14,7 @@ import numpy as np
 import bnnsim
 
 
-def arguments():
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--images", type=int, help="only the first IMAGES of each half")
     parser.add_argument("--trials", type=int, default=5, help="chips a BER")
@@ -23,7 +23,7 @@ def arguments():
     return parser.parse_args()
 
 
-def pooled(images, conv):
+def pooled(images: np.ndarray, conv: np.ndarray) -> np.ndarray:
     """Max-pooled pre-activations (N, K, 14, 14) of 3 x 3 filters (K, 1, 3, 3), zero padding 1; exact in float32."""
     padded = np.pad(images[:, 0].astype(np.float32), ((0, 0), (1, 1), (1, 1)))
     patches = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2)).reshape(-1, 28, 28, 9)
@@ -31,7 +31,7 @@ def pooled(images, conv):
     return h.max(axis=(2, 4)).transpose(0, 3, 1, 2)
 
 
-def derive(train, rng):
+def derive(train: bnnsim.Split, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict]:
     """conv (K, 1, 3, 3), thresholds (K,), dense (10, K * 14 * 14) in C, H, W order, and its batch norm."""
     conv = rng.choice([-1, 1], (8, 1, 3, 3))
     h = pooled(train.images, conv)
@@ -44,13 +44,13 @@ def derive(train, rng):
     return conv, threshold, dense, norm
 
 
-def main():
+def main() -> None:
     options = arguments()
     options.out.mkdir(parents=True, exist_ok=True)
     train, test = (split[:options.images] for split in bnnsim.load_dataset("fashion-subset"))
     conv, threshold, dense, norm = derive(train, np.random.default_rng(options.seed))
 
-    def packed(flatten):                       # conv weights go in as (K, kh, kw, C)
+    def packed(flatten: str) -> bnnsim.PackedNetwork:      # conv weights go in as (K, kh, kw, C)
         return bnnsim.PackedNetwork.from_arrays([
             dict(weight=conv.transpose(0, 2, 3, 1), padding=1, pool=2, threshold=threshold),
             dict(weight=dense, flatten=flatten, **norm)], input_shape=(1, 28, 28))

@@ -14,7 +14,7 @@ import bnnsim
 from bnnsim.faults import ArrayMapping, BitFlips, Clusters, Compose, FaultMap, StuckLine, StuckLines
 
 
-def arguments():
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--rows", type=int, default=512, help="cells of an array, down")
     parser.add_argument("--columns", type=int, default=128, help="cells of an array, across: sense amplifiers")
@@ -24,7 +24,7 @@ def arguments():
     return parser.parse_args()
 
 
-def main():
+def main() -> None:
     options = arguments()
     options.out.mkdir(parents=True, exist_ok=True)
     test = bnnsim.load_dataset("fashion-subset")[1]

@@ -13,7 +13,7 @@ from pathlib import Path
 import bnnsim
 
 
-def arguments():
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("csv", nargs="?", metavar="CSV", help="default: the sample that comes with bnnsim")
     parser.add_argument("--model", default="log-normal", choices=("log-normal", "normal-conductance", "empirical"))
@@ -25,7 +25,7 @@ def arguments():
     return parser.parse_args()
 
 
-def main():
+def main() -> None:
     options = arguments()
     options.out.mkdir(parents=True, exist_ok=True)
     data_file = bnnsim.datasets.data_file
@@ -42,15 +42,15 @@ def main():
     test = bnnsim.load_dataset(options.dataset)[1]
     test = test[:options.images] if options.images else test
     axis = next(name for name in card.axes() if name != "sigma") if len(card.axes()) > 1 else "sigma"
-    found = bnnsim.sweep_card(card, network, test, axis, cells=["1T1R", "2T2R"], trials=options.trials, rng=0)
-    print(f"\n{test.name}, {len(test):,} images, {options.trials} chips a place\n\n{found.table()}\n")
-    found.plot(options.out / "my_cells.png")
+    swept = bnnsim.sweep_card(card, network, test, axis, cells=["1T1R", "2T2R"], trials=options.trials, rng=0)
+    print(f"\n{test.name}, {len(test):,} images, {options.trials} chips a place\n\n{swept.table()}\n")
+    swept.plot(options.out / "my_cells.png")
 
     # Every device of one chip, programmed and sensed, with amplifiers that 32 rows share and that have an offset:
-    each = fitted.places[-1]
-    cell = bnnsim.devices.Cell2T2R(each.lrs.fitted, each.hrs.fitted, offset_sigma=0.1)
+    last = fitted.places[-1]
+    cell = bnnsim.devices.Cell2T2R(last.lrs.fitted, last.hrs.fitted, offset_sigma=0.1)
     chip = cell.program(network, rng=0, rows_per_amplifier=32)
-    print(f"one chip at {each.place}, amplifier offsets included: {100 * chip.accuracy(test):.2f} %")
+    print(f"one chip at {last.place}, amplifier offsets included: {100 * chip.accuracy(test):.2f} %")
     print(f"{options.out}/card.json, {options.out}/my_cells.png and {options.out}/states-0.png")
     print("\n".join(f"{options.out}/states-{i}.png" for i in range(1, len(fitted.places))))
 

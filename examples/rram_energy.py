@@ -16,7 +16,7 @@ import bnnsim
 NETWORKS = {"standard": "fashion_fcnn.h5", "flip-trained": "fashion_fcnn_flip.h5"}
 
 
-def arguments():
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--card", default="hfo2_2t2r", help="a device card: a file, or one that comes with bnnsim")
     parser.add_argument("--dataset", default="fashion-subset", help="fashion takes all 10,000 test images")
@@ -27,7 +27,7 @@ def arguments():
     return parser.parse_args()
 
 
-def main():
+def main() -> None:
     options = arguments()
     options.out.mkdir(parents=True, exist_ok=True)
     test = bnnsim.load_dataset(options.dataset)[1]
@@ -35,20 +35,21 @@ def main():
     networks = {name: bnnsim.PackedNetwork.load(bnnsim.datasets.data_file(file)) for name, file in NETWORKS.items()}
     card = bnnsim.devices.load_card(options.card)
 
-    found = bnnsim.sweep_card(card, networks, test, "condition", cells=["1T1R", "2T2R"],
+    swept = bnnsim.sweep_card(card, networks, test, "condition", cells=["1T1R", "2T2R"],
                               codes=["none", "secded(8,4)"], trials=options.trials, rng=options.seed)
-    print(f"{card!r}\n{test.name}, {len(test):,} images, {options.trials} chips a condition\n\n{found.table()}\n")
+    print(f"{card!r}\n{test.name}, {len(test):,} images, {options.trials} chips a condition\n\n{swept.table()}\n")
     for condition in card.conditions:
         print(f"error rates at {condition!r} are {', '.join(card.rate_provenance(condition))}")
-    cheap = min((row for row in found.rows if row["clean"] - row["mean"] < 0.015 and row["energy_joule"] is not None),
-                key=lambda row: row["energy_joule"], default=None)
-    if cheap:
-        print(f"least energy for a loss of under 1.5 points: {1e6 * cheap['energy_joule']:.3g} uJ, {cheap['network']}, "
+    good = [row for row in swept.rows if row["clean"] - row["mean"] < 0.015]
+    known = [(energy, row) for row in good if (energy := row["energy_joule"]) is not None]
+    if known:
+        energy, cheap = min(known, key=lambda pair: pair[0])
+        print(f"least energy for a loss of under 1.5 points: {1e6 * energy:.3g} uJ, {cheap['network']}, "
               f"{cheap['cell']}, code {cheap['code']}, {cheap['place']}")
 
-    found.result.save(options.out / "energy.h5")
-    found.plot(options.out / "energy.png")
-    found.plot_pareto(options.out / "pareto.png")
+    swept.result.save(options.out / "energy.h5")
+    swept.plot(options.out / "energy.png")
+    swept.plot_pareto(options.out / "pareto.png")
     bnnsim.plotting.redundancy(
         {"SECDED(8,4), two devices a bit": lambda p: bnnsim.faults.exact_residual("secded(8,4)", p),
          "SECDED(72,64), 1.125 devices a bit (idealised)": lambda p: bnnsim.faults.ideal_residual("secded(72,64)", p)},

@@ -1,4 +1,4 @@
-"""The three networks that come with bnnsim, in one figure and one table: accuracy over the bit error rate (BER).
+"""The four networks that come with bnnsim, in one figure and one table: accuracy over the bit error rate (BER).
 
     python examples/sweep_pretrained.py
     python examples/sweep_pretrained.py --dataset fashion --trials 20 --out out/full
@@ -14,7 +14,7 @@ SHIPPED = {"FCNN": "fashion_fcnn.h5", "FCNN, flip-trained": "fashion_fcnn_flip.h
 RATES = [0, 1e-4, 1e-3, 3e-3, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2]
 
 
-def arguments():
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--dataset", default="fashion-subset", choices=("fashion-subset", "fashion"),
                         help="the 2,000 test images that come with bnnsim, or the 10,000 of the full set")
@@ -25,19 +25,19 @@ def arguments():
     return parser.parse_args()
 
 
-def summary(networks, result):
+def summary(networks: dict[str, bnnsim.PackedNetwork], result: bnnsim.SweepResult) -> str:
     """A line a network: size, clean accuracy, accuracy at BER 0.01 and 0.1, and the BER that costs one point."""
     lines = [f"{'network':26}{'Mbit':>6}{'clean %':>9}{'at 0.01':>9}{'at 0.1':>8}   BER that costs 1 point (95 %)"]
     for name, network in networks.items():
         clean, low, high = (100 * result.mean()[result.index(name), RATES.index(rate)] for rate in (0, 0.01, 0.1))
-        found = result.tolerated(0.01, name)
-        bound = {"inside": "", "at least": ">= ", "below": "< "}[found.where]
-        lines.append(f"{name:26}{network.n_bits / 1e6:6.2f}{clean:9.2f}{low:9.2f}{high:8.2f}   {bound}{found.rate:.3f}"
-                     f" ({found.low:.3f} to {found.high:.3f})")
+        lost = result.tolerated(0.01, name)
+        bound = {"inside": "", "at least": ">= ", "below": "< "}[lost.where]
+        lines.append(f"{name:26}{network.n_bits / 1e6:6.2f}{clean:9.2f}{low:9.2f}{high:8.2f}   {bound}{lost.rate:.3f}"
+                     f" ({lost.low:.3f} to {lost.high:.3f})")
     return "\n".join(lines)
 
 
-def main():
+def main() -> None:
     options = arguments()
     options.out.mkdir(parents=True, exist_ok=True)
     test = bnnsim.load_dataset(options.dataset)[1]

@@ -16,7 +16,7 @@ import bnnsim
 RATES = [0, 1e-4, 1e-3, 3e-3, 0.01, 0.02, 0.03, 0.05, 0.1]
 
 
-def arguments():
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--data", help="folder of the CIFAR-10 files, binary or Python version")
     parser.add_argument("--network", help="such as 'C32 MP2 C64 MP2 FC256 FC10' (default: the paper's CNN, 14 Mbit)")
@@ -30,7 +30,7 @@ def arguments():
     return parser.parse_args()
 
 
-def main():
+def main() -> None:
     options = arguments()
     options.out.mkdir(parents=True, exist_ok=True)
     train, test = bnnsim.load_dataset("cifar10", options.data)

@@ -10,7 +10,7 @@ from pathlib import Path
 import bnnsim
 
 
-def arguments():
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--network", default="fashion_fcnn", choices=("fashion_fcnn", "fashion_cnn", "mnist_mlp"))
     parser.add_argument("--epochs", type=int, default=8)
@@ -24,7 +24,7 @@ def arguments():
     return parser.parse_args()
 
 
-def main():
+def main() -> None:
     options = arguments()
     options.out.mkdir(parents=True, exist_ok=True)
 

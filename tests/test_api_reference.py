@@ -17,6 +17,7 @@ make_api = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(make_api)
 TEXT = make_api.TARGET.read_text(encoding="utf-8")
 
+
 def test_the_committed_file_is_current():
     """Run  python docs/make_api.py  after a change of a docstring or a signature."""
     done = subprocess.run([sys.executable, SCRIPT, "--check"], capture_output=True, text=True)
@@ -44,7 +45,8 @@ def test_every_name_of_the_top_level_is_there():
 
 @pytest.mark.parametrize(("name", "module"), make_api.sections().items(), ids=list(make_api.sections()))
 def test_every_public_name_has_one_line_that_says_something(name, module):
-    section = re.search(rf"^bnnsim\.{re.escape(name)}\n-+\n(.*?)(?=^\w[^\n]*\n---|\Z)", TEXT, re.MULTILINE | re.DOTALL)[1]
+    section = re.search(rf"^bnnsim\.{re.escape(name)}\n-+\n(.*?)(?=^\w[^\n]*\n---|\Z)", TEXT,
+                        re.MULTILINE | re.DOTALL)[1]
     public = [key for key, _ in make_api.names(module)]
     lines = re.findall(r"^\* (?:\*\*)?(?:``)?(\w+).*: (\S.+)$", section, re.MULTILINE)
     assert public and sorted(key for key, _ in lines) == sorted(public)

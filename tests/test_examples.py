@@ -1,7 +1,14 @@
-"""The examples run at a small size, in a process of their own, and leave what they say; they stay short."""
+"""The examples run at a small size, and leave what they say; they stay short.
 
+Most run in this process, which has loaded bnnsim and its kernels already. README's first command and the one that
+starts a cluster, whose workers load the script anew, get a process of their own.
+"""
+
+import contextlib
+import io
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +20,7 @@ import bnnsim
 from bnnsim.campaign.result import SweepResult
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+ALONE = ("cluster_sweep", "train_fashion")                        # in a process of their own
 SMALL = {                                                         # options, and the files that must be there
     "sweep_pretrained": ("--images 50 --trials 2", "out/pretrained.csv out/pretrained.h5 out/pretrained.png"),
     "compare_networks": ("--images 50 --trials 2", "out/compare.h5 out/compare.png"),
@@ -20,7 +28,7 @@ SMALL = {                                                         # options, and
     "fit_my_cells": ("--images 50 --trials 2", "out/card.json out/my_cells.png out/states-0.png out/states-1.png"),
     "rram_energy": ("--images 50 --trials 2", "out/energy.h5 out/energy.png out/pareto.png out/redundancy.png"),
     "custom_network": ("--images 1000 --trials 2", "out/custom.h5 out/custom.png"),
-    "cluster_sweep": ("--images 50 --trials 2", "cluster_sweep.h5 cluster_sweep.png"),
+    "cluster_sweep": ("--images 20 --trials 1", "cluster_sweep.h5 cluster_sweep.png"),
     "precision": ("--dataset fashion-subset --networks FC10 --epochs 1 --seeds 1", ""),
     "train_cifar10": ("--data cifar --epochs 2 --trials 2 --out out",
                       "out/checkpoint.h5 out/training.png out/network.h5 out/sweep.h5 out/sweep.png"),
@@ -30,14 +38,37 @@ SMALL = {                                                         # options, and
 STARTS = {".json": b"{", ".h5": b"\x89HDF", ".png": b"\x89PNG", ".csv": b"network,"}
 
 
-def run(name, options, folder):
-    """What an example prints; errors and warnings end the test."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(bnnsim.__file__).resolve().parent.parent),
-                   "PYTHONWARNINGS": "error", "BNNSIM_OFFLINE": "1"}
-    done = subprocess.run([sys.executable, EXAMPLES / f"{name}.py", *options], cwd=folder, env=environment,
-                          capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A function of a name and options that gives what an example prints; errors and warnings end the test."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BNNSIM_OFFLINE", "1")
+
+    def alone(path, options):
+        environment = {**os.environ, "PYTHONPATH": str(Path(bnnsim.__file__).resolve().parent.parent),
+                       "PYTHONWARNINGS": "error"}
+        done = subprocess.run([sys.executable, path, *options], env=environment, capture_output=True, text=True,
+                              timeout=600)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def here(path, options):
+        monkeypatch.setattr(sys, "argv", [str(path), *options])
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            runpy.run_path(str(path), run_name="__main__")
+        return printed.getvalue()
+
+    return lambda name, options: (alone if name in ALONE else here)(EXAMPLES / f"{name}.py", options)
+
+
+def check_left(folder, printed, files):
+    """All these files, of the right kind, told of, and no others."""
+    for file in files:
+        content = (folder / file).read_bytes()
+        assert content.startswith(STARTS[Path(file).suffix]) and len(content) > 500
+        assert file in printed or re.search(rf"\b{Path(file).parent}/$", printed)       # the file or its folder
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert found - {f"cifar/{path.name}" for path in folder.glob("cifar/*")} == set(files)
 
 
 def test_every_example_is_run_here():
@@ -52,28 +83,24 @@ def test_examples_are_short_and_start_only_as_scripts(path):
     assert f"python examples/{path.name}" in text
 
 
-@pytest.mark.parametrize("name", sorted(SMALL))
-def test_an_example_leaves_what_it_says(name, tmp_path):
+@pytest.mark.parametrize("name", sorted(set(SMALL) - {"cluster_sweep"}))
+def test_an_example_leaves_what_it_says(name, run, tmp_path):
     options, files = (text.split() for text in SMALL[name])
     if name == "train_cifar10":
         small_files.put_cifar(tmp_path / "cifar", small_files.cifar_binary, ".bin")
         options += ["--network", "C8 MP4 FC16 FC10"]
-    printed = run(name, options, tmp_path)
+    printed = run(name, options)
     if name == "custom_network":
         right, wrong = map(float, re.search(r"accuracy (\S+) %; .* order (\S+) %", printed).groups())
         assert right > 60 and wrong < 40, "it classifies, and the order of features matters"
-    for file in files:
-        content = (tmp_path / file).read_bytes()
-        assert content.startswith(STARTS[Path(file).suffix]) and len(content) > 500
-        assert file in printed or re.search(rf"\b{Path(file).parent}/$", printed)       # the file or its folder
-    found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
-    assert found - {f"cifar/{path.name}" for path in tmp_path.glob("cifar/*")} == set(files)
+    check_left(tmp_path, printed, files)
 
 
-def test_cluster_sweep_goes_on_from_its_file(tmp_path):
+def test_cluster_sweep_leaves_what_it_says_and_goes_on_from_its_file(run, tmp_path):
     """More chips on a finished campaign end with what one go gives, on no cluster."""
-    run("cluster_sweep", ["--images", "20", "--trials", "1"], tmp_path)
-    run("cluster_sweep", ["--images", "20", "--trials", "2", "--resume"], tmp_path)
+    options, files = (text.split() for text in SMALL["cluster_sweep"])
+    check_left(tmp_path, run("cluster_sweep", options), files)
+    check_left(tmp_path, run("cluster_sweep", [*options[:2], "--trials", "2", "--resume"]), files)
     grown = SweepResult.load(tmp_path / "cluster_sweep.h5")
     network = bnnsim.PackedNetwork.load(bnnsim.datasets.data_file("fashion_fcnn.h5"))
     test = bnnsim.load_dataset("fashion-subset")[1][:20]

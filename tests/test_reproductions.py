@@ -1,8 +1,13 @@
 """The reproductions at quick size, each a script on shared networks; verdicts follow from the intervals."""
 
+import contextlib
+import dataclasses
+import io
 import json
+import logging
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -21,10 +26,11 @@ import study  # noqa: E402
 
 SCRIPTS = sorted(FOLDER.glob("[a-z]_*.py"))
 ORDER = "habcdefg"                                                # claims that share networks come one after another
+QUICK = ("--epochs", "1", "--folder")
 
 
 def run(path, *options):
-    """What a script prints; an error ends the test."""
+    """What a script prints, in a process of its own; an error ends the test."""
     environment = {**os.environ, "PYTHONPATH": str(Path(bnnsim.__file__).resolve().parent.parent),
                    "PYTHONWARNINGS": "error", "BNNSIM_OFFLINE": "1"}
     done = subprocess.run([sys.executable, path, *map(str, options)], env=environment, capture_output=True, text=True,
@@ -33,19 +39,34 @@ def run(path, *options):
     return done.stdout
 
 
+@pytest.fixture(autouse=True, scope="module")
+def log_level():
+    """The scripts silence the log of their process, which is this one."""
+    log = logging.getLogger("bnnsim")
+    before = log.level
+    yield
+    log.setLevel(before)
+
+
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
-    """{claim: record} of every script, at quick size, and the folder they are in."""
-    folder = tmp_path_factory.mktemp("reproduce")
+    """{claim: record} of every script, at quick size and one epoch, and the folder they are in.
+
+    One process runs all of them, which starts once; `run` shows that a script is one by itself.
+    """
+    folder, found = tmp_path_factory.mktemp("reproduce"), {}
     cifar = small_files.put_cifar(folder / "cifar", small_files.cifar_binary, ".bin")
-    found = {}
-    for path in sorted(SCRIPTS, key=lambda path: ORDER.index(path.name[0])):
-        options = ("--cifar", cifar) if path.name[0] == "a" else ()
-        printed = run(path, "--folder", folder, *options)
-        record = json.loads((folder / "quick-2-epochs" / f"{path.name[0]}.json").read_text())
-        assert f"({path.name[0]})" in printed and record["verdict"].upper() in printed
-        found[path.name[0]] = record
-    return found, folder / "quick-2-epochs"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BNNSIM_OFFLINE", "1")
+        for path in sorted(SCRIPTS, key=lambda path: ORDER.index(path.name[0])):
+            options = ("--cifar", cifar, "--cifar-epochs", "1") if path.name[0] == "a" else ()
+            patch.setattr(sys, "argv", [str(path), *QUICK, str(folder), *map(str, options)])
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                runpy.run_path(str(path), run_name="__main__")
+            record = json.loads((folder / "quick-1-epochs" / f"{path.name[0]}.json").read_text())
+            assert f"({path.name[0]})" in printed.getvalue() and record["verdict"].upper() in printed.getvalue()
+            found[path.name[0]] = record
+    return found, folder / "quick-1-epochs"
 
 
 def test_every_claim_has_a_script():
@@ -75,7 +96,7 @@ def test_networks_and_what_they_stand_for_are_told(records):
     """No real MNIST; which CIFAR-10, and for how many epochs; every network with its time and commit."""
     conditions = " ".join(records[0]["a"]["conditions"])
     assert "Fashion-MNIST for MNIST" in conditions
-    assert re.search(r"CIFAR-10 \(training images \w{12}\), 2 epochs", conditions)
+    assert re.search(r"CIFAR-10 \(training images \w{12}\), 1 epochs", conditions)
     assert records[0]["h"]["conditions"] == [] and records[0]["h"]["networks"] == 0
     for record in records[0].values():
         assert len(record["training_seconds"]) == record["networks"]
@@ -91,7 +112,7 @@ def test_a_second_run_says_the_same_from_the_stored_networks(records):
     _, folder = records
     before = json.loads((folder / "f.json").read_text())
     written = {path: path.stat().st_mtime_ns for path in folder.glob("*seed-?.h5")}
-    run(FOLDER / "f_margin_loss.py", "--folder", folder.parent)
+    run(FOLDER / "f_margin_loss.py", *QUICK, folder.parent)
     after = json.loads((folder / "f.json").read_text())
     assert all(after[key] == before[key] for key in ("checks", "notes", "training_seconds"))
     assert written == {path: path.stat().st_mtime_ns for path in folder.glob("*seed-?.h5")}
@@ -99,11 +120,10 @@ def test_a_second_run_says_the_same_from_the_stored_networks(records):
 
 def test_parts_train_what_the_whole_trains(records, tmp_path):
     """A network does not hang on which process trains it."""
-    model = networks.train(networks.QUICK, tmp_path, networks.RECIPES["MLP", "standard"], 0,
-                           networks.load(networks.QUICK)[0])
     _, folder = records
-    stored = networks.train(networks.QUICK, folder.parent, networks.RECIPES["MLP", "standard"], 0,
-                            networks.load(networks.QUICK)[0])
+    size, recipe = dataclasses.replace(networks.QUICK, epochs=1), networks.RECIPES["MLP", "standard"]
+    model, stored = (networks.train(size, where, recipe, 0, networks.load(size)[0])
+                     for where in (tmp_path, folder.parent))
     assert bnnsim.pack(model).checksum == bnnsim.pack(stored).checksum
 
 

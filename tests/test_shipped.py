@@ -33,6 +33,13 @@ def test_a_shipped_network_is_as_good_on_embedded_images_as_its_file_says(name):
     assert int(network.metadata["holdout"]) > 0 or network.metadata["kept_epoch"] == network.metadata["epochs"]
 
 
+def test_a_source_distribution_has_all_that_contributors_need():
+    lines = (DATA.parent / "MANIFEST.in").read_text(encoding="utf-8").splitlines()
+    taken = {name for line in lines if line.startswith(("include ", "graft ")) for name in line.split()[1:]}
+    assert {"bnnsim", "data", "docs", "examples", "tests", "CHANGELOG.rst", "CITATION.cff", "CONTRIBUTING.rst"} <= taken
+    assert all((DATA.parent / name).exists() for name in taken)
+
+
 def test_what_is_shipped_is_small():
     assert data_file("fashion_fcnn.h5").stat().st_size < 1e6
     assert sum(data_file(f"{name}.h5").stat().st_size for name in SHIPPED) < 5e6

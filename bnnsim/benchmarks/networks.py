@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -10,10 +11,14 @@ import bnnsim.training.fitting as fitting
 import bnnsim.training.packing as packing
 from bnnsim.benchmarks.kernels import require
 from bnnsim.benchmarks.reference import reference_scores
-from bnnsim.benchmarks.sizes import BATCH, TEST_IMAGES, WORKS, make_model, make_network
+from bnnsim.benchmarks.sizes import BATCH, TEST_IMAGES, WORKS, Images, Sizes, make_model, make_network
 from bnnsim.benchmarks.timing import Measurement, seconds_of
+from bnnsim.campaign.result import SweepResult
+from bnnsim.datasets.split import Split
 from bnnsim.faults import BitFlips
 from bnnsim.kernels import thread_count
+from bnnsim.packed.network import PackedNetwork
+from bnnsim.training.model import Sequential
 
 RATES = (0.05, 1e-4)                # of the sweep points
 
@@ -27,22 +32,23 @@ class _EnoughSteps(Exception):
 class _Clock:
     """A constant learning rate; notes when each step asks for it, and ends the run after `n_steps` whole steps."""
 
-    def __init__(self, n_steps):
-        self.n_steps, self.times = n_steps, {}
+    def __init__(self, n_steps: int) -> None:
+        self.n_steps = n_steps
+        self.times: dict[float, float] = {}
 
-    def factor(self, epoch, n_epochs):
+    def factor(self, epoch: float, n_epochs: int) -> float:
         """1, until there are enough steps. An epoch's end asks for its last step's once more, which is not counted."""
         self.times.setdefault(epoch, time.perf_counter())
         if len(self.times) > self.n_steps:
             raise _EnoughSteps
         return 1.0
 
-    def step_seconds(self):
+    def step_seconds(self) -> list[float]:
         """Seconds of each step (n_steps,)."""
         return np.diff(list(self.times.values())).tolist()
 
 
-def step_seconds(model, train, n_steps, n_unheeded=1):
+def step_seconds(model: Sequential, train: Split, n_steps: int, n_unheeded: int = 1) -> list[float]:
     """Seconds of `n_steps` steps of `fit` with its defaults; the first few, which allocate, are made but not heeded."""
     clock = _Clock(n_steps + n_unheeded)
     epochs = math.ceil((n_steps + n_unheeded + 1) * BATCH / len(train)) + 1
@@ -53,14 +59,14 @@ def step_seconds(model, train, n_steps, n_unheeded=1):
     raise RuntimeError("the training ended before its clock")
 
 
-def check_training(name, model, images):
+def check_training(name: str, model: Sequential, images: np.ndarray) -> None:
     """The trained network, packed, scores as it does itself, and as NumPy does, image by image."""
     network, few = packing.pack(model), images[:4]
     require(f"training of the {WORKS[name].title}", np.array_equal(network.predict(images), model.predict(images))
             and np.array_equal(network.scores(few), reference_scores(network, few)))
 
 
-def training_epoch(name, sizes, images):
+def training_epoch(name: str, sizes: Sizes, images: Images) -> Measurement:
     """Measurement of an epoch. Whole ones, or so many steps, each a sample that stands for its share of an epoch.
 
     Where there are fewer training images than an epoch has, they are taken several times over.
@@ -85,14 +91,14 @@ def training_epoch(name, sizes, images):
 
 # ---------------------------------------------------------------- inference and sweeps
 
-def check_inference(name, network, images):
+def check_inference(name: str, network: PackedNetwork, images: np.ndarray) -> None:
     """Scores of some images, equal to NumPy's."""
     few = images[:4]
     require(f"inference of the {WORKS[name].title}", np.array_equal(network.scores(few),
                                                                     reference_scores(network, few)))
 
 
-def inference(name, sizes, images):
+def inference(name: str, sizes: Sizes, images: Images) -> Measurement:
     """Measurement of the test images' classes."""
     (_, test), (network, origin) = images.of(name), make_network(name, sizes)
     check_inference(name, network, test.images)
@@ -103,22 +109,22 @@ def inference(name, sizes, images):
                        note=f"{origin} network, {test.name}")
 
 
-def run_sweep(network, test, rate, chips):
+def run_sweep(network: PackedNetwork, test: Split, rate: float, chips: int) -> SweepResult:
     """The campaign that is timed: one rate, `chips` chips, everything as `sweep` does it."""
     return sweeps.sweep(network, test, [rate], chips, 0, progress=False)
 
 
-def check_sweep(name, network, test, rate):
+def check_sweep(name: str, network: PackedNetwork, test: Split, rate: float) -> None:
     """Two chips of a sweep, against breaking a copy of the network and asking it for its classes."""
-    found = run_sweep(network, test, rate, 2)
+    swept = run_sweep(network, test, rate, 2)
     right = [int(np.sum(BitFlips(rate).apply(network, 0, trial).predict(test.images) == test.labels))
              for trial in range(2)]
-    require(f"the sweep of the {WORKS[name].title}", found.right[0, 0].sum(axis=1).tolist() == right)
+    require(f"the sweep of the {WORKS[name].title}", swept.right[0, 0].sum(axis=1).tolist() == right)
     broken, few = BitFlips(rate).apply(network, 0, 1), test.images[:4]
     require(f"the broken {WORKS[name].title}", np.array_equal(broken.scores(few), reference_scores(broken, few)))
 
 
-def sweep_point(name, sizes, images, rate):
+def sweep_point(name: str, sizes: Sizes, images: Images, rate: float) -> Measurement:
     """Measurement of one chip of a sweep: bits flipped, all test images classified; shared work spread over chips."""
     (_, test), (network, origin) = images.of(name), make_network(name, sizes)
     check_sweep(name, network, test[:500], rate)
@@ -130,7 +136,7 @@ def sweep_point(name, sizes, images, rate):
                        thread_count(), share, note=f"{origin} network, {test.name}, mean of {chips} chips")
 
 
-def measure(section, sizes, images, names):
+def measure(section: str, sizes: Sizes, images: Images, names: Iterable[str]) -> Iterator[Measurement]:
     """Measurements of one section, a generator."""
     for name in names:
         if section == "sweep":

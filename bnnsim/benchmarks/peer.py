@@ -22,7 +22,10 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import IO, Any, Self
 
 import numpy as np
 
@@ -30,9 +33,12 @@ import bnnsim.benchmarks.networks as networks
 import bnnsim.training.losses as losses
 import bnnsim.training.packing as packing
 from bnnsim.benchmarks.reference import agree, unpacked
-from bnnsim.benchmarks.sizes import BATCH, TEST_IMAGES, WORKS, make_model, make_network
+from bnnsim.benchmarks.sizes import BATCH, TEST_IMAGES, WORKS, Images, Sizes, make_model, make_network
 from bnnsim.benchmarks.timing import REST_SECONDS, WrongResultError, alternated, in_words, seconds_of, statistics_of
+from bnnsim.checks import FilePath
+from bnnsim.datasets.split import Split
 from bnnsim.kernels import thread_count
+from bnnsim.training.model import Sequential
 
 RATE = 0.05                         # of the sweep point
 LOSS_TOLERANCE = 1e-3               # relative: float32 may still turn an activation round
@@ -41,7 +47,7 @@ LOSS_TOLERANCE = 1e-3               # relative: float32 may still turn an activa
 class Peer:
     """The running peer; a context manager that ends it."""
 
-    def __init__(self, script, python=sys.executable):
+    def __init__(self, script: FilePath, python: FilePath = sys.executable) -> None:
         if not os.path.isfile(script):
             raise FileNotFoundError(f"no peer {script}: give the path of a script such as examples/peers/torch_peer.py")
         try:
@@ -50,53 +56,59 @@ class Peer:
         except OSError as error:
             raise ValueError(f"cannot start the peer with {python}: {error.strerror}; give --peer-python the path of "
                              "a Python that has what the peer needs") from error
+        self.requests, self.answers = _pipes(self.process)
 
-    def ask(self, **request):
+    def ask(self, **request: Any) -> dict[str, Any]:
         """The answer to a request; ValueError where the peer fails or says so."""
         try:
-            self.process.stdin.write(json.dumps(request) + "\n")
-            self.process.stdin.flush()
-            line = self.process.stdout.readline()
+            self.requests.write(json.dumps(request) + "\n")
+            self.requests.flush()
+            text = self.answers.readline()
         except BrokenPipeError:
-            line = ""
-        if not line:
+            text = ""
+        if not text:
             raise ValueError(f"the peer ended with exit code {self.process.wait()} at {request['do']!r}: its last "
                              "lines say why; --peer-python is the Python it needs")
         try:
-            answer = json.loads(line)
+            answer = json.loads(text)
         except ValueError:
             answer = None
         if not isinstance(answer, dict):
-            raise ValueError(f"the peer must answer with one JSON object a line, got {line[:80]!r}")
+            raise ValueError(f"the peer must answer with one JSON object a line, got {text[:80]!r}")
         if "error" in answer:
             raise ValueError(f"the peer cannot {request['do']}: {answer['error']}")
         return answer
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
-        self.process.stdin.close()                               # it ends by itself
+    def __exit__(self, *_: object) -> None:
+        self.requests.close()                                    # it ends by itself
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self.process.stdout.close()
+        self.answers.close()
+
+
+def _pipes(process: "subprocess.Popen[str]") -> tuple[IO[str], IO[str]]:
+    assert process.stdin is not None and process.stdout is not None         # both were asked for
+    return process.stdin, process.stdout
 
 
 # ---------------------------------------------------------------- what both are given
 
-def _write(path, split, input_offset, layers):
+def _write(path: FilePath, split: Split, input_offset: int, layers: Sequence[Mapping[str, Any]]) -> None:
     """The file that a peer reads; `layers` are dicts of settings and arrays."""
-    arrays = {f"{i}.{key}": value for i, layer in enumerate(layers) for key, value in layer.items()
-              if isinstance(value, np.ndarray)}
+    arrays: dict[str, Any] = {f"{i}.{key}": value for i, layer in enumerate(layers) for key, value in layer.items()
+                              if isinstance(value, np.ndarray)}
     settings = [{key: value for key, value in layer.items() if not isinstance(value, np.ndarray)} for layer in layers]
     text = json.dumps({"input_offset": input_offset, "layers": settings})
     np.savez(path, images=split.images, labels=split.labels, network=text, **arrays)
 
 
-def _with_shifts(model):
+def _with_shifts(model: Sequential) -> Sequential:
     """The model with small random shifts in its batch norms.
 
     Without them many pre-activations, integers, lie exactly on their batch's mean: bnnsim's sign is +1 there, a float32
@@ -109,7 +121,7 @@ def _with_shifts(model):
     return model
 
 
-def _latent(model, layers):
+def _latent(model: Sequential, layers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Layers as `unpacked` gives them, with the model's latent weights and shifts in place of bits and thresholds."""
     weights = [layer.parameters["weight"] for layer in model.weighted]
     shifts = [layer.parameters["beta"] for layer in model.layers if "beta" in layer.parameters]
@@ -123,24 +135,24 @@ class _Job:
 
     work: str
     name: str
-    split: object
+    split: Split
     input_offset: int
-    layers: list
-    ours: object
-    check: object
+    layers: Sequence[Mapping[str, Any]]
+    ours: Callable[[], float]
+    check: Callable[[Mapping[str, Any]], tuple[bool, str]]
     share: float
     steps: int = 0
 
 
-def training_job(name, sizes, images):
+def training_job(name: str, sizes: Sizes, images: Images) -> _Job:
     """Training steps from the same latent weights; the losses of the first batch must agree."""
     train, _ = images.of(name)
     model, steps = _with_shifts(make_model(name, sizes)), sizes.steps[name] or {"fcnn": 30, "cnn": 10, "cifar": 4}[name]
     layers = _latent(model, unpacked(packing.pack(model)))
     scores, _ = _with_shifts(make_model(name, sizes)).forward_train(train.images[:BATCH])
-    loss, _ = losses.LOSSES["cross-entropy"](scores, train.labels[:BATCH])
+    loss, _ = losses.cross_entropy(scores, train.labels[:BATCH])
 
-    def check(answer):
+    def check(answer: Mapping[str, Any]) -> tuple[bool, str]:
         right = abs(answer["loss"] - loss) <= LOSS_TOLERANCE * loss
         return right, f"first losses, {answer['loss']:.5f} and {loss:.5f},"
 
@@ -149,16 +161,16 @@ def training_job(name, sizes, images):
                 steps * BATCH / WORKS[name].epoch_images, steps)
 
 
-def classifying_job(work, name, sizes, images):
+def classifying_job(work: str, name: str, sizes: Sizes, images: Images) -> _Job:
     """Inference, or one chip of a sweep; the predictions of all images without errors must agree."""
     (_, test), (network, _) = images.of(name), make_network(name, sizes)
 
-    def check(answer):
+    def check(answer: Mapping[str, Any]) -> tuple[bool, str]:
         predicted = np.array(answer["predictions"])
         right = predicted.shape == (len(test),) and agree(network, predicted, test.images)
         return right, f"{len(test):,} predictions"
 
-    def ours():
+    def ours() -> float:
         if work == "inference":
             return seconds_of(network.predict, test.images)
         return seconds_of(networks.run_sweep, network, test, RATE, sizes.chips[name]) / sizes.chips[name]
@@ -172,8 +184,9 @@ TITLES = {"training": "epoch of {epoch:,} images", "inference": "{test:,} images
 
 # ---------------------------------------------------------------- measuring
 
-def compare(script, python, sizes, images, names):
-    """Rows of the comparison, a generator of dicts: see `_row`."""
+def compare(script: FilePath, python: FilePath, sizes: Sizes, images: Images,
+            names: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Rows of the comparison, a generator: see `_with_ratios`."""
     with Peer(script, python) as peer:
         who = peer.ask(do="hello", threads=thread_count())
         for work in ("training", "inference", "sweep"):
@@ -184,7 +197,7 @@ def compare(script, python, sizes, images, names):
                 peer.ask(do="drop")
 
 
-def _row(peer, who, job, rounds):
+def _row(peer: Peer, who: Mapping[str, Any], job: _Job, rounds: int) -> dict[str, Any]:
     """Prepare and check every setup of the peer, then measure all in turns."""
     with tempfile.TemporaryDirectory(prefix="bnnsim-bench-") as folder:
         path = os.path.join(folder, "work.npz")
@@ -198,23 +211,26 @@ def _row(peer, who, job, rounds):
                                        f"{WORKS[job.name].title}: {what} compared")
             setups[setup] = {"setup": answer["setup"], "first_seconds": answer["seconds"], "checked": what}
     job.ours()                                                   # warm, as the peer is
-    functions = {"bnnsim": job.ours}
-    for setup in setups:
-        functions[setup] = lambda setup=setup: peer.ask(do="run", work=job.work, setup=setup, steps=job.steps)[
-            "seconds"]
+
+    def theirs(setup: str) -> float:
+        return peer.ask(do="run", work=job.work, setup=setup, steps=job.steps)["seconds"]
+
+    functions: dict[str, Callable[[], float]] = {"bnnsim": job.ours}
+    functions |= {setup: partial(theirs, setup) for setup in setups}
     samples = {side: (np.array(seconds) / job.share).tolist()
                for side, seconds in alternated(functions, rounds, REST_SECONDS).items()}
     return _with_ratios(who, job, setups, samples)
 
 
-def _with_ratios(who, job, setups, samples):
+def _with_ratios(who: Mapping[str, Any], job: _Job, setups: Mapping[str, Mapping[str, Any]],
+                 samples: Mapping[str, list[float]]) -> dict[str, Any]:
     """{"work", "name", "share", "bnnsim": {...}, "peers": {setup: {... "ratio": statistics of peer / bnnsim}}}."""
     title = TITLES[job.work].format(epoch=WORKS[job.name].epoch_images, test=TEST_IMAGES, rate=RATE)
     ours = np.array(samples["bnnsim"])
     peers = {}
-    for setup, found in setups.items():
+    for setup, prepared in setups.items():
         ratios = (np.array(samples[setup]) / ours).tolist()
-        peers[setup] = {**found, "seconds": samples[setup], "statistics": statistics_of(samples[setup]),
+        peers[setup] = {**prepared, "seconds": samples[setup], "statistics": statistics_of(samples[setup]),
                         "ratios": ratios, "ratio": statistics_of(ratios)}
     return {"work": job.work, "network": job.name, "name": f"{WORKS[job.name].title}: {title}",
             "peer": f"{who['name']} {who['version']}", "threads": thread_count(), "share": min(job.share, 1.0),
@@ -222,13 +238,13 @@ def _with_ratios(who, job, setups, samples):
             "bnnsim": {"seconds": samples["bnnsim"], "statistics": statistics_of(samples["bnnsim"])}, "peers": peers}
 
 
-def line(row):
+def line(row: Mapping[str, Any]) -> str:
     """One line of text for each setup of a row."""
     lines = [f"{'compare':<10} {row['name']:<52} {in_words(row['bnnsim']['statistics']['median']):>9}  bnnsim"
              + (f"  [both extrapolated from {100 * row['share']:.2g} % of it]" if row["share"] < 1 else "")]
-    for found in row["peers"].values():
-        ratio = found["ratio"]
-        lines.append(f"{'':<63} {in_words(found['statistics']['median']):>9}  {row['peer']}, {found['setup']}: "
+    for peer in row["peers"].values():
+        ratio = peer["ratio"]
+        lines.append(f"{'':<63} {in_words(peer['statistics']['median']):>9}  {row['peer']}, {peer['setup']}: "
                      f"{ratio['median']:.3g} times bnnsim's ({ratio['min']:.3g} to {ratio['max']:.3g}); "
-                     f"{found['checked']} agree")
+                     f"{peer['checked']} agree")
     return "\n".join(lines)

@@ -6,9 +6,10 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from bnnsim.benchmarks.sizes import SIZES, WORKS, Images, make_model, make_network
+from bnnsim.benchmarks.sizes import SIZES, WORKS, Images, Sizes, make_model, make_network
 from bnnsim.benchmarks.timing import Measurement, WrongResultError, seconds_of
 from bnnsim.kernels import thread_count
 
@@ -37,7 +38,7 @@ PROGRAMS = (                        # (name, words after python, whether it prin
 COLD = {"bytecode": "the bytecode of all modules is made too", "kernels": "all kernels are compiled"}
 
 
-def run(words, **environment):
+def run(words: Sequence[str], **environment: str) -> str:
     """What a fresh Python that finds this bnnsim prints; WrongResultError where it fails."""
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     environment = {**os.environ, "PYTHONPATH": path, **environment}
@@ -49,17 +50,17 @@ def run(words, **environment):
     return done.stdout
 
 
-def _start(words, prints_seconds, **environment):
+def _start(words: Sequence[str], prints_seconds: bool, **environment: str) -> float:
     """Seconds of a program: its own account, or the whole process."""
     if prints_seconds:
         return float(run(words, **environment))
     return seconds_of(lambda: run(words, **environment))
 
 
-def startup(sizes):
+def startup(sizes: Sizes) -> Iterator[Measurement]:
     """Measurements of cold and warm starts, a generator. Each program has caches of its own, which its start fills."""
     with tempfile.TemporaryDirectory(prefix="bnnsim-bench-") as folder:
-        for i, (name, words, prints_seconds, cold) in enumerate(PROGRAMS if sizes.shrink == 1 else PROGRAMS[:2]):
+        for i, (name, words, prints_seconds, cold) in enumerate(PROGRAMS[:2] if sizes.narrow else PROGRAMS):
             if cold:                                             # else it uses what the one before it has filled
                 caches = {"NUMBA_CACHE_DIR": os.path.join(folder, str(i))}
             if cold == "bytecode":
@@ -73,7 +74,7 @@ def startup(sizes):
 
 # ---------------------------------------------------------------- memory
 
-def peak_byte():
+def peak_byte() -> int | None:
     """Most bytes of memory that this process has held; None where the system does not tell.
 
     Linux's VmHWM belongs to the process alone; getrusage's figure, elsewhere, is in bytes on macOS.
@@ -88,7 +89,7 @@ def peak_byte():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def one_work(work, name, size):
+def one_work(work: str, name: str, size: str) -> None:
     """In a process of its own: do a piece of work, and print what it took, as JSON."""
     import bnnsim.benchmarks.networks as networks
 
@@ -102,7 +103,7 @@ def one_work(work, name, size):
     print(json.dumps({"seconds": seconds, "peak": peak_byte(), "before": before}))
 
 
-def peak_memory(sizes, names):
+def peak_memory(sizes: Sizes, names: Iterable[str]) -> Iterator[Measurement]:
     """Measurements of peak memory, a generator: two training steps, and two chips of a sweep, of each network."""
     for name in names:
         for work, what in (("training", "training"), ("sweep", f"sweep of {sizes.images[name]:,} images")):

@@ -9,8 +9,10 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import llvmlite
 import numpy as np
@@ -32,30 +34,30 @@ class Measurement:
 
     section: str
     name: str
-    seconds: list
+    seconds: list[float]
     threads: int
     share: float = 1.0                  # of the work that was timed; the rest is extrapolated
     amount: float = 0.0                 # of work, in `unit`s: amount / seconds is a throughput
     unit: str = ""
     limit: float = 0.0                  # the machine's throughput, measured in turns with it
     note: str = ""
-    values: dict = field(default_factory=dict)      # what is not a time, such as bytes
+    values: dict[str, Any] = field(default_factory=dict)        # what is not a time, such as bytes
 
     @property
-    def median(self):
+    def median(self) -> float:
         """Seconds."""
         return float(np.median(self.seconds))
 
     @property
-    def throughput(self):
+    def throughput(self) -> float:
         """Units a second; 0 where the amount of work was not counted."""
         return self.amount / self.median
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         """Plain JSON, with the statistics spelled out."""
         return {**asdict(self), "statistics": statistics_of(self.seconds), "throughput": self.throughput}
 
-    def line(self):
+    def line(self) -> str:
         """One line of text: median, quartiles, throughput, share of the limit."""
         s = statistics_of(self.seconds)
         text = f"{self.section:<10} {self.name:<52} {in_words(s['median']):>9}"
@@ -70,13 +72,13 @@ class Measurement:
         return text + (f"  {self.note}" if self.note else "")
 
 
-def statistics_of(values):
+def statistics_of(values: Sequence[float] | np.ndarray) -> dict[str, float]:
     """Median, quartiles, extremes and number of some values."""
     low, q1, median, q3, high = np.percentile(values, [0, 25, 50, 75, 100]).tolist()
     return {"median": median, "q1": q1, "q3": q3, "min": low, "max": high, "n": len(values)}
 
 
-def in_words(seconds):
+def in_words(seconds: float) -> str:
     """A time with three digits and its unit.
 
     Examples
@@ -84,12 +86,11 @@ def in_words(seconds):
     >>> in_words(0.01234), in_words(5.5), in_words(923.4)
     ('12.3 ms', '5.50 s', '923 s')
     """
-    for scale, unit in ((1, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns")):
-        if seconds >= scale or unit == "ns":
-            return f"{_three_digits(seconds / scale)} {unit}"
+    scale, unit = next((row for row in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")) if seconds >= row[0]), (1e-9, "ns"))
+    return f"{_three_digits(seconds / scale)} {unit}"
 
 
-def with_prefix(number):
+def with_prefix(number: float) -> str:
     """A large number with three digits and an SI prefix.
 
     Examples
@@ -102,24 +103,25 @@ def with_prefix(number):
     return f"{_three_digits(number / scale)} {prefix}"
 
 
-def _three_digits(value):
+def _three_digits(value: float) -> str:
     value = float(f"{value:.3g}")                                # 9.999 has as many as 10.0
     return f"{value:.{max(0, 3 - len(str(int(value))))}f}"
 
 
-def seconds_of(function, *args):
+def seconds_of(function: Callable[..., object], *args: Any) -> float:
     """Wall-clock seconds of one call."""
     started = time.perf_counter()
     function(*args)
     return time.perf_counter() - started
 
 
-def alternated(functions, repetitions, rest=0.0):
+def alternated(functions: Mapping[Any, Callable[[], float]], repetitions: int,
+               rest: float = 0.0) -> dict[Any, list[float]]:
     """Samples of several functions in turns, A B A B, so that a slow spell of the machine meets all of them.
 
     Parameters
     ----------
-    functions : dict of str to function
+    functions : dict of any key to function
         Each does its work once, and returns its seconds.
     repetitions : int
     rest : float
@@ -127,9 +129,9 @@ def alternated(functions, repetitions, rest=0.0):
 
     Returns
     -------
-    dict of str to list of float
+    dict of those keys to list of float
     """
-    samples = {name: [] for name in functions}
+    samples: dict[Any, list[float]] = {name: [] for name in functions}
     for _ in range(repetitions):
         for name, function in functions.items():
             time.sleep(rest)
@@ -139,7 +141,7 @@ def alternated(functions, repetitions, rest=0.0):
 
 # ---------------------------------------------------------------- where it was measured
 
-def commit_of_clone():
+def commit_of_clone() -> str | None:
     """The commit of the clone that the library is imported from, with "+" where files differ; None if it is none."""
     root = Path(__file__).resolve().parent.parent.parent
     if not (root / ".git").exists():
@@ -154,7 +156,7 @@ def commit_of_clone():
     return commit + "+" * bool(changed)
 
 
-def memory_total_byte():
+def memory_total_byte() -> int | None:
     """Bytes of main memory; None where the system does not tell."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -162,7 +164,7 @@ def memory_total_byte():
         return None
 
 
-def load_average():
+def load_average() -> float | None:
     """Processes that wanted a core in the last minute, this one too; None where the system does not tell."""
     try:
         return round(os.getloadavg()[0], 2)
@@ -170,7 +172,7 @@ def load_average():
         return None
 
 
-def circumstances():
+def circumstances() -> dict[str, Any]:
     """When, where and with what: date, commit, CPU, cores, what else ran, versions."""
     return {"created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             "commit": commit_of_clone(), "threads": thread_count(), "cores": os.cpu_count(),

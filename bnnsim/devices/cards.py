@@ -321,7 +321,7 @@ class DeviceCard:
         import bnnsim.figures.devices as devices
 
         known = self.under(condition or self.conditions[0])
-        fixed = {**place, **({} if condition is None else {"condition": condition})}
+        fixed: dict[str, Any] = {**place, **({} if condition is None else {"condition": condition})}
         axis = axis or next((name for name in self.axes(known.name) if AXES[name].key not in fixed), "condition")
         if cells is None:
             cells = tuple(DEVICES_PER_BIT) if known.has_states else (self.own_cell(known.name),)

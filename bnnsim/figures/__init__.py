@@ -3,8 +3,10 @@
 Each function takes results or arrays, returns a `matplotlib.figure.Figure`, and writes it where a path is given: .png,
 .svg or .pdf. Results import it when they are drawn (`result.plot()`), never before.
 
-To add a figure: a function in the file of what it shows, on axes from `style.new_axes`, its name below; look at it
-before you call it good.
+May import all but metrics, proofs, campaign and what lies above them, whose results are types here, quoted.
+
+To add a figure: a function in the file of what it shows, on axes from `style.new_axes` or `new_panels`, its name below,
+a row in tests/figures/test_every_figure.py; look at it before you call it good.
 """
 
 from bnnsim.figures.benchmarks import scaling_curves

@@ -1,24 +1,27 @@
-"""Figures of memory devices: measured and fitted states, error rates along an axis, what redundancy buys.
+"""Figures of memory devices: measured and fitted states, error rates along an axis, what redundancy buys."""
 
-Each function returns a `matplotlib.figure.Figure`, and writes it where a path is given: PNG, SVG or PDF.
-"""
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from scipy.special import ndtri
 
-from bnnsim.checks import check_choice, check_int, check_probability
-from bnnsim.devices import AXES, Empirical, converted_rate
-from bnnsim.figures.style import COLOURS, legend_below, line_style, new_axes, plain, wrapped, written
+from bnnsim.checks import FilePath, check_choice, check_int, check_probability
+from bnnsim.devices import AXES, DeviceCard, DeviceFit, Empirical, converted_rate
+from bnnsim.devices.fitting import PlaceFit, StateFit
+from bnnsim.figures.style import (COLOURS, LEGEND, axis_label, legend_below, line_style, new_axes, new_panels, plain,
+                                  wrapped, written)
 
 MAX_POINTS = 2000                   # of a quantile plot: more would hide each other
 PROBABILITIES = (1e-4, 1e-3, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
-STATES = (("LRS", "lrs", "o"), ("HRS", "hrs", "s"))
+STATES = (("LRS", "o"), ("HRS", "s"))
 
 
-def fitted_states(fitted, path=None, place=0):
+def fitted_states(fitted: DeviceFit, path: FilePath | None = None, place: int = 0) -> Figure:
     """Measured resistances against fitted states: a quantile plot, and both densities with their overlap.
 
     In the quantile plot a log-normal is a straight line. The overlap (grey) is the smaller of both densities.
@@ -34,14 +37,13 @@ def fitted_states(fitted, path=None, place=0):
     -------
     matplotlib.figure.Figure
     """
-    each = fitted.places[check_int("place", place, 0, len(fitted.places) - 1)]
-    figure = Figure(figsize=(9.0, 4.2), layout="constrained")
-    left, right = figure.subplots(1, 2, sharex=True)
-    grid = _grid(each)
-    for (name, key, marker), colour in zip(STATES, COLOURS):
-        _draw_quantiles(left, getattr(each, key), grid, colour, marker)
-        _draw_density(right, getattr(each, key), grid, colour)
-    _draw_overlap(right, each, grid)
+    there = fitted.places[check_int("place", place, 0, len(fitted.places) - 1)]
+    figure, (left, right) = new_panels((9.0, 4.2), 1, 2, sharex=True)
+    grid = _grid(there)
+    for (_, marker), state, colour in zip(STATES, (there.lrs, there.hrs), COLOURS):
+        _draw_quantiles(left, state, grid, colour, marker)
+        _draw_density(right, state, grid, colour)
+    _draw_overlap(right, there, grid)
     left.set_yticks(ndtri(PROBABILITIES), [f"{p:g}" for p in PROBABILITIES])
     left.set_ylim(-4, 4)
     left.set_ylabel("share of devices below")
@@ -50,13 +52,12 @@ def fitted_states(fitted, path=None, place=0):
     for axes in (left, right):
         axes.set_xscale("log")
         axes.set_xlabel("resistance (ohm)")
-        axes.grid(True, linewidth=0.4, alpha=0.6)
-        axes.spines[["top", "right"]].set_visible(False)
-    _title(figure, fitted, each)
+    _title(figure, fitted, there)
     return written(figure, path)
 
 
-def error_rates(card, axis, path=None, cells=("1T1R", "2T2R"), n_points=60, **place):
+def error_rates(card: DeviceCard, axis: str, path: FilePath | None = None, cells: Sequence[str] = ("1T1R", "2T2R"),
+                n_points: int = 60, **place: Any) -> Figure:
     """Bit error rate of a device card along one axis, a line a kind of cell.
 
     Parameters
@@ -77,27 +78,32 @@ def error_rates(card, axis, path=None, cells=("1T1R", "2T2R"), n_points=60, **pl
     limits = known.get(check_choice("axis", axis, AXES))
     if limits is None:
         raise ValueError(f"axis must be one of the card's, {', '.join(known)}, got {axis!r}")
+    numbered = axis == "condition"
     figure, axes = new_axes()
     values, at = _points(axes, card, axis, limits, n_points)
     for i, cell in enumerate(cells):
         rates = [card.error_rates(cell, **{**place, AXES[axis].key: value}).mean for value in values]
-        axes.plot(at, rates, **{**line_style(i), "marker": line_style(i)["marker"] if axis == "condition" else ""})
+        axes.plot(at, rates, **line_style(i, marked=numbered))
     axes.set_yscale("log")
     axes.set_ylabel("bit error rate")
-    unit = f" ({AXES[axis].unit})" if AXES[axis].unit else ""
-    axes.set_xlabel(AXES[axis].label + unit)
+    axes.set_xlabel(axis_label(axis))
     where = ", ".join(f"{key} {value}" for key, value in place.items())
-    origin = "" if axis == "condition" else f"; data {', '.join(card.rate_provenance(place.get('condition')))}"
+    origin = "" if numbered else f"; data {', '.join(card.rate_provenance(place.get('condition')))}"
     axes.set_title(wrapped(f"{card.name}, {card.memory}" + (f"; {where}" if where else "") + origin), fontsize=9)
-    condition = place.get("condition") or card.conditions[0]
-    derived = f" (follows from {card.own_cell(condition)}, equal sigmas assumed)"
-    known = [cell if card.under(condition).has_states or cell == card.own_cell(condition) else cell + derived
-             for cell in cells]
-    _legend(figure, known, markers=axis == "condition")
+    legend_below(figure, [_cell_name(card, cell, place.get("condition")) for cell in cells], marked=numbered)
     return written(figure, path)
 
 
-def redundancy(codes=None, path=None, rates=None):
+def _cell_name(card: DeviceCard, cell: str, condition: str | None) -> str:
+    """A kind of cell, marked where its rates follow from those of another kind."""
+    condition = condition or card.conditions[0]
+    if card.under(condition).has_states or cell == card.own_cell(condition):
+        return cell
+    return f"{cell} (follows from {card.own_cell(condition)}, equal sigmas assumed)"
+
+
+def redundancy(codes: Mapping[str, Callable[[float], float]] | None = None, path: FilePath | None = None,
+               rates: Sequence[float] | None = None) -> Figure:
     """Bit error rate after protection over that of a single device: 2T2R, and codes, at what they store.
 
     Parameters
@@ -113,54 +119,46 @@ def redundancy(codes=None, path=None, rates=None):
     -------
     matplotlib.figure.Figure
     """
-    rates = np.geomspace(1e-4, 0.2, 60) if rates is None else [check_probability("rates", rate) for rate in rates]
-    lines = {"one device a bit (1T1R)": lambda p: p,
-             "2T2R, two devices a bit (equal sigmas, closed form)": lambda p: converted_rate(p, "1T1R", "2T2R"),
-             **(codes or {})}
+    shown = np.geomspace(1e-4, 0.2, 60) if rates is None else [check_probability("rates", rate) for rate in rates]
+    lines: dict[str, Callable[[float], float]] = {
+        "one device a bit (1T1R)": lambda p: p,
+        "2T2R, two devices a bit (equal sigmas, closed form)": lambda p: converted_rate(p, "1T1R", "2T2R"),
+        **(codes or {})}
     figure, axes = new_axes()
     for i, function in enumerate(lines.values()):
-        axes.plot(rates, [function(p) for p in rates], **{**line_style(i), "marker": ""})
+        axes.plot(shown, [function(p) for p in shown], **line_style(i, marked=False))
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("bit error rate of a 1T1R cell")
     axes.set_ylabel("bit error rate as read")
-    _legend(figure, lines, markers=False)
+    legend_below(figure, lines, marked=False)
     return written(figure, path)
 
 
 # ---------------------------------------------------------------- parts
 
-def _legend(figure, labels, markers=True):
-    """As `legend_below`, without the markers of lines that have none."""
-    legend_below(figure, labels)
-    for handle in figure.legends[-1].get_lines():
-        if not markers:
-            handle.set_marker("")
-
-
-def _points(axes, card, axis, limits, n_points):
+def _points(axes: Axes, card: DeviceCard, axis: str, limits: Sequence[Any],
+            n_points: int) -> tuple[Sequence[Any] | np.ndarray, Sequence[float] | np.ndarray]:
     """(values, places on the x axis) along an axis of a card; sets its scale."""
     if axis == "condition":
         labels = [f"{plain(name)}\n({', '.join(card.rate_provenance(name))})" for name in limits]
         axes.set_xticks(range(len(limits)), labels)
         return limits, range(len(limits))
-    low, high = limits
-    if axis == "sigma":
-        low, high = 0.5, 2.0
+    low, high = (0.5, 2.0) if axis == "sigma" else limits
     if AXES[axis].log:
         axes.set_xscale("log")
-        return (values := np.geomspace(low or high / 1e9, high, n_points)), values
-    return (values := np.linspace(low, high, n_points)), values
+    values = np.geomspace(low or high / 1e9, high, n_points) if AXES[axis].log else np.linspace(low, high, n_points)
+    return values, values
 
 
-def _grid(each):
+def _grid(there: PlaceFit) -> np.ndarray:
     """Points of ln R that hold both states, fitted and measured."""
-    ends = [np.log(getattr(each, key).samples_ohm[[0, -1]]) for _, key, _ in STATES]
-    ends += [getattr(each, key).fitted.quantile(np.array([-3.5, 3.5])) for _, key, _ in STATES]
+    ends = [np.log(state.samples_ohm[[0, -1]]) for state in (there.lrs, there.hrs)]
+    ends += [state.fitted.quantile(np.array([-3.5, 3.5])) for state in (there.lrs, there.hrs)]
     return np.linspace(np.min(ends), np.max(ends), 800)
 
 
-def _draw_quantiles(axes, state, grid, colour, marker):
+def _draw_quantiles(axes: Axes, state: StateFit, grid: np.ndarray, colour: str, marker: str) -> None:
     n = len(state.samples_ohm)
     places = np.unique(np.linspace(0, n - 1, min(n, MAX_POINTS)).astype(int))
     axes.plot(state.samples_ohm[places], ndtri((places + 0.5) / n), marker, color=colour, markersize=3, alpha=0.5)
@@ -169,7 +167,7 @@ def _draw_quantiles(axes, state, grid, colour, marker):
             axes.plot(np.exp(grid), ndtri(state.fitted.cdf(grid)), color=colour, linewidth=1.4)
 
 
-def _density(state, grid):
+def _density(state: StateFit, grid: np.ndarray) -> np.ndarray:
     """The fitted density of ln R; of samples as they are, a histogram of them."""
     if not isinstance(state.fitted, Empirical):
         return state.fitted.density(grid)
@@ -178,28 +176,27 @@ def _density(state, grid):
     return np.where((place >= 0) & (place < len(counts)), counts[np.clip(place, 0, len(counts) - 1)], 0.0)
 
 
-def _draw_density(axes, state, grid, colour):
+def _draw_density(axes: Axes, state: StateFit, grid: np.ndarray, colour: str) -> None:
     counts, edges = np.histogram(np.log(state.samples_ohm), "auto", density=True)
     axes.stairs(counts, np.exp(edges), fill=True, color=colour, alpha=0.25)
     if not isinstance(state.fitted, Empirical):
         axes.plot(np.exp(grid), _density(state, grid), color=colour, linewidth=1.4)
 
 
-def _draw_overlap(axes, each, grid):
-    overlap = np.minimum(_density(each.lrs, grid), _density(each.hrs, grid))
+def _draw_overlap(axes: Axes, there: PlaceFit, grid: np.ndarray) -> None:
+    overlap = np.minimum(_density(there.lrs, grid), _density(there.hrs, grid))
     axes.fill_between(np.exp(grid), overlap, color="0.2", alpha=0.8, linewidth=0)
     axes.yaxis.set_major_locator(MaxNLocator(5))
 
 
-def _title(figure, fitted, each):
-    where = ", ".join(f"{key} {value}" for key, value in each.place.items())
-    rates = "; ".join(f"{cell}: {r.rate:.2g} ({r.low:.2g} to {r.high:.2g})" for cell, r in each.rates.items())
-    counts = f"{len(each.lrs.samples_ohm):,} LRS, {len(each.hrs.samples_ohm):,} HRS samples"
+def _title(figure: Figure, fitted: DeviceFit, there: PlaceFit) -> None:
+    where = ", ".join(f"{key} {value}" for key, value in there.place.items())
+    rates = "; ".join(f"{cell}: {r.rate:.2g} ({r.low:.2g} to {r.high:.2g})" for cell, r in there.rates.items())
+    counts = f"{len(there.lrs.samples_ohm):,} LRS, {len(there.hrs.samples_ohm):,} HRS samples"
     title = f"{plain(where)}: {counts}" if where else counts
     figure.suptitle(f"{title}\nbit error rate and {100 * fitted.level:g} % interval of {rates}", fontsize=9)
-    lines = [Line2D([], [], color=colour, marker=marker, markersize=4) for (_, _, marker), colour in
-             zip(STATES, COLOURS)]
+    lines = [Line2D([], [], color=colour, marker=marker, markersize=4) for (_, marker), colour in zip(STATES, COLOURS)]
     fit = "measured (points, bars)" + ("" if fitted.model == "empirical" else f", {fitted.model} (lines)")
     figure.legend([*lines, Line2D([], [], color="0.2", linewidth=6, alpha=0.8)],
-                  [f"LRS, {fit}", f"HRS, {fit}", "overlap of the densities"], loc="outside lower center", fontsize=9,
-                  frameon=False, ncols=3 if fitted.model == "empirical" else 2)
+                  [*(f"{name}, {fit}" for name, _ in STATES), "overlap of the densities"], **LEGEND,
+                  ncols=3 if fitted.model == "empirical" else 2)

@@ -1,49 +1,35 @@
 """Figures of metrics: margins, tolerance, importance, predicted accuracy and critical bits.
 
-Each function returns a `matplotlib.figure.Figure`, and writes it where a path is given: PNG, SVG or PDF. Results of
-several networks may be given as a dict by name, where a function says so.
+Results of several networks may be given as a dict by name, where a function says so.
 """
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from bnnsim.figures.style import (COLOURS, LINES, draw_curve, legend_below, line_style, new_axes, plain, rate_axis,
-                                  written)
+from bnnsim.checks import FilePath
+from bnnsim.figures.style import (COLOURS, LINES, draw_curve, legend_below, line_style, new_axes, new_panels, plain,
+                                  rate_axis, written)
 from bnnsim.packed.kinds import KINDS
 
+if TYPE_CHECKING:
+    from bnnsim.campaign import SweepResult
+    from bnnsim.metrics import (CriticalBits, Importance, LayerImportance, LayerMargins, LayerTolerance, Margins,
+                                PredictedAccuracy, Tolerance)
+
 BARS = 60
+Result = TypeVar("Result")
 
 
-def _named(found):
-    if isinstance(found, dict):
-        if not found:
-            raise ValueError("results must be one, or a dict of at least one by name, got an empty dict")
-        return found
-    return {"": found}
-
-
-def _layer_name(layer):
-    return f"layer {layer.index}, {layer.kind}, {layer.units:,} {KINDS[layer.kind].unit}s"
-
-
-def _coarse(edges, counts):
-    """About BARS wide bars up to where all but a thousandth of the entries lie: (edges, shares)."""
-    most = int(np.searchsorted(np.cumsum(counts), 0.999 * counts.sum())) + 1
-    step = max(1, -(-most // BARS))
-    n_bars = -(-most // step)
-    padded = np.zeros(n_bars * step)
-    padded[:min(len(counts), len(padded))] = counts[:len(padded)]
-    return edges[0] + np.arange(n_bars + 1) * step * (edges[1] - edges[0]), \
-        padded.reshape(n_bars, step).sum(1) / counts.sum()
-
-
-def margin_histograms(found, path=None):
+def margin_histograms(results: "Margins | Mapping[str, Margins]", path: FilePath | None = None) -> Figure:
     """Histograms of |h - s|, a panel a layer; the largest thousandth of the margins is cut off.
 
     Parameters
     ----------
-    found : bnnsim.metrics.Margins, or dict of str to Margins
+    results : bnnsim.metrics.Margins, or dict of str to Margins
         Of networks with the same layers.
     path : path, optional
 
@@ -51,65 +37,50 @@ def margin_histograms(found, path=None):
     -------
     matplotlib.figure.Figure
     """
-    named = _named(found)
+    named = _named(results)
     first = next(iter(named.values()))
-    if any(len(one.layers) != len(first.layers) for one in named.values()):
+    if any(len(margins.layers) != len(first.layers) for margins in named.values()):
         raise ValueError("results must be of networks with the same number of hidden layers")
     n_rows = -(-len(first.layers) // 2)
-    figure = Figure(figsize=(8.0, 0.8 + 2.6 * n_rows), layout="constrained")
-    panels = figure.subplots(n_rows, min(2, len(first.layers)), squeeze=False).reshape(-1)
-    for i, axes in enumerate(panels):
-        if i >= len(first.layers):
-            figure.delaxes(axes)
-            continue
-        for s, one in enumerate(named.values()):
-            edges, shares = _coarse(one.layers[i].edges, one.layers[i].counts)
+    figure, panels = new_panels((8.0, 0.8 + 2.6 * n_rows), n_rows, min(2, len(first.layers)), grid=False)
+    for axes in panels[len(first.layers):]:
+        figure.delaxes(axes)
+    for i, (axes, layer) in enumerate(zip(panels, first.layers)):
+        for s, margins in enumerate(named.values()):
+            edges, shares = _coarse(margins.layers[i].edges, margins.layers[i].counts)
             axes.stairs(100 * shares, edges, color=COLOURS[s % len(COLOURS)], linestyle=LINES[s % len(LINES)],
                         linewidth=1.4, fill=len(named) == 1, alpha=0.8 if len(named) == 1 else 1)
-        axes.set_title(_layer_name(first.layers[i]), fontsize=9)
+        axes.set_title(_layer_name(layer), fontsize=9)
         axes.set_xlabel("margin |h - s|" + (", pixel levels" if i == 0 else ", summands of size 1"), fontsize=9)
         axes.set_ylabel("share of a bar (%)", fontsize=9)
         axes.set_xlim(left=0)
-        axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(f"pre-activation margins, {first.n_images:,} images", fontsize=10)
     if len(named) > 1:
-        _plain_legend(figure, named)
+        legend_below(figure, named, marked=False)
     return written(figure, path)
 
 
-def _plain_legend(figure, named):
-    from matplotlib.lines import Line2D
-
-    lines = [Line2D([], [], color=COLOURS[s % len(COLOURS)], linestyle=LINES[s % len(LINES)])
-             for s in range(len(named))]
-    figure.legend(lines, [plain(name) for name in named], loc="outside lower center", fontsize=9, frameon=False,
-                  ncols=min(3, len(named)))
-
-
-def tolerance_curves(found, path=None):
+def tolerance_curves(results: "Tolerance | Mapping[str, Tolerance]", path: FilePath | None = None) -> Figure:
     """Share of neurons and images that stand a number of flips, a curve a layer.
 
     Parameters
     ----------
-    found : bnnsim.metrics.Tolerance, or dict of str to Tolerance
+    results : bnnsim.metrics.Tolerance, or dict of str to Tolerance
     path : path, optional
 
     Returns
     -------
     matplotlib.figure.Figure
     """
-    named = _named(found)
+    named = _named(results)
     figure, axes = new_axes()
     labels = []
-    for name, one in named.items():
-        for layer in one.layers:
-            total = layer.counts.sum() + layer.n_never
-            stand = 100 * (1 - np.concatenate([[0], np.cumsum(layer.counts)[:-1]]) / total)
-            last = int(np.flatnonzero(layer.counts)[-1]) if layer.counts.any() else 0
-            style = {**line_style(len(labels)), "drawstyle": "steps-post"}
-            axes.plot(np.arange(last + 1), stand[:last + 1], **style, markevery=max(1, (last + 1) // 8))
-            kind = "" if layer.exact else ", bound"
-            labels.append(f"{name + ': ' if name else ''}{_layer_name(layer)}{kind}")
+    for label, style, layer in _each_layer(named):
+        total = layer.counts.sum() + layer.n_never
+        stand = 100 * (1 - np.concatenate([[0], np.cumsum(layer.counts)[:-1]]) / total)
+        n_shown = int(np.flatnonzero(layer.counts)[-1]) + 1 if layer.counts.any() else 1
+        axes.plot(np.arange(n_shown), stand[:n_shown], **style, drawstyle="steps-post", markevery=max(1, n_shown // 8))
+        labels.append(label + ("" if layer.exact else ", bound"))
     axes.set_xscale("symlog", linthresh=1)
     axes.set_xlim(left=0)
     axes.set_ylim(0, 102)
@@ -120,27 +91,25 @@ def tolerance_curves(found, path=None):
     return written(figure, path)
 
 
-def importance_curves(found, path=None):
+def importance_curves(results: "Importance | Mapping[str, Importance]", path: FilePath | None = None) -> Figure:
     """Shares of importance from the largest neuron to the smallest, a curve a layer; equal shares are the line at 1.
 
     Parameters
     ----------
-    found : bnnsim.metrics.Importance, or dict of str to Importance
+    results : bnnsim.metrics.Importance, or dict of str to Importance
     path : path, optional
 
     Returns
     -------
     matplotlib.figure.Figure
     """
-    named = _named(found)
+    named = _named(results)
     figure, axes = new_axes()
     labels = []
-    for name, one in named.items():
-        for layer in one.layers:
-            place = 100 * (np.arange(layer.units) + 0.5) / layer.units
-            axes.plot(place, layer.units * np.sort(layer.share)[::-1], **line_style(len(labels)),
-                      markevery=max(1, layer.units // 8))
-            labels.append(f"{name + ': ' if name else ''}{_layer_name(layer)}, variance {layer.variance:.2g}")
+    for label, style, layer in _each_layer(named):
+        rank = 100 * (np.arange(layer.units) + 0.5) / layer.units
+        axes.plot(rank, layer.units * np.sort(layer.share)[::-1], **style, markevery=max(1, layer.units // 8))
+        labels.append(f"{label}, variance {layer.variance:.2g}")
     axes.axhline(1, color="0.4", linewidth=0.8, linestyle=":")
     axes.set_xlabel("neurons of the layer, the most important first (%)")
     axes.set_ylabel("importance over that of equal shares")
@@ -150,12 +119,13 @@ def importance_curves(found, path=None):
     return written(figure, path)
 
 
-def predicted_curve(found, result=None, path=None):
+def predicted_curve(predicted: "PredictedAccuracy", result: "SweepResult | None" = None,
+                    path: FilePath | None = None) -> Figure:
     """Predicted accuracy over bit error rates, and a campaign's mean with its band where one is given.
 
     Parameters
     ----------
-    found : bnnsim.metrics.PredictedAccuracy
+    predicted : bnnsim.metrics.PredictedAccuracy
     result : SweepResult, optional
     path : path, optional
 
@@ -164,9 +134,10 @@ def predicted_curve(found, result=None, path=None):
     matplotlib.figure.Figure
     """
     figure, axes = new_axes()
-    place = rate_axis(axes, found.rates if result is None else np.concatenate([found.rates, result.rates]))
-    labels, text = ["predicted, no error injected"], f"{plain(found.split)}, {found.right.shape[1]:,} images"
-    draw_curve(axes, place, found.rates, 100 * found.accuracy, None, line_style(0))
+    place = rate_axis(axes, predicted.rates if result is None else np.concatenate([predicted.rates, result.rates]))
+    labels = ["predicted, no error injected"]
+    text = f"{plain(predicted.split)}, {predicted.right.shape[1]:,} images"
+    draw_curve(axes, place, predicted.rates, 100 * predicted.accuracy, None, line_style(0))
     if result is not None:
         bounds = 100 * result.interval()[0].T
         draw_curve(axes, place, np.asarray(result.rates), 100 * result.mean()[0], bounds, line_style(1))
@@ -178,12 +149,12 @@ def predicted_curve(found, result=None, path=None):
     return written(figure, path)
 
 
-def critical_histogram(found, path=None):
+def critical_histogram(critical: "CriticalBits", path: FilePath | None = None) -> Figure:
     """How many bits of a layer have which effect when they alone are wrong.
 
     Parameters
     ----------
-    found : bnnsim.metrics.CriticalBits
+    critical : bnnsim.metrics.CriticalBits
     path : path, optional
 
     Returns
@@ -191,14 +162,45 @@ def critical_histogram(found, path=None):
     matplotlib.figure.Figure
     """
     figure, axes = new_axes(height=3.8)
-    values, counts = np.unique(found.effect, return_counts=True)
-    shares = counts / found.effect.size
+    values, counts = np.unique(critical.effect, return_counts=True)
     colours = [COLOURS[1] if value < 0 else COLOURS[2] if value > 0 else "0.6" for value in values]
-    axes.bar(values, shares, width=0.9, color=colours)
+    axes.bar(values, counts / critical.effect.size, width=0.9, color=colours)
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))
-    axes.set_xlabel(f"right answers gained by one wrong bit, of {found.n_images:,} images")
+    axes.set_xlabel(f"right answers gained by one wrong bit, of {critical.n_images:,} images")
     axes.set_ylabel("share of the layer's bits")
-    axes.set_title(f"each of the {found.effect.size:,} bits of layer {found.layer}, flipped alone", fontsize=10)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_title(f"each of the {critical.effect.size:,} bits of layer {critical.layer}, flipped alone", fontsize=10)
+    axes.locator_params(axis="x", integer=True)
     return written(figure, path)
+
+
+# ---------------------------------------------------------------- parts
+
+def _named(results: Result | Mapping[str, Result]) -> Mapping[str, Result]:
+    if not isinstance(results, Mapping):
+        return {"": results}
+    if not results:
+        raise ValueError("results must be one, or a dict of at least one by name, got an empty dict")
+    return results
+
+
+def _layer_name(layer: "LayerMargins | LayerTolerance | LayerImportance") -> str:
+    return f"layer {layer.index}, {layer.kind}, {layer.units:,} {KINDS[layer.kind].unit}s"
+
+
+def _each_layer(named: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any], Any]]:
+    """(label, look of its line, layer) of all layers of all results."""
+    layers = [(name, layer) for name, result in named.items() for layer in result.layers]
+    for i, (name, layer) in enumerate(layers):
+        yield f"{name + ': ' if name else ''}{_layer_name(layer)}", line_style(i), layer
+
+
+def _coarse(edges: np.ndarray, counts: np.ndarray) -> Sequence[np.ndarray]:
+    """About BARS wide bars up to where all but a thousandth of the entries lie: (edges, shares)."""
+    most = int(np.searchsorted(np.cumsum(counts), 0.999 * counts.sum())) + 1
+    step = max(1, -(-most // BARS))
+    n_bars = -(-most // step)
+    padded = np.zeros(n_bars * step)
+    padded[:min(len(counts), len(padded))] = counts[:len(padded)]
+    return edges[0] + np.arange(n_bars + 1) * step * (edges[1] - edges[0]), \
+        padded.reshape(n_bars, step).sum(1) / counts.sum()

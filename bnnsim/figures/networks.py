@@ -3,15 +3,20 @@
 U units (K output channels), F weights of a unit, H, W, C an image or a kernel.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from bnnsim.checks import check_int
+from bnnsim.checks import FilePath, check_int
+from bnnsim.faults import FaultMap
 from bnnsim.faults.fault_map import KINDS
-from bnnsim.figures.style import written
+from bnnsim.figures.style import LEGEND, written
+from bnnsim.packed import PackedLayer, PackedNetwork, Stage
 from bnnsim.packed.words import unpack_signs
 
 MAX_SIDE = 600                      # cells along a side of a fault map: each is then more than one dot of a figure
@@ -20,7 +25,7 @@ CELLS = ("white", "#0072B2", "#D55E00", "#000000")     # sound, and the kinds of
 GREY = LinearSegmentedColormap.from_list("one flip is seen", ["0.55", "0.0"])
 
 
-def first_layer_weights(network, path=None, n_units=64):
+def first_layer_weights(network: PackedNetwork, path: FilePath | None = None, n_units: int = 64) -> Figure:
     """The +-1 weights of the first layer's first units: as images where it is dense, else as kernels.
 
     Several input channels stand side by side, the first on the left.
@@ -49,7 +54,7 @@ def first_layer_weights(network, path=None, n_units=64):
     axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="none")
     axes.set_xticks([])
     axes.set_yticks((tiles.shape[1] + gap) * np.arange(-(-n // n_columns)) + gap + tiles.shape[1] / 2 - 0.5,
-                    range(0, n, n_columns))
+                    map(str, range(0, n, n_columns)))
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_ylabel("first unit of the row")
@@ -59,7 +64,7 @@ def first_layer_weights(network, path=None, n_units=64):
     return written(figure, path)
 
 
-def fault_map(network, broken, layer, path=None):
+def fault_map(network: PackedNetwork, broken: PackedNetwork, layer: int, path: FilePath | None = None) -> Figure:
     """Where the stored bits of one layer differ between a network and a broken copy: rows are units.
 
     A layer with more than 600 units or weights a unit is drawn in blocks, each as dark as it has flipped bits, the
@@ -82,17 +87,10 @@ def fault_map(network, broken, layer, path=None):
     counts, block = _counted(flipped)
     figure = Figure(figsize=(6.4, 6.4 if len(counts) > 100 else 3.6), layout="constrained")
     axes = figure.add_subplot()
+    _draw_counts(figure, axes, counts, block)
     n_units, n_weights = flipped.shape
-    most = max(int(counts.max()), 1)
-    colours = ListedColormap([(1, 1, 1, 1), *GREY(np.linspace(0, 1, most) if most > 1 else [1.0])])
-    image = axes.imshow(counts, cmap=colours, vmin=-0.5, vmax=most + 0.5, interpolation="none", aspect="auto",
-                        extent=(-0.5, block[1] * counts.shape[1] - 0.5, block[0] * counts.shape[0] - 0.5, -0.5))
     axes.set_xlim(-0.5, n_weights - 0.5)
     axes.set_ylim(n_units - 0.5, -0.5)
-    if max(block) > 1:
-        bar = figure.colorbar(image, ax=axes, ticks=MaxNLocator(8, integer=True, min_n_ticks=1), fraction=0.05)
-        bar.set_label(f"density: flipped bits in a block of\n{block[0]} unit{'s' * (block[0] > 1)} x {block[1]} "
-                      f"weight{'s' * (block[1] > 1)}")
     _label(axes, network.stages[i])
     n_flipped = int(flipped.sum())
     axes.set_title(f"layer {i}, {network.layers[i].kind}, {n_units:,} units x {n_weights:,} weights\n{n_flipped:,} of "
@@ -100,7 +98,7 @@ def fault_map(network, broken, layer, path=None):
     return written(figure, path)
 
 
-def array_map(chip, array, path=None):
+def array_map(chip: FaultMap, array: int, path: FilePath | None = None) -> Figure:
     """The broken cells of one array of a fault map: flipped, stuck at 0, stuck at 1.
 
     Parameters
@@ -116,32 +114,45 @@ def array_map(chip, array, path=None):
     -------
     matplotlib.figure.Figure
     """
-    cells = chip.array(array)
-    layer, _ = chip.mapping.layer_of(chip.memory, array)
+    cells, mapping = chip.array(array), chip.mapping
+    assert mapping is not None                                      # array() refuses a map without one
+    layer, _ = mapping.layer_of(chip.memory, array)
     shown = cells[:MAX_SIDE, :MAX_SIDE]
     figure = Figure(figsize=(6.4, float(np.clip(1.6 + 5 * shown.shape[0] / shown.shape[1], 3.0, 8.0))),
                     layout="constrained")
     axes = figure.add_subplot()
     axes.imshow(shown, cmap=ListedColormap(CELLS), vmin=-0.5, vmax=3.5, interpolation="none")
-    axes.xaxis.set_major_locator(MaxNLocator(4 if shown.shape[0] > 2 * shown.shape[1] else 8, integer=True))
-    units, weights = ("row", "column") if chip.mapping.units_on == "rows" else ("column", "row")
-    role = {units: "one unit", weights: "one weight of each unit"}
-    axes.set_xlabel(f"column (sense amplifier): {role['column']}")
-    axes.set_ylabel(f"row: {role['row']}")
+    row, column = "one unit", "one weight of each unit"
+    if mapping.units_on != "rows":
+        row, column = column, row
+    axes.set_xlabel(f"column (sense amplifier): {column}")
+    axes.set_ylabel(f"row: {row}")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(7, integer=True, min_n_ticks=1))
     counts = [int((cells == kind).sum()) for kind in (1, 2, 3)]
     patches = [Patch(facecolor=colour, edgecolor="0.5", label=f"{kind} ({count:,})")
                for colour, kind, count in zip(CELLS[1:], KINDS, counts)]
-    figure.legend(handles=patches, loc="outside lower center", ncols=3, fontsize=9, frameon=False)
+    figure.legend(handles=patches, **LEGEND, ncols=3)
     part = f", the first {shown.shape[0]} x {shown.shape[1]} shown" if shown.size < cells.size else ""
     axes.set_title(f"array {array}, layer {layer}: {cells.shape[0]:,} x {cells.shape[1]:,} cells in use of "
-                   f"{chip.mapping.rows:,} x {chip.mapping.columns:,}{part}\n{sum(counts):,} broken, "
+                   f"{mapping.rows:,} x {mapping.columns:,}{part}\n{sum(counts):,} broken, "
                    f"{100 * sum(counts) / cells.size:.3g} %", fontsize=9)
     return written(figure, path)
 
 
-def _label(axes, stage):
+def _draw_counts(figure: Figure, axes: Axes, counts: np.ndarray, block: Sequence[int]) -> None:
+    """Flips in blocks: white for none, from grey for one to black for the most; with a bar where blocks are large."""
+    most = max(int(counts.max()), 1)
+    colours = ListedColormap([(1, 1, 1, 1), *GREY(np.linspace(0, 1, most) if most > 1 else [1.0])])
+    image = axes.imshow(counts, cmap=colours, vmin=-0.5, vmax=most + 0.5, interpolation="none", aspect="auto",
+                        extent=(-0.5, block[1] * counts.shape[1] - 0.5, block[0] * counts.shape[0] - 0.5, -0.5))
+    if max(block) > 1:
+        bar = figure.colorbar(image, ax=axes, ticks=MaxNLocator(8, integer=True, min_n_ticks=1), fraction=0.05)
+        bar.set_label(f"density: flipped bits in a block of\n{block[0]} unit{'s' * (block[0] > 1)} x {block[1]} "
+                      f"weight{'s' * (block[1] > 1)}")
+
+
+def _label(axes: Axes, stage: Stage) -> None:
     if stage.shares_weights:
         sizes = " x ".join(map(str, stage.patch_shape))
         axes.set_xlabel(f"weight (height, width, channel of a {sizes} kernel)")
@@ -153,20 +164,21 @@ def _label(axes, stage):
     axes.yaxis.set_major_locator(MaxNLocator(9, integer=True))
 
 
-def _bits(layer, words):
+def _bits(layer: PackedLayer, words: np.ndarray) -> np.ndarray:
     """Bits of words (U, ..., W) of a layer, bool (U, F)."""
     return unpack_signs(words.reshape(-1, words.shape[-1]), layer.n_in).reshape(len(words), -1) > 0
 
 
-def _flipped(network, broken, i):
-    layers = [getattr(one, "layers", ()) for one in (network, broken)]
+def _flipped(network: PackedNetwork, broken: PackedNetwork, i: int) -> np.ndarray:
+    """Bits of layer i that differ, bool (U, F)."""
+    layers = [getattr(thing, "layers", ()) for thing in (network, broken)]
     shapes = [[(layer.kind, layer.n_in, layer.words.shape) for layer in some] for some in layers]
     if shapes[0] != shapes[1]:
         raise ValueError(f"broken must have the layers of network, {shapes[0]}, got {shapes[1]}")
     return _bits(layers[0][i], layers[0][i].words ^ layers[1][i].words)
 
 
-def _counted(flipped):
+def _counted(flipped: np.ndarray) -> tuple[np.ndarray, list[int]]:
     """Flips in blocks that leave at most MAX_SIDE a side, and the shape of a block; the last ones may be smaller."""
     block = [-(-size // MAX_SIDE) for size in flipped.shape]
     counts = flipped.astype(np.int64)
@@ -175,7 +187,7 @@ def _counted(flipped):
     return counts, block
 
 
-def _side_by_side(tiles):
+def _side_by_side(tiles: np.ndarray) -> np.ndarray:
     """(U, H, W, C) -> (U, H, C W + C - 1), channels next to each other with a grey line between."""
     n, height, width, channels = tiles.shape
     out = np.full((n, height, channels, width + 1), LINE)
@@ -183,7 +195,7 @@ def _side_by_side(tiles):
     return out.reshape(n, height, -1)[..., :-1]
 
 
-def _mosaic(tiles, n_columns, gap):
+def _mosaic(tiles: np.ndarray, n_columns: int, gap: int) -> np.ndarray:
     """Tiles (U, H, W) row by row with grey lines between them."""
     n, height, width = tiles.shape
     down, right = height + gap, width + gap
@@ -194,7 +206,7 @@ def _mosaic(tiles, n_columns, gap):
     return image
 
 
-def _size(shape):
+def _size(shape: Sequence[int]) -> tuple[float, float]:
     """Inches of a figure for an image of rows x columns, with its title and labels."""
     width = 6.4
     return width, float(np.clip((width - 0.6) * shape[0] / shape[1] + 0.6, 1.6, 8.0))

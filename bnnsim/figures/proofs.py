@@ -3,14 +3,24 @@
 N images, L layers, d inputs.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+import numpy.typing as npt
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from bnnsim.figures.style import COLOURS, WIDTH, line_style, new_axes, wrapped, written
+from bnnsim.checks import FilePath
+from bnnsim.figures.style import COLOURS, LEGEND, WIDTH, line_style, new_axes, new_panels, wrapped, written
+
+if TYPE_CHECKING:
+    from bnnsim.proofs import Certificates
 
 
-def certified_accuracy(certificates, labels, path=None, title=""):
+def certified_accuracy(certificates: "Certificates", labels: npt.ArrayLike, path: FilePath | None = None,
+                       title: str = "") -> Figure:
     """The share of images that are right and provably stay so, over the number of flipped weights.
 
     Parameters
@@ -26,29 +36,37 @@ def certified_accuracy(certificates, labels, path=None, title=""):
     matplotlib.figure.Figure
     """
     if not hasattr(certificates, "flips"):
-        raise TypeError(f"certificates must be Certificates, as certified_flips gives, got {type(certificates).__name__}")
+        raise TypeError("certificates must be Certificates, as certified_flips gives, got "
+                        f"{type(certificates).__name__}")
     figure, axes = new_axes()
     n_layers = certificates.layers.shape[1]
-    looks = [(None, "anywhere in the network", {"color": "0.8", "linewidth": 6})]
-    looks += [(i, f"in layer {i}" + " (exact)" * (i == n_layers - 1), {**line_style(i), "marker": ""})
-              for i in range(n_layers)]
-    for layer, name, style in looks:
+    for layer in (None, *range(n_layers)):
+        name = "anywhere in the network"
+        style: dict[str, Any] = {"color": "0.8", "linewidth": 6}
+        if layer is not None:
+            name, style = f"in layer {layer}{' (exact)' * (layer == n_layers - 1)}", line_style(layer, marked=False)
         known = np.unique(certificates.flips(layer))
         flips = np.unique(np.concatenate([[0], known, known + 1]))
-        axes.plot(np.maximum(flips, 0.5), 100 * certificates.accuracy(labels, flips, layer), **style, label=name,
-                  drawstyle="steps-post")
+        stay = 100 * certificates.accuracy(labels, flips.tolist(), layer)
+        axes.plot(np.maximum(flips, 0.5), stay, **style, label=name, drawstyle="steps-post")
     axes.set(xscale="log", xlim=(0.45, None), ylim=(0, 100))
     axes.set_xticks([0.5, *10.0 ** np.arange(np.ceil(np.log10(axes.get_xlim()[1])))])
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}" if x >= 1 else "0"))
-    axes.minorticks_off()
+    _whole_numbers(axes.xaxis)
     axes.set_xlabel("flipped weights, whichever they are")
     axes.set_ylabel("certified accuracy (%)")
-    axes.set_title(wrapped(f"{title}{'; ' * bool(title)}{len(labels):,} images"), fontsize=9)
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9, handlelength=3)
+    axes.set_title(wrapped(f"{title}{'; ' * bool(title)}{len(certificates.predictions):,} images"), fontsize=9)
+    figure.legend(**LEGEND, ncols=3)
     return written(figure, path)
 
 
-def tightness(pairs, path=None, title=""):
+def _whole_numbers(axis: Axis) -> None:
+    """Label a log axis of numbers on which 0 stands at 0.5."""
+    axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}" if x >= 1 else "0"))
+    axis.axes.minorticks_off()
+
+
+def tightness(pairs: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]], path: FilePath | None = None,
+              title: str = "") -> Figure:
     """Certificates beside the sizes of breaking sets that an attack found: the truth lies between.
 
     Parameters
@@ -64,10 +82,9 @@ def tightness(pairs, path=None, title=""):
     """
     if not pairs:
         raise ValueError("pairs must have at least one entry, got an empty dict")
-    figure = Figure(figsize=(3.1 * len(pairs) + 0.4, 3.7), layout="constrained")
-    row = figure.subplots(1, len(pairs), squeeze=False)[0]
-    for axes, (name, (certified, broken)), colour in zip(row, pairs.items(), COLOURS):
-        certified, broken = np.asarray(certified), np.asarray(broken)
+    figure, panels = new_panels((3.1 * len(pairs) + 0.4, 3.7), 1, len(pairs))
+    for axes, (name, pair), colour in zip(panels, pairs.items(), COLOURS):
+        certified, broken = map(np.asarray, pair)
         end = 1.5 * max(broken.max(), 2)
         axes.plot([0.5, end], [0.5, end], color="0.5", linewidth=1, linestyle="--")
         axes.plot(broken, np.maximum(certified, 0.5), "o", color=colour, markersize=3, alpha=0.3, markeredgewidth=0)
@@ -75,30 +92,28 @@ def tightness(pairs, path=None, title=""):
         ticks = 10.0 ** np.arange(0, np.ceil(np.log10(end)))
         axes.set_xticks(ticks)
         axes.set_yticks([0.5, *ticks])
-        axes.minorticks_off()
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}" if x >= 1 else "0"))
+            _whole_numbers(axis)
         median = np.median(certified / broken)
         axes.set_title(wrapped(f"{name}: median ratio {median:.2f}"), fontsize=9)
-        axes.grid(True, linewidth=0.4, alpha=0.6)
-        axes.spines[["top", "right"]].set_visible(False)
-    row[0].set_ylabel("flips certified")
+    panels[0].set_ylabel("flips certified")
     figure.supxlabel("flips of a breaking set that the attack found", fontsize=10)
     if title:
         figure.suptitle(wrapped(title), fontsize=9)
     return written(figure, path)
 
 
-def approximation(axes, wanted, found, path=None, title=""):
+def approximation(points: Sequence[np.ndarray], wanted: np.ndarray, given: np.ndarray, path: FilePath | None = None,
+                  title: str = "") -> Figure:
     """A function, what approximates it, and the error: curves for one input, maps for two.
 
     `bnnsim.universal.draw` makes one of a network.
 
     Parameters
     ----------
-    axes : sequence of one or two float (n,)
-        The points along each input.
-    wanted, found : float
+    points : sequence of one or two float (n,)
+        Along each input.
+    wanted, given : float
         The function's and the network's values on the grid of these points, flat, the first input slowest.
     path : path, optional
     title : str
@@ -107,41 +122,37 @@ def approximation(axes, wanted, found, path=None, title=""):
     -------
     matplotlib.figure.Figure
     """
-    figure = (_draw_curves if len(axes) == 1 else _draw_maps)(axes, wanted, found)
-    largest = f"largest error here {np.abs(found - wanted).max():.3g}"
+    figure = (_draw_curves if len(points) == 1 else _draw_maps)(points, wanted, given)
+    largest = f"largest error here {np.abs(given - wanted).max():.3g}"
     figure.suptitle(wrapped("; ".join(filter(None, (title, largest)))), fontsize=9)
     return written(figure, path)
 
 
-def _draw_curves(axes, wanted, found):
-    figure = Figure(figsize=(WIDTH, 4.4), layout="constrained")
-    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-    top.plot(axes[0], wanted, color="0.7", linewidth=4, label="function")
-    top.step(axes[0], found, color=COLOURS[0], linewidth=1.2, where="mid", label="network")
+def _draw_curves(points: Sequence[np.ndarray], wanted: np.ndarray, given: np.ndarray) -> Figure:
+    figure, (top, bottom) = new_panels((WIDTH, 4.4), 2, 1, sharex=True, height_ratios=(2, 1))
+    top.plot(points[0], wanted, color="0.7", linewidth=4, label="function")
+    top.step(points[0], given, color=COLOURS[0], linewidth=1.2, where="mid", label="network")
     top.set_ylabel("value")
-    figure.legend(*top.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=9)
-    bottom.plot(axes[0], found - wanted, color=COLOURS[1], linewidth=1)
+    figure.legend(*top.get_legend_handles_labels(), **LEGEND, ncols=2)
+    bottom.plot(points[0], given - wanted, color=COLOURS[1], linewidth=1)
     bottom.set_ylabel("error")
     bottom.set_xlabel("input")
-    for one in (top, bottom):
-        one.grid(True, linewidth=0.4, alpha=0.6)
-        one.spines[["top", "right"]].set_visible(False)
     return figure
 
 
-def _draw_maps(axes, wanted, found):
+def _draw_maps(points: Sequence[np.ndarray], wanted: np.ndarray, given: np.ndarray) -> Figure:
     figure = Figure(figsize=(10.0, 3.6), layout="constrained")
-    shape, extent = (len(axes[0]), len(axes[1])), (axes[0][0], axes[0][-1], axes[1][0], axes[1][-1])
-    least, most = min(wanted.min(), found.min()), max(wanted.max(), found.max())
-    error = found - wanted
-    panels = (("function", wanted, "viridis", (least, most)), ("network", found, "viridis", (least, most)),
-              ("error", error, "RdBu_r", (-np.abs(error).max(), np.abs(error).max())))
-    for place, (name, values, colours, (low, high)) in zip(figure.subplots(1, 3, sharey=True), panels):
-        image = place.imshow(values.reshape(shape).T, cmap=colours, vmin=low, vmax=high, extent=extent, origin="lower",
-                             interpolation="none", aspect="auto")
-        place.set_box_aspect(1)
-        place.set_title(name, fontsize=9)
-        place.set_xlabel("input 0")
-        figure.colorbar(image, ax=place, shrink=0.9)
+    shape, extent = tuple(map(len, points)), (points[0][0], points[0][-1], points[1][0], points[1][-1])
+    least, most = min(wanted.min(), given.min()), max(wanted.max(), given.max())
+    error = given - wanted
+    maps = (("function", wanted, "viridis", (least, most)), ("network", given, "viridis", (least, most)),
+            ("error", error, "RdBu_r", (-np.abs(error).max(), np.abs(error).max())))
+    for axes, (name, values, colours, (low, high)) in zip(figure.subplots(1, 3, sharey=True), maps):
+        image = axes.imshow(values.reshape(shape).T, cmap=colours, vmin=low, vmax=high, extent=extent, origin="lower",
+                            interpolation="none", aspect="auto")
+        axes.set_box_aspect(1)
+        axes.set_title(name, fontsize=9)
+        axes.set_xlabel("input 0")
+        figure.colorbar(image, ax=axes, shrink=0.9)
     figure.axes[0].set_ylabel("input 1")
     return figure

@@ -1,25 +1,43 @@
-"""Figures of results and of training; matplotlib without pyplot: no global state, no window.
-
-Each function returns a `matplotlib.figure.Figure`, and writes it where a path is given: PNG, SVG or PDF. Figures of
-networks themselves are in `bnnsim.figures.networks`.
+"""Figures of a campaign's results: accuracy over bit error rates, by class, and how it spreads over chips.
 
 S series, R bit error rates, T trials ("chips"), C classes.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from bnnsim.checks import check_choice, check_probability
+from bnnsim.checks import FilePath, check_choice, check_probability
 from bnnsim.datasets.class_names import of_split
-from bnnsim.figures.style import (COLOURS, WIDTH, device_axis, draw_curve, legend_below, line_style, new_axes, plain,
-                                  rate_axis, wrapped, written)
+from bnnsim.figures.style import (COLOURS, LEGEND, WIDTH, Place, device_axis, draw_curve, legend_below, line_style,
+                                  new_axes, new_panels, plain, rate_axis, wrapped, written)
+
+if TYPE_CHECKING:
+    from bnnsim.campaign import SweepResult
 
 MAX_STRIP = 30                      # up to so many chips are drawn as points, more as a histogram
 
 
-def ber_curve(result, path=None, band="interval"):
+class _Series(NamedTuple):
+    """One series of a result: what it is called in the figure, and its number in the result."""
+
+    label: str
+    result: "SweepResult"
+    s: int
+
+    def counts(self) -> np.ndarray:
+        """Chips at each place but a bit error rate of 0."""
+        counts = self.result.n_trials()[self.s]
+        return counts if self.result.axis else counts[self.result.rates > 0]
+
+
+def ber_curve(result: "SweepResult | Mapping[str, SweepResult]", path: FilePath | None = None,
+              band: str = "interval") -> Figure:
     """Accuracy over bit error rate, or another axis of a fault: the mean over chips of each series, and a band.
 
     Parameters
@@ -38,23 +56,23 @@ def ber_curve(result, path=None, band="interval"):
     series = _all_series(result)
     figure, axes = new_axes()
     place = _axis_of(axes, series)
-    for i, (_, one, s) in enumerate(series):
-        low, high = (one.interval()[s].T if band == "interval" else
-                     (np.nanmin(one.accuracy[s], axis=1), np.nanmax(one.accuracy[s], axis=1)))
-        several = one.n_trials()[s] > 1                                 # one chip has no interval, and no range
+    for i, (_, swept, s) in enumerate(series):
+        low, high = (swept.interval()[s].T if band == "interval" else
+                     (np.nanmin(swept.accuracy[s], axis=1), np.nanmax(swept.accuracy[s], axis=1)))
+        several = swept.n_trials()[s] > 1                                # one chip has no interval, and no range
         bounds = 100 * np.where(several, [low, high], np.nan)
-        draw_curve(axes, place, one.rates, 100 * one.mean()[s], bounds, line_style(i))
+        draw_curve(axes, place, swept.rates, 100 * swept.mean()[s], bounds, line_style(i))
     axes.set_ylabel("test accuracy (%)")
     kind = "95 % confidence interval of the mean" if band == "interval" else "from least to largest chip"
-    counts = np.concatenate([_counts(one, s) for _, one, s in series])
-    chips = _chips(counts)
-    title = f"{_images(series)}; line: mean over {chips}"
+    counts = np.concatenate([line.counts() for line in series])
+    title = f"{_images(series)}; line: mean over {_chips(counts)}"
     axes.set_title(title + (f"\nband: {kind}" if np.any(counts > 1) else ""), fontsize=9)
     legend_below(figure, [label for label, _, _ in series])
     return written(figure, path)
 
 
-def class_curves(result, name=0, path=None, class_names=None):
+def class_curves(result: "SweepResult", name: str | int = 0, path: FilePath | None = None,
+                 class_names: Sequence[str] | None = None) -> Figure:
     """Accuracy of each class over bit error rate, the mean over chips, for one series.
 
     Parameters
@@ -71,26 +89,27 @@ def class_curves(result, name=0, path=None, class_names=None):
     matplotlib.figure.Figure
     """
     s = result.index(name)
-    n_classes = result.per_class.shape[3]
-    names = _class_names(class_names, result.settings["series"][s]["split"], n_classes)
+    series = _Series(result.names[s], result, s)
+    names = _class_names(class_names, result.settings["series"][s]["split"], result.per_class.shape[3])
     figure, axes = new_axes(WIDTH + 1.2)
-    place = _axis_of(axes, [("", result, s)])
+    place = _axis_of(axes, [series])
     every = {"color": "0.8", "linewidth": 6, "linestyle": "-", "zorder": 1}
     draw_curve(axes, place, result.rates, 100 * result.mean()[s], None, every)
-    drawn = np.flatnonzero(result.class_totals[s] > 0)
+    drawn = np.flatnonzero(result.class_totals[s] > 0).tolist()
     for c in drawn:
         mean = 100 * np.nanmean(result.per_class[s, :, :, c], axis=1)
         draw_curve(axes, place, result.rates, mean, None, line_style(c))
     axes.set_ylabel("test accuracy of the class (%)")
-    chips = _chips(_counts(result, s))
-    axes.set_title(f"{plain(result.names[s])}\n{_images([('', result, s)])}; lines: mean over {chips}", fontsize=9)
+    chips = _chips(series.counts())
+    axes.set_title(f"{plain(series.label)}\n{_images([series])}; lines: mean over {chips}", fontsize=9)
     lines = [Line2D([], [], **style) for style in (every, *map(line_style, drawn))]
-    figure.legend(lines, ["all classes", *(plain(names[c]) for c in drawn)], loc="outside right upper", fontsize=9,
-                  frameon=False, handlelength=3)
+    figure.legend(lines, ["all classes", *(plain(names[c]) for c in drawn)],
+                  **{**LEGEND, "loc": "outside right upper"})
     return written(figure, path)
 
 
-def chip_histogram(result, rate, path=None):
+def chip_histogram(result: "SweepResult | Mapping[str, SweepResult]", rate: float,
+                   path: FilePath | None = None) -> Figure:
     """How accuracy spreads over chips at one bit error rate: up to 30 chips as points, more as a histogram; the median.
 
     Parameters
@@ -110,49 +129,47 @@ def chip_histogram(result, rate, path=None):
         Where the rate is not among those of a result: the message lists them.
     """
     series = _all_series(result)
-    places = [_rate_index(one.rates, rate) for _, one, _ in series]
-    chips = [one.accuracy[s, r] for (_, one, s), r in zip(series, places)]
+    places = [_rate_index(swept.rates, rate) for _, swept, _ in series]
+    chips = [swept.accuracy[s, r] for (_, swept, s), r in zip(series, places)]
     chips = [100 * trials[~np.isnan(trials)] for trials in chips]
-    figure = Figure(figsize=(WIDTH, 1.4 + 0.9 * len(series)), layout="constrained")
-    rows = figure.subplots(len(series), 1, sharex=True, squeeze=False)[:, 0]
+    figure, rows = new_panels((WIDTH, 1.4 + 0.9 * len(series)), len(series), sharex=True)
     points = max(map(len, chips)) <= MAX_STRIP
-    edges = _edges(np.concatenate(chips), max(one.n_images for _, one, _ in series))
+    edges = _edges(np.concatenate(chips), max(swept.n_images for _, swept, _ in series))
     for i, (axes, (label, _, _), trials) in enumerate(zip(rows, series, chips)):
         (_draw_points if points else _draw_bars)(axes, trials, edges, COLOURS[i % len(COLOURS)])
         median = float(np.median(trials))
         axes.axvline(median, color="black", linestyle="--", linewidth=1.2)
         axes.set_title(f"{wrapped(label)}: median {median:.2f} % of {_chips([len(trials)])}", fontsize=9, loc="left")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(True, axis="x", linewidth=0.4, alpha=0.6)
+        axes.grid(False, axis="y")
     rows[-1].set_xlabel("test accuracy of a chip (%)")
     rows[-1].ticklabel_format(axis="x", useOffset=False)
-    figure.suptitle(f"{_images(series)}, bit error rate {series[0][1].rates[places[0]]:.4g}", fontsize=9)
+    figure.suptitle(f"{_images(series)}, bit error rate {series[0].result.rates[places[0]]:.4g}", fontsize=9)
     if not points:
         figure.supylabel("chips", fontsize=10)
     return written(figure, path)
 
 
-def _all_series(result):
-    """(label, result, its number there) of all series of a result or a dict of results."""
-    named = result if isinstance(result, dict) else {"": result}
+def _all_series(result: "SweepResult | Mapping[str, SweepResult]") -> list[_Series]:
+    """All series of a result or a dict of results."""
+    named = result if isinstance(result, Mapping) else {"": result}
     if not named:
         raise ValueError("result must be a SweepResult or a dict with at least one, got an empty dict")
-    return [(f"{key}: {name}" if len(named) > 1 else name, one, s)
-            for key, one in named.items() for s, name in enumerate(one.names)]
+    return [_Series(f"{key}: {name}" if len(named) > 1 else name, swept, s)
+            for key, swept in named.items() for s, name in enumerate(swept.names)]
 
 
-def _images(series):
+def _images(series: Iterable[_Series]) -> str:
     """Which images: each split, and how many."""
-    entries = [one.settings["series"][s] for _, one, s in series]
+    entries = [swept.settings["series"][s] for _, swept, s in series]
     return wrapped(", ".join(dict.fromkeys(f"{entry['split']} ({entry['n_images']:,} images)" for entry in entries)))
 
 
-def _chips(counts):
+def _chips(counts: Sequence[int] | np.ndarray) -> str:
     least, most = (int(min(counts)), int(max(counts))) if len(counts) else (1, 1)
     return f"{most} chip{'s' * (most > 1)}" if least == most else f"{least} to {most} chips"
 
 
-def _class_names(names, split, n_classes):
+def _class_names(names: Sequence[str] | None, split: str, n_classes: int) -> Sequence[str]:
     if names is None:
         return of_split(split, n_classes)
     if isinstance(names, str) or len(names) != n_classes:
@@ -160,21 +177,16 @@ def _class_names(names, split, n_classes):
     return [str(name) for name in names]
 
 
-def _axis_of(axes, series):
+def _axis_of(axes: Axes, series: Sequence[_Series]) -> Place:
     """Name and scale the horizontal axis of results, which must be of one kind; returns value -> place."""
-    kinds = {one.axis for _, one, _ in series}
+    kinds = {swept.axis for _, swept, _ in series}
     if len(kinds) > 1:
         raise ValueError(f"results must be over one axis, got {', '.join(kind or 'BER' for kind in kinds)}")
-    places, kind = np.concatenate([one.rates for _, one, _ in series]), kinds.pop()
+    places, kind = np.concatenate([swept.rates for _, swept, _ in series]), kinds.pop()
     return rate_axis(axes, places) if kind is None else device_axis(axes, places, kind)
 
 
-def _counts(one, s):
-    """Chips of a series at each place but a bit error rate of 0."""
-    return one.n_trials()[s] if one.axis else one.n_trials()[s][one.rates > 0]
-
-
-def _rate_index(rates, rate):
+def _rate_index(rates: np.ndarray, rate: float) -> int:
     """Place of a rate in a grid: itself, or the one that looks like it at three digits."""
     rate = check_probability("rate", rate)
     near = np.flatnonzero(np.isclose(rates, rate, rtol=5e-3, atol=0))
@@ -186,19 +198,19 @@ def _rate_index(rates, rate):
     return int(near[0])
 
 
-def _edges(values, n_images):
+def _edges(values: np.ndarray, n_images: int) -> np.ndarray:
     """Edges of some 25 bins, each as wide as the same number of images: bins of uneven numbers look like a comb."""
     low, high = np.round(np.array([values.min(), values.max()]) * n_images / 100)
     step = max(1, int(np.ceil((high - low + 1) / 25)))
     return 100 / n_images * (np.arange(low, high + step + 1, step) - 0.5)
 
 
-def _draw_bars(axes, trials, edges, colour):
-    axes.hist(trials, edges, color=colour, alpha=0.7, edgecolor="white", linewidth=0.4)
+def _draw_bars(axes: Axes, trials: np.ndarray, edges: np.ndarray, colour: str) -> None:
+    axes.hist(trials, edges.tolist(), color=colour, alpha=0.7, edgecolor="white", linewidth=0.4)
     axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
 
 
-def _draw_points(axes, trials, edges, colour):
+def _draw_points(axes: Axes, trials: np.ndarray, edges: np.ndarray, colour: str) -> None:
     """Points; those of one bin are stacked."""
     bins = np.digitize(trials, edges)
     heights = [np.count_nonzero(bins[:t] == bins[t]) for t in range(len(trials))]

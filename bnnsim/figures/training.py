@@ -1,12 +1,18 @@
 """Curves of a training."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from matplotlib.figure import Figure
 
-from bnnsim.figures.style import COLOURS, written
+from bnnsim.checks import FilePath
+from bnnsim.figures.style import COLOURS, new_panels, written
+
+if TYPE_CHECKING:
+    from bnnsim.training import History
 
 
-def training_curves(history, path=None):
+def training_curves(history: "History", path: FilePath | None = None) -> Figure:
     """Loss and accuracy over epochs.
 
     Parameters
@@ -18,8 +24,7 @@ def training_curves(history, path=None):
     -------
     matplotlib.figure.Figure
     """
-    figure = Figure(figsize=(8.0, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = new_panels((8.0, 3.6), 1, 2)
     epochs = np.arange(1, len(history.loss) + 1)
     left.plot(epochs, history.loss, color=COLOURS[0], marker="o", markersize=3)
     left.set_ylabel("training loss")
@@ -31,7 +36,5 @@ def training_curves(history, path=None):
     right.legend(loc="lower right", frameon=False)
     for axes in (left, right):
         axes.set_xlabel("epoch")
-        axes.grid(True, linewidth=0.4, alpha=0.6)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.locator_params(axis="x", integer=True)
     return written(figure, path)

@@ -35,7 +35,8 @@ except ImportError:
 import torch.nn.functional as F
 from torch import nn
 
-EAGER, INT8 = frozenset(), frozenset({"int8", "compile", "inference"})
+EAGER: frozenset[str] = frozenset()
+INT8 = frozenset({"int8", "compile", "inference"})
 SETUPS = {"default": {"training": EAGER, "inference": EAGER, "sweep": EAGER},
           "best": {"training": frozenset({"compile", "fused", "channels_last"}), "inference": INT8, "sweep": INT8}}
 FLAGS = ("compile", "fused", "channels_last", "once", "inference", "int8")
@@ -126,12 +127,15 @@ class Int8Sign(nn.Module):
 
 # ---------------------------------------------------------------- networks
 
-def random_network(name, rng):
+def random_network(name: str, rng: np.random.Generator) -> tuple[dict, dict[str, np.ndarray]]:
     """A paper's network with random latent weights and thresholds: (settings, arrays) as bnnsim's files have them."""
     lists = {"fcnn": ((1, 28, 28), "F2048 F2048 F10"), "cnn": ((1, 28, 28), "C64M C64M F2048 F2048 F10"),
              "cifar": ((3, 32, 32), "C128 C128M C256 C256M C256 C256M F2048 F2048 F10")}
     (channels, height, width), words = lists[name]
-    settings, arrays, flat = [], {}, 0
+    settings: list[dict] = []
+    arrays: dict[str, np.ndarray] = {}
+    flat = 0
+    shape: tuple[int, ...]
     for i, word in enumerate(words.split()):
         units, pool = int(word[1:].rstrip("M")), 2 if word.endswith("M") else 1
         if word[0] == "C":
@@ -299,7 +303,7 @@ class Sweep(Inference):
         return right
 
 
-KINDS = {"training": Training, "inference": Inference, "sweep": Sweep}
+KINDS: dict[str, type[Training] | type[Inference]] = {"training": Training, "inference": Inference, "sweep": Sweep}
 
 
 def flags_of(setup, work):
@@ -357,7 +361,7 @@ def answer(request, prepared):
 
 def serve():
     """Answer requests, a line each, until standard input ends. Whatever else is printed goes to standard error."""
-    answers, prepared = os.fdopen(os.dup(1), "w"), {}
+    answers, prepared = os.fdopen(os.dup(1), "w"), dict[tuple[str, str], Training | Inference]()
     os.dup2(2, 1)
     for line in sys.stdin:
         try:

@@ -7,6 +7,7 @@ must lose more, or adapted training would not be needed. Adapted is flip trainin
 and straight-through.
 """
 
+import numpy as np
 from networks import run
 from study import Study, curve_figure
 
@@ -15,11 +16,11 @@ ADAPTED = {"FCNN": ("native 0.05", "flips 0.05"), "CNN": ("flips 0.05",), "MLP":
            "CIFAR-10 CNN": ("flips 0.05",)}
 
 
-def main():
+def main() -> None:
     study = Study("a", __doc__, "Hirtzlin et al., AICAS 2019, arXiv:1904.03652, abstract [V]", cifar=True)
-    drawn = {}
+    drawn: dict[str, np.ndarray] = {}
 
-    def losses(architecture, name):
+    def losses(architecture: str, name: str) -> tuple[np.ndarray, str]:
         """Points lost by seed and rate, and what the rows are; by chip where there is one seed."""
         curves = drawn[f"{architecture}, {name}"] = study.curves(architecture, name)
         if len(curves) == 1:
@@ -28,7 +29,7 @@ def main():
         return curves[:, :1] - curves, "seeds"
 
     for architecture, names in ADAPTED.items():
-        if architecture.startswith("CIFAR") and not study.cifar:
+        if architecture.startswith("CIFAR") and not study.has_cifar:
             study.leave_open(architecture, "points lost", "no CIFAR-10 was given")
             continue
         standard, what = losses(architecture, "standard")

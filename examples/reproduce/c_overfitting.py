@@ -8,6 +8,8 @@ at 0.2 had their peak there.) The notes say what is left of that where threshold
 batch-norm statistics taken anew at it: where nothing is left, the thresholds were at fault, not the weights.
 """
 
+from functools import partial
+
 import numpy as np
 from networks import run
 from study import Study, curve_figure, interval
@@ -15,12 +17,11 @@ from study import Study, curve_figure, interval
 import bnnsim
 from bnnsim.faults import BitFlips
 
-
 FORMS = {"native": "native", "flips": "straight-through"}
 SMALL = 0.1
 
 
-def main():
+def main() -> None:
     study = Study("c", __doc__, "Buschjaeger et al. 2020, arXiv:2002.00909, sections IV and V [V]")
     drawn = {}
     for rate in (0.1, 0.2):
@@ -39,19 +40,20 @@ def main():
     study.finish(curve_figure(study, drawn))
 
 
-def note_adapted(study, name, title, rate):
+def note_adapted(study: Study, name: str, title: str, rate: float) -> None:
     """Say what is left of overfitting where thresholds are made for the rate of use, at 0 and at half the rate."""
-    def reestimated(model, at):
+    def rescaled(model: bnnsim.Sequential, at: float) -> bnnsim.Sequential:
+        return bnnsim.rescale_thresholds(model, rate, at)
+
+    def reestimated(model: bnnsim.Sequential, at: float) -> bnnsim.Sequential:
         return bnnsim.reestimate_batch_norm(model, study.splits[0], BitFlips(at), rng=0)
 
-    for words, adapt in (("thresholds rescaled", lambda model, at: bnnsim.rescale_thresholds(model, rate, at)),
-                         ("batch norm re-estimated", reestimated)):
-        found = [[study.sweep("FCNN", name, seed, f"-{words.split()[-1]}-{at:g}",
-                              lambda model, adapt=adapt, at=at: adapt(model, at), (at,))[0].mean()
-                  for at in (0.0, rate / 2)] for seed in study.seeds("FCNN")]
-        mean, low, high = interval(np.diff(found)[:, 0])
+    for words, adapt in (("thresholds rescaled", rescaled), ("batch norm re-estimated", reestimated)):
+        accuracy = [[study.sweep("FCNN", name, seed, f"-{words.split()[-1]}-{at:g}", partial(adapt, at=at),
+                                 (at,)).mean() for at in (0.0, rate / 2)] for seed in study.seeds("FCNN")]
+        mean, low, high = interval(np.diff(accuracy)[:, 0])
         study.notes.append(f"{title}, {words} for the rate of use: accuracy at BER {rate / 2:g} less at 0 {mean:.2f} "
-                           f"points ({low:.2f} to {high:.2f}); without errors {np.mean(found, axis=0)[0]:.2f} %.")
+                           f"points ({low:.2f} to {high:.2f}); without errors {np.mean(accuracy, axis=0)[0]:.2f} %.")
 
 
 if __name__ == "__main__":

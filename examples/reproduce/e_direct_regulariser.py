@@ -15,10 +15,10 @@ import bnnsim.metrics as metrics
 NAMES = ("regulariser 1, 16", "regulariser 0.1, 64")
 
 
-def main():
+def main() -> None:
     study = Study("e", __doc__, "Buschjaeger et al. 2020, arXiv:2002.00909, section IV [V]")
 
-    def tolerance(name):
+    def tolerance(name: str) -> np.ndarray:
         networks = [bnnsim.pack(study.model("FCNN", name, seed)) for seed in study.seeds("FCNN")]
         return np.array([metrics.bit_error_tolerance(network, study.test.images).paper for network in networks])
 

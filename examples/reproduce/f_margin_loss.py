@@ -7,6 +7,7 @@ verdict is; what larger ones do is in the notes. At each rate it is compared wit
 that very rate.
 """
 
+import numpy as np
 from networks import run
 from study import Study, curve_figure, interval
 
@@ -14,9 +15,9 @@ AUTHORS = 0.0625
 SHARES = {"FCNN": (AUTHORS, 0.5, 1.0), "CNN": (AUTHORS,)}
 
 
-def main():
+def main() -> None:
     study = Study("f", __doc__, "Buschjaeger et al., DATE 2021 [V of its abstract]")
-    drawn = {}
+    drawn: dict[str, np.ndarray] = {}
     for net, shares in SHARES.items():
         flips = {rate: study.curves(net, f"flips {rate:g}") for rate in (0.05, 0.1, 0.2)}
         drawn |= {f"{net}, flips {rate:g}": curves for rate, curves in flips.items() if rate == 0.1}

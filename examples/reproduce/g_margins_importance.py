@@ -8,26 +8,26 @@ layer's width, mean over layers [R]: else layers of different widths would make 
 """
 
 import numpy as np
-import bnnsim
-import bnnsim.metrics as metrics
-from bnnsim.figures.style import COLOURS, new_axes
 from networks import run
 from study import Study
 
+import bnnsim
+import bnnsim.metrics as metrics
+from bnnsim.figures.style import COLOURS, LEGEND, new_axes
 
 WHAT = ("margin", "variance of importance (ablate)", "variance of importance (readout)")
 
 
-def measured(network, test):
+def measured(network: bnnsim.PackedNetwork, test: bnnsim.Split) -> np.ndarray:
     """Mean relative margin; the spread of importance by `ablate` and by `readout`."""
-    found = [np.mean([layer.relative for layer in metrics.margins(network, test.images).layers])]
+    values = [np.mean([layer.relative for layer in metrics.margins(network, test.images).layers])]
     for method in ("ablate", "readout"):
         layers = metrics.importance(network, test, method).layers
-        found.append(np.mean([layer.variance * len(layer.share) ** 2 for layer in layers]))
-    return np.array(found)
+        values.append(np.mean([layer.variance * len(layer.share) ** 2 for layer in layers]))
+    return np.array(values)
 
 
-def main():
+def main() -> None:
     study = Study("g", __doc__, "Buschjaeger et al. 2021, arXiv:2102.01344, abstract [V]; scores and norm [R]")
     figure, axes = new_axes()
     for i, architecture in enumerate(("FCNN", "CNN")):
@@ -47,7 +47,7 @@ def main():
     axes.set_ylabel("flip-trained at 0.1, over standard")
     axes.set_ylim(bottom=0)
     axes.set_title("one point a seed", fontsize=9)
-    figure.legend(loc="outside lower center", fontsize=9, frameon=False, ncols=2)
+    figure.legend(**LEGEND, ncols=2)
     study.finish(figure)
 
 

@@ -3,24 +3,26 @@
     python examples/reproduce/h_universal_approximation.py --full
 """
 
+from collections.abc import Callable
+
 import numpy as np
-from bnnsim.proofs import universal
-from bnnsim.figures.style import legend_below, line_style, new_axes
 from networks import run
 from study import Study
 
+from bnnsim import universal
+from bnnsim.figures.style import legend_below, line_style, new_axes
 
 SQUARE = [(-1, 1)] * 2
 
 
-def lipschitz_function(seed):
+def lipschitz_function(seed: int) -> Callable[[np.ndarray], np.ndarray]:
     """The lower envelope of five cones on the unit square: Lipschitz with constant 1 in the sup norm."""
     rng = np.random.default_rng(seed)
     tips, heights = rng.random((5, 2)), rng.random(5)
     return lambda x: (np.abs(x[:, None] - tips).max(axis=2) + heights).min(axis=1)
 
 
-def main():
+def main() -> None:
     study = Study("h", __doc__, "Yayla et al. 2021, arXiv:2102.02631 [V]; constructions [D]")
     full, seeds = study.size.name == "full", range(study.size.n_seeds)
     wrong, d, worst_of = [], 10 if full else 6, f"worst of {len(seeds)} functions"

@@ -11,7 +11,9 @@ import argparse
 import json
 import shutil
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 SOURCE, PAGE, FIGURES = HERE / "results.json", HERE / "RESULTS.rst", HERE / "figures"
@@ -33,13 +35,14 @@ where networks were there already.
 
 """
 CLAIMS = "abcdefgh"
+Record = dict[str, Any]
 
 
-def number(value):
+def number(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def table(header, rows, widths):
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], widths: str) -> str:
     """A list-table."""
     lines = [".. list-table::", "   :header-rows: 1", f"   :widths: {widths}", ""]
     for row in (header, *rows):
@@ -47,13 +50,13 @@ def table(header, rows, widths):
     return "\n".join(lines) + "\n\n"
 
 
-def counted(record):
+def counted(record: Record) -> str:
     """How many checks have which verdict."""
     verdicts = [check["verdict"] for check in record["checks"]]
     return ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in sorted(set(verdicts)))
 
 
-def section(record):
+def section(record: Record) -> str:
     """One claim: what was run, its figure, its checks and notes."""
     title = f"({record['claim']}) {record['text']}"
     text = f"{title}\n{'-' * len(title)}\n\n**{record['verdict'].capitalize()}.** {record['source']}.\n"
@@ -68,7 +71,7 @@ def section(record):
     return text + "".join(f"* {note}\n" for note in record["notes"]) + "\n"
 
 
-def measured(check):
+def measured(check: dict[str, Any]) -> tuple[str, str]:
     """Two cells: what was found, and what is claimed."""
     if check["mean"] is None:
         return f"not measured: {check['n']}", ""
@@ -77,20 +80,20 @@ def measured(check):
     return f"{number(check['mean'])} ({bounds})", f"{'above' if check['wanted'] == '>' else 'below'} {check['than']:g}"
 
 
-def page(records):
+def page(records: Sequence[Record]) -> str:
     """All of RESULTS.rst."""
-    rows = [(f"({one['claim']})", one["text"], one["verdict"], counted(one), "; ".join(one["conditions"]) or "none")
-            for one in records]
-    networks = {name: seconds for one in records for name, seconds in one["training_seconds"].items()}
-    commits = sorted({commit for one in records for commit in one["training_commits"]})
+    rows = [(f"({record['claim']})", record["text"], record["verdict"], counted(record),
+             "; ".join(record["conditions"]) or "none") for record in records]
+    networks = {name: seconds for record in records for name, seconds in record["training_seconds"].items()}
+    commits = sorted({commit for record in records for commit in record["training_commits"]})
     head = HEAD.format(script=min(path.name for path in HERE.glob("a_*.py")), networks=len(networks),
                        minutes=f"{sum(networks.values()) / 60:.0f}", commits=f"commits {', '.join(commits)}",
-                       script_minutes=f"{sum(one['seconds'] for one in records) / 60:.0f}")
+                       script_minutes=f"{sum(record['seconds'] for record in records) / 60:.0f}")
     header = ("", "claim", "verdict", "checks", "in place of the paper's")
     return (head + table(header, rows, "5 45 12 20 18") + "".join(map(section, records))).rstrip() + "\n"
 
 
-def collect(folder):
+def collect(folder: Path) -> None:
     """Records and figures of a folder, kept here."""
     records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("[a-h].json"))]
     missing = set(CLAIMS) - {record["claim"] for record in records}
@@ -105,7 +108,7 @@ def collect(folder):
     SOURCE.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("folder", type=Path, nargs="?", help="where the reproductions left their records")
     parser.add_argument("--check", action="store_true", help="write nothing")

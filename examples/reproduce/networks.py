@@ -14,10 +14,13 @@ import logging
 import re
 import subprocess
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import bnnsim
+from bnnsim.checks import FilePath
 from bnnsim.training.losses import ModifiedHinge, cross_entropy
 from bnnsim.training.regularisers import DirectRegulariser
 
@@ -28,13 +31,13 @@ class Size:
 
     name: str
     dataset: str
-    specs: dict                         # of architectures
+    specs: dict[str, str]               # of architectures
     epochs: int
     trials: int                         # chips a bit error rate
     n_seeds: int = 3
     n_train: int | None = None          # so many images only
     n_test: int | None = None
-    rates: tuple = (0.0, 1e-4, 1e-3, 1e-2, 0.02, 0.04, 0.05, 0.07, 0.1, 0.15, 0.2)
+    rates: tuple[float, ...] = (0.0, 1e-4, 1e-3, 1e-2, 0.02, 0.04, 0.05, 0.07, 0.1, 0.15, 0.2)
 
 
 SMALL_CNN = "C8 MP4 FC64 FC10"
@@ -53,16 +56,16 @@ class Recipe:
 
     name: str
     architecture: str
-    settings: dict = field(default_factory=dict)      # of bnnsim.fit
-    margin: float = 0.0                               # of the modified hinge loss, as a share of the last fan-in
+    settings: dict[str, Any] = field(default_factory=dict)          # of bnnsim.fit
+    margin: float = 0.0             # of the modified hinge loss, as a share of the last fan-in
 
 
-def _flips(architecture, *rates, gradient="straight-through"):
+def _flips(architecture: str, *rates: float, gradient: str = "straight-through") -> list[Recipe]:
     short = {"straight-through": "flips", "native": "native"}[gradient]
     return [Recipe(f"{short} {rate:g}", architecture, {"flip_rate": rate, "gradient": gradient}) for rate in rates]
 
 
-def _regularised(architecture, strength, target):
+def _regularised(architecture: str, strength: float, target: float) -> Recipe:
     return Recipe(f"regulariser {strength:g}, {target:g}", architecture,
                   {"regulariser": DirectRegulariser(strength, target)})
 
@@ -77,7 +80,7 @@ RECIPES = {(recipe.architecture, recipe.name): recipe for recipe in [
     Recipe("flips 0.05", "CIFAR-10 CNN", {"augment": True, "flip_rate": 0.05})]}
 
 
-def arguments(text):
+def arguments(text: str) -> argparse.ArgumentParser:
     """The options of every reproduction."""
     parser = argparse.ArgumentParser(description=text.split("\n", 1)[0])
     parser.add_argument("--full", action="store_true", help="the papers' networks on all images")
@@ -87,13 +90,13 @@ def arguments(text):
     return parser
 
 
-def size_of(options):
+def size_of(options: argparse.Namespace) -> Size:
     """The size that the options ask for."""
     size = FULL if options.full else QUICK
     return size if options.epochs is None else replace(size, epochs=options.epochs)
 
 
-def load(size, folder=None):
+def load(size: Size, folder: FilePath | None = None) -> list[bnnsim.Split]:
     """The size's (training split, test split)."""
     parts = bnnsim.load_dataset(size.dataset, folder)
     if size.dataset == "fashion" and len(parts[1]) < 10_000:
@@ -101,20 +104,20 @@ def load(size, folder=None):
     return [part if n is None else part[:n] for part, n in zip(parts, (size.n_train, size.n_test))]
 
 
-def place(size, folder):
+def place(size: Size, folder: Path) -> Path:
     """Where networks, sweeps and records of a size are; the folder is made."""
     path = folder / f"{size.name}-{size.epochs}-epochs"
     path.mkdir(parents=True, exist_ok=True)
     return path
 
 
-def checkpoint(size, folder, recipe, seed):
+def checkpoint(size: Size, folder: Path, recipe: Recipe, seed: int) -> Path:
     """Where a network is kept."""
     name = f"{recipe.architecture} {recipe.name}".lower().replace(",", "").replace(" ", "-")
     return place(size, folder) / f"{name}-seed-{seed}.h5"
 
 
-def train(size, folder, recipe, seed, split):
+def train(size: Size, folder: Path, recipe: Recipe, seed: int, split: bnnsim.Split) -> bnnsim.Sequential:
     """The model of a recipe: trained, or gone on with, or read from its checkpoint where it was finished.
 
     Beside the checkpoint a file tells how long it took, and with which commit.
@@ -133,9 +136,9 @@ def train(size, folder, recipe, seed, split):
     return model
 
 
-def commit():
+def commit() -> str:
     """The commit of this clone, with a + where the library or these scripts differ from it; "" outside of one."""
-    def git(*words):
+    def git(*words: str) -> str:
         done = subprocess.run(["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True)
         return done.stdout.strip() if done.returncode == 0 else ""
     try:
@@ -145,7 +148,7 @@ def commit():
         return ""
 
 
-def run(main):
+def run(main: Callable[[], None]) -> None:
     """Run a script: one clear line instead of a traceback where it cannot go on."""
     try:
         main()
@@ -155,7 +158,7 @@ def run(main):
         raise SystemExit(f"error: {error}") from None
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     parser = arguments(__doc__)
     parser.add_argument("--part", default="1/1", help="K/N: every N-th network from the K-th on (default: all)")
     options = parser.parse_args(argv)

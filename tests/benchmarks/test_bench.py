@@ -187,6 +187,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.tiny
 @pytest.mark.parametrize(("module", "name", "how", "product", "message"), WRONG, ids=[row[1] for row in WRONG])
 def test_a_wrong_kernel_is_found(module, name, how, product, message, monkeypatch):
     product(512, np.random.default_rng(1))
@@ -245,6 +246,7 @@ def test_the_reference_is_right_for_every_kind_of_layer(plan):
     np.testing.assert_array_equal(reference.reference_scores(network, images), network.scores(images))
 
 
+@pytest.mark.tiny
 def test_unpacked_weights_are_the_stored_bits():
     network = packing.pack(bnnsim.architectures.build("C3 MP2 FC10", (1, 8, 8), rng=0))
     for layer, found in zip(network.layers, reference.unpacked(network)):
@@ -279,9 +281,9 @@ def test_whole_epochs_take_small_sets_several_times(monkeypatch):
         return [2.0] * n_steps
 
     monkeypatch.setattr(networks, "step_seconds", counting)
-    size = sizes.Sizes("x", 1, 64, {"fcnn": 0}, {"fcnn": 2}, {"fcnn": 64}, 1, 1, shrink=32)
+    size = sizes.Sizes("x", 1, 64, {"fcnn": 0}, {"fcnn": 2}, {"fcnn": 64}, {"fcnn": 1}, 1, narrow=True)
     images = sizes.Images(size)
-    images._found["fashion"] = (sizes.synthetic("fcnn", 20_000), sizes.synthetic("fcnn", 64))
+    images._loaded["fashion"] = (sizes.synthetic("fcnn", 20_000), sizes.synthetic("fcnn", 64))
     found = networks.training_epoch("fcnn", size, images)
     assert counted == [1, 2 * 3 * 79] and found.seconds == [2.0 * 3 * 79] * 2 and found.share == 1
 
@@ -290,7 +292,9 @@ def test_the_papers_networks_are_measured():
     for name, made in (("fcnn", "fashion_fcnn"), ("cnn", "fashion_cnn"), ("cifar", "cifar10_cnn")):
         expected = getattr(bnnsim.architectures, made)(rng=0)
         found = sizes.make_model(name, sizes.SIZES["quick"])
+        work, first = sizes.WORKS[name], found.layers[0]
         assert found.describe() == expected.describe()
+        assert (found.input_shape, first.offset) == (work.input_shape, work.input_offset)
 
 
 def test_a_set_that_is_too_small_is_repeated():
@@ -329,7 +333,8 @@ def test_a_peer_is_compared_pair_by_pair(report):
     ("wrong", "do not compute the same training"), ("error", "the peer cannot prepare: it has no such layer"),
     ("dies", "the peer ended with exit code 7 at 'prepare'"), ("garbage", "one JSON object a line")])
 def test_a_peer_that_fails_is_one_clear_line(mood, message, monkeypatch, capsys):
-    monkeypatch.setenv("FAKE_PEER", mood)
+    monkeypatch.setenv("FAKE_PEER", mood)                       # and images that need no data set on this machine
+    monkeypatch.setattr(sizes.find, "load_dataset", lambda *_, **__: (sizes.synthetic("fcnn", 600),) * 2)
     with pytest.raises(SystemExit) as stop:
         tiny("--only", "none", "--compare", FAKE)
     error = capsys.readouterr().err
@@ -412,4 +417,5 @@ def test_other_files_are_refused(clone):
 
 def test_a_thread_count_is_put_back():
     with threads(1):
-        assert [one.threads for one in kernels._beside("x", lambda: None, 1, "MAC", None, None, 1, 1)] == [1]
+        nothing = kernels.Product("x", lambda: None, 1, "MAC", None)
+        assert [measured.threads for measured in kernels._beside(nothing, None, 1, 1)] == [1]

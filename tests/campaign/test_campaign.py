@@ -77,6 +77,7 @@ class Watched(Executor):
 
 # ---------------------------------------------------------------- executors
 
+@pytest.mark.tiny
 def test_every_cell_is_apply_and_predict(reference):
     """Whoever redoes one cell by hand finds its right answers of each class."""
     data, nets = split(), networks()

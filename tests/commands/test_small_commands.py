@@ -51,6 +51,7 @@ def here(folder, monkeypatch):
 
 # ---------------------------------------------------------------- evaluate
 
+@pytest.mark.tiny
 def test_evaluate_prints_accuracy_interval_and_classes(here, capsys):
     assert evaluate.main(["net.h5"]) == 0
     printed, noted = capsys.readouterr()
@@ -73,6 +74,7 @@ def test_evaluate_without_a_network_takes_the_shipped_one(capsys):
     assert float(line.split()[2]) > 85
 
 
+@pytest.mark.tiny
 def test_the_interval_is_wilsons():
     """Against the textbook formula with z = 1.96; all right is not certain."""
     n, p, z = 2000, 0.9, 1.959964

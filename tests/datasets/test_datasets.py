@@ -195,6 +195,7 @@ def test_a_gzip_bomb_is_not_inflated(tmp_path):
     assert peak < 5e6
 
 
+@pytest.mark.tiny
 def test_the_embedded_subset_is_balanced_small_and_the_one_in_the_readme():
     train, test = load_embedded()
     assert np.bincount(train.labels).tolist() == [1000] * 10

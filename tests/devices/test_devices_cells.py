@@ -48,6 +48,7 @@ def within(k, n, p, sigmas):
 
 # the table
 
+@pytest.mark.tiny
 @pytest.mark.parametrize("single, pair", TABLE)
 def test_closed_forms_give_the_table(single, pair):
     lrs, hrs = states_of(single)

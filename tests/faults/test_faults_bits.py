@@ -91,6 +91,7 @@ def test_a_stuck_cell_is_wrong_only_where_the_bit_differs():
         np.testing.assert_array_equal(broken.words, (layer.words & ~zero) | one)
 
 
+@pytest.mark.tiny
 @given(p=st.floats(0, 1), seed=st.integers(0, 2**70), trial=st.integers(0, 5))
 def test_equal_rates_are_bit_flips_bit_for_bit(p, seed, trial):
     for network in (SMALL, CONV):
@@ -134,6 +135,7 @@ def test_rates_by_layer_and_chosen_layers():
         assert one.layers == (1,) and {one: 0}[one] == 0
 
 
+@pytest.mark.tiny
 @pytest.mark.jit_off
 @pytest.mark.parametrize("fault", [AsymmetricFlips(1, 0), AsymmetricFlips(1, 1), StuckAt(0, 1), StuckAt(0.5, 0.5),
                                    EachRead(StuckAt(0.1, 0.9)), Compose([BitFlips(1), StuckAt(0.3, 0.3)])])

@@ -61,6 +61,7 @@ def test_the_check_of_readability_can_fail():
 
 # ---------------------------------------------------------------- accuracy over bit error rate
 
+@pytest.mark.tiny
 def test_ber_curve_shows_the_means_in_percent_and_names_everything():
     result = swept()
     figure = sweeps.ber_curve(result)

@@ -107,6 +107,7 @@ def test_json_that_could_mean_two_things_is_refused(text, message):
         parse_json(text)
 
 
+@pytest.mark.tiny
 def test_json_that_is_plain_is_read():
     assert parse_json('{"a": [1, 2.5, null, "\\u00e9"], "b": {"a": true}}') == {"a": [1, 2.5, None, "é"],
                                                                                 "b": {"a": True}}

@@ -113,6 +113,7 @@ def test_the_changes_go_deep(good, tmp_path, name):
     assert len(errors) > 12 and not all("checksum" in error for error in errors)
 
 
+@pytest.mark.tiny
 def test_an_unsealed_change_is_found(good, tmp_path):
     """A flipped bit in any structure, by accident."""
     content = (good / "network").read_bytes()
@@ -161,6 +162,7 @@ def test_the_structure_is_what_libhdf5_reads(good, name):
         np.testing.assert_equal(plain(read_structure(file), (good / name).read_bytes()), as_h5py_reads(reference))
 
 
+@pytest.mark.tiny
 def test_the_hash_is_that_of_its_author():
     """Values of Jenkins' lookup3.c, driver5."""
     assert lookup3(b"") == 0xDEADBEEF and lookup3(b"Four score and seven years ago") == 0x17770551

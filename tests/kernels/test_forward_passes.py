@@ -37,6 +37,7 @@ DENSE_FULL = [(n, f, u) for n, (f, u) in zip(cycle(range(1, 18)), product(SIZES,
 DENSE_SMALL = [(1, 1, 1), (9, 65, 63), (17, 63, 65), (3, 130, 64)]
 
 
+@pytest.mark.tiny
 @rows("n, f, u", DENSE_SMALL, DENSE_FULL)
 def test_dense_preactivations(rng, n, f, u):
     x, weights = signs(rng, n, f), signs(rng, u, f)
@@ -86,6 +87,7 @@ def test_conv_preactivations(rng, image, channels, kernel, stride, padding, pad_
          naive.conv(x, weights, stride, padding, pad_value))
 
 
+@pytest.mark.tiny
 @rows(CONV_NAMES, CONV_SMALL, conv_cases(SIZES)[::5])
 @pytest.mark.parametrize("size", [1, 2])
 def test_conv_pooled_output_bits(rng, image, channels, kernel, stride, padding, pad_value, size):

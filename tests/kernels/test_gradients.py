@@ -124,6 +124,7 @@ def test_conv_dx_of_many_channels_is_widened():
 
 # fixed point
 
+@pytest.mark.tiny
 @rows("n, r, u", [(1, 1, 1), (3, 2, 5), (2, 1, 65)],
       [(n, r, u) for n, (r, u) in zip(range(1, 18), product((1, 35, 70), SIZES))])
 def test_fixed_point(rng, n, r, u):

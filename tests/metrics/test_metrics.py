@@ -67,6 +67,7 @@ def test_margins_of_any_network_are_those_of_their_definition(plan):
         check_margins(pack(model), images)
 
 
+@pytest.mark.tiny
 @pytest.mark.jit_off
 def test_margins_of_a_small_convolution():
     network, split = case("C3 MP2 C2 FC3", 2, shape=(1, 4, 5))
@@ -88,6 +89,7 @@ def test_margins_do_not_depend_on_threads_and_know_their_units():
 
 # ---------------------------------------------------------------- importance, critical bits
 
+@pytest.mark.tiny
 @pytest.mark.jit_off
 @pytest.mark.parametrize(("spec", "offset"), [("FC9 FC5 FC4", 0), ("FC5 FC5 FC6 FC3", 128), (CONV_LAST, 0),
                                               ("C3 MP2 FC5 FC3", 128)])

@@ -20,6 +20,7 @@ def pad_is_zero(bits):
     return left == 0 or not np.any(bits.words[..., -1] >> np.uint64(left))
 
 
+@pytest.mark.tiny
 @given(signs)
 def test_what_is_packed_comes_back(values):
     bits = bnnsim.PackedBits.pack(values)

@@ -59,6 +59,7 @@ def test_scores_are_those_of_the_model(plan):
     assert network.scores(images).dtype == np.float64 and network.predict(images).dtype == np.int64
 
 
+@pytest.mark.tiny
 @settings(max_examples=40)
 @given(random_networks.plans())
 def test_scores_are_those_of_the_naive_network(plan):
@@ -148,6 +149,7 @@ WIDE = st.one_of(st.integers(-30, 30).map(float), st.floats(-40, 40), st.sampled
      -0.5]))
 
 
+@pytest.mark.tiny
 @pytest.mark.jit_off
 @settings(max_examples=400)
 @given(WIDE, WIDE, WIDE, st.integers(1, 40))

@@ -51,6 +51,7 @@ def test_arrays_in_any_memory_order_are_saved(tmp_path):
     assert_same(arrays, {"t": values.T.copy(), "s": values[::2, 1:].copy()})
 
 
+@pytest.mark.tiny
 def test_golden_network_of_an_independent_writer_loads():
     network = network_file.load_network(GOLDEN / "network.h5")
     assert network_file.checksum(network) == "c39772b02b4d760115ac2329603cabbfc28489f44f69e5e8628c3818549feede"

@@ -18,7 +18,7 @@ RATES = (1e-1, 5e-2, 1e-2, 1e-3, 1e-4)
 
 
 def secded_residual(p, n):
-    """An idealised code of n bits: one error corrected, more left as they are (EQUATIONS.md section 2)."""
+    """An idealised code of n bits: one error corrected, more left as they are (docs/equations.rst 2.5)."""
     return sum(j / n * math.comb(n, j) * p**j * (1 - p) ** (n - j) for j in range(2, n + 1))
 
 

@@ -141,7 +141,7 @@ def test_the_real_thresholds_of_a_trained_model_lie_where_the_packed_ones_do():
         assert np.all((layer.threshold >= s - 1e-9) & (layer.threshold - s <= 1 + 1e-9))
 
 
-# ---------------------------------------------------------------- EQUATIONS 9.1 and 9.2
+# ---------------------------------------------------------------- docs/equations.rst 9.1 and 9.2
 
 CASES = [(60, 10, 0.05), (40, 30, 0.1), (-50, -20, 0.2)]        # h, theta, p of 784 summands
 

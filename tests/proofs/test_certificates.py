@@ -79,6 +79,7 @@ def most_flips(n_bits):
     return sum(count <= MOST_SETS for count in counts)
 
 
+@pytest.mark.tiny
 @settings(max_examples=60 if are_compiled() else 10)
 @given(st.sampled_from(sorted(SHAPES)), st.integers(0, 2**20), NORMS, st.booleans())
 def test_no_set_within_a_layers_certificate_changes_the_class(shape, seed, norm, singles):

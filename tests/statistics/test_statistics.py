@@ -61,6 +61,7 @@ def test_coverage_rejects_normal_quantiles_of_few_chips(rng):
         assert_covers(map(z_interval, normal_chips(rng, 5)), 0.9)
 
 
+@pytest.mark.tiny
 def test_mean_against_scipy(rng):
     """Small spreads far from 0 and 1: Student's."""
     chips = rng.normal(0.8, 0.0002, 7)
@@ -242,6 +243,7 @@ def test_pairing_by_the_wrong_chips_is_wider(rng):
     assert wrong.high - wrong.low > 1.5 * (right.high - right.low)
 
 
+@pytest.mark.tiny
 def test_difference_against_scipy(rng):
     a, b = rng.normal(0.9, 0.01, 8), rng.normal(0.8, 0.03, 8)
     found = paired_difference([*a, NAN, 0.5], [*b, 0.5, NAN], 0.9)

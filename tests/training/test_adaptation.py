@@ -97,7 +97,7 @@ def test_constant_outputs_stay_constant():
 
 
 def test_the_shares_of_wrong_outputs_that_the_formula_promises():
-    """EQUATIONS.md 9.1 and 9.2 [D]: n = 784, (h, theta, p) = (40, 30, .1) and (-50, -20, .2), by flipping bits."""
+    """docs/equations.rst 9.1 and 9.2 [D]: n = 784, (h, theta, p) = (40, 30, .1), (-50, -20, .2), by flipping bits."""
     rng, n_draws = np.random.default_rng(5), 20_000
     for h, theta, p, before, after in ((40, 30, 0.1, 0.429, 0.296), (-50, -20, 0.2, 0.344, 0.224)):
         signs = np.where(np.arange(784) < (784 + h) // 2, 1, -1)
@@ -151,7 +151,7 @@ def test_reestimated_model_packs_to_itself_in_any_number_of_threads(rng):
 
 
 def test_both_undo_what_flips_do_to_the_mean():
-    """EQUATIONS.md 9.2: at a high rate either one gives accuracy back that stale thresholds have lost."""
+    """docs/equations.rst 9.2: at a high rate either one gives accuracy back that stale thresholds have lost."""
     train, test = bnnsim.load_embedded()
     model = build("FC256 FC256 FC10", (1, 28, 28), rng=0)
     bnnsim.fit(model, train[:3000], epochs=3, rng=0, progress=False)

@@ -61,6 +61,7 @@ def test_dense_forward(rng, n_features, units, n):
     same(layer.forward_train(naive.pack(x))[0], ref)
 
 
+@pytest.mark.tiny
 @pytest.mark.parametrize("n_features, units, n", DENSE)
 def test_dense_gradients(rng, n_features, units, n):
     """dW = dH^T X and dX = dH W with the weights' signs: the straight-through estimator's definition."""

@@ -87,6 +87,7 @@ def test_learning_rate_of_each_step(monkeypatch):
 
 # the same bytes
 
+@pytest.mark.tiny
 def test_the_seed_is_the_run(whole):
     assert state(*run()) == whole
     assert state(*run(rng=6)) != whole

@@ -1,0 +1,90 @@
+"""Each public figure, drawn small: its texts can be read. A new figure has its row here."""
+
+import functools
+import inspect
+
+import numpy as np
+import pytest
+from readable import check_readable, texts
+
+import bnnsim
+import bnnsim.figures as figures
+from bnnsim import certificates, devices, metrics
+from bnnsim.faults import ArrayMapping, BitFlips, FaultMap
+from bnnsim.training import History
+
+CARD = devices.load_card("teaching")
+
+
+@functools.cache
+def network(seed=0):
+    return bnnsim.pack(bnnsim.architectures.build("C8 MP4 FC32 FC10", (1, 28, 28), rng=seed))
+
+
+@functools.cache
+def few():
+    return bnnsim.load_embedded()[1][:40]
+
+
+@functools.cache
+def swept():
+    return bnnsim.sweep({"one": network(), "two": network(1)}, few(), [0, 0.01, 0.1], 3, 0, progress=False)
+
+
+@functools.cache
+def on_card():
+    return bnnsim.sweep_card(CARD, {"one": network(), "two": network(1)}, few(), "cycles", [1, 1e3, 1e6], trials=2,
+                             rng=0, cells=["1T1R", "2T2R"], at={"condition": "weak"}, progress=False)
+
+
+def of_two(measure):
+    """A measure of two networks, by name."""
+    return {"one": measure(network()), "two": measure(network(1))}
+
+
+def points():
+    return [{"values": {"axis": axis, "x": x, "series": "one"},
+             "statistics": {"n": 3, "median": x * 1e-5, "q1": x * 0.9e-5, "q3": x * 1.2e-5}}
+            for axis in ("batch", "width", "flips") for x in (1, 10, 1000)]
+
+
+LINE = np.linspace(-1, 1, 41)
+DRAW = {
+    "approximation": lambda: figures.approximation([LINE], LINE**2, np.round(LINE**2, 1), title="a parabola"),
+    "array_map": lambda: figures.array_map(FaultMap.record(BitFlips(0.01), network(), 0, 0, ArrayMapping(64, 64)), 0),
+    "ber_curve": lambda: figures.ber_curve(swept()),
+    "card_curves": lambda: figures.card_curves(on_card()),
+    "certified_accuracy": lambda: figures.certified_accuracy(
+        certificates.certified_flips(network(), few().images), few().labels, title="a network"),
+    "chip_histogram": lambda: figures.chip_histogram(swept(), 0.1),
+    "class_curves": lambda: figures.class_curves(swept(), "two"),
+    "critical_histogram": lambda: figures.critical_histogram(metrics.critical_bits(network(), few(), 2)),
+    "error_rates": lambda: figures.error_rates(CARD, "time", condition="weak", n_points=9),
+    "fault_map": lambda: figures.fault_map(network(), BitFlips(0.01).apply(network(), 1), 1),
+    "first_layer_weights": lambda: figures.first_layer_weights(network()),
+    "fitted_states": lambda: figures.fitted_states(
+        devices.fit(bnnsim.datasets.data_file("devices/sample_measurements.csv"), n_resamples=100)),
+    "importance_curves": lambda: figures.importance_curves(of_two(lambda net: metrics.importance(net, few()))),
+    "margin_histograms": lambda: figures.margin_histograms(of_two(lambda net: metrics.margins(net, few().images))),
+    "pareto": lambda: figures.pareto(on_card()),
+    "predicted_curve": lambda: figures.predicted_curve(
+        metrics.predicted_accuracy(network(), few(), swept().rates), swept()),
+    "redundancy": lambda: figures.redundancy({"halved, at no cost": lambda p: p / 2}, rates=[1e-3, 1e-2]),
+    "scaling_curves": lambda: figures.scaling_curves(points()),
+    "tightness": lambda: figures.tightness({"one": ([1, 2, 30], [2, 9, 40]), "two": ([0, 5], [1, 7])}, title="bounds"),
+    "tolerance_curves": lambda: figures.tolerance_curves(
+        of_two(lambda net: metrics.bit_error_tolerance(net, few().images))),
+    "training_curves": lambda: figures.training_curves(History([2.0, 1.0], [0.5, 0.7], [0.4, 0.6], [1e-3, 1e-3])),
+}
+
+
+@pytest.mark.parametrize("name", DRAW)
+def test_all_texts_can_be_read(name):
+    figure = DRAW[name]()
+    assert len(texts(figure)) > 3
+    check_readable(figure)
+
+
+def test_every_public_figure_is_drawn_above_and_need_not_be_written():
+    assert set(DRAW) == set(figures.__all__) - {"save_figure"}
+    assert all(inspect.signature(getattr(figures, name)).parameters["path"].default is None for name in DRAW)
