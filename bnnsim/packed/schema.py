@@ -29,6 +29,7 @@ OUTPUT = {"mean": np.dtype(np.float64), "scale": np.dtype(np.float64), "shift": 
 MAX_LAYERS = 1000
 MAX_SIZE = 2**16                # of a height, a width, a padding ...
 MAX_VALUES = 2**26              # of an image, or of the pre-activations of one image in one layer
+MAX_PADDED = 2**24              # values of an image with its padding; and output positions times taps
 MAX_PREACTIVATION = 2**31 - 2   # a threshold lies at most just past it, and is an int32
 
 
@@ -158,6 +159,7 @@ def _conv_output(name, layer, shape):
              for size, kernel in zip(shape[:2], layer["words"].shape[1:3])]
     n_values = sizes[0] * sizes[1] * _units(layer)
     check_int(f"{name}: the number of values of its output", n_values, high=MAX_VALUES)
+    _check_extent(name, layer, shape, sizes)
     out = tuple(size // layer["pool"] for size in sizes)
     if min(sizes) < 1 or min(out) < 1:
         kernel = " x ".join(map(str, layer["words"].shape[1:3]))
@@ -165,6 +167,15 @@ def _conv_output(name, layer, shape):
                          f"{layer['padding']} and pool {layer['pool']} must fit its input of "
                          f"{shape[0]} x {shape[1]}, got an output of {out[0]} x {out[1]}")
     return (*out, _units(layer))
+
+
+def _check_extent(name, layer, shape, sizes):
+    """What running it takes stays in proportion: a few bytes of padding, kernel and stride would else ask for much."""
+    padding, kernel = layer["padding"], layer["words"].shape[1:3]
+    padded = math.prod(size + 2 * padding for size in shape[:2]) * shape[2] if padding else 0
+    check_int(f"{name}: the number of values of its input with a padding of {padding}", padded, high=MAX_PADDED)
+    check_int(f"{name}: the number of its output positions times that of its kernel's taps",
+              max(sizes[0], 0) * max(sizes[1], 0) * math.prod(kernel), high=MAX_PADDED)
 
 
 def _units(layer):

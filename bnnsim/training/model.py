@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from bnnsim.checks import check_images, check_split
+from bnnsim.checks import check_images, check_labels, check_split
 from bnnsim.training.estimators import Clipped
 from bnnsim.training.layers.weighted import Weighted
 
@@ -73,8 +73,8 @@ class Sequential:
 
     def accuracy(self, split):
         """Share of a Split's images that are classified right."""
-        check_split(split)
-        return float(np.mean(self.predict(split.images) == split.labels))
+        labels = check_labels(check_split(split).labels, len(split.images), self.n_classes)
+        return float(np.mean(self.predict(split.images) == labels))
 
     def forward_train(self, images, read=None):
         """Scores with batch statistics, and the caches for `backward`.
