@@ -46,7 +46,8 @@ def fit(model, train, epochs=20, validation=None, rng=None, *, batch_size=256, o
     rng : None, int, SeedSequence or Generator
         The root seed; it is logged.
     batch_size : int
-        The last batch of an epoch may be smaller; every image is seen once an epoch.
+        The last batch of an epoch may be smaller; every image is seen once an epoch. With batch norm behind a dense
+        layer it must be 2 or more, and a last batch of one image joins the one before.
     optimizer : Adam, Sgd or Bop, optional
         Adam at 1e-3 by default. It keeps its moments: give a new one to each run.
     schedule : Cosine, Step, Exponential or Constant, optional

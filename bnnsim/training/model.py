@@ -52,6 +52,12 @@ class Sequential:
         return not self.layers[-1].parameters
 
     @property
+    def needs_batches(self):
+        """Whether a batch norm has one value an image and unit: statistics over a batch of one image are the image."""
+        return any(hasattr(layer, "running") and math.prod(shape[:-1]) == 1
+                   for layer, shape in zip(self.layers, self.shapes))
+
+    @property
     def output_fan_in(self):
         """Weights of one output: the largest integer logit."""
         return self.weighted[-1].parameters["weight"][0].size

@@ -61,6 +61,8 @@ class Run:
         if self.optimizer.state:
             raise ValueError("optimizer must be a new one: this one has the moments of another run")
         self.steps_per_epoch = math.ceil(len(self.train.images) / self.batch_size)
+        if self.model.needs_batches:
+            self._check_batches()
         self.n_steps = self.epochs * self.steps_per_epoch
         self._order = (None, None)
         self.epoch_words = {}
@@ -70,6 +72,15 @@ class Run:
         self.best = {}                                          # a copy of the model's arrays at the best epoch
         if self.keep == "best":
             self.keep_arrays()
+
+    def _check_batches(self):
+        """No batch of one image, of which dense batch norm makes 0 whatever it is: the last joins the one before."""
+        n_images = len(self.train.images)
+        if min(n_images, self.batch_size) < 2:
+            what = "batch_size" if self.batch_size < 2 else "the number of training images"
+            raise ValueError(f"{what} must be >= 2 for a model with batch norm behind a dense layer, got 1: of one image "
+                             "it gives its shift, whatever the image, and nothing is learnt")
+        self.steps_per_epoch -= n_images % self.batch_size == 1
 
     def keep_arrays(self):
         """Remember the model as it is now."""
@@ -93,7 +104,8 @@ class Run:
         epoch, batch = divmod(step, self.steps_per_epoch)
         if self._order[0] != epoch:
             self._order = (epoch, generator(self.root, "order", epoch).permutation(len(self.train.images)))
-        return self._order[1][batch * self.batch_size:(batch + 1) * self.batch_size]
+        stop = None if batch == self.steps_per_epoch - 1 else (batch + 1) * self.batch_size
+        return self._order[1][batch * self.batch_size:stop]
 
     def settings(self):
         """What a checkpoint must agree on for a resumed run to give the same bytes; plain JSON."""
