@@ -13,14 +13,13 @@ Each row says where it holds (`PLACE`), what is known there (`VALUES`), and how 
 without a condition holds for all.
 """
 
-import difflib
 import math
 import os
 from typing import NamedTuple
 
 import numpy as np
 
-from bnnsim.checks import check_choice, check_int, check_real
+from bnnsim.checks import check_choice, check_int, check_real, nearest
 from bnnsim.files.json_text import parse_json
 
 FORMAT, VERSION = "bnnsim device card", 1
@@ -74,6 +73,7 @@ ENERGY = {key: POSITIVE for key in ("energy_set_joule", "energy_reset_joule", "e
 VALUES = {**STATES, "ber": PROBABILITY, "p01": PROBABILITY, "p10": PROBABILITY, **RETENTION, **WEIBULL, **ENERGY,
           "reference_ohm": POSITIVE, "endurance_cycles": POSITIVE, "v_set_volt": ANY, "v_reset_volt": ANY,
           "pulse_width_second": POSITIVE, "i_compliance_ampere": POSITIVE}
+UNITS = ("ohm", "ln", "siemens", "second", "kelvin", "volt", "ampere", "joule", "electronvolt", "cycles")
 SAMPLES = ("lrs_samples_ohm", "hrs_samples_ohm")
 TEXTS = ("condition", "cell", "provenance", "source", "note")
 HEAD = {"format": str, "format_version": int, "name": str, "memory": str, "description": str, "licence": str,
@@ -189,9 +189,9 @@ def _known(name, found, known):
 
 def _hint(key, known):
     """Which key was meant: the same quantity in another unit, or a near spelling."""
-    stem = key.rsplit("_", 1)[0]
-    same = [each for each in known if "_" in each and each.rsplit("_", 1)[0] == stem]
-    if same:
+    same = [each for each in known if each.rpartition("_")[2] in UNITS
+            and each.rpartition("_")[0] in (key, key.rpartition("_")[0])]
+    if same and key not in (f"{each}s" for each in same):
         return f"; a key names its unit: give this quantity as {' or '.join(map(repr, same))}"
-    near = difflib.get_close_matches(key, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(known))}"
+    near = nearest(key, known)
+    return f"; did you mean {near!r}?" if near else f"; known are {', '.join(sorted(known))}"

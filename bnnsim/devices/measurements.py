@@ -15,11 +15,12 @@ temperature_kelvin  no          in kelvin, > 0
 """
 
 import csv
-import difflib
 import math
 import os
 
 import numpy as np
+
+from bnnsim.checks import nearest
 
 MAX_BYTES, MAX_LINES, MAX_GROUPS = 200_000_000, 5_000_000, 1_000
 NEEDED, PLACES = ("resistance_ohm", "state"), ("condition", "cycles", "time_second", "temperature_kelvin")
@@ -85,11 +86,8 @@ def _header(name, cells):
     columns = [cell.strip() for cell in cells or ()]
     for column in columns:
         if column not in known:
-            near = difflib.get_close_matches(column[:60], known, n=1, cutoff=0.4)
-            commas = "; columns are separated by commas" if ";" in column or "\t" in column else ""
-            hint = f"; did you mean {near[0]!r}?" if near and not commas else commas
-            raise MeasurementError(f"{name}, line 1: unknown column {column[:60]!r}{hint}; known are "
-                                   f"{', '.join(known)}")
+            raise MeasurementError(f"{name}, line 1: unknown column {column[:60]!r}{_hint(column, known)}; known are "
+                                   f"{', '.join(known)}: leave out all others")
     for column in NEEDED:
         if column not in columns:
             raise MeasurementError(f"{name}, line 1: the column {column} must be there, got "
@@ -97,6 +95,17 @@ def _header(name, cells):
     if len(set(columns)) < len(columns):
         raise MeasurementError(f"{name}, line 1: a column is named twice: {', '.join(columns)}")
     return columns
+
+
+def _hint(column, known):
+    """What was meant: commas, the same quantity in the unit that its name says, or another spelling."""
+    if ";" in column or "\t" in column:
+        return "; columns are separated by commas"
+    same = [each for each in UNITS if "_" in each and each.split("_")[0] == column.lower().split("_")[0]]
+    near = nearest(column, known)
+    if same and same[0] != near:
+        return f"; give this quantity as {same[0]}, {UNITS[same[0]]}"
+    return f"; did you mean {near!r}?" if near else ""
 
 
 def _line(name, line, header, cells):
