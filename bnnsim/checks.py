@@ -140,8 +140,8 @@ def _shape_text(shape: Sequence[int | None]) -> str:
 def check_unmasked(name: str, value: object) -> None:
     """Nothing that a masked array hides: plain arrays would take what is under the mask for values."""
     if isinstance(value, np.ma.MaskedArray) and np.ma.count_masked(value):
-        raise ValueError(f"{name} must have no masked values, got {np.ma.count_masked(value)} of {value.size}: what is to stand for "
-                         "them is not known here; leave out what they belong to, or pass .filled(value)")
+        raise ValueError(f"{name} must have no masked values, got {np.ma.count_masked(value)} of {value.size}: what is "
+                         "to stand for them is not known here; leave out what they belong to, or pass .filled(value)")
 
 
 def check_finite(name: str, value: Array) -> Array:

@@ -6,6 +6,9 @@ is taken out of the message and run; `right` is what it must give.
 
 import ast
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -228,3 +231,41 @@ def test_masked_arrays_are_refused():
     norm = {"gamma": hidden, "beta": np.ones(4), "mean": np.ones(4), "var": np.ones(4)}
     refused(lambda: packed(SIGNS, **norm), "gamma must have no masked values")
     assert check_labels(np.ma.array(np.arange(4)), 4, 10).tolist() == [0, 1, 2, 3]
+
+
+# ---------------------------------------------------------------- files and processes
+
+SCRIPT = """
+import multiprocessing, sys
+from concurrent.futures import ProcessPoolExecutor
+import bnnsim
+from bnnsim.commands.inputs import shipped_file
+
+def work():
+    test = bnnsim.load_dataset("fashion-subset")[1][:20]
+    network = bnnsim.PackedNetwork.load(shipped_file())
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        print(bnnsim.sweep(network, test, [0.1], 1, rng=0, executor=pool, progress=False).accuracy.size)
+"""
+
+
+def test_the_main_guard_that_is_missing(tmp_path):
+    """"A worker process died" sent the user to look for want of memory."""
+    def run(last):
+        (tmp_path / "script.py").write_text(SCRIPT + last)
+        return subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+
+    error = run("work()\n").stderr
+    guard = re.search('needs (if __name__ == "__main__":) around what it does', error)
+    assert guard, error[-2000:]
+    assert run(f"{guard[1]}\n    work()\n").stdout == "1\n"
+
+
+def test_no_hint_says_to_delete_what_may_be_the_user_s():
+    """A remedy is to move away, or to take another name."""
+    for path in Path(bnnsim.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Raise):
+                text = " ".join(part.value for part in ast.walk(node)
+                                if isinstance(part, ast.Constant) and isinstance(part.value, str))
+                assert not re.search("delete|remove (it|the)", text), (path, node.lineno)

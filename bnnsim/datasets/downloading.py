@@ -105,7 +105,7 @@ def _is_official(path: Path, sha256: str) -> bool:
         right = False
     if not right:
         raise ValueError(f"{path}: wanted the official file, SHA-256 {sha256[:16]}..., got another or a "
-                         "damaged one; move or delete it and download again")
+                         "damaged one; move it away and download again")
     return True
 
 

@@ -178,7 +178,7 @@ def test_a_damaged_idx_file_is_named_and_there_is_a_remedy(tmp_path, name, conte
     with pytest.raises(ValueError, match=message) as caught:
         load_dataset("fashion", folder=mine)
     assert "-ubyte.gz: wanted" in str(caught.value)
-    assert f"delete the file and run python -m bnnsim.download fashion --folder {mine}" in str(caught.value)
+    assert f"move the file away and run python -m bnnsim.download fashion --folder {mine}" in str(caught.value)
 
 
 def test_a_gzip_bomb_is_not_inflated(tmp_path):

@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 import pytest
-from small_files import IDX_NAMES, cifar_binary, forget_all_copies, from_source, idx_bytes, idx_files
+from small_files import IDX_NAMES, cifar_binary, forget_all_copies, from_source, idx_bytes, idx_files, put_idx
 
 import bnnsim.datasets.downloading as downloading
 import bnnsim.datasets.find as find
@@ -118,9 +118,28 @@ def test_a_download_fetches_only_what_is_missing_and_overwrites_nothing(tiny_fas
     assert tiny_fashion.asked == ["/" + IDX_NAMES[2]]
     own = gzip.compress(idx_bytes(np.zeros(20, np.uint8)))
     (folder / IDX_NAMES[1]).write_bytes(own)
-    with pytest.raises(ValueError, match="move or delete it and download again"):
+    with pytest.raises(ValueError, match="move it away and download again"):
         downloading.download_dataset("fashion", tmp_path / "mine")
     assert (folder / IDX_NAMES[1]).read_bytes() == own
+    (folder / IDX_NAMES[1]).rename(tmp_path / "away")                                 # as the message says
+    downloading.download_dataset("fashion", tmp_path / "mine")
+    assert len(load_dataset("fashion", folder=tmp_path / "mine")[0]) == 20 and (tmp_path / "away").read_bytes() == own
+
+
+@pytest.mark.parametrize("where", ["", "fashion"])
+def test_a_damaged_file_of_the_user_s_is_moved_away_not_deleted(tiny_fashion, tmp_path, where):
+    """The remedy, followed to the letter, gives the data set, and the user's file is still there."""
+    mine = put_idx(tmp_path / "mine" / where)
+    (mine / IDX_NAMES[0]).write_bytes(b"my own")
+    with pytest.raises(ValueError, match="move the file away and run python -m bnnsim.download") as caught:
+        load_dataset("fashion", folder=tmp_path / "mine")
+    (mine / IDX_NAMES[0]).rename(tmp_path / "away")
+    for name in IDX_NAMES[1:] if where else ():                 # the tiny official files are not these
+        (mine / name).rename(tmp_path / name)
+    words = str(caught.value).split("python -m bnnsim.download ")[1].split()
+    assert download.main(words) == 0
+    assert len(load_dataset("fashion", folder=tmp_path / "mine")[0]) == 20
+    assert (tmp_path / "away").read_bytes() == b"my own"
 
 
 def test_a_second_address_helps_where_the_first_does_not(tiny_fashion, tmp_path):
