@@ -8,6 +8,7 @@ import os
 import tarfile
 import threading
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -247,3 +248,35 @@ def test_the_command_line_answers_bad_input_with_one_line(tiny_fashion, capsys, 
         download.main(arguments)
     errors = capsys.readouterr().err
     assert caught.value.code == code and errors.count("\n") == 1 and message in errors
+
+
+def archive_of(path, members):
+    """A tar.gz of (name, type, size): each of zeros, written in pieces."""
+    with gzip.open(path, "wb", compresslevel=1) as stream:
+        for name, kind, size in members:
+            member = tarfile.TarInfo(name)
+            member.type, member.size = kind, size
+            stream.write(member.tobuf(tarfile.PAX_FORMAT))
+            for start in range(0, size, 1 << 20):
+                stream.write(bytes(min(1 << 20, size - start)))
+            stream.write(bytes(-size % 512))
+        stream.write(bytes(1024))
+    return path
+
+
+@pytest.mark.parametrize("members, message", [
+    ([("batches/a.bin", tarfile.REGTYPE, 1 << 30)], "wanted batches/a.bin to be a plain file of at most 33554432 bytes"),
+    ([("batches/b.bin", tarfile.REGTYPE, (1 << 30) + 512)], "archive of at most 1073741824 bytes once decompressed"),
+    ([("batches/a.bin", tarfile.XHDTYPE, 1 << 28)], "at most 262144 bytes in a header of the archive, got 268435456"),
+    ([("batches/a.bin", tarfile.GNUTYPE_LONGNAME, 1 << 28)], "at most 262144 bytes in a header of the archive"),
+    ([("batches/a.bin", tarfile.REGTYPE, 30_730_000)], "wanted a.bin with SHA-256")])
+def test_an_archive_takes_no_memory_for_what_it_announces(tmp_path, members, message):
+    """1 to 5 MB that inflate to 1 GB: a member, one that is not wanted, a header; CIFAR-10's own size is read in pieces."""
+    archive = archive_of(tmp_path / "bomb.tar.gz", members)
+    source = Source((), {"a.bin": "0" * 64}, "bomb.tar.gz", "", "batches")
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=message):
+        downloading._extract(str(archive), tmp_path, source)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8e6 and not list(tmp_path.glob("*.bin*"))

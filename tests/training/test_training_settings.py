@@ -238,7 +238,8 @@ def seen_batches(n_images, batch_size, spec="FC8 FC2", epochs=2, output_norm=Tru
     model.forward_train = watched
     history = fitting.fit(model, split, epochs, rng=0, batch_size=batch_size, progress=False)
     assert len(history.loss) == epochs
-    return np.array_split(np.array(batches, object), epochs)
+    per_epoch = len(batches) // epochs
+    return [batches[i * per_epoch:(i + 1) * per_epoch] for i in range(epochs)]
 
 
 @pytest.mark.parametrize("n_images, batch_size, sizes", [
