@@ -73,8 +73,8 @@ def _read_idx_stream(path, stream, n_dims, file_bytes, zipped):
                          f"{n_bytes} (dimensions {' x '.join(map(str, shape))})")
     most = max(MAX_INFLATED, MAX_RATIO * file_bytes)
     if zipped and n_bytes > most:
-        raise ValueError(f"{path}: wanted at most {most} bytes of data in a compressed file of {file_bytes}, got a header "
-                         f"that announces {n_bytes}; where that is right, decompress it (gunzip) and read what comes")
+        raise ValueError(f"{path}: wanted at most {most} bytes of data in a compressed file of {file_bytes}, got a "
+                         f"header that announces {n_bytes}; where that is right, decompress it (gunzip), and read that")
     there = n_bytes if zipped else min(n_bytes, file_bytes - stream.tell())     # no room is made for what is not there
     array = np.empty(there, np.uint8)               # pages are only taken as they are filled
     n_read = _fill(stream, array)

@@ -78,8 +78,8 @@ class Run:
         n_images = len(self.train.images)
         if min(n_images, self.batch_size) < 2:
             what = "batch_size" if self.batch_size < 2 else "the number of training images"
-            raise ValueError(f"{what} must be >= 2 for a model with batch norm behind a dense layer, got 1: of one image "
-                             "it gives its shift, whatever the image, and nothing is learnt")
+            raise ValueError(f"{what} must be >= 2 for a model with batch norm behind a dense layer, got 1: of one "
+                             "image it gives its shift, whatever the image, and nothing is learnt")
         self.steps_per_epoch -= n_images % self.batch_size == 1
 
     def keep_arrays(self):

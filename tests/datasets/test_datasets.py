@@ -308,8 +308,7 @@ def peak_of(call, message):
 def test_an_idx_file_takes_no_more_memory_than_is_in_it(tmp_path):
     """1 MB that inflates to 1 GB, as its header says: 1 GB was taken."""
     bombs(tmp_path)
-    for name, message in (("announced.gz", r"announced.gz: wanted at most 33554432 .* header that announces 1073741824; "
-                                           "where that is right, decompress it"),
+    for name, message in (("announced.gz", r"announced.gz: wanted at most 33554432 .* announces 1073741824"),
                           ("not-announced.gz", "not-announced.gz: wanted the 7840 bytes .* got more"),
                           ("the-most.gz", "the-most.gz: wanted the 33554432 bytes .* got more"),
                           ("plain", "plain: wanted the 1073741824 bytes .* got only 1048576: the file is cut off")):
@@ -320,7 +319,8 @@ def test_an_idx_file_takes_no_more_memory_than_is_in_it(tmp_path):
 def test_a_compressed_file_that_is_refused_can_be_read_decompressed(tmp_path, monkeypatch):
     """As the message says to do; and what shrinks as images do is read whatever its size."""
     monkeypatch.setattr(readers, "MAX_INFLATED", 1000)
-    content, images = idx_bytes(np.zeros((20, 28, 28), np.uint8)), np.random.default_rng(0).integers(0, 256, (9, 28, 28))
+    content = idx_bytes(np.zeros((20, 28, 28), np.uint8))
+    images = np.random.default_rng(0).integers(0, 256, (9, 28, 28))
     (tmp_path / "a.gz").write_bytes(gzip.compress(content))
     with pytest.raises(ValueError, match="decompress it .gunzip."):
         readers.read_idx(tmp_path / "a.gz", 3)
