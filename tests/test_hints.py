@@ -269,3 +269,9 @@ def test_no_hint_says_to_delete_what_may_be_the_user_s():
                 text = " ".join(part.value for part in ast.walk(node)
                                 if isinstance(part, ast.Constant) and isinstance(part.value, str))
                 assert not re.search("delete|remove (it|the)", text), (path, node.lineno)
+
+
+def test_masked_samples_are_refused():
+    """What a measurement's mask hides, an overflow code for one, was taken for a resistance."""
+    samples = np.ma.masked_greater(np.array([1e3, 2e3, 9.91e37]), 1e30)
+    refused(lambda: bnnsim.devices.Empirical(samples), "samples_ohm must have no masked values, got 1 of 3")

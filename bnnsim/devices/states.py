@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 import bnnsim.kernels.memory.sensing as sensing
-from bnnsim.checks import check_finite, check_real
+from bnnsim.checks import check_finite, check_real, check_unmasked
 
 MAX_SAMPLES = 20_000                # of an Empirical: noise is added pair by pair, 4e8 pairs at most
 MAX_CUT = 0.03                      # largest share of a normal conductance that lies below 0 (sigma = mean / 1.88)
@@ -171,6 +171,7 @@ class Empirical:
     samples_ohm: tuple
 
     def __post_init__(self):
+        check_unmasked("samples_ohm", self.samples_ohm)
         values = np.asarray(self.samples_ohm)
         if values.ndim != 1 or values.dtype.kind not in "iuf":
             raise TypeError(f"samples_ohm must be a sequence of numbers, got {values.dtype} of shape {values.shape}")

@@ -52,7 +52,7 @@ class Sequential:
         return not self.layers[-1].parameters
 
     @property
-    def needs_batches(self):
+    def needs_batches(self) -> bool:
         """Whether a batch norm has one value an image and unit: statistics over a batch of one image are the image."""
         return any(hasattr(layer, "running") and math.prod(shape[:-1]) == 1
                    for layer, shape in zip(self.layers, self.shapes))
