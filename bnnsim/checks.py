@@ -3,10 +3,10 @@
 A message names the argument, what was wanted and what came. Wrong type: TypeError; wrong value: ValueError.
 """
 
-import difflib
 import math
 import numbers
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -58,16 +58,63 @@ def check_probability(name: str, value: object) -> float:
 
 
 def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
-    """One of a few strings; a near miss is answered with a suggestion."""
+    """One of a few strings; a slip of the pen is answered with the word that was meant."""
     choices = tuple(choices)
     if not isinstance(value, str):
         raise TypeError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r} of type "
                         f"{type(value).__name__}")
     if value not in choices:
-        near = difflib.get_close_matches(value.lower(), choices, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        near = nearest(value, choices)
+        hint = f"; did you mean {near!r}?" if near else ""
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}{hint}")
     return value
+
+
+def nearest(word: str, choices: Iterable[str]) -> str | None:
+    """The one of `choices` that is `word` but for slips of the pen; None where there is none, or it may be another.
+
+    Words between the separators are compared one by one. The first letter and the digits must agree; one letter may be
+    wrong, two of six or more, of three or fewer only one too many, too few or out of place: a mean is no median, LRS
+    not HRS, cifar100 not cifar10.
+
+    Examples
+    --------
+    >>> nearest("fasion", ["fashion", "mnist"]), nearest("device", ["resistance_ohm"]), nearest("mean", ["median"])
+    ('fashion', None, None)
+    """
+    found = [choice for choice in choices if _is_slip(word[:60].lower(), choice.lower())]
+    return min(found, key=lambda choice: _edits(word[:60].lower(), choice.lower()), default=None)
+
+
+def _is_slip(word: str, choice: str) -> bool:
+    if re.sub(r"\W|_", "", word) == re.sub(r"\W|_", "", choice):
+        return True
+    parts = [re.split(r"[\W_]+", each) for each in (word, choice)]
+    return len(parts[0]) == len(parts[1]) and all(map(_is_part_slip, *parts))
+
+
+def _is_part_slip(a: str, b: str) -> bool:
+    digits, shorter = (re.sub(r"\D", "", a), re.sub(r"\D", "", b)), min(len(a), len(b))
+    if a == b or (not all(digits) and re.sub(r"\d", "", a) == re.sub(r"\d", "", b)):
+        return True
+    if a[:1] != b[:1] or (all(digits) and digits[0] != digits[1]) or shorter < 3:
+        return False
+    if shorter == 3 and len(a) == len(b):
+        return sorted(a) == sorted(b)
+    return _edits(a, b) <= (2 if shorter >= 6 else 1) or (shorter >= 6 and a[:5] == b[:5] and len(a) <= len(b) + 2)
+
+
+def _edits(a: str, b: str) -> int:
+    """Letters to put in, leave out, change, or swap with the next one, to make b of a."""
+    rows = [list(range(len(b) + 1))]
+    for i in range(1, len(a) + 1):
+        row = [i]
+        for j in range(1, len(b) + 1):
+            row.append(min(rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (a[i - 1] != b[j - 1])))
+            if i > 1 and j > 1 and a[i - 2:i] == b[j - 2:j][::-1]:
+                row[-1] = min(row[-1], rows[-2][j - 2] + 1)
+        rows.append(row)
+    return rows[-1][-1]
 
 
 def check_array(name: str, value: object, dtype: npt.DTypeLike, shape: Sequence[int | None]) -> np.ndarray:
@@ -76,10 +123,25 @@ def check_array(name: str, value: object, dtype: npt.DTypeLike, shape: Sequence[
         raise TypeError(f"{name} must be a NumPy array, got {type(value).__name__}")
     if value.dtype != np.dtype(dtype):
         raise TypeError(f"{name} must have dtype {np.dtype(dtype)}, got {value.dtype}")
-    if value.ndim != len(shape) or any(s is not None and s != v for s, v in zip(shape, value.shape)):
-        wanted = "(" + ", ".join("any" if s is None else str(s) for s in shape) + ")"
-        raise ValueError(f"{name} must have shape {wanted}, got {value.shape}")
+    check_unmasked(name, value)
+    if not _has_shape(value, shape):
+        raise ValueError(f"{name} must have shape {_shape_text(shape)}, got {value.shape}")
     return np.ascontiguousarray(value)
+
+
+def _has_shape(value: np.ndarray, shape: Sequence[int | None]) -> bool:
+    return value.ndim == len(shape) and all(s is None or s == v for s, v in zip(shape, value.shape))
+
+
+def _shape_text(shape: Sequence[int | None]) -> str:
+    return "(" + ", ".join("any" if s is None else str(s) for s in shape) + ")"
+
+
+def check_unmasked(name: str, value: object) -> None:
+    """Nothing that a masked array hides: plain arrays would take what is under the mask for values."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.count_masked(value):
+        raise ValueError(f"{name} must have no masked values, got {np.ma.count_masked(value)} of {value.size}: what is "
+                         "to stand for them is not known here; leave out what they belong to, or pass .filled(value)")
 
 
 def check_finite(name: str, value: Array) -> Array:
@@ -110,11 +172,50 @@ def clean_fields(record: object, rule: Callable[..., object], *names: str, **bou
 
 def check_images(images: object, shape: Sequence[int | None] | None = None) -> np.ndarray:
     """uint8 images (N, C, H, W), of the (C, H, W) given."""
-    if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
-        came = f"dtype {images.dtype}" if isinstance(images, np.ndarray) else type(images).__name__
-        raise TypeError(f"images must be a uint8 array (N, C, H, W) of pixels 0..255, got {came}; "
-                        "for floats in [0, 1] pass np.round(images * 255).astype(np.uint8)")
-    return check_array("images", images, np.uint8, (None, *(shape or (None, None, None))))
+    if not isinstance(images, np.ndarray):
+        raise TypeError(f"images must be a uint8 array (N, C, H, W) of pixels 0..255, got {type(images).__name__}; "
+                        "for nested lists pass np.asarray(images)")
+    check_unmasked("images", images)
+    if images.dtype != np.uint8:
+        raise TypeError(f"images must be a uint8 array (N, C, H, W) of pixels 0..255, got dtype {images.dtype}"
+                        f"{_pixel_hint(images)}")
+    wanted = (None, *(shape or (None, None, None)))
+    if not _has_shape(images, wanted):
+        raise ValueError(f"images must have shape {_shape_text(wanted)}, got {images.shape}"
+                         f"{_layout_hint(images.shape, wanted)}")
+    return np.ascontiguousarray(images)
+
+
+def _pixel_hint(images: np.ndarray) -> str:
+    """How these become pixels, told by their values; or why that cannot be known."""
+    kind = images.dtype.kind
+    if kind == "b":
+        return "; for black and white, where True is white, pass images.astype(np.uint8) * 255"
+    if kind not in "iuf" or images.size == 0:
+        return ""
+    low, high = images.min(), images.max()
+    came = f" of values {low:g} to {high:g}"
+    if not (low >= 0 and high <= 255):                          # NaN too
+        return (f"{came}, which are no pixels: undo whatever scaled them (normalised ones: times the standard "
+                "deviation, plus the mean) to levels 0..255 first")
+    if high <= 1 and kind != "f":
+        return (f"{came}: whether 1 is the second darkest level or white is not known here; pass "
+                "images.astype(np.uint8) if it is level 1 of 255, or that times 255 if it is white")
+    if kind != "f":
+        return f"{came}; pass images.astype(np.uint8)"
+    return f"{came}; pass np.round(images{' * 255' if high <= 1 else ''}).astype(np.uint8)"
+
+
+def _layout_hint(came: Sequence[int], wanted: Sequence[int | None]) -> str:
+    """How images of another order of axes become (N, C, H, W)."""
+    channels, height, width = wanted[1:]
+    if len(came) == 4 and tuple(came[1:]) == (height, width, channels):
+        return "; these are in N, H, W, C order: pass images.transpose(0, 3, 1, 2)"
+    if len(came) == 3 and channels in (1, None) and height in (came[1], None) and width in (came[2], None):
+        return "; for grey images pass images[:, None]"
+    if len(came) == 2 and None not in wanted[1:] and came[1] == math.prod(wanted[1:]):      # type: ignore[arg-type]
+        return f"; for rows in C, H, W order pass images.reshape(-1, {channels}, {height}, {width})"
+    return ""
 
 
 def check_split(split: "LabelledImages", name: str = "split") -> "LabelledImages":
@@ -133,6 +234,7 @@ def check_split(split: "LabelledImages", name: str = "split") -> "LabelledImages
 
 def check_labels(labels: npt.ArrayLike, n_images: int, n_classes: int) -> np.ndarray:
     """Labels 0..n_classes - 1, one an image, as uint8."""
+    check_unmasked("labels", labels)
     found = np.asarray(labels)
     if found.dtype.kind not in "iu":
         raise TypeError(f"labels must be integers, got dtype {found.dtype}")

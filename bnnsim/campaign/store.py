@@ -39,7 +39,7 @@ class Store:
             return
         found = [path for path in (Path(out), Path(journal_path(out))) if path.exists()]
         if found and not resume:
-            raise FileExistsError(f"{found[0]} exists: resume it (resume=True, --resume), or remove it")
+            raise FileExistsError(f"{found[0]} exists: resume it (resume=True, --resume), or give another name")
         if not Path(out).resolve().parent.is_dir():
             raise FileNotFoundError(f"the folder of {out} does not exist: make it first")
         self.journal = Journal(out, campaign.settings, self._check_head)

@@ -24,7 +24,8 @@ def failure(error: Exception) -> str | None:
     that a class is from tells. A cancelled future is what a client gives whose scheduler is gone.
     """
     if isinstance(error, BrokenExecutor):
-        return "a worker process died, killed from outside or for want of memory,"
+        return ("a worker process died (killed from outside, for want of memory, or at its start: a script that makes "
+                "processes needs if __name__ == \"__main__\": around what it does)")
     if isinstance(error, CancelledError) or type(error).__module__.split(".")[0] == "distributed":
         return f"the cluster failed ({type(error).__name__}: its scheduler or workers died),"
     return None

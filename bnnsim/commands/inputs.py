@@ -38,16 +38,23 @@ def load_network(path: str | None) -> tuple[str, PackedNetwork]:
 
 
 def default_dataset(paths: Sequence[str], networks: Mapping[str, PackedNetwork]) -> str:
-    """The data set that the first network was trained on: its file says so, or it is Fashion-MNIST."""
+    """The one data set that all networks were trained on, as their files say; where they do not, it is asked for."""
     if not paths:
         return SHIPPED_DATASET
-    name, network = next(iter(networks.items()))
-    trained_on = network.metadata.get("dataset", "fashion")
-    found = dataset_of(trained_on)
-    if found is None:
-        raise ValueError(f"{name} was trained on {trained_on!r}, which is none of {', '.join(CATALOGUE)}: say which "
-                         "to take, --dataset NAME")
-    return found
+    remedy = "say which to take, --dataset NAME"
+    found = {}
+    for name, network in networks.items():
+        trained_on = network.metadata.get("dataset")
+        if trained_on is None:
+            raise ValueError(f"the file of {name} does not tell the data set that it was trained on: {remedy}")
+        known = dataset_of(trained_on)
+        if known is None:
+            raise ValueError(f"{name} was trained on {trained_on!r}, which is none of {', '.join(CATALOGUE)}: {remedy}")
+        found[known] = name
+    if len(found) > 1:
+        came = ", ".join(f"{name} on {trained_on}" for trained_on, name in found.items())
+        raise ValueError(f"the networks were trained on several data sets ({came}): {remedy}")
+    return next(iter(found))
 
 
 def load_test(options: argparse.Namespace, paths: Sequence[str], networks: Mapping[str, PackedNetwork]) -> Split:

@@ -6,6 +6,7 @@ are of the content (the decompressed IDX file, the batch in CIFAR's archive): a 
 passes.
 """
 
+import gzip
 import hashlib
 import logging
 import os
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from http.client import HTTPResponse
 
 MAX_BYTES = 1 << 28             # of one download; the largest official one has 170 MB
+PIECE = 1 << 18                 # bytes read at a time
+MAX_MEMBER = 1 << 25            # of one file in an archive; CIFAR-10's have 31 MB
+MAX_INFLATED = 1 << 30          # of an archive; CIFAR-10's has 184 MB
 READ_SECONDS = 30.0             # without a byte, once a server has answered
 
 
@@ -105,7 +109,7 @@ def _is_official(path: Path, sha256: str) -> bool:
         right = False
     if not right:
         raise ValueError(f"{path}: wanted the official file, SHA-256 {sha256[:16]}..., got another or a "
-                         "damaged one; move or delete it and download again")
+                         "damaged one; move it away and download again")
     return True
 
 
@@ -150,7 +154,7 @@ def _copy_from(url: str, path: str, connect_seconds: float) -> None:
         n_bytes = 0
         title = url.rsplit("/", 1)[1]
         with tqdm(total=n_announced, unit="B", unit_scale=True, desc=title, disable=None) as bar:
-            while block := response.read(1 << 18):
+            while block := response.read(PIECE):
                 n_bytes += len(block)
                 if n_bytes > MAX_BYTES:
                     raise ValueError(f"wanted at most {MAX_BYTES} bytes, got more")
@@ -199,37 +203,63 @@ def _answer(url: str, connect_seconds: float) -> "HTTPResponse":
     return result[0]
 
 
+class _Inflated(gzip.GzipFile):
+    """What a tar.gz archive inflates to: never much at a time, and not without end.
+
+    `tarfile` reads a member's long name or extended header, whose size the archive says, at once.
+    """
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Some bytes; ValueError where too many are asked for."""
+        if size is None or not 0 <= size <= PIECE:
+            raise ValueError(f"wanted at most {PIECE} bytes in a header of the archive, got {size}")
+        self._check_end(self.tell() + size)
+        return super().read(size)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go there; ValueError where it is too far."""
+        self._check_end(offset)
+        return super().seek(offset, whence)
+
+    def _check_end(self, position: int) -> None:
+        if position > MAX_INFLATED:
+            raise ValueError(f"wanted an archive of at most {MAX_INFLATED} bytes once decompressed, got more")
+
+
 def _extract(archive: str, folder: Path, source: Source) -> None:
     """Take the expected files out of a checked tar.gz: plain files, nothing else."""
     import tarfile
 
     wanted = {f"{source.archive_folder}/{name}": name for name in source.sha256}
     try:
-        with tarfile.open(archive, "r:gz") as tar:
+        with _Inflated(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
             for member in tar:
                 name = wanted.pop(member.name, None)
                 if name is not None:
-                    _store_member(_member_bytes(tar, member), folder, name, source.sha256[name])
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+                    _store_member(_member(tar, member), folder, name, source.sha256[name])
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"wanted a whole tar.gz archive, got a damaged one ({error})") from error
     if wanted:
         raise ValueError(f"wanted {', '.join(wanted)} in the archive, got none")
 
 
-def _member_bytes(tar: "tarfile.TarFile", member: "tarfile.TarInfo") -> bytes:
-    content = None if member.issparse() or member.size > MAX_BYTES or not member.isreg() else tar.extractfile(member)
+def _member(tar: "tarfile.TarFile", member: "tarfile.TarInfo") -> IO[bytes]:
+    plain = member.isreg() and not member.issparse() and member.size <= MAX_MEMBER
+    content = tar.extractfile(member) if plain else None
     if content is None:
-        raise ValueError(f"wanted {member.name} to be a plain file of at most {MAX_BYTES} bytes, got type "
+        raise ValueError(f"wanted {member.name} to be a plain file of at most {MAX_MEMBER} bytes, got type "
                          f"{member.type!r} and {member.size} bytes")
-    return content.read(member.size)
+    return content
 
 
-def _store_member(content: bytes, folder: Path, name: str, sha256: str) -> None:
-    came = hashlib.sha256(content).hexdigest()
-    if came != sha256:
-        raise ValueError(f"wanted {name} with SHA-256 {sha256[:16]}..., got {came[:16]}...")
+def _store_member(content: IO[bytes], folder: Path, name: str, sha256: str) -> None:
+    digest = hashlib.sha256()
     with atomic.part(folder / name) as path:
         with open(path, "wb") as stream:
-            stream.write(content)
+            while piece := content.read(PIECE):
+                digest.update(piece)
+                stream.write(piece)
             _sync(stream)
+        if digest.hexdigest() != sha256:
+            raise ValueError(f"wanted {name} with SHA-256 {sha256[:16]}..., got {digest.hexdigest()[:16]}...")
         os.replace(path, folder / name)

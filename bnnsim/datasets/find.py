@@ -162,7 +162,7 @@ def _read(name: str, layout: Layout, files: dict[str, Path], remedy: str) -> tup
         halves = [layout.read([files[file] for file in half], known.image_shape, known.n_classes)
                   for half in (layout.train, layout.test)]
     except ValueError as error:
-        raise ValueError(f"{error}; delete the file and {remedy}" if name in downloadable() else
+        raise ValueError(f"{error}; move the file away and {remedy}" if name in downloadable() else
                          f"{error}; {remedy}") from error
     _check_not_another(name, layout, halves[1][1], where)
     train, test = (Split(images, labels, f"{name}-{half}", known.n_classes, where)

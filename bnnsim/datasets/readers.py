@@ -20,11 +20,15 @@ from bnnsim.checks import FilePath
 from bnnsim.datasets.cifar_pickle import read_python_batch
 
 MAX_BYTES = 1 << 30                     # of one array, decompressed; the largest official one has 47 MB
+MAX_INFLATED = 1 << 25                  # of a compressed array, or MAX_RATIO times its file where that is more:
+MAX_RATIO = 6                           # Fashion-MNIST's images shrink 1.8 times, MNIST's 4.7 times
 CIFAR_RECORD_BYTES = 1 + 3 * 32 * 32    # a label, then the red, green and blue planes, row by row
 
 
 def read_idx(path: FilePath, n_dims: int) -> np.ndarray:
     """Read an IDX file of uint8, plain or gzip-compressed (told by its first bytes, not by its name).
+
+    A compressed one may inflate to 32 MiB, or to six times its size: more is no image file, but made to fill memory.
 
     Parameters
     ----------
@@ -46,13 +50,14 @@ def read_idx(path: FilePath, n_dims: int) -> np.ndarray:
         zipped = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         try:
-            return _read_idx_stream(path, gzip.GzipFile(fileobj=raw) if zipped else raw, n_dims)
+            return _read_idx_stream(path, gzip.GzipFile(fileobj=raw) if zipped else raw, n_dims,
+                                    os.fstat(raw.fileno()).st_size, zipped)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise ValueError(f"{path}: wanted a whole gzip file, got a truncated or damaged one "
                              f"({error})") from error
 
 
-def _read_idx_stream(path, stream, n_dims):
+def _read_idx_stream(path, stream, n_dims, file_bytes, zipped):
     magic = bytes((0, 0, 8, n_dims))                # 8 is IDX's code for uint8
     head = stream.read(4)
     if head != magic:
@@ -66,7 +71,12 @@ def _read_idx_stream(path, stream, n_dims):
     if not 0 < n_bytes <= MAX_BYTES:
         raise ValueError(f"{path}: wanted 1 to {MAX_BYTES} bytes of data, got a header that announces "
                          f"{n_bytes} (dimensions {' x '.join(map(str, shape))})")
-    array = np.empty(n_bytes, np.uint8)             # pages are only taken as they are filled
+    most = max(MAX_INFLATED, MAX_RATIO * file_bytes)
+    if zipped and n_bytes > most:
+        raise ValueError(f"{path}: wanted at most {most} bytes of data in a compressed file of {file_bytes}, got a "
+                         f"header that announces {n_bytes}; where that is right, decompress it (gunzip), and read that")
+    there = n_bytes if zipped else min(n_bytes, file_bytes - stream.tell())     # no room is made for what is not there
+    array = np.empty(there, np.uint8)               # pages are only taken as they are filled
     n_read = _fill(stream, array)
     if n_read < n_bytes or stream.read(1):
         came = f"only {n_read}: the file is cut off" if n_read < n_bytes else "more"

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 import bnnsim.seeding as seeding
-from bnnsim.checks import check_images, check_int, check_labels
+from bnnsim.checks import check_images, check_int, check_labels, check_unmasked
 
 
 class LabelledImages(Protocol):
@@ -77,6 +77,7 @@ class Split:
             if not isinstance(getattr(self, field), str):
                 raise TypeError(f"{field} must be a string, got {type(getattr(self, field)).__name__}")
         images = check_images(self.images)
+        _check_order(images.shape)
         n_classes = check_int("n_classes", self.n_classes, 1, 256)
         object.__setattr__(self, "n_classes", n_classes)
         object.__setattr__(self, "images", images)
@@ -111,6 +112,7 @@ class Split:
         -------
         split : Split
         """
+        check_unmasked("indices", indices)
         indices = np.asarray(indices)
         if indices.size == 0:
             indices = indices.astype(np.intp)
@@ -129,6 +131,14 @@ class Split:
         digest.update(self.images)
         digest.update(self.labels)
         return digest.hexdigest()
+
+
+def _check_order(shape: tuple[int, ...]) -> None:
+    """No N, H, W, C order, as far as a shape shows it: grey or colours in the last axis, none where they should be."""
+    if shape[3] in (1, 3) and min(shape[1:3]) > 4:
+        raise ValueError(f"images must be in N, C, H, W order, got shape {shape}, which looks like N, H, W, C; pass "
+                         f"images.transpose(0, 3, 1, 2). (Images of {shape[1]} channels and {shape[3]} columns "
+                         "need an object of your own in place of a Split: see LabelledImages)")
 
 
 def hold_out(train: Split, n_images: int, seed: int) -> tuple[Split, Split | None]:

@@ -13,7 +13,6 @@ Each row says where it holds (`PLACE`), what is known there (`VALUES`), and how 
 without a condition holds for all.
 """
 
-import difflib
 import math
 import os
 from collections.abc import Iterable, Mapping
@@ -21,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bnnsim.checks import FilePath, check_choice, check_int, check_real
+from bnnsim.checks import FilePath, check_choice, check_int, check_real, nearest
 from bnnsim.devices.distributions import KINDS
 from bnnsim.files.json_text import parse_json
 
@@ -83,6 +82,7 @@ ENERGY = {key: POSITIVE for key in ("energy_set_joule", "energy_reset_joule", "e
 VALUES = {**STATES, "ber": PROBABILITY, "p01": PROBABILITY, "p10": PROBABILITY, **RETENTION, **WEIBULL, **ENERGY,
           "reference_ohm": POSITIVE, "endurance_cycles": POSITIVE, "v_set_volt": ANY, "v_reset_volt": ANY,
           "pulse_width_second": POSITIVE, "i_compliance_ampere": POSITIVE}
+UNITS = ("ohm", "ln", "siemens", "second", "kelvin", "volt", "ampere", "joule", "electronvolt", "cycles")
 TEXTS = ("condition", "cell", "provenance", "source", "note")
 HEAD = {"format": str, "format_version": int, "name": str, "memory": str, "description": str, "licence": str,
         "assume_equal_sigmas": bool, "rows": list}
@@ -197,9 +197,9 @@ def _known(name: str, found: Mapping[str, Any], known: Iterable[str]) -> None:
 
 def _hint(key: str, known: Iterable[str]) -> str:
     """Which key was meant: the same quantity in another unit, or a near spelling."""
-    stem = key.rsplit("_", 1)[0]
-    same = [each for each in known if "_" in each and each.rsplit("_", 1)[0] == stem]
-    if same:
+    same = [each for each in known if each.rpartition("_")[2] in UNITS
+            and each.rpartition("_")[0] in (key, key.rpartition("_")[0])]
+    if same and key not in (f"{each}s" for each in same):
         return f"; a key names its unit: give this quantity as {' or '.join(map(repr, same))}"
-    near = difflib.get_close_matches(key, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(known))}"
+    near = nearest(key, known)
+    return f"; did you mean {near!r}?" if near else f"; known are {', '.join(sorted(known))}"

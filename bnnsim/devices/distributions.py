@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
 import bnnsim.kernels.memory.sensing as sensing
-from bnnsim.checks import check_finite, check_real, clean_fields
+from bnnsim.checks import check_finite, check_real, check_unmasked, clean_fields
 from bnnsim.devices.states import KnownState
 
 MAX_SAMPLES = 20_000                # of an Empirical: noise is added pair by pair, 4e8 pairs at most
@@ -217,6 +217,7 @@ class Empirical:
     KEYS: ClassVar[Mapping[str, str]] = {"samples_ohm": "nothing"}
 
     def __post_init__(self) -> None:
+        check_unmasked("samples_ohm", self.samples_ohm)
         values = np.asarray(self.samples_ohm)
         if values.ndim != 1 or values.dtype.kind not in "iuf":
             raise TypeError(f"samples_ohm must be a sequence of numbers, got {values.dtype} of shape {values.shape}")

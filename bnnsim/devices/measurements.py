@@ -15,7 +15,6 @@ temperature_kelvin  no          in kelvin, > 0
 """
 
 import csv
-import difflib
 import math
 import os
 from collections.abc import Iterable, Sequence
@@ -23,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from bnnsim.checks import FilePath
+from bnnsim.checks import FilePath, nearest
 from bnnsim.devices.card_schema import AXES, PLACE, POSITIVE
 
 MAX_BYTES, MAX_LINES, MAX_GROUPS = 200_000_000, 5_000_000, 1_000
@@ -92,11 +91,8 @@ def _header(name: str, fields: Iterable[str]) -> list[str]:
     columns = [field.strip() for field in fields]
     for column in columns:
         if column not in known:
-            near = difflib.get_close_matches(column[:60], known, n=1, cutoff=0.4)
-            commas = "; columns are separated by commas" if ";" in column or "\t" in column else ""
-            hint = f"; did you mean {near[0]!r}?" if near and not commas else commas
-            raise MeasurementError(f"{name}, line 1: unknown column {column[:60]!r}{hint}; known are "
-                                   f"{', '.join(known)}")
+            raise MeasurementError(f"{name}, line 1: unknown column {column[:60]!r}{_hint(column, known)}; known are "
+                                   f"{', '.join(known)}: leave out all others")
     for column in NEEDED:
         if column not in columns:
             raise MeasurementError(f"{name}, line 1: the column {column} must be there, got "
@@ -104,6 +100,17 @@ def _header(name: str, fields: Iterable[str]) -> list[str]:
     if len(set(columns)) < len(columns):
         raise MeasurementError(f"{name}, line 1: a column is named twice: {', '.join(columns)}")
     return columns
+
+
+def _hint(column: str, known: Iterable[str]) -> str:
+    """What was meant: commas, the same quantity in the unit that its name says, or another spelling."""
+    if ";" in column or "\t" in column:
+        return "; columns are separated by commas"
+    same = [each for each in WANTED if "_" in each and each.split("_")[0] == column.lower().split("_")[0]]
+    near = nearest(column, known)
+    if same and same[0] != near:
+        return f"; give this quantity as {same[0]}, {WANTED[same[0]]}"
+    return f"; did you mean {near!r}?" if near else ""
 
 
 def _line(name: str, line: int, header: Sequence[str], fields: Sequence[str]) -> tuple[Place, str, float]:

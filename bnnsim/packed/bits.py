@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bnnsim.checks import check_array, check_int
+from bnnsim.checks import check_array, check_int, check_unmasked
+from bnnsim.packed.signs import check_signs
 from bnnsim.packed.words import n_words, pack_signs, unpack_signs
 
 
@@ -54,16 +55,14 @@ class PackedBits:
     @classmethod
     def pack(cls, values: npt.ArrayLike) -> "PackedBits":
         """Pack +-1 integers or floats, or booleans (True is +1), (..., F)."""
+        check_unmasked("values", values)
         values = np.asarray(values)
         if values.ndim == 0 or values.dtype.kind not in "biuf":
             raise TypeError("values must be an array (..., F) of +-1 or bool, got "
                             f"{values.dtype} of shape {values.shape}")
         if values.shape[-1] == 0:
             raise ValueError(f"values must have at least one feature, got shape {values.shape}")
-        if values.dtype != bool:
-            if not np.all((values == 1) | (values == -1)):
-                raise ValueError("values must be +1 or -1; for real values pass np.where(v >= 0, 1, -1)")
-        signs = np.where(values, 1, -1).astype(np.int8) if values.dtype == bool else values.astype(np.int8)
+        signs = np.where(values, 1, -1).astype(np.int8) if values.dtype == bool else check_signs("values", values, "v")
         words = pack_signs(signs.reshape(math.prod(values.shape[:-1]), values.shape[-1]))
         return cls(words.reshape(*values.shape[:-1], words.shape[-1]), values.shape[-1])
 

@@ -1,5 +1,6 @@
 """Somebody else's network: +-1 weight arrays, with batch norm or thresholds, into packed layers."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -7,17 +8,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bnnsim.checks import check_finite, check_int, check_real
+from bnnsim.checks import check_choice, check_finite, check_int, check_real, check_unmasked
 from bnnsim.packed.kinds import KINDS, stage_of
 from bnnsim.packed.layer import PackedLayer
+from bnnsim.packed.signs import check_signs
 from bnnsim.packed.thresholds import batch_scale, fold_thresholds
 from bnnsim.packed.words import pack_signs
 
 _ARRAY_KEYS = {"weight", "threshold", "inverted", "gamma", "beta", "mean", "var", "eps", "stride", "padding",
-               "pad_value", "pool", "flatten"}
+               "pad_value", "pool", "flatten", "order"}
+ORDERS = ("HWC", "CHW")
 
 
 def _vector(name: str, value: npt.ArrayLike, units: int, dtype: npt.DTypeLike) -> np.ndarray:
+    check_unmasked(name, value)
     value = np.asarray(value)
     if value.dtype.kind not in "biuf":
         raise TypeError(f"{name} must be real numbers, got {value.dtype}")
@@ -28,20 +32,36 @@ def _vector(name: str, value: npt.ArrayLike, units: int, dtype: npt.DTypeLike) -
 
 def _plus_minus_one(name: str, weight: npt.ArrayLike) -> tuple[str, np.ndarray]:
     """(kind, int8 array): the number of axes says which kind it is, of several the first."""
+    check_unmasked(name, weight)
     weight = np.asarray(weight)
     kinds = {len(kind.axes): key for key, kind in reversed(KINDS.items())}
-    if weight.ndim not in kinds or weight.dtype.kind not in "if" or weight.size == 0:
+    if weight.ndim in kinds and weight.dtype.kind == "b":
+        raise ValueError(f"{name} must be a +-1 array, got bool; if True stands for +1, pass np.where(w, 1, -1)")
+    if weight.ndim not in kinds or weight.dtype.kind not in "iuf" or weight.size == 0:
         wanted = " or ".join(f"({', '.join(kind.axes)})" for kind in KINDS.values())
         raise ValueError(f"{name} must be a +-1 array {wanted}, got {weight.dtype} {weight.shape}")
-    if not np.all(np.abs(weight) == 1):
-        raise ValueError(f"{name} must hold only +1 and -1; for latent weights pass np.where(w >= 0, 1, -1)")
-    return kinds[weight.ndim], weight.astype(np.int8)
+    return kinds[weight.ndim], check_signs(name, weight)
+
+
+def _channels_last(name: str, weight: np.ndarray, order: str | None, n_channels: int) -> np.ndarray:
+    """Conv weights as (K, kh, kw, C); where nothing is said, and shapes do not tell, they are taken to be so."""
+    if order is not None:
+        check_choice(f"{name}: order", order, ORDERS)
+        return weight.transpose(0, 2, 3, 1) if order == "CHW" else weight
+    if n_channels not in weight.shape[1:2]:
+        return weight
+    if weight.shape[3] != n_channels:
+        raise ValueError(f"{name} must be (K, kh, kw, C) with C = {n_channels}, got {weight.shape}, which looks like "
+                         "PyTorch's (K, C, kh, kw); pass w.transpose(0, 2, 3, 1), or order='CHW' beside it")
+    if weight.shape[1:] != (1, 1, 1):
+        warnings.warn(f"{name} {weight.shape} is taken as (K, kh, kw, C), but may as well be PyTorch's (K, C, kh, kw): "
+                      "say which, order='HWC' or order='CHW'", stacklevel=4)
+    return weight
 
 
 def _reordered(name: str, weight: np.ndarray, flatten: str, shape: tuple[int, ...]) -> np.ndarray:
     """Columns of a dense weight into H, W, C order."""
-    if flatten not in ("HWC", "CHW"):
-        raise ValueError(f"{name}: flatten must be 'HWC' or 'CHW', got {flatten!r}")
+    check_choice(f"{name}: flatten", flatten, ORDERS)
     if flatten == "HWC":
         return weight
     height, width, channels = shape
@@ -73,6 +93,10 @@ def _layer(i: int, fields: Mapping[str, Any], shape: tuple[int, ...]) -> PackedL
         raise ValueError(f"{name} must have 'weight' and may have {', '.join(sorted(_ARRAY_KEYS - {'weight'}))}; got "
                          f"{', '.join(sorted(map(str, fields)))}")
     kind, weight = _plus_minus_one(f"{name} weight", fields["weight"])
+    if not KINDS[kind].reads_rows and len(shape) == 3:
+        weight = _channels_last(f"{name} weight", weight, fields.get("order"), shape[2])
+    elif "order" in fields:
+        raise ValueError(f"{name}: order belongs to a conv layer; a dense one may have flatten")
     least = {"stride": 1, "padding": 0, "pad_value": -1, "pool": 1}
     settings: dict[str, Any] = {key: check_int(f"{name} {key}", fields[key], low)
                                 for key, low in least.items() if key in fields}

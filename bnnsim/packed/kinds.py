@@ -18,6 +18,7 @@ from bnnsim.packed.words import flatten_block
 
 MAX_SIZE = 2**16                # of a height, a width, a padding ...
 MAX_VALUES = 2**26              # of an image, or of the pre-activations of one image in one layer
+MAX_PADDED = 2**24              # values of an image with its padding; and output positions times taps
 
 
 class Dense(Stage):
@@ -70,11 +71,21 @@ class Conv(Stage):
         if layer.n_in != shape[2]:
             raise ValueError(f"{name} n_in must be {shape[2]}, the channels before it, got {layer.n_in}")
         check_int(f"{name}: the number of values of its output", self.n_positions * layer.units, high=MAX_VALUES)
+        self._check_extent(name)
         if min(self.map_shape) < 1 or min(self.pooled_shape) < 1:
             kernel = " x ".join(map(str, layer.words.shape[1:3]))
             raise ValueError(f"{name}: a {kernel} kernel with stride {layer.stride}, padding {layer.padding} and pool "
                              f"{layer.pool} must fit its input of {shape[0]} x {shape[1]}, got an output of "
                              f"{self.pooled_shape[0]} x {self.pooled_shape[1]}")
+
+    def _check_extent(self, name: str) -> None:
+        """Running it takes what is in proportion: a few bytes of padding, kernel and stride would else ask for much."""
+        padding, kernel = self.layer.padding, self.layer.words.shape[1:3]
+        padded = math.prod(size + 2 * padding for size in self.input_shape[:2]) * self.input_shape[2] if padding else 0
+        check_int(f"{name}: the number of values of its input with a padding of {padding}", padded, high=MAX_PADDED)
+        positions = math.prod(max(size, 0) for size in self.map_shape)
+        check_int(f"{name}: the number of its output positions times that of its kernel's taps",
+                  positions * math.prod(kernel), high=MAX_PADDED)
 
     @cached_property
     def geometry(self) -> Geometry:

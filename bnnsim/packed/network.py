@@ -13,7 +13,7 @@ import numpy as np
 
 import bnnsim.packed.network_file as network_file
 import bnnsim.packed.schema as schema
-from bnnsim.checks import FilePath, check_array, check_images, check_int, check_split
+from bnnsim.checks import FilePath, check_array, check_images, check_int, check_labels, check_split
 from bnnsim.kernels import split
 from bnnsim.packed.from_arrays import layers_from_arrays
 from bnnsim.packed.kinds import stages_of
@@ -148,8 +148,8 @@ class PackedNetwork:
 
     def accuracy(self, split: "LabelledImages") -> float:
         """Share of a Split's images that are classified right."""
-        check_split(split)
-        return float(np.mean(self.predict(split.images) == split.labels))
+        labels = check_labels(check_split(split).labels, len(split.images), self.n_classes)
+        return float(np.mean(self.predict(split.images) == labels))
 
     def save(self, path: FilePath) -> None:
         """Write an HDF5 file, atomically: see `bnnsim.packed.network_file`."""
@@ -170,8 +170,8 @@ class PackedNetwork:
         Parameters
         ----------
         layers : sequence of dict
-            ``weight``: +-1 array, dense (U, F) or conv (K, kh, kw, C) (from PyTorch's (K, C, kh, kw):
-            ``weight.transpose(0, 2, 3, 1)``); then either ``threshold`` and, where outputs are inverted, ``inverted``
+            ``weight``: +-1 array, dense (U, F) or conv (K, kh, kw, C), or PyTorch's (K, C, kh, kw) with
+            ``order="CHW"``; then either ``threshold`` and, where outputs are inverted, ``inverted``
             (U,), or batch norm ``gamma``, ``beta``, ``mean``, ``var`` (U,) and ``eps``, which are folded; the last
             layer may have neither: integer logits. Conv layers take ``stride``, ``padding``, ``pad_value`` (0, 1, -1)
             and ``pool``. A dense layer behind a conv, or the first, expects its features in H, W, C order;

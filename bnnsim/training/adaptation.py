@@ -150,8 +150,12 @@ def reestimate_batch_norm(model: Sequential, split: "LabelledImages", faults: "F
     norms = [layer for layer in model.layers if isinstance(layer, Norm)]
     former = [norm.momentum for norm in norms]
     order, seen = generator(root, "re-estimation order").permutation(len(split.images)), 0
-    for batch, start in enumerate(range(0, len(order), batch_size)):
-        chosen = np.sort(order[start:start + batch_size])
+    edges = [*range(0, len(order), batch_size), len(order)]
+    if model.needs_batches and edges[-1] - edges[-2] == 1:      # of one image batch norm knows no variance
+        check_int("the number of images, for a model with batch norm behind a dense layer,", len(order), 2)
+        del edges[-2]
+    for batch, (start, stop) in enumerate(zip(edges, edges[1:])):
+        chosen = np.sort(order[start:stop])
         seen += len(chosen)
         for norm in norms:
             norm.momentum = len(chosen) / seen                  # the running average is that of all batches so far

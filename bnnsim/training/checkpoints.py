@@ -32,7 +32,7 @@ class Keeper:
         atomic.check_target(self.path)
         if os.path.exists(self.path):
             if not self.resume:
-                raise FileExistsError(f"{self.path} exists: pass resume=True to go on from it, or remove it")
+                raise FileExistsError(f"{self.path} exists: pass resume=True to go on from it, or give another name")
             self._load(self.path)
         elif self.resume:
             log.warning("no checkpoint %s yet: training starts from the beginning", self.path)

@@ -55,7 +55,8 @@ def fit(model: Sequential, train: "LabelledImages", epochs: int = 20, validation
     rng : None, int, SeedSequence or Generator
         The root seed; it is logged.
     batch_size : int
-        The last batch of an epoch may be smaller; every image is seen once an epoch.
+        The last batch of an epoch may be smaller; every image is seen once an epoch. With batch norm behind a dense
+        layer it must be 2 or more, and a last batch of one image joins the one before.
     optimizer : Optimizer, optional
         Adam at 1e-3 by default; Sgd, Bop, or one of your own: see `bnnsim.optimizers`. It keeps its moments: give a new
         one to each run.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnnsim.checks import check_images, check_split
+from bnnsim.checks import check_images, check_labels, check_split
 from bnnsim.packed.schema import check_input_shape
 from bnnsim.training.gradients import Gradient
 from bnnsim.training.layers.batchnorm import Norm
@@ -73,6 +73,12 @@ class Sequential:
         return not self.layers[-1].parameters
 
     @property
+    def needs_batches(self) -> bool:
+        """Whether a batch norm has one value an image and unit: statistics over a batch of one image are the image."""
+        return any(isinstance(layer, Norm) and bool(layer.parameters) and math.prod(shape[:-1]) == 1
+                   for layer, shape in zip(self.layers, self.shapes))
+
+    @property
     def output_fan_in(self) -> int:
         """Weights of one output: the largest integer logit."""
         return self.weighted[-1].fan_in
@@ -94,8 +100,8 @@ class Sequential:
 
     def accuracy(self, split: "LabelledImages") -> float:
         """Share of a Split's images that are classified right."""
-        check_split(split)
-        return float(np.mean(self.predict(split.images) == split.labels))
+        labels = check_labels(check_split(split).labels, len(split.images), self.n_classes)
+        return float(np.mean(self.predict(split.images) == labels))
 
     def forward_train(self, images: np.ndarray, read: "Read | None" = None) -> tuple[np.ndarray, list[Any]]:
         """Scores with batch statistics, and the caches for `backward`.

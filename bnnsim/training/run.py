@@ -66,11 +66,22 @@ class Run:
 
     def __post_init__(self) -> None:
         self.steps_per_epoch = math.ceil(len(self.train.images) / self.settings.batch_size)
+        if self.model.needs_batches:
+            self._check_batches()
         self.n_steps = self.settings.epochs * self.steps_per_epoch
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
         self.start_epoch()
         if self.settings.keep == "best":
             self.keep_arrays()
+
+    def _check_batches(self) -> None:
+        """No batch of one image, of which dense batch norm makes 0 whatever it is: the last joins the one before."""
+        n_images, size = len(self.train.images), self.settings.batch_size
+        if min(n_images, size) < 2:
+            what = "batch_size" if size < 2 else "the number of training images"
+            raise ValueError(f"{what} must be >= 2 for a model with batch norm behind a dense layer, got 1: of one "
+                             "image it gives its shift, whatever the image, and nothing is learnt")
+        self.steps_per_epoch -= n_images % size == 1
 
     def keep_arrays(self) -> None:
         """Remember the model as it is now."""
@@ -96,7 +107,8 @@ class Run:
         if self._order[0] != epoch:
             self._order = (epoch, generator(self.root, "order", epoch).permutation(len(self.train.images)))
         size = self.settings.batch_size
-        return self._order[1][batch * size:(batch + 1) * size]
+        stop = None if batch == self.steps_per_epoch - 1 else (batch + 1) * size
+        return self._order[1][batch * size:stop]
 
     def described(self) -> dict:
         """What a checkpoint must agree on for a resumed run to give the same bytes; plain JSON."""

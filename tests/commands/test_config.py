@@ -285,7 +285,7 @@ def test_files_in_the_way_are_one_line_and_exit_code_2(here, capsys):
     path = written(here, {**GRID, "out": "s.h5"})
     main("--config", path)
     before = (here / "s.h5").read_bytes()
-    assert "s.h5 exists: resume it (resume=True, --resume), or remove it" in refused(capsys, "--config", path)
+    assert "s.h5 exists: resume it (resume=True, --resume), or give another name" in refused(capsys, "--config", path)
     error = refused(capsys, "--config", path, "--resume", "--seed", 5)
     assert "s.h5 is of another campaign: seed is '4' there and '5' here" in error
     assert (here / "s.h5").read_bytes() == before

@@ -9,12 +9,17 @@ from small_files import forget_all_copies, idx_bytes
 import bnnsim
 import bnnsim.ber_sweep as ber_sweep
 import bnnsim.certify as certify
+import bnnsim.commands.inputs as inputs
+import bnnsim.datasets.shipped as shipped
+import bnnsim.device_sweep as device_sweep
 import bnnsim.download as download
 import bnnsim.evaluate as evaluate
+import bnnsim.explain as explain
 import bnnsim.train as train
 from bnnsim.campaign.result import SweepResult
 from bnnsim.datasets.catalogue import CATALOGUE, Dataset, idx_layout
 
+DATA = shipped.data_folder()
 BLOBS = ("left", "middle", "right")
 
 
@@ -90,6 +95,28 @@ def test_a_network_of_an_unknown_data_set_needs_dataset(here, capsys):
     bnnsim.pack(model, {"dataset": "mine"}).save("mine.h5")
     assert "mine was trained on 'mine', which is none of fashion, mnist" in refused(capsys, evaluate, "mine.h5")
     assert evaluate.main(["mine.h5", "--dataset", "fashion-subset"]) == 0
+
+
+@pytest.mark.parametrize("command", [ber_sweep, evaluate, explain, certify, device_sweep], ids=lambda c: c.__name__)
+def test_a_network_that_does_not_tell_its_data_set_is_asked_for_it(here, capsys, command):
+    """It was run on Fashion-MNIST, whatever it was trained on."""
+    bnnsim.pack(bnnsim.architectures.build("FC16 FC10", (1, 28, 28), rng=0)).save("silent.h5")
+    network = [str(DATA / "devices" / "teaching.json"), "--networks"] if command is device_sweep else []
+    assert "file of silent does not tell the data set that it was trained on: say which to take, --dataset NAME" in \
+        refused(capsys, command, *network, "silent.h5")
+    if command is evaluate:
+        assert evaluate.main(["silent.h5", "--dataset", "fashion-subset"]) == 0
+
+
+def test_networks_of_several_data_sets_are_asked_for_one(here, capsys):
+    for name in ("mnist", "fashion"):
+        bnnsim.pack(bnnsim.architectures.build("FC16 FC10", (1, 28, 28), rng=0), {"dataset": name}).save(f"{name}.h5")
+    assert "trained on several data sets (mnist on mnist, fashion on fashion): say which" in \
+        refused(capsys, evaluate, "mnist.h5", "fashion.h5")
+    paths = list(DATA.glob("*.h5"))                             # those that come with the library say it
+    assert len(paths) >= 4
+    for path in paths:
+        assert inputs.default_dataset([path], {"one": bnnsim.PackedNetwork.load(path)}) == "fashion"
 
 
 def test_every_entry_is_whole():

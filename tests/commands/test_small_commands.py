@@ -101,7 +101,7 @@ def test_evaluate_in_other_formats(here, capsys):
 
 def test_predictions_are_written_for_each_image(here, tmp_path):
     out = tmp_path / "predictions.csv"
-    assert evaluate.main(["net.h5", "guess.h5", "--out", str(out)]) == 0
+    assert evaluate.main(["net.h5", "guess.h5", "--dataset", "fashion-subset", "--out", str(out)]) == 0
     rows = list(csv.reader(out.read_text().splitlines()))
     assert rows[0] == ["image", "label", "net", "guess"]
     _, test = bnnsim.load_embedded()

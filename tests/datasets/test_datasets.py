@@ -178,7 +178,7 @@ def test_a_damaged_idx_file_is_named_and_there_is_a_remedy(tmp_path, name, conte
     with pytest.raises(ValueError, match=message) as caught:
         load_dataset("fashion", folder=mine)
     assert "-ubyte.gz: wanted" in str(caught.value)
-    assert f"delete the file and run python -m bnnsim.download fashion --folder {mine}" in str(caught.value)
+    assert f"move the file away and run python -m bnnsim.download fashion --folder {mine}" in str(caught.value)
 
 
 def test_a_gzip_bomb_is_not_inflated(tmp_path):
@@ -281,3 +281,51 @@ def test_what_labelled_images_lack_is_named(tmp_path, part):
     network = bnnsim.pack(bnnsim.architectures.build("FC16 FC10", (1, 28, 28), rng=0))
     with pytest.raises(TypeError, match=f"split must be a Split, .* got OnDisk, which has no {part}; wrap arrays as"):
         network.accuracy(mine)
+
+
+def bombs(folder):
+    """Small compressed files that inflate to 1 GB: their headers announce it, or less, or nothing."""
+    zeros = bytes(1 << 20)
+    for name, head in (("announced", struct.pack(">4I", 0x803, 1 << 20, 32, 32)),
+                       ("not-announced", struct.pack(">4I", 0x803, 10, 28, 28)),
+                       ("the-most", struct.pack(">4I", 0x803, 1 << 15, 32, 32))):
+        with gzip.open(folder / f"{name}.gz", "wb", compresslevel=1) as stream:
+            stream.write(head)
+            for _ in range(1 << 10):
+                stream.write(zeros)
+    (folder / "plain").write_bytes(struct.pack(">4I", 0x803, 1 << 20, 32, 32) + zeros)
+
+
+def peak_of(call, message):
+    """Bytes taken at most by a call that is refused, as tracemalloc counts them."""
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=message):
+        call()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+def test_an_idx_file_takes_no_more_memory_than_is_in_it(tmp_path):
+    """1 MB that inflates to 1 GB, as its header says: 1 GB was taken."""
+    bombs(tmp_path)
+    for name, message in (("announced.gz", r"announced.gz: wanted at most 33554432 .* announces 1073741824"),
+                          ("not-announced.gz", "not-announced.gz: wanted the 7840 bytes .* got more"),
+                          ("the-most.gz", "the-most.gz: wanted the 33554432 bytes .* got more"),
+                          ("plain", "plain: wanted the 1073741824 bytes .* got only 1048576: the file is cut off")):
+        path = tmp_path / name
+        assert peak_of(lambda path=path: readers.read_idx(path, 3), message) < path.stat().st_size + (40 << 20)
+
+
+def test_a_compressed_file_that_is_refused_can_be_read_decompressed(tmp_path, monkeypatch):
+    """As the message says to do; and what shrinks as images do is read whatever its size."""
+    monkeypatch.setattr(readers, "MAX_INFLATED", 1000)
+    content = idx_bytes(np.zeros((20, 28, 28), np.uint8))
+    images = np.random.default_rng(0).integers(0, 256, (9, 28, 28))
+    (tmp_path / "a.gz").write_bytes(gzip.compress(content))
+    with pytest.raises(ValueError, match="decompress it .gunzip."):
+        readers.read_idx(tmp_path / "a.gz", 3)
+    (tmp_path / "a").write_bytes(gzip.decompress((tmp_path / "a.gz").read_bytes()))
+    assert readers.read_idx(tmp_path / "a", 3).shape == (20, 28, 28)
+    (tmp_path / "b.gz").write_bytes(gz(images.astype(np.uint8)))
+    np.testing.assert_array_equal(readers.read_idx(tmp_path / "b.gz", 3), images)

@@ -8,10 +8,11 @@ import os
 import tarfile
 import threading
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
-from small_files import IDX_NAMES, cifar_binary, forget_all_copies, from_source, idx_bytes, idx_files
+from small_files import IDX_NAMES, cifar_binary, forget_all_copies, from_source, idx_bytes, idx_files, put_idx
 
 import bnnsim.datasets.downloading as downloading
 import bnnsim.datasets.find as find
@@ -118,9 +119,28 @@ def test_a_download_fetches_only_what_is_missing_and_overwrites_nothing(tiny_fas
     assert tiny_fashion.asked == ["/" + IDX_NAMES[2]]
     own = gzip.compress(idx_bytes(np.zeros(20, np.uint8)))
     (folder / IDX_NAMES[1]).write_bytes(own)
-    with pytest.raises(ValueError, match="move or delete it and download again"):
+    with pytest.raises(ValueError, match="move it away and download again"):
         downloading.download_dataset("fashion", tmp_path / "mine")
     assert (folder / IDX_NAMES[1]).read_bytes() == own
+    (folder / IDX_NAMES[1]).rename(tmp_path / "away")                                 # as the message says
+    downloading.download_dataset("fashion", tmp_path / "mine")
+    assert len(load_dataset("fashion", folder=tmp_path / "mine")[0]) == 20 and (tmp_path / "away").read_bytes() == own
+
+
+@pytest.mark.parametrize("where", ["", "fashion"])
+def test_a_damaged_file_of_the_user_s_is_moved_away_not_deleted(tiny_fashion, tmp_path, where):
+    """The remedy, followed to the letter, gives the data set, and the user's file is still there."""
+    mine = put_idx(tmp_path / "mine" / where)
+    (mine / IDX_NAMES[0]).write_bytes(b"my own")
+    with pytest.raises(ValueError, match="move the file away and run python -m bnnsim.download") as caught:
+        load_dataset("fashion", folder=tmp_path / "mine")
+    (mine / IDX_NAMES[0]).rename(tmp_path / "away")
+    for name in IDX_NAMES[1:] if where else ():                 # the tiny official files are not these
+        (mine / name).rename(tmp_path / name)
+    words = str(caught.value).split("python -m bnnsim.download ")[1].split()
+    assert download.main(words) == 0
+    assert len(load_dataset("fashion", folder=tmp_path / "mine")[0]) == 20
+    assert (tmp_path / "away").read_bytes() == b"my own"
 
 
 def test_a_second_address_helps_where_the_first_does_not(tiny_fashion, tmp_path):
@@ -228,3 +248,35 @@ def test_the_command_line_answers_bad_input_with_one_line(tiny_fashion, capsys, 
         download.main(arguments)
     errors = capsys.readouterr().err
     assert caught.value.code == code and errors.count("\n") == 1 and message in errors
+
+
+def archive_of(path, members):
+    """A tar.gz of (name, type, size): each of zeros, written in pieces."""
+    with gzip.open(path, "wb", compresslevel=1) as stream:
+        for name, kind, size in members:
+            member = tarfile.TarInfo(name)
+            member.type, member.size = kind, size
+            stream.write(member.tobuf(tarfile.PAX_FORMAT))
+            for start in range(0, size, 1 << 20):
+                stream.write(bytes(min(1 << 20, size - start)))
+            stream.write(bytes(-size % 512))
+        stream.write(bytes(1024))
+    return path
+
+
+@pytest.mark.parametrize("members, message", [
+    ([("batches/a.bin", tarfile.REGTYPE, 1 << 30)], "batches/a.bin to be a plain file of at most 33554432 bytes"),
+    ([("batches/b.bin", tarfile.REGTYPE, (1 << 30) + 512)], "archive of at most 1073741824 bytes once decompressed"),
+    ([("batches/a.bin", tarfile.XHDTYPE, 1 << 28)], "at most 262144 bytes in a header of the archive, got 268435456"),
+    ([("batches/a.bin", tarfile.GNUTYPE_LONGNAME, 1 << 28)], "at most 262144 bytes in a header of the archive"),
+    ([("batches/a.bin", tarfile.REGTYPE, 30_730_000)], "wanted a.bin with SHA-256")])
+def test_an_archive_takes_no_memory_for_what_it_announces(tmp_path, members, message):
+    """1 to 5 MB that inflate to 1 GB: a member, one that is not wanted, a header; CIFAR-10's own is read in pieces."""
+    archive = archive_of(tmp_path / "bomb.tar.gz", members)
+    source = Source((), {"a.bin": "0" * 64}, "bomb.tar.gz", "", "batches")
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=message):
+        downloading._extract(str(archive), tmp_path, source)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8e6 and not list(tmp_path.glob("*.bin*"))

@@ -134,7 +134,10 @@ def test_spreadsheets_may_write_marks_blanks_and_small_letters(tmp_path):
 LINES = [
     ("", "line 1: the column resistance_ohm must be there, got none"),
     ("state\nLRS\n", "line 1: the column resistance_ohm must be there, got state"),
-    ("resistance_kohm,state\n5,LRS\n", "line 1: unknown column 'resistance_kohm'; did you mean 'resistance_ohm'"),
+    ("resistance_kohm,state\n5,LRS\n", "unknown column 'resistance_kohm'; give this quantity as resistance_ohm, a re"),
+    ("time,resistance_ohm,state\n5,5,LRS\n", "unknown column 'time'; give this quantity as time_second, a time > 0 in"),
+    ("resistence_ohm,state\n5,LRS\n", "unknown column 'resistence_ohm'; did you mean 'resistance_ohm'"),
+    ("device,resistance_ohm,state\n5,5,LRS\n", "unknown column 'device'; known are .*: leave out all others"),
     ("resistance_ohm;state\n5;LRS\n", "columns are separated by commas"),
     ("state,state,resistance_ohm\nLRS,LRS,5\n", "line 1: a column is named twice"),
     ("state,resistance_ohm\n", "wanted measurements below the first line, got none"),

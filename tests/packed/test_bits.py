@@ -50,10 +50,10 @@ def test_bool_int_and_float_pack_alike():
 
 
 BAD = [
-    (lambda: bnnsim.PackedBits.pack(np.array([1, 0])), ValueError, r"\+1 or -1"),
-    (lambda: bnnsim.PackedBits.pack(np.array([1.0, np.nan])), ValueError, r"\+1 or -1"),
-    (lambda: bnnsim.PackedBits.pack(np.array([257, 1])), ValueError, r"\+1 or -1"),
-    (lambda: bnnsim.PackedBits.pack(np.array([255, 1], np.uint8)), ValueError, r"\+1 or -1"),
+    (lambda: bnnsim.PackedBits.pack(np.array([1, 0])), ValueError, r"\+1 and -1"),
+    (lambda: bnnsim.PackedBits.pack(np.array([1.0, np.nan])), ValueError, r"must be finite"),
+    (lambda: bnnsim.PackedBits.pack(np.array([257, 1])), ValueError, r"\+1 and -1"),
+    (lambda: bnnsim.PackedBits.pack(np.array([255, 1], np.uint8)), ValueError, r"\+1 and -1"),
     (lambda: bnnsim.PackedBits.pack(np.array(1)), TypeError, "array"),
     (lambda: bnnsim.PackedBits.pack(np.empty((3, 0))), ValueError, "at least one feature"),
     (lambda: bnnsim.PackedBits.pack(np.array(["+"])), TypeError, "bool"),

@@ -88,7 +88,7 @@ def test_thresholds(rng):
 @pytest.mark.parametrize("order", ["HWC", "CHW"])
 def test_conv(rng, order):
     """Strides, even kernels, pooling, padding of each kind, 70 channels, flattened either way."""
-    stack = [{"weight": pm1(rng, 70, 3, 3, 3), "padding": 1, "pool": 2, **norm(rng, 70, 500)},
+    stack = [{"weight": pm1(rng, 70, 3, 3, 3), "order": "HWC", "padding": 1, "pool": 2, **norm(rng, 70, 500)},
              {"weight": pm1(rng, 10, 2, 2, 70), "padding": 1, "pad_value": -1, "stride": 2,
               **norm(rng, 10, 15)},
              {"weight": pm1(rng, 6, 1, 2, 10), "padding": 1, "pad_value": 1,
@@ -137,14 +137,18 @@ def without(*names):
 
 
 BAD = {
-    "zero weight": (dict(HIDDEN, weight=np.zeros((3, 4))), "only .1 and -1; for latent weights"),
-    "latent weights": (dict(HIDDEN, weight=np.full((3, 4), 0.3)), r"layers\[0\] weight must hold only"),
-    "NaN weight": (dict(HIDDEN, weight=np.full((3, 4), np.nan)), r"weight must hold only"),
+    "zero weight": (dict(HIDDEN, weight=np.zeros((3, 4))), "only .1 and -1; all are 0: whether"),
+    "latent weights": (dict(HIDDEN, weight=np.linspace(-1, 1, 12).reshape(3, 4)),
+                       r"layers\[0\] weight must hold only .* for latent weights"),
+    "NaN weight": (dict(HIDDEN, weight=np.full((3, 4), np.nan)), "weight must be finite, got nan"),
     "bits": (dict(HIDDEN, weight=np.ones((3, 4), bool)), "must be a .-1 array"),
     "three axes": (dict(HIDDEN, weight=np.ones((3, 2, 2))), "must be a .-1 array"),
     "fan-in": (dict(HIDDEN, weight=np.ones((3, 5))), "n_in must be 4, the number of values before it"),
     "fan-in, CHW": (dict(HIDDEN, weight=np.ones((3, 5)), flatten="CHW"), "must have 4 columns, got 5"),
-    "channels": (dict(HIDDEN, weight=np.ones((3, 1, 1, 2))), "n_in must be 1, the channels before it, got 2"),
+    "channels": (dict(HIDDEN, weight=np.ones((3, 2, 2, 2))), "n_in must be 1, the channels before it, got 2"),
+    "PyTorch's order": (dict(HIDDEN, weight=np.ones((3, 1, 1, 2))), "got .3, 1, 1, 2., which looks like PyTorch"),
+    "unknown order": (dict(HIDDEN, weight=np.ones((3, 1, 1, 1)), order="KCHW"), "order must be one of 'HWC', 'CHW'"),
+    "order of a dense": (dict(HIDDEN, order="CHW"), "order belongs to a conv layer"),
     "gamma length": (dict(HIDDEN, gamma=np.ones(4)), r"layers\[0\] gamma must have shape .3,., .*got .4,."),
     "scalar mean": (dict(HIDDEN, mean=0.0), r"mean must have shape .3,."),
     "no weight": (without("weight"), "must have 'weight'"),
@@ -171,7 +175,7 @@ BAD = {
     "pad value": (dict(HIDDEN, weight=np.ones((3, 1, 1, 1)), pad_value=2), "pad_value must be"),
     "kernel": (dict(HIDDEN, weight=np.ones((3, 3, 3, 1))), "must fit its input of 2 x 2"),
     "pool": (dict(HIDDEN, weight=np.ones((3, 1, 1, 1)), pool=3), "must fit its input of 2 x 2"),
-    "flatten": (dict(HIDDEN, flatten="WHC"), "flatten must be 'HWC' or 'CHW'"),
+    "flatten": (dict(HIDDEN, flatten="WHC"), "flatten must be one of 'HWC', 'CHW'"),
 }
 
 

@@ -30,7 +30,7 @@ def layer(units, fan_in, rng, **settings):
 def small(pool=2):
     """(network, images): a pooled convolution with padding, another with a stride, two dense layers."""
     rng = np.random.default_rng(0)
-    layers = [layer(5, (2, 3, 2), rng, padding=1, pool=pool),
+    layers = [layer(5, (2, 3, 2), rng, padding=1, pool=pool, order="HWC"),
               layer(3, (2, 1, 5), rng, stride=2, pad_value=1, padding=1),
               layer(4, (12 if pool == 2 else 48,), rng), {"weight": rng.choice([-1, 1], (3, 4))}]
     return PackedNetwork.from_arrays(layers, (2, 6, 5), 3), rng.integers(0, 9, (7, 2, 6, 5), np.uint8)

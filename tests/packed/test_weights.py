@@ -206,6 +206,25 @@ def test_pre_activations_must_fit_int32():
     schema.check_network({**network, "input_offset": 128})             # |pixel - offset| is half as large
 
 
+@pytest.mark.parametrize("padding, stride, kernel, message", [
+    (2**16, 2**16, 1, "number of values of its input with a padding of 65536 must be <= 16777216"),
+    (2**16, 1000, 3, "number of values of its input with a padding of 65536 must be"),
+    (400, 1, 160, "number of its output positions times that of its kernel's taps must be <= 16777216")])
+def test_padding_asks_for_no_more_memory_than_images_do(padding, stride, kernel, message):
+    """A few bytes of a file ended in a MemoryError once the network ran; whole networks of this kind are none."""
+    size = (4 + 2 * padding - kernel) // stride + 1
+    layers = [{"kind": "conv", "n_in": 1, "words": np.ones((1, kernel, kernel, 1), np.uint64), "stride": stride,
+               "padding": padding, "pad_value": 0, "pool": 1, "threshold": np.zeros(1, np.int32),
+               "inverted": np.zeros(1, bool)}, dense_layer(size * size, 2, RNG, last=True)]
+    network = {"input_shape": (1, 4, 4), "input_offset": 0, "metadata": {}, "layers": layers}
+    with pytest.raises(ValueError, match=rf"layers\[0\]: the {message}"):
+        schema.check_network(network)
+    wide = dict(network, input_shape=(3, 224, 224), layers=[
+        dict(layers[0], n_in=3, words=np.ones((1, 7, 7, 1), np.uint64), stride=2, padding=3),
+        dense_layer(112 * 112, 2, RNG, last=True)])
+    schema.check_network(wide)                                  # as published networks begin
+
+
 def test_check_network_copies_nothing_it_need_not():
     network = conv_network()
     clean = schema.check_network(network)

@@ -35,8 +35,8 @@ def networks(draw):
             out = [(length + 2 * padding - k) // stride + 1 for length, k in zip(shape, kernel)]
             if min(out) >= pool:
                 weight = rng.choice([-1, 1], (units, *kernel, shape[2]))
-                layers.append({"weight": weight, "stride": stride, "padding": padding, "pool": pool,
-                               "pad_value": draw(st.sampled_from((0, 1, -1)))})
+                layers.append({"weight": weight, "order": "HWC", "stride": stride, "padding": padding,
+                               "pool": pool, "pad_value": draw(st.sampled_from((0, 1, -1)))})
                 shape = (out[0] // pool, out[1] // pool, units)
         elif np.prod(shape) <= 10:
             weight = rng.choice([-1, 1], (units, int(np.prod(shape))))
@@ -101,7 +101,7 @@ def test_equations_2_to_5():
     rng = np.random.default_rng(0)
     weight = rng.choice([-1, 1], (3, 2, 2, 2))
     layers = [{"weight": rng.choice([-1, 1], (2, 1, 1, 1)), "threshold": np.array([100, 90], np.int32)},
-              {"weight": weight, "threshold": np.array([1, -2, 3], np.int32),
+              {"weight": weight, "order": "HWC", "threshold": np.array([1, -2, 3], np.int32),
                "inverted": np.array([True, False, True])},
               {"weight": rng.choice([-1, 1], (4, 27))}]
     network = PackedNetwork.from_arrays(layers, (1, 4, 4))

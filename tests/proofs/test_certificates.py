@@ -27,7 +27,7 @@ def dense(units, n_in, rng, low=-3, high=4):
 
 def conv(units, kernel, channels, rng, reach=3, **settings):
     weight = rng.choice([-1, 1], (units, *kernel, channels))
-    return {**dense(units, 1, rng, -reach, reach + 1), "weight": weight, **settings}
+    return {**dense(units, 1, rng, -reach, reach + 1), "weight": weight, "order": "HWC", **settings}
 
 
 def output(units, n_in, rng, norm):

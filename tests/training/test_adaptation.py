@@ -181,3 +181,21 @@ def test_both_undo_what_flips_do_to_the_mean():
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):
         call(small_model())
+
+
+def test_a_last_batch_of_one_image_joins_the_one_before():
+    """Alone its unbiased variance is 0, and would count as a batch's."""
+    split, sizes = small_split(), []
+    model = bnnsim.architectures.build("FC8 FC2", split.images.shape[1:], rng=0)
+    whole = type(model).forward_train
+
+    class Watched(type(model)):
+        def forward_train(self, images, read=None):
+            sizes.append(len(images))
+            return whole(self, images, read)
+
+    model.__class__ = Watched
+    bnnsim.reestimate_batch_norm(model, split[:9], rng=0, batch_size=4)
+    assert sizes == [4, 5]
+    with pytest.raises(ValueError, match="number of images, .* must be >= 2, got 1"):
+        bnnsim.reestimate_batch_norm(model, split[:1], rng=0, batch_size=4)

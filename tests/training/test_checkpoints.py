@@ -98,7 +98,7 @@ def test_same_sizes_under_another_learning_rate_are_another_run(checkpoint):
 
 def test_an_existing_checkpoint_is_not_overwritten(checkpoint):
     before = checkpoint.read_bytes()
-    with pytest.raises(FileExistsError, match="exists: pass resume=True to go on from it, or remove it"):
+    with pytest.raises(FileExistsError, match="exists: pass resume=True to go on from it, or give another name"):
         run(checkpoint)
     assert checkpoint.read_bytes() == before
 

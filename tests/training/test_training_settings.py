@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from training_run import interrupt_at, run, small_split, state, stop
 
+import bnnsim
+import bnnsim.training.fitting as fitting
 from bnnsim import threads
 from bnnsim.datasets.find import load_embedded
 from bnnsim.faults import AsymmetricFlips
@@ -217,3 +219,44 @@ def test_every_loss_trains_by_its_name():
     for name in LOSSES:
         small = build("FC128 FC10", (1, 28, 28), output_norm=name == "cross-entropy", rng=0)
         assert len(fit(small, train[:100], 1, rng=0, loss=name, progress=False).loss) == 1
+
+
+# ---------------------------------------------------------------- batches of one image
+
+def seen_batches(n_images, batch_size, spec="FC8 FC2", epochs=2, output_norm=True):
+    """The images of each batch, by number, in each epoch."""
+    split = bnnsim.Split(np.arange(n_images, dtype=np.uint8).repeat(16).reshape(-1, 1, 4, 4),
+                         np.arange(n_images) % 2, "numbers")
+    model = bnnsim.architectures.build(spec, (1, 4, 4), output_norm=output_norm, rng=0)
+    whole, batches = model.forward_train, []
+
+    def watched(images, read=None):
+        batches.append(images[:, 0, 0, 0].tolist())
+        return whole(images, read)
+
+    model.forward_train = watched
+    history = fitting.fit(model, split, epochs, rng=0, batch_size=batch_size, progress=False)
+    assert len(history.loss) == epochs
+    per_epoch = len(batches) // epochs
+    return [batches[i * per_epoch:(i + 1) * per_epoch] for i in range(epochs)]
+
+
+@pytest.mark.parametrize("n_images, batch_size, sizes", [
+    (9, 4, [4, 5]), (8, 4, [4, 4]), (10, 4, [4, 4, 2]), (3, 2, [3]), (5, 256, [5]), (2, 2, [2])])
+def test_a_last_batch_of_one_image_joins_the_one_before(n_images, batch_size, sizes):
+    """Of one image a dense batch norm gives its shift, whatever the image: its step would learn nothing but that."""
+    for batches in seen_batches(n_images, batch_size):
+        assert [len(batch) for batch in batches] == sizes
+        assert sorted(sum(batches, [])) == list(range(n_images))
+
+
+def test_a_last_batch_of_one_image_stays_where_positions_are_many():
+    assert [len(batch) for batch in seen_batches(9, 4, "C8 FC2", output_norm=False)[0]] == [4, 4, 1]
+    assert [len(batch) for batch in seen_batches(2, 1, "C8 FC2", output_norm=False)[0]] == [1, 1]
+
+
+@pytest.mark.parametrize("n_images, batch_size, message", [(8, 1, "batch_size must be >= 2"),
+                                                           (1, 8, "number of training images must be >= 2")])
+def test_training_on_one_image_at_a_time_is_refused(n_images, batch_size, message):
+    with pytest.raises(ValueError, match=f"{message} .*, got 1: of one image .* nothing is learnt"):
+        seen_batches(n_images, batch_size)
