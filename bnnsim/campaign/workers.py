@@ -1,9 +1,13 @@
-"""What a campaign must know of an executor that `concurrent.futures` does not tell: its workers, and its failures.
+"""What a campaign must know of an executor that `concurrent.futures` does not tell: its workers, failures and end.
 
-Executors have no public words for either; here, and only here, is what those known today do.
+Executors have no public words for them; here, and only here, is what those known today do.
 """
 
-from concurrent.futures import BrokenExecutor, CancelledError, Executor
+import multiprocessing
+import multiprocessing.connection
+import os
+import threading
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, ProcessPoolExecutor
 
 
 def worker_count(executor: Executor) -> int:
@@ -28,3 +32,24 @@ def failure(error: Exception) -> str | None:
     if isinstance(error, CancelledError) or type(error).__module__.split(".")[0] == "distributed":
         return f"the cluster failed ({type(error).__name__}: its scheduler or workers died),"
     return None
+
+
+def end_with_parent() -> None:
+    """In a worker process: have it end as soon as the process that started it is gone, whatever the worker does then.
+
+    A pool's workers wait for tasks for ever: the pipe that these come by has its other end in their own hands too.
+    """
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            multiprocessing.connection.wait([parent.sentinel])
+            os._exit(1)
+
+    threading.Thread(target=watch, name="bnnsim-parent", daemon=True).start()
+
+
+def kill_workers(executor: ProcessPoolExecutor) -> None:
+    """End a pool's processes at once; Python 3.14 has a method for it."""
+    for process in list((executor._processes or {}).values()):
+        process.kill()
