@@ -66,6 +66,11 @@ def run(parser: Parser, work: Callable[[argparse.Namespace], None], argv: Sequen
     return errors.DONE
 
 
+class _Stopped(KeyboardInterrupt):
+    """A class of our own: CPython notes a plain one that leaves an ``exec`` of text, as many imports do, and dies of
+    SIGINT at the end whatever exit code was asked for."""
+
+
 @contextlib.contextmanager
 def _heeded(stopped_by: list[signal.Signals]) -> Iterator[None]:
     """Inside, SIGTERM and SIGHUP do what Ctrl-C does at that moment, and are added to a list.
@@ -75,8 +80,8 @@ def _heeded(stopped_by: list[signal.Signals]) -> Iterator[None]:
     def handle(number: int, frame: FrameType | None) -> None:
         stopped_by.append(signal.Signals(number))
         at_ctrl_c = signal.getsignal(signal.SIGINT)
-        if not callable(at_ctrl_c):                              # a job in the background of a shell: SIGINT is ignored
-            raise KeyboardInterrupt
+        if not callable(at_ctrl_c) or at_ctrl_c is signal.default_int_handler:   # in a shell's background it is ignored
+            raise _Stopped
         at_ctrl_c(number, frame)
 
     is_main = threading.current_thread() is threading.main_thread()

@@ -144,6 +144,7 @@ class Sweep:
     def __init__(self, kind, folder):
         module, words, more = KINDS[kind]
         self.out, self.begun, self.patience = folder / "s.h5", folder / "s.h5.journal", 1
+        self.progress = self.begun
         assert module.main([*words, "--out", str(self.out)]) == 0
         self.wanted = SweepResult.load(self.out).arrays()
         self.out.unlink()
@@ -159,7 +160,8 @@ class Training:
     """The same of a training, whose checkpoint is written after each step."""
 
     def __init__(self, folder):
-        self.out, self.begun, self.patience = folder / "run.h5", folder / "run.h5.lock", 0.3
+        self.out, self.begun, self.patience = folder / "run.h5", folder / "run.h5.lock", 0.1
+        self.progress = folder / "tmp" / "printed"
         self.wanted = training_run.digest(*training_run.run())
         self.words = [ended.ROOT / "tests" / "training_run.py", self.out]
 
@@ -173,12 +175,13 @@ def kill_and_resume(kind, folder, kills, seed):
     work = Training(folder) if kind == "training" else Sweep(kind, folder)
     rng, n_kills, n_runs, slowest = np.random.default_rng(seed), 0, 0, 0.0
     while n_kills < kills or n_runs == 0 or work.begun.exists():
-        process = ended.start(work.words, folder)
-        begun = ended.until(work.begun.exists, process)
-        if begun and n_kills < kills:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(rng.uniform(0, work.patience))
-        if n_kills < kills and process.poll() is None:
+        process, is_late, is_last = ended.start(work.words, folder), rng.random() < 0.8, n_kills >= kills
+        size = ended.size(work.progress)
+        if is_last or is_late and not ended.until(lambda: ended.size(work.progress) > size, process):
+            process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(rng.uniform(0, work.patience if is_late else 3))
+        if process.poll() is None:
             number = [signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGHUP][rng.integers(4)]
             code, said, seconds = ended.end(process, number, number == signal.SIGKILL and rng.random() < 0.5)
             assert code in (-number, 128 + number, 0), (code, said)
