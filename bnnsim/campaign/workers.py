@@ -3,10 +3,6 @@
 Executors have no public words for them; here, and only here, is what those known today do.
 """
 
-import multiprocessing
-import multiprocessing.connection
-import os
-import threading
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, ProcessPoolExecutor
 
 
@@ -32,21 +28,6 @@ def failure(error: Exception) -> str | None:
     if isinstance(error, CancelledError) or type(error).__module__.split(".")[0] == "distributed":
         return f"the cluster failed ({type(error).__name__}: its scheduler or workers died),"
     return None
-
-
-def end_with_parent() -> None:
-    """In a worker process: have it end as soon as the process that started it is gone, whatever the worker does then.
-
-    A pool's workers wait for tasks for ever: the pipe that these come by has its other end in their own hands too.
-    """
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        if parent is not None:
-            multiprocessing.connection.wait([parent.sentinel])
-            os._exit(1)
-
-    threading.Thread(target=watch, name="bnnsim-parent", daemon=True).start()
 
 
 def kill_workers(executor: ProcessPoolExecutor) -> None:

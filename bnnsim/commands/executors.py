@@ -1,8 +1,10 @@
 """Where the cells of a command line's campaign run: threads of this process, worker processes, or a Dask cluster."""
 
 import contextlib
+import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor
 
@@ -11,6 +13,24 @@ def check_one_place(workers: int | None, dask: str | None) -> None:
     """Worker processes here, or a cluster: not both."""
     if workers and dask:
         raise ValueError("--workers starts processes here and --dask uses a cluster: give one of them")
+
+
+def _end_with_parent() -> None:
+    """In a worker process: have it end as soon as the process that started it is gone, whatever the worker does then.
+
+    A pool's workers wait for tasks for ever: the pipe that these come by has its other end in their own hands too. This
+    stands here, where nothing slow is imported, so that a worker watches before it loads Numba.
+    """
+    import multiprocessing.connection
+
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            multiprocessing.connection.wait([parent.sentinel])
+            os._exit(1)
+
+    threading.Thread(target=watch, name="bnnsim-parent", daemon=True).start()
 
 
 def _start_workers(executor: Executor, n_workers: int) -> None:
@@ -64,12 +84,12 @@ def chosen_executor(workers: int | None = None, dask: str | None = None) -> Iter
         import multiprocessing
         from concurrent.futures import ProcessPoolExecutor
 
-        from bnnsim.campaign.workers import end_with_parent, kill_workers
+        from bnnsim.campaign.workers import kill_workers
         from bnnsim.packed.shared_arrays import shared_folder
 
         with shared_folder() as folder:
             with _semaphores_of(folder):
-                executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), end_with_parent)
+                executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _end_with_parent)
             with executor:
                 _start_workers(executor, workers)
                 try:
