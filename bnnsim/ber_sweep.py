@@ -38,6 +38,15 @@ def check_layers(name: str, value: Any) -> str | list[int]:
     return [check_int(name, i, 0) for i in value]
 
 
+def _stores(path: str) -> bool:
+    """Whether this is a results file, which a campaign goes on from or refuses."""
+    return path.lower().endswith(".h5")
+
+
+def _runs(options: argparse.Namespace) -> bool:
+    return not options.dry_run and not options.print_command
+
+
 def _layers(text: str) -> str | list[int]:
     return "all" if text == "all" else parse_integers("layers", text)
 
@@ -57,10 +66,12 @@ OPTIONS = (
            "is the pilot", shared.positive(100), None, float, "POINTS"),
     Option("max_trials", "the most chips with --ci-width (default: 10 x trials)", shared.integer(1), None, int),
     shared.SEED, shared.WORKERS, shared.DASK,
-    shared.out("store the results: .h5, resumable, or .csv", ".h5", ".csv"),
+    replace(shared.out("store the results: .h5, resumable, or .csv", ".h5", ".csv"),
+            outputs=lambda value, options: [] if _stores(value) or not _runs(options) else [value]),
     replace(shared.RESUME, help="go on from --out, or add rates and trials to it"),
     Option("predictions", "store every predicted class too", shared.switch, False),
-    shared.PLOT, shared.form("table", "csv", "json"), shared.QUIET, shared.LOG,
+    replace(shared.PLOT, outputs=lambda value, options: [value] if _runs(options) else []),
+    shared.form("table", "csv", "json"), shared.QUIET, shared.LOG,
     Option("config", "options from a file; those given here win", shared.path, metavar="FILE.json", scope="once"),
     Option("dry_run", "print the grid, the number of cells and an estimated time; run nothing", shared.switch, False,
            scope="once"),
@@ -179,7 +190,7 @@ def work(options: argparse.Namespace) -> None:
         dry_run(options, grid, rates)
         return
     started = time.monotonic()
-    store = options.out if options.out and options.out.lower().endswith(".h5") else None
+    store = options.out if options.out and _stores(options.out) else None
     with chosen_executor(options.workers, options.dask) as executor:
         result = sweeps.sweep(
             grid[0], grid[1], rates, options.trials, options.seed, faults=grid[2], executor=executor,

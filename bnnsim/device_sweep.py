@@ -57,7 +57,8 @@ OPTIONS = (
     Option("drop", "report how far the axis can go at this loss of accuracy, in percent points", shared.positive(100),
            1.0, float, "POINTS"),
     Option("extrapolate", "allow places outside the card's data", shared.switch, False),
-    shared.WORKERS, shared.DASK, shared.out("store the campaign, resumable", ".h5"), shared.RESUME,
+    shared.WORKERS, shared.DASK, replace(shared.out("store the campaign, resumable", ".h5"), outputs=None),
+    shared.RESUME,
     replace(shared.PLOT, help=f"draw accuracy, error rates and energy along the axis: {shared.FIGURE_HELP}"),
     replace(shared.PLOT, name="pareto", help=f"draw accuracy over energy and over devices: {shared.FIGURE_HELP}"),
     shared.form("table", "json"), shared.QUIET)

@@ -61,7 +61,14 @@ OPTIONS = (
            "CHIPS"),
     Option("layer", "critical: which layer", shared.integer(0), 0, int),
     replace(shared.SEED, help="of the prediction's draws and of --check"),
-    replace(shared.PLOT, help=f"draw each: FIGURE-margins.png and so on; {shared.FIGURE_HELP}"))
+    replace(shared.PLOT, help=f"draw each: FIGURE-margins.png and so on; {shared.FIGURE_HELP}",
+            outputs=lambda value, options: [figure_name(value, what) for what in options.what]))
+
+
+def figure_name(path: str, what: str) -> str:
+    """Where one of the figures is drawn."""
+    stem, ending = os.path.splitext(path)
+    return f"{stem}-{what}{ending}"
 
 
 def arguments() -> command_line.Parser:
@@ -89,8 +96,7 @@ def work(options: argparse.Namespace) -> None:
         beside = {"result": injected(options, network, split)} if what == "prediction" and options.check else {}
         print(f"\n{what}\n{found.table(**beside)}")
         if options.plot:
-            stem, ending = os.path.splitext(options.plot)
-            found.plot(f"{stem}-{what}{ending}", **beside)
+            found.plot(figure_name(options.plot, what), **beside)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -43,7 +43,8 @@ OPTIONS = (
            flag="", nargs="+", several=True),
     Option("kind", f"{', '.join(KINDS)} (default: ber for results, weights for a network, array for a fault map)",
            shared.one_of(KINDS)),
-    Option("out", f"the figure, which must be given: {shared.FIGURE_HELP}", shared.FIGURE, metavar="FIGURE"),
+    Option("out", f"the figure, which must be given: {shared.FIGURE_HELP}", shared.FIGURE, metavar="FIGURE",
+           outputs=shared.itself),
     Option("band", "ber: the interval of the mean over chips at 95 %%, or the range from the least to the largest "
            "chip (default: interval)", shared.one_of(("interval", "range"))),
     Option("network", "classes: which series (default: the first)", shared.text, metavar="NAME"),

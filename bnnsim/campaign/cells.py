@@ -9,9 +9,9 @@ N images, C classes.
 import itertools
 import os
 import threading
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from time import perf_counter as clock
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bnnsim.faults.protocol import RatedFault
 
 READ_IMAGES = 500                   # an inference batch: images that one read of a memory serves
+MOST_SECONDS = 1.0                  # after this, a batch is handed back with the cells that are done: what a kill loses
 
 Cell = tuple[int, float, int]       # number of the series, rate, trial
 CellName = tuple[str, float, int]   # the same by the series' name, as files know it
@@ -110,16 +111,18 @@ def run_cell(context: Context, s: int, rate: float, trial: int, broken: PackedNe
 
 
 def run_batch(key: str, batch: Sequence[Cell], context: Context | None = None) -> tuple[float, list[Answers]] | None:
-    """Evaluate a batch of cells in one thread.
+    """Evaluate a batch of cells in one thread: the first of them, as many as MOST_SECONDS let, and one at least.
+
+    Where the context is forgotten meanwhile, nobody waits for the rest: it ends with the cell under way.
 
     Returns
     -------
-    (seconds, answers of each cell); None where this process needs the context first.
+    (seconds, answers of the cells that are done); None where this process needs the context first.
     """
     if context is not None:
         remember(context)
     found = _contexts.get(key)
-    return None if found is None else _timed(found, batch)
+    return None if found is None else _timed(found, batch, lambda: key in _contexts)
 
 
 def seconds_a_cell(context: Context, rate: float) -> list[float]:
@@ -131,11 +134,15 @@ def seconds_a_cell(context: Context, rate: float) -> list[float]:
         forget(context.key)
 
 
-def _timed(context: Context, batch: Sequence[Cell]) -> tuple[float, list[Answers]]:
-    started = time.perf_counter()
+def _timed(context: Context, batch: Sequence[Cell], is_wanted: Callable[[], bool] = lambda: True,
+           ) -> tuple[float, list[Answers]]:
+    started, answers = clock(), []
     with threads(1):
-        answers = [run_cell(context, *cell, broken) for cell, broken in _drawn(context, batch)]
-    return time.perf_counter() - started, answers
+        for cell, broken in _drawn(context, batch):
+            answers.append(run_cell(context, *cell, broken))
+            if clock() - started >= MOST_SECONDS or not is_wanted():
+                break
+    return clock() - started, answers
 
 
 def _drawn(context: Context, batch: Iterable[Cell]) -> Iterator[tuple[Cell, PackedNetwork | None]]:

@@ -1,7 +1,8 @@
 """Missing cells, in batches, through threads, processes or an executor of the user's, until none is missing.
 
-Batches take about a second each, so that little is lost when a run is killed, and sending costs little. Finished cells
-go to the store before more are sent.
+Batches take about a second each, so that little is lost when a run is killed, and sending costs little: how many cells
+that are is learnt from the batch before, but cells differ (one without errors costs nothing), so a batch has at most
+GROWTH times as many, and hands back those that it has no time for. Finished cells go to the store before more are sent.
 """
 
 import contextlib
@@ -23,7 +24,9 @@ from bnnsim.packed.shared_arrays import shared_folder
 
 log = logging.getLogger("bnnsim")
 SHARED_BYTES = 2**20                # images larger than this are shared between processes, smaller ones copied
-BATCH_SECONDS = 1.0                 # a batch of cells takes about this long: what a kill can lose, a worker
+BATCH_SECONDS = cells.MOST_SECONDS  # a batch of cells is to take this long
+GROWTH = 4
+STOP_SECONDS = 0.5                  # how long threads may take to their next cell, where a run ends early
 
 
 def run(store: Store, executor: Executor | None, workers: int | None, progress: bool | str) -> None:
@@ -103,14 +106,15 @@ def _run_cells(store: Store, missing: list[cells.Cell], context: cells.Context, 
                     flying[executor.submit(cells.run_batch, context.key, batch, context)] = batch
                     continue
                 seconds, answers = found
-                per_batch = max(1, int(BATCH_SECONDS * len(batch) / max(seconds, 1e-6)))
-                store.add(batch, answers)
-                bar.update(len(batch))
+                done = len(answers)
+                per_batch = max(1, min(GROWTH * done, int(BATCH_SECONDS * done / max(seconds, 1e-6))))
+                store.add(batch[:done], answers)
+                waiting.extendleft(reversed(batch[done:]))
+                bar.update(done)
     finally:
-        for future in flying:
-            future.cancel()
         if flying:
-            wait([future for future in flying if not future.cancelled()], timeout=10 * BATCH_SECONDS)
+            cells.forget(context.key)                            # threads of this process end their batches then
+            wait([future for future in flying if not future.cancel()], timeout=STOP_SECONDS)
 
 
 # ---------------------------------------------------------------- progress

@@ -13,20 +13,16 @@ import hashlib
 import json
 import logging
 import os
-import weakref
 from collections.abc import Callable, Iterator, Mapping
 from io import FileIO
 from typing import Any
 
 import numpy as np
 
+import bnnsim.files.atomic as atomic
+import bnnsim.files.locks as locks
 from bnnsim.campaign.cells import Answers, CellName
 from bnnsim.checks import FilePath
-
-try:
-    import fcntl
-except ImportError:                                              # Windows: no advisory locks
-    fcntl = None                                                 # type: ignore[assignment]  # a module elsewhere
 
 log = logging.getLogger("bnnsim")
 MAX_LINE = 2**28
@@ -73,18 +69,6 @@ def _write(file: FileIO, data: bytes) -> None:
 
 # ---------------------------------------------------------------- the file
 
-_open_journals: "weakref.WeakSet[Journal]" = weakref.WeakSet()
-
-
-def _close_in_child() -> None:
-    for journal in list(_open_journals):
-        journal._file.close()
-
-
-if hasattr(os, "register_at_fork"):     # forked workers would go on holding the lock when this process is killed
-    os.register_at_fork(after_in_child=_close_in_child)
-
-
 class Journal:
     """An open, locked journal.
 
@@ -105,29 +89,13 @@ class Journal:
 
     def __init__(self, path: FilePath, head: Mapping[str, Any], check_head: Callable[[Any], None]) -> None:
         self.path, self._head = journal_path(path), head
-        self._file = self._open_locked()
-        _open_journals.add(self)
+        self._file = locks.open_locked(self.path)
         try:
+            atomic.remove_parts(path)
             self.cells = self._read(check_head)
         except BaseException:
             self.close()
             raise
-
-    def _open_locked(self) -> FileIO:
-        while True:
-            file = open(self.path, "ab", buffering=0)
-            try:
-                if fcntl is not None:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.path.samestat(os.fstat(file.fileno()), os.stat(self.path)):
-                    return file
-            except FileNotFoundError:
-                pass
-            except OSError as error:
-                file.close()
-                raise OSError(error.errno, f"{self.path} is in use by another process: wait for it, or write to "
-                                           "another file") from error
-            file.close()                 # its former holder has just removed it
 
     def _read(self, check_head: Callable[[Any], None]) -> dict[CellName, Answers]:
         """All cells up to the first damage; what follows that is cut off."""
@@ -187,8 +155,6 @@ class Journal:
         if self._file.closed:
             return
         remove = remove or os.fstat(self._file.fileno()).st_size == 0
-        if fcntl is None:                # Windows removes no open file
-            self._file.close()
         if remove:
-            os.unlink(self.path)
+            locks.close_and_remove(self._file)
         self._file.close()

@@ -6,7 +6,8 @@ To add a command: a module in the root with its table of options, `arguments()`,
 `bnnsim.evaluate` has them; its line in `bnnsim.__main__.COMMANDS`; and its tests in tests/commands.
 
 To add an option: an `Option` in the command's table (in `commands.options`, where several commands have it), read as
-``options.NAME`` in its `work`. Help, check, configuration file and stored command follow from the table.
+``options.NAME`` in its `work`. Help, check, configuration file and stored command follow from the table. One that names
+a file to be written has `outputs`, so that it is refused before the work where it is there or cannot be written.
 """
 
 __all__: list[str] = []

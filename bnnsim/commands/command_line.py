@@ -1,16 +1,20 @@
 """What every command line does: parse by a table of options, settle their values, work, and say one line on failure."""
 
 import argparse
+import contextlib
 import logging
 import shlex
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
 from typing import Never
 
 import bnnsim.commands.errors as errors
 from bnnsim.commands.config import load_config
-from bnnsim.commands.options import Option, settle, switch
+from bnnsim.commands.options import FORCE, Option, check_outputs, settle, switch
 
 DEBUG = Option("debug", "show the traceback of an error, as BNNSIM_DEBUG=1 in the environment does", switch, False,
                scope="once")
@@ -31,7 +35,7 @@ def parser(module: str, doc: str | None, table: Sequence[Option]) -> Parser:
     first, _, rest = (doc or "").partition("\n")                # python -OO has no docstrings
     made = Parser(f"python -m bnnsim.{module}", description=first, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.epilog = "\n\n".join(filter(None, (rest.strip("\n"), errors.EXIT_CODES)))
-    made.table = (*table, DEBUG)
+    made.table = (*table, *([FORCE] if any(option.outputs for option in table) else []), DEBUG)
     for option in made.table:
         option.add_to(made)
     return made
@@ -42,18 +46,51 @@ def run(parser: Parser, work: Callable[[argparse.Namespace], None], argv: Sequen
     argv = sys.argv[1:] if argv is None else list(argv)
     options = parser.parse_args(argv)
     options.command = f"{parser.prog} {shlex.join(argv)}".rstrip()
-    debug = errors.debug_asked(bool(options.debug))
-    try:
-        settle(options, parser.table, load_config(options.config, parser.table) if "config" in options
-               and options.config else {})
-        if "log" in options and options.log:
-            logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-        with warnings.catch_warnings():
-            warnings.simplefilter("default", UserWarning)        # notices, also under PYTHONWARNINGS=error
-            warnings.showwarning = lambda message, *_, **__: print(f"{parser.prog}: note: {message}", file=sys.stderr)
-            work(options)
-    except KeyboardInterrupt as stop:
-        parser.exit(errors.INTERRUPTED, f"{parser.prog}: {str(stop) or 'interrupted'}\n")
-    except Exception as error:
-        parser.exit(*errors.report(error, parser.prog, debug))
+    debug, stopped_by = errors.debug_asked(bool(options.debug)), [signal.SIGINT]
+    with _heeded(stopped_by):
+        try:
+            settle(options, parser.table, load_config(options.config, parser.table) if "config" in options
+                   and options.config else {})
+            check_outputs(options, parser.table)
+            if "log" in options and options.log:
+                logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+            with warnings.catch_warnings():
+                warnings.simplefilter("default", UserWarning)    # notices, also under PYTHONWARNINGS=error
+                warnings.showwarning = lambda message, *_, **__: print(f"{parser.prog}: note: {message}",
+                                                                       file=sys.stderr)
+                work(options)
+        except KeyboardInterrupt as stop:
+            parser.exit(128 + stopped_by[-1], f"{parser.prog}: {str(stop) or 'interrupted'}\n")
+        except Exception as error:
+            parser.exit(*errors.report(error, parser.prog, debug))
     return errors.DONE
+
+
+class _Stopped(KeyboardInterrupt):
+    """A class of our own: CPython notes a plain one that leaves an ``exec`` of text, as many imports do, and dies of
+    SIGINT at the end whatever exit code was asked for."""
+
+
+@contextlib.contextmanager
+def _heeded(stopped_by: list[signal.Signals]) -> Iterator[None]:
+    """Inside, SIGTERM and SIGHUP do what Ctrl-C does at that moment, and are added to a list.
+
+    Not where somebody ignores or handles them already (nohup), and in the main thread only: no other hears signals.
+    """
+    def handle(number: int, frame: FrameType | None) -> None:
+        stopped_by.append(signal.Signals(number))
+        at_ctrl_c = signal.getsignal(signal.SIGINT)
+        if not callable(at_ctrl_c) or at_ctrl_c is signal.default_int_handler:   # in a shell's background it is ignored
+            raise _Stopped
+        at_ctrl_c(number, frame)
+
+    is_main = threading.current_thread() is threading.main_thread()
+    numbers = [number for name in ("SIGTERM", "SIGHUP") if is_main and (number := getattr(signal, name, None))
+               and signal.getsignal(number) is signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)

@@ -14,13 +14,13 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
-DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, BAD_INPUT = 0, 1, 2
 EXIT_CODES = f"""\
 exit codes:
   {DONE:<4} done
   {FAILED:<4} failed though the input is good: no download, or an unexpected error, which --debug shows in full
   {BAD_INPUT:<4} bad input, or a file, a disk or a worker that failed: one line says which
-  {INTERRUPTED:<4} Ctrl-C"""
+  130  Ctrl-C; 143 SIGTERM, 129 SIGHUP: all three keep what is done"""
 
 
 def is_expected(error: BaseException) -> bool:

@@ -1,7 +1,10 @@
 """Where the cells of a command line's campaign run: threads of this process, worker processes, or a Dask cluster."""
 
 import contextlib
+import os
 import signal
+import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor
 
@@ -12,14 +15,59 @@ def check_one_place(workers: int | None, dask: str | None) -> None:
         raise ValueError("--workers starts processes here and --dask uses a cluster: give one of them")
 
 
+def _end_with_parent() -> None:
+    """In a worker process: have it end as soon as the process that started it is gone, whatever the worker does then.
+
+    A pool's workers wait for tasks for ever: the pipe that these come by has its other end in their own hands too. This
+    stands here, where nothing slow is imported, so that a worker watches before it loads Numba.
+    """
+    import multiprocessing.connection
+
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            multiprocessing.connection.wait([parent.sentinel])
+            os._exit(1)
+
+    threading.Thread(target=watch, name="bnnsim-parent", daemon=True).start()
+
+
 def _start_workers(executor: Executor, n_workers: int) -> None:
-    """Start them deaf to Ctrl-C, which reaches all processes of a terminal: the main one ends the campaign."""
-    former = signal.signal(signal.SIGINT, signal.SIG_IGN)        # inherited
+    """Start them deaf to Ctrl-C and hang-ups, which reach all processes of a terminal: the main one ends the campaign.
+
+    Not to SIGTERM: pools end workers by it.
+    """
+    numbers = [number for name in ("SIGINT", "SIGHUP") if (number := getattr(signal, name, None))]
+    former = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}           # inherited
     try:
         for _ in range(n_workers):
             executor.submit(int)
     finally:
-        signal.signal(signal.SIGINT, former)
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _semaphores_of(folder: str) -> Iterator[None]:
+    """Inside, new semaphores are called after a shared folder, so that they are removed with it after a kill.
+
+    When this process is killed, multiprocessing's own tracker removes them; this is for when that is killed too.
+    """
+    from multiprocessing import process
+
+    from bnnsim.packed.shared_arrays import semaphore_prefix
+
+    settings = getattr(process.current_process(), "_config", {})         # no public word for it
+    former = settings.get("semprefix")
+    if former is None or not sys.platform.startswith("linux"):           # macOS has 30 letters for a name
+        yield
+        return
+    settings["semprefix"] = semaphore_prefix(folder)
+    try:
+        yield
+    finally:
+        settings["semprefix"] = former
 
 
 @contextlib.contextmanager
@@ -36,9 +84,19 @@ def chosen_executor(workers: int | None = None, dask: str | None = None) -> Iter
         import multiprocessing
         from concurrent.futures import ProcessPoolExecutor
 
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as executor:
-            _start_workers(executor, workers)
-            yield executor
+        from bnnsim.campaign.workers import kill_workers
+        from bnnsim.packed.shared_arrays import shared_folder
+
+        with shared_folder() as folder:
+            with _semaphores_of(folder):
+                executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _end_with_parent)
+            with executor:
+                _start_workers(executor, workers)
+                try:
+                    yield executor
+                except KeyboardInterrupt:
+                    kill_workers(executor)                       # what they are at is lost either way
+                    raise
     elif dask:
         try:
             from distributed import Client

@@ -8,6 +8,7 @@ Below the machinery stand the options that several commands have; what one comma
 """
 
 import argparse
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -48,6 +49,8 @@ class Option:
     scope : "result", "run" or "once"
         What it decides: what comes out; how that is run or shown; this one call. The command line that is stored with
         results has the first kind, a configuration file the first two.
+    outputs : function (value, options) -> list of paths, optional
+        The files that the command replaces: refused where they are there, unless --force is given.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Option:
     nargs: Literal["?", "*", "+"] | None = None
     several: bool = False
     scope: Literal["result", "run", "once"] = "result"
+    outputs: Callable[[str, argparse.Namespace], list[str]] | None = None
 
     @property
     def typed(self) -> str:
@@ -116,6 +120,25 @@ def words(options: argparse.Namespace, table: Iterable[Option]) -> list[str]:
             and (value := getattr(options, option.name)) not in (None, []) for word in option.words(value)]
 
 
+def check_outputs(options: argparse.Namespace, table: Iterable[Option]) -> None:
+    """All files that are to be made can be made, and none is there or made twice; before the work, not after it."""
+    made: dict[str, Option] = {}
+    for option in table:
+        value = getattr(options, option.name)
+        for path in option.outputs(value, options) if option.outputs and value else ():
+            target = atomic.check_target(path)
+            if os.path.exists(target) and not options.force:
+                raise FileExistsError(f"{option.typed}: {path} exists: --force replaces it")
+            if target in made:
+                raise ValueError(f"{made[target].typed} and {option.typed} must be two files, got {path} for both")
+            made[target] = option
+
+
+def itself(value: str, options: argparse.Namespace) -> list[str]:
+    """The outputs of an option whose value is the path of one."""
+    return [value]
+
+
 # ---------------------------------------------------------------- rules
 
 def switch(name: str, value: Any) -> bool:
@@ -133,9 +156,14 @@ def text(name: str, value: Any) -> str:
 
 
 def path(name: str, value: Any) -> str:
-    """A path, of whatever there is."""
+    """A path, of whatever there is, which can be printed and stored with results."""
     if not isinstance(value, str) or not value:
         raise TypeError(f"{name} must be a path, got {value!r}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} must be a path in UTF-8, as it is printed or stored, got {value!a}: rename it"
+                         ) from None
     return value
 
 
@@ -218,14 +246,17 @@ WORKERS = Option("workers", "N worker processes (default: threads of this one)",
 DASK = Option("dask", "workers of a running Dask cluster (needs pip install 'bnnsim[dask]')", text, metavar="ADDRESS",
               scope="run")
 RESUME = Option("resume", "go on from --out", switch, False, scope="run")
-PLOT = Option("plot", f"draw it: {FIGURE_HELP}", FIGURE, metavar="FIGURE", scope="run")
+PLOT = Option("plot", f"draw it: {FIGURE_HELP}", FIGURE, metavar="FIGURE", scope="run", outputs=itself)
+FORCE = Option("force", "replace files that are there; never a checkpoint or the .h5 of a sweep, which take hours: "
+               "remove those yourself, or go on from them", switch, False, scope="once")
 QUIET = Option("quiet", "no progress", switch, False, scope="run")
 LOG = Option("log", "progress as log lines, for batch jobs", switch, False, scope="run")
 
 
 def out(what: str, *endings: str) -> Option:
     """--out, of a command that stores this."""
-    return Option("out", what, writable(*endings), metavar=f"FILE{endings[0] if len(endings) == 1 else ''}")
+    return Option("out", what, writable(*endings), metavar=f"FILE{endings[0] if len(endings) == 1 else ''}",
+                  outputs=itself)
 
 
 def form(*choices: str) -> Option:

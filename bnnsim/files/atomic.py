@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -36,16 +37,29 @@ def replaced(path: FilePath) -> Iterator[str]:
 def part(path: FilePath) -> Iterator[str]:
     """The name of a new, empty file beside `path`, with its ending; gone when the block ends, unless it was renamed.
 
-    A killed process may leave a ``.bnnsim-*`` behind, which may be removed.
+    A killed process may leave a ``.bnnsim-*`` behind, which may be removed: see `remove_parts`.
     """
     folder, name = os.path.split(os.fsdecode(path))
-    temporary = os.path.join(folder, f".bnnsim-{secrets.token_hex(8)}{os.path.splitext(name)[1]}")
+    temporary = os.path.join(folder, f"{_part_start(name)}{secrets.token_hex(8)}{os.path.splitext(name)[1]}")
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield temporary
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
+
+
+def remove_parts(path: FilePath) -> None:
+    """Remove what killed writers of `path` have left beside it; for whoever knows that nobody is writing it now."""
+    folder, name = os.path.split(os.path.realpath(os.fsdecode(path)))
+    for found in os.listdir(folder):
+        if found.startswith(_part_start(name)):
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(folder, found))
+
+
+def _part_start(name: str) -> str:
+    return f".bnnsim-{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}-"
 
 
 def check_target(path: FilePath) -> str:
@@ -59,6 +73,8 @@ def check_target(path: FilePath) -> str:
         raise IsADirectoryError(errno.EISDIR, "cannot write a file over a folder", target)
     if os.path.exists(target) and not os.path.isfile(target):       # /dev/null would be replaced, for root
         raise ValueError(f"cannot write {target}: it is a device or a pipe, wanted a plain file")
+    with contextlib.suppress(FileNotFoundError):                    # `exists` would call a name that is too long free
+        os.lstat(target)
     if not os.access(folder, os.W_OK):
         raise PermissionError(errno.EACCES, f"cannot write {os.path.basename(target)}: its folder is read-only", folder)
     return target

@@ -5,10 +5,12 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from io import FileIO
 
 import numpy as np
 
 import bnnsim.files.atomic as atomic
+import bnnsim.files.locks as locks
 import bnnsim.training.checkpoint_file as checkpoint_file
 from bnnsim.checks import FilePath, check_array
 from bnnsim.training.run import Run
@@ -22,14 +24,20 @@ class Keeper:
     def __init__(self, path: FilePath | None, seconds: float, run: Run, resume: bool) -> None:
         self.path, self.seconds, self.run, self.resume = path, seconds, run, resume
         self.saved_step, self.saved_at = -1, time.monotonic()
+        self._lock: FileIO | None = None
         if resume and path is None:
             raise ValueError("resume=True needs the path of a checkpoint")
 
     def start(self) -> None:
-        """Load the checkpoint if one is to be resumed; complain of one that is in the way."""
+        """Load the checkpoint if one is to be resumed; complain of one that is in the way, or another run's now.
+
+        To be closed: it is locked, by a file ``<path>.lock``, which a killed run leaves to the one that goes on.
+        """
         if self.path is None:
             return
-        atomic.check_target(self.path)
+        target = atomic.check_target(self.path)
+        self._lock = locks.open_locked(f"{target}.lock")
+        atomic.remove_parts(target)
         if os.path.exists(self.path):
             if not self.resume:
                 raise FileExistsError(f"{self.path} exists: pass resume=True to go on from it, or give another name")
@@ -88,6 +96,11 @@ class Keeper:
         """Write it if the last one is older than `seconds`."""
         if self.path is not None and time.monotonic() - self.saved_at >= self.seconds:
             self.save()
+
+    def close(self) -> None:
+        """Let other runs have the checkpoint."""
+        if self._lock is not None:
+            locks.close_and_remove(self._lock)
 
     def hint(self) -> str:
         """What to do after an interrupt."""

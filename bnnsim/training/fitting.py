@@ -9,7 +9,7 @@ import logging
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -104,6 +104,8 @@ def fit(model: Sequential, train: "LabelledImages", epochs: int = 20, validation
         On Ctrl-C, after the step in flight is finished and the checkpoint is written.
     ValueError, TypeError, FileExistsError
         Where an argument is bad, or the checkpoint belongs to another run: the message says what differs.
+    OSError
+        Where the checkpoint is in use by another process, or cannot be written.
 
     Examples
     --------
@@ -122,9 +124,10 @@ def fit(model: Sequential, train: "LabelledImages", epochs: int = 20, validation
         check_choice("precision", precision, PRECISIONS), bool(augment), keep)
     run = Run(model, train, validation, root_seed(rng), settings)
     keeper = Keeper(checkpoint, check_real("checkpoint_seconds", checkpoint_seconds, 0), run, resume)
-    keeper.start()
-    log.info("training with seed %d", run.root)
-    _train(run, keeper, progress)
+    with closing(keeper):
+        keeper.start()
+        log.info("training with seed %d", run.root)
+        _train(run, keeper, progress)
     if run.best:
         model.load_arrays(run.best)
     model.metadata = run.metadata()

@@ -18,6 +18,7 @@ from campaign_run import N_CELLS, VARIANTS, networks, on_disk, run, split
 import bnnsim.campaign.cells as cells
 import bnnsim.campaign.engine as engine
 import bnnsim.campaign.journal as journal
+import bnnsim.files.locks as locks
 from bnnsim.campaign.result import SweepResult
 from bnnsim.faults import BitFlips
 
@@ -388,7 +389,7 @@ def test_a_lock_on_a_journal_just_removed_is_not_taken_for_one(tmp_path, monkeyp
                 os.unlink(f"{path}.journal")
             locked.append(file)
 
-    monkeypatch.setattr(journal, "fcntl", Fcntl)
+    monkeypatch.setattr(locks, "fcntl", Fcntl)
     found = journal.Journal(path, {}, print)
     assert len(locked) == 2 and os.path.samestat(os.fstat(found._file.fileno()), os.stat(f"{path}.journal"))
     found.close()
@@ -405,7 +406,7 @@ def test_a_read_only_folder_is_known_before_the_work(tmp_path, monkeypatch, smal
     path = tmp_path / "s.h5"
     small[0].save(path)
     before = path.read_bytes()
-    monkeypatch.setattr(journal, "open", refuse, raising=False)
+    monkeypatch.setattr(locks, "open", refuse, raising=False)
     monkeypatch.setattr(cells, "run_cell", lambda *_: pytest.fail("work was done that cannot be stored"))
     with pytest.raises(PermissionError, match="Permission denied: .*s.h5.journal"):
         run(out=path, resume=True, rates=[0.2])

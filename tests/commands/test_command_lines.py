@@ -38,7 +38,7 @@ def test_train_resumes_from_its_checkpoint(tmp_path, trained):
     checkpoint, out = tmp_path / "run.h5", tmp_path / "net.h5"
     arguments = [*SMALL, "--checkpoint", str(checkpoint), "--out", str(out)]
     assert train.main(arguments) == 0
-    assert train.main([*arguments, "--resume"]) == 0
+    assert train.main([*arguments, "--resume", "--force"]) == 0
     assert bnnsim.PackedNetwork.load(out).checksum == bnnsim.PackedNetwork.load(trained).checksum
 
 
@@ -65,7 +65,7 @@ def test_train_takes_all_settings_of_tolerance(tmp_path):
     wanted = bnnsim.pack(adaptation.rescale_thresholds(model, [0.1, 0], 0.2))
     assert found.checksum == wanted.checksum and found.metadata["rescaled_for"] == "0.2"
     assert found.metadata["loss"] == "ModifiedHinge(b=8.0)" and "SwishSign(beta=4" in found.metadata["architecture"]
-    assert train.main([*arguments, "--resume"]) == 0
+    assert train.main([*arguments, "--resume", "--force"]) == 0
     assert bnnsim.PackedNetwork.load(tmp_path / "net.h5").checksum == wanted.checksum
 
 

@@ -1,0 +1,130 @@
+"""What commands write: nothing that is there is replaced unasked; what cannot be written is known before the work."""
+
+import importlib
+import os
+import re
+import sys
+
+import pytest
+
+import bnnsim.__main__ as __main__
+import bnnsim.datasets.find as find
+import bnnsim.packed.network as network
+
+# each command with an output, and what it needs beside
+WRITES = [
+    ("train", ["--dataset", "fashion-subset"], "--out", "net.h5"),
+    ("train", ["--dataset", "fashion-subset"], "--plot", "curves.png"),
+    ("evaluate", [], "--out", "predictions.csv"),
+    ("ber_sweep", [], "--out", "sweep.csv"),
+    ("ber_sweep", [], "--plot", "sweep.svg"),
+    ("device_sweep", [], "--plot", "card.pdf"),
+    ("device_sweep", [], "--pareto", "pareto.png"),
+    ("certify", [], "--out", "certificates.csv"),
+    ("certify", [], "--plot", "certificates.png"),
+    ("bench", ["--tiny"], "--out", "times.json"),
+    ("bench", ["--tiny"], "--scaling", "times.png"),
+    ("plot", ["any.h5"], "--out", "figure.png"),
+]
+
+
+@pytest.fixture
+def no_work(monkeypatch):
+    """Whatever begins to work fails, and says so."""
+    def fail(*_, **__):
+        pytest.fail("the work has begun")
+
+    monkeypatch.setattr(find, "load_dataset", fail)
+    monkeypatch.setattr(network.PackedNetwork, "load", fail)
+
+
+def refused(command, words, capsys):
+    """What a command says that ends with exit code 2: one line."""
+    with pytest.raises(SystemExit) as stop:
+        importlib.import_module(f"bnnsim.{command}").main(words)
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and error.count("\n") == 1
+    return error
+
+
+@pytest.mark.parametrize(("command", "words", "option", "name"), WRITES)
+def test_a_file_that_is_there_is_refused_before_the_work(command, words, option, name, tmp_path, capsys, no_work):
+    path = tmp_path / name
+    path.write_bytes(b"precious")
+    assert f"error: {option}: {path} exists: --force replaces it" in refused(command, [*words, option, str(path)],
+                                                                             capsys)
+    assert path.read_bytes() == b"precious" and os.listdir(tmp_path) == [name]
+
+
+def test_every_output_of_a_command_is_in_the_test_above():
+    known = {(command, option) for command, _, option, _ in WRITES} | {("explain", "--plot")}
+    found = {(command, option.typed) for command in __main__.COMMANDS
+             for option in importlib.import_module(f"bnnsim.{command}").OPTIONS if option.outputs}
+    assert found == known
+
+
+def test_force_replaces_it(tmp_path, capsys):
+    out = tmp_path / "predictions.csv"
+    out.write_bytes(b"old")
+    assert importlib.import_module("bnnsim.evaluate").main(["--out", str(out), "--force"]) == 0
+    assert out.read_text().startswith("image,label,") and os.listdir(tmp_path) == ["predictions.csv"]
+
+
+def test_figures_of_derived_names_are_refused_too(tmp_path, capsys, no_work):
+    (tmp_path / "f-margins.png").write_bytes(b"precious")
+    assert "f-margins.png exists" in refused("explain", ["margins", "--plot", str(tmp_path / "f.png")], capsys)
+
+
+def test_force_spares_what_took_hours(tmp_path, capsys):
+    """The results of a sweep and a checkpoint: both are gone on from, or removed by hand."""
+    for name in ("s.h5", "run.h5"):
+        (tmp_path / name).write_bytes(b"precious")
+    assert "s.h5 exists: resume it" in refused("ber_sweep", ["--out", str(tmp_path / "s.h5"), "--force"], capsys)
+    assert "s.h5 exists: resume it" in refused("device_sweep", ["--out", str(tmp_path / "s.h5"), "--force"], capsys)
+    assert "run.h5 exists: pass resume=True" in refused(
+        "train", ["--dataset", "fashion-subset", "--network", "FC16 FC10", "--checkpoint", str(tmp_path / "run.h5"),
+                  "--force"], capsys)
+    assert {(tmp_path / name).read_bytes() for name in os.listdir(tmp_path)} == {b"precious"}
+
+
+def test_a_dry_run_writes_nothing_and_refuses_nothing(tmp_path, capsys):
+    (tmp_path / "sweep.csv").write_bytes(b"precious")
+    assert importlib.import_module("bnnsim.ber_sweep").main(["--dry-run", "--out", str(tmp_path / "sweep.csv")]) == 0
+    assert "cells, about" in capsys.readouterr().out and (tmp_path / "sweep.csv").read_bytes() == b"precious"
+
+
+def test_two_outputs_are_two_files(tmp_path, capsys, no_work):
+    path = str(tmp_path / "f.png")
+    assert f"--plot and --pareto must be two files, got {path} for both" in refused(
+        "device_sweep", ["--plot", path, "--pareto", path], capsys)
+
+
+CANNOT = {
+    "no folder": ("no/such/{}", "does not exist; make it first"),
+    "too long": ("a" * 260 + "{}", "File name too long"),
+    "long path": ("/".join(["b" * 200] * 30) + "/{}", "does not exist|File name too long"),
+    "no UTF-8": ("caf\udce9{}", r"must be a path in UTF-8, as it is printed or stored, got '.*caf\\udce9"),
+    "a folder": ("folder{}", "cannot write a file over a folder"),
+}
+
+
+@pytest.mark.parametrize("why", CANNOT)
+@pytest.mark.parametrize(("command", "words", "option", "name"),
+                         [*WRITES, ("train", ["--dataset", "fashion-subset"], "--checkpoint", "run.h5"),
+                          ("ber_sweep", [], "--out", "s.h5"), ("device_sweep", [], "--out", "s.h5"),
+                          ("explain", ["margins"], "--plot", "f.png")])
+def test_a_name_that_cannot_be_written_is_refused_before_the_work(command, words, option, name, why, tmp_path, capsys,
+                                                                  no_work):
+    pattern, message = CANNOT[why]
+    path = tmp_path / pattern.format(os.path.splitext(name)[1])
+    if why == "a folder":
+        path.mkdir()
+    assert re.search(message, refused(command, [*words, option, str(path)], capsys))
+    assert os.listdir(tmp_path) == ([path.name] if why == "a folder" else [])
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems have no names but UTF-8")
+def test_a_network_of_a_name_that_is_no_text_is_refused_before_the_work(tmp_path, capsys, no_work):
+    """Its name is printed, and stored with results: that failed after the work."""
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.h5")
+    assert "must be a path in UTF-8" in refused("ber_sweep", [path], capsys)
