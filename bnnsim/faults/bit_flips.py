@@ -14,7 +14,7 @@ from bnnsim.seeding import RandomSource
 MOST_BYTES = 2**25                  # of masks that are drawn at once
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BitFlips(LayerFault):
     """Each stored weight bit flips with probability p, independently, exactly Bernoulli: never drawn with replacement.
 
@@ -24,6 +24,8 @@ class BitFlips(LayerFault):
         Bit error rate(s).
     layers : sequence of int, optional
         Only these layers have errors; all by default.
+    rate : float, optional
+        Where p is one a layer: the largest of them, to which they are scaled, as ``at(rate)`` does.
 
     Examples
     --------
@@ -36,28 +38,33 @@ class BitFlips(LayerFault):
 
     p: Rates
     layers: Sequence[int] | None = None
+    rate: float | None = None
 
     when: ClassVar[str] = "write"
 
     def apply(self, memory: Stored, rng: RandomSource = None, trial: int = 0) -> Stored:
         """A memory with bit errors: see `LayerFault.apply`; the stream is "bit flips"."""
-        return next(self.apply_each([self.p], memory, rng, trial))
+        return next(_each([self], memory, rng, trial))
 
-    def apply_each(self, rates: Sequence[Rates], memory: Stored, rng: RandomSource = None,
+    def apply_each(self, rates: Sequence[float], memory: Stored, rng: RandomSource = None,
                    trial: int = 0) -> Iterator[Stored]:
         """``self.at(rate).apply(memory, rng, trial)`` of each rate, one after the other.
 
         Rates share a pass over the chip's random bits, as many as keep the words of broken layers under 32 MB.
         """
-        key, layers = streams(memory, rng, trial), memory.layers
-        at_once = max(1, MOST_BYTES // sum(layer.words.nbytes for layer in layers))
-        for first in range(0, len(rates), at_once):
-            by_layer = zip(*(self.at(rate).rates(len(layers)) for rate in rates[first:first + at_once]))
-            broken = [_flipped(layer, [p for p, in of_layer], key("bit flips", i))
-                      for i, (layer, of_layer) in enumerate(zip(layers, by_layer))]
-            for of_chip in zip(*broken):
-                changed = {i: words for i, words in enumerate(of_chip) if words is not None}
-                yield memory.with_words(changed) if changed else memory
+        return _each([self.at(rate) for rate in rates], memory, rng, trial)
+
+
+def _each(faults: Sequence[BitFlips], memory: Stored, rng: RandomSource, trial: int) -> Iterator[Stored]:
+    key, layers = streams(memory, rng, trial), memory.layers
+    at_once = max(1, MOST_BYTES // sum(layer.words.nbytes for layer in layers))
+    for first in range(0, len(faults), at_once):
+        by_layer = zip(*(fault.rates(len(layers)) for fault in faults[first:first + at_once]))
+        broken = [_flipped(layer, [p for p, in of_layer], key("bit flips", i))
+                  for i, (layer, of_layer) in enumerate(zip(layers, by_layer))]
+        for of_chip in zip(*broken):
+            changed = {i: words for i, words in enumerate(of_chip) if words is not None}
+            yield memory.with_words(changed) if changed else memory
 
 
 def _flipped(layer: StoredLayer, rates: Sequence[float], key: np.ndarray) -> list[np.ndarray | None]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from dataclasses import fields as dataclass_fields
 from functools import partial
 from typing import ClassVar, Protocol, Self
 
@@ -42,19 +43,43 @@ class LayerFault:
         clean_fields(self, clean_rate, *self.RATES)
         if "layers" in fields:
             clean_fields(self, clean_layers, "layers")
+        if self.rate is not None:
+            clean_fields(self, check_probability, "rate")
+
+    def __repr__(self) -> str:
+        """As dataclasses have it, but for a rate that was not set."""
+        shown = {field.name: getattr(self, field.name) for field in dataclass_fields(self)}
+        if shown.get("rate") is None and self.AXIS != "rate":
+            shown.pop("rate", None)
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+    @property
+    def rate(self) -> float | None:
+        """None: the rates are those given. A subclass that takes rates by layer has it as a field, which `at` sets."""
+        return None
 
     @property
     def layers(self) -> Sequence[int] | None:
         """All layers, where a subclass has no such field."""
         return None
 
-    def at(self, rate: Rates) -> Self:
-        """The same fault, the same draws, at another rate."""
-        return replace(self, **{self.AXIS: rate})
+    def at(self, rate: float) -> Self:
+        """The same fault, the same draws, at another rate.
+
+        Rates that differ from layer to layer keep their proportions: the largest becomes `rate`.
+        """
+        profile: Rates | None = getattr(self, self.AXIS)
+        changed: dict[str, Rates] = {self.AXIS: rate}
+        if isinstance(profile, Sequence):
+            changed = {"rate": rate} if "rate" in vars(self) else {self.AXIS: _scaled(profile, rate)}
+        return replace(self, **changed)
 
     def scaled(self) -> tuple[Rates, ...]:
         """The rates that hold: those of `RATES`, each one number or one a layer."""
-        return tuple(getattr(self, name) for name in self.RATES)
+        found: tuple[Rates, ...] = tuple(getattr(self, name) for name in self.RATES)
+        if self.rate is None or not isinstance(found[0], Sequence):
+            return found
+        return (_scaled(found[0], self.rate), *found[1:])
 
     def rates(self, n_layers: int) -> list[tuple[float, ...]]:
         """The rates that hold in each layer; 0 in those that are not among ``layers``."""
@@ -104,19 +129,9 @@ class PairOfRates(LayerFault):
     AXIS: ClassVar[str] = "rate"
     SUM: ClassVar[float] = 1.0                  # of both rates, at rate 1
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.rate is not None:
-            clean_fields(self, check_probability, "rate")
-
-    @property
-    def rate(self) -> float | None:
-        """None: the rates are those given."""
-        return None
-
     def scaled(self) -> tuple[Rates, Rates]:
         """Both rates that hold, each one number or one a layer."""
-        first, second = super().scaled()
+        first, second = (getattr(self, name) for name in self.RATES)
         return (first, second) if self.rate is None else in_proportion(self.SUM * self.rate, first, second)
 
 
@@ -165,6 +180,12 @@ def rate_by_layer(name: str, rate: Rates, layers: Sequence[int] | None, n_layers
         raise ValueError(f"{name} must be one probability or {n_layers}, one for each layer, got {len(rates)}")
     meant = chosen(layers, n_layers)
     return tuple(p if i in meant else 0.0 for i, p in enumerate(rates))
+
+
+def _scaled(profile: Sequence[float], largest: float) -> tuple[float, ...]:
+    """Rates of layers in their proportions; all alike where all are 0."""
+    most = max(profile, default=0)
+    return tuple(largest * (p / most) if most else largest for p in profile)
 
 
 def in_proportion(total: float, first: Rates, second: Rates) -> tuple[Rates, Rates]:

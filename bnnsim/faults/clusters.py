@@ -16,7 +16,7 @@ from bnnsim.packed.bit_errors import flip_masks
 from bnnsim.packed.memory import StoredLayer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Clusters(LayerFault):
     """All cells within `radius` of a defect are stuck; where two clusters overlap, stuck at 0 wins.
 
@@ -31,6 +31,8 @@ class Clusters(LayerFault):
         Share of the clusters that are stuck at 1; the others are stuck at 0.
     layers : sequence of int, optional
         Only the arrays of these layers; all by default.
+    rate : float, optional
+        As of `BitFlips`.
     """
 
     mapping: ArrayMapping
@@ -38,6 +40,7 @@ class Clusters(LayerFault):
     radius: int = 1
     p_one: float = 0.5
     layers: Sequence[int] | None = None
+    rate: float | None = None
 
     when: ClassVar[str] = "permanent"
 

@@ -72,7 +72,7 @@ class StuckLines(PairOfRates):
         return f01, f10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class WeakAmplifiers(LayerFault):
     """Sense amplifiers with too large an offset: what they read is wrong cell by cell, with probability p_flip.
 
@@ -87,6 +87,8 @@ class WeakAmplifiers(LayerFault):
         Neighbouring columns that share an amplifier through a multiplexer.
     layers : sequence of int, optional
         Only the arrays of these layers; all by default.
+    rate : float, optional
+        As of `BitFlips`.
     """
 
     mapping: ArrayMapping
@@ -94,6 +96,7 @@ class WeakAmplifiers(LayerFault):
     p_flip: float = 0.5
     columns_per_amplifier: int = 1
     layers: Sequence[int] | None = None
+    rate: float | None = None
 
     when: ClassVar[str] = "permanent"
 

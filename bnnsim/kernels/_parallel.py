@@ -6,7 +6,7 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from bnnsim.checks import check_int
@@ -98,12 +98,12 @@ def split(kernel: Callable[..., Any], n_items: int, *args: Any) -> None:
             raise error
 
 
-class SerialTasks:
+class SerialTasks(Executor):
     """An executor on this process's threads, whose tasks run their kernels in one thread each."""
 
-    def submit(self, function: Callable[..., T], *args: Any) -> Future[T]:
-        """A future of ``function(*args)``."""
-        return _pool(os.getpid(), thread_count()).submit(_serially, function, *args)
+    def submit(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """A future of ``function(*args, **kwargs)``."""
+        return _pool(os.getpid(), thread_count()).submit(_serially, functools.partial(function, **kwargs), *args)
 
 
 def local_executor() -> SerialTasks:

@@ -5,7 +5,7 @@ A neuron is a unit of a hidden dense layer, or a channel of a convolution with a
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from bnnsim.packed.network import PackedNetwork
 from bnnsim.packed.stages import Stage
 from bnnsim.packed.words import unpack_signs
 from bnnsim.training.estimators import pseudo_gradient
-from bnnsim.training.layers.batchnorm import BatchNormSign
+from bnnsim.training.layers.batchnorm import BatchNormSign, Norm
 from bnnsim.training.layers.weighted import Weighted
 from bnnsim.training.losses import cross_entropy
 from bnnsim.training.model import Sequential
@@ -243,12 +243,12 @@ def output_gradients(model: Sequential, images: np.ndarray,
             mean, scale, shift = layer.affine()
             through = pseudo_gradient(layer.ste, (inputs[i] - mean) * scale + shift)
             gradient = (gradient * through * scale).astype(np.float32)
-        elif layer is model.layers[-1]:
+        elif isinstance(layer, Norm):
             gradient = (gradient * layer.affine()[1]).astype(np.float32)
+        elif i == 0:
+            break                                                # pixels need no gradient; all other layers give arrays
         elif isinstance(layer, Weighted):
-            if i == 0:
-                break
-            gradient = layer.input_gradient(gradient, inputs[i], layer.words)
+            gradient = cast(np.ndarray, layer.input_gradient(gradient, inputs[i], layer.words))
         else:
-            gradient = layer.backward(gradient, caches[i])[0]
+            gradient = cast(np.ndarray, layer.backward(gradient, caches[i])[0])
     return found[::-1]

@@ -67,7 +67,7 @@ BAD = [
     ("BitFlips(0, when='read')", "unknown argument of BitFlips; known are p, layers"),
     ("BitFlips(p=1, p=2)", "column 15, p=2: p is given twice"),
     ("BitFlips(0, p=2)", "multiple values for argument 'p'"),
-    ("BitFlips(0, None, 3)", "too many positional arguments; BitFlips takes p, layers"),
+    ("BitFlips(0, None, 1, 3)", "too many positional arguments; BitFlips takes p, layers"),
     ("BitFlips()", "missing a required argument: 'p'"),
     # neither calls nor literals
     ("bnnsim.faults.BitFlips(0)", "column 1, bnnsim.faults.BitFlips: wanted the name of a fault alone"),

@@ -10,7 +10,7 @@ import bnnsim.training.packing as packing
 from bnnsim import threads
 from bnnsim.campaign.sweeps import sweep
 from bnnsim.datasets.split import Split
-from bnnsim.faults import BitFlips
+from bnnsim.faults import ArrayMapping, BitFlips, Clusters, Compose, EachRead, Protected, WeakAmplifiers
 from bnnsim.training.architectures import build
 
 PAD = {100: (1 << (100 - 64)) - 1, 70: (1 << (70 - 64)) - 1}
@@ -221,6 +221,23 @@ def test_statistics_are_over_trials():
     found = swept(network, split, [0.2], 4)
     assert found.mean() == pytest.approx(np.mean(found.accuracy)) and np.ptp(found.accuracy) > 0
     assert found.std() == pytest.approx(np.std(found.accuracy, ddof=1))
+
+
+@pytest.mark.parametrize("around", [lambda fault: fault, EachRead, Protected, lambda fault: Compose([fault])])
+@pytest.mark.parametrize("make", [BitFlips, lambda p: Clusters(ArrayMapping(32, 32), p),
+                                  lambda p: WeakAmplifiers(ArrayMapping(32, 32), p)])
+def test_rates_that_differ_by_layer_stay_so_in_a_sweep(network, make, around):
+    """`sweep(..., faults=BitFlips([.2, 0, 0]))` flipped all layers; two profiles had one checksum."""
+    split = split_of()
+    found = sweep(network, split, [0, 0.1], 2, 3, faults=around(make([0.2, 0, 0.05])), progress=False)
+    broken = around(make([0.1, 0, 0.025])).apply(network, 3, 1)
+    assert found.accuracy[0, 1, 1] == broken.accuracy(split)
+    assert broken.layers[1] is network.layers[1] and broken.layers[0] is not network.layers[0]
+    other = sweep(network, split, [0, 0.1], 2, 3, faults=around(make([0, 0, 0.05])), progress=False)
+    assert found.settings != other.settings
+    assert make([0.2, 0, 0.05]).at(0.1).at(0.4).rates(3) == make([0.4, 0, 0.1]).rates(3)
+    assert repr(BitFlips([0.2, 0, 0.05]).at(0)) == "BitFlips(p=(0.2, 0.0, 0.05), layers=None, rate=0.0)"
+    assert repr(BitFlips(0.2).at(0)) == "BitFlips(p=0.0, layers=None)"
 
 
 def test_a_grid_can_grow(network, result):

@@ -46,7 +46,7 @@ def test_a_new_fault_is_its_own_model_and_nothing_else():
     assert len(code) == 8
     fault = StuckPairs([0.1, 0, 0.5], layers=(0, 1))
     assert repr(fault) == "StuckPairs(p=(0.1, 0.0, 0.5), layers=(0, 1))" and fault == pickle.loads(pickle.dumps(fault))
-    assert fault.rates(3) == [(0.1,), (0.0,), (0.0,)] and fault.at(0.2) == StuckPairs(0.2, (0, 1))
+    assert fault.rates(3) == [(0.1,), (0.0,), (0.0,)] and fault.at(0.25) == StuckPairs((0.05, 0, 0.25), (0, 1))
     for call, message in ((lambda: StuckPairs(1.5), "p must be a probability"),
                           (lambda: StuckPairs(0.1, [-1]), "layers must be >= 0"),
                           (lambda: StuckPairs(0.1, [7]).apply(DENSE), r"layers must be in 0..2, got \(7,\)"),

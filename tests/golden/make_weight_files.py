@@ -1,4 +1,4 @@
-"""Write network.h5 and checkpoint.h5 beside this file as bnnsim.packed.network_file and bnnsim.files.file_format document them.
+"""Write network.h5 and checkpoint.h5 beside this file, as bnnsim.packed.network_file and bnnsim.files.file_format say.
 
 It uses h5py, hashlib and json alone, so that a reader which loads them agrees with the documents and not only
 with the writer beside it. Run it once per format version: python tests/golden/make_weight_files.py

@@ -152,8 +152,8 @@ def test_fitted_at_any_width_the_error_stays_at_1():
     def wave(x):
         return np.sin(6 * x[:, 0])
 
-    found = [universal_parts.largest_error(universal.one_hidden_layer(wave, box[:1], width, 1e-3, n_grid=255), wave, rng=0)
-             for width in (15, 63, 253)]
+    networks = [universal.one_hidden_layer(wave, box[:1], width, 1e-3, n_grid=255) for width in (15, 63, 253)]
+    found = [universal_parts.largest_error(network, wave, rng=0) for network in networks]
     assert found[0] > found[1] > found[2] and found[2] < 0.05
 
 
@@ -198,7 +198,8 @@ BAD = [
     (lambda: universal_parts.encode(NETWORK, [[1, 0.5]]), ValueError, r"x\[0, 1\] must be -1 or 1, got 0.5"),
     (lambda: universal_parts.encode(NETWORK, [[1, np.nan]]), ValueError, "must be -1 or 1, got nan"),
     (lambda: universal_parts.encode(NETWORK, [1, 1]), ValueError, r"x must have shape .n, 2., got .2,."),
-    (lambda: universal_parts.values(universal.lipschitz(flat, 1, 0.5, BOX), [[0, 2]]), ValueError, r"in \[0, 1\], got 2"),
+    (lambda: universal_parts.values(universal.lipschitz(flat, 1, 0.5, BOX), [[0, 2]]), ValueError,
+     r"in \[0, 1\], got 2"),
     (lambda: universal_parts.values(PackedNetwork(NETWORK.layers, (1, 1, 2), 1), [[1, 1]]), ValueError,
      "must be one that bnnsim.universal made"),
 ]
