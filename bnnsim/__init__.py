@@ -30,7 +30,7 @@ def _read_homes() -> dict[str, tuple[str, str]]:
     return _homes
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     homes = _read_homes()
     if name == "__all__":
         return sorted(homes)
@@ -42,5 +42,5 @@ def __getattr__(name):
     return getattr(importlib.import_module(module), attribute)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted([*globals(), *_read_homes()])

@@ -26,7 +26,7 @@ def docstrings(tree):
 
 def wrong_sections(text):
     """Citations of equations without a section that docs/equations.rst has."""
-    cited = re.findall(r"(?<!``)docs/equations\.rst(?: (\d[\d.]*\d)(?: and (\d[\d.]*\d))?)?", text)
+    cited = re.findall(r"(?<![`<])docs/equations\.rst(?: (\d[\d.]*\d)(?: and (\d[\d.]*\d))?)?", text)
     numbers = [number for first, second in cited for number in (first, *filter(None, [second]))]
     return [number or "no section" for number in numbers if number not in SECTIONS] + re.findall("EQUATIONS", text)
 
