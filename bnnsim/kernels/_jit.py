@@ -20,7 +20,7 @@ from typing import Any
 import numba
 import numpy as np
 from numba.core import config
-from numba.core.caching import _CacheLocator, CompileResultCacheImpl, FunctionCache
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, _CacheLocator
 
 NUMBA: Any = config                 # Numba's settings: it makes their names when it is loaded, unseen by type checkers
 JIT_OFF = bool(NUMBA.DISABLE_JIT)
@@ -84,8 +84,23 @@ class _CacheImpl(CompileResultCacheImpl):
     _locator_classes = [_Locator]
 
 
+class _Index(IndexDataCacheFile):
+    """An index that cannot be read is none: Numba unpickles it before it compares stamps, with names of older kernels."""
+
+    def _load_index(self):
+        try:
+            return super()._load_index()
+        except Exception:  # whatever unpickling raises
+            return {}
+
+
 class _KernelCache(FunctionCache):
     _impl_class = _CacheImpl
+
+    def __init__(self, function):
+        super().__init__(function)
+        self._cache_file = _Index(cache_path=self._cache_path, filename_base=self._impl.filename_base,
+                                  source_stamp=self._impl.locator.get_source_stamp())
 
 
 def kernel(function: Callable[..., Any]) -> Any:

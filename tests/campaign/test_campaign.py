@@ -270,8 +270,8 @@ def test_a_failed_cluster_is_one_clear_error_and_loses_nothing(tmp_path, monkeyp
 def test_a_killed_process_of_a_pool_is_one_clear_error(tmp_path, monkeypatch):
     monkeypatch.setattr(engine, "BATCH_SECONDS", 1e-9)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor, \
-            pytest.raises(ChildProcessError, match=r"a worker process died \(.* with \d+ cells done; all of them are in "
-                                                   r".*s.h5.journal: the same command with --resume goes on"):
+            pytest.raises(ChildProcessError, match=r"a worker process died \(.* with \d+ cells done; all of them are "
+                                                   r"in .*s.h5.journal: the same command with --resume goes on"):
         run(out=tmp_path / "s.h5", faults=Deadly(0, 30), rates=[0.1], trials=50, executor=executor)
     assert (tmp_path / "s.h5.journal").stat().st_size > 1000
 

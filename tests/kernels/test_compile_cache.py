@@ -63,6 +63,17 @@ def test_an_edited_word_operation_is_never_served_stale(copy):
     assert run(PACK, copy) == [ALL_MINUS, "1"]
 
 
+@pytest.mark.parametrize("rest", [b"cbnnsim.kernels.gone\nState\n.", b"no pickle", b""])
+def test_an_index_that_cannot_be_read_is_none(copy, rest):
+    """An index of older sources names types that have moved: it was an AttributeError at the first call."""
+    assert run(PACK, copy) == [ALL_PLUS, "0"]
+    for index in copy.rglob("*.nbi"):
+        version = index.read_bytes()
+        index.write_bytes(version[:version.index(b".") + 1] + rest)
+    assert run(PACK, copy) == [ALL_PLUS, "0"]
+    assert run(PACK, copy) == [ALL_PLUS, "1"]
+
+
 def test_equal_names_in_two_folders_are_two_functions(copy):
     """File name, function name and line are equal, and so is the byte code but for a constant: Numba would mix them."""
     for folder, value in (("words", 2), ("norm", 3)):
