@@ -85,7 +85,7 @@ class _CacheImpl(CompileResultCacheImpl):
 
 
 class _Index(IndexDataCacheFile):
-    """An index that cannot be read is none: Numba unpickles it, with names of older kernels, before it compares stamps."""
+    """What cannot be read is none: Numba unpickles an index, with names of older kernels, before it compares stamps."""
 
     def _load_index(self):
         try:
