@@ -4,12 +4,15 @@ Slow and obviously right; it shares no kernel with packed inference, only which 
 `unpacked` is also what a peer is given.
 """
 
+from typing import Any
+
 import numpy as np
 
 import bnnsim.packed.bits as bits
+from bnnsim.packed import PackedNetwork
 
 
-def unpacked(network):
+def unpacked(network: PackedNetwork) -> list[dict[str, Any]]:
     """One dict a layer: kind, pool, padding, stride, pad_value, `weight` (+-1 int8, dense (U, F) in H, W, C order or
     conv (K, kh, kw, C)), and threshold and inverted, or mean, scale and shift for the last."""
     layers = []
@@ -27,19 +30,20 @@ def _pooled(h, size):
     return h.reshape(n, height // size, size, width // size, size, channels).max(axis=(2, 4))
 
 
-def reference_scores(network, images):
+def reference_scores(network: PackedNetwork, images: np.ndarray) -> np.ndarray:
     """Scores (N, n_classes) float64 of images (N, C, H, W) uint8; float32 sums of integers, exact below 2^24."""
     x = images.transpose(0, 2, 3, 1).astype(np.float32) - network.input_offset
-    for stage, layer in zip(network.stages, unpacked(network)):
+    layers = unpacked(network)
+    for stage, layer in zip(network.stages, layers):
         weight = layer["weight"].reshape(len(layer["weight"]), -1).astype(np.float32)
         x = x.reshape(len(x), stage.geometry.height, stage.geometry.width, -1)
         h = _pooled((stage.windows(x) @ weight.T).reshape(len(x), *stage.map_shape, -1), layer["pool"])
-        if "mean" in layer:
-            return (h[:, 0, 0].astype(np.float64) - layer["mean"]) * layer["scale"] + layer["shift"]
-        x = np.where((h >= layer["threshold"]) ^ layer["inverted"], np.float32(1), np.float32(-1))
+        if "threshold" in layer:
+            x = np.where((h >= layer["threshold"]) ^ layer["inverted"], np.float32(1), np.float32(-1))
+    return (h[:, 0, 0].astype(np.float64) - layers[-1]["mean"]) * layers[-1]["scale"] + layers[-1]["shift"]
 
 
-def agree(network, predicted, images):
+def agree(network: PackedNetwork, predicted: np.ndarray, images: np.ndarray) -> bool:
     """Whether classes (N,) are those of the network's scores; another class may stand in for a tie within rounding.
 
     A peer that adds its last batch norm up in float32 may see a tie the other way: scores that differ by less than
