@@ -60,6 +60,12 @@ def _frames(error: BaseException) -> list[traceback.FrameSummary]:
     """Where it was raised, last; in a worker process, if it was there: its traceback came along as text."""
     frames = list(traceback.extract_tb(error.__traceback__))
     if type(error.__cause__).__name__ == "_RemoteTraceback":                # of concurrent.futures
-        frames += [traceback.FrameSummary(path, int(line), name) for path, line, name in
+        frames += [traceback.FrameSummary(_here(path), int(line), name) for path, line, name in
                    re.findall(r'^  File "(.+)", line (\d+), in (.+)$', str(error.__cause__), re.MULTILINE)]
     return frames
+
+
+def _here(path: str) -> str:
+    """The file of this bnnsim that a worker's path names: another process may have imported another copy."""
+    before, found, inside = path.replace(os.sep, "/").rpartition("/bnnsim/")
+    return str(PACKAGE / inside) if found and (PACKAGE / inside).is_file() else path

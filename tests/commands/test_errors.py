@@ -130,6 +130,22 @@ def test_a_refusal_in_a_worker_process_is_one_line(capsys):
     assert code == 2 and error.count("\n") == 1 and "layers must be in 0..2, got (7,)" in error
 
 
+def test_a_worker_may_have_another_copy_of_bnnsim():
+    """As a process that was started in a clone, or on another machine."""
+    ours, theirs = errors.PACKAGE / "faults" / "by_layer.py", "/else/site-packages/bnnsim/faults/by_layer.py"
+    line = 1 + next(i for i, text in enumerate(ours.read_text().splitlines()) if text.lstrip().startswith("raise "))
+
+    class _RemoteTraceback(Exception):
+        pass
+
+    def said_by(path):
+        error = ValueError("layers must be in 0..2")
+        error.__cause__ = _RemoteTraceback(f'\n  File "{path}", line {line}, in chosen\n')
+        return error
+    assert errors.is_expected(said_by(theirs)) and errors.is_expected(said_by(ours))
+    assert not errors.is_expected(said_by("/else/bnnsim/faults/nothing.py"))
+
+
 def test_a_bug_in_a_cell_is_unexpected(capsys, monkeypatch):
     monkeypatch.setattr(BitFlips, "apply_each", foreign)
     code, error = ended(capsys, ber_sweep, "--trials", "1", "--rates", "0.1", "--quiet")
