@@ -200,7 +200,7 @@ def kill_and_resume(kind, folder, kills, seed):
 
 @pytest.mark.parametrize("kind", [*KINDS, "training"])
 def test_killed_commands_resume_to_the_same_arrays_and_leave_nothing(own_place, kind):
-    print(kill_and_resume(kind, own_place, 2, 1))
+    print(kill_and_resume(kind, own_place, 1, 1))
 
 
 @pytest.mark.slow
