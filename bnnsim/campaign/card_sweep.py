@@ -83,7 +83,7 @@ def sweep_card(card: DeviceCard, networks: PackedNetwork | Mapping[str, PackedNe
     kinds = list(dict.fromkeys(itertools.product(cells or [own], codes)))
     for (cell, _), place in itertools.product(kinds, asked.places):
         asked.error_rates(cell, place)                           # what the card does not know is said before the work
-    result = sweep(nets, split, place_numbers(card, axis, asked.places), trials, rng, axis=AXES[axis].key,
+    result = sweep(nets, split, place_numbers(card, axis, asked.places), trials, rng,
                    faults={f"{cell}, {code}": asked.fault(cell, code) for cell, code in kinds}, **settings)
     found = CardSweep(card, axis, asked.places, asked.at, result, [], [])
     mean, interval, columns = result.mean(), result.interval(), found.columns()
