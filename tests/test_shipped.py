@@ -33,7 +33,7 @@ def test_a_shipped_network_is_as_good_on_embedded_images_as_its_file_says(name):
     assert int(network.metadata["holdout"]) > 0 or network.metadata["kept_epoch"] == network.metadata["epochs"]
 
 
-OF_ALL_TIMES = {                    # content checksum -> file, here or, once it is replaced in data/, in tests/golden/shipped
+OF_ALL_TIMES = {                    # content checksum -> file in data/ or, once it is replaced, in tests/golden/shipped
     "e6c469690a1e": "fashion_fcnn.h5", "df8ff78eb91b": "fashion_cnn.h5",
     "3bb818421f2b": "fashion_fcnn_flip.h5", "dad02d018e15": "fashion_cnn_flip.h5",
     "6ae4d141b014": "fashion_fcnn-720af9f.h5", "bee20ad62ebd": "fashion_fcnn_flip-65375ad.h5"}
