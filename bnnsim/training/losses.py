@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from bnnsim.checks import check_choice, check_real
+from bnnsim.training.elementary import exp, log, tanh
 
 if TYPE_CHECKING:
     from bnnsim.training.model import Sequential
@@ -51,10 +52,10 @@ def cross_entropy(scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.nda
 def _cross_entropy(scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
     """The same in float64."""
     shifted = scores - scores.max(axis=1, keepdims=True)
-    exponentials = np.exp(shifted)
+    exponentials = exp(shifted)
     sums = exponentials.sum(axis=1, keepdims=True)
     rows = np.arange(len(labels))
-    loss = float(np.mean(np.log(sums[:, 0]) - shifted[rows, labels]))
+    loss = float(np.mean(log(sums[:, 0]) - shifted[rows, labels]))
     dscores = exponentials / sums
     dscores[rows, labels] -= 1.0
     return loss, dscores / len(labels)
@@ -180,7 +181,7 @@ class MarginCrossEntropy:
         _check_integer("margin cross entropy", model)
 
     def __call__(self, scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
-        bounded = np.tanh(scores / self.bound)
+        bounded = tanh(scores / self.bound)
         z = self.bound * bounded
         z[np.arange(len(labels)), labels] -= self.margin
         loss, dz = _cross_entropy(z, labels)
