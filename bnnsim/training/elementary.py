@@ -50,9 +50,10 @@ def power(base: float, exponent: float) -> float:
 
 def cos(x: float) -> float:
     """Cosine of an angle of up to some turns, correctly rounded: its Taylor sum until that no longer changes."""
-    digits, square = DIGITS.copy(), DIGITS.copy().power(Decimal(float(x)), 2)
+    digits, angle = DIGITS.copy(), Decimal(float(x))
+    square = digits.minus(digits.multiply(angle, angle))        # no "-": operators take the caller's context
     total, term, n = Decimal(0), Decimal(1), 0
     while (new := digits.add(total, term)) != total:
         total, n = new, n + 2
-        term = -digits.divide(digits.multiply(term, square), n * (n - 1))
+        term = digits.divide(digits.multiply(term, square), n * (n - 1))
     return float(total)
