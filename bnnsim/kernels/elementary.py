@@ -2,12 +2,12 @@
 
 A math library takes another path where a CPU has fused multiply-add or wider vectors, and its last digit changes:
 NumPy's and glibc's both do. Here are additions, multiplications and divisions in one order, and exact powers of two.
-exp and log are within about one unit in the last place (ulp), tanh within two.
+exp and log are within about one unit in the last place (ulp), tanh within about two.
 
     exp     x = k ln(2) + r, |r| <= ln(2) / 2; a Taylor sum in r, times 2^k
     log     x = 2^k (1 + f), 1 + f in sqrt(1/2)..sqrt(2); log(1 + f) = 2 atanh(s), s = f / (2 + f), as a Taylor sum in s
             [the rearrangement that keeps f itself unrounded is that of fdlibm's e_log.c, K. C. Ng, 1993]
-    tanh    of small x from (exp(2x) - 1) / (exp(2x) + 1), whose numerator is a Taylor sum, else from 1 - 2 / (exp(2x) + 1)
+    tanh    of small x (exp(2x) - 1) / (exp(2x) + 1), whose numerator is a Taylor sum, else 1 - 2 / (exp(2x) + 1)
 """
 
 import math

@@ -1,8 +1,8 @@
 """exp, log, tanh of arrays; powers and cosines of numbers: the same bits on every CPU.
 
 What training computes goes through here wherever NumPy, or Python's `math`, would ask a math library, whose last digit
-differs from one CPU to the next. Arrays are the kernels' (`kernels.elementary`). Numbers, of which a step needs few, are
-computed in decimal with 40 digits, and rounded once. Square roots are exact everywhere, and need no twin.
+differs from one CPU to the next. Arrays are the kernels' (`kernels.elementary`). Numbers, of which a step needs few,
+are computed in decimal with 40 digits, and rounded once. Square roots are exact everywhere, and need no twin.
 """
 
 import functools

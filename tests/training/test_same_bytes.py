@@ -4,6 +4,7 @@ NumPy, OpenBLAS and glibc choose code by the CPU, each for itself, and their las
 kernels to the same. Numba compiles for this CPU in both processes, so that the cache serves both.
 """
 
+import ast
 import hashlib
 from pathlib import Path
 
@@ -106,3 +107,35 @@ def test_libraries_with_fewer_instructions_train_the_same_networks(tmp_path):
         environment["NPY_DISABLE_CPU_FEATURES"] = " ".join(fast_features())
     n_features, *found = run(PROGRAM.format(folder=str(Path(__file__).parent)), package, **environment)
     assert n_features == "0" and dict(zip(CASES | {"functions": 0}, found)) == digests(tmp_path)
+
+
+# ---------------------------------------------------------------- and no other functions come in
+
+LIBRARY = set("exp exp2 expm1 log log2 log10 log1p pow power float_power sin cos tan sinh cosh tanh arctan arctanh "
+              "hypot cbrt erf erfc logaddexp dot vdot inner matmul tensordot linalg".split())
+DRAWN = {"normal", "standard_normal", "exponential", "uniform"}  # by NumPy's C code
+
+
+def asks_a_library(text):
+    """What of a source differs from CPU to CPU; powers with a number for their exponent are products."""
+    for node in ast.walk(ast.parse(text)):
+        name = ast.unparse(node)
+        if isinstance(node, ast.Attribute) and (node.attr in DRAWN or node.attr in LIBRARY and name in (
+                f"np.{node.attr}", f"math.{node.attr}")):
+            yield name
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow) and not isinstance(node.right, ast.Constant):
+            yield name
+
+
+def test_training_asks_no_math_library():
+    package = Path(bnnsim.__file__).parent
+    folders = "training/**", "kernels", "kernels/words", "kernels/forward", "kernels/gradients", "kernels/norm"
+    files = [file for folder in folders for file in package.glob(f"{folder}/*.py")]
+    found = {str(file.relative_to(package)): list(asks_a_library(file.read_text("utf-8"))) for file in files}
+    signs = {"kernels/elementary.py": ["(-1.0) ** i"]}          # exact
+    assert len(files) > 40 and {name: each for name, each in found.items() if each} == signs
+
+
+def test_the_search_finds_what_it_should():
+    text = "[np.exp(x), math.cos(x), b ** n, rng.uniform(), x ** 2, np.sqrt(x), elementary.exp(x)]"
+    assert set(asks_a_library(text)) == {"np.exp", "math.cos", "b ** n", "rng.uniform"}
