@@ -15,6 +15,8 @@ from typing import Protocol
 import numpy as np
 
 from bnnsim.checks import check_array, check_choice, check_real
+from bnnsim.kernels.norm.pseudo_gradient import pseudo_gradients
+from bnnsim.training.elementary import each
 from bnnsim.training.plug_ins import name_of
 
 
@@ -35,12 +37,7 @@ class _InKernels:
 
     def pseudo_gradient(self, y: np.ndarray) -> np.ndarray:
         """g(y), float64 of y's shape, of batch-norm outputs y."""
-        clip, level, slope, beta = self.coefficients
-        size = np.abs(y)
-        if beta:
-            z = np.minimum(beta * size, 700.0)                  # beyond, g is 0 in float64, and cosh would overflow
-            return beta * (2 - z * np.tanh(z / 2)) / (1 + np.cosh(z))
-        return np.where(size <= clip, level - slope * size, 0.0)
+        return each(pseudo_gradients, y, self.coefficients)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Losses: (scores, labels) -> (mean loss, gradient of the scores). N batch, U classes.
 
 A loss of your own is any `Loss`: a function, or a frozen dataclass with a call. One that does not suit every network
-has a method ``check(model)`` too, which raises ValueError for those that it does not suit.
+has a method ``check(model)`` too, which raises ValueError for those that it does not suit. Its exp, log and tanh are
+best those of `training.elementary`: NumPy's differ in the last digit from one CPU to the next.
 """
 
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from bnnsim.checks import check_choice, check_real
+from bnnsim.training.elementary import exp, log, tanh
 
 if TYPE_CHECKING:
     from bnnsim.training.model import Sequential
@@ -51,10 +53,10 @@ def cross_entropy(scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.nda
 def _cross_entropy(scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
     """The same in float64."""
     shifted = scores - scores.max(axis=1, keepdims=True)
-    exponentials = np.exp(shifted)
+    exponentials = exp(shifted)
     sums = exponentials.sum(axis=1, keepdims=True)
     rows = np.arange(len(labels))
-    loss = float(np.mean(np.log(sums[:, 0]) - shifted[rows, labels]))
+    loss = float(np.mean(log(sums[:, 0]) - shifted[rows, labels]))
     dscores = exponentials / sums
     dscores[rows, labels] -= 1.0
     return loss, dscores / len(labels)
@@ -180,7 +182,7 @@ class MarginCrossEntropy:
         _check_integer("margin cross entropy", model)
 
     def __call__(self, scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
-        bounded = np.tanh(scores / self.bound)
+        bounded = tanh(scores / self.bound)
         z = self.bound * bounded
         z[np.arange(len(labels)), labels] -= self.margin
         loss, dz = _cross_entropy(z, labels)

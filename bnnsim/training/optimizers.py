@@ -15,6 +15,7 @@ import numpy as np
 import bnnsim.kernels.gradients.optimizer_steps as optimizer_steps
 from bnnsim.checks import check_real
 from bnnsim.kernels import split
+from bnnsim.training.elementary import power
 from bnnsim.training.plug_ins import check_plug_in
 
 Moments = dict[str, np.ndarray]
@@ -108,8 +109,8 @@ class Adam(_Elementwise):
     def on_parts(self, key: str, value: np.ndarray, factor: float, step: int, bound: float) -> OnPart:
         """`update` as a function of (start, gradient of the values from there on), to be called once for each part."""
         flat, (first, second) = value.reshape(-1), _moments(self.state, key, self.moments, value.size)
-        step_size = self.learning_rate * factor / (1.0 - self.beta1 ** step)
-        second_scale = 1.0 / math.sqrt(1.0 - self.beta2 ** step)
+        step_size = self.learning_rate * factor / (1.0 - power(self.beta1, step))
+        second_scale = 1.0 / math.sqrt(1.0 - power(self.beta2, step))
         settings = list(map(np.float32, (self.beta1, self.beta2, step_size, second_scale, self.eps, bound)))
 
         def on_part(start: int, gradient: np.ndarray) -> None:

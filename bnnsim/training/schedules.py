@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bnnsim.checks import check_int, check_real
+from bnnsim.training.elementary import cos, power
 from bnnsim.training.plug_ins import check_plug_in
 
 
@@ -30,7 +31,7 @@ class Cosine:
 
     def factor(self, epoch: float, n_epochs: int) -> float:
         """Half a period of the cosine."""
-        return 0.5 * (1.0 + math.cos(math.pi * min(epoch / n_epochs, 1.0)))
+        return 0.5 * (1.0 + cos(math.pi * min(epoch / n_epochs, 1.0)))
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Step:
 
     def factor(self, epoch: float, n_epochs: int) -> float:
         """gamma ** (whole multiples of `every`)."""
-        return self.gamma ** int(epoch // self.every)
+        return power(self.gamma, epoch // self.every)
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Exponential:
 
     def factor(self, epoch: float, n_epochs: int) -> float:
         """gamma ** epoch."""
-        return self.gamma ** epoch
+        return power(self.gamma, epoch)
 
 
 def check_schedule(schedule: Schedule | None) -> Schedule:

@@ -12,6 +12,7 @@ from twin_arguments import ARGUMENTS
 
 import bnnsim
 import bnnsim.kernels._jit as _jit
+import bnnsim.training.elementary as elementary
 
 CPU = """
 import sys
@@ -41,6 +42,7 @@ def float_loops(rng):
     yield from calls.batch_norm_backward(dout, h, *units, (np.inf, 1.0, 0.0, 5.0))
     yield from (calls.quantise_rows(dout[None])[0], calls.quantise_columns(dout)[0])
     yield from calls.adam_step(*values[:3], values[3] ** 2, *settings)
+    yield from (function(units * 9) for function in (elementary.exp, elementary.log, elementary.tanh))
 
 
 def products(rng):

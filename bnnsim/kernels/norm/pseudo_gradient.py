@@ -6,33 +6,18 @@
                 identity (inf, 1, 0), clipped (1, 1, 0), ApproxSign (1, 2, 2)
     beta > 0    beta * (1 - t^2) * (1 - u * t) with u = beta * |y| / 2 and t = tanh(u): SwishSign
 
-The exponential in t is summed here, by additions and multiplications in one order: a math library's differs from one
-machine to the next, and a seed is to train the same network on each.
+The exponential in t is that of `kernels.elementary`: a math library's differs from one machine to the next, and a seed
+is to train the same network on each.
 """
-
-import math
 
 import numpy as np
 from llvmlite import ir
 
-from bnnsim.kernels._jit import inline
+from bnnsim.kernels._jit import inline, kernel
 from bnnsim.kernels._llvm import I32, I64, declare, splat
+from bnnsim.kernels.elementary import EXP_TERMS, LN2_HIGH, LN2_LOW, LOG2_E, exp_minus
 
 LARGEST = 700.0                     # of the exponent: exp(-700) is 1e-304, a normal number
-LOG2_E = 1.4426950408889634
-LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10      # times k <= 1010 the first is exact
-TERMS = tuple((-1.0) ** i / math.factorial(i) for i in range(14))                # of exp(-r), |r| <= ln(2) / 2: 4e-18
-
-
-@inline
-def _exp_minus(z):
-    """exp(-z), 0 <= z <= LARGEST, within two units in the last place."""
-    k = np.floor(z * LOG2_E + 0.5)
-    r = (z - k * LN2_HIGH) - k * LN2_LOW
-    total = TERMS[13]
-    for i in range(12, -1, -1):
-        total = total * r + TERMS[i]
-    return total * math.ldexp(1.0, -int(k))
 
 
 @inline
@@ -43,21 +28,29 @@ def through_sign(dout, y, ste):
     if beta > 0.0:
         z = beta * size
         z = z if z < LARGEST else LARGEST
-        e = _exp_minus(z)
+        e = exp_minus(z)
         one = 1.0 + e
         t = (1.0 - e) / one
         return np.float64(dout) * (beta * (4.0 * e / (one * one)) * (1.0 - 0.5 * z * t))
     return np.float64(dout) * (level - slope * size) if size <= clip else 0.0
 
 
+@kernel
+def pseudo_gradients(y, ste, out, start, stop):
+    """out (.,) = the pseudo-gradient at y."""
+    for i in range(start, stop):
+        out[i] = through_sign(1.0, y[i], ste)
+
+
 def _exp_minus_lanes(builder, z, constant):
+    """`exp_minus` of a vector of z in 0..LARGEST, operation by operation."""
     wide, whole, long = z.type, ir.VectorType(I32, z.type.count), ir.VectorType(I64, z.type.count)
     floor = declare(builder, f"llvm.floor.v{wide.count}f64", wide, wide)
     k = builder.call(floor, [builder.fadd(builder.fmul(z, constant(LOG2_E)), constant(0.5))])
     r = builder.fsub(builder.fsub(z, builder.fmul(k, constant(LN2_HIGH))), builder.fmul(k, constant(LN2_LOW)))
-    total = constant(TERMS[13])
+    total = constant(EXP_TERMS[13])
     for i in range(12, -1, -1):
-        total = builder.fadd(builder.fmul(total, r), constant(TERMS[i]))
+        total = builder.fadd(builder.fmul(total, r), constant(EXP_TERMS[i]))
     exponent = builder.sub(ir.Constant(long, [I64(1023)] * wide.count), builder.sext(builder.fptosi(k, whole), long))
     power = builder.bitcast(builder.shl(exponent, ir.Constant(long, [I64(52)] * wide.count)), wide)
     return builder.fmul(total, power)

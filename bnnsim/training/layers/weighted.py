@@ -42,7 +42,8 @@ class Weighted(Layer):
 
     def __init__(self, shape: tuple[int, ...], fan_in: int, fan_out: int, generator: np.random.Generator) -> None:
         bound = np.sqrt(1.5 / (fan_in + fan_out))
-        self.parameters = {"weight": generator.uniform(-bound, bound, shape).astype(np.float32)}
+        weight = 2 * bound * generator.random(shape) - bound    # not `uniform`, whose C code may fuse the two roundings
+        self.parameters = {"weight": weight.astype(np.float32)}
         self.gradient = np.zeros(shape, np.float32)            # reused at every step: it is as large as the weights
         self.refresh()
 
