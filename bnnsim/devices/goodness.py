@@ -1,11 +1,13 @@
-"""How well a distribution describes samples: Anderson-Darling's test of normality, and Akaike's criterion."""
+"""How well a distribution describes samples: tests of normality and of its ends, and Akaike's criterion."""
 
 import math
 
 import numpy as np
-from scipy.special import log_ndtr
+from scipy.special import log_ndtr, stdtr
 
 from bnnsim.devices.states import State
+
+CHANCE = 1e-3                       # that one end of good samples is said to have outliers
 
 
 def anderson_darling(values: np.ndarray) -> tuple[float, float]:
@@ -51,3 +53,44 @@ def akaike(state: State, ln_samples: np.ndarray) -> float:
     """
     with np.errstate(divide="ignore"):
         return 4.0 - 2.0 * float(np.sum(np.log(state.density(ln_samples))))
+
+
+def n_outliers(values: np.ndarray, limit: float = math.inf) -> int:
+    """How many of the greatest values lie higher than a normal would reach whose lower half is that of the values.
+
+    The spread comes from the deviations below the median alone, so outliers do not widen what they are held against,
+    however many they are. For n normal values one or more are found with a probability of about 0.001.
+
+    Parameters
+    ----------
+    values : float (n,)
+    limit : float
+        Where the normal is cut: a value that high is no surprise if the normal reaches there.
+    """
+    centre = float(np.median(values))
+    lower = centre - values[values < centre]
+    if len(lower) < 2:
+        return 0
+    scale, df = math.sqrt(float(np.mean(lower**2))), len(lower) - 1
+    chance = stdtr(df, (centre - values) / scale) - stdtr(df, (centre - limit) / scale)
+    return int(np.sum((chance < CHANCE / len(values)) & (values > centre)))
+
+
+def n_heaped(ascending: np.ndarray) -> int:
+    """How many values are the same as the greatest, where so many are not just rounding; else 0.
+
+    As readings that end at a limit are: four or more, and over three times as many as of any of the next five values.
+    """
+    values, counts = np.unique(ascending, return_counts=True)
+    return int(counts[-1]) if len(values) > 1 and counts[-1] > 3 * max(counts[-6:-1]) else 0
+
+
+def looks_like_two_groups(values: np.ndarray) -> bool:
+    """Sarle's coefficient, (skewness^2 + 1) / kurtosis, above that of a uniform distribution, 5/9.
+
+    References
+    ----------
+    R. Pfister et al., Frontiers in Psychology 4, 2013.
+    """
+    z = (values - np.mean(values)) / np.std(values)
+    return float((np.mean(z**3) ** 2 + 1) / np.mean(z**4)) > 5 / 9
