@@ -65,8 +65,8 @@ class StateFit:
             text += (f"\n       {aside:,} of {len(self.samples_ohm):,} set aside, {'up to' if low else 'from'} "
                      f"{bound:.3g} ohm: far {'below' if low else 'above'} the others, where {name} is read right")
         if self.n_dropped:
-            text += (f"\n       {self.n_dropped:,} dropped: no resistance; their cells are in no rate"
-                     + (", though an LRS cell that is open is a wrong bit" if low else ""))
+            text += (f"\n       {self.n_dropped:,} dropped, whose reading is no resistance: in no rate"
+                     + (", though an open LRS cell is a wrong bit" if low else ""))
         return text
 
 
@@ -123,7 +123,7 @@ class PlaceFit:
         n = max(len(self.lrs.samples_ohm), len(self.hrs.samples_ohm))
         thinned = f", once they are thinned out evenly to {MAX_SAMPLES:,}" if n > MAX_SAMPLES else ""
         return (f"the samples contradict {model}: {'; '.join(self.contradictions)}. Fit model=\"empirical\", whose "
-                f"error rates are those of the samples{thinned}")
+                f"error rates are those of the samples (1T1R at a reference of their own){thinned}")
 
 
 @dataclass(frozen=True, eq=False)

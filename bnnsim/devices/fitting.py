@@ -25,6 +25,7 @@ from bnnsim.seeding import RandomSource, generator, root_seed
 from bnnsim.statistics.intervals import check_level, t_quantile
 
 MIN_SAMPLES = 8
+ASIDE = 1e-3                        # chance by which good samples are set aside: some 1 %
 
 
 def fit(path: FilePath, model: str = "log-normal", n_resamples: int = 1000, level: float = 0.95,
@@ -63,10 +64,11 @@ def fit(path: FilePath, model: str = "log-normal", n_resamples: int = 1000, leve
     -----
     An open HRS cell of 1e9 ohm reads right, but would widen a fitted HRS towards the LRS. So HRS samples that lie
     further up than a normal goes whose spread is that of the *lower* half of the samples are set aside before a model
-    is fitted, and LRS samples that lie as far down likewise: those which that normal (a t, for the n / 2 deviations
-    behind its spread) reaches with any of n samples with a chance of 0.001. Fitted rates are those of the other cells;
-    what was set aside reads right, so they are not too low. It stays in what the samples show, and in "empirical". A
-    normal conductance comes near 0 by itself: only what lies nearer than that lets expect is set aside.
+    is fitted, and LRS samples that lie as far down likewise: see `bnnsim.devices.goodness.n_outliers`. Fitted rates are
+    those of the other cells; what was set aside reads right, so they are not too low. It stays in what the samples
+    show, and in "empirical". Up to 40 % of such cells beside 50 samples or more, of an HRS some four decades in median
+    and eight sigmas below them, are found; among 12 samples, or four sigmas away, not always. A normal conductance
+    comes near 0 by itself: only what lies nearer than that lets expect is set aside.
 
     Intervals of fitted models are basic bootstrap ones (Davison and Hinkley, "Bootstrap methods and their application",
     1997, section 5.2) of asinh(z / sqrt(2)), BER = Phi(-z), whose spread hardly depends on z; deviations are widened
@@ -106,7 +108,9 @@ def fit(path: FilePath, model: str = "log-normal", n_resamples: int = 1000, leve
 def _warn(model: str, places: Sequence[PlaceFit]) -> None:
     """One warning: the first place in full, and how many more there are."""
     if places:
-        more = f" {len(places) - 1:,} more places have such a warning: see table()." if len(places) > 1 else ""
+        others = len(places) - 1
+        more = f" {others:,} more places have" if others > 1 else " one more place has"
+        more = f"{more} such a warning: see table()." if others else ""
         warnings.warn(f"{places[0].name}: {places[0].warning(model)}.{more}", stacklevel=3)
 
 
@@ -138,8 +142,8 @@ def _without_harmless(name: str, ohm: np.ndarray, kind: type[KnownState]) -> np.
     """Samples without those that lie too far away from the other state."""
     values, low, high = contradictions.rising(kind, ohm)
     if name == "LRS":
-        return ohm[n_outliers(-values, -low):]
-    return ohm[:len(ohm) - n_outliers(values, high)]
+        return ohm[n_outliers(-values, ASIDE, -low):]
+    return ohm[:len(ohm) - n_outliers(values, ASIDE, high)]
 
 
 def _digits(value: float, digits: int) -> float:

@@ -3,11 +3,9 @@
 import math
 
 import numpy as np
-from scipy.special import log_ndtr, stdtr
+from scipy.special import gammainc, log_ndtr, stdtr
 
 from bnnsim.devices.states import State
-
-CHANCE = 1e-3                       # that one end of good samples is said to have outliers
 
 
 def anderson_darling(values: np.ndarray) -> tuple[float, float]:
@@ -55,25 +53,34 @@ def akaike(state: State, ln_samples: np.ndarray) -> float:
         return 4.0 - 2.0 * float(np.sum(np.log(state.density(ln_samples))))
 
 
-def n_outliers(values: np.ndarray, limit: float = math.inf) -> int:
+def n_outliers(values: np.ndarray, chance: float, limit: float = math.inf) -> int:
     """How many of the greatest values lie higher than a normal would reach whose lower half is that of the values.
 
     The spread comes from the deviations below the median alone, so outliers do not widen what they are held against,
-    however many they are. For n normal values one or more are found with a probability of about 0.001.
+    however many they are. Where a value lies as high as the k-th greatest with a probability p <= 0.001 (by Student's
+    t, for the deviations behind the spread), k of n do with the chance that a Poisson of mean n p reaches k. Of the k
+    whose chance is below `chance` that one is taken for which k - 4 n p is greatest. There is one in 0.1, 0.7, 1.0, 1.1
+    and 1.1 % of 8, 20, 50, 200 and 2,000 normal values at a chance of 0.001, and in 0.1, 0.4, 0.3, 0.4 and 0.4 % at
+    0.0002 (measured).
 
     Parameters
     ----------
     values : float (n,)
+    chance : float
     limit : float
-        Where the normal is cut: a value that high is no surprise if the normal reaches there.
+        Where the normal is cut off: p is the probability to lie between the value and it.
     """
-    centre = float(np.median(values))
+    centre, n = float(np.median(values)), len(values)
     lower = centre - values[values < centre]
     if len(lower) < 2:
         return 0
     scale, df = math.sqrt(float(np.mean(lower**2))), len(lower) - 1
-    chance = stdtr(df, (centre - values) / scale) - stdtr(df, (centre - limit) / scale)
-    return int(np.sum((chance < CHANCE / len(values)) & (values > centre)))
+    greatest = np.sort(values[values > centre])[::-1]
+    beyond = stdtr(df, (centre - greatest) / scale) - stdtr(df, (centre - limit) / scale)
+    k = np.arange(1, len(greatest) + 1)
+    expected = n * np.maximum(beyond, 0)
+    excess = np.where((beyond < 1e-3) & (gammainc(k, expected) < chance), k - 4 * expected, -np.inf)
+    return int(np.argmax(excess)) + 1 if np.isfinite(excess).any() else 0
 
 
 def n_heaped(ascending: np.ndarray) -> int:
