@@ -14,7 +14,8 @@ def anderson_darling(values: np.ndarray) -> tuple[float, float]:
     Parameters
     ----------
     values : float (n,)
-        At least 8, not all the same. Samples that repeat, as coarsely rounded ones do, look less normal than they are.
+        At least 8, not all the same. Values that repeat, as rounded ones do, are spread evenly to half way between
+        their neighbours: the steps of rounding say nothing of the shape.
 
     Returns
     -------
@@ -26,7 +27,7 @@ def anderson_darling(values: np.ndarray) -> tuple[float, float]:
     M. A. Stephens in D'Agostino and Stephens, "Goodness-of-fit techniques", 1986, section 4.8 and table 4.9 (case 3:
     A^2 modified for n, and the approximations of p).
     """
-    z = np.sort((values - np.mean(values)) / np.std(values, ddof=1))
+    z = _without_steps(np.sort((values - np.mean(values)) / np.std(values, ddof=1)))
     n = len(z)
     weights = 2 * np.arange(1, n + 1) - 1
     square = -n - float(np.mean(weights * (log_ndtr(z) + log_ndtr(-z[::-1]))))
@@ -40,6 +41,18 @@ def anderson_darling(values: np.ndarray) -> tuple[float, float]:
     else:
         p = math.exp(1.2937 - 5.709 * a + 0.0186 * a * a) if a < 10 else 0.0
     return square, min(max(p, 1e-20), 1.0)
+
+
+def _without_steps(ascending: np.ndarray) -> np.ndarray:
+    """Values of which those that are the same are spread to half way between their neighbours."""
+    values, first, counts = np.unique(ascending, return_index=True, return_counts=True)
+    if len(values) in (1, len(ascending)):
+        return ascending
+    half = np.diff(values) / 2
+    low, high = values - np.append(half[0], half), values + np.append(half, half[-1])
+    of_value = np.repeat(np.arange(len(values)), counts)
+    share = (np.arange(len(ascending)) - first[of_value] + 0.5) / counts[of_value]
+    return np.where(counts[of_value] > 1, low[of_value] + share * (high - low)[of_value], ascending)
 
 
 def akaike(state: State, ln_samples: np.ndarray) -> float:

@@ -29,12 +29,13 @@ import numpy as np
 
 from bnnsim.checks import FilePath, nearest
 from bnnsim.devices.card_schema import AXES, PLACE, POSITIVE
+from bnnsim.devices.distributions import GREATEST_OHM
 
 MAX_BYTES, MAX_LINES, MAX_GROUPS = 200_000_000, 5_000_000, 1_000
 NEEDED, PLACES = ("resistance_ohm", "state"), ("condition", "cycles", "time_second", "temperature_kelvin")
 WANTED = {"resistance_ohm": "a resistance > 0 in ohm", **{axis.key: axis.wanted for axis in AXES.values()}}
 
-LEAST_OHM, GREATEST_OHM = 1e-6, 1e18        # electrometers reach 1e17; codes of overflow begin at 7e22
+LEAST_OHM = 1e-6
 
 Place = tuple[tuple[str, Any], ...]         # ((column, value), ...) of the optional columns
 

@@ -129,6 +129,15 @@ def test_good_log_normal_samples_are_contradicted_in_at_most_2_percent(tmp_path,
     assert len(warned) < 9
 
 
+@pytest.mark.parametrize("n", [200, 20000])
+def test_rounded_readings_are_no_contradiction(tmp_path, n):
+    """Instruments give 3 digits, tables often 2: with 20,000 of them p was 1e-11."""
+    lrs, hrs = drawn(np.random.default_rng(6), n)
+    for digits in (2, 3):
+        rounded = [[float(f"{ohm:.{digits}g}") for ohm in each] for each in (lrs, hrs)]
+        assert fitted_to(tmp_path, *rounded).places[0].contradictions == ()
+
+
 def test_two_conditions_make_one_warning(tmp_path):
     rng = np.random.default_rng(0)
     rows = []
