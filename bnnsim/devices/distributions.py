@@ -229,8 +229,8 @@ class Empirical:
         if values[0] <= 0:
             raise ValueError(f"samples_ohm must be > 0, got {values[0]:g}")
         if values[-1] > GREATEST_OHM:
-            raise ValueError(f"samples_ohm must be at most {GREATEST_OHM:g}, got {values[-1]:g}: more is no resistance but "
-                             "an instrument's code of overflow; leave such samples out, or say what an open device has")
+            raise ValueError(f"samples_ohm must be at most {GREATEST_OHM:g}, got {values[-1]:g}: more is no resistance "
+                             "but an instrument's code of overflow; leave such samples out")
         object.__setattr__(self, "samples_ohm", tuple(values.tolist()))
 
     @classmethod
