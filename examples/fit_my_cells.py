@@ -17,6 +17,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("csv", nargs="?", metavar="CSV", help="default: the sample that comes with bnnsim")
     parser.add_argument("--model", default="log-normal", choices=("log-normal", "normal-conductance", "empirical"))
+    parser.add_argument("--drop-invalid", action="store_true", help="leave out and count overflow codes, OVLD, 0 ohm")
     parser.add_argument("--network", metavar="FILE", help="default: the flip-trained FCNN that comes with bnnsim")
     parser.add_argument("--dataset", default="fashion-subset")
     parser.add_argument("--images", type=int, help="only the first IMAGES test images")
@@ -31,8 +32,8 @@ def main() -> None:
     data_file = bnnsim.datasets.data_file
     csv = options.csv or data_file("devices/sample_measurements.csv")
 
-    fitted = bnnsim.devices.fit(csv, model=options.model)
-    print(fitted.table())                      # p values below 0.01: the samples contradict that distribution
+    fitted = bnnsim.devices.fit(csv, model=options.model, drop_invalid=options.drop_invalid)
+    print(fitted.table())                      # a WARNING says what contradicts the model: then use --model empirical
     for i in range(len(fitted.places)):
         bnnsim.plotting.fitted_states(fitted, options.out / f"states-{i}.png", place=i)
     card = fitted.card("my cells", source=f"measured by ..., fitted from {Path(csv).name}")

@@ -16,7 +16,8 @@ from bnnsim.devices.cards import DeviceCard, load_card
 from bnnsim.devices.cells import Cell1T1R, Cell2T2R, ErrorRates, Failures, converted_rate
 from bnnsim.devices.distributions import Empirical, LogNormal, NormalConductance
 from bnnsim.devices.energy import n_devices, programming_energy_joule, read_energy_joule
-from bnnsim.devices.fitting import DeviceFit, fit
+from bnnsim.devices.fitted import DeviceFit
+from bnnsim.devices.fitting import fit
 from bnnsim.devices.measurements import MeasurementError
 from bnnsim.devices.monte_carlo import Programmed
 from bnnsim.devices.states import KnownState, State

@@ -21,6 +21,7 @@ from bnnsim.devices.states import KnownState
 
 MAX_SAMPLES = 20_000                # of an Empirical: noise is added pair by pair, 4e8 pairs at most
 MAX_CUT = 0.03                      # largest share of a normal conductance that lies below 0 (sigma = mean / 1.88)
+GREATEST_OHM = 1e18                 # electrometers reach 1e17; instruments' codes of overflow begin at 7e22
 _NONE = np.zeros(1)
 
 
@@ -209,7 +210,7 @@ class Empirical:
     Parameters
     ----------
     samples_ohm : sequence of float > 0
-        2 to 20,000; thin more out evenly after sorting.
+        2 to 20,000, up to 1e18 ohm; thin more out evenly after sorting.
     """
 
     samples_ohm: Sequence[float] | np.ndarray
@@ -227,6 +228,9 @@ class Empirical:
         values = np.sort(check_finite("samples_ohm", values.astype(np.float64)))
         if values[0] <= 0:
             raise ValueError(f"samples_ohm must be > 0, got {values[0]:g}")
+        if values[-1] > GREATEST_OHM:
+            raise ValueError(f"samples_ohm must be at most {GREATEST_OHM:g}, got {values[-1]:g}: more is no resistance "
+                             "but an instrument's code of overflow; leave such samples out")
         object.__setattr__(self, "samples_ohm", tuple(values.tolist()))
 
     @classmethod

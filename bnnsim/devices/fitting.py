@@ -1,136 +1,35 @@
-"""States from measurements: fitted distributions, how well they fit, and what error rates follow, with intervals."""
+"""States from measurements: fitted distributions, how well they fit, and what error rates follow, with intervals.
+
+Every number that a fit gives is rounded, to 12 digits of what describes a state and fewer of what follows: NumPy's
+logarithms and sums differ in the last of 16 digits between CPUs, and a file is to give the same text and the same card
+on each.
+"""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+import warnings
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+import bnnsim.devices.contradictions as contradictions
 from bnnsim.checks import FilePath, check_choice, check_int
-from bnnsim.devices.cards import DeviceCard
-from bnnsim.devices.cells import DEVICES_PER_BIT, Cell1T1R, Cell2T2R, make_cell
-from bnnsim.devices.distributions import KINDS, LogNormal, NormalConductance
-from bnnsim.devices.goodness import akaike, anderson_darling
+from bnnsim.devices.cells import DEVICES_PER_BIT, Cell1T1R, make_cell
+from bnnsim.devices.distributions import KINDS, Empirical, LogNormal, NormalConductance
+from bnnsim.devices.fitted import DeviceFit, PlaceFit, StateFit
+from bnnsim.devices.goodness import akaike, anderson_darling, n_outliers
 from bnnsim.devices.measurements import read_measurements
+from bnnsim.devices.sample_rates import RateInterval, none_seen
 from bnnsim.devices.states import KnownState, State, samples_of
 from bnnsim.seeding import RandomSource, generator, root_seed
 from bnnsim.statistics.intervals import check_level, t_quantile
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 MIN_SAMPLES = 8
-
-
-class RateInterval(NamedTuple):
-    """A bit error rate and the bounds of its interval."""
-
-    rate: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, eq=False)
-class StateFit:
-    """One state of one place.
-
-    Attributes
-    ----------
-    samples_ohm : float64 (n,)
-        Ascending.
-    fitted : LogNormal, NormalConductance or Empirical
-        By the model asked for.
-    p_value : dict of str to float
-        Of Anderson-Darling's test of each distribution: below 0.01 the samples contradict it.
-    akaike : dict of str to float
-        Akaike's criterion of each, over that of the best: 0 is the best, 10 has no support. A normal conductance that
-        would be cut too much at 0 is left out.
-    """
-
-    samples_ohm: np.ndarray
-    fitted: KnownState
-    p_value: Mapping[str, float]
-    akaike: Mapping[str, float]
-
-
-@dataclass(frozen=True, eq=False)
-class PlaceFit:
-    """Both states of one place (condition, cycles, time, temperature), and the error rates of cells made of them.
-
-    `rates` holds a `RateInterval` for "1T1R" (at its equal-error reference) and "2T2R" (an amplifier without offset).
-    """
-
-    place: Mapping[str, Any]
-    lrs: StateFit
-    hrs: StateFit
-    rates: Mapping[str, RateInterval]
-
-    def cell(self, kind: str = "2T2R") -> Cell1T1R | Cell2T2R:
-        """A `Cell1T1R` or `Cell2T2R` of the fitted states."""
-        return make_cell(kind, self.lrs.fitted, self.hrs.fitted)
-
-
-@dataclass(frozen=True, eq=False)
-class DeviceFit:
-    """What `fit` found: one `PlaceFit` for each place in the measurements."""
-
-    places: Sequence[PlaceFit]
-    model: str
-    level: float
-
-    def card(self, name: str, source: str, licence: str = "not stated", memory: str = "RRAM",
-             description: str = "") -> DeviceCard:
-        """The fitted states as a device card with provenance "measured".
-
-        Parameters
-        ----------
-        name : str
-        source : str
-            Who measured, where it is published: it stands in each row.
-        licence, memory, description : str
-
-        Raises
-        ------
-        CardError
-            Where more than one of cycles, time and temperature varies under one condition.
-        """
-        rows = []
-        for each in self.places:
-            counts = f"{len(each.lrs.samples_ohm)} LRS and {len(each.hrs.samples_ohm)} HRS samples"
-            numbers = {f"{name}_{key}": value for name, state in (("lrs", each.lrs), ("hrs", each.hrs))
-                       for key, value in state.fitted.keys().items()}
-            rows.append({**each.place, **numbers, "note": f"{self.model} fitted to {counts} by bnnsim.devices.fit",
-                         "provenance": "measured", "source": source})
-        return DeviceCard(name, memory, description, licence, tuple(rows))
-
-    def table(self) -> str:
-        """Text: for each place and state samples, median, sigma, p values, and the error rates with intervals."""
-        lines = [f"{self.model}; p: Anderson-Darling test of log-normal / of normal conductance; dAIC: normal "
-                 "conductance over log-normal"]
-        for each in self.places:
-            lines.append(", ".join(f"{key} {value}" for key, value in each.place.items()) or "all samples")
-            for name, state in (("LRS", each.lrs), ("HRS", each.hrs)):
-                x = np.log(state.samples_ohm)
-                difference = state.akaike.get("normal-conductance", np.inf) - state.akaike["log-normal"]
-                lines.append(f"  {name}  n {len(x):>6,}  median {np.exp(np.median(x)):>9.4g} ohm  sigma_ln "
-                             f"{np.std(x, ddof=1):.3f}  p {state.p_value['log-normal']:.2g} / "
-                             f"{state.p_value['normal-conductance']:.2g}  dAIC {difference:+.1f}")
-            for cell, (rate, low, high) in each.rates.items():
-                lines.append(f"  {cell}  bit error rate {rate:.3g}, {100 * self.level:g} % interval {low:.3g} to "
-                             f"{high:.3g}")
-        return "\n".join(lines)
-
-    def plot(self, path: FilePath | None = None, place: int = 0) -> "Figure":
-        """Measured against fitted resistances of a place: see `bnnsim.figures.devices.fitted_states`."""
-        import bnnsim.figures.devices as devices
-
-        return devices.fitted_states(self, path, place)
+ASIDE = 1e-3                        # chance by which good samples are set aside: some 1 %
 
 
 def fit(path: FilePath, model: str = "log-normal", n_resamples: int = 1000, level: float = 0.95,
-        rng: RandomSource = 0) -> DeviceFit:
+        rng: RandomSource = 0, drop_invalid: bool = False) -> DeviceFit:
     """Fit the states of a memory to measured resistances: see `bnnsim.devices.measurements` for columns and units.
 
     Parameters
@@ -140,14 +39,17 @@ def fit(path: FilePath, model: str = "log-normal", n_resamples: int = 1000, leve
         ``time_second``, ``temperature_kelvin``; each combination of these is fitted by itself, and must have 8 samples
         or more of each state.
     model : {"log-normal", "normal-conductance", "empirical"}
-        What the states become. Look at the p values, and at the figure `bnnsim.figures.devices.fitted_states`: a rate
-        below about 1 / n hangs on the shape of a tail that n samples do not show.
+        What the states become. Fitted rates are held against those that the samples show by themselves; where they
+        contradict each other, or the samples the model, a UserWarning says what was found, as the table does. Then take
+        "empirical". A rate below 1 / n hangs on the shape of a tail that n samples do not show, and says so.
     n_resamples : int
         Of the bootstrap: both states are drawn anew with replacement and fitted again.
     level : float
         Of the intervals of error rates. They hold the spread of the samples, not the doubt about the model.
     rng : None, int, SeedSequence or Generator
         Of the bootstrap; the default gives the same intervals for the same file.
+    drop_invalid : bool
+        Leave out, and count, readings that are no resistances (overflow codes such as 9.91e37, OVLD, nan, <= 0 ohm).
 
     Returns
     -------
@@ -160,6 +62,15 @@ def fit(path: FilePath, model: str = "log-normal", n_resamples: int = 1000, leve
 
     Notes
     -----
+    An open HRS cell of 1e9 ohm reads right, but would widen a fitted HRS towards the LRS. So HRS samples that lie
+    further up than a normal goes whose spread is that of the *lower* half of the samples are set aside before a model
+    is fitted, and LRS samples that lie as far down likewise: see `bnnsim.devices.goodness.n_outliers`. Fitted rates are
+    those of the other cells; what was set aside reads right, so they are not too low. It stays in what the samples
+    show, and in "empirical". Cells of 1e9 ohm, 1 to 40 % of them, beside 50, 200 and 2,000 HRS samples of 3e4 to 1e6
+    ohm were all set aside, and raised the 1T1R rate by over 30 % in at most 2.5 % of tables; beside 20 samples in at
+    most 15 % (measured). What lies four sigmas away is not always told apart. A normal conductance comes near 0 by
+    itself: only what lies nearer than it does is set aside.
+
     Intervals of fitted models are basic bootstrap ones (Davison and Hinkley, "Bootstrap methods and their application",
     1997, section 5.2) of asinh(z / sqrt(2)), BER = Phi(-z), whose spread hardly depends on z; deviations are widened
     by sqrt(n / (n - 1)) t[n-1] / z as T. Hesterberg does (The American Statistician 69, 2015). Simulated with
@@ -178,36 +89,74 @@ def fit(path: FilePath, model: str = "log-normal", n_resamples: int = 1000, leve
     """
     kind = KINDS[check_choice("model", model, KINDS)]
     n_resamples, level = check_int("n_resamples", n_resamples, 100, 100_000), check_level(level)
-    root, places = root_seed(rng), []
-    for i, (place, states) in enumerate(read_measurements(path).items()):
+    root, places, read = root_seed(rng), list[PlaceFit](), read_measurements(path, drop_invalid)
+    for i, (place, states) in enumerate(read.ohm.items()):
         where = ", ".join(f"{key} {value}" for key, value in place) or "the table"
-        found = {}
-        for name, ohm in states.items():
-            if len(ohm) < MIN_SAMPLES:
-                raise ValueError(f"{where} must have {MIN_SAMPLES} or more samples of {name}, got {len(ohm)}")
-            if np.ptp(ohm) == 0:
-                raise ValueError(f"{where}: samples of {name} must differ, got {ohm[0]:g} ohm {len(ohm)} times")
-            found[name] = np.sort(ohm)
+        dropped = read.n_dropped.get(place, {"LRS": 0, "HRS": 0})
         try:
-            lrs, hrs = (_fit_state(found[name], kind) for name in ("LRS", "HRS"))
+            lrs, hrs = (_fit_state(name, _enough(name, ohm), kind, dropped[name]) for name, ohm in states.items())
             rates = _intervals(lrs, hrs, kind, n_resamples, level, generator(root, "bootstrap", i))
+            reference = Cell1T1R(lrs.fitted, hrs.fitted).r_reference_ohm
         except ValueError as error:
-            raise ValueError(f"{where}: {error}") from error
-        places.append(PlaceFit(dict(place), lrs, hrs, rates))
+            raise ValueError(f"{where}{' ' if str(error).startswith('must') else ': '}{error}") from error
+        found = [] if kind is Empirical else contradictions.found(lrs, hrs, model, rates, reference)
+        seen = contradictions.seen_rates(lrs, hrs, reference, level)
+        places.append(PlaceFit(dict(place), lrs, hrs, rates, seen, tuple(found)))
+    _warn(model, [each for each in places if each.contradictions])
     return DeviceFit(tuple(places), model, level)
 
 
-def _fit_state(ohm: np.ndarray, kind: type[KnownState]) -> StateFit:
+def _warn(model: str, places: Sequence[PlaceFit]) -> None:
+    """One warning: the first place in full, and how many more there are."""
+    if places:
+        others = len(places) - 1
+        more = f" {others:,} more places have" if others > 1 else " one more place has"
+        more = f"{more} such a warning: see table()." if others else ""
+        warnings.warn(f"{places[0].name}: {places[0].warning(model)}.{more}", stacklevel=3)
+
+
+def _enough(name: str, ohm: np.ndarray) -> np.ndarray:
+    """Samples of a state, ascending, if there are enough."""
+    if len(ohm) < MIN_SAMPLES:
+        raise ValueError(f"must have {MIN_SAMPLES} or more samples of {name}, got {len(ohm)}")
+    if np.ptp(ohm) == 0:
+        raise ValueError(f"samples of {name} must differ, got {ohm[0]:g} ohm {len(ohm)} times")
+    return np.sort(ohm)
+
+
+def _fit_state(name: str, ohm: np.ndarray, kind: type[KnownState], n_dropped: int) -> StateFit:
     """The state of a kind, and what speaks for those that are normal in a variable of their own."""
-    x, fitted, p_value, criteria = np.log(ohm), kind.from_samples(ohm), {}, {}
-    for name, candidate in (("log-normal", LogNormal), ("normal-conductance", NormalConductance)):
-        p_value[name] = anderson_darling(candidate.normal_variable(ohm))[1]
+    kept = ohm if kind is Empirical else _without_harmless(name, ohm, kind)
+    x, fitted, p_value, criteria = np.log(kept), _rounded(kind.from_samples(kept)), {}, {}
+    for candidate_name, candidate in (("log-normal", LogNormal), ("normal-conductance", NormalConductance)):
+        p_value[candidate_name] = _digits(anderson_darling(candidate.normal_variable(kept))[1], 6)
         try:
-            criteria[name] = akaike(candidate.from_samples(ohm), x)
+            criteria[candidate_name] = akaike(candidate.from_samples(kept), x)
         except ValueError:                                      # too much of it lies below 0: no candidate
             continue
     best = min(criteria.values())
-    return StateFit(ohm, fitted, p_value, {name: value - best for name, value in criteria.items()})
+    return StateFit(ohm, kept, fitted, p_value, {key: round(value - best, 6) for key, value in criteria.items()},
+                    n_dropped)
+
+
+def _without_harmless(name: str, ohm: np.ndarray, kind: type[KnownState]) -> np.ndarray:
+    """Samples without those that lie too far away from the other state."""
+    values, low, high = contradictions.rising(kind, ohm)
+    if name == "LRS":
+        return ohm[n_outliers(-values, ASIDE, -low):]
+    return ohm[:len(ohm) - n_outliers(values, ASIDE, high)]
+
+
+def _digits(value: float, digits: int) -> float:
+    return float(f"{value:.{digits}g}")
+
+
+def _rounded(state: KnownState) -> KnownState:
+    """A fitted state with numbers of 12 digits; samples stay as they are."""
+    if samples_of(state) is not None:
+        return state
+    return type(state)(**{key: _digits(value, 12) for key, value in state.keys().items()
+                          if isinstance(value, float)})
 
 
 def _intervals(lrs: StateFit, hrs: StateFit, kind: type[KnownState], n_resamples: int, level: float,
@@ -217,9 +166,9 @@ def _intervals(lrs: StateFit, hrs: StateFit, kind: type[KnownState], n_resamples
         return [make_cell(cell, low, high).error_rates().mean for cell in DEVICES_PER_BIT]
 
     found = np.array(rates(lrs.fitted, hrs.fitted))
-    drawn, n = np.full((n_resamples, len(found)), 0.5), min(len(lrs.samples_ohm), len(hrs.samples_ohm))
+    drawn, n = np.full((n_resamples, len(found)), 0.5), min(len(lrs.kept_ohm), len(hrs.kept_ohm))
     for b in range(n_resamples):
-        low, high = (rng.choice(state.samples_ohm, len(state.samples_ohm)) for state in (lrs, hrs))
+        low, high = (rng.choice(state.kept_ohm, len(state.kept_ohm)) for state in (lrs, hrs))
         try:
             drawn[b] = rates(kind.from_samples(low), kind.from_samples(high))
         except ValueError:                                      # the states change places: nothing is told apart
@@ -227,12 +176,13 @@ def _intervals(lrs: StateFit, hrs: StateFit, kind: type[KnownState], n_resamples
     tails = [(1 - level) / 2, (1 + level) / 2]
     if samples_of(lrs.fitted) is not None:
         low, high = np.quantile(drawn, tails, axis=0)
-        high = np.where(found > 0, high, np.maximum(high, 1 - tails[0] ** (1 / n)))
+        high = np.where(found * n >= 1, high, np.maximum(high, none_seen(n, level)))
     else:
         widening = math.sqrt(n / (n - 1)) * t_quantile(level, n - 1) / t_quantile(level, math.inf)
         above, below = np.quantile(_stable(drawn) - _stable(found), tails, axis=0) * widening
         low, high = _rate(_stable(found) - below), _rate(_stable(found) - above)
-    return {cell: RateInterval(*map(float, each)) for cell, *each in zip(DEVICES_PER_BIT, found, low, high)}
+    return {cell: RateInterval(*(_digits(value, 9) for value in each))
+            for cell, *each in zip(DEVICES_PER_BIT, found, low, high)}
 
 
 def _stable(rates: np.ndarray) -> np.ndarray:

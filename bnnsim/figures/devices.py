@@ -12,7 +12,7 @@ from scipy.special import ndtri
 
 from bnnsim.checks import FilePath, check_choice, check_int, check_probability
 from bnnsim.devices import AXES, DeviceCard, DeviceFit, Empirical, converted_rate
-from bnnsim.devices.fitting import PlaceFit, StateFit
+from bnnsim.devices.fitted import PlaceFit, StateFit
 from bnnsim.figures.style import (COLOURS, LEGEND, axis_label, legend_below, line_style, new_axes, new_panels, plain,
                                   wrapped, written)
 
@@ -191,10 +191,13 @@ def _draw_overlap(axes: Axes, there: PlaceFit, grid: np.ndarray) -> None:
 
 def _title(figure: Figure, fitted: DeviceFit, there: PlaceFit) -> None:
     where = ", ".join(f"{key} {value}" for key, value in there.place.items())
-    rates = "; ".join(f"{cell}: {r.rate:.2g} ({r.low:.2g} to {r.high:.2g})" for cell, r in there.rates.items())
+    level = f"{100 * fitted.level:g} % interval"
+    rates = "\n".join(f"{cell}: {there.rate_text(cell, 2)}, {level} {each.low:.2g} to {each.high:.2g}"
+                      for cell, each in there.rates.items())
     counts = f"{len(there.lrs.samples_ohm):,} LRS, {len(there.hrs.samples_ohm):,} HRS samples"
     title = f"{plain(where)}: {counts}" if where else counts
-    figure.suptitle(f"{title}\nbit error rate and {100 * fitted.level:g} % interval of {rates}", fontsize=9)
+    against = f"\nthe samples contradict {fitted.model}: see table()" if there.contradictions else ""
+    figure.suptitle(f"{title}\nbit error rates\n{rates}{against}", fontsize=9)
     lines = [Line2D([], [], color=colour, marker=marker, markersize=4) for (_, marker), colour in zip(STATES, COLOURS)]
     fit = "measured (points, bars)" + ("" if fitted.model == "empirical" else f", {fitted.model} (lines)")
     figure.legend([*lines, Line2D([], [], color="0.2", linewidth=6, alpha=0.8)],

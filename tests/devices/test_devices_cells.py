@@ -325,6 +325,7 @@ BAD = [
     (lambda: NormalConductance(1e-4, -1e-5), ValueError, "sigma_siemens must be > 0"),
     (lambda: Empirical([1e3, float("nan")]), ValueError, "samples_ohm must be finite, got nan"),
     (lambda: Empirical([1e3, -2.0]), ValueError, "samples_ohm must be > 0, got -2"),
+    (lambda: Empirical([1e3, 9.91e37]), ValueError, "at most 1e.18, got 9.91e.37: more is no resistance but an inst"),
     (lambda: Empirical([1e3]), ValueError, "2 to 20,000 samples, got 1"),
     (lambda: Empirical(["a", "b"]), TypeError, "must be a sequence of numbers"),
     (lambda: Cell2T2R(*GOOD[::-1]), ValueError, "hrs must have a median above that of lrs, got 5000 ohm and 5e.04 ohm"),

@@ -1,0 +1,189 @@
+"""What a fit of measurements found: states, error rates, what contradicts them; as text, device card and figure.
+
+A rate below 1 / n, n being the fewer samples of both states, is never given without the words "extrapolated from n":
+it hangs on the shape of a tail that n samples do not show.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bnnsim.checks import FilePath
+from bnnsim.devices.cards import DeviceCard
+from bnnsim.devices.cells import Cell1T1R, Cell2T2R, make_cell
+from bnnsim.devices.distributions import MAX_SAMPLES
+from bnnsim.devices.sample_rates import RateInterval
+from bnnsim.devices.states import KnownState, samples_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MAX_NOTE = 1_500                    # characters of a card's note
+
+
+@dataclass(frozen=True, eq=False)
+class StateFit:
+    """One state of one place.
+
+    Attributes
+    ----------
+    samples_ohm : float64 (n,)
+        Ascending.
+    kept_ohm : float64 (n,)
+        Those that were fitted: without the ones that lie too far out on the harmless side (see `fit`).
+    fitted : LogNormal, NormalConductance or Empirical
+        By the model asked for.
+    p_value : dict of str to float
+        Of Anderson-Darling's test of each distribution: below 0.001 the samples contradict it. It looks at the whole
+        shape, not at the few samples that make errors: those are in `PlaceFit.contradictions`, too.
+    akaike : dict of str to float
+        Akaike's criterion of each, over that of the best: 0 is the better of both, which need not be good; 10 has no
+        support. A normal conductance that would be cut too much at 0 is left out.
+    n_dropped : int
+        Lines left out because their reading was no resistance.
+    """
+
+    samples_ohm: np.ndarray
+    kept_ohm: np.ndarray
+    fitted: KnownState
+    p_value: Mapping[str, float]
+    akaike: Mapping[str, float]
+    n_dropped: int
+
+    def line(self, name: str) -> str:
+        """Its text: counts, median and spread of what was fitted, p values."""
+        x = np.log(self.kept_ohm)
+        difference = self.akaike.get("normal-conductance", np.inf) - self.akaike["log-normal"]
+        text = (f"  {name}  n {len(self.samples_ohm):>6,}  median {np.exp(np.median(x)):>9.4g} ohm  sigma_ln "
+                f"{np.std(x, ddof=1):.3f}  p {self.p_value['log-normal']:.2g} / "
+                f"{self.p_value['normal-conductance']:.2g}  dAIC {difference:+.1f}")
+        aside, low = len(self.samples_ohm) - len(self.kept_ohm), name == "LRS"
+        if aside:
+            bound = self.samples_ohm[aside - 1 if low else -aside]
+            text += (f"\n       {aside:,} of {len(self.samples_ohm):,} set aside, {'up to' if low else 'from'} "
+                     f"{bound:.3g} ohm: far {'below' if low else 'above'} the others, where {name} is read right")
+        if self.n_dropped:
+            text += (f"\n       {self.n_dropped:,} dropped, whose reading is no resistance: in no rate"
+                     + (", though an open LRS cell is a wrong bit" if low else ""))
+        return text
+
+
+@dataclass(frozen=True, eq=False)
+class PlaceFit:
+    """Both states of one place (condition, cycles, time, temperature), and the error rates of cells made of them.
+
+    Attributes
+    ----------
+    place : dict
+    lrs, hrs : StateFit
+    rates : dict of str to RateInterval
+        "1T1R" (at its equal-error reference) and "2T2R" (an amplifier without offset), of the fitted states.
+    seen : dict of str to RateInterval
+        The same of the samples themselves, without a model: at that reference, and over all pairs.
+    contradictions : tuple of str
+        What speaks against the model; empty where nothing does.
+    """
+
+    place: Mapping[str, Any]
+    lrs: StateFit
+    hrs: StateFit
+    rates: Mapping[str, RateInterval]
+    seen: Mapping[str, RateInterval]
+    contradictions: tuple[str, ...]
+
+    def cell(self, kind: str = "2T2R") -> Cell1T1R | Cell2T2R:
+        """A `Cell1T1R` or `Cell2T2R` of the fitted states."""
+        return make_cell(kind, self.lrs.fitted, self.hrs.fitted)
+
+    @property
+    def n_samples(self) -> int:
+        """Of the state that has fewer."""
+        return min(len(self.lrs.samples_ohm), len(self.hrs.samples_ohm))
+
+    def rate_text(self, cell: str, digits: int = 3) -> str:
+        """The bit error rate of a cell, and what it rests on where n samples cannot show one that low."""
+        rate, n = self.rates[cell].rate, self.n_samples
+        if rate >= 1 / n:
+            return f"{rate:.{digits}g}"
+        if samples_of(self.lrs.fitted) is None:
+            return f"{rate:.{digits}g} (extrapolated from n = {n:,})"
+        return f"{rate:.{digits}g} ({'hardly' if rate else 'none'} seen in n = {n:,})"
+
+    @property
+    def name(self) -> str:
+        """The place in words."""
+        return ", ".join(f"{key} {value}" for key, value in self.place.items()) or "all samples"
+
+    def warning(self, model: str) -> str:
+        """What contradicts the model, and what to do; empty where nothing does."""
+        if not self.contradictions:
+            return ""
+        n = max(len(self.lrs.samples_ohm), len(self.hrs.samples_ohm))
+        thinned = f", once they are thinned out evenly to {MAX_SAMPLES:,}" if n > MAX_SAMPLES else ""
+        return (f"the samples contradict {model}: {'; '.join(self.contradictions)}. Fit model=\"empirical\", whose "
+                f"error rates are those of the samples (1T1R at a reference of their own){thinned}")
+
+
+@dataclass(frozen=True, eq=False)
+class DeviceFit:
+    """What `fit` found: one `PlaceFit` for each place in the measurements."""
+
+    places: Sequence[PlaceFit]
+    model: str
+    level: float
+
+    def card(self, name: str, source: str, licence: str = "not stated", memory: str = "RRAM",
+             description: str = "") -> DeviceCard:
+        """The fitted states as a device card with provenance "measured".
+
+        Parameters
+        ----------
+        name : str
+        source : str
+            Who measured, where it is published: it stands in each row.
+        licence, memory, description : str
+
+        Raises
+        ------
+        CardError
+            Where more than one of cycles, time and temperature varies under one condition.
+        """
+        rows = []
+        for each in self.places:
+            numbers = {f"{name}_{key}": value for name, state in (("lrs", each.lrs), ("hrs", each.hrs))
+                       for key, value in state.fitted.keys().items()}
+            rows.append({**each.place, **numbers, "note": self._note(each), "provenance": "measured",
+                         "source": source})
+        return DeviceCard(name, memory, description, licence, tuple(rows))
+
+    def _note(self, each: PlaceFit) -> str:
+        """What a card says of a place: counts, rates, and what contradicts them."""
+        counts = f"{len(each.lrs.samples_ohm)} LRS and {len(each.hrs.samples_ohm)} HRS samples"
+        rates = ", ".join(f"{cell} {each.rate_text(cell, 2)}" for cell in each.rates)
+        note = f"{self.model} fitted to {counts} by bnnsim.devices.fit; bit error rates: {rates}"
+        return f"{note}; {each.warning(self.model)}"[:MAX_NOTE] if each.contradictions else note
+
+    def table(self) -> str:
+        """Text: for each place and state samples, median, sigma, p values; error rates with intervals, those that the
+        samples show beside them, and what contradicts the model."""
+        lines = [f"{self.model}; p: Anderson-Darling test of log-normal / of normal conductance; dAIC: normal "
+                 "conductance over log-normal; the better of both need not be good"]
+        for each in self.places:
+            lines += [each.name, each.lrs.line("LRS"), each.hrs.line("HRS")]
+            for cell, (_, low, high) in each.rates.items():
+                lines.append(f"  {cell}  bit error rate {each.rate_text(cell)}, {100 * self.level:g} % interval "
+                             f"{low:.3g} to {high:.3g}")
+                if self.model != "empirical":
+                    seen, low, high = each.seen[cell]
+                    lines.append(f"        the samples themselves show {seen:.3g}, {low:.3g} to {high:.3g}")
+            if each.contradictions:
+                lines.append(f"  WARNING: {each.warning(self.model)}.")
+        return "\n".join(lines)
+
+    def plot(self, path: FilePath | None = None, place: int = 0) -> "Figure":
+        """Measured against fitted resistances of a place: see `bnnsim.figures.devices.fitted_states`."""
+        import bnnsim.figures.devices as devices
+
+        return devices.fitted_states(self, path, place)
