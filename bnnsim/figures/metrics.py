@@ -94,6 +94,8 @@ def tolerance_curves(results: "Tolerance | Mapping[str, Tolerance]", path: FileP
 def importance_curves(results: "Importance | Mapping[str, Importance]", path: FilePath | None = None) -> Figure:
     """Shares of importance from the largest neuron to the smallest, a curve a layer; equal shares are the line at 1.
 
+    Noise of the images makes curves steeper than the neurons' differences are; the legend says by how much.
+
     Parameters
     ----------
     results : bnnsim.metrics.Importance, or dict of str to Importance
@@ -109,7 +111,9 @@ def importance_curves(results: "Importance | Mapping[str, Importance]", path: Fi
     for label, style, layer in _each_layer(named):
         rank = 100 * (np.arange(layer.units) + 0.5) / layer.units
         axes.plot(rank, layer.units * np.sort(layer.share)[::-1], **style, markevery=max(1, layer.units // 8))
-        labels.append(f"{label}, variance {layer.variance:.2g}")
+        steady = layer.reliability
+        labels.append(f"{label}, variance {layer.variance:.2g}, noise-free {steady.noise_free_variance:.2g}, "
+                      f"reliability {steady}")
     axes.axhline(1, color="0.4", linewidth=0.8, linestyle=":")
     axes.set_xlabel("neurons of the layer, the most important first (%)")
     axes.set_ylabel("importance over that of equal shares")

@@ -1,6 +1,7 @@
 """Metrics against their definitions in `naive_metrics`, by name; figures, tables, and bad input."""
 
 from dataclasses import replace
+from itertools import combinations
 
 import naive_metrics
 import numpy as np
@@ -16,6 +17,7 @@ import bnnsim
 import bnnsim.kernels.analysis.flip_moments as flip_moments
 import bnnsim.metrics as metrics
 import bnnsim.metrics.flip_statistics as flip_statistics
+import bnnsim.metrics.split_halves as split_halves
 from bnnsim.figures.metrics import importance_curves, margin_histograms, tolerance_curves
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.training.packing import pack
@@ -199,6 +201,80 @@ def test_taylor_is_its_definition_and_points_where_ablation_does():
                                   metrics.importance(pack(model), split).layers[0].raw)
 
 
+# ---------------------------------------------------------------- how much of importance is noise
+
+def with_labels(labels, spec="FC64 FC32 FC10"):
+    """(network, 2,000 embedded images) of that many hidden units, labelled by `labels(network, images)`."""
+    network, images = pack(bnnsim.architectures.build(spec, (1, 28, 28), rng=0)), bnnsim.load_embedded()[1].images
+    return network, bnnsim.Split(images, labels(network, images), "labelled", 10)
+
+
+@pytest.mark.parametrize("n_images", [1, 2, 13, 270])
+@pytest.mark.parametrize("method", metrics.neuron_importance.METHODS)
+def test_parts_of_an_importance_are_those_of_the_parts_images(method, n_images):
+    model, split = small_model(n_images=270)
+    network, split = model if method == "taylor" else pack(model), split[:n_images]
+    found, alone = metrics.importance(network, split, method), [
+        metrics.importance(network, split.take(np.arange(part, n_images, 20)), method)
+        for part in range(min(20, n_images))]
+    for i, layer in enumerate(found.layers):
+        size = np.abs(layer.raw).sum() or 1
+        np.testing.assert_allclose(layer.parts * size, [one.layers[i].raw for one in alone], rtol=1e-4, atol=1e-8)
+        assert np.isnan(layer.reliability.whole) or layer.reliability.whole <= 1
+    assert n_images > 1 or "reliability unknown" in found.table()
+
+
+def test_planted_importances_are_reliable_and_labels_by_chance_give_noise():
+    """Labels by chance: no neuron is worth anything, the variance is there all the same."""
+    chance = metrics.importance(*with_labels(lambda _, images: np.random.default_rng(0).integers(0, 10, len(images))))
+    own = metrics.importance(*with_labels(lambda network, images: network.predict(images)))
+    for layer in chance.layers:
+        assert layer.variance > 0 and layer.reliability.low < 0 < layer.reliability.high
+        assert layer.reliability.noise_free_variance < layer.variance / 2 and layer.reliability.is_noise
+    assert "layer 0, 1: more sampling noise" in chance.table() and "more sampling noise" not in own.table()
+    last = own.layers[1].reliability
+    assert last.low > 0.9 and last.noise_free_variance == pytest.approx(own.layers[1].variance * last.whole, rel=1e-9)
+
+
+def noisy_parts(rng, true_variance, n_factors, n_parts=20, n_units=256):
+    """Values of units whose truth varies so much; their mean has noise of variance 1, every n_factors-th the same."""
+    truth = rng.standard_normal(n_units)
+    truth = (truth - truth.mean()) / truth.std() * np.sqrt(true_variance * (n_factors - 1) / n_factors)
+    noise = np.sqrt(n_parts) * rng.standard_normal((n_parts, n_factors))
+    return truth + noise[:, np.arange(n_units) % n_factors]
+
+
+@pytest.mark.jit_off
+@pytest.mark.parametrize("n_factors", [8, 60, 256])
+@pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.95])
+def test_reliability_is_without_bias_and_its_interval_covers(n_factors, share):
+    """However units' noises correlate. An interval over units, as if they did not, is wrong for 8 common factors."""
+    rng = np.random.default_rng(0)
+    found = np.array([split_halves.reliability_of(noisy_parts(rng, share / (1 - share), n_factors))
+                      for _ in range(200)])
+    noise_free, whole, low, high = found.T
+    true_variance = share / (1 - share) * (n_factors - 1) / n_factors               # the mean over units is taken off
+    assert abs(noise_free.mean() - true_variance) < 5 * noise_free.std() / np.sqrt(200)
+    assert np.mean((low <= share) & (share <= high)) > 0.92
+    over_units = np.arctanh(np.clip(whole / (2 - whole), -0.99, 0.99)) - np.arctanh(share / (2 - share))
+    assert n_factors > 8 or share > 0.5 or np.mean(np.abs(over_units) <= 1.96 / np.sqrt(253)) < 0.7
+
+
+@pytest.mark.jit_off
+def test_halves_are_all_halves_of_the_parts():
+    """The definition: mean covariance of two halves over every way to halve six parts; Spearman and Brown's formula."""
+    parts = np.random.default_rng(0).standard_normal((6, 9)) + np.arange(9) / 5
+    pairs = [(parts[list(a)].mean(0), parts[[i for i in range(6) if i not in a]].mean(0))
+             for a in combinations(range(6), 3)]
+    covariance = np.mean([np.cov(a, b, bias=True)[0, 1] for a, b in pairs])
+    r = covariance / np.mean([a.var() for a, _ in pairs])
+    found = split_halves.reliability_of(parts)
+    assert found.noise_free_variance == pytest.approx(covariance) and found.split_half == pytest.approx(r)
+    assert found.whole == pytest.approx(2 * r / (1 + r)) and found.low < found.whole < found.high
+    same = split_halves.reliability_of(np.tile(parts[:1], (6, 1)))
+    assert same.whole == 1 and same.noise_free_variance == pytest.approx(parts[0].var())
+
+
 # ---------------------------------------------------------------- prediction
 
 @pytest.mark.jit_off
@@ -299,7 +375,9 @@ def test_figures_and_tables_name_what_they_show(tmp_path):
         check_readable(figure)
         assert all(axes.get_xlabel() and axes.get_ylabel() for axes in figure.axes if axes.get_visible())
         assert len(one.table().splitlines()) >= 4
+        assert i != 2 or "reliability" in figure.legends[0].get_texts()[0].get_text()
     assert "bound" in found[1].table() and "exact" in found[1].table()
+    assert "noise-free" in found[2].table() and "reliability" in found[2].table()
     for draw, measure in ((margin_histograms, metrics.margins),
                           (tolerance_curves, metrics.bit_error_tolerance)):
         check_readable(draw({"one": measure(network, split.images), "two": measure(other, split.images)}))
@@ -368,8 +446,8 @@ def test_explain_prints_and_draws_all_it_is_asked_for(tmp_path, capsys, monkeypa
     assert explain.main(["net.h5", "--what", "margins,tolerance,importance,prediction,critical", "--rates", "0.01,0.1",
                          "--check", "2", "--layer", "2", "--plot", "e.svg"]) == 0
     printed = capsys.readouterr().out
-    for part in ("all 2,000 images", "mean |h - s|", "network T =", "variance of all shares",
-                 "mean absolute difference", "worst bits"):
+    for part in ("all 2,000 images", "mean |h - s|", "network T =", "variance of all shares", "noise-free",
+                 "reliability", "mean absolute difference", "worst bits"):
         assert part in printed
     assert sorted(path.name for path in tmp_path.glob("*.svg")) == [
         f"e-{what}.svg" for what in ("critical", "importance", "margins", "prediction", "tolerance")]
