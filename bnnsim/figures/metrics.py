@@ -125,7 +125,7 @@ def importance_curves(results: "Importance | Mapping[str, Importance]", path: Fi
 
 def predicted_curve(predicted: "PredictedAccuracy", result: "SweepResult | None" = None,
                     path: FilePath | None = None) -> Figure:
-    """Predicted accuracy over bit error rates, and a campaign's mean with its band where one is given.
+    """Predicted accuracy over bit error rates with the band of its draws, and a campaign's mean where one is given.
 
     Parameters
     ----------
@@ -139,14 +139,16 @@ def predicted_curve(predicted: "PredictedAccuracy", result: "SweepResult | None"
     """
     figure, axes = new_axes()
     place = rate_axis(axes, predicted.rates if result is None else np.concatenate([predicted.rates, result.rates]))
-    labels = ["predicted, no error injected"]
+    labels = ["predicted from statistics of flips"]
     text = f"{plain(predicted.split)}, {predicted.right.shape[1]:,} images"
-    draw_curve(axes, place, predicted.rates, 100 * predicted.accuracy, None, line_style(0))
+    chance, accuracy = 196 * predicted.standard_error, 100 * predicted.accuracy
+    band = None if np.isnan(chance).any() else np.array([accuracy - chance, accuracy + chance])
+    draw_curve(axes, place, predicted.rates, accuracy, band, line_style(0))
     if result is not None:
         bounds = 100 * result.interval()[0].T
         draw_curve(axes, place, np.asarray(result.rates), 100 * result.mean()[0], bounds, line_style(1))
         labels.append(f"injected, mean over {result.right.shape[2]} chips")
-        text += "\nband: 95 % confidence interval of the mean over chips"
+        text += "\nbands: 95 % confidence intervals of the mean, over draws or chips"
     axes.set_ylabel("test accuracy (%)")
     axes.set_title(text, fontsize=10)
     legend_below(figure, labels)

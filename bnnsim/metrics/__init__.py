@@ -3,7 +3,7 @@
     margins(network, images)                      |h - s| of every layer, as histograms and means
     bit_error_tolerance(network, images)          T of neurons, layers and network: exact, and in the paper's form
     importance(network, split, method="ablate")   what each neuron is worth, its variance, and how much of it is noise
-    predicted_accuracy(network, split, rates)     accuracy over bit error rates without injecting one error
+    predicted_accuracy(network, split, rates)     accuracy over bit error rates from statistics of flips
     critical_bits(network, split, layer)          the exact effect of every single wrong weight of a layer
 
 Each takes one pass over the images in bounded memory, and returns a result with ``table()`` and ``plot(path)``. Imports
