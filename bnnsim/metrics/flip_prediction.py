@@ -78,13 +78,13 @@ class PredictedAccuracy:
 
     def table(self, result: "SweepResult | None" = None) -> str:
         """Text: a line a rate, with its standard error; beside a campaign's mean accuracy where one is given."""
-        lines = [f"{'BER':>9}  predicted %  +-    " + ("" if result is None else "  injected %  difference")]
+        lines = [f"{'BER':>9}  predicted %  +-" + ("" if result is None else "      injected %  difference")]
         for r, (rate, accuracy, chance) in enumerate(zip(self.rates, self.accuracy, self.standard_error)):
             beside = ""
             if result is not None:
                 mean = result.mean()[0, r]
                 beside = f"  {100 * mean:10.2f}  {100 * (accuracy - mean):+10.2f}"
-            lines.append(f"{rate:9.3g}  {100 * accuracy:11.2f}  {100 * chance:<6.2f}{beside}")
+            lines.append(f"{rate:9.3g}  {100 * accuracy:11.2f}  {100 * chance:<6.2f}{beside}".rstrip())
         lines.append("+-: standard error by chance of the draws; more draws lower it")
         if result is not None:
             lines.append(f"mean absolute difference {100 * self.error(result):.2f} points")
@@ -161,7 +161,7 @@ def predicted_accuracy(network: PackedNetwork, split: LabelledImages, rates: Seq
     References
     ----------
     docs/equations.rst 9.1 [D]; what is approximate: see the module's docstring. tests/metrics hold it against injected
-    errors, by kind of network.
+    errors, of a dense network and two with convolutions: to 0.3 points, beside chance.
 
     Examples
     --------

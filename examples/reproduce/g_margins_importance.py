@@ -33,9 +33,11 @@ def measured(network: bnnsim.PackedNetwork, test: bnnsim.Split) -> np.ndarray:
 def main() -> None:
     study = Study("g", __doc__, "Buschjaeger et al. 2021, arXiv:2102.01344, abstract [V]; scores and norm [R]")
     figure, axes = new_axes()
+    found = []
     for i, architecture in enumerate(("FCNN", "CNN")):
         values = np.array([[measured(bnnsim.pack(study.model(architecture, name, seed)), study.test)
                             for name in ("standard", "flips 0.1")] for seed in study.seeds(architecture)])
+        found.append(values)
         logs = np.log(values[:, 1, :3] / values[:, 0, :3])
         for what, log, wanted in zip(WHAT, logs.T, "><<"):
             study.check(architecture, f"ln of the {what}, flip-trained over standard", log, wanted, 0)
@@ -47,7 +49,10 @@ def main() -> None:
             axes.plot(np.full(len(logs), k + (i - 0.5) / 5), np.exp(logs[:, k]), "os"[i], color=COLOURS[i],
                       label=architecture if k == 0 else None)
     axes.axhline(1, color="0.4", linewidth=1)
-    axes.set_xticks(range(3), ["margin", "variance of importance\n(ablate)", "variance of importance\n(readout)"])
+    spans = {name: [limit(np.concatenate(found)[..., at]) for limit in (np.min, np.max)]
+             for name, at in (("ablate", 4), ("readout", 6))}
+    axes.set_xticks(range(3), ["margin", *(f"variance of importance\n({name}; reliability\n{low:.2f} to {high:.2f})"
+                                           for name, (low, high) in spans.items())])
     axes.set_ylabel("flip-trained at 0.1, over standard")
     axes.set_ylim(bottom=0)
     axes.set_title("one point a seed", fontsize=9)
