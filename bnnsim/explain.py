@@ -7,7 +7,7 @@
 
 "margins": how far pre-activations lie from their thresholds. "tolerance": how many wrong weights each neuron stands,
 whichever they are. "importance": what each neuron is worth, and how unevenly. "prediction": accuracy over bit error
-rates without injecting an error; --check compares it with injected errors. "critical": what every single wrong weight
+rates from statistics of flips; --check compares it with injected errors. "critical": what every single wrong weight
 of a layer does. Without a network: the FCNN that comes with the library, on the embedded 2,000 test images of
 Fashion-MNIST, everything but "critical".
 """
@@ -56,7 +56,8 @@ OPTIONS = (
            "(readout)", check_method, "ablate"),
     replace(shared.RATES, default="0.001,0.01,0.02,0.04,0.06,0.08,0.1,0.12,0.14,0.16,0.18,0.2",
             help=f"prediction: {shared.RATES.help}"),
-    Option("draws", "prediction: draws of the hidden outputs an image", shared.integer(1), 2, int),
+    Option("draws", "prediction: draws of the hidden outputs an image (default: 2, with convolutions 8)",
+           shared.integer(1), None, int),
     Option("check", "prediction: inject errors too, on so many chips a rate; compare", shared.integer(1), None, int,
            "CHIPS"),
     Option("layer", "critical: which layer", shared.integer(0), 0, int),

@@ -95,6 +95,8 @@ def tolerance_curves(results: "Tolerance | Mapping[str, Tolerance]", path: FileP
 def importance_curves(results: "Importance | Mapping[str, Importance]", path: FilePath | None = None) -> Figure:
     """Shares of importance from the largest neuron to the smallest, a curve a layer; equal shares are the line at 1.
 
+    Noise of the images makes curves steeper than the neurons' differences are; the legend says by how much.
+
     Parameters
     ----------
     results : bnnsim.metrics.Importance, or dict of str to Importance
@@ -110,7 +112,9 @@ def importance_curves(results: "Importance | Mapping[str, Importance]", path: Fi
     for label, style, layer in _each_layer(named):
         rank = 100 * (np.arange(layer.units) + 0.5) / layer.units
         axes.plot(rank, layer.units * np.sort(layer.share)[::-1], **style, markevery=max(1, layer.units // 8))
-        labels.append(f"{label}, variance {layer.variance:.2g}")
+        steady = layer.reliability
+        labels.append(f"{label}, variance {layer.variance:.2g}, noise-free {steady.noise_free_variance:.2g}, "
+                      f"reliability {steady}")
     axes.axhline(1, color="0.4", linewidth=0.8, linestyle=":")
     axes.set_xlabel("neurons of the layer, the most important first (%)")
     axes.set_ylabel("importance over that of equal shares")
@@ -122,7 +126,7 @@ def importance_curves(results: "Importance | Mapping[str, Importance]", path: Fi
 
 def predicted_curve(predicted: "PredictedAccuracy", result: "SweepResult | None" = None,
                     path: FilePath | None = None) -> Figure:
-    """Predicted accuracy over bit error rates, and a campaign's mean with its band where one is given.
+    """Predicted accuracy over bit error rates with the band of its draws, and a campaign's mean where one is given.
 
     Parameters
     ----------
@@ -138,14 +142,16 @@ def predicted_curve(predicted: "PredictedAccuracy", result: "SweepResult | None"
     if result is not None and result.axis != BER:
         raise ValueError(f"result must be over bit error rates, as the prediction is, got the axis {result.axis!r}")
     place = rate_axis(axes, predicted.rates if result is None else np.concatenate([predicted.rates, result.rates]))
-    labels = ["predicted, no error injected"]
+    labels = ["predicted from statistics of flips"]
     text = f"{plain(predicted.split)}, {predicted.right.shape[1]:,} images"
-    draw_curve(axes, place, predicted.rates, 100 * predicted.accuracy, None, line_style(0))
+    chance, accuracy = 196 * predicted.standard_error, 100 * predicted.accuracy
+    band = None if np.isnan(chance).any() else np.array([accuracy - chance, accuracy + chance])
+    draw_curve(axes, place, predicted.rates, accuracy, band, line_style(0))
     if result is not None:
         bounds = 100 * result.interval()[0].T
         draw_curve(axes, place, np.asarray(result.rates), 100 * result.mean()[0], bounds, line_style(1))
         labels.append(f"injected, mean over {result.right.shape[2]} chips")
-        text += "\nband: 95 % confidence interval of the mean over chips"
+        text += "\nbands: 95 % confidence intervals of the mean, over draws or chips"
     axes.set_ylabel("test accuracy (%)")
     axes.set_title(text, fontsize=10)
     legend_below(figure, labels)

@@ -2,8 +2,8 @@
 
     margins(network, images)                      |h - s| of every layer, as histograms and means
     bit_error_tolerance(network, images)          T of neurons, layers and network: exact, and in the paper's form
-    importance(network, split, method="ablate")   what each neuron is worth, and the variance of it
-    predicted_accuracy(network, split, rates)     accuracy over bit error rates without injecting one error
+    importance(network, split, method="ablate")   what each neuron is worth, its variance, and how much of it is noise
+    predicted_accuracy(network, split, rates)     accuracy over bit error rates from statistics of flips
     critical_bits(network, split, layer)          the exact effect of every single wrong weight of a layer
 
 Each takes one pass over the images in bounded memory, and returns a result with ``table()`` and ``plot(path)``. Imports
@@ -25,7 +25,8 @@ from bnnsim.metrics.flip_prediction import PredictedAccuracy, predicted_accuracy
 from bnnsim.metrics.layer_margins import LayerMargins, Margins, margins
 from bnnsim.metrics.neuron_importance import Importance, LayerImportance, importance
 from bnnsim.metrics.neuron_tolerance import LayerTolerance, Tolerance, bit_error_tolerance, real_thresholds
+from bnnsim.metrics.split_halves import Reliability
 
 __all__ = ["CriticalBits", "Evaluation", "Importance", "LayerImportance", "LayerMargins", "LayerTolerance", "Margins",
-           "PredictedAccuracy", "Tolerance", "bit_error_tolerance", "critical_bits", "importance", "margins",
-           "predicted_accuracy", "real_thresholds"]
+           "PredictedAccuracy", "Reliability", "Tolerance", "bit_error_tolerance", "critical_bits", "importance",
+           "margins", "predicted_accuracy", "real_thresholds"]

@@ -13,6 +13,7 @@ import bnnsim.kernels.analysis.ablation as ablation
 import bnnsim.packed.blocks as blocks
 from bnnsim.checks import FilePath, check_choice
 from bnnsim.datasets.split import LabelledImages
+from bnnsim.metrics.split_halves import PARTS, Reliability, means_of, parts_of, reliability_of, sums_by
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.packed.stages import Stage
 from bnnsim.packed.words import unpack_signs
@@ -81,6 +82,9 @@ class LayerImportance:
         As the method gives it: a loss of accuracy (share of 1), a loss (nats) or a score.
     share : float64 (U,)
         raw over the sum of its sizes: sums to 1 where no importance is negative; all 0 where raw is.
+    parts : float64 (G, U)
+        The shares by G = 20 parts of the images, image i in part i % G; of fewer images, each is a part. Over the same
+        sum: their mean is share where parts are equal.
     """
 
     index: int
@@ -88,11 +92,17 @@ class LayerImportance:
     units: int
     raw: np.ndarray
     share: np.ndarray
+    parts: np.ndarray
 
     @property
     def variance(self) -> float:
-        """Variance of the shares."""
+        """Variance of the shares, sampling noise of the images included: compare networks by `reliability` too."""
         return float(self.share.var())
+
+    @property
+    def reliability(self) -> Reliability:
+        """What halves of the images agree on: how much of the variance is free of noise, how repeatable shares are."""
+        return reliability_of(self.parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,16 +115,29 @@ class Importance:
 
     @property
     def variance(self) -> float:
-        """Variance of all shares, over all layers: the inter-neuron metric."""
+        """Variance of all shares, over all layers, sampling noise included: the inter-neuron metric."""
         return float(np.concatenate([layer.share for layer in self.layers]).var())
 
+    @property
+    def reliability(self) -> Reliability:
+        """The same of all shares: that a wide layer's are smaller than a narrow one's counts as no noise."""
+        return reliability_of(np.concatenate([layer.parts for layer in self.layers], axis=1))
+
     def table(self) -> str:
-        """Text: a line a layer, then the variance over all."""
+        """Text: a line a layer, the variance over all, and how much of both is noise."""
         lines = [f"importance by {self.method}, {self.n_images:,} images",
-                 "layer    units  mean         largest      below 0 %  variance of shares"]
+                 "layer    units  mean         largest      below 0 %  variance of shares  noise-free  reliability"]
         lines += [f"{one.index} {one.kind:<5}  {one.units:6,}  {one.raw.mean():<11.4g}  {one.raw.max():<11.4g}  "
-                  f"{100 * np.mean(one.raw < 0):9.2f}  {one.variance:18.4g}" for one in self.layers]
-        return "\n".join([*lines, f"variance of all shares {self.variance:.4g}"])
+                  f"{100 * np.mean(one.raw < 0):9.2f}  {one.variance:18.4g}  "
+                  f"{one.reliability.noise_free_variance:10.3g}  {one.reliability}" for one in self.layers]
+        over_all = self.reliability
+        lines += [f"variance of all shares {self.variance:.4g}, noise-free {over_all.noise_free_variance:.3g}, "
+                  f"reliability {over_all}",
+                  "noise-free: covariance of halves of the images; reliability: by their correlation (95 % interval)"]
+        noisy = [str(one.index) for one in self.layers if one.reliability.is_noise]
+        if noisy:
+            lines.append(f"layer {', '.join(noisy)}: more sampling noise than differences of neurons; take more images")
+        return "\n".join(lines)
 
     def plot(self, path: FilePath | None = None) -> "Figure":
         """Shares from the largest to the smallest: see `bnnsim.figures.metrics.importance_curves`."""
@@ -123,12 +146,14 @@ class Importance:
         return metrics.importance_curves(self, path)
 
 
-def _result(stages: Sequence[Stage], raws: Sequence[np.ndarray], method: str, n_images: int) -> Importance:
+def _result(stages: Sequence[Stage], sums: Sequence[Sequence[np.ndarray]], method: str, n_images: int) -> Importance:
+    """sums: for each stage over all images (U,), and over each of their parts."""
     found = []
-    for stage, raw in zip(stages, raws):
-        total = np.abs(raw).sum()
-        found.append(LayerImportance(stage.index, stage.layer.kind, stage.layer.units, raw,
-                                     raw / total if total else np.zeros_like(raw)))
+    for stage, (total, by_part) in zip(stages, sums):
+        raw = total / n_images
+        size = np.abs(raw).sum() or 1.0
+        found.append(LayerImportance(stage.index, stage.layer.kind, stage.layer.units, raw, raw / size,
+                                     means_of(by_part, n_images) / size))
     return Importance(tuple(found), method, n_images)
 
 
@@ -155,6 +180,14 @@ def importance(network: PackedNetwork | Sequential, split: LabelledImages, metho
     ------
     TypeError, ValueError
         Where network and method do not go together, or the split does not fit.
+
+    Notes
+    -----
+    Importance differs from image to image, that by "ablate" so much that most of what single neurons get from some
+    thousand images can be noise. What halves of the images agree on tells how much: ``reliability`` of a layer, and of
+    the result, has their covariance, which is the variance of the shares without noise, and their correlation (see
+    `Reliability`). Read neurons' ranks only where it is near 1; compare networks by noise-free variances. Alike images
+    side by side, as of a film, make it too high.
 
     References
     ----------
@@ -186,10 +219,11 @@ def _ablate(network: PackedNetwork, split: LabelledImages) -> Importance:
     inversions, hidden, labels = Inversions(network), network.stages[:-1], split.labels.astype(np.int64)
 
     def visit(block: slice, xs: list[np.ndarray]) -> list[list[np.ndarray]]:
-        return [[inversions.change(i, xs, labels[block]).sum(0, dtype=np.int64)] for i in range(len(hidden))]
+        parts = parts_of(block)
+        return [[-sums_by(inversions.change(i, xs, labels[block]), parts, PARTS)] for i in range(len(hidden))]
 
-    gained = blocks.each_block(network, split.images, visit, BLOCK)
-    return _result(hidden, [-total / len(labels) for total, in gained], "ablate", len(labels))
+    lost = [by_part for by_part, in blocks.each_block(network, split.images, visit, BLOCK)]
+    return _result(hidden, [(by_part.sum(0), by_part) for by_part in lost], "ablate", len(labels))
 
 
 def _readout(network: PackedNetwork, split: LabelledImages) -> Importance:
@@ -199,25 +233,29 @@ def _readout(network: PackedNetwork, split: LabelledImages) -> Importance:
     weights = output.signs() * output.output_affine[1][:, None]
 
     def visit(block: slice, xs: list[np.ndarray]) -> list[list[np.ndarray]]:
-        outputs, labels = unpack_signs(xs[-1], stage.layer.units), split.labels[block]
-        return [[outputs[labels == c].sum(0, dtype=np.int64) for c in range(network.n_classes)]]
+        keys = parts_of(block) * network.n_classes + split.labels[block]
+        return [[sums_by(unpack_signs(xs[-1], stage.layer.units), keys, PARTS * network.n_classes)]]
 
-    by_class, = blocks.each_block(network, split.images, visit, BLOCK)
-    raw = (np.array(by_class) * (weights - weights.mean(0))).sum(0) / len(split.labels)
-    return _result([stage], [raw], "readout", len(split.labels))
+    (sums,), = blocks.each_block(network, split.images, visit, BLOCK)
+    by_class, centred = sums.reshape(PARTS, network.n_classes, -1), weights - weights.mean(0)
+    total, by_part = (by_class.sum(0) * centred).sum(0), (by_class * centred).sum(1)
+    return _result([stage], [(total, by_part)], "readout", len(split.labels))
 
 
 # ---------------------------------------------------------------- first-order
 
 def _taylor(model: Sequential, packed: PackedNetwork, split: LabelledImages) -> Importance:
     hidden = packed.stages[:-1]
-    sums = [np.zeros(stage.layer.units) for stage in hidden]
+    sums = [(np.zeros(stage.layer.units), np.zeros((PARTS, stage.layer.units))) for stage in hidden]
     for start in range(0, len(split.labels), BLOCK):
         block = slice(start, start + BLOCK)
-        for total, (outputs, gradient) in zip(sums, output_gradients(model, split.images[block], split.labels[block])):
+        for (total, by_part), (outputs, gradient) in zip(sums, output_gradients(model, split.images[block],
+                                                                                split.labels[block])):
             part = outputs.reshape(len(outputs), -1, len(total)) * gradient.reshape(len(outputs), -1, len(total))
-            total += np.abs(part.sum(1, dtype=np.float64)).sum(0)
-    return _result(hidden, [total / len(split.labels) for total in sums], "taylor", len(split.labels))
+            sizes = np.abs(part.sum(1, dtype=np.float64))
+            total += sizes.sum(0)
+            by_part += sums_by(sizes, parts_of(slice(start, start + len(sizes))), PARTS)
+    return _result(hidden, sums, "taylor", len(split.labels))
 
 
 def output_gradients(model: Sequential, images: np.ndarray,

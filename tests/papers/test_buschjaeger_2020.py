@@ -161,8 +161,7 @@ def predicted(n, h, theta, p):
               {"weight": np.ones((1, n), int), "threshold": np.array([theta], np.int32)},
               {"weight": np.ones((1, 1), int)}]
     stage = PackedNetwork.from_arrays(layers, (1, 1, 1)).stages[1]
-    hidden = flip_statistics.HiddenFlips(stage, True)
-    mean = hidden.expected(np.full((1, 1, 1), h, np.int32), p, np.full((1, 1), float(n)))[0, 0]
+    mean = flip_statistics.OwnFlips(stage).expected((np.full((1, 1), h, np.int32), np.full(1, float(n))), p)[0, 0]
     odds = (1 + float(mean)) / 2
     return 1 - odds if h >= theta else odds
 
