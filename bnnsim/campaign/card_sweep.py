@@ -16,6 +16,7 @@ from bnnsim.checks import check_choice, check_real
 from bnnsim.devices import AXES, CardFault, DeviceCard
 from bnnsim.devices.cells import ErrorRates
 from bnnsim.faults import Protected
+from bnnsim.faults.decoded_rate import decoded_rate
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.seeding import RandomSource
 
@@ -132,17 +133,22 @@ class _Asked:
 
     def costs(self, network: PackedNetwork, series: CardSeries, place: float | str) -> CardPlace:
         """Error rates and energies of a series at a place."""
-        card, where = self.card, self.where(place)
-        rates, condition = self.error_rates(series["cell"], place), where.get("condition")
+        card, where, cell, code = self.card, self.where(place), series["cell"], series["code"]
+        rates, condition = self.error_rates(cell, place), where.get("condition")
         known = {key: value for key, value in where.items() if key != "sigma"}
-        joule = _if_known(lambda: card.energy_joule(network, series["cell"], series["bits_per_weight"],
+        joule = _if_known(lambda: card.energy_joule(network, cell, series["bits_per_weight"],
                                                     extrapolate=self.extrapolate, **known))
         relative = _if_known(lambda: card.relative_energy(condition))
         if relative is not None:                                 # of the card's own cell without a code
             n_own = card.n_devices(network, card.own_cell(condition), 1.0, where.get("condition", card.conditions[0]))
             relative *= series["devices_per_weight"] * network.n_bits / n_own
-        return {"place": place, "ber": rates.mean, "p01": rates.p01, "p10": rates.p10, "energy_joule": joule,
-                "energy_relative": relative}
+        after = None if code == "none" else decoded_rate(network, code, *rates)
+        return {"place": place, "ber": rates.mean, "p01": rates.p01, "p10": rates.p10, "ber_after_code": after,
+                "energy_joule": joule, "energy_relative": relative,
+                "cell_mark": card.cell_mark(condition) if cell == card.own_cell(condition) else "measured",
+                "rate_mark": card.rate_mark(cell, **where),
+                "energy_mark": None if joule is None else card.energy_mark(cell, **where),
+                "relative_mark": None if relative is None else card.relative_mark(cell, condition)}
 
 
 def _if_known(ask: Callable[[], float]) -> float | None:
