@@ -1,8 +1,8 @@
 """Programming energy against accuracy: 1T1R, 2T2R and SECDED, for the standard and the flip-trained FCNN.
 
 The HfO2 card has the anchors of Hirtzlin et al. 2019 that could be read (BER 3.3 % at 1/30 of the energy), and rows
-that are recalled: all joules are, and that the rates are of 2T2R cells. What was made from them is marked so. 1T1R rates
-are derived. 2T2R and SECDED(8,4) spend two devices a bit: this is the comparison of Bocquet et al. 2018.
+that are recalled: all joules are, and that the rates are of 2T2R cells. What was made from them is marked so. Rates of
+1T1R cells are derived. 2T2R and SECDED(8,4) spend two devices a bit: this is the comparison of Bocquet et al. 2018.
 
     python examples/rram_energy.py
     python examples/rram_energy.py --dataset fashion --trials 20

@@ -123,9 +123,17 @@ class CardSweep:
         widths = [max(map(len, column)) for column in columns]
         table = ["  ".join(text.ljust(w) if i < 5 else text.rjust(w) for i, (text, w) in
                            enumerate(zip(line, widths))).rstrip() for line in zip(*columns)]
-        notes = [f"{AFTER}: of the weights as decoded, computed and not counted on chips"] * self.has_codes
-        notes += explained(self.marks())
+        notes = [*self._assumed(), *explained(self.marks())]
         return "\n".join(table + [""] * bool(notes) + notes)
+
+    def _assumed(self) -> list[str]:
+        """Lines that say what was not looked up on the card but computed."""
+        condition = self.at.get("condition", self.card.conditions[0])
+        own = self.card.own_cell(condition)
+        cells = {} if self.card.under(condition).has_states else \
+            dict.fromkeys(series["cell"] for series in self.series if series["cell"] != own)
+        found = [f"{cell}: rates that follow from those of {own}, if both have equal sigmas" for cell in cells]
+        return found + [f"{AFTER}: of the weights as decoded, computed and not counted on chips"] * self.has_codes
 
     @property
     def has_codes(self) -> bool:

@@ -4,7 +4,7 @@ Here a cell is a memory cell ("1T1R", "2T2R"), and a place is where on the card'
 """
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -15,6 +15,7 @@ from bnnsim.campaign.sweeps import SweepOptions, sweep
 from bnnsim.checks import check_choice, check_real
 from bnnsim.devices import AXES, CardFault, DeviceCard
 from bnnsim.devices.cells import ErrorRates
+from bnnsim.devices.marks import either
 from bnnsim.faults import Protected
 from bnnsim.faults.decoded_rate import decoded_rate
 from bnnsim.packed.network import PackedNetwork
@@ -84,6 +85,7 @@ def sweep_card(card: DeviceCard, networks: PackedNetwork | Mapping[str, PackedNe
     kinds = list(dict.fromkeys(itertools.product(cells or [own], codes)))
     for (cell, _), place in itertools.product(kinds, asked.places):
         asked.error_rates(cell, place)                           # what the card does not know is said before the work
+    settings["provenance"] = {**(settings.get("provenance") or {}), "card": asked.said([cell for cell, _ in kinds])}
     result = sweep(nets, split, place_numbers(card, axis, asked.places), trials, rng, axis=AXES[axis].key,
                    faults={f"{cell}, {code}": asked.fault(cell, code) for cell, code in kinds}, **settings)
     found = CardSweep(card, axis, asked.places, asked.at, result, [], [])
@@ -122,6 +124,16 @@ class _Asked:
     def error_rates(self, cell: str, place: float | str) -> ErrorRates:
         """(p01, p10) of a kind of cell."""
         return self.card.error_rates(cell, extrapolate=self.extrapolate, **self.where(place))
+
+    def said(self, cells: Iterable[str]) -> str:
+        """How the card's error rates are known, for the results file: at these places, and all others of the card."""
+        places = dict.fromkeys(self.places)
+        if self.axis == "condition":
+            places |= dict.fromkeys(self.card.conditions)
+        elif (known := self.card.under(self.at.get("condition"))).axis == AXES[self.axis].key:
+            places |= {at: None for column in known.columns.values() for at in column.grid}
+        marks = {cell: either(self.card.rate_mark(cell, **self.where(place)) for place in places) for cell in cells}
+        return f"{self.card.name}, error rates " + ", ".join(f"of {cell} {mark}" for cell, mark in marks.items())
 
     def series(self, name: str, network: PackedNetwork, cell: str, code: str) -> CardSeries:
         """What a network takes in a kind of cell, with a code."""

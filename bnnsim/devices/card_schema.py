@@ -9,8 +9,9 @@ A card is JSON::
 
 Each row says where it holds (`PLACE`), what is known there (`VALUES`), and how that is known: provenance "measured",
 "read" (in a publication's text), "reconstructed" (from prose or a figure), "recalled" (from memory, not verified) or
-"synthetic" (invented), and the source; `bnnsim.devices.marks` carries it on. Rows of one place are joined; a value that two of them
-give is refused. A row without a condition holds for all. A row's ``cell`` says of which kind of cell its rates are.
+"synthetic" (invented), and the source; `bnnsim.devices.marks` carries it on. A row's ``cell`` says of which kind of
+cell its rates are. Rows of one place are joined; a value that two of them give is refused. A row without a condition
+holds for all.
 """
 
 import math

@@ -146,7 +146,7 @@ class DeviceCard:
         return weakest((found, self.cell_mark(condition))) if cell in (None, own) else found
 
     def relative_mark(self, cell: str | None = None, condition: str | None = None) -> str:
-        """The weakest mark of `relative_energy`, which is that of the card's own cell, turned to another kind of cell."""
+        """The weakest mark of `relative_energy`, which is of the card's own cell, for that or another kind of cell."""
         known = self.under(condition)
         found = known.mark(("energy_relative",), known.place())
         return found if cell in (None, self.own_cell(condition)) else weakest((found, self.cell_mark(condition)))

@@ -6,11 +6,10 @@ no row has (both kinds of cell with equal sigmas; a line drawn on beyond the dat
 
 from collections.abc import Iterable
 
-# From the best known to the worst, each with its sign behind a number; without a sign: measured, or read in the text of
-# a publication.
+# From the best known to the worst, each with its sign behind a number; what was measured or read has none.
 MARKS = {"measured": "", "read": "", "reconstructed": "~", "derived": "^", "recalled": "?", "synthetic": "*"}
 MEANINGS = {"reconstructed": "made from what was reconstructed from prose or a figure",
-            "derived": "derived under an assumption: both kinds of cell have equal sigmas, or a line goes on beyond data",
+            "derived": "derived under an assumption: equal sigmas of both kinds of cell, or a line on beyond the data",
             "recalled": "made from what was recalled of a publication, not verified",
             "synthetic": "made from synthetic values, which were invented and not measured"}
 
@@ -34,6 +33,12 @@ def strongest(marks: Iterable[str]) -> str:
 def said(text: str, mark: str) -> str:
     """A number as text, with its mark in words where it was neither measured nor read: "4.2 (recalled)"."""
     return f"{text} ({mark})" if MARKS[mark] else text
+
+
+def either(marks: Iterable[str]) -> str:
+    """These marks in words, the best known first: "read or recalled"."""
+    found = set(marks)
+    return " or ".join(mark for mark in MARKS if mark in found)
 
 
 def explained(marks: Iterable[str]) -> list[str]:

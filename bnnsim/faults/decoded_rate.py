@@ -40,9 +40,10 @@ def decoded_rate(network: MemoryLike, code: str, p01: float, p10: float) -> floa
     >>> f"{decoded_rate(network, 'secded(8,4)', 0.01, 0.01):.3g}", f"{exact_residual('secded(8,4)', 0.01):.3g}"
     ('0.000686', '0.000686')
     """
-    found, rates = code_named(code), (_off_half(check_probability("p01", p01)), _off_half(check_probability("p10", p10)))
-    layers, of_code = check_stored(network).layers, _repeated if isinstance(found, Repetition) else _secded
-    wrong = math.fsum(of_code(found, joined(layer), layer.fan_in, rates) for layer in layers)
+    rates = _off_half(check_probability("p01", p01)), _off_half(check_probability("p10", p10))
+    found, layers = code_named(code), check_stored(network).layers
+    wrong = math.fsum(_repeated(found, joined(layer), layer.fan_in, rates) if isinstance(found, Repetition) else
+                      _secded(found, joined(layer), layer.fan_in, rates) for layer in layers)
     return wrong / sum(layer.n_bits for layer in layers)
 
 

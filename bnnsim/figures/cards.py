@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from bnnsim.checks import FilePath
 from bnnsim.devices import AXES
-from bnnsim.devices.marks import doubts
+from bnnsim.devices.marks import doubts, either
 from bnnsim.figures.style import BAND, axis_label, legend_below, line_style, new_panels, plain, wrapped, written
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def card_curves(sweep: "CardSweep", path: FilePath | None = None) -> Figure:
         middle.plot(places[order], _values(sweep, s, "ber_after_code")[order], **{**style, "linestyle": ":"})
         bottom.plot(places[order], 1e6 * _values(sweep, s, "energy_joule")[order], **style)
     top.set_ylabel(_label("test accuracy (%)", sweep, "rate_mark"))
-    middle.set_ylabel(_label("bit error rate of cells" + "\n(dotted: after code)" * sweep.has_codes, sweep, "rate_mark"))
+    rates = "bit error rate of cells" + "\n(dotted: after code)" * sweep.has_codes
+    middle.set_ylabel(_label(rates, sweep, "rate_mark"))
     middle.set_yscale("log")
     _finish_energy(bottom, sweep)
     _name_axis(bottom, sweep, places, numbered)
@@ -92,7 +93,7 @@ def pareto(sweep: "CardSweep", path: FilePath | None = None) -> Figure:
     right.set_xscale("log", base=2)
     right.set_xticks(devices, [f"{value:.3g}" for value in devices])
     right.set_xlim(devices[0] / 1.5, devices[-1] * 1.5)
-    right.set_xlabel(_label("devices a weight", sweep, "cell_mark"))
+    right.set_xlabel("devices a weight")
     for axes in (left, right):
         axes.minorticks_off()
     figure.suptitle(_title(sweep, "points", "bars"), fontsize=9)
@@ -134,12 +135,12 @@ def _title(sweep: "CardSweep", mean: str, interval: str) -> str:
 
 def _label(text: str, sweep: "CardSweep", key: str) -> str:
     """An axis' label with the marks of what is drawn along it."""
-    told = doubts(row[key] for row in _rows(sweep))
-    return f"{text}\n[{' or '.join(told)}]" if told else text
+    marks = {row[key] for row in _rows(sweep)} - {None}
+    return f"{text}\n[{either(marks)}]" if doubts(marks) else text
 
 
 def _known(sweep: "CardSweep") -> list[str]:
-    """Lines that say which error rates, and accuracies, and which energies have a mark, where not all have the same."""
+    """A line on which error rates, and accuracies, and which energies have a mark, where not all have the same."""
     cells = dict.fromkeys(series["cell"] for series in sweep.series)
     kinds = [(f"errors of {cell}", "rate_mark", [row for row in _rows(sweep) if row["cell"] == cell]) for cell in cells]
     found = []
@@ -147,6 +148,9 @@ def _known(sweep: "CardSweep") -> list[str]:
         if len({row[key] for row in _rows(sweep)}) > 1:
             found += [f"{what}: {mark} at {_at(sweep, [row['place'] for row in rows if row[key] == mark])}"
                       for mark in doubts(row[key] for row in rows)]
+    for cell in cells:
+        told = doubts(row["cell_mark"] for row in _rows(sweep) if row["cell"] == cell)
+        found += [f"that they are of {cell} cells: {either(told)}"] if told else []
     return [wrapped("; ".join(found))] if found else []
 
 

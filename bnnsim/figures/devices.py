@@ -13,7 +13,7 @@ from scipy.special import ndtri
 from bnnsim.checks import FilePath, check_choice, check_int, check_probability
 from bnnsim.devices import AXES, DeviceCard, DeviceFit, Empirical, converted_rate
 from bnnsim.devices.fitting import PlaceFit, StateFit
-from bnnsim.devices.marks import MARKS, weakest
+from bnnsim.devices.marks import either
 from bnnsim.figures.style import (COLOURS, LEGEND, axis_label, legend_below, line_style, new_axes, new_panels, plain,
                                   wrapped, written)
 
@@ -82,8 +82,9 @@ def error_rates(card: DeviceCard, axis: str, path: FilePath | None = None, cells
     numbered = axis == "condition"
     figure, axes = new_axes()
     values, at = _points(axes, axis, limits, n_points)
-    marks = [weakest(card.rate_mark(cell, **{**place, AXES[axis].key: value}) for cell in cells) for value in values]
+    marks: list[list[str]] = []
     for i, cell in enumerate(cells):
+        marks.append([card.rate_mark(cell, **{**place, AXES[axis].key: value}) for value in values])
         rates = [card.error_rates(cell, **{**place, AXES[axis].key: value}).mean for value in values]
         axes.plot(at, rates, **line_style(i, marked=numbered))
     axes.set_yscale("log")
@@ -91,11 +92,16 @@ def error_rates(card: DeviceCard, axis: str, path: FilePath | None = None, cells
     axes.set_xlabel(axis_label(axis))
     where = ", ".join(f"{key} {value}" for key, value in place.items())
     if numbered:
-        axes.set_xticks(at, [f"{plain(name)}\n({mark})" for name, mark in zip(values, marks)])
-    origin = "" if numbered else f"; {' or '.join(mark for mark in MARKS if mark in marks)}"
+        axes.set_xticks(at, [f"{plain(name)}\n({_by_cell(cells, each)})" for name, each in zip(values, zip(*marks))])
+    origin = "" if numbered else f"; made from what is {either(sum(marks, []))}"
     axes.set_title(wrapped(f"{card.name}, {card.memory}" + (f"; {where}" if where else "") + origin), fontsize=9)
     legend_below(figure, [_cell_name(card, cell, place.get("condition")) for cell in cells], marked=numbered)
     return written(figure, path)
+
+
+def _by_cell(cells: Sequence[str], marks: Sequence[str]) -> str:
+    """The mark of all cells, or that of each."""
+    return marks[0] if len(set(marks)) == 1 else ", ".join(f"{cell} {mark}" for cell, mark in zip(cells, marks))
 
 
 def _cell_name(card: DeviceCard, cell: str, condition: str | None) -> str:
