@@ -95,7 +95,7 @@ class CardSweep:
     rows : list of dict
         One a series and place: these, and place, p01, p10, ber (their mean; all three of the cells, before a code
         corrects), ber_after_code (of the weights as they are decoded, computed by
-        `bnnsim.faults.decoded_rate.decoded_rate`; None without a code), energy_joule and energy_relative (to program
+        `bnnsim.faults.decoding_errors.decoded_rate`; None without a code), energy_joule and energy_relative (to program
         the network once; None where the card does not know), clean, mean, low, high (accuracies, shares of 1; the 95 %
         interval of the mean over chips). And the marks of what the card said: rate_mark (of the rates, and of mean,
         low and high), energy_mark, relative_mark, cell_mark (that the rates are of this kind of cell; of

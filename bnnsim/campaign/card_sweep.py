@@ -17,7 +17,7 @@ from bnnsim.devices import AXES, CardFault, DeviceCard
 from bnnsim.devices.cells import ErrorRates
 from bnnsim.devices.marks import either
 from bnnsim.faults import Protected
-from bnnsim.faults.decoded_rate import decoded_rate
+from bnnsim.faults.decoding_errors import decoded_rate
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.seeding import RandomSource
 

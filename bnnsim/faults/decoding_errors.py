@@ -30,7 +30,11 @@ def decoded_rate(network: MemoryLike, code: str, p01: float, p10: float) -> floa
     Returns
     -------
     float
-        Not simulated: by the Walsh transform of the chances of syndromes [D], to a relative 1e-6.
+        Not simulated: from the chances of all syndromes, to a relative 1e-6.
+
+    References
+    ----------
+    The sum over sets of check equations [D, docs/equations.rst 2.5].
 
     Examples
     --------
