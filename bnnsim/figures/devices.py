@@ -93,7 +93,7 @@ def error_rates(card: DeviceCard, axis: str, path: FilePath | None = None, cells
     where = ", ".join(f"{key} {value}" for key, value in place.items())
     if numbered:
         axes.set_xticks(at, [f"{plain(name)}\n({_by_cell(cells, each)})" for name, each in zip(values, zip(*marks))])
-    origin = "" if numbered else f"; made from what is {either(sum(marks, []))}"
+    origin = "" if numbered else f"; data {either(sum(marks, []))}"
     axes.set_title(wrapped(f"{card.name}, {card.memory}" + (f"; {where}" if where else "") + origin), fontsize=9)
     legend_below(figure, [_cell_name(card, cell, place.get("condition")) for cell in cells], marked=numbered)
     return written(figure, path)
