@@ -47,7 +47,7 @@ class CardPlace(TypedDict):
     ber_after_code: float | None
     energy_joule: float | None
     energy_relative: float | None
-    cell_mark: str
+    cell_mark: str | None
     rate_mark: str
     energy_mark: str | None
     relative_mark: str | None
@@ -99,7 +99,7 @@ class CardSweep:
         the network once; None where the card does not know), clean, mean, low, high (accuracies, shares of 1; the 95 %
         interval of the mean over chips). And the marks of what the card said: rate_mark (of the rates, and of mean,
         low and high), energy_mark, relative_mark, cell_mark (that the rates are of this kind of cell; of
-        devices_per_weight).
+        devices_per_weight; None where cells were made of distributions, or follow from another kind).
     """
 
     card: DeviceCard

@@ -154,10 +154,11 @@ class _Asked:
         if relative is not None:                                 # of the card's own cell without a code
             n_own = card.n_devices(network, card.own_cell(condition), 1.0, where.get("condition", card.conditions[0]))
             relative *= series["devices_per_weight"] * network.n_bits / n_own
+        claimed = card.under(condition)
         after = None if code == "none" else decoded_rate(network, code, *rates)
         return {"place": place, "ber": rates.mean, "p01": rates.p01, "p10": rates.p10, "ber_after_code": after,
                 "energy_joule": joule, "energy_relative": relative,
-                "cell_mark": card.cell_mark(condition) if cell == card.own_cell(condition) else "measured",
+                "cell_mark": claimed.cell_mark if cell == claimed.own_cell and not claimed.has_states else None,
                 "rate_mark": card.rate_mark(cell, **where),
                 "energy_mark": None if joule is None else card.energy_mark(cell, **where),
                 "relative_mark": None if relative is None else card.relative_mark(cell, condition)}
