@@ -61,6 +61,8 @@ OPTIONS = (
            check_layers, ["all"], _layers, several=True),
     replace(shared.FAULT, name="faults", flag="--fault", several=True, help=f"{shared.FAULT.help}; its rate is "
             "what is swept; may be repeated, one curve each (default: BitFlips)"),
+    Option("axis", "what the rates of all faults are, where they name several things, such as share_of_cells (default: "
+           "as the faults name it)", shared.text, metavar="NAME"),
     shared.TRIALS,
     Option("ci_width", "add chips until the 95 %% interval of a mean is this wide at most, in percent points; --trials "
            "is the pilot", shared.positive(100), None, float, "POINTS"),
@@ -148,6 +150,7 @@ def dry_run(options: argparse.Namespace, grid: tuple[dict, dict, dict], rates: S
     from bnnsim.kernels import thread_count
 
     series, entries = sweeps.make_series(*grid)
+    sweeps.axis_moved(series, options.axis)
     context, seconds, n_cells = cells.Context("dry run", series, options.seed, False), 0.0, 0
     per_series = 1 + (len(rates) - 1) * options.trials
     for entry, one in zip(entries, cells.seconds_a_cell(context, rates[-1])):
@@ -193,7 +196,7 @@ def work(options: argparse.Namespace) -> None:
     store = options.out if options.out and _stores(options.out) else None
     with chosen_executor(options.workers, options.dask) as executor:
         result = sweeps.sweep(
-            grid[0], grid[1], rates, options.trials, options.seed, faults=grid[2], executor=executor,
+            grid[0], grid[1], rates, options.trials, options.seed, faults=grid[2], axis=options.axis, executor=executor,
             workers=options.workers, out=store, resume=options.resume, predictions=options.predictions,
             ci_width=None if options.ci_width is None else options.ci_width / 100, max_trials=options.max_trials,
             progress="log" if options.log else not options.quiet, provenance={"command": command_of(options)})

@@ -72,7 +72,7 @@ def on_disk(out):
             digest, _, text = line.partition(b" ")
             if not line.endswith(b"\n") or hashlib.sha256(text[:-1]).hexdigest()[:16].encode() != digest:
                 break
-            for name, rate, trial, right, _ in json.loads(text).get("cells", ()):
+            for name, rate, trial, right, *_ in json.loads(text).get("cells", ()):
                 found[name, float.fromhex(rate), trial] = right
     return found
 

@@ -33,6 +33,20 @@ def test_a_shipped_network_is_as_good_on_embedded_images_as_its_file_says(name):
     assert int(network.metadata["holdout"]) > 0 or network.metadata["kept_epoch"] == network.metadata["epochs"]
 
 
+OF_ALL_TIMES = {                    # content checksum -> file in data/ or, once it is replaced, in tests/golden/shipped
+    "e6c469690a1e": "fashion_fcnn.h5", "df8ff78eb91b": "fashion_cnn.h5",
+    "3bb818421f2b": "fashion_fcnn_flip.h5", "dad02d018e15": "fashion_cnn_flip.h5",
+    "6ae4d141b014": "fashion_fcnn-720af9f.h5", "bee20ad62ebd": "fashion_fcnn_flip-65375ad.h5"}
+
+
+def test_every_network_that_ever_shipped_can_be_read():
+    """Whoever replaces one moves the old file to tests/golden/shipped: files of users are as old."""
+    found = {}
+    for path in (*DATA.glob("*.h5"), *(DATA.parent / "tests" / "golden" / "shipped").glob("*.h5")):
+        found[PackedNetwork.load(path).checksum[:12]] = path.name
+    assert found == OF_ALL_TIMES, "add new networks here; never take one away"
+
+
 def test_a_source_distribution_has_all_that_contributors_need():
     lines = (DATA.parent / "MANIFEST.in").read_text(encoding="utf-8").splitlines()
     taken = {name for line in lines if line.startswith(("include ", "graft ")) for name in line.split()[1:]}

@@ -86,7 +86,7 @@ def sweep_card(card: DeviceCard, networks: PackedNetwork | Mapping[str, PackedNe
     for (cell, _), place in itertools.product(kinds, asked.places):
         asked.error_rates(cell, place)                           # what the card does not know is said before the work
     settings["provenance"] = {**(settings.get("provenance") or {}), "card": asked.said([cell for cell, _ in kinds])}
-    result = sweep(nets, split, place_numbers(card, axis, asked.places), trials, rng, axis=AXES[axis].key,
+    result = sweep(nets, split, place_numbers(card, axis, asked.places), trials, rng,
                    faults={f"{cell}, {code}": asked.fault(cell, code) for cell, code in kinds}, **settings)
     found = CardSweep(card, axis, asked.places, asked.at, result, [], [])
     mean, interval, columns = result.mean(), result.interval(), found.columns()

@@ -20,6 +20,7 @@ from bnnsim.faults import BitFlips
 from bnnsim.faults.protocol import apply_read, when_drawn
 from bnnsim.kernels import threads
 from bnnsim.packed.clean_pass import CleanPass
+from bnnsim.packed.memory import wrong_bits
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.packed.shared_arrays import shared
 
@@ -34,9 +35,16 @@ CellName = tuple[str, float, int]   # the same by the series' name, as files kno
 
 
 class Answers(NamedTuple):
-    """What a cell gives: right answers by true class int64 (C,), and where asked for all predictions uint8 (N,)."""
+    """What a cell gives.
+
+    right : right answers by true class, int64 (C,)
+    predictions : where asked for all of them, uint8 (N,)
+    ber : share of the stored weight bits that were read wrong, after any code; the mean over reads
+    """
+
     right: np.ndarray
     predictions: np.ndarray | None
+    ber: float
 
 
 @dataclass(frozen=True)
@@ -97,17 +105,20 @@ def run_cell(context: Context, s: int, rate: float, trial: int, broken: PackedNe
     broken : the network with the cell's errors, where they are drawn already.
     """
     series, clean = context.series[s], pass_of(context, s)
-    fault = series.fault.at(rate)
-    if broken is not None:
-        predicted = clean.predict(broken)
-    elif when_drawn(fault) == "read":
-        reads = (clean.images[first:first + READ_IMAGES] for first in range(0, len(clean.images), READ_IMAGES))
-        predicted = np.concatenate([apply_read(fault, series.network, context.root, trial, read).predict(images)
-                                    for read, images in enumerate(reads)])
+    network, fault = series.network, series.fault.at(rate)
+    if broken is None and when_drawn(fault) == "read":
+        answers, wrong = [], []
+        for read, first in enumerate(range(0, len(clean.images), READ_IMAGES)):
+            broken = apply_read(fault, network, context.root, trial, read)
+            answers.append(broken.predict(clean.images[first:first + READ_IMAGES]))
+            wrong.append(wrong_bits(network, broken))
+        predicted = np.concatenate(answers)
     else:
-        predicted = clean.predict(fault.apply(series.network, context.root, trial))
-    right = np.bincount(series.labels[predicted == series.labels], minlength=series.network.n_classes)
-    return Answers(right.astype(np.int64), predicted.astype(np.uint8) if context.predictions else None)
+        broken = fault.apply(network, context.root, trial) if broken is None else broken
+        predicted, wrong = clean.predict(broken), [wrong_bits(network, broken)]
+    right = np.bincount(series.labels[predicted == series.labels], minlength=network.n_classes)
+    return Answers(right.astype(np.int64), predicted.astype(np.uint8) if context.predictions else None,
+                   sum(wrong) / (len(wrong) * network.n_bits))
 
 
 def run_batch(key: str, batch: Sequence[Cell], context: Context | None = None) -> tuple[float, list[Answers]] | None:

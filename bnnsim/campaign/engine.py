@@ -15,7 +15,6 @@ from typing import Any
 from tqdm import tqdm
 
 import bnnsim.campaign.cells as cells
-from bnnsim.campaign.grid import Campaign
 from bnnsim.campaign.store import Store
 from bnnsim.campaign.workers import failure, worker_count
 from bnnsim.checks import check_int
@@ -37,11 +36,13 @@ def run(store: Store, executor: Executor | None, workers: int | None, progress: 
     elif workers is None:
         workers = worker_count(executor)
     workers = check_int("workers", workers, 1)
-    with _explained(store), _ready(campaign, executor) as (context, executor):
-        with _bar(len(campaign.missing()), progress) as bar:
-            while missing := campaign.missing():
+    missing = campaign.missing()                                 # of a million cells, that is most of a second
+    with _explained(store), _ready(campaign.context, missing, executor) as (context, executor):
+        with _bar(len(missing), progress) as bar:
+            while missing:
                 bar.total = bar.n + len(missing)
                 _run_cells(store, missing, context, executor, workers, bar)
+                missing = campaign.missing()
         store.finish()
 
 
@@ -61,30 +62,30 @@ def _explained(store: Store) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _ready(campaign: Campaign, executor: Executor | None) -> Iterator[tuple[cells.Context, Executor]]:
+def _ready(context: cells.Context, missing: list[cells.Cell], executor: Executor | None
+           ) -> Iterator[tuple[cells.Context, Executor]]:
     """(context, executor) with what all cells share prepared, on all cores, before workers ask for it.
 
     Threads of this process find it in memory, processes of this machine in a folder, and others make their own.
     """
-    context = campaign.context
     if isinstance(executor, ProcessPoolExecutor) and any(s.images.nbytes > SHARED_BYTES for s in context.series):
         with shared_folder() as folder:
             context = context.in_folder(folder)
-            _prepare(context, campaign)
+            _prepare(context, missing)
             yield context, executor
         return
     try:
         if executor is None:
             cells.remember(context)
-            _prepare(context, campaign)
+            _prepare(context, missing)
         yield context, executor or local_executor()
     finally:
         cells.forget(context.key)
 
 
-def _prepare(context: cells.Context, campaign: Campaign) -> None:
+def _prepare(context: cells.Context, missing: list[cells.Cell]) -> None:
     """Clean activations of the series that have several cells to come."""
-    counts = Counter(s for s, _, _ in campaign.missing())
+    counts = Counter(s for s, _, _ in missing)
     for s in {context.series[s].task: s for s, count in counts.items() if count > 2}.values():
         cells.pass_of(context, s).prepare()
 

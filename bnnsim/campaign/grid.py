@@ -14,7 +14,8 @@ import bnnsim.statistics.stopping as stopping
 from bnnsim.campaign.cells import Answers, Cell, CellName, Context, Series
 from bnnsim.campaign.result import SweepResult
 from bnnsim.campaign.result_file import NOT_RUN
-from bnnsim.campaign.settings import Settings
+from bnnsim.campaign.settings import Settings, axis_of
+from bnnsim.faults.axis import is_probability
 from bnnsim.faults.protocol import is_clean_at_zero
 
 
@@ -55,18 +56,18 @@ class Campaign:
             self.trials = max([self.trials, *(trial + 1 for _, _, trial in found)])
 
     def _can_be(self, totals: np.ndarray, rate: float, trial: int, answers: Answers) -> bool:
-        on_axis = np.isfinite(rate) if "axis" in self.settings else 0 <= rate <= 1
+        on_axis = 0 <= rate <= 1 if is_probability(axis_of(self.settings)) else np.isfinite(rate)
         if not on_axis or type(trial) is not int or trial < 0:
             return False
-        right, predictions = answers
-        if right.shape != totals.shape or np.any((right < 0) | (right > totals)):
+        right, predictions, ber = answers
+        if right.shape != totals.shape or np.any((right < 0) | (right > totals)) or not 0 <= ber <= 1:
             return False
         n_predictions = None if predictions is None else len(predictions)
         return n_predictions == (totals.sum() if self.context.predictions else None)
 
     def is_clean(self, name: str, rate: float) -> bool:
-        """Whether all chips are alike here: at a bit error rate of 0, unless a part of the fault errs all the same."""
-        return rate == 0 and "axis" not in self.settings and is_clean_at_zero(self.series[name].fault)
+        """Whether all chips are alike here: at a probability of 0, unless a part of the fault errs all the same."""
+        return rate == 0 and is_probability(axis_of(self.settings)) and is_clean_at_zero(self.series[name].fault)
 
     def wanted_trials(self, name: str, rate: float) -> int:
         """How many chips this series needs at this rate, as far as is known by now."""
@@ -92,13 +93,13 @@ class Campaign:
         totals = np.stack([series.class_totals for series in self.context.series])
         n_trials = max([self.trials, *(trial + 1 for _, _, trial in self.known)])
         shape = (len(self.series), len(self.rates), n_trials)
-        right = np.full((*shape, totals.shape[1]), NOT_RUN, np.int64)
+        right, ber = np.full((*shape, totals.shape[1]), NOT_RUN, np.int64), np.full(shape, np.nan)
         predictions = np.full((*shape, totals.sum(axis=1).max()), 255, np.uint8) if self.context.predictions else None
         rows = {name: s for s, name in enumerate(self.series)}
         columns = {rate: r for r, rate in enumerate(self.rates.tolist())}
         for (name, rate, trial), answers in self.known.items():
             at = (rows[name], columns[rate], slice(self.trials) if self.is_clean(name, rate) else trial)
-            right[at] = answers.right
+            right[at], ber[at] = answers.right, answers.ber
             if predictions is not None and answers.predictions is not None:
                 predictions[(*at, slice(len(answers.predictions)))] = answers.predictions
-        return SweepResult(self.settings, self.rates, right, totals, predictions, self.provenance)
+        return SweepResult(self.settings, self.rates, right, totals, ber, predictions, self.provenance)

@@ -1,6 +1,6 @@
 """The result of a campaign: right answers of every cell, and what follows from them.
 
-The rates are bit error rates, or, where the result has an `axis`, numbers on it such as volts: `rates` either way.
+Its ``rates`` are numbers on its ``axis``: bit error rates, shares of stuck cells, volts (`bnnsim.faults.axis`).
 
 S series (a network on a split under a fault setting), R rates, T trials ("chips"), C classes, N images.
 """
@@ -18,7 +18,7 @@ import bnnsim.campaign.result_tables as result_tables
 import bnnsim.files.atomic as atomic
 import bnnsim.files.file_format as file_format
 from bnnsim.campaign.result_file import NOT_RUN
-from bnnsim.campaign.settings import Settings
+from bnnsim.campaign.settings import Settings, axis_of
 from bnnsim.checks import FilePath
 from bnnsim.statistics import Difference, Tolerated
 
@@ -35,11 +35,13 @@ class SweepResult:
     settings : dict
         What the cells are a function of: see `bnnsim.campaign.settings`.
     rates : float64 (R,)
-        Bit error rates, or numbers on `axis`.
+        Numbers on `axis`.
     right : int64 (S, R, T, C)
         By true class; -1 where sequential stopping asked for no cell.
     class_totals : int64 (S, C)
         Images of each class.
+    ber : float64 (S, R, T)
+        Bit error rate that each chip really had: the share of its weights' bits that read wrong, after any code.
     predictions : uint8 (S, R, T, N), optional
     provenance : dict
         Versions, CPU, command.
@@ -49,6 +51,7 @@ class SweepResult:
     rates: np.ndarray
     right: np.ndarray
     class_totals: np.ndarray
+    ber: np.ndarray
     predictions: np.ndarray | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -58,9 +61,9 @@ class SweepResult:
         return tuple(series["name"] for series in self.settings["series"])
 
     @property
-    def axis(self) -> str | None:
-        """What `rates` are numbers of, such as "voltage_volt"; None for bit error rates."""
-        return self.settings.get("axis")
+    def axis(self) -> str:
+        """What `rates` are: "bit_error_rate", "share_of_stuck_cells", "voltage_volt" (`bnnsim.faults.axis`)."""
+        return axis_of(self.settings)
 
     @property
     def seed(self) -> int:
@@ -125,9 +128,9 @@ class SweepResult:
         return result_statistics.intervals_of_means(self, level, of)
 
     def tolerated(self, drop: float = 0.01, name: str | int = 0, level: float = 0.95) -> Tolerated:
-        """The largest bit error rate at which a series is at most `drop` under its clean accuracy, with an interval.
+        """The largest rate at which a series is at most `drop` under its clean accuracy, with an interval.
 
-        Needs rate 0 among the rates: see `bnnsim.statistics.tolerated`.
+        It is a number on `axis`, which must be one of probabilities, with 0 among them: `bnnsim.statistics.tolerated`.
         """
         return result_statistics.tolerated_rate(self, self.index(name), drop, level)
 
@@ -152,15 +155,15 @@ class SweepResult:
         return result_statistics.differences(self, self.index(first), self.index(second), level, labels)
 
     def rows(self) -> list[result_tables.Row]:
-        """One dict a series and rate: network, rate, trials, mean, std, low, high, min, max (shares of 1)."""
+        """One dict a series and rate: network, axis, rate, ber, trials, mean, std, low, high, min, max."""
         return result_tables.rows(self)
 
     def table(self) -> str:
-        """Text: per series and rate the mean, its 95 % interval over chips, and the spread, in percent."""
+        """Text: per series and rate the bits that read wrong, the mean, its interval over chips, and the spread."""
         return result_tables.table(self)
 
     def csv(self) -> str:
-        """One line a cell: network, split, fault, rate, trial, accuracy, n_images, seed."""
+        """One line a cell: network, split, fault, axis, rate, trial, ber, accuracy, n_images, seed."""
         return result_tables.csv_text(self)
 
     def save(self, path: FilePath) -> None:
@@ -189,5 +192,5 @@ class SweepResult:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays by name, as the file holds them."""
-        found = {"rates": self.rates, "right": self.right, "class_totals": self.class_totals}
+        found = {"rates": self.rates, "right": self.right, "class_totals": self.class_totals, "ber": self.ber}
         return found if self.predictions is None else {**found, "predictions": self.predictions}

@@ -1,13 +1,14 @@
 """The HDF5 file of a campaign's results: written whole, checked whole before anything is allocated or believed.
 
 S series, R rates, T trials, C classes, N images, as in `bnnsim.campaign.result`. The file has the root attributes of
-`bnnsim.files.file_format` with format "bnnsim-results", format_version 1, and
+`bnnsim.files.file_format` with format "bnnsim-results", format_version 2, and
 
     /settings            string   JSON: `bnnsim.campaign.settings.Settings`, what the cells are a function of
     /provenance          string   JSON: versions, CPU, command, source of the seed; not part of the checksum
     /rates               float64  (R,)
     /right               int64    (S, R, T, C), right answers by true class; -1 where a cell was not asked for
     /class_totals        int64    (S, C), images of each class
+    /ber                 float64  (S, R, T), weight bits that read wrong; nan where a cell was not asked for
     /predictions         uint8    (S, R, T, N), only where settings say so; 255 where a cell was not asked for
 
 and the attribute provenance_checksum, against damage.
@@ -20,20 +21,21 @@ import numpy as np
 
 import bnnsim.files.file_format as file_format
 import bnnsim.files.hdf5 as hdf5
-from bnnsim.campaign.settings import Settings, check_settings
+from bnnsim.campaign.settings import Settings, axis_of, check_settings
 from bnnsim.checks import FilePath
+from bnnsim.faults.axis import is_probability
 from bnnsim.files.announced import Announced
 
 if TYPE_CHECKING:
     from bnnsim.campaign.result import SweepResult
 
-RESULTS, FORMAT_VERSION = "bnnsim-results", 1
+RESULTS, FORMAT_VERSION = "bnnsim-results", 2
 MAX_BYTES = 2**36
 NOT_RUN = -1
 
 # type, and how many axes
 _ARRAYS = {"rates": (np.float64, 1), "right": (np.int64, 4), "class_totals": (np.int64, 2),
-           "predictions": (np.uint8, 4)}
+           "ber": (np.float64, 3), "predictions": (np.uint8, 4)}
 
 _ROOT: file_format.Wanted = {**file_format.ROOT, "provenance_checksum": str}
 
@@ -59,12 +61,12 @@ def save(path: FilePath, result: "SweepResult") -> None:
 def load(path: FilePath) -> dict[str, Any]:
     """The fields of the SweepResult that `save` wrote, every one checked."""
     with hdf5.open_file(path) as file:
-        root = file_format.read_root(file, RESULTS, {1: _ROOT})
-        return {1: _read_1}[root["format_version"]](file, root)
+        root = file_format.read_root(file, RESULTS, {2: _ROOT})
+        return {2: _read_2}[root["format_version"]](file, root)
 
 
-def _read_1(file: hdf5.File, root: dict[str, Any]) -> dict[str, Any]:
-    """Version 1."""
+def _read_2(file: hdf5.File, root: dict[str, Any]) -> dict[str, Any]:
+    """Version 2."""
     names = [name for name in _ARRAYS if name != "predictions" or name in file]
     hdf5.check_members(file, datasets=("settings", "provenance", *names))
     announced_texts = {name: hdf5.announce_text(file[name], file_format.MAX_JSON_BYTES)
@@ -90,7 +92,7 @@ def _check_axes(announced: Mapping[str, Announced]) -> None:
         if came.dtype != np.dtype(dtype) or len(came.shape) != n_axes or 0 in came.shape:
             raise hdf5.Refused(f"{name} must be {np.dtype(dtype)} with {n_axes} axes, got {came.dtype} {came.shape}")
     right = announced["right"].shape
-    wanted = {"rates": right[1:2], "class_totals": (right[0], right[3])}
+    wanted = {"rates": right[1:2], "class_totals": (right[0], right[3]), "ber": right[:3]}
     for name, shape in wanted.items():
         if announced[name].shape != shape:
             raise hdf5.Refused(f"{name} must have shape {shape}, as right has, got {announced[name].shape}")
@@ -115,8 +117,9 @@ def _check_fit(settings: Settings, announced: Mapping[str, Announced]) -> None:
 
 def _check_values(settings: Settings, arrays: Mapping[str, np.ndarray]) -> None:
     rates, right, totals = (arrays[name] for name in ("rates", "right", "class_totals"))
-    wanted = "finite" if "axis" in settings else "probabilities in [0, 1]"
-    good = np.isfinite(rates) if "axis" in settings else (rates >= 0) & (rates <= 1)
+    shares = is_probability(axis_of(settings))
+    wanted = "probabilities in [0, 1]" if shares else "finite"
+    good = (rates >= 0) & (rates <= 1) if shares else np.isfinite(rates)
     if not np.all(good) or len(set(rates)) < len(rates):
         raise hdf5.Refused(f"rates must be {wanted}, none twice")
     sizes = np.array([series["n_images"] for series in settings["series"]])
@@ -125,6 +128,9 @@ def _check_values(settings: Settings, arrays: Mapping[str, np.ndarray]) -> None:
     run = right[..., :1] != NOT_RUN
     if np.any(np.where(run, (right < 0) | (right > totals[:, None, None, :]), right != NOT_RUN)):
         raise hdf5.Refused("right must be in 0..class_totals, or -1 in all classes")
+    ber = arrays["ber"]
+    if np.any(np.where(run[..., 0], ~((ber >= 0) & (ber <= 1)), ~np.isnan(ber))):
+        raise hdf5.Refused("ber must be in [0, 1], or nan where there is no cell")
     always = right.shape[2] if settings["stopping"] is None else settings["stopping"]["pilot"]
     if not np.all(run[:, :, :always]):
         raise hdf5.Refused(f"right must be there for the first {always} chips of each rate")

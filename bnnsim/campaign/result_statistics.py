@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from bnnsim.faults.axis import is_probability
 from bnnsim.statistics import (Difference, Tolerated, mean_interval, paired_difference, population_difference,
                                population_interval, stein_interval, tolerated)
 
@@ -28,7 +29,7 @@ def intervals_of_means(result: "SweepResult", level: float, of: str) -> np.ndarr
 
 def _interval(result: "SweepResult", s: int, r: int, trials: np.ndarray, level: float, of: str) -> tuple[float, float]:
     rule = result.settings["stopping"]
-    is_clean = result.axis is None and result.rates[r] == 0 and np.all(result.right[s, r] == result.right[s, r, 0])
+    is_clean = is_probability(result.axis) and result.rates[r] == 0 and np.nansum(result.ber[s, r]) == 0
     n_images = result.settings["series"][s]["n_images"]
     if is_clean:                                                 # chips without errors are all alike
         if of == "chips":
@@ -44,15 +45,16 @@ def _interval(result: "SweepResult", s: int, r: int, trials: np.ndarray, level: 
 
 
 def tolerated_rate(result: "SweepResult", s: int, drop: float, level: float) -> Tolerated:
-    """The largest bit error rate at which series number s loses at most `drop`."""
-    if result.axis is not None:
-        raise ValueError(f"tolerated needs bit error rates, but these are numbers of {result.axis}")
+    """The largest rate, on the result's axis, at which series number s loses at most `drop`."""
+    if not is_probability(result.axis):
+        raise ValueError("tolerated needs probabilities, of which 0 is a memory without errors, but these rates are of "
+                         f"the axis {result.axis!r}; along the axis of a device card take CardSweep.tolerated")
     clean, *positive = np.argsort(result.rates)
     if result.rates[clean] != 0:
         raise ValueError("tolerated needs rate 0 among the rates, to know the clean accuracy")
     accuracy = result.accuracy[s]
     return tolerated(result.rates[positive], accuracy[positive], accuracy[clean, 0], drop, level,
-                     result.settings["series"][s]["n_images"])
+                     result.settings["series"][s]["n_images"])._replace(axis=result.axis)
 
 
 def differences(result: "SweepResult", s: int, t: int, level: float, labels: npt.ArrayLike | None) -> list[Difference]:

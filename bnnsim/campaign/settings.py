@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NotRequired, TypedDict, cast
 
 import bnnsim.files.hdf5 as hdf5
+from bnnsim.faults.axis import BER
 
 
 class SeriesEntry(TypedDict):
@@ -38,6 +39,11 @@ class Settings(TypedDict):
     stopping: Stopping | None
     predictions: bool
     axis: NotRequired[str]
+
+
+def axis_of(settings: Settings) -> str:
+    """What the rates are: see `bnnsim.faults.axis`."""
+    return settings.get("axis", BER)
 
 
 def check_settings(value: Any) -> Settings:
@@ -81,7 +87,8 @@ def _has_types(value: Any, wanted: Mapping[str, type]) -> bool:
 
 def describe_difference(stored: Settings, wanted: Settings) -> str:
     """What differs between two campaigns' settings, in words; empty where nothing does."""
-    lines = _differing("", stored, wanted, ("seed", "stopping", "predictions", "axis"))
+    lines = _differing("", {**stored, "axis": axis_of(stored)}, {**wanted, "axis": axis_of(wanted)},
+                       ("seed", "stopping", "predictions", "axis"))
     there, here = ({series["name"]: series for series in settings["series"]} for settings in (stored, wanted))
     for name in sorted({*there, *here}):
         if name in there and name in here:

@@ -8,7 +8,7 @@ the order, nor a kill and a resume can change a result. Here is what users call,
 import contextlib
 import hashlib
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, cast
 
@@ -25,6 +25,7 @@ from bnnsim.campaign.settings import SeriesEntry, Settings, Stopping
 from bnnsim.campaign.store import Store
 from bnnsim.checks import FilePath, check_images, check_int, check_labels, check_probability, check_real
 from bnnsim.faults import BitFlips
+from bnnsim.faults.axis import BER, is_probability, moves_of
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.seeding import RandomSource, root_seed
 
@@ -65,7 +66,8 @@ def sweep(networks: PackedNetwork | Mapping[str, PackedNetwork],
     split : Split, or dict of str to Split
         All images of each are evaluated in every cell. Anything with images, labels, name and sha256 will do.
     rates : sequence of float
-        Bit error rates, each a probability and none twice; with `axis`, any finite numbers on that axis.
+        Numbers on the axis that the faults' ``at`` moves, none twice: bit error rates, or another's: of probabilities,
+        such as shares of stuck cells, or any finite ones, such as volts.
     trials : int
         Chips a rate. A chip's bit errors are static over the images and drawn from (seed, trial, layer): networks of
         one architecture meet the same chips, and a chip's errors at a lower rate are a subset of a higher rate's.
@@ -75,8 +77,8 @@ def sweep(networks: PackedNetwork | Mapping[str, PackedNetwork],
         Fault settings; each cell applies ``fault.at(rate)``. `BitFlips` in all layers by default. A fault whose
         ``when`` is "read" is drawn anew for every 500 images, all others once a chip.
     axis : str, optional
-        What `rates` are where they are no bit error rates, such as "voltage_volt" or "cycles": what ``fault.at``
-        takes. Each of them gets `trials` chips, 0 too.
+        The name of that axis (`bnnsim.faults.axis`), where the faults do not say it in ``moves``, or say several. On
+        an axis that is none of probabilities each rate gets `trials` chips, 0 too.
     executor : concurrent.futures.Executor, optional
         Where cells are evaluated, each in one thread; threads of this process by default. Process pools, Dask's
         ``client.get_executor()`` and ``mpi4py.futures`` do.
@@ -101,7 +103,8 @@ def sweep(networks: PackedNetwork | Mapping[str, PackedNetwork],
     Returns
     -------
     SweepResult
-        The accuracy of every series, rate and chip, with means, intervals, tables and figures of them.
+        The accuracy of every series, rate and chip, and the bit error rate that each chip really had, with means,
+        intervals, tables and figures of them.
 
     Raises
     ------
@@ -121,11 +124,13 @@ def sweep(networks: PackedNetwork | Mapping[str, PackedNetwork],
     >>> bnnsim.sweep(network, split, [0, 0.1], trials=3, rng=0, progress=False).accuracy.shape
     (1, 2, 3)
     """
-    asked, root, trials = _check_rates(rates, axis), root_seed(rng), check_int("trials", trials, 1)
+    root, trials = root_seed(rng), check_int("trials", trials, 1)
     rule = _stopping_rule(trials, ci_width, max_trials)
     series, entries = make_series(networks, split, faults)
+    axis = axis_moved(series, axis)
+    asked = _check_rates(rates, axis)
     settings: Settings = {"series": entries, "seed": str(root), "stopping": rule, "predictions": bool(predictions)}
-    if axis is not None:
+    if axis != BER:
         settings["axis"] = axis
     key = hashlib.sha256(file_format.to_json("settings", settings).encode()).hexdigest()
     campaign = Campaign(settings, asked, trials, Context(key, series, root, bool(predictions)),
@@ -137,14 +142,31 @@ def sweep(networks: PackedNetwork | Mapping[str, PackedNetwork],
 
 # ---------------------------------------------------------------- what is asked for
 
-def _check_rates(rates: npt.ArrayLike, axis: str | None = None) -> np.ndarray:
-    """Rates as float64 (R,): at least one, none twice; probabilities, or with an axis any numbers."""
-    if axis is not None and not (isinstance(axis, str) and axis):
-        raise TypeError(f"axis must be the name of what rates are, such as 'voltage_volt', or None, got {axis!r}")
-    check = check_probability if axis is None else check_real
+def axis_moved(series: Sequence[Series], asked: str | None = None) -> str:
+    """What the faults' ``at`` sets: as they say, or where they do not or do not agree, as it is called by `asked`."""
+    if asked is not None and not (isinstance(asked, str) and asked):
+        raise TypeError(f"axis must be the name of what rates are, such as 'voltage_volt', or None, got {asked!r}")
+    said = {one.name: moves_of(one.fault) for one in series}
+    known = set(said.values()) - {None}
+    if asked is None and None in said.values():
+        unsaid = next(one for one in series if said[one.name] is None)
+        raise ValueError(f"axis must say what rates are, as {unsaid.fault!r} has no `moves` that does: axis={BER!r}, "
+                         "axis='share_of_dead_cells', axis='voltage_volt'")
+    if len(known) > 1 and asked is None:
+        raise ValueError("faults must be moved along one axis, got " + " and ".join(
+            f"{axis!r} ({name or 'network'})" for name, axis in said.items()) +
+            ": sweep them apart; or give axis= a name that is true of all, as a probability 'share_of_...'")
+    if len(known) == 1 and None not in said.values() and asked not in (None, *known):
+        raise ValueError(f"axis must be {known.pop()!r}, which these faults move, got {asked!r}: leave it out")
+    return asked or str(known.pop())
+
+
+def _check_rates(rates: npt.ArrayLike, axis: str) -> np.ndarray:
+    """Rates as float64 (R,): at least one, none twice; probabilities where the axis is of such, else any numbers."""
+    check = check_probability if is_probability(axis) else check_real
     checked = [check(f"rates[{i}]", rate) for i, rate in enumerate(np.atleast_1d(np.asarray(rates, object)))]
     if not checked:
-        raise ValueError("rates must have at least one bit error rate, got none")
+        raise ValueError("rates must have at least one, got none")
     if len(set(checked)) < len(checked):
         raise ValueError(f"rates must differ from each other, got {checked}")
     return np.array(checked) + 0.0                               # -0.0 is 0.0

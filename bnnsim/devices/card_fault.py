@@ -50,6 +50,11 @@ class CardFault:
         """"growing" along cycles and time; else "write", once a chip."""
         return "growing" if self.axis in ("cycles", "time") else "write"
 
+    @property
+    def moves(self) -> str:
+        """The axis as campaigns and their files name it, with its unit."""
+        return "sigma_factor" if self.axis == "sigma" else AXES[self.axis].key
+
     def at(self, value: float | str) -> "CardFault":
         """The same fault at another place on its axis; the card is asked when it is applied.
 

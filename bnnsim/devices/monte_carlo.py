@@ -56,6 +56,7 @@ class Programmed:
     layers: Sequence[int] | None = None
     sigma: float = 1.0
 
+    moves: ClassVar[str] = "sigma_factor"
     clean_at_zero: ClassVar[bool] = False       # offsets and dead devices err without a spread
 
     def __post_init__(self) -> None:

@@ -3,8 +3,9 @@
 `protocol` says what a fault is. Imports packed, whose networks it breaks, and knows no training: that takes a fault as
 it takes any object with `apply`. Devices import it, which give it rates, and all that sweeps or draws.
 
-To add a fault that hits cells one by one: a file with a subclass of `by_layer.LayerFault`, which is its rates, `when`
-and ``errors(layer, rates, key)``; its name below, which commands then take too (`spec`); a naive twin in tests/faults.
+To add a fault that hits cells one by one: a file with a subclass of `by_layer.LayerFault`, which is its rates, what
+`MOVES` in a sweep, `when` and ``errors(layer, rates, key)``; its name below, which commands then take too (`spec`); a
+naive twin in tests/faults.
 """
 
 from bnnsim.faults.array_mapping import ArrayMapping

@@ -51,6 +51,7 @@ class AsymmetricFlips(PairOfRates):
 
     RATES: ClassVar[tuple[str, ...]] = ("p01", "p10")
     SUM: ClassVar[float] = 2.0                  # `rate` is their mean
+    MOVES: ClassVar[str] = "mean_bit_error_rate_of_0_and_1"
     when: ClassVar[str] = "write"
 
     def __post_init__(self) -> None:

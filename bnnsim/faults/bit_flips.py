@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from bnnsim.faults.axis import BER
 from bnnsim.faults.by_layer import LayerFault, Rates, streams
 from bnnsim.packed.bit_errors import flip_masks_each
 from bnnsim.packed.memory import Stored, StoredLayer
@@ -40,6 +41,7 @@ class BitFlips(LayerFault):
     layers: Sequence[int] | None = None
     rate: float | None = None
 
+    MOVES: ClassVar[str] = BER
     when: ClassVar[str] = "write"
 
     def apply(self, memory: Stored, rng: RandomSource = None, trial: int = 0) -> Stored:

@@ -10,6 +10,7 @@ import numpy as np
 from bnnsim.checks import check_int, check_probability, check_real, clean_fields
 from bnnsim.faults.around import Around
 from bnnsim.faults.array_mapping import ArrayMapping, check_mapping
+from bnnsim.faults.axis import moves_of
 from bnnsim.faults.by_layer import clean_rate
 from bnnsim.faults.protocol import apply_read, check_rated
 from bnnsim.packed.memory import Memory, MemoryLike, Stored, StoredBits, check_stored
@@ -41,6 +42,12 @@ class ByArray(Around):
         object.__setattr__(self, "rates", clean_rate("rates", tuple(self.rates)))
         if self.rate is not None:
             clean_fields(self, check_probability, "rate")
+
+    @property
+    def moves(self) -> str | None:
+        """The largest of what the fault inside says."""
+        inner = moves_of(self.fault)
+        return inner and f"largest_{inner}_of_an_array"
 
     def at(self, rate: float) -> Self:
         """The same with all rates in proportion, the largest at `rate`."""
@@ -82,6 +89,12 @@ class ArrayVariation(Around):
         check_mapping(self.mapping)
         clean_fields(self, check_probability, "p")
         clean_fields(self, check_real, "sigma", low=0)
+
+    @property
+    def moves(self) -> str | None:
+        """The median of what the fault inside says."""
+        inner = moves_of(self.fault)
+        return inner and f"median_{inner}_of_arrays"
 
     def at(self, rate: float) -> Self:
         """The same at another median rate; each array keeps its factor."""

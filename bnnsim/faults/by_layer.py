@@ -31,10 +31,13 @@ class LayerFault:
         Fields that hold rates: a layer at which all are 0 has no errors.
     AXIS : str
         The field that `at` sets.
+    MOVES : str, optional
+        What that is: the name of an axis, see `bnnsim.faults.axis`.
     """
 
     RATES: ClassVar[tuple[str, ...]] = ("p",)
     AXIS: ClassVar[str] = "p"
+    MOVES: ClassVar[str | None] = None
 
     def __post_init__(self) -> None:
         fields = vars(self)
@@ -62,6 +65,12 @@ class LayerFault:
     def layers(self) -> Sequence[int] | None:
         """All layers, where a subclass has no such field."""
         return None
+
+    @property
+    def moves(self) -> str | None:
+        """The name of what `at` sets: of rates that differ from layer to layer it is the largest."""
+        by_layer = any(isinstance(getattr(self, name), Sequence) for name in self.RATES)
+        return f"largest_{self.MOVES}_of_a_layer" if by_layer and self.MOVES else self.MOVES
 
     def at(self, rate: float) -> Self:
         """The same fault, the same draws, at another rate.

@@ -42,6 +42,7 @@ class Clusters(LayerFault):
     layers: Sequence[int] | None = None
     rate: float | None = None
 
+    MOVES: ClassVar[str] = "share_of_cluster_centres"
     when: ClassVar[str] = "permanent"
 
     def __post_init__(self) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bnnsim.checks import check_int, clean_fields
+from bnnsim.faults.axis import moves_of
 from bnnsim.faults.protocol import (WHEN, Fault, apply_read, check_fault, check_rated, inside, is_clean_at_zero,
                                     when_drawn)
 from bnnsim.packed.memory import Stored
@@ -44,6 +45,11 @@ class Compose:
     def when(self) -> str:
         """That of the part that is drawn most often."""
         return max((when_drawn(fault) for fault in self.faults), key=WHEN.index)
+
+    @property
+    def moves(self) -> str | None:
+        """What the part that `at` moves says."""
+        return moves_of(self.faults[self.axis])
 
     def at(self, rate: float) -> "Compose":
         """The same with fault number `axis` at this rate."""

@@ -55,6 +55,7 @@ class StuckLines(PairOfRates):
     rate: float | None = None
 
     RATES: ClassVar[tuple[str, ...]] = ("p_zero", "p_one")
+    MOVES: ClassVar[str] = "share_of_stuck_lines"
     when: ClassVar[str] = "permanent"
 
     def __post_init__(self) -> None:
@@ -62,6 +63,12 @@ class StuckLines(PairOfRates):
         check_choice("axis", self.axis, LINES)
         clean_fields(self, check_int, "group", low=1)
         check_shares(*self.scaled())
+
+    @property
+    def moves(self) -> str | None:
+        """As of any fault by layer, rows and columns told apart."""
+        found = super().moves
+        return found and found.replace("lines", f"{self.axis}s")
 
     def errors(self, layer: StoredLayer, rates: tuple[float, ...], key: Callable[[str], np.ndarray]) -> Masks:
         """By one draw a line, of the stream "stuck rows" or "stuck columns"."""
@@ -98,6 +105,7 @@ class WeakAmplifiers(LayerFault):
     layers: Sequence[int] | None = None
     rate: float | None = None
 
+    MOVES: ClassVar[str] = "share_of_weak_amplifiers"
     when: ClassVar[str] = "permanent"
 
     def __post_init__(self) -> None:

@@ -4,6 +4,7 @@ Needed is one method, `Fault.apply`. A fault can have more, and without it the d
 
 =================  =============================================================================================
 ``at(rate)``       `RatedFault`: the same fault elsewhere on the axis that a sweep moves; without, no sweep takes it
+``moves``          the name of that axis, such as "bit_error_rate": `bnnsim.faults.axis`. Without, sweeps need it said
 ``when``           when its errors are drawn, one of `WHEN`; "write" without. At "read", `apply` takes ``read=``
 ``clean_at_zero``  False where it errs at rate 0, too; True without
 ``apply_each``     `FaultOfManyRates`: many rates of one chip from one pass over its random numbers

@@ -47,6 +47,7 @@ class StuckAt(PairOfRates):
     rate: float | None = None
 
     RATES: ClassVar[tuple[str, ...]] = ("p_zero", "p_one")
+    MOVES: ClassVar[str] = "share_of_stuck_cells"
     when: ClassVar[str] = "permanent"
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from bnnsim.checks import FilePath
+from bnnsim.faults.axis import BER
 from bnnsim.figures.style import (COLOURS, LINES, draw_curve, legend_below, line_style, new_axes, new_panels, plain,
                                   rate_axis, written)
 from bnnsim.packed.kinds import KINDS
@@ -134,6 +135,8 @@ def predicted_curve(predicted: "PredictedAccuracy", result: "SweepResult | None"
     matplotlib.figure.Figure
     """
     figure, axes = new_axes()
+    if result is not None and result.axis != BER:
+        raise ValueError(f"result must be over bit error rates, as the prediction is, got the axis {result.axis!r}")
     place = rate_axis(axes, predicted.rates if result is None else np.concatenate([predicted.rates, result.rates]))
     labels = ["predicted, no error injected"]
     text = f"{plain(predicted.split)}, {predicted.right.shape[1]:,} images"

@@ -18,6 +18,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 import bnnsim.files.atomic as atomic
 from bnnsim.checks import FilePath
 from bnnsim.devices import AXES
+from bnnsim.faults.axis import BER, label
 
 # Okabe and Ito's colours but yellow, which differ for colour-blind readers. For grey prints markers and line styles
 # differ too, and every second marker is hollow; 7, 10 and 3 have no common factor: no two of 210 lines look the same.
@@ -25,7 +26,6 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = "osD^vP*X<>"
 LINES = ("-", "--", "-.")
 WIDTH = 6.4                         # inches
-UNITS = {axis.key.rpartition("_")[2]: axis.unit for axis in AXES.values() if axis.unit}     # "volt": "V" ...
 BAND: dict[str, Any] = {"alpha": 0.2, "linewidth": 0}               # of what is filled around a line
 LEGEND: dict[str, Any] = {"loc": "outside lower center", "fontsize": 9, "frameon": False, "handlelength": 3}
 
@@ -118,17 +118,16 @@ def axis_label(axis: str) -> str:
 
 
 def device_axis(axes: Axes, places: np.ndarray, name: str) -> Place:
-    """Axis of something else than bit error rates, log where it spans decades; returns value -> place, the identity."""
-    words, _, unit = name.rpartition("_")
-    axes.set_xlabel(f"{words.replace('_', ' ')} ({UNITS[unit]})" if unit in UNITS else name.replace("_", " "))
+    """Axis of something else than probabilities, log where it spans decades; returns value -> place, the identity."""
+    axes.set_xlabel(label(name))
     if np.min(places) > 0 and np.max(places) >= 30 * np.min(places):
         axes.set_xscale("log")
     return lambda places: places
 
 
-def rate_axis(axes: Axes, rates: npt.ArrayLike) -> Place:
-    """Log axis of bit error rates; 0 stands a decade left of the least, behind a dotted line. Returns rate -> place."""
-    axes.set_xlabel("bit error rate of the stored weights")
+def rate_axis(axes: Axes, rates: npt.ArrayLike, name: str = BER) -> Place:
+    """Log axis of probabilities; 0 stands a decade left of the least, behind a dotted line. Returns rate -> place."""
+    axes.set_xlabel(label(name))
     rates = np.unique(rates)
     positive, zero = rates[rates > 0], np.nan
     if len(positive) == 0:

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from bnnsim.checks import FilePath, check_choice, check_probability
+from bnnsim.checks import FilePath, check_choice, check_real
 from bnnsim.datasets.class_names import of_split
+from bnnsim.faults.axis import in_words, is_probability
 from bnnsim.figures.style import (COLOURS, LEGEND, WIDTH, Place, device_axis, draw_curve, legend_below, line_style,
                                   new_axes, new_panels, plain, rate_axis, wrapped, written)
 
@@ -31,9 +32,9 @@ class _Series(NamedTuple):
     s: int
 
     def counts(self) -> np.ndarray:
-        """Chips at each place but a bit error rate of 0."""
+        """Chips at each place but a probability of 0."""
         counts = self.result.n_trials()[self.s]
-        return counts if self.result.axis else counts[self.result.rates > 0]
+        return counts[self.result.rates > 0] if is_probability(self.result.axis) else counts
 
 
 def ber_curve(result: "SweepResult | Mapping[str, SweepResult]", path: FilePath | None = None,
@@ -143,7 +144,9 @@ def chip_histogram(result: "SweepResult | Mapping[str, SweepResult]", rate: floa
         axes.grid(False, axis="y")
     rows[-1].set_xlabel("test accuracy of a chip (%)")
     rows[-1].ticklabel_format(axis="x", useOffset=False)
-    figure.suptitle(f"{_images(series)}, bit error rate {series[0].result.rates[places[0]]:.4g}", fontsize=9)
+    at = ", ".join(dict.fromkeys(f"{in_words(swept.axis)} {swept.rates[r]:.4g}" for (_, swept, _), r in
+                                 zip(series, places)))
+    figure.suptitle(f"{_images(series)}, {at}", fontsize=9)
     if not points:
         figure.supylabel("chips", fontsize=10)
     return written(figure, path)
@@ -181,14 +184,14 @@ def _axis_of(axes: Axes, series: Sequence[_Series]) -> Place:
     """Name and scale the horizontal axis of results, which must be of one kind; returns value -> place."""
     kinds = {swept.axis for _, swept, _ in series}
     if len(kinds) > 1:
-        raise ValueError(f"results must be over one axis, got {', '.join(kind or 'BER' for kind in kinds)}")
+        raise ValueError(f"results must be over one axis, got {', '.join(sorted(kinds))}")
     places, kind = np.concatenate([swept.rates for _, swept, _ in series]), kinds.pop()
-    return rate_axis(axes, places) if kind is None else device_axis(axes, places, kind)
+    return (rate_axis if is_probability(kind) else device_axis)(axes, places, kind)
 
 
 def _rate_index(rates: np.ndarray, rate: float) -> int:
     """Place of a rate in a grid: itself, or the one that looks like it at three digits."""
-    rate = check_probability("rate", rate)
+    rate = check_real("rate", rate)
     near = np.flatnonzero(np.isclose(rates, rate, rtol=5e-3, atol=0))
     if len(near) > 1:
         near = np.flatnonzero(rates == rate)

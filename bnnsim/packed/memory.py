@@ -121,3 +121,9 @@ def check_stored(network: Stored) -> Stored:
     if not hasattr(network, "with_words"):
         raise TypeError(f"network must be a PackedNetwork (see bnnsim.pack), got {type(network).__name__}")
     return network
+
+
+def wrong_bits(stored: MemoryLike, read: MemoryLike) -> int:
+    """How many bits differ from what is stored."""
+    return sum(int(np.bitwise_count(layer.words ^ other.words).sum(dtype=np.int64))
+               for layer, other in zip(stored.layers, read.layers) if other is not layer)

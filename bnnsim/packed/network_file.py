@@ -130,17 +130,21 @@ def _read_network(path: FilePath) -> tuple[Fields, str]:
     """(network, its checksum)."""
     with hdf5.open_file(path) as file:
         root = file_format.read_root(file, NETWORK, {1: _ROOT})
-        network, text = _announced_network(file, root)
-        metadata = hdf5.read_text(file, text)
-        file_format.check_checksum("the metadata", root["metadata_checksum"],
-                                   file_format.text_checksum(metadata))
-        network["metadata"] = file_format.from_json("metadata", metadata)
-        for i, layer in enumerate(network["layers"]):
-            for name, announced in _arrays(layer).items():
-                layer[name] = hdf5.read_array(file, announced)
-        network = _checked(network)
+        network = {1: _read_1}[root["format_version"]](file, root)
         file_format.check_checksum("the network", root["checksum"], _network_checksum(network))
     return network, root["checksum"]
+
+
+def _read_1(file: "h5py.File", root: Fields) -> Fields:
+    """Version 1."""
+    network, text = _announced_network(file, root)
+    metadata = hdf5.read_text(file, text)
+    file_format.check_checksum("the metadata", root["metadata_checksum"], file_format.text_checksum(metadata))
+    network["metadata"] = file_format.from_json("metadata", metadata)
+    for i, layer in enumerate(network["layers"]):
+        for name, announced in _arrays(layer).items():
+            layer[name] = hdf5.read_array(file, announced)
+    return _checked(network)
 
 
 def _announced_network(file: "h5py.File", root: Fields) -> tuple[Fields, Announced]:

@@ -31,12 +31,15 @@ class Tolerated(NamedTuple):
     where : str
         "inside"; "at least": `rate` is the largest rate run, and still tolerated; "below": `rate` is the
         smallest positive rate run, and already too high.
+    axis : str
+        What the rates are: bit error rates, or of a `SweepResult` along another axis its name.
     """
     low: float
     high: float
     rate: float
     n: int
     where: str
+    axis: str = "bit_error_rate"
 
 
 def tolerated(rates: npt.ArrayLike, accuracies: npt.ArrayLike, clean: float, drop: float = 0.01, level: float = 0.95,

@@ -173,8 +173,8 @@ def without_last_bits(function):
 
 def wrong_cell(function):
     def wrong(*args):
-        right, predictions = function(*args)
-        return cells.Answers(right + (np.arange(len(right)) == 0), predictions)
+        right, predictions, ber = function(*args)
+        return cells.Answers(right + (np.arange(len(right)) == 0), predictions, ber)
     return wrong
 
 

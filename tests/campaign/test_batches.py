@@ -91,7 +91,7 @@ def test_a_batch_that_nobody_waits_for_ends_with_its_cell(monkeypatch):
         n_done.append(cell)
         if len(n_done) == 3:
             cells.forget("left")
-        return Answers(None, None)
+        return Answers(None, None, 0.0)
 
     monkeypatch.setattr(cells, "run_cell", run_cell)
     monkeypatch.setattr(cells, "_drawn", lambda context, batch: [(cell, None) for cell in batch])

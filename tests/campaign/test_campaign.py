@@ -197,6 +197,8 @@ class Exploding:
     p: float
     bad: int
 
+    moves = "bit_error_rate"
+
     def at(self, rate):
         return Exploding(rate, self.bad)
 

@@ -68,12 +68,12 @@ def test_the_file_is_laid_out_as_documented(good):
     """Another program can read it, and hash it, with this file's docstring alone."""
     result = good[1]["predictions"]
     with h5py.File(good[0] / "predictions.h5") as file:
-        assert set(file) == {"settings", "provenance", "rates", "right", "class_totals", "predictions"}
-        assert file.attrs["format"] == b"bnnsim-results" and file.attrs["format_version"] == 1
+        assert set(file) == {"settings", "provenance", "rates", "right", "class_totals", "ber", "predictions"}
+        assert file.attrs["format"] == b"bnnsim-results" and file.attrs["format_version"] == 2
         text, arrays = file["settings"][()].decode(), {name: file[name][()] for name in sorted(result.arrays())}
         stored = file.attrs["checksum"].decode()
     assert json.loads(text) == result.settings and arrays["right"].shape == (4, 3, 3, 10)
-    digest = hashlib.sha256(json.dumps({"format": "bnnsim-results", "format_version": 1, "settings": text},
+    digest = hashlib.sha256(json.dumps({"format": "bnnsim-results", "format_version": 2, "settings": text},
                                        sort_keys=True, separators=(",", ":")).encode() + b"\n")
     for name, array in arrays.items():
         digest.update(json.dumps([name, array.dtype.name, array.shape], separators=(",", ":")).encode() + b"\n")
@@ -148,6 +148,12 @@ def element(name, index, value):
     return array(name, change)
 
 
+def not_run(index):
+    def change(file):
+        element("right", index, -1)(file), element("ber", index, np.nan)(file)
+    return change
+
+
 def settings(change):
     def changed(file):
         value = json.loads(file["settings"][()])
@@ -188,9 +194,9 @@ def repaired(file):
     """Give a file the checksum that it should have, where its arrays can be hashed at all."""
     with np.errstate(all="ignore"):
         try:
-            names = [name for name in ("rates", "right", "class_totals", "predictions") if name in file]
+            names = [name for name in ("rates", "right", "class_totals", "ber", "predictions") if name in file]
             checksum = file_format.content_checksum(
-                {"format": "bnnsim-results", "format_version": 1, "settings": file["settings"][()].decode()},
+                {"format": "bnnsim-results", "format_version": 2, "settings": file["settings"][()].decode()},
                 {name: file[name][...] for name in names})
         except (ValueError, AttributeError, KeyError, TypeError, OSError, MemoryError):
             return
@@ -200,7 +206,7 @@ def repaired(file):
 
 RULE = {"ci_width": 0.1, "pilot": 3, "level": 0.95, "max_trials": 9}
 HOSTILE = {
-    "version": ("plain", attribute("format_version", np.int64(2)), "format_version must be 1.*upgrade"),
+    "version": ("plain", attribute("format_version", np.int64(3)), "format_version must be 2.*upgrade"),
     "no version": ("plain", attribute("format_version", None), "format_version of / is missing"),
     "format": ("plain", attribute("format", np.bytes_("bnnsim-poem")), "a file of format 'bnnsim-poem'"),
     "no checksum": ("plain", attribute("provenance_checksum", None), "missing: provenance_checksum"),
@@ -230,11 +236,15 @@ HOSTILE = {
     "more right than images": ("plain", element("right", (0, 1, 2, 3), 17), "right must be in 0..class_totals"),
     "negative right": ("plain", element("right", (0, 1, 2, 3), -2), "right must be in 0..class_totals"),
     "half a cell": ("plain", element("right", (0, 1, 2, 3), -1), "right must be in 0..class_totals, or -1 in all"),
-    "a cell missing": ("plain", element("right", (0, 1, 2), -1), "right must be there for the first 3 chips"),
+    "a cell missing": ("plain", not_run((0, 1, 2)), "right must be there for the first 3 chips"),
     "negative total": ("plain", element("class_totals", (0, 3), -1), "class_totals must be >= 0"),
     "more totals": ("plain", element("class_totals", (0, 3), 16), "add up to the images of each series"),
     "overflowing totals": ("plain", element("class_totals", (0, 3), 2**62), "add up to the images of each series"),
     "number of images": ("plain", series("n_images", 17), "add up to the images of each series"),
+    "an error rate over 1": ("plain", element("ber", (0, 1, 2), 1.5), r"ber must be in \[0, 1\], or nan"),
+    "no error rate": ("plain", element("ber", (0, 1, 2), np.nan), r"ber must be in \[0, 1\], or nan"),
+    "an error rate of no cell": ("stopping", element("ber", (0, 0, 8), 0.0), r"ber must be in \[0, 1\], or nan"),
+    "error rates of few chips": ("plain", array("ber", lambda a: a[:, :, :2]), r"ber must have shape \(2, 3, 3\)"),
     "no images": ("plain", series("n_images", 0), "and some images each"),
     "images without end": ("plain", series("n_images", 10**40), "and some images each"),
     "images in words": ("plain", series("n_images", "16"), "a series must have name, network"),
@@ -253,7 +263,7 @@ HOSTILE = {
     "pilot of one": ("plain", setting("stopping", {**RULE, "pilot": 1}), "stopping cannot be"),
     "pilot too long": ("plain", setting("stopping", {**RULE, "pilot": 4}), "stopping cannot be .* with 3 chips"),
     "negative width": ("plain", setting("stopping", {**RULE, "ci_width": -0.1}), "stopping cannot be"),
-    "pilot not run": ("stopping", element("right", (0, 1, 2), -1), "right must be there for the first 3 chips"),
+    "pilot not run": ("stopping", not_run((0, 1, 2)), "right must be there for the first 3 chips"),
     "predictions, unsaid": ("predictions", setting("predictions", False), "predictions must be there if the settings"),
     "predictions, missing": ("plain", setting("predictions", True), "predictions must be there if the settings say so"),
     "predictions = 1": ("predictions", setting("predictions", 1), "predictions must be there if the settings say so"),
@@ -314,7 +324,7 @@ def test_csv_has_a_line_a_cell(good):
     result = good[1]["stopping"]
     lines = [line.split(",") for line in result.csv().splitlines()]
     assert len(lines) == 1 + result.n_trials().sum() and lines[0] == [
-        "network", "split", "fault", "rate", "trial", "accuracy", "n_images", "seed"]
+        "network", "split", "fault", "axis", "rate", "trial", "ber", "accuracy", "n_images", "seed"]
     assert not any("nan" in line for line in lines)
 
 
@@ -339,5 +349,5 @@ def test_series_are_found_by_name_or_number(good):
 
 def test_the_shape_of_a_table_without_chips_to_compare(tmp_path):
     one = run(rates=[0.1], trials=1)
-    assert one.table().splitlines()[1].split()[:4] == ["net", "0", "0.1", "1"]
+    assert one.table().splitlines()[1].split()[:5] == ["net", "0", "0.1", f"{one.ber[0, 0, 0]:.3g}", "1"]
     assert np.all(one.std() == 0) and one.mean().shape == (2, 1)

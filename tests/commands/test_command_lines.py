@@ -113,7 +113,7 @@ def test_without_arguments_the_shipped_network_is_swept(capsys):
     printed = capsys.readouterr().out
     assert "fashion-subset-test: all 2,000 images" in printed
     assert len(printed.strip().splitlines()) == 2 + 14
-    clean = float(printed.splitlines()[2].split()[3])
+    clean = float(printed.splitlines()[2].split()[4])
     assert clean > 85
 
 

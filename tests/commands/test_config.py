@@ -18,8 +18,8 @@ from bnnsim.training.packing import pack
 
 WHOLE = {"networks": ["a.h5", "b.h5"], "datasets": ["fashion", "fashion-subset"], "data": "folder", "rates": [0, 1e-3],
          "layers": ["all", [0], [1, 2]], "trials": 20, "seed": 7, "workers": 2, "dask": "tcp://host:8786",
-         "faults": ["BitFlips(0)"], "out": "s.h5", "plot": "s.svg", "resume": True, "predictions": False,
-         "quiet": True, "log": False, "format": "json", "ci_width": 0.5, "max_trials": 100}
+         "faults": ["BitFlips(0)"], "axis": "share_of_cells", "out": "s.h5", "plot": "s.svg", "resume": True,
+         "predictions": False, "quiet": True, "log": False, "format": "json", "ci_width": 0.5, "max_trials": 100}
 
 
 KEYS = {option.name for option in ber_sweep.OPTIONS if option.scope != "once"}
@@ -72,6 +72,7 @@ WRONG = [
     ({"dask": 8786}, TypeError, "dask must be text, got 8786"),
     ({"faults": [3]}, TypeError, r"faults\[0\] must be text, got 3"),
     ({"faults": []}, ValueError, "faults must have at least one value"),
+    ({"axis": ""}, TypeError, "axis must be text, got ''"),
     ({"out": ["a"]}, TypeError, r"out must be a path, got \['a'\]"),
     ({"plot": {}}, TypeError, "plot must be a path"),
     ({"resume": "yes"}, TypeError, "resume must be true or false, got 'yes'"),

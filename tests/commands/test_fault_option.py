@@ -39,18 +39,20 @@ SWEEP = ["net.h5", "--rates", "0.05", "--trials", "2", "--seed", "3", "--quiet"]
 
 def test_ber_sweep_sweeps_the_rate_of_any_fault(here, capsys):
     """The same cells as from Python, a curve each, in the stored command, and the same from a file."""
-    assert ber_sweep.main([*SWEEP, "--fault", PROTECTED, "--fault", "StuckAt(0.5,  0.5)", "--out", "s.h5"]) == 0
+    assert ber_sweep.main([*SWEEP, "--fault", PROTECTED, "--fault", "StuckAt(0.5,  0.5)", "--axis",
+                           "share_of_cells", "--out", "s.h5"]) == 0
     found = SweepResult.load("s.h5")
     faults = {PROTECTED: bnnsim.faults.Protected(bnnsim.faults.BitFlips(0), "secded(72,64)"),
               "StuckAt(0.5, 0.5)": bnnsim.faults.StuckAt(0.5, 0.5)}
     wanted = bnnsim.sweep({"net": bnnsim.PackedNetwork.load("net.h5")}, bnnsim.load_embedded()[1], [0, 0.05], 2, 3,
-                          faults=faults, progress=False)
+                          faults=faults, axis="share_of_cells", progress=False)
     assert found.checksum == wanted.checksum and found.names == (f"net, {PROTECTED}", "net, StuckAt(0.5, 0.5)")
     capsys.readouterr()
     assert ber_sweep.main(["--print-command", "s.h5"]) == 0
     assert """--fault 'Protected(BitFlips(0), '"'"'secded(72,64)'"'"')' --fault 'StuckAt(0.5, 0.5)'""" in \
         capsys.readouterr().out
     config = {"networks": "net.h5", "rates": 0.05, "trials": 2, "seed": 3, "quiet": True, "out": "file.h5",
+              "axis": "share_of_cells",
               "faults": list(faults)}
     (here / "c.json").write_text(json.dumps(config))
     assert ber_sweep.main(["--config", "c.json"]) == 0
@@ -95,6 +97,8 @@ BAD = [
     (ber_sweep, ["--fault", ""], "faults[0] must be text, got ''"),
     (ber_sweep, ["--fault", "ArrayMapping(64, 64)"], "BitFlips(0.01)"),
     (ber_sweep, ["--fault", "BitFlips(2)"], "p must be a probability"),
+    (ber_sweep, ["--fault", "BitFlips(0)", "--fault", "StuckAt(0, 0)"], "faults must be moved along one axis, got"),
+    (ber_sweep, ["--fault", "StuckAt(0, 0)", "--axis", "bit_error_rate"], "axis must be 'share_of_stuck_cells', which"),
     (ber_sweep, ["--fault", "BitFlips(0)", "--layers", "0"], "give --layers or --fault, not both"),
     (evaluate, ["--fault", "BitFlip(0)"], "did you mean 'BitFlips'"),
     (evaluate, ["--fault", "BitFlips(0)", "--trial", "-1"], "trial must be >= 0"),

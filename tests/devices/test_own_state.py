@@ -176,7 +176,7 @@ def test_own_states_go_through_a_sweep():
         assert fewer and all(not np.any(mask & ~more[i]) for i, mask in fewer.items())
     assert padding_is_clear(fault.apply(CONV, 0)) and fault.at(0.0).masks(CONV, 0) == {}
     split = Split(np.random.default_rng(0).integers(0, 256, (30, 1, 10, 10), np.uint8), np.arange(30) % 10, "random")
-    found = sweep(DENSE, split, [0.5, 1.0], 2, 7, faults=fault, axis="sigma", progress=False)
+    found = sweep(DENSE, split, [0.5, 1.0], 2, 7, faults=fault, progress=False)
     assert found.accuracy[0, 1, 1] == fault.apply(DENSE, 7, 1).accuracy(split)
 
 

@@ -226,7 +226,7 @@ def test_a_sweep_takes_them():
     rng = np.random.default_rng(0)
     split = Split(rng.integers(0, 256, (30, 1, 6, 6), np.uint8), rng.integers(0, 10, 30), "random")
     faults = {"a": AsymmetricFlips(0.1, 0.3), "s": StuckAt(1, 0), "c": Compose([BitFlips(0), StuckAt(0.1, 0.1)])}
-    found = sweep(SMALL, split, [0.05, 0.3], 2, 7, faults=faults, progress=False)
+    found = sweep(SMALL, split, [0.05, 0.3], 2, 7, faults=faults, axis="share_of_cells", progress=False)
     for s, fault in enumerate(faults.values()):
         for r, rate in enumerate((0.05, 0.3)):
             for trial in range(2):

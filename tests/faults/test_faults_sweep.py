@@ -282,14 +282,15 @@ def test_csv_and_table():
     network, split = network_of("FC20 FC10", (1, 3, 3)), split_of((1, 3, 3), 8)
     found = swept({"mine": network}, split, [0, 0.25], 2)
     lines = found.csv().splitlines()
-    assert lines[0].split(",") == ["network", "split", "fault", "rate", "trial", "accuracy", "n_images", "seed"]
+    assert lines[0].split(",") == ["network", "split", "fault", "axis", "rate", "trial", "ber", "accuracy",
+                                   "n_images", "seed"]
     rows = list(csv.DictReader(lines))
     cells = {(row["rate"], int(row["trial"])): float(row["accuracy"]) for row in rows}
     assert len(rows) == 4 and cells == {(repr(float(p)), t): found.accuracy[0, r, t]
                                         for r, p in enumerate(found.rates) for t in range(2)}
     table = found.table().splitlines()
     assert len(table) == 3 and table[2].split()[0] == "mine"
-    assert table[2].split()[1:4] == ["0.25", "2", f"{100 * found.mean()[0, 1]:.2f}"]
+    assert table[2].split()[1:5] == ["0.25", f"{found.ber[0, 1].mean():.3g}", "2", f"{100 * found.mean()[0, 1]:.2f}"]
 
 
 SMALL = ("FC4 FC10", (1, 2, 2))
@@ -298,7 +299,7 @@ BAD = {
                  r"rates\[1\] must be a probability in \[0, 1\], got 1.5"),
     "rate < 0": (dict(rates=[-0.1]), ValueError, r"rates\[0\] must be a probability"),
     "NaN rate": (dict(rates=[math.nan]), ValueError, "must be a probability"),
-    "no rates": (dict(rates=[]), ValueError, "rates must have at least one bit error rate"),
+    "no rates": (dict(rates=[]), ValueError, "rates must have at least one, got none"),
     "a rate twice": (dict(rates=[0.1, 0.2, 0.1]), ValueError, "rates must differ from each other"),
     "text": (dict(rates="0.1"), TypeError, "must be a probability"),
     "texts": (dict(rates=["0.1"]), TypeError, "must be a probability"),

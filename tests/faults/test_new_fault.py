@@ -28,6 +28,7 @@ class StuckPairs(LayerFault):
     p: float
     layers: Sequence[int] | None = None
 
+    MOVES: ClassVar[str] = "share_of_shorted_pairs"
     when: ClassVar[str] = "permanent"
 
     def errors(self, layer, rates, key):
@@ -43,7 +44,7 @@ DENSE, CONV = network_of("FC40 FC70 FC11", (1, 6, 6)), conv_network()
 def test_a_new_fault_is_its_own_model_and_nothing_else():
     """Fields, when, one method of two lines: rates by layer, layers, at, seeds, trials and checks come along."""
     code = [line for line in inspect.getsource(StuckPairs).splitlines() if line.strip() and '"""' not in line]
-    assert len(code) == 8
+    assert len(code) == 9
     fault = StuckPairs([0.1, 0, 0.5], layers=(0, 1))
     assert repr(fault) == "StuckPairs(p=(0.1, 0.0, 0.5), layers=(0, 1))" and fault == pickle.loads(pickle.dumps(fault))
     assert fault.rates(3) == [(0.1,), (0.0,), (0.0,)] and fault.at(0.25) == StuckPairs((0.05, 0, 0.25), (0, 1))
@@ -74,6 +75,7 @@ def test_a_new_fault_works_wherever_faults_do(monkeypatch):
     split = Split(np.random.default_rng(0).integers(0, 256, (30, 1, 6, 6), np.uint8), np.arange(30) % 10, "random")
     both = Compose([StuckPairs(0), BitFlips(0.1)])
     found = sweep(DENSE, split, [0.0, 0.3], 2, 7, faults={"pairs": StuckPairs(0), "both": both}, progress=False)
+    assert found.axis == "share_of_shorted_pairs"
     assert found.accuracy[0, 1, 1] == StuckPairs(0.3).apply(DENSE, 7, 1).accuracy(split)
     monkeypatch.setattr(faults, "__all__", [*faults.__all__, "StuckPairs"])
     monkeypatch.setattr(faults, "StuckPairs", StuckPairs, raising=False)

@@ -27,7 +27,8 @@ def swept(rates=RATES, n_series=2, n_trials=3, names=None, split="small-test"):
     settings = {"series": [{"name": name, "network": "a", "split": split, "split_sha256": "b",
                             "n_images": int(TOTALS.sum()), "fault": "BitFlips(0.0)"} for name in names],
                 "seed": "0", "stopping": None, "predictions": False}
-    return SweepResult(settings, np.asarray(rates, float), right, np.tile(TOTALS, (len(names), 1)))
+    return SweepResult(settings, np.asarray(rates, float), right, np.tile(TOTALS, (len(names), 1)),
+                       np.zeros(right.shape[:3]))
 
 
 def with_holes():
@@ -183,7 +184,7 @@ def test_classes_have_names_where_the_split_is_known():
 def test_all_chips_are_counted_once(n_trials):
     result = swept(n_trials=n_trials)
     figure = sweeps.chip_histogram(result, 0.01)
-    assert "bit error rate 0.01" in figure.get_suptitle()
+    assert "BER 0.01" in figure.get_suptitle()
     for s, axes in enumerate(figure.axes):
         accuracy = 100 * result.accuracy[s, 3]
         assert f"median {np.median(accuracy):.2f} % of {n_trials} chip" in axes.get_title(loc="left")

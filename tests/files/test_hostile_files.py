@@ -33,7 +33,8 @@ def result():
                             "fault": "BitFlips(0.0)"} for name in "ab"],
                 "seed": "0", "stopping": None, "predictions": True}
     predictions = np.repeat(np.arange(4, dtype=np.uint8), 3)[None, None, None].repeat(2, 0).repeat(2, 1).repeat(3, 2)
-    return SweepResult(settings, np.array([0, 0.1]), right, np.full((2, 4), 3), predictions.copy())
+    return SweepResult(settings, np.array([0, 0.1]), right, np.full((2, 4), 3), np.zeros(right.shape[:3]),
+                       predictions.copy())
 
 
 def save_faults(path):
