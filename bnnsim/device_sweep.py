@@ -111,9 +111,6 @@ def show(found: "CardSweep", options: argparse.Namespace, split: "Split") -> Non
     print(f"{split.name}: all {len(split):,} images, {options.trials} chips a place, seed {found.result.seed}\n")
     print(found.table())
     if found.axis == "condition":
-        conditions = {place: ", ".join(found.card.rate_provenance(str(place)))
-                      for place in found.places}
-        print("\nhow the error rates are known: " + "; ".join(f"{name}: {known}" for name, known in conditions.items()))
         return
     print()
     for one in found.tolerated(options.drop / 100):
@@ -122,16 +119,18 @@ def show(found: "CardSweep", options: argparse.Namespace, split: "Split") -> Non
 
 def _tolerated_line(one: "CardTolerated", found: "CardSweep", drop: float) -> str:
     from bnnsim.campaign.card import UNITS
+    from bnnsim.devices.marks import said
 
     unit = UNITS[found.axis]
     name = ", ".join((one["network"], one["cell"], *([] if one["code"] == "none" else [one["code"]])))
     if one["where"] == "below":
-        return f"{name}: loses more than {drop:g} points at every place that was run"
+        return said(f"{name}: loses more than {drop:g} points at every place that was run", one["mark"])
     if one["where"] == "at least" or one["place"] is None:
-        return f"{name}: loses at most {drop:g} points at every place that was run"
+        return said(f"{name}: loses at most {drop:g} points at every place that was run", one["mark"])
     interval = "" if one["place_low"] is None else \
         f" (95 %: {one['place_low']:.4g}{unit} to {one['place_high']:.4g}{unit})"
-    return f"{name}: a loss of {drop:g} points at {found.axis} {one['place']:.4g}{unit}{interval}, BER {one['ber']:.2g}"
+    place = f"{found.axis} {one['place']:.4g}{unit}{interval}, BER of cells {one['ber']:.2g}"
+    return said(f"{name}: a loss of {drop:g} points at {place}", one["mark"])
 
 
 def work(options: argparse.Namespace) -> None:

@@ -1,8 +1,8 @@
 """Programming energy against accuracy: 1T1R, 2T2R and SECDED, for the standard and the flip-trained FCNN.
 
 The HfO2 card has the anchors of Hirtzlin et al. 2019 that could be read (BER 3.3 % at 1/30 of the energy), and rows
-that are recalled and marked so. 1T1R rates are derived from it. 2T2R and SECDED(8,4) spend two devices a bit: this is
-the comparison of Bocquet et al. 2018.
+that are recalled: all joules are, and that the rates are of 2T2R cells. What was made from them is marked so. Rates of
+1T1R cells are derived. 2T2R and SECDED(8,4) spend two devices a bit: this is the comparison of Bocquet et al. 2018.
 
     python examples/rram_energy.py
     python examples/rram_energy.py --dataset fashion --trials 20
@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 
 import bnnsim
+from bnnsim.devices.marks import said, weakest
 
 NETWORKS = {"standard": "fashion_fcnn.h5", "flip-trained": "fashion_fcnn_flip.h5"}
 
@@ -38,14 +39,13 @@ def main() -> None:
     swept = bnnsim.sweep_card(card, networks, test, "condition", cells=["1T1R", "2T2R"],
                               codes=["none", "secded(8,4)"], trials=options.trials, rng=options.seed)
     print(f"{card!r}\n{test.name}, {len(test):,} images, {options.trials} chips a condition\n\n{swept.table()}\n")
-    for condition in card.conditions:
-        print(f"error rates at {condition!r} are {', '.join(card.rate_provenance(condition))}")
     good = [row for row in swept.rows if row["clean"] - row["mean"] < 0.015]
     known = [(energy, row) for row in good if (energy := row["energy_joule"]) is not None]
     if known:
         energy, cheap = min(known, key=lambda pair: pair[0])
-        print(f"least energy for a loss of under 1.5 points: {1e6 * energy:.3g} uJ, {cheap['network']}, "
-              f"{cheap['cell']}, code {cheap['code']}, {cheap['place']}")
+        mark = weakest(mark for row in swept.rows for mark in (row["energy_mark"], row["rate_mark"]) if mark)
+        print(said(f"least energy for a loss of under 1.5 points: {1e6 * energy:.3g} uJ", mark) +
+              f": {cheap['network']}, {cheap['cell']}, code {cheap['code']}, {cheap['place']}")
 
     swept.result.save(options.out / "energy.h5")
     swept.plot(options.out / "energy.png")

@@ -14,11 +14,13 @@ import numpy as np
 from bnnsim.campaign.result import SweepResult
 from bnnsim.checks import FilePath
 from bnnsim.devices import AXES, DeviceCard
+from bnnsim.devices.marks import MARKS, explained, weakest
 from bnnsim.statistics import tolerated
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+AFTER = "BER after code"
 UNITS = {name: axis.unit and f" {axis.unit}" for name, axis in AXES.items()}      # as they follow a number
 
 
@@ -33,14 +35,22 @@ class CardSeries(TypedDict):
 
 
 class CardPlace(TypedDict):
-    """What the card says of a place: error rates, and the energy to program a network there, if it knows."""
+    """What follows from the card at a place: error rates, and the energy to program a network there, if it knows.
+
+    Each with the weakest mark of what it was made from: see `bnnsim.devices.marks`.
+    """
 
     place: float | str
     ber: float
     p01: float
     p10: float
+    ber_after_code: float | None
     energy_joule: float | None
     energy_relative: float | None
+    cell_mark: str | None
+    rate_mark: str
+    energy_mark: str | None
+    relative_mark: str | None
 
 
 class CardRow(CardSeries, CardPlace):
@@ -60,6 +70,7 @@ class CardTolerated(CardSeries):
     place_low: float | None
     place_high: float | None
     where: str
+    mark: str
 
 
 @dataclass(frozen=True)
@@ -82,9 +93,13 @@ class CardSweep:
         network, cell and code of each series of the result; bits_per_weight (stored, with check bits) and
         devices_per_weight.
     rows : list of dict
-        One a series and place: these, and place, ber (mean of p01 and p10, before a code corrects), p01, p10,
-        energy_joule and energy_relative (to program the network once; None where the card does not know), clean, mean,
-        low, high (accuracies, shares of 1; the 95 % interval of the mean over chips).
+        One a series and place: these, and place, p01, p10, ber (their mean; all three of the cells, before a code
+        corrects), ber_after_code (of the weights as they are decoded, computed by
+        `bnnsim.faults.decoding_errors.decoded_rate`; None without a code), energy_joule and energy_relative (to program
+        the network once; None where the card does not know), clean, mean, low, high (accuracies, shares of 1; the 95 %
+        interval of the mean over chips). And the marks of what the card said: rate_mark (of the rates, and of mean,
+        low and high), energy_mark, relative_mark, cell_mark (that the rates are of this kind of cell; of
+        devices_per_weight; None where cells were made of distributions, or follow from another kind).
     """
 
     card: DeviceCard
@@ -96,22 +111,54 @@ class CardSweep:
     rows: list[CardRow]
 
     def table(self) -> str:
-        """Text: a line a series and place; accuracies in percent, energies in uJ and as a share of the reference."""
-        head = ("network", "cell", "code", "devices/weight", self.axis, "BER", "energy", "of reference", "accuracy %",
-                "95 % interval", "drop")
-        lines = [head, *(self._line(row) for row in self.rows)]
-        widths = [max(map(len, column)) for column in zip(*lines)]
-        return "\n".join("  ".join(text.ljust(w) if i < 5 else text.rjust(w) for i, (text, w) in
-                                   enumerate(zip(line, widths))).rstrip() for line in lines)
+        """Text: a line a series and place; accuracies in percent, energies in uJ and as a share of the reference.
 
-    def _line(self, row: CardRow) -> tuple[str, ...]:
+        What was neither measured nor read has the sign of its mark behind it, which the last lines explain.
+        """
+        head = ("network", "cell", "code", "devices/weight", self.axis, "BER of cells", AFTER, "energy", "of reference",
+                "accuracy %", "95 % interval", "drop")
+        lines = zip(*([(text, "") for text in head], *(self._line(row) for row in self.rows)))
+        columns = [[text + sign.rjust(max(len(sign) for _, sign in column)) for text, sign in column]
+                   for column in lines if column[0][0] != AFTER or self.has_codes]
+        widths = [max(map(len, column)) for column in columns]
+        table = ["  ".join(text.ljust(w) if i < 5 else text.rjust(w) for i, (text, w) in
+                           enumerate(zip(line, widths))).rstrip() for line in zip(*columns)]
+        notes = [*self._assumed(), *explained(self.marks())]
+        return "\n".join(table + [""] * bool(notes) + notes)
+
+    def _assumed(self) -> list[str]:
+        """Lines that say what was not looked up on the card but computed."""
+        condition = self.at.get("condition", self.card.conditions[0])
+        own = self.card.own_cell(condition)
+        cells = {} if self.card.under(condition).has_states else \
+            dict.fromkeys(series["cell"] for series in self.series if series["cell"] != own)
+        found = [f"{cell}: rates that follow from those of {own}, if both have equal sigmas" for cell in cells]
+        return found + [f"{AFTER}: of the weights as decoded, computed and not counted on chips"] * self.has_codes
+
+    @property
+    def has_codes(self) -> bool:
+        """Whether a code corrects some series."""
+        return any(series["code"] != "none" for series in self.series)
+
+    def marks(self) -> set[str]:
+        """The marks of all that the table has of the card."""
+        return {mark for row in self.rows for mark in (row["cell_mark"], row["rate_mark"], row["energy_mark"],
+                                                       row["relative_mark"]) if mark}
+
+    def _line(self, row: CardRow) -> list[tuple[str, str]]:
+        """Texts of a line, each with the sign of its mark."""
         place = row["place"] if self.axis == "condition" else f"{row['place']:g}{UNITS[self.axis]}"
-        relative = "" if row["energy_relative"] is None else f"1/{1 / row['energy_relative']:.3g}" \
-            if row["energy_relative"] < 1 else f"{row['energy_relative']:.3g}"
-        joule = "" if row["energy_joule"] is None else f"{1e6 * row['energy_joule']:.3g} uJ"
-        return (row["network"], row["cell"], row["code"], f"{row['devices_per_weight']:.3g}", str(place),
-                f"{row['ber']:.2g}", joule, relative, f"{100 * row['mean']:.2f}",
-                f"{100 * row['low']:.2f}..{100 * row['high']:.2f}", f"{100 * (row['clean'] - row['mean']):z.2f}")
+        after, joule, relative = row["ber_after_code"], row["energy_joule"], row["energy_relative"]
+        of_rates = [f"{100 * row['mean']:.2f}", f"{100 * row['low']:.2f}..{100 * row['high']:.2f}",
+                    f"{100 * (row['clean'] - row['mean']):z.2f}"]
+        known = [(row["network"], None), (row["cell"], row["cell_mark"]), (row["code"], None),
+                 (f"{row['devices_per_weight']:.3g}", row["cell_mark"]), (str(place), None),
+                 (f"{row['ber']:.2g}", row["rate_mark"]),
+                 ("", None) if after is None else (f"{after:.2g}", row["rate_mark"]),
+                 ("" if joule is None else f"{1e6 * joule:.3g} uJ", row["energy_mark"]),
+                 ("" if relative is None else f"1/{1 / relative:.3g}" if relative < 1 else f"{relative:.3g}",
+                  row["relative_mark"]), *((text, row["rate_mark"]) for text in of_rates)]
+        return [(text, "" if mark is None else MARKS[mark]) for text, mark in known]
 
     def columns(self) -> list[int]:
         """Where the places stand among the rates of the result, which may have more, of a file that was resumed."""
@@ -127,8 +174,9 @@ class CardSweep:
         Returns
         -------
         list of dict
-            One a series: its names, ber, place, place_low, place_high (ascending; None where the data of the card or
-            the places run set no bound) and where ("inside", "at least", "below": of the rates run).
+            One a series: its names, ber (of the cells), place, place_low, place_high (ascending; None where the data
+            of the card or the places run set no bound), where ("inside", "at least", "below": of the rates run) and
+            mark, the weakest of the rates run.
         """
         if self.axis == "condition":
             raise ValueError("tolerated needs an axis with an order, not conditions")
@@ -148,7 +196,7 @@ class CardSweep:
         bounds = [place for place in (self._place(s, found.low), self._place(s, found.high)) if place is not None]
         low, high = sorted(bounds) if len(bounds) == 2 else (None, None)
         return {**self.series[s], "ber": found.rate, "place": self._place(s, found.rate), "where": found.where,
-                "place_low": low, "place_high": high}
+                "place_low": low, "place_high": high, "mark": weakest(row["rate_mark"] for row in self._rows_of(s))}
 
     def _place(self, s: int, ber: float) -> float | None:
         """Where the card has this bit error rate, between the places run; None where it is not there."""

@@ -4,7 +4,7 @@ Here a cell is a memory cell ("1T1R", "2T2R"), and a place is where on the card'
 """
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -15,7 +15,9 @@ from bnnsim.campaign.sweeps import SweepOptions, sweep
 from bnnsim.checks import check_choice, check_real
 from bnnsim.devices import AXES, CardFault, DeviceCard
 from bnnsim.devices.cells import ErrorRates
+from bnnsim.devices.marks import either
 from bnnsim.faults import Protected
+from bnnsim.faults.decoding_errors import decoded_rate
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.seeding import RandomSource
 
@@ -83,6 +85,7 @@ def sweep_card(card: DeviceCard, networks: PackedNetwork | Mapping[str, PackedNe
     kinds = list(dict.fromkeys(itertools.product(cells or [own], codes)))
     for (cell, _), place in itertools.product(kinds, asked.places):
         asked.error_rates(cell, place)                           # what the card does not know is said before the work
+    settings["provenance"] = {**(settings.get("provenance") or {}), "card": asked.said([cell for cell, _ in kinds])}
     result = sweep(nets, split, place_numbers(card, axis, asked.places), trials, rng,
                    faults={f"{cell}, {code}": asked.fault(cell, code) for cell, code in kinds}, **settings)
     found = CardSweep(card, axis, asked.places, asked.at, result, [], [])
@@ -122,6 +125,16 @@ class _Asked:
         """(p01, p10) of a kind of cell."""
         return self.card.error_rates(cell, extrapolate=self.extrapolate, **self.where(place))
 
+    def said(self, cells: Iterable[str]) -> str:
+        """How the card's error rates are known, for the results file: at these places, and all others of the card."""
+        places = dict.fromkeys(self.places)
+        if self.axis == "condition":
+            places |= dict.fromkeys(self.card.conditions)
+        elif (known := self.card.under(self.at.get("condition"))).axis == AXES[self.axis].key:
+            places |= {at: None for column in known.columns.values() for at in column.grid}
+        marks = {cell: either(self.card.rate_mark(cell, **self.where(place)) for place in places) for cell in cells}
+        return f"{self.card.name}, error rates " + ", ".join(f"of {cell} {mark}" for cell, mark in marks.items())
+
     def series(self, name: str, network: PackedNetwork, cell: str, code: str) -> CardSeries:
         """What a network takes in a kind of cell, with a code."""
         fault = self.fault(cell, code)
@@ -132,17 +145,23 @@ class _Asked:
 
     def costs(self, network: PackedNetwork, series: CardSeries, place: float | str) -> CardPlace:
         """Error rates and energies of a series at a place."""
-        card, where = self.card, self.where(place)
-        rates, condition = self.error_rates(series["cell"], place), where.get("condition")
+        card, where, cell, code = self.card, self.where(place), series["cell"], series["code"]
+        rates, condition = self.error_rates(cell, place), where.get("condition")
         known = {key: value for key, value in where.items() if key != "sigma"}
-        joule = _if_known(lambda: card.energy_joule(network, series["cell"], series["bits_per_weight"],
+        joule = _if_known(lambda: card.energy_joule(network, cell, series["bits_per_weight"],
                                                     extrapolate=self.extrapolate, **known))
         relative = _if_known(lambda: card.relative_energy(condition))
         if relative is not None:                                 # of the card's own cell without a code
             n_own = card.n_devices(network, card.own_cell(condition), 1.0, where.get("condition", card.conditions[0]))
             relative *= series["devices_per_weight"] * network.n_bits / n_own
-        return {"place": place, "ber": rates.mean, "p01": rates.p01, "p10": rates.p10, "energy_joule": joule,
-                "energy_relative": relative}
+        claimed = card.under(condition)
+        after = None if code == "none" else decoded_rate(network, code, *rates)
+        return {"place": place, "ber": rates.mean, "p01": rates.p01, "p10": rates.p10, "ber_after_code": after,
+                "energy_joule": joule, "energy_relative": relative,
+                "cell_mark": claimed.cell_mark if cell == claimed.own_cell and not claimed.has_states else None,
+                "rate_mark": card.rate_mark(cell, **where),
+                "energy_mark": None if joule is None else card.energy_mark(cell, **where),
+                "relative_mark": None if relative is None else card.relative_mark(cell, condition)}
 
 
 def _if_known(ask: Callable[[], float]) -> float | None:

@@ -9,8 +9,9 @@ A card is JSON::
 
 Each row says where it holds (`PLACE`), what is known there (`VALUES`), and how that is known: provenance "measured",
 "read" (in a publication's text), "reconstructed" (from prose or a figure), "recalled" (from memory, not verified) or
-"synthetic" (invented), and the source. Rows of one place are joined; a value that two of them give is refused. A row
-without a condition holds for all.
+"synthetic" (invented), and the source; `bnnsim.devices.marks` carries it on. A row's ``cell`` says of which kind of
+cell its rates are. Rows of one place are joined; a value that two of them give is refused. A row without a condition
+holds for all.
 """
 
 import math
@@ -22,11 +23,12 @@ import numpy as np
 
 from bnnsim.checks import FilePath, check_choice, check_int, check_real, nearest
 from bnnsim.devices.distributions import KINDS
+from bnnsim.devices.marks import MARKS
 from bnnsim.files.json_text import parse_json
 
 FORMAT, VERSION = "bnnsim device card", 1
 MAX_BYTES, MAX_ROWS, MAX_CONDITIONS, MAX_TEXT = 4_000_000, 10_000, 100, 2_000
-PROVENANCES = ("measured", "read", "reconstructed", "recalled", "synthetic")
+PROVENANCES = tuple(mark for mark in MARKS if mark != "derived")
 
 
 class Value(NamedTuple):

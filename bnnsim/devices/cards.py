@@ -21,6 +21,7 @@ from bnnsim.devices.card_schema import AXES, CardError
 from bnnsim.devices.cells import (DEVICES_PER_BIT, Cell1T1R, Cell2T2R, ErrorRates, Failures, converted_rate,
                                   make_cell)
 from bnnsim.devices.conditions import Condition, make_conditions
+from bnnsim.devices.marks import weakest
 from bnnsim.packed.memory import MemoryLike
 
 if TYPE_CHECKING:
@@ -45,10 +46,10 @@ class DeviceCard:
     >>> card = load_card("hfo2_2t2r")
     >>> card.conditions
     ('reference', 'low power', 'ultra-low power')
-    >>> card.error_rates(condition="ultra-low power").mean, card.rate_provenance("ultra-low power")
-    (0.033, ('read',))
-    >>> card.error_rates(condition="low power").mean, card.rate_provenance("low power")
-    (9.7e-05, ('recalled',))
+    >>> card.error_rates(condition="ultra-low power").mean, card.rate_mark(condition="ultra-low power")
+    (0.033, 'read')
+    >>> card.error_rates(condition="low power").mean, card.rate_mark(condition="low power")
+    (9.7e-05, 'recalled')
     """
 
     name: str
@@ -125,11 +126,30 @@ class DeviceCard:
             raise ValueError(f"key must be one of {', '.join(columns)}, got {key!r}")
         return tuple(dict.fromkeys(column.provenance))
 
-    def rate_provenance(self, condition: str | None = None) -> tuple[str, ...]:
-        """How what the error rates come from is known: of the rates themselves, or of the states."""
-        keys = ("ber", "p01", "p10", *card_schema.STATES, *card_schema.SAMPLES)
-        columns = self.under(condition).columns
-        return tuple(dict.fromkeys(kind for key in keys if key in columns for kind in columns[key].provenance))
+    def cell_mark(self, condition: str | None = None) -> str:
+        """How it is known that the card's rates are of its own kind of cell."""
+        known = self.under(condition)
+        return "measured" if known.has_states else known.cell_mark
+
+    def rate_mark(self, cell: str | None = None, condition: str | None = None, **place: float) -> str:
+        """The weakest mark of what `error_rates` at a place come from: see `bnnsim.devices.marks`.
+
+        That rates are of the card's own kind of cell is `cell_mark`; those of another kind hang on it, too.
+        """
+        known = self.under(condition)
+        return known.rate_mark(cell or self.own_cell(condition), known.place(**_without_sigma(place)))
+
+    def energy_mark(self, cell: str | None = None, condition: str | None = None, **place: float) -> str:
+        """The weakest mark of what `energy_joule` at a place comes from."""
+        known, own = self.under(condition), self.own_cell(condition)
+        found = known.mark(energy.keys_of(cell or own), known.place(**_without_sigma(place)))
+        return weakest((found, self.cell_mark(condition))) if cell in (None, own) else found
+
+    def relative_mark(self, cell: str | None = None, condition: str | None = None) -> str:
+        """The weakest mark of `relative_energy`, which is of the card's own cell, for that or another kind of cell."""
+        known = self.under(condition)
+        found = known.mark(("energy_relative",), known.place())
+        return found if cell in (None, self.own_cell(condition)) else weakest((found, self.cell_mark(condition)))
 
     def value(self, key: str, condition: str | None = None, extrapolate: bool = False, **place: float) -> Any:
         """One value of a row, interpolated; ValueError where the card does not have it."""
@@ -326,6 +346,11 @@ class DeviceCard:
         if cells is None:
             cells = tuple(DEVICES_PER_BIT) if known.has_states else (self.own_cell(known.name),)
         return devices.error_rates(self, axis, path, cells, **fixed)
+
+
+def _without_sigma(place: dict[str, float]) -> dict[str, float]:
+    """A place without the factor on spreads, which is the asker's and not the card's."""
+    return {key: value for key, value in place.items() if key != "sigma"}
 
 
 def load_card(path: FilePath) -> DeviceCard:

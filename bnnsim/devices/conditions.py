@@ -1,7 +1,8 @@
 """The programming conditions of a device card: its rows, joined to one `Condition` each, and read between places."""
 
+import bisect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ import bnnsim.devices.card_schema as card_schema
 from bnnsim.devices.ageing import Retention, Weibull, interpolated
 from bnnsim.devices.card_schema import AXES, CardError
 from bnnsim.devices.distributions import KINDS
+from bnnsim.devices.marks import strongest, weakest
 from bnnsim.devices.states import State, check_states
 
 FRESH = ("cycles", "time_second")               # axes whose least value stands for "not said"
@@ -27,7 +29,8 @@ class Column(NamedTuple):
 class Condition:
     """What is known under one programming condition.
 
-    `axis` is the key along which values are interpolated, or None; `fixed` are places that all rows share.
+    `axis` is the key along which values are interpolated, or None; `fixed` are places that all rows share; `cell_mark`
+    is how it is known that rates are of `own_cell`.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Condition:
     fixed: Mapping[str, float]
     columns: Mapping[str, Column]
     own_cell: str | None
+    cell_mark: str = "measured"
 
     def value(self, key: str, place: Mapping[str, float], extrapolate: bool = False) -> Any:
         """The value of a key at a place, a dict of axis keys; None where it is not known."""
@@ -56,6 +60,36 @@ class Condition:
         value = interpolated(self.axis, at, column.grid, values, log_axis, extrapolate)
         value = math.exp(value) if log else value
         return min(value, card_schema.VALUES[key].high)
+
+    def mark(self, keys: Iterable[str], place: Mapping[str, float]) -> str:
+        """The weakest mark of the values of some keys at a place: of the rows that each of them is read between."""
+        return weakest(mark for key in keys for mark in self._marks(self.columns[key], place))
+
+    def _marks(self, column: Column, place: Mapping[str, float]) -> tuple[str, ...]:
+        if not column.grid or self.axis is None:
+            return column.provenance
+        grid, at = column.grid, place[self.axis]
+        if at in grid:
+            return (column.provenance[grid.index(at)],)
+        right = min(max(bisect.bisect(grid, at), 1), len(grid) - 1)
+        beyond = () if grid[0] < at < grid[-1] else ("derived",)
+        return (*column.provenance[right - 1:right + 1], *beyond)
+
+    def rate_mark(self, kind: str, place: Mapping[str, float]) -> str:
+        """The weakest mark of what the error rates of a kind of cell at a place come from; see `own_cell` for rates."""
+        if not self.has_states:
+            found = self.mark([key for key in ("ber", "p01", "p10") if key in self.columns], place)
+            return found if self.own_cell in (None, kind) else weakest((found, self.cell_mark, "derived"))
+        keys = [*card_schema.STATES, *card_schema.SAMPLES, *(["reference_ohm"] if kind == "1T1R" else []),
+                *(card_schema.WEIBULL if "cycles" in place else [])]
+        drift = "measured"
+        if "time_second" in place and (kept := self.retention()) is not None:
+            keys += card_schema.RETENTION
+            try:
+                kept.shifts(place["time_second"], place.get("temperature_kelvin"))
+            except ValueError:                                   # beyond its data
+                drift = "derived"
+        return weakest((self.mark([key for key in keys if key in self.columns], place), drift))
 
     def limits(self) -> tuple[float, float] | None:
         """(least, greatest) place along the axis at which any value is known; None without an axis."""
@@ -153,7 +187,8 @@ def _condition(name: str, rows: Sequence[Mapping[str, Any]]) -> Condition:
     if len(cells) > 1:
         raise CardError(f"condition {name!r}: cell must be one, got {', '.join(sorted(cells))}")
     fixed = {key: values[0] for key, values in places.items() if len(values) == 1}
-    found = Condition(name, axis, fixed, columns, cells.pop() if cells else None)
+    found = Condition(name, axis, fixed, columns, cells.pop() if cells else None,
+                      strongest(row["provenance"] for row in rows if "cell" in row))
     _check(found)
     return found
 

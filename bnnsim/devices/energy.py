@@ -28,6 +28,11 @@ def n_devices(network: MemoryLike, cell: str = "2T2R", bits_per_weight: float = 
     return round(stored_bits(network, bits_per_weight) * DEVICES_PER_BIT.get(cell, 1))
 
 
+def keys_of(cell: str) -> tuple[str, ...]:
+    """What the programming energy of a kind of cell is made from."""
+    return ("energy_set_joule", "energy_reset_joule") if cell in DEVICES_PER_BIT else ("energy_write_joule",)
+
+
 def bit_energy_joule(energy_set_joule: float | None = None, energy_reset_joule: float | None = None,
                      energy_write_joule: float | None = None, cell: str = "2T2R") -> float:
     """Energy to program one stored bit.

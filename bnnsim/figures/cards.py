@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from bnnsim.checks import FilePath
 from bnnsim.devices import AXES
-from bnnsim.figures.style import BAND, axis_label, legend_below, line_style, new_panels, plain, written
+from bnnsim.devices.marks import doubts, either
+from bnnsim.figures.style import BAND, axis_label, legend_below, line_style, new_panels, plain, wrapped, written
 
 if TYPE_CHECKING:
     from bnnsim.campaign import CardSweep
@@ -38,9 +39,11 @@ def card_curves(sweep: "CardSweep", path: FilePath | None = None) -> Figure:
         top.fill_between(places[order], low, high, color=style["color"], **BAND)
         ber = _values(sweep, s, "ber")[order]
         middle.plot(places[order], np.where(ber > 0, ber, np.nan), **style)
+        middle.plot(places[order], _values(sweep, s, "ber_after_code")[order], **{**style, "linestyle": ":"})
         bottom.plot(places[order], 1e6 * _values(sweep, s, "energy_joule")[order], **style)
-    top.set_ylabel("test accuracy (%)")
-    middle.set_ylabel("bit error rate\nbefore a code corrects")
+    top.set_ylabel(_label("test accuracy (%)", sweep, "rate_mark"))
+    rates = "bit error rate of cells" + "\n(dotted: after code)" * sweep.has_codes
+    middle.set_ylabel(_label(rates, sweep, "rate_mark"))
     middle.set_yscale("log")
     _finish_energy(bottom, sweep)
     _name_axis(bottom, sweep, places, numbered)
@@ -68,9 +71,10 @@ def pareto(sweep: "CardSweep", path: FilePath | None = None) -> Figure:
     ValueError
         Where the card has no energies at all.
     """
-    key, scale, label = "energy_joule", 1e6, "energy to program the network (uJ)"
+    key, mark, scale, label = "energy_joule", "energy_mark", 1e6, "energy to program the network (uJ)"
     if all(row["energy_joule"] is None for row in sweep.rows):
-        key, scale, label = "energy_relative", 1.0, "energy to program the network (of the reference)"
+        key, mark, scale = "energy_relative", "relative_mark", 1.0
+        label = "energy to program the network (of the reference)"
     if all(row["energy_relative"] is None is row["energy_joule"] for row in sweep.rows):
         raise ValueError(f"the card {sweep.card.name!r} has no energies to draw accuracy over")
     figure, (left, right) = new_panels((9.0, 4.6), 1, 2, sharey=True, width_ratios=(1.6, 1))
@@ -83,8 +87,8 @@ def pareto(sweep: "CardSweep", path: FilePath | None = None) -> Figure:
         right.errorbar(np.full(len(mean), series["devices_per_weight"] * 2.0 ** shift), mean, error,
                        **{**style, "linestyle": ""}, elinewidth=0.8)
     left.set_xscale("log")
-    left.set_xlabel(label)
-    left.set_ylabel("test accuracy (%)")
+    left.set_xlabel(_label(label, sweep, mark))
+    left.set_ylabel(_label("test accuracy (%)", sweep, "rate_mark"))
     devices = sorted({series["devices_per_weight"] for series in sweep.series})
     right.set_xscale("log", base=2)
     right.set_xticks(devices, [f"{value:.3g}" for value in devices])
@@ -99,9 +103,13 @@ def pareto(sweep: "CardSweep", path: FilePath | None = None) -> Figure:
 
 # ---------------------------------------------------------------- parts
 
+def _rows(sweep: "CardSweep") -> Sequence[Mapping[str, Any]]:
+    return sweep.rows
+
+
 def _values(sweep: "CardSweep", s: int, key: str) -> np.ndarray:
     """A column of the rows of a series; nan for what the card does not know."""
-    rows: Sequence[Mapping[str, Any]] = sweep.rows[s * len(sweep.places):(s + 1) * len(sweep.places)]
+    rows = _rows(sweep)[s * len(sweep.places):(s + 1) * len(sweep.places)]
     return np.array([np.nan if row[key] is None else row[key] for row in rows], np.float64)
 
 
@@ -120,13 +128,42 @@ def _title(sweep: "CardSweep", mean: str, interval: str) -> str:
     common = [_shown(sweep.series[0], key) for key in ("cell", "code")
               if len({_shown(series, key) for series in sweep.series}) == 1]
     entry, trials = sweep.result.settings["series"][0], sweep.result.right.shape[2]
-    return (f"device card {plain(sweep.card.name)}, {', '.join(common)}".rstrip(", ") +
-            f"\n{plain(entry['split'])}, {entry['n_images']:,} images"
-            f"\n{mean}: mean over {trials} chips, {interval}: its 95 % confidence interval")
+    return "\n".join([f"device card {plain(sweep.card.name)}, {', '.join(common)}".rstrip(", "),
+                      f"{plain(entry['split'])}, {entry['n_images']:,} images",
+                      f"{mean}: mean over {trials} chips, {interval}: its 95 % confidence interval", *_known(sweep)])
+
+
+def _label(text: str, sweep: "CardSweep", key: str) -> str:
+    """An axis' label with the marks of what is drawn along it."""
+    marks = {row[key] for row in _rows(sweep)} - {None}
+    return f"{text}\n[{either(marks)}]" if doubts(marks) else text
+
+
+def _known(sweep: "CardSweep") -> list[str]:
+    """A line on which error rates, and accuracies, and which energies have a mark, where not all have the same."""
+    cells = dict.fromkeys(series["cell"] for series in sweep.series)
+    kinds = [(f"errors of {cell}", "rate_mark", [row for row in _rows(sweep) if row["cell"] == cell]) for cell in cells]
+    found = []
+    for what, key, rows in (*kinds, ("energies", "energy_mark", _rows(sweep))):
+        if len({row[key] for row in _rows(sweep)}) > 1:
+            found += [f"{what}: {mark} at {_at(sweep, [row['place'] for row in rows if row[key] == mark])}"
+                      for mark in doubts(row[key] for row in rows)]
+    for cell in cells:
+        told = doubts(row["cell_mark"] for row in _rows(sweep) if row["cell"] == cell)
+        found += [f"that they are of {cell} cells: {either(told)}"] if told else []
+    return [wrapped("; ".join(found))] if found else []
+
+
+def _at(sweep: "CardSweep", places: Sequence[float | str]) -> str:
+    """Places in words; "all places"."""
+    some = [place for place in sweep.places if place in places]
+    if len(some) == len(sweep.places):
+        return "all places"
+    return ", ".join(str(place) if isinstance(place, str) else f"{place:g}" for place in some)
 
 
 def _finish_energy(axes: Axes, sweep: "CardSweep") -> None:
-    axes.set_ylabel("energy to program\nthe network (uJ)")
+    axes.set_ylabel(_label("energy to program\nthe network (uJ)", sweep, "energy_mark"))
     energies = np.concatenate([_values(sweep, s, "energy_joule") for s in range(len(sweep.series))])
     if np.all(np.isnan(energies)):
         axes.text(0.5, 0.5, "the card has no energies", transform=axes.transAxes, ha="center", color="0.4")

@@ -13,6 +13,7 @@ from scipy.special import ndtri
 from bnnsim.checks import FilePath, check_choice, check_int, check_probability
 from bnnsim.devices import AXES, DeviceCard, DeviceFit, Empirical, converted_rate
 from bnnsim.devices.fitted import PlaceFit, StateFit
+from bnnsim.devices.marks import either
 from bnnsim.figures.style import (COLOURS, LEGEND, axis_label, legend_below, line_style, new_axes, new_panels, plain,
                                   wrapped, written)
 
@@ -80,18 +81,27 @@ def error_rates(card: DeviceCard, axis: str, path: FilePath | None = None, cells
         raise ValueError(f"axis must be one of the card's, {', '.join(known)}, got {axis!r}")
     numbered = axis == "condition"
     figure, axes = new_axes()
-    values, at = _points(axes, card, axis, limits, n_points)
+    values, at = _points(axes, axis, limits, n_points)
+    marks: list[list[str]] = []
     for i, cell in enumerate(cells):
+        marks.append([card.rate_mark(cell, **{**place, AXES[axis].key: value}) for value in values])
         rates = [card.error_rates(cell, **{**place, AXES[axis].key: value}).mean for value in values]
         axes.plot(at, rates, **line_style(i, marked=numbered))
     axes.set_yscale("log")
     axes.set_ylabel("bit error rate")
     axes.set_xlabel(axis_label(axis))
     where = ", ".join(f"{key} {value}" for key, value in place.items())
-    origin = "" if numbered else f"; data {', '.join(card.rate_provenance(place.get('condition')))}"
+    if numbered:
+        axes.set_xticks(at, [f"{plain(name)}\n({_by_cell(cells, each)})" for name, each in zip(values, zip(*marks))])
+    origin = "" if numbered else f"; data {either(sum(marks, []))}"
     axes.set_title(wrapped(f"{card.name}, {card.memory}" + (f"; {where}" if where else "") + origin), fontsize=9)
     legend_below(figure, [_cell_name(card, cell, place.get("condition")) for cell in cells], marked=numbered)
     return written(figure, path)
+
+
+def _by_cell(cells: Sequence[str], marks: Sequence[str]) -> str:
+    """The mark of all cells, or that of each."""
+    return marks[0] if len(set(marks)) == 1 else ", ".join(f"{cell} {mark}" for cell, mark in zip(cells, marks))
 
 
 def _cell_name(card: DeviceCard, cell: str, condition: str | None) -> str:
@@ -137,12 +147,10 @@ def redundancy(codes: Mapping[str, Callable[[float], float]] | None = None, path
 
 # ---------------------------------------------------------------- parts
 
-def _points(axes: Axes, card: DeviceCard, axis: str, limits: Sequence[Any],
+def _points(axes: Axes, axis: str, limits: Sequence[Any],
             n_points: int) -> tuple[Sequence[Any] | np.ndarray, Sequence[float] | np.ndarray]:
     """(values, places on the x axis) along an axis of a card; sets its scale."""
     if axis == "condition":
-        labels = [f"{plain(name)}\n({', '.join(card.rate_provenance(name))})" for name in limits]
-        axes.set_xticks(range(len(limits)), labels)
         return limits, range(len(limits))
     low, high = (0.5, 2.0) if axis == "sigma" else limits
     if AXES[axis].log:

@@ -11,7 +11,7 @@ from bnnsim import PackedNetwork, load_embedded
 from bnnsim.campaign.card_sweep import sweep_card
 from bnnsim.datasets.shipped import data_file
 from bnnsim.datasets.split import Split
-from bnnsim.faults import AsymmetricFlips, BitFlips, Protected
+from bnnsim.faults import AsymmetricFlips, BitFlips, Protected, exact_residual
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,8 @@ def test_rows_are_what_the_card_the_fault_and_the_network_say(network, test):
         fault = fault if row["code"] == "none" else Protected(fault, row["code"])
         ref = [fault.apply(network, 5, trial).accuracy(test) for trial in range(3)]
         assert row["mean"] == pytest.approx(np.mean(ref), abs=1e-12) and row["ber"] == rates.mean
+        after = None if row["code"] == "none" else pytest.approx(exact_residual("secded(8,4)", rates.mean), rel=1e-6)
+        assert row["ber_after_code"] == after
         devices_per_weight = {"1T1R": 1, "2T2R": 2}[row["cell"]] * (1 if row["code"] == "none" else 2)
         assert row["devices_per_weight"] == pytest.approx(devices_per_weight)
         per_device = np.mean([card.value(f"energy_{kind}_joule", row["place"]) for kind in ("set", "reset")])
@@ -125,6 +127,7 @@ def test_the_command_draws_and_prints_how_far_the_axis_goes(tmp_path, capsys):
                               "none,secded(8,4)", "--plot", paths[0], "--pareto", paths[1], "--out", paths[2]]) == 0
     out = capsys.readouterr().out
     assert "a loss of 1 points at voltage 0.5" in out and "secded(8,4)" in out
+    assert out.count("BER of cells") == 5 and out.count("(synthetic)") == 4 and "BER after code: " in out
     assert all((tmp_path / name).stat().st_size > 5_000 for name in ("curves.png", "pareto.png", "volts.h5"))
 
 

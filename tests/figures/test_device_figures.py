@@ -48,7 +48,7 @@ def test_error_rates_are_those_of_the_card(tmp_path):
 def test_what_was_recalled_or_derived_is_marked_in_the_figure():
     figure = devices.error_rates(load_card("hfo2_2t2r"), "condition")
     labels = [tick.get_text() for tick in figure.axes[0].get_xticklabels()]
-    assert labels == ["reference\n(recalled)", "low power\n(recalled)", "ultra-low power\n(read)"]
+    assert labels == ["reference\n(recalled)", "low power\n(recalled)", "ultra-low power\n(1T1R recalled, 2T2R read)"]
     legend = " ".join(text.get_text() for text in figure.legends[0].get_texts()).replace("\n", " ")
     assert "1T1R (follows from 2T2R, equal sigmas assumed)" in legend
 

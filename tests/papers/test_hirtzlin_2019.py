@@ -48,7 +48,7 @@ def test_the_ultra_low_power_condition_costs_little_accuracy_at_a_thirtieth_of_t
     """BER 3.3 %, energy / 30: both numbers of the card are read in a publication, not recalled."""
     card, net = load_card("hfo2_2t2r"), network("fashion_fcnn_flip")
     fault = card.fault(condition="ultra-low power")
-    assert fault.error_rates().mean == 0.033 and card.rate_provenance("ultra-low power") == ("read",)
+    assert fault.error_rates().mean == 0.033 and card.rate_mark(condition="ultra-low power") == "read"
     assert drop(net, fault, images) < 1.5
     ratio = card.relative_energy("reference") / card.relative_energy("ultra-low power")
     assert ratio == pytest.approx(30)
