@@ -36,7 +36,8 @@ def main() -> None:
     print(fitted.table())                      # a WARNING says what contradicts the model: then use --model empirical
     for i in range(len(fitted.places)):
         bnnsim.plotting.fitted_states(fitted, options.out / f"states-{i}.png", place=i)
-    card = fitted.card("my cells", source=f"measured by ..., fitted from {Path(csv).name}")
+    card = fitted.card("my cells", source=f"measured by ..., fitted from {Path(csv).name}",
+                       provenance="measured" if options.csv else "synthetic")
     card.save(options.out / "card.json")       # edit it: energies, endurance, drift; --help of device_sweep goes on
 
     network = bnnsim.PackedNetwork.load(options.network or data_file("fashion_fcnn_flip.h5"))

@@ -17,8 +17,8 @@ import test_other_cpus  # noqa: E402  (beside this file)
 import test_same_bytes  # noqa: E402
 
 import bnnsim  # noqa: E402
-from bnnsim.faults import (ArrayMapping, AsymmetricFlips, BitFlips, Clusters, Compose, EachRead, Protected,  # noqa: E402
-                           StuckAt, StuckLines)
+from bnnsim.faults import (  # noqa: E402
+    ArrayMapping, AsymmetricFlips, BitFlips, Clusters, Compose, EachRead, Protected, StuckAt, StuckLines)
 
 FAULTS = {"flips": BitFlips(0), "asymmetric": AsymmetricFlips(0.5, 1.0), "stuck": StuckAt(0.5, 0.5),
           "read": EachRead(BitFlips(0)), "code": Protected(BitFlips(0), "secded(72,64)"),

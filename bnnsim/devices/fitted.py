@@ -135,8 +135,8 @@ class DeviceFit:
     level: float
 
     def card(self, name: str, source: str, licence: str = "not stated", memory: str = "RRAM",
-             description: str = "") -> DeviceCard:
-        """The fitted states as a device card with provenance "measured".
+             description: str = "", provenance: str = "measured") -> DeviceCard:
+        """The fitted states as a device card.
 
         Parameters
         ----------
@@ -144,17 +144,19 @@ class DeviceFit:
         source : str
             Who measured, where it is published: it stands in each row.
         licence, memory, description : str
+        provenance : str
+            How the samples are known, a mark of `bnnsim.devices.marks`: "measured", or "synthetic" and the like.
 
         Raises
         ------
         CardError
-            Where more than one of cycles, time and temperature varies under one condition.
+            Where provenance is no such mark, or more than one of cycles, time and temperature varies under one condition.
         """
         rows = []
         for each in self.places:
             numbers = {f"{name}_{key}": value for name, state in (("lrs", each.lrs), ("hrs", each.hrs))
                        for key, value in state.fitted.keys().items()}
-            rows.append({**each.place, **numbers, "note": self._note(each), "provenance": "measured",
+            rows.append({**each.place, **numbers, "note": self._note(each), "provenance": provenance,
                          "source": source})
         return DeviceCard(name, memory, description, licence, tuple(rows))
 

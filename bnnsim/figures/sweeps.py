@@ -66,7 +66,7 @@ def ber_curve(result: "SweepResult | Mapping[str, SweepResult]", path: FilePath 
     axes.set_ylabel("test accuracy (%)")
     kind = "95 % confidence interval of the mean" if band == "interval" else "from least to largest chip"
     counts = np.concatenate([line.counts() for line in series])
-    title = f"{_images(series)}; line: mean over {_chips(counts)}"
+    title = f"{_images(series)}; line: mean over {_chips(counts)}" + _card_marks(series)
     axes.set_title(title + (f"\nband: {kind}" if np.any(counts > 1) else ""), fontsize=9)
     legend_below(figure, [label for label, _, _ in series])
     return written(figure, path)
@@ -165,6 +165,12 @@ def _images(series: Iterable[_Series]) -> str:
     """Which images: each split, and how many."""
     entries = [swept.settings["series"][s] for _, swept, s in series]
     return wrapped(", ".join(dict.fromkeys(f"{entry['split']} ({entry['n_images']:,} images)" for entry in entries)))
+
+
+def _card_marks(series: Iterable[_Series]) -> str:
+    """How the error rates of device cards are known, a line each; nothing of other sweeps."""
+    found = dict.fromkeys(str(swept.provenance["card"]) for _, swept, _ in series if "card" in swept.provenance)
+    return "".join(f"\n{wrapped(text)}" for text in found)
 
 
 def _chips(counts: Sequence[int] | np.ndarray) -> str:

@@ -70,6 +70,7 @@ def test_every_axis_runs_from_end_to_end_of_the_data(network, test, card, axis, 
     bers = [row["ber"] for row in found.rows]
     assert len(bers) == 9 and len(set(bers)) > 1
     assert axis in found.table().splitlines()[0]
+    assert "synthetic" in found.result.plot().axes[0].get_title(), "of a stored sweep, too"
     assert found.plot(tmp_path / "curves.png").axes[2].get_xlabel()
     assert (tmp_path / "curves.png").stat().st_size > 10_000
 

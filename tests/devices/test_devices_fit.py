@@ -113,6 +113,10 @@ def test_a_fit_becomes_a_card(tmp_path):
     rates = [each.cell().error_rates().mean for each in fitted.places]
     assert min(rates[:2]) < card.error_rates(condition="weak", cycles=10.0).mean < max(rates[:2])
     assert card.provenance("lrs_median_ohm", "weak") == ("measured",)
+    invented = fitted.card("mine", "made up by this test", provenance="synthetic")
+    assert invented.rate_mark(**fitted.places[0].place) == "synthetic"
+    with pytest.raises(CardError, match="provenance"):
+        fitted.card("mine", "this test", provenance="sure")
     for model in ("normal-conductance", "empirical"):
         same = drawn(rng, 60, (5e3, 0.1), (3e4, 0.15))
         card = fit(table(tmp_path / "u.csv", {"": same}), model, n_resamples=100).card("m", "s")
