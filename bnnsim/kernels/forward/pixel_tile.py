@@ -7,12 +7,12 @@ import numpy as np
 from llvmlite import ir
 from numba.extending import intrinsic
 
-from bnnsim.kernels._jit import inline
 from bnnsim.kernels._llvm import I8, I32, I64, item_pointer, splat, vector_pointer
 from bnnsim.kernels._twins import Tile, twin_of
 from bnnsim.kernels.forward.narrow_pixel_tile import (DOT, PAIRS, SHORT_PAIRS, SINGLES, add_dot,
                                                       make_narrow_tile)
-from bnnsim.kernels.forward.tile_parts import row_pointers, store_results, tile_signature, walk_runs, zeroed
+from bnnsim.kernels.forward.tile_parts import (row_pointers, store_results, sum_whole_panel, tile_signature, walk_runs,
+                                               zeroed)
 
 ROWS, COLS, STRIPS = 6, 16, 4                                   # a large tile has four strips of 16 units
 PRODUCTS = (DOT, ("avxvnni",)), (PAIRS, ("avx2",)), (SHORT_PAIRS, ("ssse3",)), (SINGLES, ())
@@ -87,34 +87,6 @@ def _operation(n_rows, n_strips, to_bits):
     return twin_of(wide, *narrow)(_make_twin(n_rows, n_strips, to_bits))
 
 
-def _make_rows(to_bits):
-    large, narrow, single = (_operation(*size, to_bits) for size in ((ROWS, STRIPS), (ROWS, 1), (1, 1)))
-    width = 1 if to_bits else COLS                              # of 16 units, in items of the output
-
-    @inline
-    def rows(x, x_at, n_rows, run_stride, n_runs, panel, table, table_at, out, o_off, o_stride):
-        n_steps, size = panel.shape[1] // n_runs, panel.shape[1] * COLS
-        p = 0
-        while p < panel.shape[0]:
-            if n_rows < ROWS:
-                for r in range(n_rows):
-                    single(x, x_at, r, run_stride, n_runs, n_steps, panel, p * size, table, table_at, COLS * p, out,
-                           o_off + width * p + r * o_stride, o_stride)
-                p += 1
-            elif p + STRIPS <= panel.shape[0]:
-                for r in range(0, n_rows, ROWS):
-                    at = min(r, n_rows - ROWS)                  # the last tile overlaps the one before
-                    large(x, x_at, at, run_stride, n_runs, n_steps, panel, p * size, table, table_at, COLS * p, out,
-                          o_off + width * p + at * o_stride, o_stride)
-                p += STRIPS
-            else:
-                for r in range(0, n_rows, ROWS):
-                    at = min(r, n_rows - ROWS)
-                    narrow(x, x_at, at, run_stride, n_runs, n_steps, panel, p * size, table, table_at, COLS * p, out,
-                           o_off + width * p + at * o_stride, o_stride)
-                p += 1
-
-    return rows
-
-
-pixel_bits, pixel_sums = _make_rows(True), _make_rows(False)    # of any number of rows against a whole panel
+pixel_bits, pixel_sums = (sum_whole_panel(
+    *(_operation(*size, to_bits) for size in ((ROWS, STRIPS), (ROWS, 1), (1, 1))), ROWS, STRIPS, to_bits)
+    for to_bits in (True, False))

@@ -19,7 +19,10 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
+from bnnsim.kernels._jit import inline
 from bnnsim.kernels._llvm import I16, I32, I64, item_pointer, vector_pointer
+
+COLS = 16                           # units of a strip of a panel
 
 
 def tile_signature(x: types.Type, offsets: types.Type, table: types.Type, panel: types.Type, out: types.Type) -> Any:
@@ -86,3 +89,33 @@ def store_results(context: Any, builder: ir.IRBuilder, kinds: tuple[types.Type, 
         if to_bits:
             word = _join_masks(builder, masks, lanes)
             builder.store(word, builder.bitcast(builder.gep(o_ptr, [at]), word.type.as_pointer()), align=2)
+
+
+def sum_whole_panel(large: Any, narrow: Any, single: Any, rows_a_tile: int, strips: int, to_bits: bool) -> Any:
+    """What passes call, of any number of rows against a whole panel, from tiles of many rows and strips, or one."""
+    width = 1 if to_bits else COLS                              # of 16 units, in items of the output
+
+    @inline
+    def rows(x, x_at, n_rows, run_stride, n_runs, panel, table, table_at, out, o_off, o_stride):
+        n_steps, size = panel.shape[1] // n_runs, panel.shape[1] * COLS
+        p = 0
+        while p < panel.shape[0]:
+            if n_rows < rows_a_tile:
+                for r in range(n_rows):
+                    single(x, x_at, r, run_stride, n_runs, n_steps, panel, p * size, table, table_at, COLS * p, out,
+                           o_off + width * p + r * o_stride, o_stride)
+                p += 1
+            elif p + strips <= panel.shape[0]:
+                for r in range(0, n_rows, rows_a_tile):
+                    at = min(r, n_rows - rows_a_tile)           # the last tile overlaps the one before
+                    large(x, x_at, at, run_stride, n_runs, n_steps, panel, p * size, table, table_at, COLS * p, out,
+                          o_off + width * p + at * o_stride, o_stride)
+                p += strips
+            else:
+                for r in range(0, n_rows, rows_a_tile):
+                    at = min(r, n_rows - rows_a_tile)
+                    narrow(x, x_at, at, run_stride, n_runs, n_steps, panel, p * size, table, table_at, COLS * p, out,
+                           o_off + width * p + at * o_stride, o_stride)
+                p += 1
+
+    return rows

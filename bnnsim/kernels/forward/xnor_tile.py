@@ -7,9 +7,10 @@ import numpy as np
 from llvmlite import ir
 from numba.extending import intrinsic
 
-from bnnsim.kernels._jit import inline
+from bnnsim.kernels._jit import JIT_OFF, inline
 from bnnsim.kernels._llvm import I32, I64, declare, item_pointer, splat, vector_pointer
-from bnnsim.kernels._twins import Tile, twin_of
+from bnnsim.kernels._twins import Tile, target_has, twin_of
+from bnnsim.kernels.forward.nibble_tile import nibble_bits, nibble_sums
 from bnnsim.kernels.forward.tile_parts import row_pointers, store_results, tile_signature, walk_runs, zeroed
 
 ROWS, COLS = 8, 16
@@ -97,3 +98,7 @@ def _make_rows(to_bits):
 
 
 xnor_bits, xnor_sums = _make_rows(True), _make_rows(False)      # of any number of rows against a whole panel
+
+BY_NIBBLES = not JIT_OFF and target_has("avx2") and not target_has("avx512vpopcntdq")
+if BY_NIBBLES:
+    xnor_bits, xnor_sums = nibble_bits, nibble_sums
