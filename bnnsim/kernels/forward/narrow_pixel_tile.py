@@ -4,6 +4,7 @@ A product says how a CPU multiplies four pixels with the weights of some neighbo
 bits hold `most` steps, and are then widened into int32 totals in memory. Accumulators of 6 rows fill 12 registers.
 
     dot            vpdpbusd: 32 bits at once
+    signed dot     sdot of NEON, of pixels - 128; a black pixel then counts -128 w, which a row of them takes away
     pairs          vpmaddubsw: two products in 16 bits, of 2 * 255 at most, so that nothing saturates
     singles        a multiplication of 16-bit lanes, for LLVM to lower: any CPU
 """
@@ -30,6 +31,7 @@ class Product(NamedTuple):
     sums : type of a vector of sums
     most : steps of four pixels that sums hold, None for any number
     add : (builder, sums, pixels <n x i8>, weights <n x i8>) -> sums
+    black_counts : whether black pixels do not add 0
     """
 
     units: int
@@ -37,6 +39,7 @@ class Product(NamedTuple):
     sums: ir.VectorType
     most: int | None
     add: Callable[[ir.IRBuilder, ir.Value, ir.Value, ir.Value], ir.Value]
+    black_counts: bool = False
 
     @property
     def bytes(self) -> ir.VectorType:
@@ -75,6 +78,11 @@ def _add_pairs(builder, sums, pixels, weights):
                                           [pixels, weights]))
 
 
+def _add_signed_dot(builder, sums, pixels, weights):
+    dot = declare(builder, "llvm.aarch64.neon.sdot.v4i32.v16i8", sums.type, sums.type, pixels.type, pixels.type)
+    return builder.call(dot, [sums, builder.xor(pixels, splat(builder, I8(128), pixels.type)), weights])
+
+
 def _add_singles(builder, sums, pixels, weights):
     return builder.add(sums, builder.mul(builder.zext(pixels, sums.type), builder.sext(weights, sums.type)))
 
@@ -82,6 +90,7 @@ def _add_singles(builder, sums, pixels, weights):
 DOT = Product(8, 2, ir.VectorType(I32, 8), None, add_dot)
 PAIRS = Product(8, 2, ir.VectorType(I16, 16), 64, _add_pairs)   # 64 * 510 < 2^15
 SHORT_PAIRS = Product(4, 2, ir.VectorType(I16, 8), 64, _add_pairs)
+SIGNED_DOT = Product(4, 4, ir.VectorType(I32, 4), None, _add_signed_dot, True)
 SINGLES = Product(4, 1, ir.VectorType(I16, 16), 128, _add_singles)      # 128 * 255 < 2^15
 
 
@@ -100,14 +109,17 @@ def _widened(builder, product, sums):
     return sums
 
 
-def _move_sums(builder, product, sums, totals, at, n_strips):
-    """Add all sums to the totals of row r from COLS * n_strips * r + at on, and begin anew."""
+def _move_sums(builder, product, sums, black, totals, at, n_strips):
+    """Add all sums to the totals of row r from COLS * n_strips * r + at on, but those of black, and begin anew."""
     kind = ir.VectorType(I32, product.units)
     for r, slots in enumerate(sums):
         for v, slot in enumerate(slots):
             index = builder.add(at, I64(COLS * n_strips * r + product.units * v))
             place = vector_pointer(builder, totals, index, kind)
-            builder.store(builder.add(builder.load(place, align=4), _widened(builder, product, slot)), place, align=4)
+            total = builder.add(builder.load(place, align=4), _widened(builder, product, slot))
+            if black:
+                total = builder.sub(total, _widened(builder, product, black[v]))
+            builder.store(total, place, align=4)
             builder.store(ir.Constant(product.sums, None), slot)
 
 
@@ -136,6 +148,7 @@ def make_narrow_tile(product: Product, n_rows: int, n_strips: int, to_bits: bool
                 weights_ptr = builder.gep(p_ptr, [builder.add(
                     builder.mul(builder.lshr(at, I64(4)), strip), builder.and_(at, I64(COLS - 1)))])
                 sums = zeroed(builder, product.sums, n_rows, product.vectors)
+                black = zeroed(builder, product.sums, 1, product.vectors)[0] if product.black_counts else []
                 left = cgutils.alloca_once(builder, I64)
                 builder.store(I64(product.most or 0), left)
 
@@ -149,14 +162,17 @@ def make_narrow_tile(product: Product, n_rows: int, n_strips: int, to_bits: bool
                                                  product.bytes)
                         for slot, weight in zip(slots, weights):
                             builder.store(product.add(builder, builder.load(slot), pixels, weight), slot)
+                    for slot, weight in zip(black, weights):
+                        builder.store(product.add(builder, builder.load(slot), ir.Constant(product.bytes, None), weight),
+                                      slot)
                     if product.most:
                         builder.store(builder.sub(builder.load(left), I64(1)), left)
                         with builder.if_then(builder.icmp_signed("==", builder.load(left), I64(0)), likely=False):
-                            _move_sums(builder, product, sums, totals, at, n_strips)
+                            _move_sums(builder, product, sums, black, totals, at, n_strips)
                             builder.store(I64(product.most), left)
 
                 walk_runs(builder, n_runs, n_steps, run_stride, 4, add_step)
-                _move_sums(builder, product, sums, totals, at, n_strips)
+                _move_sums(builder, product, sums, black, totals, at, n_strips)
 
             def result(total, entry):
                 return builder.icmp_signed(">=", total, entry) if to_bits else builder.add(entry, total)
