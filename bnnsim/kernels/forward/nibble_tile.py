@@ -15,8 +15,8 @@ from numba.extending import intrinsic
 
 from bnnsim.kernels._llvm import I8, I16, I32, I64, declare, item_pointer, splat, vector_pointer
 from bnnsim.kernels._twins import Tile, twin_of
-from bnnsim.kernels.forward.tile_parts import (COLS, row_pointers, store_results, sum_whole_panel, tile_signature,
-                                               walk_runs, zeroed)
+from bnnsim.kernels.forward.tile_parts import (COLS, make_result, row_pointers, store_results, sum_whole_panel,
+                                               tile_signature, walk_runs, zeroed)
 
 ROWS, STRIPS = 4, 2
 MOST = 31                           # pairs of bytes of x that sums of bytes hold: at most 8 of a pair in a lane
@@ -86,13 +86,9 @@ def _make_tile(n_rows, n_strips, to_bits):
                     _move_ones(builder, sums, totals)
                     builder.store(I64(MOST), left)
 
-            def result(ones, entry):
-                return builder.icmp_signed("<=", ones, entry) if to_bits else \
-                    builder.sub(entry, builder.add(ones, ones))
-
             walk_runs(builder, n_runs, builder.mul(n_steps, I64(4)), builder.mul(run_stride, I64(8)), 2, add_step)
             _move_ones(builder, sums, totals)
-            store_results(context, builder, signature.args, args, totals, COLS, result, to_bits)
+            store_results(context, builder, signature.args, args, totals, COLS, make_result(builder, to_bits), to_bits)
             return context.get_dummy_value()
 
         return signature, generate

@@ -56,6 +56,14 @@ def zeroed(builder: ir.IRBuilder, vector: ir.VectorType, n_rows: int, n_vectors:
     return slots
 
 
+def make_result(builder: ir.IRBuilder, to_bits: bool) -> Callable[[ir.Value, ir.Value], ir.Value]:
+    """What xnor tiles store of ones <n x i32> and their table entries."""
+    def result(ones, entry):
+        return builder.icmp_signed("<=", ones, entry) if to_bits else builder.sub(entry, builder.add(ones, ones))
+
+    return result
+
+
 def _join_masks(builder, masks, lanes):
     """Comparison masks <lanes x i1> side by side in one integer."""
     word = ir.Constant(ir.IntType(lanes * len(masks)), 0)

@@ -5,15 +5,18 @@
 
 import numpy as np
 from llvmlite import ir
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from bnnsim.kernels._jit import JIT_OFF, inline
-from bnnsim.kernels._llvm import I32, I64, declare, item_pointer, splat, vector_pointer
+from bnnsim.kernels._llvm import I8, I32, I64, declare, item_pointer, splat, vector_pointer
 from bnnsim.kernels._twins import Tile, target_has, twin_of
 from bnnsim.kernels.forward.nibble_tile import nibble_bits, nibble_sums
-from bnnsim.kernels.forward.tile_parts import row_pointers, store_results, tile_signature, walk_runs, zeroed
+from bnnsim.kernels.forward.tile_parts import (COLS, make_result, row_pointers, store_results, tile_signature, walk_runs,
+                                               zeroed)
 
-ROWS, COLS = 8, 16
+ROWS = 8
+UNITS, MOST = 4, 31                 # of a narrow tile's vector; words whose ones a byte holds: 31 * 8 < 2^8
 
 
 def _make_tile(n_rows, to_bits):
@@ -29,7 +32,7 @@ def _make_tile(n_rows, to_bits):
             rows = row_pointers(context, builder, signature.args[0], x, x_at, first, I64, n_rows)
             p_ptr = item_pointer(context, builder, signature.args[6], panel, p_off, I64)
             sums = zeroed(builder, vec, n_rows, 2)
-            popcount = declare(builder, "llvm.ctpop.v8i64", vec, vec)
+            popcount, compared = declare(builder, "llvm.ctpop.v8i64", vec, vec), make_result(builder, to_bits)
 
             def add_step(number, offset):
                 word_ptr = builder.gep(p_ptr, [builder.mul(number, I64(COLS))])
@@ -41,12 +44,72 @@ def _make_tile(n_rows, to_bits):
                         builder.store(builder.add(builder.load(slot), ones), slot)
 
             def result(ones, entry):
-                ones = builder.trunc(ones, vec32)
-                return builder.icmp_signed("<=", ones, entry) if to_bits else \
-                    builder.sub(entry, builder.add(ones, ones))
+                return compared(builder.trunc(ones, vec32), entry)
 
             walk_runs(builder, n_runs, n_steps, run_stride, 1, add_step)
             store_results(context, builder, signature.args, args, sums, 8, result, to_bits)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return tile
+
+
+def _move_ones(builder, sums, totals, at):
+    """Add ones of words, as counts of their bytes, to the totals of row r from COLS * r + at on, and begin anew."""
+    for r, slot in enumerate(sums):
+        counts = builder.load(slot)
+        words = ir.VectorType(I64, counts.type.count // 8)
+        ones = builder.bitcast(counts, words)
+        for width, mask in ((8, 0x00FF00FF00FF00FF), (16, 0x0000FFFF0000FFFF), (32, 0x00000000FFFFFFFF)):
+            mask, upper = splat(builder, I64(mask), words), builder.lshr(ones, splat(builder, I64(width), words))
+            ones = builder.add(builder.and_(ones, mask), builder.and_(upper, mask))
+        ones = builder.trunc(ones, ir.VectorType(I32, words.count))
+        place = vector_pointer(builder, totals, builder.add(at, I64(COLS * r)), ones.type)
+        builder.store(builder.add(builder.load(place, align=4), ones), place, align=4)
+        builder.store(ir.Constant(counts.type, None), slot)
+
+
+def _make_narrow_tile(n_rows, to_bits):
+    """For registers of 128 bits: UNITS units at a time, whose ones are summed byte by byte."""
+    strip, counts, words = ir.VectorType(I32, COLS), ir.VectorType(I8, 8 * UNITS), ir.VectorType(I64, UNITS)
+
+    @intrinsic
+    def tile(_, x, x_at, first, run_stride, n_runs, n_steps, panel, p_off, table, table_at, t_off, out, o_off,
+             o_stride):
+        signature = tile_signature(x, x_at, table, panel, out)
+
+        def generate(context, builder, signature, args):
+            x, x_at, first, run_stride, n_runs, n_steps, panel, p_off = args[:8]
+            rows = row_pointers(context, builder, signature.args[0], x, x_at, first, I64, n_rows)
+            p_ptr = item_pointer(context, builder, signature.args[6], panel, p_off, I64)
+            memory = cgutils.alloca_once(builder, strip, n_rows)
+            results = [[builder.gep(memory, [I64(r)])] for r in range(n_rows)]
+            for slot, in results:
+                builder.store(ir.Constant(strip, None), slot)
+            totals = builder.bitcast(memory, I32.as_pointer())
+            popcount = declare(builder, f"llvm.ctpop.v{counts.count}i8", counts, counts)
+            with cgutils.for_range(builder, I64(COLS // UNITS)) as part:
+                at = builder.mul(part.index, I64(UNITS))
+                sums = [slots[0] for slots in zeroed(builder, counts, n_rows, 1)]
+                left = cgutils.alloca_once(builder, I64)
+                builder.store(I64(MOST), left)
+
+                def add_step(number, offset):
+                    place = builder.add(builder.mul(number, I64(COLS)), at)
+                    weights = builder.load(vector_pointer(builder, p_ptr, place, words), align=8)
+                    for row, slot in zip(rows, sums):
+                        bits = splat(builder, builder.load(builder.gep(row, [offset])), words)
+                        ones = builder.call(popcount, [builder.bitcast(builder.xor(bits, weights), counts)])
+                        builder.store(builder.add(builder.load(slot), ones), slot)
+                    builder.store(builder.sub(builder.load(left), I64(1)), left)
+                    with builder.if_then(builder.icmp_signed("==", builder.load(left), I64(0)), likely=False):
+                        _move_ones(builder, sums, totals, at)
+                        builder.store(I64(MOST), left)
+
+                walk_runs(builder, n_runs, n_steps, run_stride, 1, add_step)
+                _move_ones(builder, sums, totals, at)
+            store_results(context, builder, signature.args, args, results, COLS, make_result(builder, to_bits), to_bits)
             return context.get_dummy_value()
 
         return signature, generate
@@ -77,7 +140,8 @@ def _make_twin(n_rows, to_bits):
 
 
 def _make_rows(to_bits):
-    many, one = (twin_of(Tile(_make_tile(n_rows, to_bits)))(_make_twin(n_rows, to_bits)) for n_rows in (ROWS, 1))
+    many, one = (twin_of(Tile(_make_tile(n_rows, to_bits), ("avx512vpopcntdq",)), Tile(_make_narrow_tile(n_rows, to_bits)))(
+        _make_twin(n_rows, to_bits)) for n_rows in (ROWS, 1))
     width = 1 if to_bits else COLS                              # of 16 units, in items of the output
 
     @inline
