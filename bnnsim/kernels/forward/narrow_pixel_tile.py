@@ -18,9 +18,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from bnnsim.kernels._llvm import I8, I16, I32, I64, declare, item_pointer, splat, vector_pointer
-from bnnsim.kernels.forward.tile_parts import row_pointers, store_results, tile_signature, walk_runs, zeroed
-
-COLS = 16                                                       # units of a strip
+from bnnsim.kernels.forward.tile_parts import (COLS, count_down, row_pointers, store_results, tile_signature,
+                                               totals_in_memory, walk_runs, zeroed)
 
 
 class Product(NamedTuple):
@@ -91,7 +90,7 @@ DOT = Product(8, 2, ir.VectorType(I32, 8), None, add_dot)
 PAIRS = Product(8, 2, ir.VectorType(I16, 16), 64, _add_pairs)   # 64 * 510 < 2^15
 SHORT_PAIRS = Product(4, 2, ir.VectorType(I16, 8), 64, _add_pairs)
 SIGNED_DOT = Product(4, 4, ir.VectorType(I32, 4), None, _add_signed_dot, True)
-SINGLES = Product(4, 1, ir.VectorType(I16, 16), 128, _add_singles)      # 128 * 255 < 2^15
+SINGLES = Product(4, 2, ir.VectorType(I16, 16), 128, _add_singles)      # 128 * 255 < 2^15
 
 
 def _widened(builder, product, sums):
@@ -126,7 +125,6 @@ def _move_sums(builder, product, sums, black, totals, at, n_strips):
 def make_narrow_tile(product: Product, n_rows: int, n_strips: int, to_bits: bool) -> Any:
     """The intrinsic, of n_rows rows x n_strips strips."""
     width = product.units * product.vectors
-    strip_type = ir.VectorType(I32, COLS)
 
     @intrinsic
     def tile(_, x, x_at, first, run_stride, n_runs, n_steps, panel, p_off, table, table_at, t_off, out, o_off,
@@ -138,11 +136,7 @@ def make_narrow_tile(product: Product, n_rows: int, n_strips: int, to_bits: bool
             rows = row_pointers(context, builder, signature.args[0], x, x_at, first, I8, n_rows)
             p_ptr = item_pointer(context, builder, signature.args[6], panel, p_off, I32)
             strip = builder.mul(builder.mul(n_runs, n_steps), I64(COLS))
-            memory = cgutils.alloca_once(builder, strip_type, n_rows * n_strips)
-            results = [[builder.gep(memory, [I64(r * n_strips + v)]) for v in range(n_strips)] for r in range(n_rows)]
-            for slot in sum(results, []):
-                builder.store(ir.Constant(strip_type, None), slot)
-            totals = builder.bitcast(memory, I32.as_pointer())
+            results, totals = totals_in_memory(builder, n_rows, n_strips)
             with cgutils.for_range(builder, I64(COLS * n_strips // width)) as part:
                 at = builder.mul(part.index, I64(width))
                 weights_ptr = builder.gep(p_ptr, [builder.add(
@@ -151,6 +145,9 @@ def make_narrow_tile(product: Product, n_rows: int, n_strips: int, to_bits: bool
                 black = zeroed(builder, product.sums, 1, product.vectors)[0] if product.black_counts else []
                 left = cgutils.alloca_once(builder, I64)
                 builder.store(I64(product.most or 0), left)
+
+                def move():
+                    _move_sums(builder, product, sums, black, totals, at, n_strips)
 
                 def add_step(number, offset):
                     place = builder.mul(number, I64(COLS))
@@ -163,16 +160,13 @@ def make_narrow_tile(product: Product, n_rows: int, n_strips: int, to_bits: bool
                         for slot, weight in zip(slots, weights):
                             builder.store(product.add(builder, builder.load(slot), pixels, weight), slot)
                     for slot, weight in zip(black, weights):
-                        builder.store(product.add(builder, builder.load(slot), ir.Constant(product.bytes, None), weight),
-                                      slot)
+                        pixels = ir.Constant(product.bytes, None)
+                        builder.store(product.add(builder, builder.load(slot), pixels, weight), slot)
                     if product.most:
-                        builder.store(builder.sub(builder.load(left), I64(1)), left)
-                        with builder.if_then(builder.icmp_signed("==", builder.load(left), I64(0)), likely=False):
-                            _move_sums(builder, product, sums, black, totals, at, n_strips)
-                            builder.store(I64(product.most), left)
+                        count_down(builder, left, product.most, move)
 
                 walk_runs(builder, n_runs, n_steps, run_stride, 4, add_step)
-                _move_sums(builder, product, sums, black, totals, at, n_strips)
+                move()
 
             def result(total, entry):
                 return builder.icmp_signed(">=", total, entry) if to_bits else builder.add(entry, total)

@@ -15,8 +15,8 @@ from numba.extending import intrinsic
 
 from bnnsim.kernels._llvm import I8, I16, I32, I64, declare, item_pointer, splat, vector_pointer
 from bnnsim.kernels._twins import Tile, twin_of
-from bnnsim.kernels.forward.tile_parts import (COLS, make_result, row_pointers, store_results, sum_whole_panel,
-                                               tile_signature, walk_runs, zeroed)
+from bnnsim.kernels.forward.tile_parts import (COLS, count_down, make_result, row_pointers, store_results,
+                                               sum_whole_panel, tile_signature, walk_runs, zeroed)
 
 ROWS, STRIPS = 4, 2
 MOST = 31                           # pairs of bytes of x that sums of bytes hold: at most 8 of a pair in a lane
@@ -81,10 +81,7 @@ def _make_tile(n_rows, n_strips, to_bits):
                 add_byte(at, [builder.and_(value, low) for value in both])
                 add_byte(builder.add(at, I64(1)), [builder.and_(builder.bitcast(builder.lshr(
                     builder.bitcast(value, four.type), four), vec), low) for value in both])
-                builder.store(builder.sub(builder.load(left), I64(1)), left)
-                with builder.if_then(builder.icmp_signed("==", builder.load(left), I64(0)), likely=False):
-                    _move_ones(builder, sums, totals)
-                    builder.store(I64(MOST), left)
+                count_down(builder, left, MOST, lambda: _move_ones(builder, sums, totals))
 
             walk_runs(builder, n_runs, builder.mul(n_steps, I64(4)), builder.mul(run_stride, I64(8)), 2, add_step)
             _move_ones(builder, sums, totals)

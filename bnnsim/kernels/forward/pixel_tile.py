@@ -11,10 +11,10 @@ from bnnsim.kernels._llvm import I8, I32, I64, item_pointer, splat, vector_point
 from bnnsim.kernels._twins import Tile, twin_of
 from bnnsim.kernels.forward.narrow_pixel_tile import (DOT, PAIRS, SHORT_PAIRS, SIGNED_DOT, SINGLES, add_dot,
                                                       make_narrow_tile)
-from bnnsim.kernels.forward.tile_parts import (row_pointers, store_results, sum_whole_panel, tile_signature, walk_runs,
-                                               zeroed)
+from bnnsim.kernels.forward.tile_parts import (COLS, row_pointers, store_results, sum_whole_panel, tile_signature,
+                                               walk_runs, zeroed)
 
-ROWS, COLS, STRIPS = 6, 16, 4                                   # a large tile has four strips of 16 units
+ROWS, STRIPS = 6, 4                                    # a large tile has four strips of 16 units
 PRODUCTS = ((DOT, ("avxvnni",)), (PAIRS, ("avx2",)), (SHORT_PAIRS, ("ssse3",)), (SIGNED_DOT, ("dotprod",)),
             (SINGLES, ()))
 

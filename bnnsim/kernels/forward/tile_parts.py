@@ -48,12 +48,30 @@ def walk_runs(builder: ir.IRBuilder, n_runs: ir.Value, n_steps: ir.Value, run_st
             body(builder.add(base, step.index), builder.add(start, builder.mul(step.index, I64(item_scale))))
 
 
+def count_down(builder: ir.IRBuilder, left: ir.Value, most: int, move: Callable[[], None]) -> None:
+    """One of the `most` steps that narrow sums hold is done; behind the last of them ``move()`` empties the sums."""
+    builder.store(builder.sub(builder.load(left), I64(1)), left)
+    with builder.if_then(builder.icmp_signed("==", builder.load(left), I64(0)), likely=False):
+        move()
+        builder.store(I64(most), left)
+
+
 def zeroed(builder: ir.IRBuilder, vector: ir.VectorType, n_rows: int, n_vectors: int) -> list[list[ir.Value]]:
     """Accumulators."""
     slots = [[cgutils.alloca_once(builder, vector) for _ in range(n_vectors)] for _ in range(n_rows)]
     for slot in sum(slots, []):
         builder.store(ir.Constant(vector, None), slot)
     return slots
+
+
+def totals_in_memory(builder: ir.IRBuilder, n_rows: int, n_strips: int) -> tuple[list[list[ir.Value]], ir.Value]:
+    """Totals of whole strips, zeroed, as `store_results` takes them, and a pointer to the first of their int32."""
+    strip = ir.VectorType(I32, COLS)
+    memory = cgutils.alloca_once(builder, strip, n_rows * n_strips)
+    slots = [[builder.gep(memory, [I64(r * n_strips + v)]) for v in range(n_strips)] for r in range(n_rows)]
+    for slot in sum(slots, []):
+        builder.store(ir.Constant(strip, None), slot)
+    return slots, builder.bitcast(memory, I32.as_pointer())
 
 
 def make_result(builder: ir.IRBuilder, to_bits: bool) -> Callable[[ir.Value, ir.Value], ir.Value]:

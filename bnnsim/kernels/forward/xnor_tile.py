@@ -1,6 +1,9 @@
 """The tile of packed words against packed weights: 8 or 1 rows x 16 units, to bits or sums (see `tile_parts`).
 
     panel          (ceil(U / 16), W, 16) uint64: word w of 16 neighbouring units
+
+Where the CPU counts the ones of a vector's words, all 16 units at once; else four of them, whose ones are summed byte
+by byte. AVX2 has neither count: there `nibble_tile` takes the place of both, with the same panel in another order.
 """
 
 import numpy as np
@@ -12,8 +15,9 @@ from bnnsim.kernels._jit import JIT_OFF, inline
 from bnnsim.kernels._llvm import I8, I32, I64, declare, item_pointer, splat, vector_pointer
 from bnnsim.kernels._twins import Tile, target_has, twin_of
 from bnnsim.kernels.forward.nibble_tile import nibble_bits, nibble_sums
-from bnnsim.kernels.forward.tile_parts import (COLS, make_result, row_pointers, store_results, tile_signature, walk_runs,
-                                               zeroed)
+from bnnsim.kernels.forward.tile_parts import (COLS, count_down, make_result, row_pointers, store_results,
+                                               tile_signature, totals_in_memory, walk_runs, zeroed)
+from bnnsim.kernels.words.packing import nibble_panel, xnor_panel
 
 ROWS = 8
 UNITS, MOST = 4, 31                 # of a narrow tile's vector; words whose ones a byte holds: 31 * 8 < 2^8
@@ -72,7 +76,7 @@ def _move_ones(builder, sums, totals, at):
 
 def _make_narrow_tile(n_rows, to_bits):
     """For registers of 128 bits: UNITS units at a time, whose ones are summed byte by byte."""
-    strip, counts, words = ir.VectorType(I32, COLS), ir.VectorType(I8, 8 * UNITS), ir.VectorType(I64, UNITS)
+    counts, words = ir.VectorType(I8, 8 * UNITS), ir.VectorType(I64, UNITS)
 
     @intrinsic
     def tile(_, x, x_at, first, run_stride, n_runs, n_steps, panel, p_off, table, table_at, t_off, out, o_off,
@@ -83,11 +87,7 @@ def _make_narrow_tile(n_rows, to_bits):
             x, x_at, first, run_stride, n_runs, n_steps, panel, p_off = args[:8]
             rows = row_pointers(context, builder, signature.args[0], x, x_at, first, I64, n_rows)
             p_ptr = item_pointer(context, builder, signature.args[6], panel, p_off, I64)
-            memory = cgutils.alloca_once(builder, strip, n_rows)
-            results = [[builder.gep(memory, [I64(r)])] for r in range(n_rows)]
-            for slot, in results:
-                builder.store(ir.Constant(strip, None), slot)
-            totals = builder.bitcast(memory, I32.as_pointer())
+            results, totals = totals_in_memory(builder, n_rows, 1)
             popcount = declare(builder, f"llvm.ctpop.v{counts.count}i8", counts, counts)
             with cgutils.for_range(builder, I64(COLS // UNITS)) as part:
                 at = builder.mul(part.index, I64(UNITS))
@@ -102,10 +102,7 @@ def _make_narrow_tile(n_rows, to_bits):
                         bits = splat(builder, builder.load(builder.gep(row, [offset])), words)
                         ones = builder.call(popcount, [builder.bitcast(builder.xor(bits, weights), counts)])
                         builder.store(builder.add(builder.load(slot), ones), slot)
-                    builder.store(builder.sub(builder.load(left), I64(1)), left)
-                    with builder.if_then(builder.icmp_signed("==", builder.load(left), I64(0)), likely=False):
-                        _move_ones(builder, sums, totals, at)
-                        builder.store(I64(MOST), left)
+                    count_down(builder, left, MOST, lambda: _move_ones(builder, sums, totals, at))
 
                 walk_runs(builder, n_runs, n_steps, run_stride, 1, add_step)
                 _move_ones(builder, sums, totals, at)
@@ -139,9 +136,13 @@ def _make_twin(n_rows, to_bits):
     return twin
 
 
+def _operation(n_rows, to_bits):
+    wide, narrow = Tile(_make_tile(n_rows, to_bits), ("avx512vpopcntdq",)), Tile(_make_narrow_tile(n_rows, to_bits))
+    return twin_of(wide, narrow)(_make_twin(n_rows, to_bits))
+
+
 def _make_rows(to_bits):
-    many, one = (twin_of(Tile(_make_tile(n_rows, to_bits), ("avx512vpopcntdq",)), Tile(_make_narrow_tile(n_rows, to_bits)))(
-        _make_twin(n_rows, to_bits)) for n_rows in (ROWS, 1))
+    many, one = _operation(ROWS, to_bits), _operation(1, to_bits)
     width = 1 if to_bits else COLS                              # of 16 units, in items of the output
 
     @inline
@@ -161,8 +162,8 @@ def _make_rows(to_bits):
     return rows
 
 
-xnor_bits, xnor_sums = _make_rows(True), _make_rows(False)      # of any number of rows against a whole panel
-
+by_words = _make_rows(True), _make_rows(False)
 BY_NIBBLES = not JIT_OFF and target_has("avx2") and not target_has("avx512vpopcntdq")
-if BY_NIBBLES:
-    xnor_bits, xnor_sums = nibble_bits, nibble_sums
+xnor_bits, xnor_sums = (nibble_bits, nibble_sums) if BY_NIBBLES else by_words   # of any number of rows, a whole panel,
+fill_panel = nibble_panel if BY_NIBBLES else xnor_panel                         # and the kernel that makes the panel
+LARGE_TILE = "nibble_tile.nibble_sums_4x2" if BY_NIBBLES else "xnor_tile.xnor_sums_8"
