@@ -84,7 +84,7 @@ def cpu_rows():
 
 
 @COMPILED
-@pytest.mark.parametrize("cpu, part", cpu_rows())
+@pytest.mark.parametrize("cpu, part", list(cpu_rows()))
 def test_a_cpu_without_the_instructions_gives_the_same_results(cpu, part):
     """With NUMBA_CPU_NAME=generic it once aborted. All CPUs share a cache, as machines with one home folder do."""
     package, shared = Path(bnnsim.__file__).parents[1], {}

@@ -88,6 +88,9 @@ def _operation(n_rows, n_strips, to_bits):
     return twin_of(wide, *narrow)(_make_twin(n_rows, n_strips, to_bits))
 
 
-pixel_bits, pixel_sums = (sum_whole_panel(
-    *(_operation(*size, to_bits) for size in ((ROWS, STRIPS), (ROWS, 1), (1, 1))), ROWS, STRIPS, to_bits)
-    for to_bits in (True, False))
+def _make_rows(to_bits):
+    large, narrow, single = (_operation(*size, to_bits) for size in ((ROWS, STRIPS), (ROWS, 1), (1, 1)))
+    return sum_whole_panel(large, narrow, single, ROWS, STRIPS, to_bits)
+
+
+pixel_bits, pixel_sums = _make_rows(True), _make_rows(False)    # of any number of rows against a whole panel
