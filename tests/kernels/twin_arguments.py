@@ -50,6 +50,17 @@ def xnor(to_bits, rng):
                garbage(400, np.uint64 if to_bits else np.int32), 7, o_stride)
 
 
+def nibbles(to_bits, rng):
+    """In more steps than sums of bytes hold."""
+    for n_runs, n_steps, run_stride, p_off, t_off, o_stride in [(0, 3, 1, 0, 0, 32), (1, 1, 0, 0, 16, 32),
+                                                                (1, 17, 0, 16, 0, 35), (3, 5, 9, 5, 3, 33)]:
+        x, panel = words(rng, 300), words(rng, p_off + 32 * max(n_runs * n_steps, 1) + 1)
+        x[:100], panel[:200] = 0, 2**64 - 1                     # all differ
+        x_at, table_at, table = forward_operands(rng, 32 * n_runs * n_steps)
+        yield (x, x_at, 2, run_stride, n_runs, n_steps, panel, p_off, table, table_at, t_off,
+               garbage(400, np.uint64 if to_bits else np.int32), 7, o_stride)
+
+
 def pixels(to_bits, rng):
     for n_runs, n_steps, run_stride, p_off, t_off, o_stride in [(0, 3, 1, 0, 0, 64), (1, 1, 0, 0, 16, 64),
                                                                 (1, 17, 0, 16, 0, 67), (3, 2, 9, 5, 3, 65)]:
@@ -218,6 +229,8 @@ ARGUMENTS = {
     "forward.corrected_first_layer.excess_word": compared_sums,
     **{f"forward.xnor_tile.xnor_{end}_{rows}": functools.partial(xnor, end == "bits")
        for end in ("bits", "sums") for rows in (8, 1)},
+    **{f"forward.nibble_tile.nibble_{end}_{size}": functools.partial(nibbles, end == "bits")
+       for end in ("bits", "sums") for size in ("4x2", "4x1", "1x1")},
     **{f"forward.pixel_tile.pixel_{end}_{size}": functools.partial(pixels, end == "bits")
        for end in ("bits", "sums") for size in ("6x4", "6x1", "1x1")},
     "gradients.fixed_point.fix_pair": fixed_pairs,
