@@ -23,8 +23,7 @@ from bnnsim.kernels.forward.geometry import Geometry
 from bnnsim.packed.forward import conv, dense
 
 GARBAGE = 0x5A
-KINDS, FLOAT_KINDS = (tuple(np.empty(0, kind) for kind in kinds)                 # of fixed point, and of float32
-                      for kinds in ((np.int16, np.int32, np.int64), (np.float32, np.float32, np.float64)))
+KINDS, FLOAT_KINDS = lookup_tile.FIXED, lookup_tile.FLOAT
 
 
 def in_threads(call, *args):
@@ -133,10 +132,10 @@ def xnor_dense_bits(x, weights, theta, inverted):
     return bits(dense(pack(weights), x.shape[1], **ends(theta, inverted)), pack(x))
 
 
-def lookup_panel(words):
+def lookup_panel(words, kind):
     """Segments (S, R, W) -> panel."""
-    n_entries = -(-words.shape[1] // lookup_tile.WORD_ROWS)
-    panel = dirty((words.shape[2], words.shape[0], n_entries, lookup_tile.COLS), np.uint32)
+    n_entries = -(-words.shape[1] // lookup_tile.entry_rows(kind))
+    panel = dirty((words.shape[2], words.shape[0], n_entries, lookup_tile.entry_size(kind)), kind.dtype)
     split(dense_gradients.lookup_panel, len(panel), words, panel)
     return panel
 
@@ -150,7 +149,8 @@ def padded_rows(a, step, kind=np.int16):
 
 def lookup_dense(a, signs, scale, kinds=KINDS):
     """a (M, R) int16 values times signs (R, F) -> (M, F) float32."""
-    a_wide, panel = padded_rows(a, lookup_tile.GROUP, kinds[0].dtype), lookup_panel(pack(signs)[None])
+    a_wide = padded_rows(a, lookup_tile.step(kinds.gradient), kinds.gradient.dtype)
+    panel = lookup_panel(pack(signs)[None], kinds.panel)
     out = dirty((len(a), signs.shape[1]), np.float32)
     split(dense_gradients.lookup_dense, len(a_wide) // 6, a_wide, panel, scale, kinds, out)
     return out
@@ -187,13 +187,13 @@ def xnor_conv_bits(x, weights, stride, padding, pad_value, theta, inverted, size
 def conv_dx(dh, weights, x_shape, stride, padding):
     """dh (N, OH, OW, K) of which each image has an entry of +-32767, so that it is rounded to itself."""
     g, (k, kh, kw, channels) = geometry(x_shape, weights.shape[1:3], stride, padding), weights.shape
-    n_chunks = -(-k // (lookup_tile.GROUP * dense_gradients.CHUNK_GROUPS))
-    n_groups = -(-k // (lookup_tile.GROUP * n_chunks))
-    taps = np.zeros((kh * kw, lookup_tile.GROUP * n_groups * n_chunks, n_words(channels)), np.uint64)
+    n_chunks = -(-k // dense_gradients.CHUNK)
+    n_items = lookup_tile.whole(-(-k // n_chunks), KINDS.gradient)
+    taps = np.zeros((kh * kw, n_items * n_chunks, n_words(channels)), np.uint64)
     taps[:, :k] = np.moveaxis(pack(weights).reshape(k, kh * kw, -1), 0, 1)
-    panel = lookup_panel(taps.reshape(kh * kw * n_chunks, lookup_tile.GROUP * n_groups, -1))
+    panel = lookup_panel(taps.reshape(kh * kw * n_chunks, n_items, -1), KINDS.panel)
     out = dirty((x_shape[0], g.height * g.width, channels), np.float32)
-    split(conv_gradients.conv_dx, len(out), dh.astype(np.float32), NO_WINNER, 1, panel, n_chunks, n_groups, g,
+    split(conv_gradients.conv_dx, len(out), dh.astype(np.float32), NO_WINNER, 1, panel, n_chunks, n_items, g,
           KINDS, out)
     return out.reshape(x_shape)
 
