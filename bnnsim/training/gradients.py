@@ -54,9 +54,9 @@ def _fixed_rows(values: np.ndarray, precision: str) -> tuple[np.ndarray, np.ndar
 
     Here and below, with precision "float32", float32 in place of int16, in units of 1.
     """
-    kind = PRECISIONS[precision].gradient
-    shape = (_round_up(len(values), lookup.ROWS), lookup.whole(values.shape[1], kind))
-    fixed, scale = np.zeros(shape, kind.dtype), np.empty(len(values), np.float64)
+    kinds = PRECISIONS[precision]
+    shape = (_round_up(len(values), lookup.ROWS), lookup.whole(values.shape[1], kinds.table))
+    fixed, scale = np.zeros(shape, kinds.gradient.dtype), np.empty(len(values), np.float64)
     split(fixed_point.quantise_rows, len(values), values[:, None], scale, fixed[:len(values), None])
     return fixed, scale
 
@@ -119,7 +119,7 @@ def conv_dx(dh: Gradient, words: np.ndarray, n_channels: int, geometry: Geometry
     """dh (N, OH, OW, K) float32 or Pooled, and weights (K, kh, kw, Cw) -> dX (N, H, W, C) float32."""
     entries, (n_units, kh, kw, n_column_words) = _entries(dh), words.shape
     n_chunks = -(-n_units // lookup_products.CHUNK)
-    n_items = lookup.whole(-(-n_units // n_chunks), PRECISIONS[precision].gradient)
+    n_items = lookup.whole(-(-n_units // n_chunks), PRECISIONS[precision].table)
     taps = np.zeros((kh * kw, n_chunks * n_items, n_column_words), np.uint64)
     taps[:, :n_units] = words.reshape(n_units, kh * kw, n_column_words).transpose(1, 0, 2)
     panel = _lookup_panel(taps.reshape(kh * kw * n_chunks, -1, n_column_words), precision)
@@ -150,7 +150,7 @@ def _in_blocks(kernel: Callable[..., Any], fixed: np.ndarray, panel: np.ndarray,
 
 def dense_dweight(dh: np.ndarray, x: np.ndarray, n_features: int, precision: str, consume: Consume) -> None:
     """dh (N, U) float32 and packed x (N, W) -> dW (U, F) float32 = dh transposed times X, in blocks of rows."""
-    fixed, scale = _fixed_columns(dh, precision, lookup.step(PRECISIONS[precision].gradient))
+    fixed, scale = _fixed_columns(dh, precision, lookup.step(PRECISIONS[precision].table))
     _in_blocks(lookup_products.lookup_dense, fixed, _lookup_panel(x[None], precision), scale, n_features, precision,
                consume)
 

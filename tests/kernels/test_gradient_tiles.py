@@ -28,13 +28,13 @@ def both(module, name, n_args):
 
 
 @pytest.mark.parametrize("n_items, a_off, t_off", [(0, 0, 0), (16, 0, 0), (48, 3, 16), (160, 1, 5)])
-def test_tables(rng, n_items, a_off, t_off):
+def test_tables_of_four(rng, n_items, a_off, t_off):
     """Twice entry e is the sum of the four, negative where a bit of e is 0, plus that of their sizes, which stands first.
 
     Of digits in three planes none is so large that four of them pass a byte; nothing else is written, nothing read.
     """
     a = int16s(rng, a_off + n_items)
-    end = t_off + lookup_tile.table_size(n_items, lookup_tile.FIXED.table)
+    end = t_off + lookup_tile.table_size(n_items, lookup_tile.FOURS.table)
     for call in both(lookup_tile, "build_tables", 5):
         tables = np.full(end + 3, GARBAGE, np.uint8)
         call(a, a_off, n_items, tables, t_off)
@@ -47,6 +47,20 @@ def test_tables(rng, n_items, a_off, t_off):
                 assert 2 * found[e] - np.abs(four).sum() == sum(v if e >> i & 1 else -v for i, v in enumerate(four))
         assert (tables[:t_off] == GARBAGE).all() and (tables[t_off + 4:t_off + 64] == GARBAGE).all()
         assert (tables[end:] == GARBAGE).all()
+
+
+@pytest.mark.parametrize("n_groups, a_off, t_off", [(0, 0, 0), (1, 0, 0), (7, 3, 16), (31, 1, 5)])
+def test_tables_of_five(rng, n_groups, a_off, t_off):
+    """Entry e is the sum of the five, negative where a bit of e is 0; nothing else is written, nothing else read."""
+    a = int16s(rng, a_off + 5 * n_groups)
+    for call in both(lookup_tile, "build_tables", 5):
+        tables = np.full(t_off + 32 * n_groups + 3, GARBAGE, np.int32)
+        call(a, a_off, 5 * n_groups, tables, t_off)
+        for g in range(n_groups):
+            five = a[a_off + 5 * g:a_off + 5 * g + 5].astype(int)
+            for e in range(32):
+                assert tables[t_off + 32 * g + e] == sum(v if e >> i & 1 else -v for i, v in enumerate(five))
+        assert (tables[:t_off] == GARBAGE).all() and (tables[t_off + 32 * n_groups:] == GARBAGE).all()
 
 
 @pytest.mark.parametrize("w_off, w_stride", [(0, 1), (5, 3)])

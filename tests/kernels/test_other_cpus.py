@@ -50,7 +50,7 @@ def products(rng):
     yield from (calls.pack(x), calls.xnor_dense(x, weights), calls.pixels_dense(images, 7, weights[:, :16]))
     yield calls.pixels_conv(images, 128, taps, 1, 1, -1)
     yield calls.lookup_dense(calls.gradients(rng, 7, 9), x, np.ones(7))
-    yield calls.lookup_dense(rng.normal(size=(4, 9)).astype(np.float32), x, np.ones(4), calls.FLOAT_KINDS)
+    yield calls.dense_in(rng.normal(size=(4, 9)).astype(np.float32), x, np.ones(4), calls.FLOAT_KINDS)
     yield calls.pixels_dense_dweight(calls.gradients(rng, 7, 5), images, 0, np.ones(7))
     yield calls.conv_dweight(calls.gradients(rng, 2, 5, 7, 17), calls.signs(rng, 2, 5, 7, 65), (3, 3), 1, 1, 0)
     yield calls.conv_dx(calls.gradients(rng, 1, 5, 7, 17), calls.signs(rng, 17, 3, 3, 65), (1, 5, 7, 65), 1, 1)

@@ -92,27 +92,29 @@ def fixed_pairs(rng):
 
 
 def table_operands(rng):
-    """Of both kinds; float32 with zeros among them."""
+    """Of groups of four and of five; float32 with zeros among them."""
     for n_steps, a_off, t_off in [(0, 0, 0), (1, 0, 0), (7, 3, 16), (31, 1, 5)]:
         yield (int16s(rng, a_off + 16 * n_steps), a_off, 16 * n_steps,
                garbage(t_off + 64 + 192 * n_steps + 3, np.uint8), t_off)
         numbers = singles(rng, a_off + 5 * n_steps)
         numbers[::7] = 0
-        yield numbers, a_off, 5 * n_steps, garbage(t_off + 32 * n_steps + 3, np.float32), t_off
+        for a, kind in ((numbers, np.float32), (int16s(rng, len(numbers)), np.int32)):
+            yield a, a_off, 5 * n_steps, garbage(t_off + 32 * n_steps + 3, kind), t_off
 
 
 def looked_up(rng):
     """Tables anywhere, shared between rows and segments, as those of neighbouring positions of a convolution are.
 
-    float32 sums too have the same bits: they run in the same order. Digits of fixed point have six bits, and there are
-    more of them, and of segments, than the 16 bits of a partial sum hold.
+    float32 sums too have the same bits: they run in the same order. Digits in bytes have six bits, and there are more of
+    them, and of segments, than the 16 bits of a partial sum hold.
     """
-    shapes = [(1, 0, 0, 0), (1, 1, 0, 0), (3, 6, 64, 5), (2, 13, 7, 1), (1, 259, 0, 0), (70, 2, 1, 0), (5, 60, 0, 3)]
+    shapes = [(1, 0, 0, 0), (1, 1, 0, 0), (3, 6, 64, 5), (2, 13, 7, 1), (1, 259, 0, 0), (70, 2, 1, 3)]
     for (n_segments, n_steps, p_off, o_off), add in product(shapes, (False, True)):
         rows = rng.integers(0, 99, 6 * n_segments)
-        tables = (rng.normal(size=32 * n_steps + 99) * 10**6).astype(np.float32)
         panel = rng.integers(0, 2**32, p_off + n_segments * -(-n_steps // 6) * 64, dtype=np.uint32)
-        yield (tables, rows, n_segments, 5 * n_steps, panel, p_off, garbage(o_off + 6 * 64 + 3, np.float32), o_off, add)
+        for kind in (np.float32, np.int32) if n_segments * n_steps < 100 else ():
+            tables = (rng.normal(size=32 * n_steps + 99) * 10**6).astype(kind)
+            yield (tables, rows, n_segments, 5 * n_steps, panel, p_off, garbage(o_off + 6 * 64 + 3, kind), o_off, add)
         tables = rng.choice(np.array([0, 1, 62, 63, 63, 63], np.uint8), 99 + 64 + 192 * n_steps)
         panel = rng.integers(0, 16, p_off + n_segments * n_steps * 256, dtype=np.uint8)
         yield (tables, rows, n_segments, 16 * n_steps, panel, p_off, garbage(o_off + 6 * 64 + 3, np.int32), o_off, add)
@@ -228,7 +230,7 @@ ARGUMENTS = {
     "gradients.fixed_point.fix_pair": fixed_pairs,
     "gradients.fixed_point.fix_sixteen": fixed_rows,
     "gradients.fixed_point.turn_block": turned_blocks,
-    "gradients.lookup_tile.aligned": lambda rng: [(np.zeros(99, kind)[i:],) for kind in (np.uint8, np.float32)
+    "gradients.lookup_tile.aligned": lambda rng: [(np.zeros(99, kind)[i:],) for kind in (np.uint8, np.int32, np.float32)
                                                   for i in range(17)],
     "gradients.lookup_tile.build_tables": table_operands,
     "gradients.lookup_tile.lookup_tile": looked_up,

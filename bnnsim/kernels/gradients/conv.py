@@ -169,10 +169,10 @@ def _chunk_runs(first, n_rows, g, runs):
 
 
 @inline
-def _fix_chunk(dout, winner, size, first, n_rows, inverse, places, rows, fixed):
-    """dH of output positions first.., n_rows of them -> fixed (6 M, CHUNK) int16, transposed; 0 up to a whole step."""
+def _fix_chunk(dout, winner, size, first, n_rows, inverse, places, rows, fixed, n_wide):
+    """dH of output positions first.., n_rows of them -> fixed (6 M, CHUNK) int16, transposed; 0 up to n_wide."""
     n_positions, n_units = places.shape[1], dout.shape[3]
-    for row in range(0, whole(n_rows, fixed), SIDE):
+    for row in range(0, n_wide, SIDE):
         n_here = max(0, min(SIDE, n_rows - row))
         source, at = dout.reshape(-1, n_units), first + row
         if size > 1 or n_here == 0:
@@ -245,8 +245,9 @@ def conv_dweight(dout, winner, size, inverse, x, fill, zero_pad, g, kinds, total
     starts, places = at + table_room * np.arange(ROWS), window_places(size, g)
     for chunk in range(start, stop):
         n_rows = min(CHUNK, n_all - chunk * CHUNK)
+        n_wide = whole(n_rows, kinds.table)
         n_runs = _chunk_runs(chunk * CHUNK, n_rows, g, runs)
-        _fix_chunk(dout, winner, size, chunk * CHUNK, n_rows, inverse, places, rows, fixed)
+        _fix_chunk(dout, winner, size, chunk * CHUNK, n_rows, inverse, places, rows, fixed, n_wide)
         padded[:] = np.uint64(0)
         padded[n_taps >> 6:] = np.uint64(1) << np.uint64(n_taps & 63)
         for tap in range(n_taps):
@@ -255,9 +256,9 @@ def conv_dweight(dout, winner, size, inverse, x, fill, zero_pad, g, kinds, total
         _turn_chunk(padded, n_rows, panel, n_taps * x.shape[3])
         for m in range(n_blocks):
             for r in range(ROWS):
-                build_tables(fixed, (ROWS * m + r) * CHUNK, whole(n_rows, fixed), tables, starts[r])
+                build_tables(fixed, (ROWS * m + r) * CHUNK, n_wide, tables, starts[r])
             for column in range(n_columns):
-                lookup_tile(tables, starts, 1, whole(n_rows, fixed), panel, column * panel.shape[1] * panel.shape[2],
+                lookup_tile(tables, starts, 1, n_wide, panel, column * panel.shape[1] * panel.shape[2],
                             sums, (m * n_columns + column) * ROWS * COLS, True)
         if (chunk - start + 1) % most == 0 or chunk + 1 == stop:
             for m in range(n_blocks):

@@ -1,9 +1,9 @@
 """Sums of gradients times packed +-1 by table lookup: the tile behind both gradients of every hidden layer.
 
 The gradients of a group, each taken with either sign, have few sums. A table holds them, and a shuffle of registers
-looks the sums of many columns up at once, by the bits of each column: several multiply-adds a lane. How, and how tables
-and panels look, differs: `fixed_lookup` for 16-bit gradients, exact, and `float_lookup` for float32. What is here takes
-either, told apart by the arrays' types (`Kinds`), and gives the same bytes on every CPU.
+looks the sums of many columns up at once, by the bits of each column: several multiply-adds a lane. Groups, tables and
+panels differ, see `five_lookup`, for AVX-512 and for float32, and `four_lookup`, for 16-bit gradients elsewhere. What is
+here takes either, told apart by the arrays' types (`Kinds`), and gives the same bytes on every CPU.
 
     tables     (R, S) blocks of `table_size` items, one for each row and segment of the summed axis
     panel      (ceil(F / 64), S, E, .): the signs of 64 columns at S segments of `entry_rows` (16 or 30) rows an entry
@@ -20,9 +20,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-import bnnsim.kernels.gradients.fixed_lookup as fixed
-import bnnsim.kernels.gradients.float_lookup as single
-from bnnsim.kernels._jit import both, inline
+import bnnsim.kernels.gradients.five_lookup as five
+import bnnsim.kernels.gradients.four_lookup as four
+from bnnsim.kernels._jit import JIT_OFF, both, inline
 from bnnsim.kernels._llvm import I32, I64, item_pointer, splat, vector_pointer
 from bnnsim.kernels._twins import Tile, twin_of
 
@@ -33,7 +33,10 @@ _VECTOR, _SINGLE = ir.VectorType(I32, 16), ir.VectorType(ir.FloatType(), 16)
 
 
 class Kinds(NamedTuple):
-    """The types of gradients, and of what is made of them, as kernels are compiled for them: empty arrays."""
+    """The types of gradients, and of what is made of them, as kernels are compiled for them: empty arrays.
+
+    Tables and panels of bytes are of groups of four, others of five.
+    """
 
     gradient: np.ndarray
     table: np.ndarray
@@ -46,34 +49,35 @@ def _kinds(*dtypes):
     return Kinds(*(np.empty(0, dtype) for dtype in dtypes))
 
 
-FIXED = _kinds(np.int16, np.uint8, np.uint8, np.int32, np.int64)
+FOURS = _kinds(np.int16, np.uint8, np.uint8, np.int32, np.int64)
+FIVES = _kinds(np.int16, np.int32, np.uint32, np.int32, np.int64)
 FLOAT = _kinds(np.float32, np.float32, np.uint32, np.float32, np.float64)
 
 
 # ---------------------------------------------------------------- sizes
 
 @both
-def step(gradient):
-    """Segments are multiples of so many gradients of the type of array `gradient`."""
-    return single.GROUP if gradient.itemsize == 4 else fixed.QUAD
+def step(table):
+    """Segments are multiples of so many gradients, with tables of the type of array `table`."""
+    return four.QUAD if table.itemsize == 1 else five.GROUP
 
 
 @both
-def whole(n_items, gradient):
+def whole(n_items, table):
     """n_items, rounded up to a multiple of `step`."""
-    return (n_items + step(gradient) - 1) // step(gradient) * step(gradient)
+    return (n_items + step(table) - 1) // step(table) * step(table)
 
 
 @both
-def table_size(n_items, tables):
-    """Items of `tables` that n_items gradients take."""
-    return n_items // single.GROUP * 32 if tables.itemsize == 4 else fixed.HEAD + 12 * n_items
+def table_size(n_items, table):
+    """Items that the tables of n_items gradients take."""
+    return four.HEAD + 12 * n_items if table.itemsize == 1 else n_items // five.GROUP * 32
 
 
 @both
 def entry_rows(panel):
     """Rows of the summed axis in an entry of a panel."""
-    return single.WORD_ROWS if panel.itemsize == 4 else fixed.QUAD
+    return four.QUAD if panel.itemsize == 1 else five.WORD_ROWS
 
 
 @both
@@ -99,58 +103,61 @@ def _loops(function):
     return generate
 
 
-def _sums(of_fixed, of_float):
+def _sums(of_four, of_five):
     @intrinsic
     def lookup(_, tables, rows, n_segments, n_items, panel, p_off, out, o_off, add):
         index = types.intp
         signature = types.void(tables, rows, index, index, panel, index, out, index, types.boolean)
-        return signature, of_float if tables.dtype == types.float32 else of_fixed
+        return signature, of_four if tables.dtype == types.uint8 else of_five
 
     return lookup
 
 
-_SHUFFLES = {64: "llvm.x86.avx512.pshuf.b.512", 32: "llvm.x86.avx2.pshuf.b", 16: "llvm.x86.ssse3.pshuf.b.128"}
+_SHUFFLE = four.sums_tile(32, 2, 2, "llvm.x86.avx2.pshuf.b")
+_WIDE = Tile(_sums(_SHUFFLE, five.sums_tile(16, 4, five.find_sixteen)), needs=("avx512f", "avx512bw", "avx512dq"))
 
 
-@twin_of(Tile(_sums(fixed.sums(64, 2, 1, _SHUFFLES[64]), single.sums(16, 4, single.find_sixteen)),
-              needs=("avx512f", "avx512bw", "avx512dq")),
-         Tile(_sums(fixed.sums(32, 2, 2, _SHUFFLES[32]), single.sums(8, 1, single.find_eight)), needs=("avx2",)),
-         Tile(_sums(fixed.sums(16, 2, 2, _SHUFFLES[16]), _loops(single.float_sums)), needs=("ssse3",)),
-         Tile(_sums(fixed.sums(16, 2, 4, "llvm.aarch64.neon.tbl1.v16i8"), _loops(single.float_sums)), needs=("neon",)),
-         Tile(_sums(_loops(fixed.fixed_sums), _loops(single.float_sums))))
+@twin_of(_WIDE,
+         Tile(_sums(_SHUFFLE, five.sums_tile(8, 1, five.find_eight)), needs=("avx2",)),
+         Tile(_sums(four.sums_tile(16, 2, 2, "llvm.x86.ssse3.pshuf.b.128"), _loops(five.sums)), needs=("ssse3",)),
+         Tile(_sums(four.sums_tile(16, 2, 2, "llvm.aarch64.neon.tbl1.v16i8"), _loops(five.sums)), needs=("neon",)),
+         Tile(_sums(_loops(four.sums), _loops(five.sums))))
 def lookup_tile(tables, rows, n_segments, n_items, panel, p_off, out, o_off, add):
     """out (6, 64), int32 or float32, = sums over `n_segments` of `n_items` gradients.
 
     The tables of segment s and row r start at rows[6 s + r]; the panel's entries of one segment follow those of the one
     before. Where `add` is true the sums are added to what `out` holds.
     """
-    sums = single.float_sums if tables.dtype == np.float32 else fixed.fixed_sums
+    sums = four.sums if tables.dtype == np.uint8 else five.sums
     sums(tables, rows, n_segments, n_items, panel, p_off, out, o_off, add)
+
+
+FIXED = FIVES if _WIDE.runs_here and not JIT_OFF else FOURS
 
 
 @intrinsic
 def _build_tables(_, a, a_off, n_items, tables, t_off):
     signature = types.void(a, types.intp, types.intp, tables, types.intp)
-    return signature, single.tables if a.dtype == types.float32 else fixed.tables
+    return signature, four.tables_tile if tables.dtype == types.uint8 else five.tables_tile
 
 
 @twin_of(Tile(_build_tables))
 def build_tables(a, a_off, n_items, tables, t_off):
     """Tables of the `n_items` int16, or float32, that start at a_off."""
-    build = single.float_tables if a.dtype == np.float32 else fixed.fixed_tables
+    build = four.tables if tables.dtype == np.uint8 else five.tables
     build(a, a_off, n_items, tables, t_off)
 
 
 @intrinsic
 def _turn_words(_, words, w_off, w_stride, panel, p_off):
     signature = types.void(words, types.intp, types.intp, panel, types.intp)
-    return signature, single.panel if panel.dtype == types.uint32 else fixed.panel
+    return signature, four.panel_tile if panel.dtype == types.uint8 else five.panel_tile
 
 
 @twin_of(Tile(_turn_words))
 def turn_words(words, w_off, w_stride, panel, p_off):
     """As many words of 64 columns as an entry of the panel holds, w_stride apart -> that entry, panel[p_off..]."""
-    turn = single.float_panel if panel.dtype == np.uint32 else fixed.fixed_panel
+    turn = four.panel if panel.dtype == np.uint8 else five.panel
     turn(words, w_off, w_stride, panel, p_off)
 
 

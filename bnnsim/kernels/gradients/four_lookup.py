@@ -1,15 +1,13 @@
-"""The lookups of 16-bit gradients: see `lookup_tile` for what they are part of. Exact on every CPU.
+"""Lookups of four 16-bit gradients at once, for CPUs that shuffle bytes: see `lookup_tile` for what they are part of.
 
-A group is four gradients, whose sums with either sign each are 16 numbers. A byte shuffle (vpshufb, tbl) looks 16 to
-64 bytes up in a table of 16, so the sums stand in three planes of bytes. With P the sum of those |a| whose sign is
-that of the column's bit, the sum of +-a is 2 P - sum |a|, and P < 2^17 has three digits of six bits: four groups can
-be added in bytes before they are widened. An AVX2 core does 230 GMAC/s of 256-bit shuffles, where multiply-adds of
-16-bit pairs (vpmaddwd) do 82, and a shuffle of 32-bit entries (vpermi2d of AVX-512, five gradients) 275; of 512-bit
-ones 310.
+The sums of four gradients with either sign each are 16 numbers, and a byte shuffle (vpshufb, tbl) looks 16 or 32 bytes
+up in a table of 16: sums stand in three planes of bytes. With P the sum of those |a| whose sign is that of the column's
+bit, the sum of +-a is 2 P - sum |a|, and P < 2^17 has three digits of six bits: four groups can be added in bytes
+before they are widened. In C, on a Zen 5 core: 230 GMAC/s by AVX2, where multiply-adds of 16-bit pairs (vpmaddwd) do 82.
 
-    tables     bytes of n gradients, in quads of four groups: sum |a| as int32, padded to a cache line; then three planes,
+    tables     uint8, of n gradients in quads of four groups: sum |a| as int32, padded to a cache line; then three planes,
                (n / 16, 4, 16) each: the digit of the entry whose bit i is the sign of the group's i-th gradient
-    panel      (n / 16, 4, 64) bytes: bit i is the sign bit of a column at the group's i-th row
+    panel      (n / 16, 4, 64) uint8: bit i is the sign bit of a column at the group's i-th row
 
 A call may have any number of segments and groups: sums are widened after at most BLOCK + SEGMENTS quads.
 """
@@ -70,8 +68,8 @@ def _digit_sums(builder, digit, negative):
     return total
 
 
-def tables(context, builder, signature, args):
-    """`fixed_tables` as vector code: bytes in lanes of 16, which is what shuffles work on everywhere."""
+def tables_tile(context, builder, signature, args):
+    """`tables` as vector code: bytes in lanes of 16, which is what shuffles work on everywhere."""
     a, a_off, n_items, tables, t_off = args
     a_ptr = item_pointer(context, builder, signature.args[0], a, a_off, I16)
     t_ptr = item_pointer(context, builder, signature.args[3], tables, t_off, I8)
@@ -96,9 +94,9 @@ def tables(context, builder, signature, args):
     return context.get_dummy_value()
 
 
-def fixed_tables(a, a_off, n_items, tables, t_off):
+def tables(a, a_off, n_items, out, t_off):
     """Tables of n_items int16 from a_off on, a multiple of 16."""
-    values, entries = a.reshape(-1)[a_off:a_off + n_items].astype(np.int64), tables.reshape(-1)[t_off:]
+    values, entries = a.reshape(-1)[a_off:a_off + n_items].astype(np.int64), out.reshape(-1)[t_off:]
     entries[:4].view(np.int32)[0] = np.abs(values).sum()
     plus = np.arange(16)[:, None] >> np.arange(4) & 1
     groups = values.reshape(-1, 1, 4)
@@ -111,8 +109,8 @@ def fixed_tables(a, a_off, n_items, tables, t_off):
 
 # ---------------------------------------------------------------- panel
 
-def panel(context, builder, signature, args):
-    """`fixed_panel` as vector code."""
+def panel_tile(context, builder, signature, args):
+    """`panel` as vector code."""
     words, w_off, w_stride, panel, p_off = args
     w_ptr = item_pointer(context, builder, signature.args[0], words, w_off, I64)
     p_ptr = item_pointer(context, builder, signature.args[3], panel, p_off, I8)
@@ -120,19 +118,22 @@ def panel(context, builder, signature, args):
         signs = _bytes(COLS, [0] * COLS)
         for i in range(4):
             word = builder.load(builder.gep(w_ptr, [builder.mul(w_stride, I64(4 * group + i))]), align=8)
-            mask = builder.bitcast(word, ir.VectorType(I1, COLS))
-            signs = builder.or_(signs, builder.select(mask, _bytes(COLS, [1 << i] * COLS), _bytes(COLS, [0] * COLS)))
+            word = builder.bitcast(word, _bytes(8))
+            eight = builder.shuffle_vector(word, word, _order([c // 8 for c in range(COLS)]))
+            bit = builder.and_(eight, _bytes(COLS, [1 << c % 8 for c in range(COLS)]))
+            found = builder.icmp_unsigned("!=", bit, _bytes(COLS, [0] * COLS))
+            signs = builder.or_(signs, builder.select(found, _bytes(COLS, [1 << i] * COLS), _bytes(COLS, [0] * COLS)))
         builder.store(signs, vector_pointer(builder, p_ptr, I64(COLS * group), signs.type), align=1)
     return context.get_dummy_value()
 
 
-def fixed_panel(words, w_off, w_stride, panel, p_off):
-    """16 words of 64 columns, w_stride apart -> panel[p_off..] (4, 64) bytes: bit i of (g, c) is bit c of word 4 g + i."""
+def panel(words, w_off, w_stride, out, p_off):
+    """16 words of 64 columns, w_stride apart -> out[p_off..] (4, 64) bytes: bit i of (g, c) is bit c of word 4 g + i."""
     rows = words.reshape(-1)[w_off:w_off + 15 * w_stride + 1:w_stride]
     bits = (rows[:, None] >> np.arange(64, dtype=np.uint64) & np.uint64(1)).astype(np.uint8)
     for i in range(4):
         bits[i::4] <<= i
-    panel.reshape(-1)[p_off:p_off + 4 * COLS] = np.bitwise_or.reduce(bits.reshape(4, 4, COLS), 1).reshape(-1)
+    out.reshape(-1)[p_off:p_off + 4 * COLS] = np.bitwise_or.reduce(bits.reshape(4, 4, COLS), 1).reshape(-1)
 
 
 # ---------------------------------------------------------------- sums
@@ -205,8 +206,8 @@ class _Sums:
                 builder.store(builder.add(builder.load(place, align=4), sums), place, align=4)
 
 
-def sums(lanes, rows, vectors, shuffle):
-    """`fixed_sums` as vector code: `rows` rows and `vectors` of `lanes` bytes at once, so many as there are registers."""
+def sums_tile(lanes, rows, vectors, shuffle):
+    """`sums` as vector code: `rows` rows and `vectors` of `lanes` bytes at once, so many as there are registers."""
     def generate(context, builder, signature, args):
         tables, starts, n_segments, n_items, panel, p_off, out, o_off, add = args
         table_ptr = item_pointer(context, builder, signature.args[0], tables, I64(0), I8)
@@ -256,24 +257,25 @@ def _sum_block(builder, state, table_ptr, row_ptr, first, count, n_quads, quad, 
         state.flush(builder.gep(out_ptr, [builder.add(builder.mul(row, I64(COLS)), column)]), shift)
 
 
-def fixed_sums(tables, rows, n_segments, n_items, panel, p_off, out, o_off, add):
-    """`lookup_tile.lookup_tile` of tables of bytes."""
+def sums(tables, rows, n_segments, n_items, panel, p_off, out, o_off, add):
+    """`lookup_tile.lookup_tile` of such tables."""
     n_groups, flat, starts = n_items // 4, tables.reshape(-1), rows.reshape(-1)
-    signs, sums = panel.reshape(-1), out.reshape(-1)
+    signs, totals, entries = panel.reshape(-1), out.reshape(-1), np.empty(16, np.int32)
     if not add:
-        sums[o_off:o_off + ROWS * COLS] = 0
+        totals[o_off:o_off + ROWS * COLS] = 0
     for r in range(ROWS):
         at = o_off + COLS * r
         for s in range(n_segments):
             head = starts[ROWS * s + r]
             size = flat[head:head + 4].copy().view(np.int32)[0]
             for c in range(COLS):
-                sums[at + c] -= size
+                totals[at + c] -= size
             for g in range(n_groups):
-                table, row = head + HEAD + 16 * g, p_off + (s * n_groups + g) * COLS
+                for e in range(16):
+                    digit, total = head + HEAD + 16 * g + e, np.int32(0)
+                    for plane in range(PLANES):
+                        total += np.int32(flat[digit + 16 * n_groups * plane]) << np.int32(DIGIT * plane + 1)
+                    entries[e] = total
+                row = p_off + (s * n_groups + g) * COLS
                 for c in range(COLS):
-                    entry = table + signs[row + c]
-                    total = np.int32(flat[entry])
-                    for plane in range(1, PLANES):
-                        total += np.int32(flat[entry + 16 * n_groups * plane]) << np.int32(DIGIT * plane)
-                    sums[at + c] += np.int32(2) * total
+                    totals[at + c] += entries[signs[row + c]]
