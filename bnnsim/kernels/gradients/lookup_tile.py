@@ -22,7 +22,7 @@ from numba.extending import intrinsic
 
 import bnnsim.kernels.gradients.five_lookup as five
 import bnnsim.kernels.gradients.four_lookup as four
-from bnnsim.kernels._jit import JIT_OFF, both, inline
+from bnnsim.kernels._jit import JIT_OFF, always_inline, both, inline
 from bnnsim.kernels._llvm import I32, I64, item_pointer, splat, vector_pointer
 from bnnsim.kernels._twins import Tile, twin_of
 
@@ -97,8 +97,13 @@ def new_tables(size, kind):
 
 def _loops(function):
     """Code of a plain function, where a CPU has no shuffles for it."""
+    compiled = always_inline(function)                                 # `context.compile_internal` gives half of its speed
+
     def generate(context, builder, signature, args):
-        return context.compile_internal(builder, function, signature, args)
+        kind = context.typing_context.resolve_value_type(compiled)
+        call = context.get_function(kind, context.typing_context.resolve_function_type(kind, signature.args, {}))
+        context.add_linking_libs(getattr(call, "libs", ()))
+        return call(builder, args)
 
     return generate
 
@@ -113,15 +118,16 @@ def _sums(of_four, of_five):
     return lookup
 
 
-_SHUFFLE = four.sums_tile(32, 2, 2, "llvm.x86.avx2.pshuf.b")
-_WIDE = Tile(_sums(_SHUFFLE, five.sums_tile(16, 4, five.find_sixteen)), needs=("avx512f", "avx512bw", "avx512dq"))
+_AVX2 = four.sums_tile(32, 2, 2, "llvm.x86.avx2.pshuf.b")
+_OF_FIVE = Tile(_sums(_AVX2, five.sums_tile(16, 4, five.find_sixteen)), needs=("avx512f", "avx512bw", "avx512dq"))
+_OF_FOUR = (
+    Tile(_sums(_AVX2, five.sums_tile(8, 1, five.find_eight)), needs=("avx2",)),
+    Tile(_sums(four.sums_tile(16, 2, 2, "llvm.x86.ssse3.pshuf.b.128"), _loops(five.sums)), needs=("ssse3",)),
+    Tile(_sums(four.sums_tile(16, 2, 2, "llvm.aarch64.neon.tbl1.v16i8"), _loops(five.sums)), needs=("neon",)))
+FIXED = FOURS if not (JIT_OFF or _OF_FIVE.runs_here) and any(tile.runs_here for tile in _OF_FOUR) else FIVES
 
 
-@twin_of(_WIDE,
-         Tile(_sums(_SHUFFLE, five.sums_tile(8, 1, five.find_eight)), needs=("avx2",)),
-         Tile(_sums(four.sums_tile(16, 2, 2, "llvm.x86.ssse3.pshuf.b.128"), _loops(five.sums)), needs=("ssse3",)),
-         Tile(_sums(four.sums_tile(16, 2, 2, "llvm.aarch64.neon.tbl1.v16i8"), _loops(five.sums)), needs=("neon",)),
-         Tile(_sums(_loops(four.sums), _loops(five.sums))))
+@twin_of(_OF_FIVE, *_OF_FOUR, Tile(_sums(_loops(four.sums), _loops(five.sums))))
 def lookup_tile(tables, rows, n_segments, n_items, panel, p_off, out, o_off, add):
     """out (6, 64), int32 or float32, = sums over `n_segments` of `n_items` gradients.
 
@@ -130,9 +136,6 @@ def lookup_tile(tables, rows, n_segments, n_items, panel, p_off, out, o_off, add
     """
     sums = four.sums if tables.dtype == np.uint8 else five.sums
     sums(tables, rows, n_segments, n_items, panel, p_off, out, o_off, add)
-
-
-FIXED = FIVES if _WIDE.runs_here and not JIT_OFF else FOURS
 
 
 @intrinsic
