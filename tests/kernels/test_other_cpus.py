@@ -6,20 +6,26 @@ from pathlib import Path
 import kernel_calls as calls
 import numpy as np
 import pytest
+import training_run
 from own_process import run
 from test_twins import COMPILED, OPERATIONS, compiled
 from twin_arguments import ARGUMENTS
 
 import bnnsim
 import bnnsim.kernels._jit as _jit
+import bnnsim.kernels._twins as twins
 
 CPU = """
 import sys
 sys.path.insert(0, {folder!r})
 import test_other_cpus as tests
 from bnnsim.kernels import operations
-print(any(form.in_use and form.in_use.needs for form in operations().values()), tests.digest({part!r}))
+print(*sorted({{need for form in operations().values() if form.in_use for need in form.in_use.needs}}))
+print(tests.digest({part!r}))
 """
+AVX2 = "avx avx2 bmi bmi2 cx16 f16c fma lzcnt movbe popcnt sse sse2 sse3 sse4.1 sse4.2 ssse3"
+CPUS = {"generic": {"NUMBA_CPU_NAME": "generic"},
+        "AVX2": {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": ",".join(f"+{name}" for name in AVX2.split())}}
 
 
 def operations_in_use(rng):
@@ -57,7 +63,13 @@ def products(rng):
     yield calls.flip_masks(5, 130, 1, 2, 2**62)
 
 
-PARTS = {"operations": operations_in_use, "float loops": float_loops, "products": products}
+def trained(rng):
+    """A whole training, of either precision."""
+    for precision in ("fixed16", "float32"):
+        yield np.frombuffer(training_run.state(*training_run.run(precision=precision)), np.uint8)
+
+
+PARTS = {"operations": operations_in_use, "float loops": float_loops, "products": products, "trained": trained}
 
 
 def digest(part):
@@ -66,11 +78,16 @@ def digest(part):
 
 
 @COMPILED
-@pytest.mark.parametrize("part", ["operations", "float loops", pytest.param("products", marks=pytest.mark.slow)])
-def test_a_cpu_without_the_instructions_gives_the_same_results(part):
-    """With NUMBA_CPU_NAME=generic it once aborted. Both CPUs share a cache, as machines with one home folder do."""
+@pytest.mark.parametrize("cpu, part", [("generic", "operations"), ("generic", "float loops"), *(
+    pytest.param(cpu, part, marks=pytest.mark.slow) for cpu in CPUS for part in ("products", "trained"))])
+def test_a_cpu_without_the_instructions_gives_the_same_results(cpu, part):
+    """With NUMBA_CPU_NAME=generic it once aborted. All CPUs share a cache, as machines with one home folder do."""
+    if cpu == "AVX2" and not twins.target_has("avx2"):
+        pytest.skip("this CPU has no AVX2")
     package, shared = Path(bnnsim.__file__).parents[1], {}
     if _jit.NUMBA.CACHE_DIR:
         shared["NUMBA_CACHE_DIR"] = _jit.NUMBA.CACHE_DIR
     program = CPU.format(folder=str(Path(__file__).parent), part=part)
-    assert run(program, package, NUMBA_CPU_NAME="generic", **shared) == ["False", digest(part)]
+    *needs, found = run(program, package, **CPUS[cpu], **shared)
+    assert found == digest(part)
+    assert "avx2" in needs and not any("512" in need for need in needs) if cpu == "AVX2" else not needs
