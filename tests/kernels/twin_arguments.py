@@ -157,10 +157,23 @@ def bop(rng):
     yield value, gradient, momentum, 2, *floats(0.3, 0.1)
 
 
+def momentum(rng):
+    for bound in (1.0, np.inf):
+        value, gradient, velocity = rng.normal(size=(3, 21)).astype(np.float32)
+        yield value, gradient, velocity, 2, *floats(0.9, 0.3, bound)
+
+
 def kept_winners(rng):
     for entry in range(3):
         yield (singles(rng, 30), 5, rng.integers(0, 3, 25).astype(np.uint8), 7, np.uint8(entry),
                garbage(20, np.float32), 1)
+
+
+def pooled(rng):
+    """Windows of equal values among them: the first of them wins."""
+    for size in (1, 2, 3):
+        yield (rng.integers(-3, 3, 200).astype(np.int32), 5, 19 * size, 19, size, garbage(20, np.int32),
+               garbage(20, np.uint8), 1)
 
 
 def counted_powers(rng):
@@ -239,7 +252,9 @@ ARGUMENTS = {
     "gradients.multiply_add_tile.multiply_add": multiplied,
     "gradients.optimizer_steps.adam_lanes": adam,
     "gradients.optimizer_steps.bop_lanes": bop,
+    "gradients.optimizer_steps.momentum_lanes": momentum,
     "gradients.pool.keep_lanes": kept_winners,
+    "gradients.pool.pool_lanes": pooled,
     "limits.madd_chains": functools.partial(chained, np.int32),
     "limits.xnor_chains": functools.partial(chained, np.uint64),
     "norm.batchnorm_tiles.affine_word": signs_of_outputs,
