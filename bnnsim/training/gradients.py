@@ -44,7 +44,8 @@ def _round_up(value: int, step: int) -> int:
 def _lookup_panel(words: np.ndarray, precision: str) -> np.ndarray:
     """Segments of rows along the summed axis (S, R, W) -> the panel (W, S, E, .) that the lookups read."""
     (n_segments, n_rows, n_columns), kind = words.shape, PRECISIONS[precision].panel
-    panel = np.empty((n_columns, n_segments, -(-n_rows // lookup.entry_rows(kind)), lookup.entry_size(kind)), kind.dtype)
+    n_entries = -(-n_rows // lookup.entry_rows(kind))
+    panel = np.empty((n_columns, n_segments, n_entries, lookup.entry_size(kind)), kind.dtype)
     split(lookup_products.lookup_panel, len(panel), words, panel)
     return panel
 

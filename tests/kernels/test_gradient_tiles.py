@@ -29,9 +29,9 @@ def both(module, name, n_args):
 
 @pytest.mark.parametrize("n_items, a_off, t_off", [(0, 0, 0), (16, 0, 0), (48, 3, 16), (160, 1, 5)])
 def test_tables_of_four(rng, n_items, a_off, t_off):
-    """Twice entry e is the sum of the four, negative where a bit of e is 0, plus that of their sizes, which stands first.
+    """Twice entry e is the sum of the four, negative where a bit of e is 0, plus that of their sizes.
 
-    Of digits in three planes none is so large that four of them pass a byte; nothing else is written, nothing read.
+    All sizes' sum stands first. Four digits fit into a byte; nothing else is written, nothing else read.
     """
     a = int16s(rng, a_off + n_items)
     end = t_off + lookup_tile.table_size(n_items, lookup_tile.FOURS.table)

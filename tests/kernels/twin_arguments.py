@@ -105,8 +105,8 @@ def table_operands(rng):
 def looked_up(rng):
     """Tables anywhere, shared between rows and segments, as those of neighbouring positions of a convolution are.
 
-    float32 sums too have the same bits: they run in the same order. Digits in bytes have six bits, and there are more of
-    them, and of segments, than the 16 bits of a partial sum hold.
+    float32 sums too have the same bits: they run in the same order. Digits in bytes have six bits, and there are more
+    of them, and of segments, than the 16 bits of a partial sum hold.
     """
     shapes = [(1, 0, 0, 0), (1, 1, 0, 0), (3, 6, 64, 5), (2, 13, 7, 1), (1, 259, 0, 0), (70, 2, 1, 3)]
     for (n_segments, n_steps, p_off, o_off), add in product(shapes, (False, True)):

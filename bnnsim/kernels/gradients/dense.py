@@ -27,7 +27,8 @@ def group_rows(words, n_rows, word, first, spare, panel, at):
 @kernel
 def lookup_panel(words, panel, start, stop):
     """words (S, R, W), R rows along the summed axis -> panel (W, S, E, .) of the tile. Runs over words."""
-    spare, flat, (_, n_segments, n_entries, size) = np.empty(entry_rows(panel), np.uint64), panel.reshape(-1), panel.shape
+    spare, flat = np.empty(entry_rows(panel), np.uint64), panel.reshape(-1)
+    _, n_segments, n_entries, size = panel.shape
     for w in range(start, stop):
         for s in range(n_segments):
             for i in range(n_entries):

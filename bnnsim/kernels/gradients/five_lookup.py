@@ -65,6 +65,33 @@ def tables_tile(context, builder, signature, args):
     return context.get_dummy_value()
 
 
+def multiplied_tables_tile(context, builder, signature, args):
+    """The same of int16 by AVX-512: pairs of gradients times pairs of signs, in half the time."""
+    a, a_off, n_items, tables, t_off = args
+    a_ptr = item_pointer(context, builder, signature.args[0], a, a_off, I16)
+    t_ptr = item_pointer(context, builder, signature.args[3], tables, t_off, I32)
+    pairs = ir.VectorType(I16, 32)
+    multiply = declare(builder, "llvm.x86.avx512.pmaddw.d.512", _WORDS, pairs, pairs)
+
+    def signed(i, first, second):
+        """Gradients i and i + 1 of each entry times numbers that depend on it."""
+        pair = builder.load(builder.bitcast(builder.gep(here, [I64(i)]), I32.as_pointer()), align=2)
+        factors = ir.Constant(pairs, [I16(factor(e)) for e in range(16) for factor in (first, second)])
+        return builder.call(multiply, [builder.bitcast(splat(builder, pair, _WORDS), pairs), factors])
+
+    def sign(bit):
+        return lambda entry: 2 * (entry >> bit & 1) - 1
+
+    with cgutils.for_range(builder, builder.udiv(n_items, I64(GROUP))) as group:
+        here = builder.gep(a_ptr, [builder.mul(group.index, I64(GROUP))])
+        four = builder.add(signed(0, sign(0), sign(1)), signed(2, sign(2), sign(3)))
+        at = builder.mul(group.index, I64(32))
+        for offset, fifth in ((0, -1), (16, 1)):
+            entries = builder.add(four, signed(3, lambda _: 0, lambda _: fifth))
+            builder.store(entries, vector_pointer(builder, t_ptr, builder.add(at, I64(offset)), _WORDS), align=4)
+    return context.get_dummy_value()
+
+
 def tables(a, a_off, n_items, out, t_off):
     """Tables of n_items int16, or float32, from a_off on, a multiple of five."""
     flat, entries = a.reshape(-1), out.reshape(-1)

@@ -1,12 +1,12 @@
 """Lookups of four 16-bit gradients at once, for CPUs that shuffle bytes: see `lookup_tile` for what they are part of.
 
 The sums of four gradients with either sign each are 16 numbers, and a byte shuffle (vpshufb, tbl) looks 16 or 32 bytes
-up in a table of 16: sums stand in three planes of bytes. With P the sum of those |a| whose sign is that of the column's
-bit, the sum of +-a is 2 P - sum |a|, and P < 2^17 has three digits of six bits: four groups can be added in bytes
-before they are widened. In C, on a Zen 5 core: 230 GMAC/s by AVX2, where multiply-adds of 16-bit pairs (vpmaddwd) do 82.
+up in a table of 16: sums stand in three planes of bytes. With P the sum of those |a| whose sign is that of the
+column's bit, the sum of +-a is 2 P - sum |a|, and P < 2^17 has three digits of six bits: four groups can be added in
+bytes before they are widened. By AVX2 on a Zen 5 core: 205 GMAC/s, where pairs of int16 (vpmaddwd) are at most 115.
 
-    tables     uint8, of n gradients in quads of four groups: sum |a| as int32, padded to a cache line; then three planes,
-               (n / 16, 4, 16) each: the digit of the entry whose bit i is the sign of the group's i-th gradient
+    tables     uint8, of n gradients in quads of four groups: sum |a| as int32, padded to a cache line; then three
+               planes, (n / 16, 4, 16) each: the digit of the entry whose bit i is the sign of a group's i-th gradient
     panel      (n / 16, 4, 64) uint8: bit i is the sign bit of a column at the group's i-th row
 
 A call may have any number of segments and groups: sums are widened after at most BLOCK + SEGMENTS quads.
@@ -128,7 +128,7 @@ def panel_tile(context, builder, signature, args):
 
 
 def panel(words, w_off, w_stride, out, p_off):
-    """16 words of 64 columns, w_stride apart -> out[p_off..] (4, 64) bytes: bit i of (g, c) is bit c of word 4 g + i."""
+    """16 words of 64 columns, w_stride apart -> out[p_off..] (4, 64) bytes: bit i of (g, c): c of word 4 g + i."""
     rows = words.reshape(-1)[w_off:w_off + 15 * w_stride + 1:w_stride]
     bits = (rows[:, None] >> np.arange(64, dtype=np.uint64) & np.uint64(1)).astype(np.uint8)
     for i in range(4):

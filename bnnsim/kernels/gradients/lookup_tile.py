@@ -2,8 +2,8 @@
 
 The gradients of a group, each taken with either sign, have few sums. A table holds them, and a shuffle of registers
 looks the sums of many columns up at once, by the bits of each column: several multiply-adds a lane. Groups, tables and
-panels differ, see `five_lookup`, for AVX-512 and for float32, and `four_lookup`, for 16-bit gradients elsewhere. What is
-here takes either, told apart by the arrays' types (`Kinds`), and gives the same bytes on every CPU.
+panels differ, see `five_lookup`, for AVX-512 and for float32, and `four_lookup`, for 16-bit gradients elsewhere. What
+is here takes either, told apart by the arrays' types (`Kinds`), and gives the same bytes on every CPU.
 
     tables     (R, S) blocks of `table_size` items, one for each row and segment of the summed axis
     panel      (ceil(F / 64), S, E, .): the signs of 64 columns at S segments of `entry_rows` (16 or 30) rows an entry
@@ -97,7 +97,7 @@ def new_tables(size, kind):
 
 def _loops(function):
     """Code of a plain function, where a CPU has no shuffles for it."""
-    compiled = always_inline(function)                                 # `context.compile_internal` gives half of its speed
+    compiled = always_inline(function)                          # `context.compile_internal` gives half of its speed
 
     def generate(context, builder, signature, args):
         kind = context.typing_context.resolve_value_type(compiled)
@@ -138,13 +138,17 @@ def lookup_tile(tables, rows, n_segments, n_items, panel, p_off, out, o_off, add
     sums(tables, rows, n_segments, n_items, panel, p_off, out, o_off, add)
 
 
-@intrinsic
-def _build_tables(_, a, a_off, n_items, tables, t_off):
-    signature = types.void(a, types.intp, types.intp, tables, types.intp)
-    return signature, four.tables_tile if tables.dtype == types.uint8 else five.tables_tile
+def _tables(of_five):
+    @intrinsic
+    def build(_, a, a_off, n_items, tables, t_off):
+        signature = types.void(a, types.intp, types.intp, tables, types.intp)
+        code = {types.uint8: four.tables_tile, types.int32: of_five, types.float32: five.tables_tile}
+        return signature, code[tables.dtype]
+
+    return build
 
 
-@twin_of(Tile(_build_tables))
+@twin_of(Tile(_tables(five.multiplied_tables_tile), needs=_OF_FIVE.needs), Tile(_tables(five.tables_tile)))
 def build_tables(a, a_off, n_items, tables, t_off):
     """Tables of the `n_items` int16, or float32, that start at a_off."""
     build = four.tables if tables.dtype == np.uint8 else five.tables
