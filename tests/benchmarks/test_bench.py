@@ -224,7 +224,7 @@ def test_a_wrong_limit_is_found(monkeypatch):
 def test_limit_chains_are_what_their_twins_say(steps):
     rng = np.random.default_rng(0)
     cases = [(limits.xnor_limit, rng.integers(0, 2**64, (17, 8), np.uint64), lambda s, w: s + np.bitwise_count(s ^ w)),
-             (limits.madd_limit, rng.integers(-2**31, 2**31, (17, 16)).astype(np.int32), squares_added)]
+             (limits.madd_limit, rng.integers(-2**31, 2**31, (17, 16)).astype(np.int32), products_added)]
     for kernel, seeds, step in cases:
         out = np.zeros((3, 16, seeds.shape[1]), seeds.dtype)
         kernel(seeds, steps, out, 1, 3)
@@ -234,10 +234,10 @@ def test_limit_chains_are_what_their_twins_say(steps):
         assert (out[0] == 0).all() and (out[1:] == expected).all()
 
 
-def squares_added(totals, operand):
-    """int32 totals + a^2 + b^2 for the operand's pairs of int16, wrapping."""
-    pairs = operand.view(np.int16).astype(np.int64).reshape(-1, 2)
-    return totals + (pairs**2).sum(axis=1)
+def products_added(totals, operand):
+    """int32 totals + their pairs of int16 times the operand's, wrapping."""
+    pairs, others = (np.ascontiguousarray(values).view(np.int16).astype(np.int64) for values in (totals, operand))
+    return totals + (pairs * others).reshape(len(totals), -1, 2).sum(axis=2)
 
 
 @settings(max_examples=30)

@@ -7,6 +7,7 @@ from pathlib import Path
 import kernel_calls as calls
 import numpy as np
 import pytest
+import training_run
 from own_process import run
 from test_twins import COMPILED, OPERATIONS, compiled
 from twin_arguments import ARGUMENTS
@@ -54,14 +55,20 @@ def products(rng):
     yield from (calls.pack(x), calls.xnor_dense(x, weights), calls.pixels_dense(images, 7, weights[:, :16]))
     yield calls.pixels_conv(images, 128, taps, 1, 1, -1)
     yield calls.lookup_dense(calls.gradients(rng, 7, 9), x, np.ones(7))
-    yield calls.lookup_dense(rng.normal(size=(4, 9)).astype(np.float32), x, np.ones(4), calls.FLOAT_KINDS)
+    yield calls.dense_in(rng.normal(size=(4, 9)).astype(np.float32), x, np.ones(4), calls.FLOAT_KINDS)
     yield calls.pixels_dense_dweight(calls.gradients(rng, 7, 5), images, 0, np.ones(7))
     yield calls.conv_dweight(calls.gradients(rng, 2, 5, 7, 17), calls.signs(rng, 2, 5, 7, 65), (3, 3), 1, 1, 0)
     yield calls.conv_dx(calls.gradients(rng, 1, 5, 7, 17), calls.signs(rng, 17, 3, 3, 65), (1, 5, 7, 65), 1, 1)
     yield calls.flip_masks(5, 130, 1, 2, 2**62)
 
 
-PARTS = {"operations": operations_in_use, "float loops": float_loops, "products": products}
+def trained(rng):
+    """Whole trainings, of either precision."""
+    for precision in ("fixed16", "float32"):
+        yield np.frombuffer(training_run.state(*training_run.run(precision=precision)), np.uint8)
+
+
+PARTS = {"operations": operations_in_use, "float loops": float_loops, "products": products, "trained": trained}
 
 
 def digest(part):
@@ -78,7 +85,7 @@ CPUS = {"generic": {"NUMBA_CPU_NAME": "generic"}, "avx2": AVX2,
 def cpu_rows():
     """(CPU, part); what takes longest, and what others cover, is slow."""
     for cpu, part in product(CPUS, PARTS):
-        slow = part == "products" or cpu != "generic" and (cpu, part) != ("avx2", "operations")
+        slow = part in ("products", "trained") or cpu != "generic" and (cpu, part) != ("avx2", "operations")
         marks = [pytest.mark.slow] if slow else []
         if cpu != "generic":
             marks.append(pytest.mark.skipif(not target_has(cpu), reason=f"this CPU has no {cpu}"))
