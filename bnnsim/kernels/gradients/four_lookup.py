@@ -50,7 +50,7 @@ def _magnitudes(builder, values):
     for plane in range(PLANES):
         digit = builder.lshr(sizes, ir.Constant(values.type, [I16(DIGIT * plane)] * QUAD))
         if plane + 1 < PLANES:
-            digit = builder.and_(digit, ir.Constant(values.type, [I16(2**DIGIT - 1)] * QUAD))
+            digit = builder.and_(digit, ir.Constant(values.type, [I16((1 << DIGIT) - 1)] * QUAD))
         digits.append(builder.trunc(digit, _bytes(QUAD)))
     return sizes, builder.sext(negative, _bytes(QUAD)), digits
 
@@ -86,7 +86,7 @@ def tables_tile(context, builder, signature, args):
             total = builder.add(total, carry) if carry else total
             if plane + 1 < PLANES:
                 carry = builder.lshr(total, _bytes(64, [DIGIT] * 64))
-                total = builder.and_(total, _bytes(64, [2**DIGIT - 1] * 64))
+                total = builder.and_(total, _bytes(64, [(1 << DIGIT) - 1] * 64))
             place = builder.add(builder.mul(n_quads, I64(64 * plane)), builder.mul(quad.index, I64(64)))
             builder.store(total, vector_pointer(builder, t_ptr, builder.add(place, I64(HEAD)), _bytes(64)), align=1)
     total = builder.call(declare(builder, "llvm.vector.reduce.add.v16i32", I32, _INTS), [builder.load(sums)])
@@ -103,7 +103,7 @@ def tables(a, a_off, n_items, out, t_off):
     totals = np.where(plus, np.maximum(groups, 0), np.maximum(-groups, 0)).sum(2)
     for plane in range(PLANES):
         digits = totals >> DIGIT * plane
-        digits = digits & 2**DIGIT - 1 if plane + 1 < PLANES else digits
+        digits = digits & (1 << DIGIT) - 1 if plane + 1 < PLANES else digits
         entries[HEAD + 4 * n_items * plane:][:4 * n_items] = digits.reshape(-1)
 
 
