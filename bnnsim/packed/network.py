@@ -172,8 +172,9 @@ class PackedNetwork:
         layers : sequence of dict
             ``weight``: +-1 array, dense (U, F) or conv (K, kh, kw, C), or PyTorch's (K, C, kh, kw) with
             ``order="CHW"``; then either ``threshold`` and, where outputs are inverted, ``inverted``
-            (U,), or batch norm ``gamma``, ``beta``, ``mean``, ``var`` (U,) and ``eps``, which are folded; the last
-            layer may have neither: integer logits. Conv layers take ``stride``, ``padding``, ``pad_value`` (0, 1, -1)
+            (U,), or batch norm ``mean``, ``var`` (U,), ``gamma`` (1 if absent), ``beta`` (0 if absent) and ``eps``,
+            which are folded; the last layer may have neither: integer logits. ``strict=True`` says that the sign of 0
+            is -1, as in FINN: a comparison is >, where it is >= else. Conv layers take ``stride``, ``padding``, ``pad_value`` (0, 1, -1)
             and ``pool``. A dense layer behind a conv, or the first, expects its features in H, W, C order;
             ``flatten="CHW"`` says that they stand in C, H, W order, as in PyTorch, and reorders them.
         input_shape : (C, H, W)
