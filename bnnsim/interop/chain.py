@@ -156,8 +156,8 @@ class _Chain:
         draft.sources += step.sources
         draft.folded += [*(self.front if not self.layers else []), *note]
         if weight.ndim == 4:
-            draft.fields = _geometry(step, *(self.code.pad(step.name) if not self.layers else
-                                             _pad_of_bits(step.name, self.a, self.c)))
+            draft.fields = _geometry(step, *(self.code.pad(step.name, step.pad_value) if not self.layers else
+                                             _pad_of_bits(step, self.a, self.c)))
             draft.fields["order"] = "HWC"
         elif self.flatten and (not self.layers or self.layers[-1].weight.ndim == 4):
             draft.fields["flatten"] = self.flatten
@@ -214,12 +214,13 @@ def _geometry(step: Weigh, pad_value: int, reason: str) -> dict[str, Any]:
     return {"stride": step.stride[0], "padding": top, "pad_value": pad_value if top else 0}
 
 
-def _pad_of_bits(name: str, a: float, c: float) -> tuple[int, str]:
-    """(What a padding of 0 is among bits that mean bit * a + c, why it is none of them)."""
-    value = -c / a
+def _pad_of_bits(step: Weigh, a: float, c: float) -> tuple[int, str]:
+    """(What a padding is among bits that mean bit * a + c, why it is none of them)."""
+    value = (step.pad_value - c) / a
     if value in (-1.0, 0.0, 1.0):
         return int(value), ""
-    return 0, (f"{name} pads with 0 between bits that mean {c - a:g} and {c + a:g}: 0 is neither, nor midway")
+    return 0, (f"{step.name} pads with {step.pad_value:g} between bits that mean {c - a:g} and {c + a:g}: it is neither, "
+               "nor midway")
 
 
 def _fields(draft: Draft, reading: Reading, last: bool) -> dict[str, Any]:

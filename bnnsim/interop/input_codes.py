@@ -51,12 +51,12 @@ class Code:
         rest = 0.0 if abs(zero - offset) < 1e-6 else a * offset + c
         return replace(self, scale=a, shift=c, offset=offset, rest=rest)
 
-    def pad(self, name: str) -> tuple[int, str]:
-        """(What a padding of 0 is in pixel levels after the offset, why it is none)."""
-        level = -self.rest / self.scale
+    def pad(self, name: str, value: float) -> tuple[int, str]:
+        """(What a padding is in pixel levels after the offset, why it is none)."""
+        level = (value - self.rest) / self.scale
         if level in (-1.0, 0.0, 1.0):
             return int(level), ""
-        return 0, (f"{name} pads with 0, which is pixel {self.offset + level:g}: this is no pixel, or more than one level "
+        return 0, (f"{name} pads with {value:g}, which is pixel {self.offset + level:g}: this is no pixel, or more than one level "
                    "off the offset")
 
     def __str__(self) -> str:

@@ -23,13 +23,14 @@ class Step:
 class Weigh(Step):
     """A dense layer of weights (U, F), or a convolution of (K, kh, kw, C); real values, not checked yet.
 
-    pads : (top, left, bottom, right), zeros of what the network computes with
+    pads : (top, left, bottom, right), of `pad_value` in what the network computes with
     latent : whether the network computes with the signs of the weights, that of 0 being +1
     """
 
     weight: np.ndarray
     stride: tuple[int, int] = (1, 1)
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    pad_value: float = 0.0
     latent: bool = False
 
 
