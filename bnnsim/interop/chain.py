@@ -67,12 +67,15 @@ class _Chain:
         self.a, self.c = code.scale, code.shift
         self.flatten: str | None = None
         self.ended_by = ""                          # what only scores may pass, such as a softmax
+        self.needs_sign = ""                        # what was left out as it keeps signs, such as a tanh
         self.front: list[str] = []                  # steps before the first layer
 
     def take(self, step: Step) -> None:
         """One step more."""
         if self.ended_by:
             raise ValueError(f"{step.name} stands behind {self.ended_by}, which only scores may pass")
+        if self.needs_sign and isinstance(step, (Weigh, Affine)):
+            raise ValueError(f"{self.needs_sign} is left out before a sign alone, but {step.name} follows it")
         {Weigh: self._weigh, Affine: self._affine, Pool: self._pool, Sign: self._sign, Flatten: self._flatten,
          LeftOut: self._leave_out}[type(step)](step)
 
@@ -83,13 +86,14 @@ class _Chain:
 
     def _leave_out(self, step: LeftOut) -> None:
         self.ended_by = step.name if step.why == "scores" else ""
+        self.needs_sign = step.name if step.why == "keeps signs" else self.needs_sign
         (self.layers[-1].folded if self.layers else self.front).append(f"left out: {step.name}")
 
     def _flatten(self, step: Flatten) -> None:
         self.flatten = step.order
 
     def _sign(self, step: Sign) -> None:
-        draft = self._open
+        draft, self.needs_sign = self._open, ""
         if draft is not None:
             draft.at_zero = step.at_zero
             draft.folded.append(f"sign {step.name}")
@@ -185,6 +189,8 @@ class _Chain:
         last = self.layers[-1]
         if last.at_zero is not None:
             raise ValueError(f"{last.folded[-1]} stands behind the last weights: the scores must be real numbers")
+        if self.needs_sign:
+            raise ValueError(f"{self.needs_sign} stands behind the last weights, and changes scores")
         if last.pool != 1:
             raise ValueError(f"{last.folded[-1]} stands behind the last weights")
         if len(self.layers) > 1 and all(layer.at_zero is None for layer in self.layers[:-1]):
