@@ -158,7 +158,7 @@ def _c_values(name: str, axes: list[str], body: str, sizes: dict[str, int]) -> n
     words = body.replace("{", " ").replace("}", " ").replace(",", " ").split()
     if len(words) > MAX_VALUES:
         raise ValueError(f"{name} has more than {MAX_VALUES:,} values")
-    shape = []
+    shape: list[int] = []
     for axis in axes:
         word = axis.strip()
         size = sizes.get(word, int(word) if re.fullmatch(r"\d{1,9}", word) else 0 if not word and not shape else -1)
@@ -176,7 +176,8 @@ def _c_values(name: str, axes: list[str], body: str, sizes: dict[str, int]) -> n
     if float(np.prod(shape, dtype=np.float64)) != len(words):
         raise ValueError(f"{name} has {len(words)} values, its sizes are {shape}")
     if any(isinstance(value, int) and not -2**63 <= value < 2**63 for value in values):
-        raise ValueError(f"{name} holds integers over 63 bits: packed words are not read, unpack them to +-1 or 0 and 1")
+        raise ValueError(f"{name} holds integers over 63 bits: packed words are not read, unpack them to +-1 or 0 and "
+                         "1")
     return np.array(values).reshape(shape)
 
 

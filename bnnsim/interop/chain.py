@@ -3,7 +3,7 @@
 What cannot be represented is refused by its name in the file: nothing is dropped but what changes no class. U units.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,9 +13,9 @@ from bnnsim.interop.input_codes import Code
 from bnnsim.interop.steps import Affine, Flatten, LeftOut, Network, Pool, Sign, Step, Weigh
 from bnnsim.interop.weights import Reading, signs_and_scale
 
-NO_SIGN = ("a network without any sign between its layers is no binary network, and plain ONNX exports of PyTorch's sign "
-           "may have lost it: export with the sign as an operator (Sign, BipolarQuant, Greater and Where), or give the "
-           "state dict and a spec")
+NO_SIGN = ("a network without any sign between its layers is no binary network, and plain ONNX exports of PyTorch's "
+           "sign may have lost it: export with the sign as an operator (Sign, BipolarQuant, Greater and Where), or "
+           "give the state dict and a spec")
 
 
 @dataclass
@@ -76,8 +76,10 @@ class _Chain:
             raise ValueError(f"{step.name} stands behind {self.ended_by}, which only scores may pass")
         if self.needs_sign and isinstance(step, (Weigh, Affine)):
             raise ValueError(f"{self.needs_sign} is left out before a sign alone, but {step.name} follows it")
-        {Weigh: self._weigh, Affine: self._affine, Pool: self._pool, Sign: self._sign, Flatten: self._flatten,
-         LeftOut: self._leave_out}[type(step)](step)
+        takers: dict[type[Step], Callable[[Any], None]] = {
+            Weigh: self._weigh, Affine: self._affine, Pool: self._pool, Sign: self._sign, Flatten: self._flatten,
+            LeftOut: self._leave_out}
+        takers[type(step)](step)
 
     @property
     def _open(self) -> Draft | None:
@@ -108,8 +110,8 @@ class _Chain:
         draft = self.layers[-1]
         values = [self.a * bit + self.c for bit in (-1, 1)]
         if not values[0] < 0 <= values[1] or (values[1] == 0 and step.at_zero != 1):
-            raise ValueError(f"{step.name}: a sign of {values[0]:g} and {values[1]:g}, which is a constant or turns bits "
-                             "over, is not represented")
+            raise ValueError(f"{step.name}: a sign of {values[0]:g} and {values[1]:g}, which is a constant or turns "
+                             "bits over, is not represented")
         if draft.at_zero == 0:
             draft.at_zero = (1 if self.c > 0 else -1) if self.c else step.at_zero
         self.a, self.c = 1.0, 0.0
@@ -225,8 +227,8 @@ def _pad_of_bits(step: Weigh, a: float, c: float) -> tuple[int, str]:
     value = (step.pad_value - c) / a
     if value in (-1.0, 0.0, 1.0):
         return int(value), ""
-    return 0, (f"{step.name} pads with {step.pad_value:g} between bits that mean {c - a:g} and {c + a:g}: it is neither, "
-               "nor midway")
+    return 0, (f"{step.name} pads with {step.pad_value:g} between bits that mean {c - a:g} and {c + a:g}: it is "
+               "neither, nor midway")
 
 
 def _fields(draft: Draft, reading: Reading, last: bool) -> dict[str, Any]:
@@ -241,8 +243,8 @@ def _fields(draft: Draft, reading: Reading, last: bool) -> dict[str, Any]:
         zeros = units_at_zero(draft)
         if at_zero == 0 and len(zeros):
             raise ValueError(f"{draft.weigh.name}: the sign of 0 is 0 in this network, no bit, and unit {zeros[0]} can "
-                             f"get there ({len(zeros)} of {len(draft.weight)} units): say what stands for it, sign='>=' "
-                             "for +1 or sign='>' for -1, if the network was trained so")
+                             f"get there ({len(zeros)} of {len(draft.weight)} units): say what stands for it, "
+                             "sign='>=' for +1 or sign='>' for -1, if the network was trained so")
         fields["strict"] = at_zero == -1
         if len(zeros):
             draft.folded.append(f"0 gives {'-1' if at_zero == -1 else '+1'} ({len(zeros)} units can get there)")

@@ -72,9 +72,9 @@ def _differing(layer: int, name: str, ours: np.ndarray, given: np.ndarray, map_s
     """What differs, in the order of axes in which least does."""
     n, positions, units = ours.shape
     if given.dtype.kind not in "iuf" or given.size != ours.size or len(given) != n:
-        raise ValueError(f"{name} must have the sums of layer {layer}, ({n}, {map_shape[0]}, {map_shape[1]}, {units}) or "
-                         f"({n}, {units}), got {given.dtype} {given.shape}")
-    orders = [given.reshape(ours.shape)]
+        raise ValueError(f"{name} must have the sums of layer {layer}, ({n}, {map_shape[0]}, {map_shape[1]}, {units}) "
+                         f"or ({n}, {units}), got {given.dtype} {given.shape}")
+    orders: list[np.ndarray] = [given.reshape(ours.shape)]
     if given.ndim == 4 and given.shape[1] == units:
         orders.append(given.reshape(n, units, positions).transpose(0, 2, 1))
     theirs = min(orders, key=lambda order: int(np.sum(order != ours)))
@@ -82,8 +82,8 @@ def _differing(layer: int, name: str, ours: np.ndarray, given: np.ndarray, map_s
     if not wrong.any():
         return None
     where = np.argwhere(wrong)[0]
-    example = (f"first of image {where[0]}, {'row ' + str(where[1] // map_shape[1]) + ', column ' if positions > 1 else ''}"
-               f"{str(where[1] % map_shape[1]) + ', ' if positions > 1 else ''}unit {where[2]}: {ours[tuple(where)]} here, "
+    place = f"row {where[1] // map_shape[1]}, column {where[1] % map_shape[1]}, " if positions > 1 else ""
+    example = (f"first of image {where[0]}, {place}unit {where[2]}: {ours[tuple(where)]} here, "
                f"{theirs[tuple(where)]:g} there")
     return SumsDiffer(layer, name, int(wrong.sum()), wrong.size, example, _hint(layer, ours, theirs, fan_in))
 
@@ -97,17 +97,17 @@ def _hint(layer: int, ours: np.ndarray, theirs: np.ndarray, fan_in: int) -> str:
         return "theirs are popcounts, (h + F) / 2: compare 2 p - F"
     ratio = _constant_ratio(h, theirs)
     if ratio is not None:
-        return f"theirs are {ratio:.6g} times ours: a scale of the input or the weights, which bnnsim has in the thresholds"
+        return f"theirs are {ratio:.6g} times ours: a scale of input or weights, which stands in thresholds here"
     if np.array_equal(np.sort(h, axis=2), np.sort(theirs, axis=2)):
         return "the same sums in another order of units"
     shift = theirs - h
     if np.all(shift == shift[:1, :1]):
         return "they differ by a constant a unit: a bias, or another input offset"
     if ours.shape[1] > 1:
-        return ("weights' axes (K, C, kh, kw) or (K, kh, kw, C), stride, padding and what is padded with come in question"
-                + (", and the input's offset" if layer == 0 else ""))
-    return ("the order of features (flatten 'CHW' or 'HWC'), and " +
-            ("the input's offset" if layer == 0 else "the thresholds of the layer before (sign of 0, negative gamma)"))
+        more = ", and the input's offset" if layer == 0 else ""
+        return f"weights' axes, (K, C, kh, kw) or (K, kh, kw, C), stride, padding and what is padded with{more}"
+    before = "the input's offset" if layer == 0 else "the thresholds of the layer before (sign of 0, negative gamma)"
+    return f"the order of features (flatten 'CHW' or 'HWC'), and {before}"
 
 
 def _constant_ratio(h: np.ndarray, theirs: np.ndarray) -> float | None:

@@ -28,8 +28,8 @@ Files = dict[tuple[int, str], list[str]]
 def read_finn(folder: str, names: Sequence[str], spec: object, input_shape: tuple[int, int, int] | None) -> Network:
     """The chain of a folder; the spec says how its rows and columns make layers."""
     if not isinstance(spec, str) or input_shape is None:
-        raise ValueError("FINN's files hold bits, not which layers they make: give a spec such as 'C64p0 C64p0 MP2 FC10', "
-                         "and input_shape")
+        raise ValueError("FINN's files hold bits, not which layers they make: give a spec such as 'C64p0 C64p0 MP2 "
+                         "FC10', and input_shape")
     words, files = parse_spec(spec), _files(folder, names)
     layers = [word for word in words if "pool" not in word]
     if sorted({layer for layer, _ in files}) != list(range(len(layers))):
@@ -47,7 +47,7 @@ def read_finn(folder: str, names: Sequence[str], spec: object, input_shape: tupl
             made, shape = _layer(i, word, shape, files, i == len(layers) - 1)
             steps += made
             i += 1
-    return Network("FINN .bin", tuple(steps), tuple(input_shape))
+    return Network("FINN .bin", tuple(steps), input_shape)
 
 
 def _files(folder: str, names: Sequence[str]) -> Files:
@@ -112,8 +112,8 @@ def _weights(i: int, elements: list[np.ndarray], n_columns: int, units: int) -> 
                 bits = words.transpose(0, 2, 1)[..., None] >> np.arange(simd, dtype=np.uint64) & np.uint64(1)
                 signs = (2 * bits.reshape(n_rows * n_elements, n_columns).astype(np.int8) - 1)
                 return signs[:units], n_rows * n_elements
-    raise ValueError(f"layer {i}: {n_elements} elements with {n_words} words each are no {units} rows of {n_columns} bits: "
-                     "the spec's units, kernel or padding are others")
+    raise ValueError(f"layer {i}: {n_elements} elements with {n_words} words each are no {units} rows of {n_columns} "
+                     "bits: the spec's units, kernel or padding are others")
 
 
 def _threshold(i: int, files: Files, units: int, n_columns: int) -> Step:

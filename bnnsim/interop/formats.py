@@ -54,8 +54,9 @@ def read_content(paths: Sequence[FilePath], spec: object = None, input_shape: tu
     if ending == ".onnx" or head.startswith(b"\x08"):
         from bnnsim.interop.onnx_chain import read_onnx
         return _content(read_onnx(first), "pytorch", "ONNX")
-    raise ValueError(f"its first bytes are {head[:8]!r}, which is none of the formats that are known: Keras .h5 and .keras, "
-                     "PyTorch .pt and .pth, safetensors, ONNX, .npz, a folder of FINN .bin, C headers, $readmemb text")
+    raise ValueError(f"its first bytes are {head[:8]!r}, which is none of the formats that are known: Keras .h5 and "
+                     ".keras, PyTorch .pt and .pth, safetensors, ONNX, .npz, a folder of FINN .bin, C headers, "
+                     "$readmemb text")
 
 
 def _content(found: Network | Arrays, layout: str, form: str) -> Content:

@@ -97,8 +97,9 @@ class _Reader:
             raise ValueError("no HDF5 file")
         version, offsets, lengths = (self.number(at, 1, "the superblock") for at in (8, 13, 14))
         if version not in (0, 1) or (offsets, lengths) != (8, 8):
-            raise ValueError(f"HDF5: a superblock of version {version} with addresses of {offsets} bytes; wanted version 0 "
-                             "or 1 with 8: write it anew with h5py.File(..., libver='earliest'), as Keras does")
+            raise ValueError(f"HDF5: a superblock of version {version} with addresses of {offsets} bytes; wanted "
+                             "version 0 or 1 with 8: write it anew with h5py.File(..., libver='earliest'), as Keras "
+                             "does")
         start = 24 + 4 * (version == 1)
         self.base = self.number(start, 8, "the superblock")
         entry = start + 32 - self.base

@@ -34,13 +34,13 @@ class Code:
         pixels = np.array([0.0, 2.0]) if self.binary else np.arange(256.0)
         values = pixels * a + c
         if at_zero == 0 and np.any(values == 0):
-            raise ValueError(f"{name}: the sign of 0 is 0 here, and pixel {pixels[values == 0][0]:g} becomes 0, which is "
-                             "no bit")
+            raise ValueError(f"{name}: the sign of 0 is 0 here, and pixel {pixels[values == 0][0]:g} becomes 0, which "
+                             "is no bit")
         positive = values >= 0 if at_zero == 1 else values > 0
         if positive.all() or not positive.any() or not positive[-1]:
-            raise ValueError(f"{name}: the sign of the input is {'+1' if positive[-1] else '-1'} for the brightest pixel "
-                             f"and {'+1' if positive[0] else '-1'} for the darkest: if the network takes pixels / 255 say "
-                             "input='unit', if it takes -1 to 1, input='centred'")
+            raise ValueError(f"{name}: the sign of the input is {'+1' if positive[-1] else '-1'} for the brightest "
+                             f"pixel and {'+1' if positive[0] else '-1'} for the darkest: if the network takes pixels "
+                             "/ 255 say input='unit', if it takes -1 to 1, input='centred'")
         level = None if self.binary else int(pixels[positive][0])
         return Code(1.0, -1.0, True, level)
 
@@ -56,13 +56,13 @@ class Code:
         level = (value - self.rest) / self.scale
         if level in (-1.0, 0.0, 1.0):
             return int(level), ""
-        return 0, (f"{name} pads with {value:g}, which is pixel {self.offset + level:g}: this is no pixel, or more than one level "
-                   "off the offset")
+        return 0, (f"{name} pads with {value:g}, which is pixel {self.offset + level:g}: this is no pixel, or more "
+                   "than one level off the offset")
 
     def __str__(self) -> str:
         if self.level is not None:
-            return (f"binary: pixels from {self.level} up are +1, so images enter as bnnsim.interop.binary_images(images, "
-                    f"{self.level})")
+            return (f"binary: pixels from {self.level} up are +1, so images enter as "
+                    f"bnnsim.interop.binary_images(images, {self.level})")
         return "binary: pixels 0 (-1) and 2 (+1)" if self.binary else f"pixel - {self.offset}"
 
 

@@ -58,7 +58,8 @@ def read_keras(path: FilePath) -> Network:
         numbered[i] = word if word not in counts else f"{word}_{counts[word]}"
         counts[word] = counts.get(word, 0) + 1
     variables = dict(_variables(root, ""))
-    return _network(layers, lambda i, name, shapes: _of_variables(variables, (numbered[i], name), shapes), "Keras .keras")
+    return _network(layers, lambda i, name, shapes: _of_variables(variables, (numbered[i], name), shapes), "Keras "
+                                                                                                           ".keras")
 
 
 # ---------------------------------------------------------------- what the files hold
@@ -79,7 +80,8 @@ def _layers(config: Config) -> list[Config]:
     layers = inner.get("layers") if isinstance(inner, dict) else inner
     kind = config.get("class_name")
     if kind not in ("Sequential", "Functional", "Model") or not isinstance(layers, list) or len(layers) > MAX_LAYERS:
-        raise ValueError(f"wanted a Sequential or Functional model of at most {MAX_LAYERS} layers, got {str(kind)[:60]!r}")
+        raise ValueError(f"wanted a Sequential or Functional model of at most {MAX_LAYERS} layers, got "
+                         f"{str(kind)[:60]!r}")
     before = ""
     for i, layer in enumerate(layers):
         if not isinstance(layer, dict) or not isinstance(layer.get("config"), dict) or \
@@ -87,8 +89,8 @@ def _layers(config: Config) -> list[Config]:
             raise ValueError(f"layer {i} of the model has no class_name and config")
         name = str(layer["config"].get("name", layer.get("name", i)))
         if kind != "Sequential" and i and _inbound(layer.get("inbound_nodes")) != [before]:
-            raise ValueError(f"{name} reads {_inbound(layer.get('inbound_nodes'))}, not {before} alone: only chains are "
-                             "represented, no branches and sums")
+            raise ValueError(f"{name} reads {_inbound(layer.get('inbound_nodes'))}, not {before} alone: only chains "
+                             "are represented, no branches and sums")
         before = name
     return layers
 
@@ -121,7 +123,7 @@ def _of_group(root: Node, name: str, shapes: dict[str, tuple[int, ...]]) -> dict
 
 
 def _variables(node: Node, path: str) -> list[tuple[str, list[np.ndarray]]]:
-    """(Layer's name, its numbered arrays) of all groups of a .keras file; separators are / or, of Windows, backslashes."""
+    """(Layer's name, its numbered arrays) of all groups of a .keras file; of Windows, separated by backslashes."""
     found, todo = [], [(path, node)]
     while todo:
         path, node = todo.pop()
@@ -197,7 +199,7 @@ def _network(layers: Sequence[Config], take: Take, form: str) -> Network:
 
 
 def _input_shape(given: object) -> tuple[int, ...]:
-    if not isinstance(given, list) or not 2 <= len(given) <= 4 or given[0] is not None and type(given[0]) is not int or \
+    if not isinstance(given, list) or not 2 <= len(given) <= 4 or type(given[0]) not in (int, type(None)) or \
             any(type(n) is not int or not 0 < n < 2**20 for n in given[1:]):
         raise ValueError(f"the input's shape must be sizes behind the batch's, got {str(given)[:80]}")
     return tuple(given[1:])
@@ -231,7 +233,7 @@ def _steps(i: int, kind: str, config: Config, shape: tuple[int, ...], take: Take
 def _weighing(i: int, name: str, config: Config, shapes: dict[str, tuple[int, ...]],
               take: Take) -> tuple[list[Step], np.ndarray, bool, list[Step]]:
     """(steps before, the kernel, whether it is latent, steps behind)."""
-    before = [] if (quantizer := _word(config.get("input_quantizer"))) in ("", "no_op") else \
+    before: list[Step] = [] if (quantizer := _word(config.get("input_quantizer"))) in ("", "no_op") else \
         [_sign(f"{name}'s input", quantizer)]
     quantizer = _word(config.get("kernel_quantizer"))
     if config.get("use_bias", True):
@@ -269,8 +271,8 @@ def _conv(i: int, name: str, config: Config, shape: tuple[int, ...], take: Take)
     value = config.get("pad_values", 0.0)
     if not isinstance(value, (int, float)) or min(out) < 1:
         raise ValueError(f"{name}: pads with {str(value)[:40]}, or is larger than what it reads")
-    weigh = Weigh(name, kernel.transpose(3, 0, 1, 2), stride, (pads[0], pads[1], pads[2], pads[3]), float(value), latent,
-                  sources=(f"{name}/kernel",))
+    weigh = Weigh(name, kernel.transpose(3, 0, 1, 2), stride, (pads[0], pads[1], pads[2], pads[3]), float(value),
+                  latent, sources=(f"{name}/kernel",))
     return [*before, weigh, *behind], (*out, channels)
 
 
@@ -300,8 +302,8 @@ def _pool(name: str, config: Config, shape: tuple[int, ...]) -> tuple[list[Step]
     stride = size if config.get("strides") is None else _pair(name, config, "strides")
     if size[0] != size[1] or stride != size or len(shape) != 3 or \
             (config.get("padding", "valid") != "valid" and (shape[0] % size[0] or shape[1] % size[0])):
-        raise ValueError(f"{name} pools {size} by strides {stride} with padding {str(config.get('padding'))[:20]!r}: bnnsim "
-                         "pools squares that do not overlap, without padding")
+        raise ValueError(f"{name} pools {size} by strides {stride} with padding {str(config.get('padding'))[:20]!r}: "
+                         "bnnsim pools squares that do not overlap, without padding")
     return [Pool(name, size[0])], (shape[0] // size[0], shape[1] // size[0], shape[2])
 
 
@@ -316,7 +318,7 @@ def _activation(name: str, given: object) -> list[Step]:
 
 def _sign(name: str, word: str) -> Sign:
     if word not in SIGNS:
-        hint = ": it makes constants of the sign behind it, and leaving it out another network" if word == "relu" else ""
+        hint = ": it makes constants of a sign behind it, and leaving it out another network" if word == "relu" else ""
         raise ValueError(f"{name} is {word[:60]!r}, no sign that gives +1 and -1, and is not represented{hint}")
     return Sign(f"{name} ({word})", 1)                          # of Larq's signs, that of 0 is +1
 

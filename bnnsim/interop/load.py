@@ -1,11 +1,9 @@
 """The one door: a file of any format that is known into a `PackedNetwork`, and what became of what."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-
-import numpy as np
 
 import bnnsim.interop.arrays_files as arrays_files
 import bnnsim.interop.chain as chain
@@ -45,7 +43,8 @@ class Imported:
         cells += [(str(row.layer), row.kind, " x ".join(map(str, row.shape)), ", ".join(row.sources),
                    "; ".join(row.folded)) for row in self.rows]
         widths = [max(len(row[c]) for row in cells) for c in range(4)]
-        lines = ["  ".join([*(cell.ljust(width) for cell, width in zip(row, widths)), row[4]]).rstrip() for row in cells]
+        lines = ["  ".join([*(cell.ljust(width) for cell, width in zip(row, widths)), row[4]]).rstrip()
+                 for row in cells]
         return "\n".join([f"{self.form}; input: {self.code}", *lines])
 
 
@@ -110,7 +109,7 @@ def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
     """
     paths = [path] if isinstance(path, (str, os.PathLike)) else list(path)
     reading = Reading(weights, None if sign is None else SIGNS[check_choice("sign", sign, SIGNS)])
-    code, name = code_of(input), ", ".join(map(os.fspath, paths))
+    code, name = code_of(input), ", ".join(os.fspath(each) for each in paths)
     eps = check_real("eps", eps, 0)
     try:
         own = _own(paths)
@@ -157,12 +156,11 @@ def _imported(network: Network, input_shape: Shape | None, code: Code, reading: 
     fields, code, rows = chain.fold(network, code, reading)
     if input_shape is None:
         raise ValueError("the file does not tell the shape of an image: give input_shape=(channels, height, width)")
-    given = PackedNetwork.from_arrays(fields, tuple(input_shape), code.offset, _metadata(network.form, code))
-    return Imported(given, network.form, code, rows)
+    return Imported(_packed(fields, input_shape, code, network.form), network.form, code, rows)
 
 
-def _listed(arrays: Arrays, layers: Sequence[Mapping[str, Any]], input_shape: Shape | None, code: Code, reading: Reading,
-            form: str) -> Imported:
+def _listed(arrays: Arrays, layers: Sequence[Mapping[str, Any]], input_shape: Shape | None, code: Code,
+            reading: Reading, form: str) -> Imported:
     """A layer list: from_arrays's fields, with names of arrays."""
     if input_shape is None:
         raise ValueError("the file does not tell the shape of an image: give input_shape=(channels, height, width)")
@@ -171,7 +169,8 @@ def _listed(arrays: Arrays, layers: Sequence[Mapping[str, Any]], input_shape: Sh
         raise ValueError("a layer list takes input='pixels' or 'binary': fold other scales into its first norm")
     fields, rows = [], []
     for i, layer in enumerate(layers):
-        names = {key: value for key, value in layer.items() if isinstance(value, str) and key not in ("order", "flatten")}
+        names = {key: value for key, value in layer.items()
+                 if isinstance(value, str) and key not in ("order", "flatten")}
         missing = [value for value in names.values() if value not in arrays]
         if missing or "weight" not in names:
             raise ValueError(f"layers[{i}] names {', '.join(missing) or 'no weight'}; the file has "
@@ -182,10 +181,11 @@ def _listed(arrays: Arrays, layers: Sequence[Mapping[str, Any]], input_shape: Sh
             raise ValueError(f"{names['weight']} has +-s a unit: in a layer list fold s into the norm, or give a spec")
         fields.append({**given, "weight": signs, **({"strict": True} if reading.at_zero == -1 and i < len(layers) - 1
                                                     and "strict" not in layer else {})})
-        rows.append(chain.Row(i, "conv" if signs.ndim == 4 else "dense", signs.shape, tuple(names.values()), tuple(note)))
-    network = PackedNetwork.from_arrays(fields, tuple(input_shape), code.offset, _metadata(form, code))
-    return Imported(network, form, code, rows)
+        kind = "conv" if signs.ndim == 4 else "dense"
+        rows.append(chain.Row(i, kind, signs.shape, tuple(names.values()), tuple(note)))
+    return Imported(_packed(fields, input_shape, code, form), form, code, rows)
 
 
-def _metadata(form: str, code: Code) -> dict[str, str]:
-    return {"imported from": form, **({"input": "binary"} if code.binary else {})}
+def _packed(fields: list[dict[str, Any]], input_shape: Shape, code: Code, form: str) -> PackedNetwork:
+    return PackedNetwork.from_arrays(fields, input_shape, code.offset, {"imported from": form},
+                                     "binary" if code.binary else "pixels")

@@ -43,7 +43,8 @@ class _Chain:
             raise ValueError(f"the graph reads {', '.join(inputs[:5]) or 'nothing'}: wanted one input")
         self.head, sizes = inputs[0], graph.inputs[inputs[0]][1:]
         if not 1 <= len(sizes) <= 3 or any(n is None or not 0 < n < 2**26 for n in sizes):
-            raise ValueError(f"the input {self.head} has the sizes {graph.inputs[self.head]}: all but the batch's must be known")
+            raise ValueError(f"the input {self.head} has the sizes {graph.inputs[self.head]}: all but the batch's "
+                             "must be known")
         self.shape: tuple[int, ...] = tuple(n for n in sizes if n is not None)
         self.order = "CHW"
         self.first: tuple[int, ...] = self.shape
@@ -59,8 +60,8 @@ class _Chain:
         if not unknown:
             self.constants[node.outputs[0]] = value_of(node, [self.constants[name] for name in inputs], self.most)
         elif unknown != [self.head]:
-            raise ValueError(f"{node} reads {', '.join(unknown[:3])}, where {self.head} is what the chain gives: branches, "
-                             "sums and several outputs are not represented")
+            raise ValueError(f"{node} reads {', '.join(unknown[:3])}, where {self.head} is what the chain gives: "
+                             "branches, sums and several outputs are not represented")
         elif node.op == "Shape":
             self.constants[node.outputs[0]] = np.array([0, *self.shape])      # 0: a Reshape keeps the batch's size
         else:
@@ -107,8 +108,8 @@ class _Chain:
         wanted = [1] * (len(self.shape) + 1)
         wanted[axis + 1] = self.shape[axis]
         if list(padded) != wanted:
-            raise ValueError(f"{node}: a constant of shape {value.shape} for data of {self.shape}: wanted one value, or one "
-                             "a channel")
+            raise ValueError(f"{node}: a constant of shape {value.shape} for data of {self.shape}: wanted one value, "
+                             "or one a channel")
         return value.reshape(-1)
 
     # ------------------------------------------------------------ weights
@@ -144,7 +145,8 @@ class _Chain:
             raise ValueError(f"{node}: weights of shape {weight.shape} for data of {self.shape} in {self.order} order")
         if given.get("group", 1) != 1 or set(given.get("dilations", [1])) != {1} or \
                 given.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
-            raise ValueError(f"{node} has groups, dilation or auto_pad {given.get('auto_pad')}, which are not represented")
+            raise ValueError(f"{node} has groups, dilation or auto_pad {given.get('auto_pad')}, which are not "
+                             "represented")
         pads, strides = _whole(node, "pads", 4, 0), _whole(node, "strides", 2, 1)
         self.steps.append(Weigh(str(node), weight.transpose(0, 2, 3, 1), (strides[0], strides[1]),
                                 (pads[0], pads[1], pads[2], pads[3]), sources=(node.inputs[1],)))
@@ -160,7 +162,8 @@ class _Chain:
         """Batch norm: gamma, beta, mean, var."""
         names = ("gamma", "beta", "mean", "var")
         parts = {name: self.constant(node, i + 1).reshape(-1) for i, name in enumerate(names)}
-        self.steps.append(batch_norm(str(node), parts, float(node.attributes.get("epsilon", 1e-5)), tuple(node.inputs[1:5])))
+        eps = float(node.attributes.get("epsilon", 1e-5))
+        self.steps.append(batch_norm(str(node), parts, eps, tuple(node.inputs[1:5])))
 
     def arithmetic(self, node: OnnxNode) -> None:
         """Data and a constant, on either side."""
@@ -193,9 +196,10 @@ class _Chain:
         """out_scale * [x >= t] + out_bias."""
         t, given = self.constant(node, 1), node.attributes
         if t.ndim != 2 or t.shape[1] != 1:
-            raise ValueError(f"{node} has {t.shape[-1] if t.ndim else 0} thresholds a channel: activations of more than one "
-                             "bit are not represented")
-        self.steps += [affine(f"{node}'s thresholds", mean=t.reshape(-1), sources=(node.inputs[1],)), Sign(str(node), 1)]
+            raise ValueError(f"{node} has {t.shape[-1] if t.ndim else 0} thresholds a channel: activations of more "
+                             "than one bit are not represented")
+        self.steps += [affine(f"{node}'s thresholds", mean=t.reshape(-1), sources=(node.inputs[1],)),
+                       Sign(str(node), 1)]
         self._bits(node, float(given.get("out_bias", 0.0)), float(given.get("out_scale", 1.0)))
 
     def compare(self, node: OnnxNode) -> None:
@@ -210,10 +214,9 @@ class _Chain:
     def where(self, node: OnnxNode) -> None:
         """One number where a bit is 1, another where it is 0."""
         high, low = (self.constant(node, i) for i in (1, 2))
-        if node.inputs[0] != self.head or high.size != 1 or low.size != 1 or not high.reshape(-1)[0] > low.reshape(-1)[0]:
+        if node.inputs[0] != self.head or high.size != 1 or low.size != 1 or not high.item() > low.item():
             raise ValueError(f"{node} must choose between a number, and a lower one where the condition fails")
-        low_value = float(low.reshape(-1)[0])
-        self.steps.append(affine(str(node), scale=float(high.reshape(-1)[0]) - low_value, shift=low_value))
+        self.steps.append(affine(str(node), scale=float(high.item()) - float(low.item()), shift=float(low.item())))
 
     def _bits(self, node: OnnxNode, low: float, step: float) -> None:
         """What a bit means: low, or low + step."""
@@ -222,8 +225,8 @@ class _Chain:
     def quant(self, node: OnnxNode) -> None:
         """A quantizer of several bits."""
         bits = self.constant(node, 3).reshape(-1) if len(node.inputs) > 3 else np.zeros(1)
-        raise ValueError(f"{node} quantizes to {float(bits[0]):g} bit: activations of more than one bit are not represented, "
-                         "and one bit is a BipolarQuant")
+        raise ValueError(f"{node} quantizes to {float(bits[0]):g} bit: activations of more than one bit are not "
+                         "represented, and one bit is a BipolarQuant")
 
     # ------------------------------------------------------------ shapes
 
@@ -231,10 +234,11 @@ class _Chain:
         """Max-pooling of squares that do not overlap."""
         size, given = _whole(node, "kernel_shape", 2, 1), node.attributes
         strides = _whole(node, "strides", 2, 1)
-        if len(self.shape) != 3 or self.order != "CHW" or size[0] != size[1] or strides != size or given.get("ceil_mode", 0) \
-                or set(given.get("pads", [0])) != {0} or given.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
-            raise ValueError(f"{node} pools {size} by strides {strides}: bnnsim pools squares that do not overlap, without "
-                             "padding")
+        if len(self.shape) != 3 or self.order != "CHW" or size[0] != size[1] or strides != size or \
+                given.get("ceil_mode", 0) or set(given.get("pads", [0])) != {0} or \
+                given.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
+            raise ValueError(f"{node} pools {size} by strides {strides}: bnnsim pools squares that do not overlap, "
+                             "without padding")
         self.steps.append(Pool(str(node), size[0]))
         self.shape = (self.shape[0], self.shape[1] // size[0], self.shape[2] // size[0])
 
@@ -256,7 +260,8 @@ class _Chain:
         wanted = wanted[1:]
         known = math.prod(n for n in wanted if n > 0)
         shape = tuple(n_values // known if n == -1 else n for n in wanted) if known else ()
-        if wanted.count(-1) > 1 or min(shape, default=0) < 1 or math.prod(shape) != n_values or len(shape) not in (1, 3):
+        if wanted.count(-1) > 1 or min(shape, default=0) < 1 or math.prod(shape) != n_values or \
+                len(shape) not in (1, 3):
             raise ValueError(f"{node} makes {wanted} of {self.shape}")
         if len(shape) == 1:
             return self._to_rows(node)
@@ -308,7 +313,8 @@ def _hint(node: OnnxNode) -> str:
 
 def _whole(node: OnnxNode, key: str, n: int, default: int) -> tuple[int, ...]:
     value = node.attributes.get(key, [default] * n)
-    if not isinstance(value, list) or len(value) != n or any(type(i) is not int or not default <= i < 2**16 for i in value):
+    if not isinstance(value, list) or len(value) != n or \
+            any(type(i) is not int or not default <= i < 2**16 for i in value):
         raise ValueError(f"{node}: {key} must be {n} sizes, got {str(value)[:60]}")
     return tuple(value)
 
@@ -316,7 +322,8 @@ def _whole(node: OnnxNode, key: str, n: int, default: int) -> tuple[int, ...]:
 Take = Callable[[_Chain, OnnxNode], Any]
 NODES: dict[str, Take] = {
     "MatMul": _Chain.matmul, "Gemm": _Chain.gemm, "Conv": _Chain.conv, "BatchNormalization": _Chain.norm,
-    "Sign": _Chain.sign, "BipolarQuant": _Chain.bipolar, "MultiThreshold": _Chain.multi_threshold, "Quant": _Chain.quant,
+    "Sign": _Chain.sign, "BipolarQuant": _Chain.bipolar, "MultiThreshold": _Chain.multi_threshold,
+    "Quant": _Chain.quant,
     "Neg": _Chain.negate, "Where": _Chain.where, "MaxPool": _Chain.pool, "Flatten": _Chain.flatten,
     "Reshape": _Chain.reshape, "Transpose": _Chain.transpose, "Clip": _Chain.keeps_signs, "Tanh": _Chain.keeps_signs,
     **dict.fromkeys(("Add", "Sub", "Mul", "Div"), _Chain.arithmetic),

@@ -87,7 +87,8 @@ ELEMENTWISE: dict[str, Operation] = {
     "Div": lambda _, g: g[0] / g[1] if g[0].dtype.kind == "f" else g[0] // g[1],
     "Pow": lambda _, g: np.power(g[0].astype(np.float64), g[1]), "Greater": lambda _, g: g[0] > g[1],
     "GreaterOrEqual": lambda _, g: g[0] >= g[1], "Less": lambda _, g: g[0] < g[1],
-    "LessOrEqual": lambda _, g: g[0] <= g[1], "Where": lambda _, g: np.where(g[0], g[1], g[2]), "BipolarQuant": _bipolar}
+    "LessOrEqual": lambda _, g: g[0] <= g[1], "Where": lambda _, g: np.where(g[0], g[1], g[2]),
+    "BipolarQuant": _bipolar}
 OPERATIONS: dict[str, Operation] = {
     **ELEMENTWISE, "Sqrt": lambda _, g: np.sqrt(g[0]), "Reciprocal": lambda _, g: 1 / g[0], "Neg": lambda _, g: -g[0],
     "Sign": lambda _, g: np.sign(g[0]), "Identity": lambda _, g: g[0], "Cast": _cast, "Constant": _constant,

@@ -147,8 +147,8 @@ class _Machine:
     def name(self, found: str) -> None:
         """A global name: what the table has for it."""
         if found not in self.names:
-            raise ValueError(f"the global name {found[:100]!r} is not allowed: only state dicts of tensors are read, no "
-                             "pickled modules or other objects; save model.state_dict()")
+            raise ValueError(f"the global name {found[:100]!r} is not allowed: only state dicts of tensors are read, "
+                             "no pickled modules or other objects; save model.state_dict()")
         self.stack.append(self.names[found])
 
     def stack_name(self, _: Any) -> None:

@@ -53,7 +53,8 @@ class OnnxGraph:
 def read_graph(path: FilePath) -> OnnxGraph:
     """The graph of an ONNX file."""
     reader = _Reader()
-    graphs = [value for number, wire, value in reader.fields(memoryview(read_bytes(path))) if (number, wire) == (7, BYTES)]
+    fields = reader.fields(memoryview(read_bytes(path)))
+    graphs = [value for number, wire, value in fields if (number, wire) == (7, BYTES)]
     if len(graphs) != 1:
         raise ValueError(f"ONNX: the file has {len(graphs)} graphs, wanted one")
     return reader.graph(graphs[0])
@@ -80,7 +81,8 @@ class _Reader:
                 continue
             n, at = _varint(data, at) if wire == BYTES else ({FIXED64: 8, FIXED32: 4}.get(wire, -1), at)
             if n < 0 or n > len(data) - at or number == 0:
-                raise ValueError(f"ONNX: field {number} of wire type {wire} with {n} bytes, where {len(data) - at} are left")
+                raise ValueError(f"ONNX: field {number} of wire type {wire} with {n} bytes, where {len(data) - at} "
+                                 "are left")
             yield number, wire, data[at:at + n]
             at += n
 
@@ -177,8 +179,8 @@ class _Reader:
             elif number in lists:
                 lists[number] += self.numbers(value, wire, {4: "<f4", 10: "<f8"}.get(number, ""))
             elif number in (3, 13) or (number == 14 and value):
-                raise ValueError(f"ONNX: {name or 'a tensor'} is stored in pieces, or in another file: save the model as one "
-                                 "file")
+                raise ValueError(f"ONNX: {name or 'a tensor'} is stored in pieces, or in another file: save the model "
+                                 "as one file")
         return name, _tensor(name, kind, dims, raw, next(filter(None, lists.values()), []))
 
     def value_info(self, data: memoryview) -> tuple[str, list[int | None]]:
@@ -189,8 +191,9 @@ class _Reader:
                 name = _text(value)
             elif number == 2 and wire == BYTES:
                 dims = value
-                for _ in range(2):                              # TypeProto.tensor_type = 1, Tensor.shape = 2
-                    dims = next((inner for n, w, inner in self.fields(dims) if (n, w) == (1 + _, BYTES)), memoryview(b""))
+                for inside in (1, 2):                           # TypeProto.tensor_type, Tensor.shape
+                    dims = next((inner for n, w, inner in self.fields(dims) if (n, w) == (inside, BYTES)),
+                                memoryview(b""))
                 sizes = [next((inner for n, w, inner in self.fields(dim) if (n, w) == (1, VARINT)), None)
                          for n, w, dim in self.fields(dims) if (n, w) == (1, BYTES)]
         return name, sizes

@@ -101,7 +101,8 @@ def _sorted(arrays: Arrays) -> Sorted:
             found.biases[prefix] = (name, value)
         else:
             raise ValueError(f"{name} {value.dtype} {value.shape} is neither weights, nor a part of a batch norm, nor "
-                             "thresholds, by its name and axes: give a layer list, which leaves out what it does not name")
+                             "thresholds, by its name and axes: give a layer list, which leaves out what it does not "
+                             "name")
     return found
 
 
@@ -128,8 +129,8 @@ def _check_all_used(found: Sorted, norms: Sequence[tuple[str, Norm] | None]) -> 
     rest = [prefix for prefix in found.norms if prefix not in used] + [name for name, _ in found.biases.values()]
     rest += [name for _, name, _ in found.thresholds]
     if rest:
-        raise ValueError(f"{', '.join(rest[:10])} belong to no layer of the spec: give a layer list, which leaves out what "
-                         "it does not name")
+        raise ValueError(f"{', '.join(rest[:10])} belong to no layer of the spec: give a layer list, which leaves out "
+                         "what it does not name")
 
 
 def _layer(i: int, word: Token, after: Token, found: Sorted, norm: tuple[str, Norm] | None, conventions: Conventions,

@@ -5,7 +5,6 @@ tensors, which are views of them. Checkpoints with a state dict inside are looke
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,12 +87,12 @@ def read_legacy(path: FilePath) -> Arrays:
 # ---------------------------------------------------------------- what names mean
 
 def _storage(given: Any) -> Storage:
-    """A persistent id: ("storage", type, key, device, number of values), in the legacy format with a view at the end."""
+    """A persistent id: ("storage", type, key, device, number of values), in the legacy format with a view behind."""
     if not isinstance(given, tuple) or len(given) not in (5, 6) or given[0] != "storage":
         kind = given[0] if isinstance(given, tuple) and given else None
         more = ": a whole pickled module; save model.state_dict()" if kind == "module" else ""
-        raise ValueError(f"a persistent id must be of a storage, got {kind[:60] if isinstance(kind, str) else 'another'}"
-                         f"{more}")
+        raise ValueError("a persistent id must be of a storage, got "
+                         f"{kind[:60] if isinstance(kind, str) else 'another'}{more}")
     _, kind, key, _, n = given[:5]
     if len(given) == 6 and given[5] is not None:
         raise ValueError("a storage that is a view of another is not read")
@@ -197,6 +196,7 @@ def _view(name: str, tensor: Tensor, values: np.ndarray) -> np.ndarray:
     if math.prod(tensor.shape) == 0:
         return np.zeros(tensor.shape, values.dtype)
     if len(values) != tensor.storage.n:
-        raise ValueError(f"{name[:60]} is a view of {tensor.storage.n} values, where another tensor's are {len(values)}")
+        raise ValueError(f"{name[:60]} is a view of {tensor.storage.n} values, where another tensor's are "
+                         f"{len(values)}")
     strides = tuple(step * values.itemsize for step in tensor.strides)
     return np.lib.stride_tricks.as_strided(values[tensor.offset:], tensor.shape, strides, writeable=False)

@@ -158,8 +158,8 @@ def _given_norm(name: str, fields: Mapping[str, Any], units: int) -> tuple[np.nd
     """(mean, scale, shift) of a batch norm."""
     missing = [key for key in ("mean", "var") if key not in fields]
     if missing:
-        raise ValueError(f"{name}: batch norm needs mean and var, and takes gamma as 1 and beta as 0 where they are not "
-                         f"given; missing {', '.join(missing)}")
+        raise ValueError(f"{name}: batch norm needs mean and var, and takes gamma as 1 and beta as 0 where they are "
+                         f"not given; missing {', '.join(missing)}")
     fields = {"gamma": np.ones(units), "beta": np.zeros(units), **fields}
     gamma, beta, mean, var = (check_finite(f"{name} {key}", _vector(f"{name} {key}", fields[key], units, np.float64))
                               for key in ("gamma", "beta", "mean", "var"))
