@@ -53,7 +53,7 @@ def read_npy(name: str, data: bytes) -> np.ndarray:
 
 
 def read_safetensors(path: FilePath) -> Arrays:
-    """Arrays of a .safetensors file, in the order in which they lie in it."""
+    """Arrays of a .safetensors file, by the numbers in their names: its writers sort them, not as layers stand."""
     data = memoryview(read_bytes(path))
     n = int.from_bytes(data[:8], "little") if len(data) >= 8 else -1
     if not 2 <= n <= min(len(data) - 8, 2**26):
@@ -68,11 +68,12 @@ def read_safetensors(path: FilePath) -> Arrays:
     for name, entry in header.items():
         if name != "__metadata__":
             found.append(_tensor(name, entry, body))
-    return {name: values for _, name, values in sorted(found, key=lambda item: item[:2])}
+    return dict(sorted(found, key=lambda item: [int(part) if i % 2 else part for i, part in
+                                                enumerate(re.split(r"([0-9]{1,9})", item[0]))]))
 
 
-def _tensor(name: str, entry: object, body: memoryview) -> tuple[int, str, np.ndarray]:
-    """(Where it lies, its name, it)."""
+def _tensor(name: str, entry: object, body: memoryview) -> tuple[str, np.ndarray]:
+    """Its name, and it."""
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"{name}: wanted dtype, shape and data_offsets, got {str(entry)[:100]}")
     code, shape, place = entry["dtype"], entry["shape"], entry["data_offsets"]
@@ -81,10 +82,10 @@ def _tensor(name: str, entry: object, body: memoryview) -> tuple[int, str, np.nd
         raise ValueError(f"{name} lies at {str(place)[:50]}, in {len(body)} bytes of values")
     part = body[place[0]:place[1]]
     if code == "BF16":
-        return place[0], name, bfloat16(name, part, shape)
+        return name, bfloat16(name, part, shape)
     if not isinstance(code, str) or code not in SAFETENSORS:
         raise ValueError(f"{name}: values of type {str(code)[:50]!r} are not known")
-    return place[0], name, array(name, part, np.dtype(SAFETENSORS[code]), shape)
+    return name, array(name, part, np.dtype(SAFETENSORS[code]), shape)
 
 
 # ---------------------------------------------------------------- text

@@ -288,6 +288,8 @@ class _Reader:
             return np.zeros(0)                                  # names and notes, which no network computes with
         address, n_bytes = (body + 4, self.number(body + 2, 2, "a layout")) if layout == 0 else \
             (self.number(body + 2, 8, "a layout"), self.number(body + 10, 8, "a layout"))
+        if address == UNDEFINED and 0 in shape:
+            return np.zeros(check_shape("HDF5: an array", shape, 0, kind.size), kind.code)
         if address == UNDEFINED:
             raise ValueError("HDF5: an array was never written")
         check_shape("HDF5: an array", shape, n_bytes, kind.size)
