@@ -269,7 +269,9 @@ def _conv(i: int, name: str, config: Config, shape: tuple[int, ...], take: Take)
             raise ValueError(f"{name}: a padding {str(config.get('padding'))[:40]!r} is not represented")
         out.append((n + pads[axis] + pads[axis + 2] - k) // s + 1)
     value = config.get("pad_values", 0.0)
-    if not isinstance(value, (int, float)) or min(out) < 1:
+    if min(out) < 1:
+        raise ValueError(f"{name}: a kernel of {size} for a map of {shape[:2]}")
+    if not isinstance(value, (int, float)):
         raise ValueError(f"{name}: pads with {str(value)[:40]}, or is larger than what it reads")
     weigh = Weigh(name, kernel.transpose(3, 0, 1, 2), stride, (pads[0], pads[1], pads[2], pads[3]), float(value),
                   latent, sources=(f"{name}/kernel",))

@@ -2,8 +2,10 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import numpy as np
 
 import bnnsim.interop.arrays_files as arrays_files
 import bnnsim.interop.chain as chain
@@ -115,12 +117,20 @@ def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
         own = _own(paths)
         if own is not None:
             return own
+        return _read(paths, spec, input_shape, code, reading, Conventions(eps, flatten or "", "", popcount, norm_first))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def _read(paths: list[FilePath], spec: Spec | None, input_shape: Shape | None, code: Code, reading: Reading,
+          conventions: Conventions) -> Imported:
+    with np.errstate(all="ignore"):                             # what overflows is refused, as it is not finite
         from bnnsim.interop.formats import read_content
         content = read_content(paths, spec, input_shape)
         if content.network is None:
-            conventions = Conventions(eps, flatten or ("HWC" if content.layout == "keras" else "CHW"), content.layout,
-                                      popcount, norm_first)
-            check_choice("flatten", conventions.flatten, ("CHW", "HWC"))
+            order = conventions.flatten or ("HWC" if content.layout == "keras" else "CHW")
+            conventions = replace(conventions, flatten=check_choice("flatten", order, ("CHW", "HWC")),
+                                  layout=content.layout)
             arrays = arrays_files.has_arrays(content.arrays or {})
             if spec is not None and not isinstance(spec, str):
                 return _listed(arrays, spec, input_shape, code, reading, content.form)
@@ -128,8 +138,6 @@ def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
         else:
             network = content.network
         return _imported(network, input_shape or network.input_shape, code, reading)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{name}: {error}") from error
 
 
 def _own(paths: Sequence[FilePath]) -> Imported | None:

@@ -169,9 +169,9 @@ def test_c_headers(tmp_path, rng):
     (tmp_path / "x.h").write_bytes(foreign.c_header({"w1": first, "thr1": t, "w2": last}))
     network = bnnsim.load_network(tmp_path / "x.h", "FC12 FC4", input_shape=SHAPE, input="binary", popcount=True)
     np.testing.assert_array_equal(network.scores(images), integer_scores(first, t, last, images.astype(int) - 1))
-    (tmp_path / "y.c").write_text("int a[] = {1, -0x2, 3u};\nfloat b[2][1] = {{1.5f}, {2}};")
+    (tmp_path / "y.c").write_text("int a[] = {1, -0x2, 3u, 010};\nfloat b[2][1] = {{1.5f}, {1e2}};")
     found = read_c_header(tmp_path / "y.c")
-    assert found["a"].tolist() == [1, -2, 3] and found["b"].tolist() == [[1.5], [2]]
+    assert found["a"].tolist() == [1, -2, 3, 8] and found["b"].tolist() == [[1.5], [100]]
 
 
 def test_finn(tmp_path, rng):
