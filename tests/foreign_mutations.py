@@ -19,12 +19,12 @@ def good_files():
     arrays, keras = foreign.state_dict(layers), foreign.keras_layers(layers, SHAPE)
     dense = {"w1": rng.choice([-1, 1], (9, 72)), "thr1": rng.integers(30, 42, 9), "w2": rng.choice([-1, 1], (4, 9))}
     onnx = {f"{sign}.onnx": (foreign.onnx_of(layers, SHAPE, sign), {}) for sign in ("BipolarQuant", "Larq", "Where")}
+    bits = foreign.memory_text((dense["w1"] > 0).astype(int))
     return {"zip.pt": (foreign.torch_zip(arrays), SPEC), "legacy.pt": (foreign.torch_legacy(arrays), SPEC),
             "x.safetensors": (foreign.safetensors(arrays), SPEC), "x.npz": (foreign.npz(arrays), SPEC),
             "packed.npz": (foreign.npz(arrays, True), SPEC), "x.h5": (foreign.keras_h5(*keras), {}),
             "weights.h5": (foreign.keras_h5(*keras, topology=False), SPEC), "x.keras": (foreign.keras_zip(*keras), {}),
-            "x.h": (foreign.c_header(dense), DENSE), "x.txt": (foreign.memory_text((dense["w1"] > 0).astype(int)),
-                                                                {"spec": "FC9", "input_shape": SHAPE, "weights": "bits"}),
+            "x.h": (foreign.c_header(dense), DENSE), "x.txt": (bits, {**DENSE, "spec": "FC9", "weights": "bits"}),
             **onnx}
 
 

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
@@ -11,6 +11,7 @@ import bnnsim.interop.arrays_files as arrays_files
 import bnnsim.interop.chain as chain
 from bnnsim.checks import FilePath, check_choice, check_real
 from bnnsim.interop.arrays_files import Arrays
+from bnnsim.interop.comparison import SumsDiffer, compare_sums
 from bnnsim.interop.input_codes import Code, Input, code_of
 from bnnsim.interop.spec import Conventions, steps_of
 from bnnsim.interop.steps import Network, Weigh
@@ -19,6 +20,19 @@ from bnnsim.packed.network import PackedNetwork
 
 Spec = str | Sequence[Mapping[str, Any]]
 Shape = tuple[int, int, int]
+
+
+class How(TypedDict, total=False):
+    """What a file may not tell: see `read_network`."""
+
+    input_shape: Shape | None
+    input: Input
+    weights: str
+    sign: str | None
+    popcount: bool
+    norm_first: bool | None
+    eps: float
+    flatten: str | None
 
 
 @dataclass(frozen=True)
@@ -39,6 +53,10 @@ class Imported:
     code: Code
     rows: Sequence[chain.Row] = field(default=())
 
+    def compare(self, images: np.ndarray, sums: Mapping[str, np.ndarray]) -> SumsDiffer | None:
+        """The first layer whose sums differ from those of the network's own framework: see `compare_sums`."""
+        return compare_sums(self.network, images, sums, {row.layer: row.turned for row in self.rows})
+
     def table(self) -> str:
         """Text: how images enter, then a line a layer."""
         cells = [("layer", "kind", "weights", "from", "folded")]
@@ -50,7 +68,7 @@ class Imported:
         return "\n".join([f"{self.form}; input: {self.code}", *lines])
 
 
-def load_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, **how: Any) -> PackedNetwork:
+def load_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, **how: Unpack[How]) -> PackedNetwork:
     """Read somebody else's network, of whatever format, without its framework.
 
     Parameters

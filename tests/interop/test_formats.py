@@ -142,7 +142,8 @@ def integer_scores(first, t, last, x, strict=False):
 def test_memory_texts(tmp_path, rng, digits, sign):
     first, t, last = integer_network(rng)
     images = interop.binary_images(foreign.images_of(rng))
-    texts = {"1_weights.txt": first > 0, "1_thresholds.txt": t[:, None] >> np.arange(7, -1, -1) & 1, "2_weights.txt": last > 0}
+    texts = {"1_weights.txt": first > 0, "1_thresholds.txt": t[:, None] >> np.arange(7, -1, -1) & 1,
+             "2_weights.txt": last > 0}
     for name, bits in texts.items():
         (tmp_path / name).write_bytes(foreign.memory_text(bits.astype(int), digits))
     imported = interop.read_network(tmp_path, "FC12 FC4", input_shape=SHAPE, input="binary", weights="bits",

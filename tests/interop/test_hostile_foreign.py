@@ -1,4 +1,4 @@
-"""Foreign files that somebody changed on purpose: refused with a ValueError or read; nothing runs, little is allocated."""
+"""Foreign files that somebody changed on purpose: refused with a ValueError or read; nothing runs, little is kept."""
 
 import io
 import pickle
@@ -270,7 +270,8 @@ def test_bytes_that_are_no_text(tmp_path):
         read_memory_text(tmp_path / "x.txt")
 
 
-@pytest.mark.parametrize("content", [b"", b"\x08", b"\x08\x08", b"PK\3\4", b"\x89HDF\r\n\x1a\n", b"\x80\x02", b"{}", b"\xff" * 99])
+@pytest.mark.parametrize("content", [b"", b"\x08", b"\x08\x08", b"PK\3\4", b"\x89HDF\r\n\x1a\n", b"\x80\x02", b"{}",
+                                     b"\xff" * 99])
 def test_the_shortest_files(tmp_path, content):
     for name in ("x", "x.onnx", "x.pt", "x.h5", "x.npz", "x.safetensors", "x.h", "x.txt", "x.keras"):
         (tmp_path / name).write_bytes(content)

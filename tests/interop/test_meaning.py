@@ -121,6 +121,7 @@ def test_norm_before_or_behind_the_pooling(tmp_path, rng, norm_first):
     naive = foreign.sums(layers, images, norm_first=norm_first)[1]
     np.testing.assert_allclose(imported.network.scores(images), naive, rtol=1e-5, atol=1e-5)
     assert not np.allclose(naive, foreign.sums(layers, images, norm_first=not norm_first)[1])
+    assert imported.compare(images, {str(i): h for i, h in enumerate(foreign.sums(layers, images)[0][:1])}) is None
     assert ("3 channels of negative gamma turned over" in imported.table()) == norm_first
 
 
@@ -323,7 +324,8 @@ def test_sums_that_are_none(tmp_path, rng):
 # ---------------------------------------------------------------- inputs
 
 def test_a_binary_input_counts_as_binary_macs(rng):
-    layers = [{"weight": rng.choice([-1, 1], (5, 16)), "threshold": np.zeros(5)}, {"weight": rng.choice([-1, 1], (2, 5))}]
+    layers = [{"weight": rng.choice([-1, 1], (5, 16)), "threshold": np.zeros(5)},
+              {"weight": rng.choice([-1, 1], (2, 5))}]
     binary = bnnsim.PackedNetwork.from_arrays(layers, (1, 4, 4), input="binary")
     pixels = bnnsim.PackedNetwork.from_arrays(layers, (1, 4, 4), 1)
     assert binary.reads_bits and binary.input_offset == 1 and not pixels.reads_bits

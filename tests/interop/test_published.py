@@ -54,7 +54,7 @@ def test_pynq_cnv(tmp_path):
 
 
 def test_courage(tmp_path, test_set):
-    """7,347 right, of pixels above the mean (33.3); the running count less that of the authors' log is 2 in each of its rows."""
+    """7,347 right, of pixels above the mean (33.3); the count less that of the authors' log is 2 in each row."""
     imported, expected = read("courage", tmp_path, "courage/Verilog/data", "FC256 FC10", input_shape=(1, 28, 28),
                               input="binary", weights="bits", popcount=True)
     assert imported.network.checksum == expected["checksum"]
@@ -69,8 +69,8 @@ def test_by_one_command(tmp_path, capsys):
     """The command line does what the calls above do."""
     files = published.unpacked("courage", tmp_path)
     out = tmp_path / "net.h5"
-    assert convert.main([str(files / "courage/Verilog/data"), "--spec", "FC256 FC10", "--input-shape", "1,28,28", "--input",
-                         "binary", "--weights", "bits", "--popcount", "--out", str(out)]) == 0
+    words = ["--spec", "FC256 FC10", "--input-shape", "1,28,28", "--input", "binary", "--weights", "bits", "--popcount"]
+    assert convert.main([str(files / "courage/Verilog/data"), *words, "--out", str(out)]) == 0
     assert "fc1_weight_bin, fc1_threshold_bin" in capsys.readouterr().out
     with np.load(files / "expect.npz") as expected:
         assert bnnsim.PackedNetwork.load(out).checksum == expected["checksum"]
