@@ -39,8 +39,8 @@ OPTIONS = (
            shared.path, [], metavar="IN", flag="", nargs="+", several=True),
     Option("spec", "layers, such as \"C64 MP2 FC10\", where the file has arrays alone", shared.text, metavar="SPEC"),
     Option("input_shape", "channels,height,width, where the file does not tell", shape_text, metavar="C,H,W"),
-    Option("input", "what the network was trained to read: levels, levels / 255, -1 to 1, or +-1 alone: "
-           f"{', '.join(INPUTS)}", shared.one_of(INPUTS), "pixels"),
+    Option("input", "what the network was trained to read (default: levels, unless it takes signs of them): levels, "
+           f"levels / 255, -1 to 1, or +-1 alone: {', '.join(INPUTS)}", shared.one_of(INPUTS)),
     Option("weights", "what the file has: +-1 (or +-s of each unit), real ones of which the signs count, or 0 and 1 "
            "for -1 and +1: signs, latent, bits", shared.one_of(("signs", "latent", "bits")), "signs"),
     Option("sign", "whether the sign of 0 is +1 (\">=\") or -1 (\">\"), where the file leaves it open",

@@ -241,7 +241,10 @@ def _fields(draft: Draft, reading: Reading, last: bool) -> dict[str, Any]:
     if draft.pool != 1:
         fields["pool"] = draft.pool
     if not last:
-        at_zero = draft.at_zero if reading.at_zero is None else reading.at_zero
+        at_zero = draft.at_zero or reading.at_zero or 0
+        if reading.at_zero not in (None, at_zero):
+            raise ValueError(f"{draft.weigh.name}: the sign of 0 is {at_zero:+d} in the file itself, got sign="
+                             f"'{'>=' if reading.at_zero == 1 else '>'}'")
         zeros = units_at_zero(draft)
         if at_zero == 0 and len(zeros):
             raise ValueError(f"{draft.weigh.name}: the sign of 0 is 0 in this network, no bit, and unit {zeros[0]} can "
