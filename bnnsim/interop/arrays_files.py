@@ -139,6 +139,7 @@ def _without_comments(text: str) -> str:
 
 _COMMENT = re.compile(r"//|/\*")
 _C_ARRAY = re.compile(r"([A-Za-z_]\w{0,99})\s{0,20}((?:\[[^\]\[]{0,100}\]\s{0,20}){1,8})=\s{0,20}\{")
+_NOT_DECIMAL = re.compile(r"[A-Za-z_.]|\b0[0-9]")      # an octal, a hexadecimal, a float, a suffix
 _C_DEFINE = re.compile(r"^[ \t]*#[ \t]*define[ \t]+([A-Za-z_]\w*)[ \t]+\(?(\d{1,9})\)?[ \t]*$", re.MULTILINE)
 
 
@@ -184,17 +185,18 @@ def _c_numbers(name: str, text: str) -> np.ndarray:
         space = re.compile(r"\s").search(text, min(at + PIECE, len(text)))
         end = space.start() if space else len(text)
         words = text[at:end].split()
-        at, n_values = end, n_values + len(words)
+        n_values += len(words)
         if n_values > MAX_VALUES or max(map(len, words), default=0) > 60:
             raise ValueError(f"{name} has more than {MAX_VALUES:,} values, or one of more than 60 letters")
         try:
-            values = [_number(word) for word in words]
+            values = list(map(_number if _NOT_DECIMAL.search(text, at, end) else int, words))
         except ValueError:
             raise ValueError(f"{name} must hold numbers alone, got {' '.join(words)[:60]!r}") from None
         if any(isinstance(value, int) and not -2**63 <= value < 2**63 for value in values):
             raise ValueError(f"{name} holds integers over 63 bits: packed words are not read, unpack them to +-1 or 0 "
                              "and 1")
         pieces.append(np.array(values, None if values else np.int64))
+        at = end
     return np.concatenate(pieces)
 
 

@@ -246,6 +246,30 @@ def attempted(call):
         assert peak < 2**22
 
 
+HEADER = b"[" + b"[]," * 690_000 + b"0]"
+SMALL_PARTS = {
+    "x.safetensors": (struct.pack("<Q", len(HEADER)) + HEADER, "no object of at most"),
+    "x.pt": (b"\x80\x02" + b"]" * 1_500_000, "more than 400,000 instructions"),
+    "x.onnx": (foreign.field(7, foreign.field(1, b"") * 500_000), "more than 20,000 nodes"),
+    "y.onnx": (foreign.field(7, foreign.field(1, foreign.field(5, foreign.field(8, b"\x01" * 10**6)))), "20,000 "
+                                                                                                        "numbers"),
+    "z.onnx": (foreign.field(7, foreign.field(5, foreign.field(2, 7) + foreign.field(7, b"\x80\x01" * 10**6))),
+               "more than 1 numbers"),
+    "x.txt": (b"10 " * 1_100_000, "more than 1,048,576 words"),
+    "x.h": (b"int a[] = {" + b"-1," * 400_000 + b"};", "spec has 1 layers, the file 0 arrays|is neither weights"),
+}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name == "x.pt" else ())
+                                  for name in SMALL_PARTS])
+def test_many_small_parts(good, tmp_path, name):
+    """What takes little in a file, and much in Python."""
+    content, message = SMALL_PARTS[name]
+    (tmp_path / name).write_bytes(content)
+    said = attempt(tmp_path / name, {"spec": "FC4", "input_shape": (1, 2, 2)}, len(content))
+    assert any(part in said for part in message.split("|")), said
+
+
 def npy(header):
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + bytes(16)
 
