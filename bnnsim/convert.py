@@ -21,6 +21,8 @@ import bnnsim.commands.options as shared
 from bnnsim.commands.options import Option
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from bnnsim.interop import Imported
 
 INPUTS = ("pixels", "unit", "centred", "binary")
@@ -71,11 +73,19 @@ def read(options: argparse.Namespace) -> "Imported":
                         norm_first=options.norm_first, eps=options.eps, flatten=options.flatten)
 
 
-def check(imported: "Imported", images_path: str, sums_path: str) -> str:
-    """What comparing says; ValueError where a layer's sums differ."""
+def arrays(path: str) -> "dict[str, np.ndarray]":
+    """What is in an .npz file; ValueError, which names it, where it is none."""
     from bnnsim.interop.arrays_files import read_npz
 
-    images, sums = list(read_npz(images_path).values()), read_npz(sums_path)
+    try:
+        return read_npz(path)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def check(imported: "Imported", images_path: str, sums_path: str) -> str:
+    """What comparing says; ValueError where a layer's sums differ."""
+    images, sums = list(arrays(images_path).values()), arrays(sums_path)
     if len(images) != 1:
         raise ValueError(f"{images_path} must hold one array, the images, got {len(images)}")
     found = imported.compare(images[0], sums)

@@ -133,6 +133,9 @@ class _Chain:
                 raise ValueError(f"{step.name} scales {where} by {len(scale)} values and shifts by {len(shift)} "
                                  f"({max(sizes)} channels): one positive scale and one shift for all can be folded")
             self.a, self.c = self.a * float(scale[0]), self.c * float(scale[0]) + float(shift[0])
+            if not 1e-100 < self.a < 1e100 or not abs(self.c) < 1e100:
+                raise ValueError(f"{step.name} scales {where} to {self.a:g} and shifts by {self.c:g}, which is out of "
+                                 "range")
             (self.layers[-1].folded if self.layers else self.front).append(step.name)
             return
         units = len(draft.weight)

@@ -78,7 +78,7 @@ def code_of(given: Input | None) -> Code:
     if isinstance(given, (tuple, list)):
         if len(given) != 2:
             raise ValueError(f"input must be one of {', '.join(CODES)}, or (mean, standard deviation), got {given!r}")
-        mean, deviation = check_real("input[0]", given[0]), check_real("input[1]", given[1], 0, open_low=True)
+        mean, deviation = check_real("input[0]", given[0], -1e6, 1e6), check_real("input[1]", given[1], 1e-6, 1e6)
         return Code(1 / (255 * deviation), -mean / deviation)
     return Code(*CODES[check_choice("input", given, CODES)], binary=given == "binary")
 

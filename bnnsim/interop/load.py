@@ -130,6 +130,8 @@ def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
     """
     paths = [path] if isinstance(path, (str, os.PathLike)) else list(path)
     reading = Reading(weights, None if sign is None else SIGNS[check_choice("sign", sign, SIGNS)])
+    if not paths:
+        raise ValueError("path must be a file, a folder or several files, got none")
     code, name = code_of(input), ", ".join(os.fspath(each) for each in paths)
     eps = check_real("eps", eps, 0)
     try:

@@ -6,7 +6,7 @@ they nest: unknown fields are skipped by their length, and every length lies ins
 
 References
 ----------
-protobuf.dev, Encoding; onnx/onnx.proto3 (field numbers) [V: file].
+protobuf.dev, Encoding; the field numbers of ONNX [M: recalled; files that the onnx package wrote are read right].
 """
 
 import math

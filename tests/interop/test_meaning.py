@@ -117,6 +117,15 @@ def test_signs_of_the_input_make_it_binary(tmp_path, given, level):
         bnnsim.load_network(tmp_path / "x.onnx")
 
 
+def test_scales_that_vanish_are_refused(tmp_path):
+    nodes = [foreign.node("Mul", ["x" if i == 0 else f"m{i - 1}", "tiny"], f"m{i}") for i in range(10)]
+    nodes += [foreign.node("Flatten", ["m9"], "f"), foreign.node("MatMul", ["f", "w"], "y")]
+    constants = {"tiny": np.full(1, 1e-37, "f4"), "w": np.ones((72, 3), "f4")}
+    (tmp_path / "x.onnx").write_bytes(foreign.onnx(nodes, constants, SHAPE, "y"))
+    with pytest.raises(ValueError, match="Mul_m2 .Mul. scales the input to 1e-111 .* out of range"):
+        bnnsim.load_network(tmp_path / "x.onnx")
+
+
 def test_an_odd_mean_is_no_tie_of_an_even_number_of_bits(tmp_path, rng):
     """72 bits of +-1 sum up to even numbers: ONNX's Sign gives no 0."""
     layers = tied(rng)
@@ -358,7 +367,7 @@ def test_a_binary_input_counts_as_binary_macs(rng):
 
 @pytest.mark.parametrize("given, message", [
     ({"input": "rgb"}, "input must be one of 'pixels'"), ({"input": (0.5,)}, "input must be one of pixels"),
-    ({"input": (0.5, 0)}, r"input\[1\] must be > 0"), ({"weights": "ternary"}, "weights must be one of"),
+    ({"input": (0.5, 0)}, r"input\[1\] must be >= 1e-06"), ({"weights": "ternary"}, "weights must be one of"),
     ({"sign": "<"}, "sign must be one of"), ({"flatten": "WHC"}, "flatten must be one of"),
     ({"input_shape": None}, "does not tell the shape of an image"), ({"eps": -1}, "eps must be >= 0")])
 def test_bad_arguments(tmp_path, rng, given, message):
