@@ -6,6 +6,7 @@ from bnnsim import datasets as datasets
 from bnnsim import devices as devices
 from bnnsim import faults as faults
 from bnnsim import figures as figures
+from bnnsim import interop as interop
 from bnnsim import kernels as kernels
 from bnnsim import metrics as metrics
 from bnnsim import packed as packed
@@ -19,6 +20,7 @@ from bnnsim.campaign import warmup as warmup
 from bnnsim.datasets import Split as Split
 from bnnsim.datasets import load_dataset as load_dataset
 from bnnsim.datasets import load_embedded as load_embedded
+from bnnsim.interop import load_network as load_network
 from bnnsim.kernels import threads as threads
 from bnnsim.packed import PackedBits as PackedBits
 from bnnsim.packed import PackedNetwork as PackedNetwork

@@ -26,7 +26,7 @@ ROWS = [
     ["benchmarks"],
     ["commands"],
     ["campaign"],
-    ["metrics", "proofs"],
+    ["interop", "metrics", "proofs"],
     ["figures"],
     ["devices"],
     ["faults", "training"],

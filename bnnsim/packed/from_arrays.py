@@ -16,7 +16,7 @@ from bnnsim.packed.thresholds import batch_scale, fold_thresholds
 from bnnsim.packed.words import pack_signs
 
 _ARRAY_KEYS = {"weight", "threshold", "inverted", "gamma", "beta", "mean", "var", "eps", "stride", "padding",
-               "pad_value", "pool", "flatten", "order"}
+               "pad_value", "pool", "flatten", "order", "strict"}
 ORDERS = ("HWC", "CHW")
 
 
@@ -110,6 +110,7 @@ def _layer(i: int, fields: Mapping[str, Any], shape: tuple[int, ...]) -> PackedL
 
 def _ending(name: str, fields: Mapping[str, Any], layer: PackedLayer, bound: int, last: bool) -> dict[str, Any]:
     """threshold and inverted of a hidden layer, or mean, scale and shift of the last."""
+    strict = _strict(name, fields, last)
     norm = [key for key in ("gamma", "beta", "mean", "var", "eps") if key in fields]
     if "threshold" in fields and (last or norm):
         raise ValueError(f"{name} must have a threshold or batch norm, not both" if norm else
@@ -117,7 +118,7 @@ def _ending(name: str, fields: Mapping[str, Any], layer: PackedLayer, bound: int
     if "inverted" in fields and "threshold" not in fields:
         raise ValueError(f"{name}: inverted belongs to a threshold, which is missing")
     if "threshold" in fields:
-        return _given_threshold(name, fields, layer.units, bound)
+        return _given_threshold(name, fields, layer.units, bound, strict)
     if norm:
         mean, scale, shift = _given_norm(name, fields, layer.units)
     elif last:
@@ -126,13 +127,27 @@ def _ending(name: str, fields: Mapping[str, Any], layer: PackedLayer, bound: int
         raise ValueError(f"{name} must have a threshold, or batch norm (gamma, beta, mean, var, eps)")
     if last:
         return {"mean": mean, "scale": scale, "shift": shift}
+    if strict:                                              # z > 0 is what -z >= 0 is not
+        theta, inverted = fold_thresholds(mean, -scale, -shift, bound)
+        return {"threshold": theta, "inverted": ~inverted}
     theta, inverted = fold_thresholds(mean, scale, shift, bound)
     return {"threshold": theta, "inverted": inverted}
 
 
-def _given_threshold(name: str, fields: Mapping[str, Any], units: int, bound: int) -> dict[str, np.ndarray]:
-    theta = _vector(f"{name} threshold", fields["threshold"], units, np.float64)
-    theta = np.clip(np.ceil(check_finite(f"{name} threshold", theta)), -bound, bound + 1)
+def _strict(name: str, fields: Mapping[str, Any], last: bool) -> bool:
+    """Whether sign(0) of a hidden layer is -1: a comparison is >, not >=."""
+    strict = fields.get("strict", False)
+    if not isinstance(strict, (bool, np.bool_)):
+        raise TypeError(f"{name} strict must be True (sign(0) is -1) or False (it is +1), got {strict!r}")
+    if last and "strict" in fields:
+        raise ValueError(f"{name} must not have strict: the last layer gives scores, and has no sign")
+    return bool(strict)
+
+
+def _given_threshold(name: str, fields: Mapping[str, Any], units: int, bound: int,
+                     strict: bool) -> dict[str, np.ndarray]:
+    theta = check_finite(f"{name} threshold", _vector(f"{name} threshold", fields["threshold"], units, np.float64))
+    theta = np.clip(np.floor(theta) + 1 if strict else np.ceil(theta), -bound, bound + 1)
     inverted = _vector(f"{name} inverted", fields.get("inverted", np.zeros(units)), units, np.float64)
     if not np.all((inverted == 0) | (inverted == 1)):
         raise ValueError(f"{name} inverted must be booleans, or 0 and 1")
@@ -141,9 +156,11 @@ def _given_threshold(name: str, fields: Mapping[str, Any], units: int, bound: in
 
 def _given_norm(name: str, fields: Mapping[str, Any], units: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(mean, scale, shift) of a batch norm."""
-    missing = [key for key in ("gamma", "beta", "mean", "var") if key not in fields]
+    missing = [key for key in ("mean", "var") if key not in fields]
     if missing:
-        raise ValueError(f"{name}: batch norm needs gamma, beta, mean and var; missing {', '.join(missing)}")
+        raise ValueError(f"{name}: batch norm needs mean and var, and takes gamma as 1 and beta as 0 where they are "
+                         f"not given; missing {', '.join(missing)}")
+    fields = {"gamma": np.ones(units), "beta": np.zeros(units), **fields}
     gamma, beta, mean, var = (check_finite(f"{name} {key}", _vector(f"{name} {key}", fields[key], units, np.float64))
                               for key in ("gamma", "beta", "mean", "var"))
     eps = check_real(f"{name} eps", fields.get("eps", 0.0), 0)

@@ -13,7 +13,7 @@ import numpy as np
 
 import bnnsim.packed.network_file as network_file
 import bnnsim.packed.schema as schema
-from bnnsim.checks import FilePath, check_array, check_images, check_int, check_labels, check_split
+from bnnsim.checks import FilePath, check_array, check_choice, check_images, check_int, check_labels, check_split
 from bnnsim.kernels import split
 from bnnsim.packed.from_arrays import layers_from_arrays
 from bnnsim.packed.kinds import stages_of
@@ -69,6 +69,11 @@ class PackedNetwork:
     def n_bits(self) -> int:
         """Binary weights of all layers: what the memory stores."""
         return sum(layer.n_bits for layer in self.layers)
+
+    @property
+    def reads_bits(self) -> bool:
+        """Whether its images are +-1, pixels 2 and 0: see `from_arrays`."""
+        return self.input_offset == 1 and self.metadata.get("input") == "binary"
 
     def _fields(self) -> dict[str, Any]:
         """The network as the plain dict that files hold: see `bnnsim.packed.schema`."""
@@ -164,7 +169,7 @@ class PackedNetwork:
 
     @classmethod
     def from_arrays(cls, layers: Sequence[Mapping[str, Any]], input_shape: tuple[int, int, int], input_offset: int = 0,
-                    metadata: Mapping[str, str] | None = None) -> "PackedNetwork":
+                    metadata: Mapping[str, str] | None = None, input: str = "pixels") -> "PackedNetwork":
         """Take over somebody else's network.
 
         Parameters
@@ -172,13 +177,20 @@ class PackedNetwork:
         layers : sequence of dict
             ``weight``: +-1 array, dense (U, F) or conv (K, kh, kw, C), or PyTorch's (K, C, kh, kw) with
             ``order="CHW"``; then either ``threshold`` and, where outputs are inverted, ``inverted``
-            (U,), or batch norm ``gamma``, ``beta``, ``mean``, ``var`` (U,) and ``eps``, which are folded; the last
-            layer may have neither: integer logits. Conv layers take ``stride``, ``padding``, ``pad_value`` (0, 1, -1)
-            and ``pool``. A dense layer behind a conv, or the first, expects its features in H, W, C order;
-            ``flatten="CHW"`` says that they stand in C, H, W order, as in PyTorch, and reorders them.
+            (U,), or batch norm ``mean``, ``var`` (U,), ``gamma`` (1 if absent), ``beta`` (0 if absent) and ``eps``,
+            which are folded; the last layer may have neither: integer logits. ``strict=True`` says that the sign of 0
+            is -1, as in FINN: a comparison is >, where it is >= else. Conv layers take ``stride``, ``padding``,
+            ``pad_value`` (0, 1, -1) and ``pool``. A dense layer behind a conv, or the first, expects its features
+            in H, W, C order; ``flatten="CHW"`` says that they stand in C, H, W order, as in PyTorch, and reorders them.
         input_shape : (C, H, W)
         input_offset : int
             The network's input is uint8 pixel - input_offset.
+        metadata : dict of str to str, optional
+        input : "pixels" or "binary"
+            "binary": the network reads +-1, which are pixels 2 and 0 with an offset of 1, set here
+            (`bnnsim.interop.binary_images` makes such images). Pixels 0 and 1 with the sum of weights folded into
+            thresholds give the same classes, but only half of a wrong weight's inputs count then: a network looks far
+            more tolerant than it is.
 
         Returns
         -------
@@ -193,6 +205,10 @@ class PackedNetwork:
         """
         input_shape = schema.check_input_shape(input_shape)
         input_offset = check_int("input_offset", input_offset, 0, 255)
+        if check_choice("input", input, ("pixels", "binary")) == "binary":
+            if input_offset not in (0, 1):
+                raise ValueError(f"input_offset of a binary input is 1, got {input_offset}")
+            input_offset, metadata = 1, {**(metadata or {}), "input": "binary"}
         return cls(layers_from_arrays(layers, input_shape, input_offset), input_shape, input_offset, metadata)
 
     def summary(self) -> str:
@@ -200,10 +216,11 @@ class PackedNetwork:
         rows: list[tuple] = [("layer", "output", "binary", "other", "kB", "binary MACs", "integer MACs")]
         for stage in self.stages:
             layer, last = stage.layer, stage.layer.threshold is None
+            integer = stage.reads_pixels and not self.reads_bits
             n_bytes = layer.n_bits / 8 + layer.units * (24 if last else 4 + 1 / 8)
             rows.append((f"{stage.index} {layer.kind}", " x ".join(map(str, stage.output_shape)), layer.n_bits,
                          layer.units * (3 if last else 2), n_bytes / 1000,
-                         0 if stage.reads_pixels else stage.macs, stage.macs if stage.reads_pixels else 0))
+                         0 if integer else stage.macs, stage.macs if integer else 0))
         rows.append(("total", "", *(sum(row[c] for row in rows[1:]) for c in range(2, 7))))
         text = [[f"{cell:,.1f}" if isinstance(cell, float) else f"{cell:,}" if isinstance(cell, int) else cell
                  for cell in row] for row in rows]

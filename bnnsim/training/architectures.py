@@ -28,7 +28,8 @@ _TOKEN = re.compile(r"FC(?P<units>\d+)|MP(?P<pool>\d+)|C(?P<channels>\d+)(?:k(?P
                     r"(?:s(?P<stride>\d+))?(?:p(?P<padding>\d+))?")
 
 
-def _parse(spec: str) -> list[Token]:
+def parse_spec(spec: str) -> list[Token]:
+    """The words of a spec as their letters and numbers: see `build`."""
     tokens: list[Token] = []
     for word in spec.split():
         match = _TOKEN.fullmatch(word)
@@ -91,7 +92,7 @@ def build(spec: str, input_shape: tuple[int, int, int], input_offset: int = 0, o
     >>> build("C8 MP2 FC16 FC10", (1, 28, 28), rng=0).shapes[-1]
     (10,)
     """
-    tokens, root = _parse(spec), root_seed(rng)
+    tokens, root = parse_spec(spec), root_seed(rng)
     if len(input_shape) != 3:
         raise ValueError(f"input_shape must be (channels, height, width), got {tuple(input_shape)}")
     layers: list[Layer] = []

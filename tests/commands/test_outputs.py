@@ -25,6 +25,7 @@ WRITES = [
     ("bench", ["--tiny"], "--out", "times.json"),
     ("bench", ["--tiny"], "--scaling", "times.png"),
     ("plot", ["any.h5"], "--out", "figure.png"),
+    ("convert", ["any.onnx"], "--out", "net.h5"),
 ]
 
 

@@ -1,0 +1,288 @@
+"""Steps of a chain into the layers of `PackedNetwork.from_arrays`: all between two weightings folds into the first.
+
+What cannot be represented is refused by its name in the file: nothing is dropped but what changes no class. U units.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bnnsim.interop.input_codes import Code
+from bnnsim.interop.steps import Affine, Flatten, LeftOut, Network, Pool, Sign, Step, Weigh
+from bnnsim.interop.weights import Reading, signs_and_scale
+
+NO_SIGN = ("a network without any sign between its layers is no binary network, and plain ONNX exports of PyTorch's "
+           "sign may have lost it: export with the sign as an operator (Sign, BipolarQuant, Greater and Where), or "
+           "give the state dict and a spec")
+
+
+@dataclass
+class Draft:
+    """A layer while its steps are folded in: e = (h - mean) * scale + shift of its sums h."""
+
+    weigh: Weigh
+    weight: np.ndarray
+    fields: dict[str, Any]
+    mean: np.ndarray
+    scale: np.ndarray
+    shift: np.ndarray
+    at_zero: int | None = None                      # of its sign, once there is one
+    pool: int = 1
+    pooled_late: bool = False                       # pooled behind an affine step or its sign
+    flatten: str | None = None                      # of what reads it
+    touched: bool = False                           # whether an affine step was folded in
+    most: int = 1                                   # of the size of what it weighs
+    any_parity: bool = False                        # whether its sums can be even and odd
+    sources: list[str] = field(default_factory=list)
+    folded: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of a layer: a line of the table."""
+
+    layer: int
+    kind: str
+    shape: tuple[int, ...]
+    sources: tuple[str, ...]
+    folded: tuple[str, ...]
+
+
+def fold(network: Network, code: Code, reading: Reading) -> tuple[list[dict[str, Any]], Code, list[Row]]:
+    """(layers as from_arrays takes them, how pixels enter, what became of what)."""
+    chain = _Chain(code, reading)
+    for step in network.steps:
+        chain.take(step)
+    return chain.ended()
+
+
+class _Chain:
+    """What has been read so far: layers, and what their bits mean to the next, value = bit * a + c."""
+
+    def __init__(self, code: Code, reading: Reading) -> None:
+        self.code, self.reading = code, reading
+        self.layers: list[Draft] = []
+        self.a, self.c = code.scale, code.shift
+        self.flatten: str | None = None
+        self.ended_by = ""                          # what only scores may pass, such as a softmax
+        self.needs_sign = ""                        # what was left out as it keeps signs, such as a tanh
+        self.front: list[str] = []                  # steps before the first layer
+
+    def take(self, step: Step) -> None:
+        """One step more."""
+        if self.ended_by:
+            raise ValueError(f"{step.name} stands behind {self.ended_by}, which only scores may pass")
+        if self.needs_sign and isinstance(step, (Weigh, Affine)):
+            raise ValueError(f"{self.needs_sign} is left out before a sign alone, but {step.name} follows it")
+        takers: dict[type[Step], Callable[[Any], None]] = {
+            Weigh: self._weigh, Affine: self._affine, Pool: self._pool, Sign: self._sign, Flatten: self._flatten,
+            LeftOut: self._leave_out}
+        takers[type(step)](step)
+
+    @property
+    def _open(self) -> Draft | None:
+        """The layer that has no sign yet."""
+        return self.layers[-1] if self.layers and self.layers[-1].at_zero is None else None
+
+    def _leave_out(self, step: LeftOut) -> None:
+        self.ended_by = step.name if step.why == "scores" else ""
+        self.needs_sign = step.name if step.why == "keeps signs" else self.needs_sign
+        (self.layers[-1].folded if self.layers else self.front).append(f"left out: {step.name}")
+
+    def _flatten(self, step: Flatten) -> None:
+        self.flatten = step.order
+
+    def _sign(self, step: Sign) -> None:
+        draft, self.needs_sign = self._open, ""
+        if draft is not None:
+            draft.at_zero = step.at_zero
+            draft.folded.append(f"sign {step.name}")
+            self.a, self.c = 1.0, 0.0
+        elif not self.layers:
+            self._binary_input(step)
+        else:
+            self._sign_again(step)
+
+    def _sign_again(self, step: Sign) -> None:
+        """A sign of what bits mean, or Larq's sign(sign(x) + 0.1): says what becomes of 0, and else nothing new."""
+        draft = self.layers[-1]
+        values = [self.a * bit + self.c for bit in (-1, 1)]
+        if not values[0] < 0 <= values[1] or (values[1] == 0 and step.at_zero != 1):
+            raise ValueError(f"{step.name}: a sign of {values[0]:g} and {values[1]:g}, which is a constant or turns "
+                             "bits over, is not represented")
+        if draft.at_zero == 0:
+            draft.at_zero = (1 if self.c > 0 else -1) if self.c else step.at_zero
+        self.a, self.c = 1.0, 0.0
+
+    def _binary_input(self, step: Sign) -> None:
+        self.code = self.code.binarized(self.a, self.c, step.at_zero, step.name)
+        self.front.append(f"sign {step.name}")
+        self.a, self.c = self.code.scale, self.code.shift
+
+    def _affine(self, step: Affine) -> None:
+        draft = self._open
+        if draft is None:
+            sizes = {part.size for part in (step.mean, step.scale, step.shift)}
+            scale, shift = (np.unique(part) for part in (step.scale, step.shift - step.mean * step.scale))
+            where = "the input" if not self.layers else "bits"
+            if len(scale) != 1 or len(shift) != 1 or scale[0] <= 0:
+                raise ValueError(f"{step.name} scales {where} by {len(scale)} values and shifts by {len(shift)} "
+                                 f"({max(sizes)} channels): one positive scale and one shift for all can be folded")
+            self.a, self.c = self.a * float(scale[0]), self.c * float(scale[0]) + float(shift[0])
+            (self.layers[-1].folded if self.layers else self.front).append(step.name)
+            return
+        units = len(draft.weight)
+        for part, value in (("mean", step.mean), ("scale", step.scale), ("shift", step.shift)):
+            if value.size not in (1, units):
+                raise ValueError(f"{step.name}: {part} has {value.size} values behind {draft.weigh.name}, which has "
+                                 f"{units} units")
+        _compose(draft, *(value.reshape(-1) for value in (step.mean, step.scale, step.shift)))
+        draft.sources += step.sources
+        draft.folded.append(step.name)
+
+    def _pool(self, step: Pool) -> None:
+        if not self.layers:
+            raise ValueError(f"{step.name} pools the input: it must follow a convolution")
+        draft = self.layers[-1]
+        if draft.weight.ndim != 4 or draft.pool != 1 or self.flatten:
+            raise ValueError(f"{step.name} pools behind {draft.folded[-1] if draft.folded else draft.weigh.name}: one "
+                             "pooling behind a convolution can be folded")
+        draft.pool, draft.pooled_late = step.size, draft.touched or draft.at_zero is not None
+        draft.folded.append(f"pool {step.size} {step.name}")
+
+    def _weigh(self, step: Weigh) -> None:
+        if self._open is not None:
+            raise ValueError(f"there is no sign between {self._open.weigh.name} and {step.name}: {NO_SIGN}")
+        if not self.layers:
+            self.code = self.code.settled(self.a, self.c)
+        weight, scale, note = signs_and_scale(step, self.reading)
+        draft = Draft(step, weight, {}, np.zeros(len(weight)), np.ones(len(weight)), np.zeros(len(weight)))
+        draft.sources += step.sources
+        draft.folded += [*(self.front if not self.layers else []), *note]
+        if weight.ndim == 4:
+            draft.fields = _geometry(step, *(self.code.pad(step.name, step.pad_value) if not self.layers else
+                                             _pad_of_bits(step, self.a, self.c)))
+            draft.fields["order"] = "HWC"
+        elif self.flatten and (not self.layers or self.layers[-1].weight.ndim == 4):
+            draft.fields["flatten"] = self.flatten
+        draft.any_parity = (not self.layers and not self.code.binary) or (max(step.pads) > 0
+                                                                          and draft.fields["pad_value"] == 0)
+        draft.most = 255 if not self.layers and not self.code.binary else 1
+        self._meaning(draft)
+        if scale is not None:
+            _compose(draft, np.zeros(1), scale, np.zeros(1))
+        self.layers.append(draft)
+        self.a, self.c, self.flatten = 1.0, 0.0, None
+
+    def _meaning(self, draft: Draft) -> None:
+        """Sums of what bits, or pixels less the offset, mean: a * h + c * (sum of weights)."""
+        a, c = (self.code.scale, self.code.rest) if not self.layers else (self.a, self.c)
+        if (a, c) != (1.0, 0.0):
+            total = draft.weight.reshape(len(draft.weight), -1).sum(1, dtype=np.float64)
+            _compose(draft, -total * (c / a), np.array([a]), np.zeros(1))
+            draft.touched = False                   # a is positive: pooling behind it is pooling before
+
+    def ended(self) -> tuple[list[dict[str, Any]], Code, list[Row]]:
+        """All that was read."""
+        if not self.layers:
+            raise ValueError("there is no layer with weights")
+        last = self.layers[-1]
+        if last.at_zero is not None:
+            raise ValueError(f"{last.folded[-1]} stands behind the last weights: the scores must be real numbers")
+        if self.needs_sign:
+            raise ValueError(f"{self.needs_sign} stands behind the last weights, and changes scores")
+        if last.pool != 1:
+            raise ValueError(f"{last.folded[-1]} stands behind the last weights")
+        if len(self.layers) > 1 and all(layer.at_zero is None for layer in self.layers[:-1]):
+            raise ValueError(NO_SIGN)
+        return ([_fields(draft, self.reading, i == len(self.layers) - 1) for i, draft in enumerate(self.layers)],
+                self.code, [_row(i, draft) for i, draft in enumerate(self.layers)])
+
+
+def _compose(draft: Draft, mean: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> None:
+    """Another affine step behind those that are there; a bias goes into the mean."""
+    if np.all(draft.scale == 1) and np.all(draft.shift == 0):
+        draft.mean, draft.scale, draft.shift = draft.mean + mean, draft.scale * scale, draft.shift + shift
+    else:
+        draft.scale, draft.shift = draft.scale * scale, (draft.shift - mean) * scale + shift
+    draft.touched = True
+
+
+def _geometry(step: Weigh, pad_value: int, reason: str) -> dict[str, Any]:
+    top, left, bottom, right = step.pads
+    if len({top, left, bottom, right}) != 1:
+        raise ValueError(f"{step.name} pads {top} rows above, {bottom} below, {left} columns left and {right} right: "
+                         "bnnsim pads all four sides alike")
+    if step.stride[0] != step.stride[1]:
+        raise ValueError(f"{step.name} has strides {step.stride[0]} and {step.stride[1]}: bnnsim has one for both axes")
+    if top and reason:
+        raise ValueError(reason)
+    return {"stride": step.stride[0], "padding": top, "pad_value": pad_value if top else 0}
+
+
+def _pad_of_bits(step: Weigh, a: float, c: float) -> tuple[int, str]:
+    """(What a padding is among bits that mean bit * a + c, why it is none of them)."""
+    value = (step.pad_value - c) / a
+    if value in (-1.0, 0.0, 1.0):
+        return int(value), ""
+    return 0, (f"{step.name} pads with {step.pad_value:g} between bits that mean {c - a:g} and {c + a:g}: it is "
+               "neither, nor midway")
+
+
+def _fields(draft: Draft, reading: Reading, last: bool) -> dict[str, Any]:
+    """A layer as from_arrays takes it."""
+    if draft.pooled_late:
+        _pool_first(draft)
+    fields = {**draft.fields, "weight": draft.weight}
+    if draft.pool != 1:
+        fields["pool"] = draft.pool
+    if not last:
+        at_zero = draft.at_zero if reading.at_zero is None else reading.at_zero
+        zeros = units_at_zero(draft)
+        if at_zero == 0 and len(zeros):
+            raise ValueError(f"{draft.weigh.name}: the sign of 0 is 0 in this network, no bit, and unit {zeros[0]} can "
+                             f"get there ({len(zeros)} of {len(draft.weight)} units): say what stands for it, "
+                             "sign='>=' for +1 or sign='>' for -1, if the network was trained so")
+        fields["strict"] = at_zero == -1
+        if len(zeros):
+            draft.folded.append(f"0 gives {'-1' if at_zero == -1 else '+1'} ({len(zeros)} units can get there)")
+    units = len(draft.weight)
+    mean, scale, shift = (np.broadcast_to(part, units) for part in (draft.mean, draft.scale, draft.shift))
+    return {**fields, "mean": mean, "var": np.ones(units), "gamma": scale, "beta": shift, "eps": 0.0}
+
+
+def _pool_first(draft: Draft) -> None:
+    """Norm, pool, sign as pool, norm, sign: where the norm falls, the largest of it is the least sum's.
+
+    The least of h is the largest of -h: weights and mean of such a channel are turned over, which changes none of its
+    values. Its stored bits are the trained ones' opposites, which is told.
+    """
+    falling = np.broadcast_to(draft.scale < 0, len(draft.weight))
+    if falling.any():
+        turn = np.where(falling, -1, 1)
+        draft.weight = draft.weight * turn.reshape(-1, 1, 1, 1).astype(draft.weight.dtype)
+        draft.mean, draft.scale = draft.mean * turn, draft.scale * turn
+        draft.folded.append(f"weights of {falling.sum()} channels of negative gamma turned over, as they are pooled "
+                            "behind it")
+
+
+def units_at_zero(draft: Draft) -> np.ndarray:
+    """Units whose norm is exactly 0 at a sum that they can have."""
+    units = len(draft.weight)
+    mean, scale, shift = (np.broadcast_to(part, units) for part in (draft.mean, draft.scale, draft.shift))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        near = np.rint(np.where(scale == 0, 0, mean - shift / scale))
+    fan_in = draft.weight[0].size
+    found = np.zeros(units, bool)
+    for h in (near - 1, near, near + 1):
+        reached = (np.abs(h) <= fan_in * draft.most) & (((h - fan_in) % 2 == 0) | draft.any_parity)
+        with np.errstate(over="ignore"):
+            found |= reached & ((h - mean) * scale + shift == 0)
+    return np.flatnonzero(found)
+
+
+def _row(index: int, draft: Draft) -> Row:
+    return Row(index, "conv" if draft.weight.ndim == 4 else "dense", draft.weight.shape,
+               tuple(draft.sources) or (draft.weigh.name,), tuple(draft.folded))

@@ -1,0 +1,191 @@
+"""The one door: a file of any format that is known into a `PackedNetwork`, and what became of what."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import bnnsim.interop.arrays_files as arrays_files
+import bnnsim.interop.chain as chain
+from bnnsim.checks import FilePath, check_choice, check_real
+from bnnsim.interop.arrays_files import Arrays
+from bnnsim.interop.input_codes import Code, Input, code_of
+from bnnsim.interop.spec import Conventions, steps_of
+from bnnsim.interop.steps import Network, Weigh
+from bnnsim.interop.weights import SIGNS, Reading, signs_and_scale
+from bnnsim.packed.network import PackedNetwork
+
+Spec = str | Sequence[Mapping[str, Any]]
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A network that was read, and how.
+
+    network : PackedNetwork
+    form : str
+        What kind of file it was.
+    code : Code
+        How images enter.
+    rows : list of Row
+        Per layer its kind, shape, names in the file, and what was folded.
+    """
+
+    network: PackedNetwork
+    form: str
+    code: Code
+    rows: Sequence[chain.Row] = field(default=())
+
+    def table(self) -> str:
+        """Text: how images enter, then a line a layer."""
+        cells = [("layer", "kind", "weights", "from", "folded")]
+        cells += [(str(row.layer), row.kind, " x ".join(map(str, row.shape)), ", ".join(row.sources),
+                   "; ".join(row.folded)) for row in self.rows]
+        widths = [max(len(row[c]) for row in cells) for c in range(4)]
+        lines = ["  ".join([*(cell.ljust(width) for cell, width in zip(row, widths)), row[4]]).rstrip()
+                 for row in cells]
+        return "\n".join([f"{self.form}; input: {self.code}", *lines])
+
+
+def load_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, **how: Any) -> PackedNetwork:
+    """Read somebody else's network, of whatever format, without its framework.
+
+    Parameters
+    ----------
+    path : str, os.PathLike, or a list of them
+        Keras or Larq whole models (.h5, .keras), ONNX and QONNX, PyTorch state dicts (.pt, .pth), safetensors, .npz, a
+        folder of FINN's .bin, C headers, `$readmemb` and `$readmemh` texts (several, or their folder); or a file that
+        `PackedNetwork.save` wrote.
+    spec : str or list of dict, optional
+        Where the file has arrays alone: "C64 MP2 FC10" as `bnnsim.architectures.build` takes it, with arrays matched
+        in order; or a layer list, dicts as `PackedNetwork.from_arrays` takes them with names instead of arrays.
+    **how
+        What the file does not tell: see `read_network`.
+
+    Returns
+    -------
+    PackedNetwork
+
+    Raises
+    ------
+    ValueError
+        What cannot be represented, by its name in the file; nothing is dropped that changes a class.
+    """
+    return read_network(path, spec, **how).network
+
+
+def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, *, input_shape: Shape | None = None,
+                 input: Input = "pixels", weights: str = "signs", sign: str | None = None, popcount: bool = False,
+                 norm_first: bool | None = None, eps: float = 1e-5, flatten: str | None = None) -> Imported:
+    """As `load_network`, with a table of what became of what.
+
+    Parameters
+    ----------
+    path, spec
+        See `load_network`.
+    input_shape : (C, H, W), optional
+        Where the file does not tell it.
+    input : "pixels", "unit", "centred", "binary", or (mean, standard deviation)
+        What the network was trained to read: levels 0..255 (or fewer), pixels / 255, pixels / 127.5 - 1, +-1 (which is
+        pixels 0 and 2), or pixels / 255 less a mean, through a deviation.
+    weights : "signs", "latent" or "bits"
+        Weights are +-1, or +-s of each unit; are real, and the network computes with their signs; are 0 and 1, and 0
+        stands for -1.
+    sign : ">=" or ">", optional
+        Whether the sign of 0 is +1 or -1, where the file leaves it open.
+    popcount : bool
+        Whether thresholds are numbers of agreeing bits.
+    norm_first : bool, optional
+        Whether poolings of a spec follow their batch norms; asked for where it matters.
+    eps : float
+        Of batch norms whose file has none.
+    flatten : "CHW" or "HWC", optional
+        How a dense layer behind a map reads it: default as in the file's framework.
+
+    Returns
+    -------
+    Imported
+    """
+    paths = [path] if isinstance(path, (str, os.PathLike)) else list(path)
+    reading = Reading(weights, None if sign is None else SIGNS[check_choice("sign", sign, SIGNS)])
+    code, name = code_of(input), ", ".join(os.fspath(each) for each in paths)
+    eps = check_real("eps", eps, 0)
+    try:
+        own = _own(paths)
+        if own is not None:
+            return own
+        from bnnsim.interop.formats import read_content
+        content = read_content(paths, spec, input_shape)
+        if content.network is None:
+            conventions = Conventions(eps, flatten or ("HWC" if content.layout == "keras" else "CHW"), content.layout,
+                                      popcount, norm_first)
+            check_choice("flatten", conventions.flatten, ("CHW", "HWC"))
+            arrays = arrays_files.has_arrays(content.arrays or {})
+            if spec is not None and not isinstance(spec, str):
+                return _listed(arrays, spec, input_shape, code, reading, content.form)
+            network = _with_spec(arrays, spec, content.form, conventions)
+        else:
+            network = content.network
+        return _imported(network, input_shape or network.input_shape, code, reading)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def _own(paths: Sequence[FilePath]) -> Imported | None:
+    """A network that bnnsim stored: its superblock has a version that other programs do not write."""
+    if len(paths) != 1 or os.path.isdir(paths[0]):
+        return None
+    with open(paths[0], "rb") as file:
+        head = file.read(9)
+    if not head.startswith(b"\x89HDF\r\n\x1a\n") or head[8:9] not in (b"\2", b"\3"):
+        return None
+    network = PackedNetwork.load(paths[0])
+    return Imported(network, "bnnsim", Code(1.0, 0.0, offset=network.input_offset))
+
+
+def _with_spec(arrays: Arrays, spec: str | None, form: str, conventions: Conventions) -> Network:
+    if spec is None:
+        found = "\n".join(f"  {name} {value.dtype} {value.shape}" for name, value in list(arrays.items())[:50])
+        raise ValueError(f"{form} has arrays, but not which layers they make: give a spec such as 'C64 MP2 FC10', or a "
+                         f"layer list; there are\n{found}")
+    return steps_of(arrays, spec, form, conventions)
+
+
+def _imported(network: Network, input_shape: Shape | None, code: Code, reading: Reading) -> Imported:
+    fields, code, rows = chain.fold(network, code, reading)
+    if input_shape is None:
+        raise ValueError("the file does not tell the shape of an image: give input_shape=(channels, height, width)")
+    return Imported(_packed(fields, input_shape, code, network.form), network.form, code, rows)
+
+
+def _listed(arrays: Arrays, layers: Sequence[Mapping[str, Any]], input_shape: Shape | None, code: Code,
+            reading: Reading, form: str) -> Imported:
+    """A layer list: from_arrays's fields, with names of arrays."""
+    if input_shape is None:
+        raise ValueError("the file does not tell the shape of an image: give input_shape=(channels, height, width)")
+    code = code.settled(code.scale, code.shift)
+    if (code.scale, code.rest) != (1.0, 0.0):
+        raise ValueError("a layer list takes input='pixels' or 'binary': fold other scales into its first norm")
+    fields, rows = [], []
+    for i, layer in enumerate(layers):
+        names = {key: value for key, value in layer.items()
+                 if isinstance(value, str) and key not in ("order", "flatten")}
+        missing = [value for value in names.values() if value not in arrays]
+        if missing or "weight" not in names:
+            raise ValueError(f"layers[{i}] names {', '.join(missing) or 'no weight'}; the file has "
+                             f"{', '.join(list(arrays)[:30])}")
+        given: dict[str, Any] = {**layer, **{key: arrays[value] for key, value in names.items()}}
+        signs, scale, note = signs_and_scale(Weigh(names["weight"], given["weight"]), reading)
+        if scale is not None:
+            raise ValueError(f"{names['weight']} has +-s a unit: in a layer list fold s into the norm, or give a spec")
+        fields.append({**given, "weight": signs, **({"strict": True} if reading.at_zero == -1 and i < len(layers) - 1
+                                                    and "strict" not in layer else {})})
+        kind = "conv" if signs.ndim == 4 else "dense"
+        rows.append(chain.Row(i, kind, signs.shape, tuple(names.values()), tuple(note)))
+    return Imported(_packed(fields, input_shape, code, form), form, code, rows)
+
+
+def _packed(fields: list[dict[str, Any]], input_shape: Shape, code: Code, form: str) -> PackedNetwork:
+    return PackedNetwork.from_arrays(fields, input_shape, code.offset, {"imported from": form},
+                                     "binary" if code.binary else "pixels")

@@ -1,0 +1,99 @@
+"""Nodes of an ONNX graph that depend on constants alone, such as the quantizers of weights: their values."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from bnnsim.interop.protobuf import TYPES, OnnxNode
+
+SMALL = 2**16                       # values that a result may have beside the largest array of the file
+
+Arrays = list[np.ndarray]
+
+
+def value_of(node: OnnxNode, given: Arrays, most: int) -> np.ndarray:
+    """What a node gives of constants; at most `most` values."""
+    if node.op not in OPERATIONS:
+        raise ValueError(f"{node} of constants is not represented")
+    if node.op in ELEMENTWISE:
+        try:
+            shape = np.broadcast_shapes(*(value.shape for value in given))
+        except ValueError:
+            raise ValueError(f"{node}: its constants have the shapes {[value.shape for value in given]}") from None
+        _check_size(node, int(np.prod(shape, dtype=np.float64)), most)
+    try:
+        with np.errstate(all="ignore"):
+            found = np.asarray(OPERATIONS[node.op](node, given))
+    except (ValueError, IndexError, TypeError, KeyError, OverflowError) as error:
+        raise ValueError(f"{node} of constants cannot be computed: {str(error)[:200]}") from None
+    _check_size(node, found.size, most)
+    return found
+
+
+def _check_size(node: OnnxNode, size: int, most: int) -> None:
+    if size > max(most, SMALL):
+        raise ValueError(f"{node} of constants would have {size:,} values, more than any of the file")
+
+
+def _axes(node: OnnxNode, given: Arrays) -> tuple[int, ...]:
+    axes = given[1].reshape(-1).tolist() if len(given) > 1 else node.attributes.get("axes", [])
+    return tuple(int(axis) for axis in axes[:8])
+
+
+def _gather(node: OnnxNode, given: Arrays) -> np.ndarray:
+    if given[0].ndim != 1 or given[1].size > SMALL:
+        raise ValueError("only parts of shapes are gathered")
+    return given[0][given[1].astype(np.int64)]
+
+
+def _slice(node: OnnxNode, given: Arrays) -> np.ndarray:
+    if given[0].ndim != 1 or len(given) > 4 or len(given) < 3:
+        raise ValueError("only parts of shapes are cut out")
+    return given[0][int(given[1].reshape(-1)[0]):int(given[2].reshape(-1)[0])]
+
+
+def _concat(node: OnnxNode, given: Arrays) -> np.ndarray:
+    if any(value.ndim != 1 for value in given):
+        raise ValueError("only parts of shapes are joined")
+    return np.concatenate(given)
+
+
+def _constant(node: OnnxNode, given: Arrays) -> np.ndarray:
+    value = next((node.attributes[key] for key in ("value", "value_float", "value_int", "value_floats", "value_ints")
+                  if key in node.attributes), None)
+    if value is None or isinstance(value, str):
+        raise ValueError("it has no numbers")
+    return np.asarray(value)
+
+
+def _filled(node: OnnxNode, given: Arrays) -> np.ndarray:
+    shape = [int(n) for n in given[0].reshape(-1)[:8]]
+    if min(shape, default=0) < 0 or float(np.prod(shape, dtype=np.float64)) > SMALL:
+        raise ValueError(f"{shape} values")
+    return np.full(shape, np.asarray(node.attributes.get("value", np.float32(0))).reshape(-1)[0])
+
+
+def _cast(node: OnnxNode, given: Arrays) -> np.ndarray:
+    return given[0].astype(TYPES[node.attributes["to"]])
+
+
+def _bipolar(node: OnnxNode, given: Arrays) -> np.ndarray:
+    return np.where(given[0] >= 0, 1.0, -1.0) * given[1].astype(np.float64)
+
+
+Operation = Callable[[OnnxNode, Arrays], np.ndarray]
+ELEMENTWISE: dict[str, Operation] = {
+    "Add": lambda _, g: g[0] + g[1], "Sub": lambda _, g: g[0] - g[1], "Mul": lambda _, g: g[0] * g[1],
+    "Div": lambda _, g: g[0] / g[1] if g[0].dtype.kind == "f" else g[0] // g[1],
+    "Pow": lambda _, g: np.power(g[0].astype(np.float64), g[1]), "Greater": lambda _, g: g[0] > g[1],
+    "GreaterOrEqual": lambda _, g: g[0] >= g[1], "Less": lambda _, g: g[0] < g[1],
+    "LessOrEqual": lambda _, g: g[0] <= g[1], "Where": lambda _, g: np.where(g[0], g[1], g[2]),
+    "BipolarQuant": _bipolar}
+OPERATIONS: dict[str, Operation] = {
+    **ELEMENTWISE, "Sqrt": lambda _, g: np.sqrt(g[0]), "Reciprocal": lambda _, g: 1 / g[0], "Neg": lambda _, g: -g[0],
+    "Sign": lambda _, g: np.sign(g[0]), "Identity": lambda _, g: g[0], "Cast": _cast, "Constant": _constant,
+    "Transpose": lambda node, g: g[0].transpose(node.attributes.get("perm")),
+    "Reshape": lambda _, g: g[0].reshape([int(n) for n in g[1].reshape(-1)[:8]]),
+    "Unsqueeze": lambda node, g: np.expand_dims(g[0], _axes(node, g)),
+    "Squeeze": lambda node, g: np.squeeze(g[0], _axes(node, g) or None), "Shape": lambda _, g: np.array(g[0].shape),
+    "Gather": _gather, "Slice": _slice, "Concat": _concat, "ConstantOfShape": _filled}

@@ -1,0 +1,98 @@
+"""What a reader gives: the operations of a chain in order, each with the names that the file has for it.
+
+U units, F features, K and C channels out and in, kh and kw a kernel's sizes.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from bnnsim.checks import check_finite
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One operation; `name` is what the file calls it, `sources` its arrays there."""
+
+    name: str
+    sources: tuple[str, ...] = field(default=(), kw_only=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Weigh(Step):
+    """A dense layer of weights (U, F), or a convolution of (K, kh, kw, C); real values, not checked yet.
+
+    pads : (top, left, bottom, right), of `pad_value` in what the network computes with
+    latent : whether the network computes with the signs of the weights, that of 0 being +1
+    """
+
+    weight: np.ndarray
+    stride: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    pad_value: float = 0.0
+    latent: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Affine(Step):
+    """y = (x - mean) * scale + shift, a number each or one a unit: batch norm, a bias, a scaling."""
+
+    mean: np.ndarray
+    scale: np.ndarray
+    shift: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Pool(Step):
+    """The largest of each square of values, which do not overlap."""
+
+    size: int
+
+
+@dataclass(frozen=True, eq=False)
+class Sign(Step):
+    """+1 above 0 and -1 below; at_zero says what 0 gives: +1, -1, or 0 as in NumPy, PyTorch and ONNX."""
+
+    at_zero: int
+
+
+@dataclass(frozen=True, eq=False)
+class Flatten(Step):
+    """A map becomes a row, in order "HWC" or "CHW"."""
+
+    order: str
+
+
+@dataclass(frozen=True, eq=False)
+class LeftOut(Step):
+    """What changes no class, such as a softmax of the scores; it is told, not computed."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class Network:
+    """A chain as a file has it: its input's (C, H, W) where the file says so, and its steps."""
+
+    form: str
+    steps: tuple[Step, ...]
+    input_shape: tuple[int, int, int] | None = None
+
+
+def affine(name: str, mean: npt.ArrayLike = 0.0, scale: npt.ArrayLike = 1.0, shift: npt.ArrayLike = 0.0,
+           sources: tuple[str, ...] = ()) -> Affine:
+    """An `Affine` of float64; what is not finite is refused."""
+    parts = [check_finite(f"{name}: {part}", np.asarray(value, np.float64))
+             for part, value in (("mean", mean), ("scale", scale), ("shift", shift))]
+    return Affine(name, *parts, sources=sources)
+
+
+def batch_norm(name: str, parts: dict[str, np.ndarray], eps: float, sources: tuple[str, ...] = ()) -> Affine:
+    """The `Affine` of a batch norm with mean, var, and gamma and beta where the network has them."""
+    var = np.asarray(parts["var"], np.float64)
+    if not np.all(var + eps > 0) or np.any(var < 0):
+        raise ValueError(f"{name}: var must be >= 0 and var + eps > 0, got {var.min()} and eps {eps}; is it 1 / sqrt("
+                         "var + eps), or a logarithm?")
+    scale = np.asarray(parts.get("gamma", 1.0), np.float64) / np.sqrt(var + eps)
+    return affine(name, parts["mean"], scale, parts.get("beta", 0.0), sources)

@@ -1,0 +1,75 @@
+"""Weights as a file has them into +-1, told apart: signs, scaled signs, bits, latent, ternary, real ones. U units."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bnnsim.checks import check_choice, check_finite
+from bnnsim.interop.steps import Weigh
+from bnnsim.packed.signs import check_signs
+
+WEIGHTS = ("signs", "latent", "bits")
+SIGNS = {">=": 1, ">": -1}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a file may leave open, as whoever asks for it says.
+
+    weights : "signs" (+-1, or +-s of each unit), "latent" (the network computes with their signs) or "bits" (0 is -1)
+    at_zero : what the sign of 0 is; None: as the file says, +1 where it does not
+    """
+
+    weights: str = "signs"
+    at_zero: int | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("weights", self.weights, WEIGHTS)
+
+
+def signs_and_scale(step: Weigh, reading: Reading) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
+    """(int8 +-1 weights, the scale of each unit if it is not 1, what was done)."""
+    weight = step.weight
+    if weight.ndim not in (2, 4) or weight.dtype.kind not in "biuf" or weight.size == 0:
+        raise ValueError(f"{step.name}: weights must be (U, F) or (K, kh, kw, C), got {weight.dtype} {weight.shape}")
+    if weight.dtype.kind == "f":
+        check_finite(f"{step.name}: weights", weight)
+    if step.latent:
+        return np.where(weight >= 0, np.int8(1), np.int8(-1)), None, []
+    is_bits = bool(np.all((weight == 0) | (weight == 1))) and bool((weight == 0).any())
+    is_signs = bool(np.all((weight == 1) | (weight == -1)))
+    if reading.weights == "bits":
+        if not is_bits and not np.all(weight == 1):
+            raise ValueError(f"{step.name}: weights='bits' wants 0 and 1, got {weight.min():g} to {weight.max():g}")
+        return np.where(weight == 1, np.int8(1), np.int8(-1)), None, ["weights 0 and 1 as -1 and +1"]
+    if reading.weights == "latent" and not is_bits and not is_signs:
+        return np.where(weight >= 0, np.int8(1), np.int8(-1)), None, ["signs of latent weights"]
+    if is_signs:
+        return weight.astype(np.int8), None, []
+    if is_bits:
+        raise ValueError(f"{step.name}: weights are 0 and 1: if 0 stands for -1 (a network of XNOR and popcount) say "
+                         "weights='bits'; a network that computes with 0 itself is another, and not represented")
+    scale = _scale_of(weight)
+    if scale is not None:
+        return np.sign(weight).astype(np.int8), scale, ["the scale of each unit's weights"]
+    return _refused(step, weight), None, []
+
+
+def _scale_of(weight: np.ndarray) -> np.ndarray | None:
+    """s of each unit, where its weights are +-s."""
+    if weight.dtype.kind != "f" or np.any(weight == 0):
+        return None
+    sizes = np.abs(weight.reshape(len(weight), -1)).astype(np.float64)
+    alike = np.isclose(sizes, sizes[:, :1], rtol=1e-6, atol=0).all()
+    return sizes.mean(axis=1) if alike and sizes.shape[1] > 1 else None
+
+
+def _refused(step: Weigh, weight: np.ndarray) -> np.ndarray:
+    try:
+        return check_signs(f"{step.name}: weights", weight)
+    except ValueError as error:
+        kept, _, remedy = str(error).partition("; ")
+        if remedy.startswith("for latent"):
+            remedy = ("for latent weights of a network that was trained to compute with their signs say "
+                      "weights='latent'; of real-valued weights that makes another network")
+        raise ValueError(f"{kept}; {remedy}") from None

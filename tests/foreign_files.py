@@ -1,0 +1,423 @@
+"""Small networks, evaluated naively, and written in the formats of other programs without any of their code.
+
+A plan is a list of layers: weight +-1, (K, C, kh, kw) or (U, F) with features in C, H, W order, norm (gamma, beta, mean,
+var), and of convolutions padding and pool.
+"""
+
+import io
+import json
+import pickle
+import struct
+import zipfile
+
+import h5py
+import numpy as np
+
+EPS = 1e-3
+
+
+# ---------------------------------------------------------------- networks
+
+def plan(rng, conv=True, shape=(2, 6, 6), classes=4):
+    """A convolution with pooling, one with a kernel that is no square, two dense layers; or dense ones alone."""
+    layers, (channels, height, width) = [], shape
+    if conv:
+        layers = [layer(rng, (5, channels, 3, 3), 300, padding=1, pool=2),
+                  layer(rng, (7, 5, 1, 2), 4, padding=0, pool=1)]
+        n_in = 7 * (height // 2) * (width // 2 - 1)
+    else:
+        n_in = channels * height * width
+    return [*layers, layer(rng, (9, n_in), 5 if conv else 800), layer(rng, (classes, 9), 3)]
+
+
+def layer(rng, shape, size, **more):
+    """A layer whose sums are of this size; gamma is positive."""
+    units = shape[0]
+    norm = {"gamma": rng.uniform(0.5, 2, units), "beta": rng.normal(0, 1, units), "mean": rng.normal(0, size, units),
+            "var": rng.uniform(0.5, 2, units) * size ** 2}
+    return {"weight": rng.choice([-1.0, 1.0], shape), "norm": {key: value.astype("f4") for key, value in norm.items()},
+            **more}
+
+
+def sums(layers, x, at_zero=1, norm_first=False):
+    """Sums of each layer, (N, K, OH, OW) or (N, U), and the scores, of x (N, C, H, W)."""
+    found, x = [], np.asarray(x, np.float64)
+    for i, fields in enumerate(layers):
+        weight, norm, pool = fields["weight"], fields["norm"], fields.get("pool", 1)
+        if weight.ndim == 4:
+            h = convolved(x, weight, fields["padding"])
+        else:
+            h = x.reshape(len(x), -1) @ weight.T
+        found.append(h)
+        if pool > 1 and not norm_first:
+            h = pooled(h, pool)
+        axis = (1, -1) + (1,) * (h.ndim - 2)
+        y = (h - norm["mean"].astype("f8").reshape(axis)) / np.sqrt(norm["var"].astype("f8") + EPS).reshape(axis)
+        y = y * norm["gamma"].astype("f8").reshape(axis) + norm["beta"].astype("f8").reshape(axis)
+        if pool > 1 and norm_first:
+            y = pooled(y, pool)
+        x = np.where(y > 0, 1.0, np.where(y == 0, at_zero, -1.0))
+    return found, y
+
+
+def convolved(x, weight, padding):
+    x = np.pad(x, ((0, 0), (0, 0), (padding,) * 2, (padding,) * 2))
+    kh, kw = weight.shape[2:]
+    return np.array([[[[np.sum(image[:, i:i + kh, j:j + kw] * kernel) for j in range(x.shape[3] - kw + 1)]
+                       for i in range(x.shape[2] - kh + 1)] for kernel in weight] for image in x])
+
+
+def pooled(h, size):
+    n, k, height, width = h.shape
+    h = h[:, :, :height // size * size, :width // size * size]
+    return h.reshape(n, k, height // size, size, width // size, size).max((3, 5))
+
+
+def spec_of(layers):
+    words = []
+    for fields in layers:
+        weight = fields["weight"]
+        if weight.ndim == 2:
+            words.append(f"FC{len(weight)}")
+        else:
+            words.append(f"C{len(weight)}k{weight.shape[2]}x{weight.shape[3]}p{fields['padding']}")
+            words += [f"MP{fields['pool']}"] * (fields["pool"] > 1)
+    return " ".join(words)
+
+
+def images_of(rng, n=12, shape=(2, 6, 6)):
+    bright = rng.random((n, *shape)) < rng.random((n, 1, 1, 1))
+    return rng.integers(0, 64, (n, *shape), np.uint8) + np.uint8(191) * bright
+
+
+def state_dict(layers):
+    """Arrays by PyTorch's names, in order."""
+    found = {}
+    for i, fields in enumerate(layers):
+        found[f"features.{2 * i}.weight"] = fields["weight"].astype("f4")
+        names = {"gamma": "weight", "beta": "bias", "mean": "running_mean", "var": "running_var"}
+        found |= {f"features.{2 * i + 1}.{names[key]}": value for key, value in fields["norm"].items()}
+        found[f"features.{2 * i + 1}.num_batches_tracked"] = np.array(7, np.int64)
+    return found
+
+
+def hwc(layers, shape):
+    """The same layers, the first dense one's features in H, W, C order."""
+    layers, before = [dict(fields) for fields in layers], None
+    for fields in layers:
+        if fields["weight"].ndim == 4:
+            before = len(fields["weight"])
+        else:
+            channels = before or shape[0]
+            places = fields["weight"].shape[1] // channels
+            fields["weight"] = fields["weight"].reshape(-1, channels, places).transpose(0, 2, 1).reshape(
+                len(fields["weight"]), -1)
+            break
+    return layers
+
+
+# ---------------------------------------------------------------- PyTorch, safetensors, npz
+
+class Pickled:
+    """Opcodes of protocol 2, one by one."""
+
+    def __init__(self, persistent):
+        self.out, self.persistent = io.BytesIO(b""), persistent
+        self.out.write(b"\x80\x02")
+
+    def text(self, value):
+        data = value.encode()
+        self.out.write(b"X" + struct.pack("<I", len(data)) + data)
+
+    def whole(self, value):
+        self.out.write(b"J" + struct.pack("<i", value))
+
+    def name(self, module, name):
+        self.out.write(f"c{module}\n{name}\n".encode())
+
+    def wholes(self, values):
+        self.out.write(b"(")
+        for value in values:
+            self.whole(value)
+        self.out.write(b"t")
+
+    def tensor(self, key, array):
+        types = {"float32": "Float", "float64": "Double", "int64": "Long", "int8": "Char"}
+        self.name("torch._utils", "_rebuild_tensor_v2")
+        self.out.write(b"((")
+        self.text("storage")
+        self.name("torch", f"{types[array.dtype.name]}Storage")
+        self.text(key)
+        self.text("cpu")
+        self.whole(array.size)
+        self.out.write(b"N" * self.persistent + b"tQ")
+        self.whole(0)
+        self.wholes(array.shape)
+        self.wholes([int(np.prod(array.shape[i + 1:])) for i in range(array.ndim)])
+        self.out.write(b"\x89")
+        self.name("collections", "OrderedDict")
+        self.out.write(b")RtR")
+
+    def state(self, arrays):
+        self.name("collections", "OrderedDict")
+        self.out.write(b")R(")
+        for i, (name, array) in enumerate(arrays.items()):
+            self.text(name)
+            self.tensor(str(i), array)
+        self.out.write(b"u")
+
+    def done(self):
+        return self.out.getvalue() + b"."
+
+
+def torch_zip(arrays, checkpoint=False):
+    made = Pickled(persistent=0)
+    if checkpoint:
+        made.out.write(b"}(")
+        made.text("epoch")
+        made.whole(3)
+        made.text("state_dict")
+    made.state(arrays)
+    if checkpoint:
+        made.out.write(b"u")
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as file:
+        file.writestr("archive/data.pkl", made.done())
+        file.writestr("archive/byteorder", "little")
+        for i, array in enumerate(arrays.values()):
+            file.writestr(f"archive/data/{i}", array.tobytes())
+        file.writestr("archive/version", "3\n")
+    return out.getvalue()
+
+
+def torch_legacy(arrays):
+    made = Pickled(persistent=1)
+    made.state(arrays)
+    parts = [0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001, "little_endian": True, "type_sizes": {"int": 4}}]
+    out = b"".join(pickle.dumps(part, 2) for part in parts) + made.done()
+    out += pickle.dumps([str(i) for i in range(len(arrays))], 2)
+    return out + b"".join(struct.pack("<q", array.size) + array.tobytes() for array in arrays.values())
+
+
+def safetensors(arrays):
+    header, at = {"__metadata__": {"format": "pt"}}, 0
+    types = {"float32": "F32", "float64": "F64", "int64": "I64", "int8": "I8"}
+    for name, array in arrays.items():
+        header[name] = {"dtype": types[array.dtype.name], "shape": list(array.shape), "data_offsets": [at, at + array.nbytes]}
+        at += array.nbytes
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + b"".join(array.tobytes() for array in arrays.values())
+
+
+def npz(arrays, compressed=False):
+    out = io.BytesIO()
+    (np.savez_compressed if compressed else np.savez)(out, **arrays)
+    return out.getvalue()
+
+
+# ---------------------------------------------------------------- text and FINN
+
+def c_header(arrays):
+    def body(values):
+        if values.ndim == 0:
+            return f"{values:g}"
+        return "{" + ", ".join(map(body, values)) + "}"
+    lines = ["/* weights[2] = {3}; */", "#define CLASSES 4"]
+    for name, values in arrays.items():
+        kind = "int8_t" if values.dtype.kind == "i" else "float"
+        axes = "".join(f"[{'CLASSES' if n == 4 else n}]" for n in values.shape)
+        lines.append(f"static const {kind} {name.replace('.', '_')}{axes} = {body(values)};  // {values.shape}")
+    return "\n".join(lines).encode()
+
+
+def memory_text(bits, digits="b"):
+    """Words of bits (N, width), the first bit highest."""
+    if digits == "h":
+        bits = np.pad(bits, ((0, 0), (-bits.shape[1] % 4, 0)))
+        words = ["".join(f"{int(''.join(map(str, row[i:i + 4])), 2):x}" for i in range(0, len(row), 4)) for row in bits]
+    else:
+        words = ["".join(map(str, row)) for row in bits]
+    return ("// made by a test\n" + "\n".join(words) + "\n").encode()
+
+
+def put_finn(folder, weights, thresholds, elements, simds):
+    """FINN's files: weights +-1 (U, F), thresholds (U,) or None; units go round the elements."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, (weight, threshold, n, simd) in enumerate(zip(weights, thresholds, elements, simds)):
+        for element in range(n):
+            words = [sum(int(value > 0) << bit for bit, value in enumerate(row[at:at + simd]))
+                     for row in weight[element::n] for at in range(0, weight.shape[1], simd)]
+            (folder / f"{i}-{element}-weights.bin").write_bytes(np.array(words, "<u8").tobytes())
+            if threshold is not None:
+                (folder / f"{i}-{element}-thres.bin").write_bytes(threshold[element::n].astype("<i8").tobytes())
+
+
+# ---------------------------------------------------------------- Keras
+
+def keras_layers(layers, shape, quantized=True, sign=True):
+    """(configurations, arrays by layer's name) of a Sequential, features in H, W, C order."""
+    channels, height, width = shape
+    configs = [{"class_name": "InputLayer", "config": {"name": "in", "batch_input_shape": [None, height, width, channels]}}]
+    arrays = {}
+    quantizer = {"class_name": "SteSign", "config": {"clip_value": 1.0}}
+    flat = False
+    for i, fields in enumerate(hwc(layers, shape)):
+        weight = fields["weight"].astype("f4")
+        common = {"use_bias": False, "kernel_quantizer": quantizer if quantized else None,
+                  "input_quantizer": quantizer if i and sign else None, "activation": "linear"}
+        if weight.ndim == 4:
+            configs.append({"class_name": "QuantConv2D", "config": {
+                "name": f"conv{i}", "filters": len(weight), "kernel_size": list(weight.shape[2:]), "strides": [1, 1],
+                "padding": "same" if fields["padding"] else "valid", "pad_values": 0.0, **common}})
+            arrays[f"conv{i}"] = {"kernel": weight.transpose(2, 3, 1, 0)}
+        else:
+            if not flat:
+                configs.append({"class_name": "Flatten", "config": {"name": "flatten"}})
+                flat = True
+            configs.append({"class_name": "QuantDense", "config": {"name": f"dense{i}", "units": len(weight), **common}})
+            arrays[f"dense{i}"] = {"kernel": weight.T}
+        if fields.get("pool", 1) > 1:
+            configs.append({"class_name": "MaxPooling2D", "config": {
+                "name": f"pool{i}", "pool_size": [fields["pool"]] * 2, "strides": [fields["pool"]] * 2, "padding": "valid"}})
+        configs.append({"class_name": "BatchNormalization", "config": {
+            "name": f"norm{i}", "axis": [3 if weight.ndim == 4 else 1],
+            "epsilon": EPS, "scale": True, "center": True}})
+        arrays[f"norm{i}"] = {"gamma": fields["norm"]["gamma"], "beta": fields["norm"]["beta"],
+                              "moving_mean": fields["norm"]["mean"], "moving_variance": fields["norm"]["var"]}
+    configs.append({"class_name": "Activation", "config": {"name": "softmax", "activation": "softmax"}})
+    return configs, arrays
+
+
+def keras_h5(configs, arrays, topology=True):
+    out = io.BytesIO()
+    with h5py.File(out, "w") as file:
+        if topology:
+            file.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": {"layers": configs}})
+            file.attrs["keras_version"] = "2.15.0"
+        root = file.create_group("model_weights") if topology else file
+        root.attrs["layer_names"] = list(arrays)
+        for name, parts in arrays.items():
+            group = root.create_group(name)
+            group.attrs["weight_names"] = [f"{name}/{part}:0" for part in parts]
+            for part, values in parts.items():
+                group.create_dataset(f"{name}/{part}:0", data=values)
+    return out.getvalue()
+
+
+def keras_zip(configs, arrays, separator="/", compression=zipfile.ZIP_STORED):
+    """Keras 3: variables are numbered, layers called by their classes."""
+    inner, counts = io.BytesIO(), {}
+    with h5py.File(inner, "w") as file:
+        for config in configs:
+            name = config["config"]["name"]
+            word = {"QuantConv2D": "quant_conv2d", "QuantDense": "quant_dense"}.get(config["class_name"],
+                                                                                 "batch_normalization")
+            if name in arrays:
+                n = counts.get(word, 0)
+                counts[word] = n + 1
+                group = file.create_group(separator.join(["layers", f"{word}_{n}" if n else word, "vars"]))
+                for i, values in enumerate(arrays[name].values()):
+                    group.create_dataset(str(i), data=values)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", compression) as file:
+        file.writestr("metadata.json", "{}")
+        file.writestr("config.json", json.dumps({"class_name": "Sequential", "config": {"layers": configs}}))
+        file.writestr("model.weights.h5", inner.getvalue())
+    return out.getvalue()
+
+
+# ---------------------------------------------------------------- ONNX
+
+def varint(value):
+    value %= 2**64
+    out = b""
+    while value > 127:
+        out, value = out + bytes([value % 128 + 128]), value >> 7
+    return out + bytes([value])
+
+
+def field(number, value):
+    """A field of a message: an integer, a float, or bytes."""
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    if isinstance(value, float):
+        return varint(number << 3 | 5) + struct.pack("<f", value)
+    value = value.encode() if isinstance(value, str) else value
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def tensor(name, array):
+    code = {"float32": 1, "int64": 7, "float64": 11, "int8": 3}[array.dtype.name]
+    return b"".join(field(1, n) for n in array.shape) + field(2, code) + field(8, name) + field(9, array.tobytes())
+
+
+def attribute(name, value):
+    out = field(1, name)
+    if isinstance(value, float):
+        return out + field(2, value) + field(20, 1)
+    if isinstance(value, int):
+        return out + field(3, value) + field(20, 2)
+    if isinstance(value, str):
+        return out + field(4, value) + field(20, 3)
+    if isinstance(value, np.ndarray):
+        return out + field(5, tensor("", value)) + field(20, 4)
+    return out + field(8, b"".join(varint(n) for n in value)) + field(20, 7)
+
+
+def node(op, inputs, output, domain="", name="", **attributes):
+    return (b"".join(field(1, each) for each in inputs) + field(2, output) + field(3, name or f"{op}_{output}")
+            + field(4, op) + b"".join(field(5, attribute(key, value)) for key, value in attributes.items())
+            + (field(7, domain) if domain else b""))
+
+
+def onnx(nodes, constants, shape, output):
+    def info(name, sizes):
+        dims = field(1, field(2, "N")) + b"".join(field(1, field(1, n)) for n in sizes)
+        return field(1, name) + field(2, field(1, field(1, 1) + field(2, dims)))
+    graph = b"".join(field(1, each) for each in nodes) + field(2, "graph")
+    graph += b"".join(field(5, tensor(name, array)) for name, array in constants.items())
+    graph += field(11, info("x", shape)) + field(12, info(output, ()))
+    return field(1, 8) + field(2, "a test") + field(7, graph) + field(8, field(1, "") + field(2, 13))
+
+
+def onnx_of(layers, shape, sign="Sign"):
+    """A chain; sign: "Sign", "BipolarQuant", "MultiThreshold", "Where", "Larq" or ""."""
+    nodes, constants, at, flat = [], {}, "x", False
+    for i, fields in enumerate(layers):
+        weight, last = fields["weight"].astype("f4"), i == len(layers) - 1
+        constants[f"w{i}"] = weight
+        if weight.ndim == 4:
+            nodes.append(node("Conv", [at, f"w{i}"], f"h{i}", pads=[fields["padding"]] * 4, strides=[1, 1],
+                              kernel_shape=list(weight.shape[2:])))
+        else:
+            if not flat:
+                nodes.append(node("Flatten", [at], "flat", axis=1))
+                at, flat = "flat", True
+            if i % 2:
+                nodes.append(node("Gemm", [at, f"w{i}"], f"h{i}", transB=1))
+            else:
+                nodes += [node("Transpose", [f"w{i}"], f"t{i}", perm=[1, 0]), node("MatMul", [at, f"t{i}"], f"h{i}")]
+        at = f"h{i}"
+        if fields.get("pool", 1) > 1:
+            nodes.append(node("MaxPool", [at], f"p{i}", kernel_shape=[fields["pool"]] * 2, strides=[fields["pool"]] * 2))
+            at = f"p{i}"
+        constants |= {f"{key}{i}": value for key, value in fields["norm"].items()}
+        nodes.append(node("BatchNormalization", [at, *(f"{key}{i}" for key in ("gamma", "beta", "mean", "var"))], f"n{i}",
+                          epsilon=EPS))
+        at = f"n{i}"
+        if not last:
+            nodes += onnx_sign(sign, at, i, constants)
+            at = f"s{i}" if sign else at
+    return onnx(nodes, constants, shape, at)
+
+
+def onnx_sign(sign, at, i, constants):
+    qonnx = "qonnx.custom_op.general"
+    constants |= {"zero": np.zeros(1, "f4"), "one": np.ones(1, "f4"), "minus": -np.ones(1, "f4"),
+                  "tenth": np.full(1, 0.1, "f4"), "zeros": np.zeros((1, 1), "f4")}
+    return {"": [], "Sign": [node("Sign", [at], f"s{i}")],
+            "BipolarQuant": [node("BipolarQuant", [at, "one"], f"s{i}", qonnx)],
+            "MultiThreshold": [node("MultiThreshold", [at, "zeros"], f"s{i}", qonnx, out_scale=2.0, out_bias=-1.0)],
+            "Where": [node("Greater", [at, "zero"], f"g{i}"), node("Where", [f"g{i}", "one", "minus"], f"s{i}")],
+            "Larq": [node("Sign", [at], f"a{i}"), node("Add", [f"a{i}", "tenth"], f"b{i}"),
+                     node("Sign", [f"b{i}"], f"s{i}")]}[sign]

@@ -1,0 +1,213 @@
+"""Each format: a file made by a writer that shares nothing with the reader, against naive sums of the same network."""
+
+import foreign_files as foreign
+import numpy as np
+import pytest
+
+import bnnsim
+import bnnsim.interop as interop
+from bnnsim.interop.arrays_files import read_c_header, read_memory_text, read_npz, read_safetensors
+from bnnsim.interop.hdf5_classic import read_classic
+from bnnsim.interop.torch_files import read_legacy, read_zip
+
+SHAPE = (2, 6, 6)
+
+
+@pytest.fixture(params=[3, 4])
+def rng(request):
+    return np.random.default_rng(request.param)
+
+
+def check(imported, layers, images, **how):
+    """Sums of every layer and scores are the naive ones."""
+    network = imported.network
+    sums, scores = foreign.sums(layers, images, **how)
+    given = {f"layer{i}": h for i, h in enumerate(sums)}
+    assert interop.compare_sums(network, images, given) is None
+    np.testing.assert_allclose(network.scores(images), scores, rtol=1e-5, atol=1e-5)
+    assert len(np.unique(scores)) > 5 and len(imported.rows) == len(layers)
+    assert imported.table().count("\n") == len(layers) + 1
+
+
+STATE_DICTS = {"zip.pt": foreign.torch_zip, "checkpoint.pth": lambda arrays: foreign.torch_zip(arrays, True),
+               "legacy.pt": foreign.torch_legacy, "x.safetensors": foreign.safetensors, "x.npz": foreign.npz,
+               "packed.npz": lambda arrays: foreign.npz(arrays, True)}
+
+
+@pytest.mark.parametrize("name", STATE_DICTS)
+def test_arrays_and_a_spec(tmp_path, rng, name):
+    layers, images = foreign.plan(rng), foreign.images_of(rng)
+    (tmp_path / name).write_bytes(STATE_DICTS[name](foreign.state_dict(layers)))
+    imported = interop.read_network(tmp_path / name, foreign.spec_of(layers), input_shape=SHAPE, eps=foreign.EPS)
+    check(imported, layers, images)
+    assert imported.rows[0].sources[0] == "features.0.weight" and "features.1.running_mean" in imported.rows[0].sources
+
+
+@pytest.mark.parametrize("name, read", [("zip.pt", read_zip), ("legacy.pt", read_legacy),
+                                        ("x.safetensors", read_safetensors), ("x.npz", read_npz),
+                                        ("packed.npz", read_npz)])
+def test_arrays_are_those_that_were_written(tmp_path, rng, name, read):
+    arrays = {**foreign.state_dict(foreign.plan(rng)), "none": np.zeros((0, 3), "f4")}
+    if "npz" not in name:
+        arrays["bytes"] = rng.integers(-128, 127, (3, 2, 1)).astype("i1")
+    (tmp_path / name).write_bytes(STATE_DICTS[name](arrays))
+    found = read(tmp_path / name)
+    assert list(found) == list(arrays) or (name == "x.safetensors" and set(found) == set(arrays))
+    for key, value in arrays.items():
+        np.testing.assert_array_equal(found[key], value)
+        assert found[key].dtype == value.dtype
+
+
+@pytest.mark.tiny
+@pytest.mark.parametrize("how", ["h5", "keras", "windows", "deflated"])
+def test_keras_whole_models(tmp_path, rng, how):
+    layers, images = foreign.plan(rng), foreign.images_of(rng)
+    configs, arrays = foreign.keras_layers(layers, SHAPE)
+    content = foreign.keras_h5(configs, arrays) if how == "h5" else \
+        foreign.keras_zip(configs, arrays, "\\" if how == "windows" else "/", 8 if how == "deflated" else 0)
+    (tmp_path / "x.h5").write_bytes(content)
+    imported = interop.read_network(tmp_path / "x.h5")
+    check(imported, layers, images)
+    assert "left out: softmax (softmax)" in imported.table() and imported.network.input_shape == SHAPE
+
+
+def test_keras_weights_only(tmp_path, rng):
+    layers, images = foreign.plan(rng), foreign.images_of(rng)
+    (tmp_path / "x.h5").write_bytes(foreign.keras_h5(*foreign.keras_layers(layers, SHAPE), topology=False))
+    with pytest.raises(ValueError, match="not which layers they make.*\n.*conv0/kernel:0 float32"):
+        bnnsim.load_network(tmp_path / "x.h5")
+    check(interop.read_network(tmp_path / "x.h5", foreign.spec_of(layers), input_shape=SHAPE, eps=foreign.EPS),
+          layers, images)
+
+
+def test_classic_hdf5_is_what_h5py_reads(tmp_path, rng):
+    """Attributes, nested groups, enough names for several nodes of a tree, big-endian numbers, empty arrays."""
+    import h5py
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        for i in range(100):
+            file.create_group(f"g{i:03}/inner").create_dataset("v", data=rng.normal(size=(i % 4, 3)).astype(">f4"))
+        file.attrs["text"], file.attrs["texts"], file.attrs["numbers"] = "ä" * 3000, ["a", "bc", ""], np.arange(5)
+        file.attrs["fixed"] = np.bytes_(b"fixed")
+        file["scalar"], file["flag"] = 3.5, True
+    root = read_classic((tmp_path / "x.h5").read_bytes())
+    with h5py.File(tmp_path / "x.h5") as file:
+        assert sorted(root.members) == sorted(file)
+        for i in range(100):
+            name = f"g{i:03}/inner/v"
+            np.testing.assert_array_equal(root.find(name).value, file[name][()])
+        assert root.attributes["text"] == file.attrs["text"] and root.attributes["texts"] == ["a", "bc", ""]
+        assert root.attributes["fixed"] == "fixed" and root.attributes["numbers"].tolist() == [0, 1, 2, 3, 4]
+        assert root.find("scalar").value == 3.5 and root.find("flag").value == 1
+
+
+@pytest.mark.parametrize("sign, at_zero", [("Sign", 1), ("BipolarQuant", 1), ("MultiThreshold", 1), ("Where", -1),
+                                           ("Larq", 1)])
+def test_onnx(tmp_path, rng, sign, at_zero):
+    """No sum of these networks meets a threshold, so that ONNX's Sign, of which that of 0 is 0, gives signs."""
+    layers, images = foreign.plan(rng), foreign.images_of(rng)
+    (tmp_path / "x.onnx").write_bytes(foreign.onnx_of(layers, SHAPE, sign))
+    imported = interop.read_network(tmp_path / "x.onnx")
+    check(imported, layers, images, at_zero=at_zero)
+    assert imported.form == ("QONNX" if sign in ("BipolarQuant", "MultiThreshold") else "ONNX")
+
+
+@pytest.mark.parametrize("code, values", [("unit", lambda u: u / 255), ("centred", lambda u: u / 127.5 - 1),
+                                          ((0.25, 0.5), lambda u: (u / 255 - 0.25) / 0.5)])
+def test_what_pixels_mean_folds_into_thresholds(tmp_path, rng, code, values):
+    """Dense layers, whose norms are about sums of scaled pixels: the same classes, the offset where the input is 0."""
+    layers, images = foreign.plan(rng, conv=False), foreign.images_of(rng)
+    for fields in layers[:1]:
+        fields["norm"]["mean"] /= 255
+        fields["norm"]["var"] /= np.float32(255 ** 2)
+    (tmp_path / "x.npz").write_bytes(foreign.npz(foreign.state_dict(layers)))
+    network = bnnsim.load_network(tmp_path / "x.npz", foreign.spec_of(layers), input_shape=SHAPE, eps=foreign.EPS,
+                                  input=code)
+    scores = foreign.sums(layers, values(images.astype("f8")))[1]
+    np.testing.assert_allclose(network.scores(images), scores, rtol=1e-5, atol=1e-5)
+    assert network.input_offset == {"unit": 0, "centred": 128}.get(code, 64)
+
+
+def integer_network(rng):
+    """Weights +-1 of two dense layers and popcount thresholds of the first, for input of +-1."""
+    return rng.choice([-1, 1], (12, 72)), rng.integers(30, 42, 12), rng.choice([-1, 1], (4, 12))
+
+
+def integer_scores(first, t, last, x, strict=False):
+    popcounts = ((x.reshape(len(x), -1) @ first.T) + first.shape[1]) // 2
+    return np.where(popcounts > t if strict else popcounts >= t, 1, -1) @ last.T
+
+
+@pytest.mark.parametrize("digits", "bh")
+@pytest.mark.parametrize("sign", [">=", ">"])
+def test_memory_texts(tmp_path, rng, digits, sign):
+    first, t, last = integer_network(rng)
+    images = interop.binary_images(foreign.images_of(rng))
+    texts = {"1_weights.txt": first > 0, "1_thresholds.txt": t[:, None] >> np.arange(7, -1, -1) & 1, "2_weights.txt": last > 0}
+    for name, bits in texts.items():
+        (tmp_path / name).write_bytes(foreign.memory_text(bits.astype(int), digits))
+    imported = interop.read_network(tmp_path, "FC12 FC4", input_shape=SHAPE, input="binary", weights="bits",
+                                    popcount=True, sign=sign, flatten="CHW")
+    np.testing.assert_array_equal(imported.network.scores(images),
+                                  integer_scores(first, t, last, images.astype(int) - 1, sign == ">"))
+    assert imported.network.reads_bits and imported.network.summary().splitlines()[-1].endswith(f"{12 * 72 + 48}      "
+                                                                                                "       0")
+
+
+def test_a_memory_text_may_have_an_address_and_comments(tmp_path):
+    (tmp_path / "x.mem").write_text("// a\n@0000\n1_0 /* 11 */ 01\n")
+    assert read_memory_text(tmp_path / "x.mem").tolist() == [[1, 0], [0, 1]]
+    for text, message in (("@4 10", "from address @4 on"), ("10 1", "all of one length"), ("1x", "other letters"),
+                          ("", "all of one length"), ("/* 10", "comment has no end")):
+        (tmp_path / "x.mem").write_text(text)
+        with pytest.raises(ValueError, match=message):
+            read_memory_text(tmp_path / "x.mem")
+
+
+def test_c_headers(tmp_path, rng):
+    first, t, last = integer_network(rng)
+    images = interop.binary_images(foreign.images_of(rng))
+    (tmp_path / "x.h").write_bytes(foreign.c_header({"w1": first, "thr1": t, "w2": last}))
+    network = bnnsim.load_network(tmp_path / "x.h", "FC12 FC4", input_shape=SHAPE, input="binary", popcount=True)
+    np.testing.assert_array_equal(network.scores(images), integer_scores(first, t, last, images.astype(int) - 1))
+    (tmp_path / "y.c").write_text("int a[] = {1, -0x2, 3u};\nfloat b[2][1] = {{1.5f}, {2}};")
+    found = read_c_header(tmp_path / "y.c")
+    assert found["a"].tolist() == [1, -2, 3] and found["b"].tolist() == [[1.5], [2]]
+
+
+def test_finn(tmp_path, rng):
+    """A convolution of pixels, pooled, and two dense layers on several elements, the last with rows of filling."""
+    conv, dense = rng.choice([-1, 1], (8, 3, 3, 2)), rng.choice([-1, 1], (16, 8 * 2 * 2))
+    last = rng.choice([-1, 1], (8, 16))
+    thresholds = [rng.integers(-800, 800, 8), rng.integers(12, 20, 16), None]
+    foreign.put_finn(tmp_path, [conv.reshape(8, -1), dense, last], thresholds, [4, 2, 4], [3, 8, 1])
+    images = foreign.images_of(rng)
+    h = foreign.convolved(images.astype("f8") - 128, conv.transpose(0, 3, 1, 2), 0)
+    x = foreign.pooled(np.where(h > thresholds[0][:, None, None] / 2, 1, -1), 2).transpose(0, 2, 3, 1)
+    x = x.reshape(len(x), -1) @ dense.T
+    scores = np.where((x + 32) / 2 > thresholds[1], 1, -1) @ last.T
+    imported = interop.read_network(tmp_path, "C8p0 MP2 FC16 FC5", input_shape=SHAPE)
+    np.testing.assert_array_equal(imported.network.scores(images), scores[:, :5])
+    assert "3 rows of filling left out" in imported.table() and imported.network.input_offset == 128
+
+
+def test_a_layer_list(tmp_path, rng):
+    """Names instead of arrays; what it does not name is left out."""
+    layers, images = foreign.plan(rng), foreign.images_of(rng)
+    (tmp_path / "x.pt").write_bytes(foreign.torch_zip({**foreign.state_dict(layers), "other": np.ones((2, 2), "f4")}))
+    listed = [{"weight": f"features.{2 * i}.weight", "gamma": f"features.{2 * i + 1}.weight",
+               "beta": f"features.{2 * i + 1}.bias", "mean": f"features.{2 * i + 1}.running_mean",
+               "var": f"features.{2 * i + 1}.running_var", "eps": foreign.EPS} for i in range(4)]
+    listed[0] |= {"order": "CHW", "padding": 1, "pool": 2}
+    listed[1] |= {"order": "CHW"}
+    listed[2] |= {"flatten": "CHW"}
+    check(interop.read_network(tmp_path / "x.pt", listed, input_shape=SHAPE), layers, images)
+    listed[2]["weight"] = "nothing"
+    with pytest.raises(ValueError, match=r"layers\[2\] names nothing; the file has features.0.weight"):
+        bnnsim.load_network(tmp_path / "x.pt", listed, input_shape=SHAPE)
+
+
+def test_a_file_of_bnnsim(tmp_path, rng):
+    """What `save` wrote is read too, whatever it is called."""
+    network = bnnsim.pack(bnnsim.architectures.build("FC8 FC4", SHAPE, rng=0))
+    network.save(tmp_path / "x.h5")
+    assert bnnsim.load_network(tmp_path / "x.h5").checksum == network.checksum

@@ -1,0 +1,328 @@
+"""What files leave open, or mean otherwise: taken exactly, or refused by name; never dropped or guessed."""
+
+import foreign_files as foreign
+import numpy as np
+import pytest
+
+import bnnsim
+import bnnsim.interop as interop
+
+SHAPE = (2, 6, 6)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(5)
+
+
+def saved(tmp_path, layers, name="x.npz"):
+    (tmp_path / name).write_bytes(foreign.npz(foreign.state_dict(layers)))
+    return tmp_path / name
+
+
+def read(tmp_path, layers, **how):
+    how = {"input_shape": SHAPE, "eps": foreign.EPS, **how}
+    return interop.read_network(saved(tmp_path, layers), foreign.spec_of(layers), **how)
+
+
+# ---------------------------------------------------------------- weights
+
+def with_weights(rng, change):
+    layers = foreign.plan(rng, conv=False)
+    layers[0]["weight"] = change(layers[0]["weight"])
+    return layers
+
+
+def test_scaled_signs_fold(tmp_path, rng):
+    """+-s of each unit: the scale goes into the norm."""
+    layers = with_weights(rng, lambda w: w * rng.uniform(0.5, 2, (len(w), 1)).astype("f4"))
+    images = foreign.images_of(rng)
+    imported = read(tmp_path, layers)
+    np.testing.assert_allclose(imported.network.scores(images), foreign.sums(layers, images)[1], rtol=1e-5, atol=1e-5)
+    assert "the scale of each unit's weights" in imported.table()
+
+
+def test_latent_weights_are_asked_for(tmp_path, rng):
+    layers = with_weights(rng, lambda w: np.where(rng.random(w.shape) < 0.1, 0, w * rng.uniform(0.01, 1, w.shape)))
+    with pytest.raises(ValueError, match="features.0.weight: weights must hold only .*say weights='latent'"):
+        read(tmp_path, layers)
+    images = foreign.images_of(rng)
+    network = read(tmp_path, layers, weights="latent").network
+    layers[0]["weight"] = np.where(layers[0]["weight"] >= 0, 1, -1)
+    np.testing.assert_allclose(network.scores(images), foreign.sums(layers, images)[1], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("change, message", [
+    (lambda w: w > 0, "weights are 0 and 1: if 0 stands for -1 .* say weights='bits'"),
+    (lambda w: np.where(np.arange(w.size).reshape(w.shape) % 3, w, 0), "0 has no bit, and ternary weights"),
+    (lambda w: w * np.array([[0.5] * 71 + [0.0]], "f4"), "0 has no bit, and ternary weights"),
+    (lambda w: np.arange(w.size).reshape(w.shape) - 9, "weights of several bits"),
+    (lambda w: w * np.nan, "weights must be finite"),
+    (lambda w: w * 0, "all are 0")])
+def test_weights_that_are_no_signs_are_told_apart(tmp_path, rng, change, message):
+    with pytest.raises(ValueError, match=f"x.npz: features.0.weight.*{message}"):
+        read(tmp_path, with_weights(rng, change))
+
+
+# ---------------------------------------------------------------- signs of 0
+
+def tied(rng):
+    """Norms that are 0 at sums that occur: mean an integer of the sums' parity, beta 0."""
+    layers = foreign.plan(rng, conv=False)
+    layers[0]["norm"]["mean"] = rng.integers(-2, 3, 9).astype("f4") * 2
+    layers[0]["norm"]["beta"] *= 0
+    layers[0]["norm"]["gamma"] *= rng.choice([-1, 1], 9)
+    return layers
+
+
+@pytest.mark.parametrize("sign, at_zero", [(">=", 1), (">", -1)])
+def test_the_sign_of_0(tmp_path, rng, sign, at_zero):
+    """Of both signs of gamma; the two differ on these images."""
+    layers = tied(rng)
+    images = interop.binary_images(foreign.images_of(rng, 200))
+    naive = foreign.sums(layers, images.astype(int) - 1, at_zero)[1]
+    imported = read(tmp_path, layers, input="binary", sign=sign)
+    np.testing.assert_allclose(imported.network.scores(images), naive, rtol=1e-5, atol=1e-5)
+    assert not np.array_equal(naive, foreign.sums(layers, images.astype(int) - 1, -at_zero)[1])
+    assert f"0 gives {at_zero:+d} (9 units can get there)" in imported.table()
+
+
+def test_a_sign_of_0_that_is_0_is_refused_where_it_can_occur(tmp_path, rng):
+    (tmp_path / "x.onnx").write_bytes(foreign.onnx_of(tied(rng), SHAPE, "Sign"))
+    with pytest.raises(ValueError, match="the sign of 0 is 0 in this network, no bit, and unit 0 can get there .9 of "
+                                         "9"):
+        bnnsim.load_network(tmp_path / "x.onnx", input="binary")
+    bnnsim.load_network(tmp_path / "x.onnx", input="binary", sign=">")
+
+
+def test_an_odd_mean_is_no_tie_of_an_even_number_of_bits(tmp_path, rng):
+    """72 bits of +-1 sum up to even numbers: ONNX's Sign gives no 0."""
+    layers = tied(rng)
+    layers[0]["norm"]["mean"] += 1
+    (tmp_path / "x.onnx").write_bytes(foreign.onnx_of(layers, SHAPE, "Sign"))
+    images = interop.binary_images(foreign.images_of(rng))
+    network = bnnsim.load_network(tmp_path / "x.onnx", input="binary")
+    np.testing.assert_allclose(network.scores(images), foreign.sums(layers, images.astype(int) - 1)[1], rtol=1e-5,
+                               atol=1e-5)
+    with pytest.raises(ValueError, match="no bit, and unit 0 can get there"):
+        bnnsim.load_network(tmp_path / "x.onnx")                        # pixels sum up to any number
+
+
+# ---------------------------------------------------------------- order, negative gamma, parts of norms
+
+@pytest.mark.parametrize("norm_first", [True, False])
+def test_norm_before_or_behind_the_pooling(tmp_path, rng, norm_first):
+    """With negative gamma they differ; nothing is guessed."""
+    layers, images = foreign.plan(rng), foreign.images_of(rng)
+    layers[0]["norm"]["gamma"] *= np.array([1, -1, 1, -1, -1], "f4")
+    with pytest.raises(ValueError, match="negative gamma, .*say norm_first=True .conv, norm, pool, sign"):
+        read(tmp_path, layers)
+    imported = read(tmp_path, layers, norm_first=norm_first)
+    naive = foreign.sums(layers, images, norm_first=norm_first)[1]
+    np.testing.assert_allclose(imported.network.scores(images), naive, rtol=1e-5, atol=1e-5)
+    assert not np.allclose(naive, foreign.sums(layers, images, norm_first=not norm_first)[1])
+    assert ("3 channels of negative gamma turned over" in imported.table()) == norm_first
+
+
+def test_gamma_and_beta_may_be_absent(tmp_path, rng):
+    layers, images = foreign.plan(rng, conv=False), foreign.images_of(rng)
+    arrays = foreign.state_dict(layers)
+    for name in ("features.1.weight", "features.1.bias", "features.3.weight"):
+        del arrays[name]
+    layers[0]["norm"] |= {"gamma": np.ones(9), "beta": np.zeros(9)}
+    layers[1]["norm"]["gamma"] = np.ones(4)
+    (tmp_path / "x.npz").write_bytes(foreign.npz(arrays))
+    network = bnnsim.load_network(tmp_path / "x.npz", "FC9 FC4", input_shape=SHAPE, eps=foreign.EPS)
+    np.testing.assert_allclose(network.scores(images), foreign.sums(layers, images)[1], rtol=1e-5, atol=1e-5)
+
+
+def test_a_bias_folds(tmp_path, rng):
+    layers, images = foreign.plan(rng, conv=False), foreign.images_of(rng)
+    bias = rng.normal(0, 200, 9)
+    (tmp_path / "x.npz").write_bytes(foreign.npz({**foreign.state_dict(layers), "features.0.bias": bias}))
+    network = bnnsim.load_network(tmp_path / "x.npz", "FC9 FC4", input_shape=SHAPE, eps=foreign.EPS)
+    layers[0]["norm"]["mean"] = layers[0]["norm"]["mean"].astype("f8") - bias
+    np.testing.assert_allclose(network.scores(images), foreign.sums(layers, images)[1], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"features.1.inv_std": np.ones(9)}, "is 1 / sqrt.var . eps., not a variance"),
+    ({"other": np.ones((3, 3))}, "spec has 2 layers, the file 3 arrays of weights"),
+    ({"scale": np.ones(9)}, "scale float64 .9,. is neither weights"),
+    ({"features.1.running_mean": np.ones(8)}, "features.1 mean must have 9 values"),
+    ({"features.1.running_var": -np.ones(9)}, "var must be >= 0"),
+    ({"features.0.weight": np.ones((8, 72))}, "spec wants FC9, but features.0.weight, which is next, has 8 units"),
+    ({"features.0.weight": np.ones((9, 2, 6, 6))}, "spec wants FC9, but features.0.weight, which is next, has the "
+                                                   "shape"),
+    ({"features.0.weight": np.ones((9, 70))}, "n_in must be 72|must have 72 columns")])
+def test_arrays_that_do_not_fit_are_named(tmp_path, rng, change, message):
+    arrays = foreign.state_dict(foreign.plan(rng, conv=False)) | change
+    (tmp_path / "x.npz").write_bytes(foreign.npz(arrays))
+    with pytest.raises(ValueError, match=message):
+        bnnsim.load_network(tmp_path / "x.npz", "FC9 FC4", input_shape=SHAPE)
+
+
+# ---------------------------------------------------------------- graphs
+
+def graph(tmp_path, *nodes, shape=SHAPE, **constants):
+    """A dense layer, whatever is given, and the last layer."""
+    head = [foreign.node("Flatten", ["x"], "flat"), foreign.node("MatMul", ["flat", "w"], "h")]
+    constants = {"w": np.ones((72, 4), "f4"), "last": np.ones((4, 3), "f4"), "one": np.ones(1, "f4"),
+                 "half": np.full(1, 0.5, "f4"), **constants}
+    tail = [foreign.node("MatMul", ["s", "last"], "y")]
+    (tmp_path / "x.onnx").write_bytes(foreign.onnx([*head, *nodes, *tail], constants, shape, "y"))
+    return bnnsim.load_network(tmp_path / "x.onnx", input="binary", sign=">=")
+
+
+def n(op, inputs, output, **attributes):
+    return foreign.node(op, inputs, output, name=f"my_{op}", **attributes)
+
+
+GRAPHS = {
+    "no sign": ([n("Identity", ["h"], "s")], "may have lost"),
+    "relu": ([n("Relu", ["h"], "r"), n("Sign", ["r"], "s")], "my_Relu .Relu. is not represented: before a sign it "
+                                                             "makes"),
+    "unknown": ([n("Softplus", ["h"], "s")], "my_Softplus .Softplus. is not represented"),
+    "a branch": ([n("Sign", ["h"], "a"), n("Add", ["a", "h"], "s")], "my_Add .Add. reads .* branches"),
+    "two bits": ([n("Quant", ["h", "one", "one", "one"], "s")], "my_Quant .Quant. quantizes to 1 bit"),
+    "clip": ([n("Clip", ["h", "one", "one"], "c"), n("Sign", ["c"], "s")], "my_Clip .Clip. clips to 1..1"),
+    "tanh": ([n("Sign", ["h"], "a"), n("Tanh", ["a"], "s")], "my_Tanh .Tanh. is left out before a sign alone"),
+    "softmax": ([n("Softmax", ["h"], "a"), n("Sign", ["a"], "s")], "my_Sign .* behind my_Softmax"),
+    "levels": ([n("MultiThreshold", ["h", "three"], "s")], "3 thresholds a channel"),
+    "a domain": ([foreign.node("Sign", ["h"], "s", "com.example")], "domain 'com.example', which is not known"),
+    "by channel": ([n("Sign", ["h"], "a"), n("Mul", ["a", "four"], "s")], "scales bits by 4 values"),
+    "turned": ([n("Sign", ["h"], "a"), n("Neg", ["a"], "s")], "one positive scale"),
+    "wide": ([n("Mul", ["h", "column"], "a"), n("Sign", ["a"], "s")], "a constant of shape .4, 1."),
+    "division": ([n("Div", ["one", "h"], "a"), n("Sign", ["a"], "s")], "divides by the data"),
+    "a bomb": ([n("Expand", ["one", "huge"], "b"), n("Sign", ["h"], "s")], "my_Expand .Expand. of constants is not"),
+    "a large constant": ([n("ConstantOfShape", ["huge"], "b"), n("Sign", ["h"], "s")], "cannot be computed"),
+    "an outer product": ([n("Mul", ["long", "tall"], "b"), n("Sign", ["h"], "s")], "would have 1,000,000 values"),
+}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_what_a_graph_has_beside_a_chain_is_refused_by_its_name(tmp_path, name):
+    nodes, message = GRAPHS[name]
+    with pytest.raises(ValueError, match=message):
+        graph(tmp_path, *nodes, four=np.arange(1, 5, dtype="f4"), column=np.ones((4, 1), "f4"),
+              three=np.zeros((1, 3), "f4"), huge=np.array([10**6, 10**6]), long=np.ones(1000, "f4"),
+              tall=np.ones((1000, 1), "f4"))
+
+
+def test_a_graph_of_a_chain_is_taken(tmp_path):
+    """The frame of the test above is good; a clip and a tanh keep signs; bits may mean 0 and 1."""
+    plain = graph(tmp_path, n("Sign", ["h"], "s"))
+    for nodes in ([n("Clip", ["h", "minus", "one"], "c"), n("Sign", ["c"], "s")],
+                  [n("Tanh", ["h"], "c"), n("Sign", ["c"], "s")]):
+        assert graph(tmp_path, *nodes, minus=-np.ones(1, "f4")).checksum == plain.checksum
+    images = interop.binary_images(foreign.images_of(np.random.default_rng(0), 30))
+    bits = graph(tmp_path, n("GreaterOrEqual", ["h", "zero"], "s"), zero=np.zeros(1, "f4"))
+    np.testing.assert_allclose(bits.scores(images), (plain.scores(images) + 4) / 2)
+
+
+def test_a_quantizer_of_two_bits_is_named(tmp_path):
+    with pytest.raises(ValueError, match="my_Quant .Quant. quantizes to 2 bit"):
+        graph(tmp_path, n("Quant", ["h", "one", "one", "two"], "s"), two=np.full((), 2.0, "f4"))
+
+
+KERAS = {
+    "relu": (lambda c: c["config"].update(activation="relu"), "conv0's activation is 'relu', no sign .* constants"),
+    "dorefa": (lambda c: c["config"].update(kernel_quantizer={"class_name": "DoReFa"}), "weights through 'do_re_fa'"),
+    "input": (lambda c: c["config"].update(input_quantizer="ste_tern"), "conv0's input is 'ste_tern', no sign"),
+    "groups": (lambda c: c["config"].update(groups=2), "conv0 has groups or dilation"),
+    "channels first": (lambda c: c["config"].update(data_format="channels_first"), "only channels_last"),
+    "class": (lambda c: c.update(class_name="Conv3D"), "conv0 is a Conv3D, which is not represented"),
+    "relu layer": (lambda c: c.update(class_name="ReLU"), "conv0 is a ReLU.*: a ReLU before a sign makes constants"),
+    "one-sided": (lambda c: c["config"].update(strides=[2, 2]), "pads 0 rows above, 1 below|n_in must be|wanted "
+                                                                "kernel"),
+    "pad value": (lambda c: c["config"].update(pad_values="x"), "pads with x"),
+    "filters": (lambda c: c["config"].update(filters=2**40), "filters must be a number of units"),
+    "kernel": (lambda c: c["config"].update(filters=6), "wanted kernel of shape .3, 3, 2, 6., got float32 .3, 3, 2, "
+                                                        "5.")}
+
+
+@pytest.mark.parametrize("name", KERAS)
+def test_what_keras_has_beside_a_binary_chain_is_refused_by_its_name(tmp_path, rng, name):
+    change, message = KERAS[name]
+    configs, arrays = foreign.keras_layers(foreign.plan(rng), SHAPE)
+    change(configs[1])
+    (tmp_path / "x.h5").write_bytes(foreign.keras_h5(configs, arrays))
+    with pytest.raises(ValueError, match=message):
+        bnnsim.load_network(tmp_path / "x.h5")
+
+
+def test_real_weights_of_keras_are_refused(tmp_path, rng):
+    """Without a quantizer weights are what they are."""
+    layers = with_weights(rng, lambda w: w * rng.uniform(0.1, 1, w.shape))
+    (tmp_path / "x.h5").write_bytes(foreign.keras_h5(*foreign.keras_layers(layers, SHAPE, quantized=False)))
+    with pytest.raises(ValueError, match="dense0: weights must hold only .* say weights='latent'"):
+        bnnsim.load_network(tmp_path / "x.h5")
+
+
+def test_layers_without_signs_between_them_are_refused(tmp_path, rng):
+    (tmp_path / "x.h5").write_bytes(foreign.keras_h5(*foreign.keras_layers(foreign.plan(rng), SHAPE, sign=False)))
+    with pytest.raises(ValueError, match="no sign between conv0 and conv1"):
+        bnnsim.load_network(tmp_path / "x.h5")
+    (tmp_path / "x.onnx").write_bytes(foreign.onnx_of(foreign.plan(rng), SHAPE, ""))
+    with pytest.raises(ValueError, match="plain ONNX exports of PyTorch's sign may have lost it"):
+        bnnsim.load_network(tmp_path / "x.onnx")
+
+
+# ---------------------------------------------------------------- where it goes wrong
+
+def reference(rng, tmp_path):
+    layers, images = foreign.plan(rng), foreign.images_of(rng)
+    return layers, images, foreign.sums(layers, images)[0], read(tmp_path, layers).network
+
+
+def test_the_first_layer_that_differs_is_named(tmp_path, rng):
+    layers, images, sums, network = reference(rng, tmp_path)
+    wrong = [h.copy() for h in sums]
+    wrong[1][3, 2, 1, 0] += 2
+    wrong[2][:] = 0
+    found = interop.compare_sums(network, images, dict(zip("abcd", wrong)))
+    assert found.layer == 1 and found.n_wrong == 1 and "first of image 3, row 1, column 0, unit 2" in str(found)
+    assert interop.compare_sums(network, images, {"layer_2": sums[2]}) is None
+
+
+@pytest.mark.parametrize("change, hint", [
+    (lambda h: -h, "the other sign"), (lambda h: h / 255, "0.00392157 times ours"), (lambda h: h[:, ::-1], "another "
+                                                                                                           "order"),
+    (lambda h: h + np.arange(9), "a constant a unit"), (lambda h: h + np.arange(108).reshape(12, 9) % 5, "order of "
+                                                                                                         "features"),
+    (lambda h: (h + 28) / 2, "popcounts")])
+def test_what_a_difference_looks_like(tmp_path, rng, change, hint):
+    layers, images, sums, network = reference(rng, tmp_path)
+    assert network.layers[2].n_in == 42
+    given = change(sums[2]) if hint != "popcounts" else (sums[2] + 42) / 2
+    assert hint in interop.compare_sums(network, images, {"2": given}).hint
+
+
+def test_sums_that_are_none(tmp_path, rng):
+    layers, images, sums, network = reference(rng, tmp_path)
+    for given, message in (({}, "must have an array"), ({"layer9": sums[0]}, "of 0..3"),
+                           ({"0": sums[0][:, :2]}, r"must have the sums of layer 0, \(12, 6, 6, 5\)")):
+        with pytest.raises(ValueError, match=message):
+            interop.compare_sums(network, images, given)
+
+
+# ---------------------------------------------------------------- inputs
+
+def test_a_binary_input_counts_as_binary_macs(rng):
+    layers = [{"weight": rng.choice([-1, 1], (5, 16)), "threshold": np.zeros(5)}, {"weight": rng.choice([-1, 1], (2, 5))}]
+    binary = bnnsim.PackedNetwork.from_arrays(layers, (1, 4, 4), input="binary")
+    pixels = bnnsim.PackedNetwork.from_arrays(layers, (1, 4, 4), 1)
+    assert binary.reads_bits and binary.input_offset == 1 and not pixels.reads_bits
+    assert binary.summary().split()[-2:] == ["90", "0"] and pixels.summary().split()[-2:] == ["10", "80"]
+    with pytest.raises(ValueError, match="input_offset of a binary input is 1, got 7"):
+        bnnsim.PackedNetwork.from_arrays(layers, (1, 4, 4), 7, input="binary")
+
+
+@pytest.mark.parametrize("given, message", [
+    ({"input": "rgb"}, "input must be one of 'pixels'"), ({"input": (0.5,)}, "input must be one of pixels"),
+    ({"input": (0.5, 0)}, r"input\[1\] must be > 0"), ({"weights": "ternary"}, "weights must be one of"),
+    ({"sign": "<"}, "sign must be one of"), ({"flatten": "WHC"}, "flatten must be one of"),
+    ({"input_shape": None}, "does not tell the shape of an image"), ({"eps": -1}, "eps must be >= 0")])
+def test_bad_arguments(tmp_path, rng, given, message):
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path, foreign.plan(rng), **given)
