@@ -9,6 +9,7 @@ import bnnsim.interop.arrays_files as arrays_files
 import bnnsim.interop.chain as chain
 from bnnsim.checks import FilePath, check_choice, check_real
 from bnnsim.interop.arrays_files import Arrays
+from bnnsim.interop.export_npz import read_exported
 from bnnsim.interop.input_codes import Code, Input, code_of
 from bnnsim.interop.spec import Conventions, steps_of
 from bnnsim.interop.steps import Network, Weigh
@@ -133,11 +134,14 @@ def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
 
 
 def _own(paths: Sequence[FilePath]) -> Imported | None:
-    """A network that bnnsim stored: its superblock has a version that other programs do not write."""
+    """A network that bnnsim stored: its superblock has a version that other programs do not write; or an .npz."""
     if len(paths) != 1 or os.path.isdir(paths[0]):
         return None
     with open(paths[0], "rb") as file:
         head = file.read(9)
+    if head.startswith(b"PK\3\4"):
+        exported = read_exported(paths[0])
+        return exported and Imported(exported, "npz of bnnsim", Code(1.0, 0.0, offset=exported.input_offset))
     if not head.startswith(b"\x89HDF\r\n\x1a\n") or head[8:9] not in (b"\2", b"\3"):
         return None
     network = PackedNetwork.load(paths[0])
