@@ -3,13 +3,14 @@
 A hidden layer is Conv or MatMul, MaxPool, less (threshold - 1/2), times -1 where inverted, Sign: sums are integers, so
 that Sign never meets 0, of which ONNX would make 0. All of it is exact in float32, whatever the order of a sum: where a
 sum has 2**23 or more, the network is refused. Scores are float64, so that nothing is lost; float32 would round them to
-24 bits. Padding with p = +-1 is padding x - p with 0, and p times the sum of a unit's weights in its threshold.
+24 bits. Padding with p = +-1 is padding x - p with 0, and p times the sum of a unit's weights in its threshold. A QONNX
+graph takes one image, as its tools want all sizes known.
 
 U units, F features, K and C channels out and in, kh and kw a kernel's sizes.
 
 References
 ----------
-onnx/onnx.proto3 (field numbers) [V: file]; qonnx, docs/qonnx-custom-ops/bipolar_quant_op.md [V: file].
+onnx/onnx.proto3 (field numbers) [V: file]; qonnx 1.0.0, custom_op/general/bipolar_quant.py [V: code].
 """
 
 from dataclasses import dataclass, field
@@ -61,9 +62,9 @@ def tensor(name: str, value: np.ndarray) -> bytes:
     return dims + put(2, TYPES[value.dtype.name]) + put(8, name) + put(9, raw)
 
 
-def value_info(name: str, kind: int, sizes: list[int]) -> bytes:
-    """ValueInfoProto: N of these."""
-    dims = put(1, put(2, "N")) + b"".join(put(1, put(1, size)) for size in sizes)
+def value_info(name: str, kind: int, sizes: list[int], one: bool) -> bytes:
+    """ValueInfoProto: one of these, or any number."""
+    dims = put(1, put(1, 1) if one else put(2, "N")) + b"".join(put(1, put(1, size)) for size in sizes)
     return put(1, name) + put(2, put(1, put(1, kind) + put(2, dims)))
 
 
@@ -136,8 +137,8 @@ def onnx_content(network: PackedNetwork, quantized: bool = False) -> bytes:
     for stage in network.stages:
         _add_layer(graph, stage)
     data = b"".join([*graph.nodes, put(2, "bnnsim"), *graph.constants,
-                     put(11, value_info("images", UINT8, list(network.input_shape))),
-                     put(12, value_info("scores", DOUBLE, [network.n_classes]))])
+                     put(11, value_info("images", UINT8, list(network.input_shape), quantized)),
+                     put(12, value_info("scores", DOUBLE, [network.n_classes], quantized))])
     opsets = [put(8, put(1, "") + put(2, OPSET)), *([put(8, put(1, QONNX) + put(2, 1))] if quantized else [])]
     notes = {"bnnsim.input_offset": str(network.input_offset), **network.metadata}
     return b"".join([put(1, IR_VERSION), put(2, "bnnsim"), put(7, data), *opsets,

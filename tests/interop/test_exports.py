@@ -104,11 +104,12 @@ def test_qonnx_gives_the_same_scores(tmp_path, made):
     reason = "qonnx is not installed, which is no dependency"
     wrapper = pytest.importorskip("qonnx.core.modelwrapper", reason=reason)
     from qonnx.core.onnx_exec import execute_onnx
+    from qonnx.transformation.infer_shapes import InferShapes
     network, images = made
     bnnsim.export_network(network, tmp_path / "x.qonnx")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = wrapper.ModelWrapper(str(tmp_path / "x.qonnx"))
+        model = wrapper.ModelWrapper(str(tmp_path / "x.qonnx")).transform(InferShapes())
         scores = [execute_onnx(model, {"images": image[None]})["scores"][0] for image in images]
     np.testing.assert_array_equal(scores, network.scores(images))
 
