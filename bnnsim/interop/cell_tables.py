@@ -4,10 +4,10 @@
     layer,unit,tap,feature,array,row,column,bit,fault
     0,0,0,0,0,0,0,1,0
 
-A weight is number tap * (features of a tap) + feature of its unit; taps of a kernel are counted along its rows; a dense
-layer has one tap, whose features stand in H, W, C order. bit is what is stored, 1 for +1. fault, of a table with a fault
-map, is 0 for a sound cell, 1 where it flips, 2 where it is stuck at 0, 3 where it is stuck at 1. Arrays, rows and
-columns count from 0, as `ArrayMapping` has them; a table goes through arrays one by one, and through a row at a time.
+A weight is number tap * (features of a tap) + feature of its unit; taps of a kernel are counted along its rows, a dense
+layer has one tap, whose features stand in H, W, C order. bit is what is stored, 1 for +1; fault, where there is a fault
+map, is 0 for a sound cell, 1 where it flips, 2 where it is stuck at 0, 3 where it is stuck at 1. Arrays, rows, columns
+count from 0, as `ArrayMapping` has them; a table goes through arrays one by one, and through a row at a time.
 """
 
 import os
@@ -21,7 +21,7 @@ import numpy as np
 from bnnsim.checks import FilePath
 from bnnsim.faults.array_mapping import ArrayMapping, check_mapping
 from bnnsim.faults.fault_map import FaultMap, LayerErrors
-from bnnsim.packed.memory import MemoryLike, Stored, check_stored
+from bnnsim.packed.memory import MemoryLike, Stored, StoredLayer, check_stored
 from bnnsim.packed.words import joined, pack_bits, parted, unpack_bits
 
 WEIGHT = ("layer", "unit", "tap", "feature")
@@ -60,32 +60,30 @@ def cell_lines(memory: MemoryLike, mapping: ArrayMapping, faults: FaultMap | Non
     yield (f"# cells of {mapping.rows} x {mapping.columns} arrays, units on {mapping.units_on}{without}\n"
            f"{','.join(columns)}\n").encode()
     line = ",".join(["%d"] * len(columns)) + "\n"
-    for array in range(mapping.n_arrays(memory)):
-        numbers = _array(memory, mapping, faults, array)
-        yield (line * len(numbers) % tuple(numbers.ravel().tolist())).encode()
+    for i, layer in enumerate(memory.layers):
+        matrices = [joined(layer)]
+        if faults is not None:
+            matrices += [joined(layer, mask) for mask in (faults.layers[i].f01, faults.layers[i].f10)]
+        down, across = mapping.tiles(layer)
+        for tile in range(down * across):
+            numbers = _array(layer, matrices, mapping, tile)
+            before = np.tile([i, mapping.first_arrays(memory)[i] + tile], (len(numbers), 1))
+            numbers = np.hstack([before[:, :1], numbers[:, :3], before[:, 1:], numbers[:, 3:]])
+            yield (line * len(numbers) % tuple(numbers.ravel().tolist())).encode()
 
 
-def _array(memory: MemoryLike, mapping: ArrayMapping, faults: FaultMap | None, array: int) -> np.ndarray:
-    """Lines of an array, int64 (cells, columns)."""
-    i, tile = mapping.layer_of(memory, array)
-    layer = memory.layers[i]
+def _array(layer: StoredLayer, matrices: list[np.ndarray], mapping: ArrayMapping, tile: int) -> np.ndarray:
+    """Lines of an array, int64 (cells, ...): unit, tap, feature, row, column, bit; and fault, if there are masks."""
     n_rows, n_columns = (int(used[tile]) for used in mapping.used(layer))
     row, column = (place.ravel() for place in np.indices((n_rows, n_columns)))
     down, across = divmod(tile, mapping.tiles(layer)[1])
     y, x = down * mapping.rows + row, across * mapping.columns + column
     unit, weight = (y, x) if mapping.units_on == "rows" else (x, y)
     units, weights = slice(unit.min(), unit.max() + 1), slice(weight.min(), weight.max() + 1)
-
-    def bits(words: np.ndarray) -> np.ndarray:
-        some = unpack_bits(joined(layer, words)[units], layer.fan_in)[:, weights]
-        return (some if mapping.units_on == "rows" else some.T).ravel()
-
-    tap, feature = np.divmod(weight, layer.n_in)
-    found = [np.full(len(unit), i), unit, tap, feature, np.full(len(unit), array), row, column, bits(layer.words)]
-    if faults is not None:
-        f01, f10 = (bits(mask) for mask in (faults.layers[i].f01, faults.layers[i].f10))
-        found.append(np.choose(f01 + 2 * f10, (0, 3, 2, 1)))
-    return np.stack(found, axis=1)
+    some = [unpack_bits(words[units], layer.fan_in)[:, weights] for words in matrices]
+    bit, *masks = (bits.ravel() if mapping.units_on == "rows" else bits.T.ravel() for bits in some)
+    fault = [np.choose(masks[0] + 2 * masks[1], (0, 3, 2, 1))] if masks else []
+    return np.stack([unit, *np.divmod(weight, layer.n_in), row, column, bit, *fault], axis=1)
 
 
 # ---------------------------------------------------------------- and back
@@ -207,8 +205,8 @@ def _places(given: dict[str, np.ndarray], memory: MemoryLike,
         differ = np.any([a != b for a, b in zip(found, (layer, unit, weight))], axis=0)
         if differ.any():
             n = int(np.argmax(differ))
-            raise ValueError(f"line {n} names two weights: its cell holds number {weight[n]} of unit {unit[n]} in layer "
-                             f"{layer[n]}: are the arrays others?")
+            raise ValueError(f"line {n} names two weights: its cell holds number {weight[n]} of unit {unit[n]} in "
+                             f"layer {layer[n]}: are the arrays others?")
     return found
 
 

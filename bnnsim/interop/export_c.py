@@ -1,7 +1,7 @@
 """A network as a C99 header: weights, thresholds, and a function that classifies an image, in integers alone.
 
-No library is needed but <stdint.h>. Bit f of a row is bit f % 32 of word f // 32; a layer behind bits has the words of a
-tap in a row each, a layer of pixels all bits of a unit side by side. Scores are 64-bit integers: see `export_scores`.
+No library is needed but <stdint.h>. Bit f of a row is bit f % 32 of word f // 32; a layer behind bits has the words of
+each tap in a row, a layer of pixels all bits of a unit side by side. Scores are 64-bit integers: see `export_scores`.
 """
 
 import os
@@ -103,7 +103,6 @@ def _table(name: str, network: PackedNetwork) -> bytes:
             height, width, kh, kw, channels = 1, 1, 1, 1, layer.n_in
         sizes = [height, width, channels, kh, kw, layer.stride, layer.padding, layer.pad_value, layer.pool,
                  *stage.pooled_shape, layer.units, _step(network, i), _words(stage).shape[1]]
-        hidden = layer.threshold is not None
-        arrays = [f"{name}_weights{i}", *(f"{name}_{what}{i}" if hidden else "0" for what in ("thresholds", "inverted"))]
-        rows.append(f"    {{{', '.join([*map(str, sizes), *arrays])}}},\n")
+        ending = ["0", "0"] if layer.threshold is None else [f"{name}_thresholds{i}", f"{name}_inverted{i}"]
+        rows.append(f"    {{{', '.join([*map(str, sizes), f'{name}_weights{i}', *ending])}}},\n")
     return f"static const {name}_layer {name}_layers[{len(rows)}] = {{\n{''.join(rows)}}};\n\n".encode()

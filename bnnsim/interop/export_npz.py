@@ -1,4 +1,4 @@
-"""A network as .npz: arrays that NumPy alone reads, with what they make of it beside them; `load_network` reads it back.
+"""A network as .npz: arrays that NumPy alone reads, and what they make beside them; `load_network` reads it back.
 
 layerI.weight, int8 +-1, (U, F) or (K, kh, kw, C); layerI.threshold int32 and layerI.inverted bool, y = (h >= threshold)
 xor inverted; of the last layer mean, scale, shift, float64, score = (h - mean) * scale + shift. "bnnsim" is JSON in
@@ -69,6 +69,6 @@ def _layer(i: int, settings: dict[str, Any], arrays: dict[str, np.ndarray], n_la
                          f"{weight.shape} and {settings['n_in']}")
     signs = check_signs(f"layer{i}.weight", weight)
     words = pack_signs(signs.reshape(-1, signs.shape[-1])).reshape(*signs.shape[:-1], -1)
-    vectors = {name: check_array(f"layer{i}.{name}", arrays[f"layer{i}.{name}"], dtype, (len(weight),))
-               for name, dtype in _vectors(i, n_layers).items()}
+    vectors: dict[str, Any] = {name: check_array(f"layer{i}.{name}", arrays[f"layer{i}.{name}"], dtype, (len(weight),))
+                               for name, dtype in _vectors(i, n_layers).items()}
     return PackedLayer(words=words, **settings, **vectors)

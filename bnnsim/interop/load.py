@@ -141,7 +141,8 @@ def _own(paths: Sequence[FilePath]) -> Imported | None:
         head = file.read(9)
     if head.startswith(b"PK\3\4"):
         exported = read_exported(paths[0])
-        return exported and Imported(exported, "npz of bnnsim", Code(1.0, 0.0, offset=exported.input_offset))
+        return None if exported is None else Imported(exported, "npz of bnnsim",
+                                                      Code(1.0, 0.0, offset=exported.input_offset))
     if not head.startswith(b"\x89HDF\r\n\x1a\n") or head[8:9] not in (b"\2", b"\3"):
         return None
     network = PackedNetwork.load(paths[0])
