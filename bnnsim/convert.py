@@ -73,13 +73,12 @@ def read(options: argparse.Namespace) -> "Imported":
 
 def check(imported: "Imported", images_path: str, sums_path: str) -> str:
     """What comparing says; ValueError where a layer's sums differ."""
-    from bnnsim.interop import compare_sums
     from bnnsim.interop.arrays_files import read_npz
 
     images, sums = list(read_npz(images_path).values()), read_npz(sums_path)
     if len(images) != 1:
         raise ValueError(f"{images_path} must hold one array, the images, got {len(images)}")
-    found = compare_sums(imported.network, images[0], sums)
+    found = imported.compare(images[0], sums)
     if found is not None:
         raise ValueError(f"{found}")
     return f"the sums of {len(sums)} layers are the same on {len(images[0]):,} images"

@@ -1,7 +1,7 @@
 """Small networks, evaluated naively, and written in the formats of other programs without any of their code.
 
-A plan is a list of layers: weight +-1, (K, C, kh, kw) or (U, F) with features in C, H, W order, norm (gamma, beta, mean,
-var), and of convolutions padding and pool.
+A plan is a list of layers: weight +-1, (K, C, kh, kw) or (U, F) with features in C, H, W order, norm (gamma, beta,
+mean, var), and of convolutions padding and pool.
 """
 
 import io
@@ -203,7 +203,8 @@ def safetensors(arrays):
     header, at = {"__metadata__": {"format": "pt"}}, 0
     types = {"float32": "F32", "float64": "F64", "int64": "I64", "int8": "I8"}
     for name, array in arrays.items():
-        header[name] = {"dtype": types[array.dtype.name], "shape": list(array.shape), "data_offsets": [at, at + array.nbytes]}
+        header[name] = {"dtype": types[array.dtype.name], "shape": list(array.shape),
+                        "data_offsets": [at, at + array.nbytes]}
         at += array.nbytes
     text = json.dumps(header).encode()
     return struct.pack("<Q", len(text)) + text + b"".join(array.tobytes() for array in arrays.values())
@@ -257,7 +258,8 @@ def put_finn(folder, weights, thresholds, elements, simds):
 def keras_layers(layers, shape, quantized=True, sign=True):
     """(configurations, arrays by layer's name) of a Sequential, features in H, W, C order."""
     channels, height, width = shape
-    configs = [{"class_name": "InputLayer", "config": {"name": "in", "batch_input_shape": [None, height, width, channels]}}]
+    configs = [{"class_name": "InputLayer",
+                "config": {"name": "in", "batch_input_shape": [None, height, width, channels]}}]
     arrays = {}
     quantizer = {"class_name": "SteSign", "config": {"clip_value": 1.0}}
     flat = False
@@ -274,11 +276,13 @@ def keras_layers(layers, shape, quantized=True, sign=True):
             if not flat:
                 configs.append({"class_name": "Flatten", "config": {"name": "flatten"}})
                 flat = True
-            configs.append({"class_name": "QuantDense", "config": {"name": f"dense{i}", "units": len(weight), **common}})
+            configs.append({"class_name": "QuantDense",
+                            "config": {"name": f"dense{i}", "units": len(weight), **common}})
             arrays[f"dense{i}"] = {"kernel": weight.T}
         if fields.get("pool", 1) > 1:
             configs.append({"class_name": "MaxPooling2D", "config": {
-                "name": f"pool{i}", "pool_size": [fields["pool"]] * 2, "strides": [fields["pool"]] * 2, "padding": "valid"}})
+                "name": f"pool{i}", "pool_size": [fields["pool"]] * 2, "strides": [fields["pool"]] * 2,
+                "padding": "valid"}})
         configs.append({"class_name": "BatchNormalization", "config": {
             "name": f"norm{i}", "axis": [3 if weight.ndim == 4 else 1],
             "epsilon": EPS, "scale": True, "center": True}})
@@ -310,8 +314,8 @@ def keras_zip(configs, arrays, separator="/", compression=zipfile.ZIP_STORED):
     with h5py.File(inner, "w") as file:
         for config in configs:
             name = config["config"]["name"]
-            word = {"QuantConv2D": "quant_conv2d", "QuantDense": "quant_dense"}.get(config["class_name"],
-                                                                                 "batch_normalization")
+            words = {"QuantConv2D": "quant_conv2d", "QuantDense": "quant_dense"}
+            word = words.get(config["class_name"], "batch_normalization")
             if name in arrays:
                 n = counts.get(word, 0)
                 counts[word] = n + 1
@@ -399,11 +403,12 @@ def onnx_of(layers, shape, sign="Sign"):
                 nodes += [node("Transpose", [f"w{i}"], f"t{i}", perm=[1, 0]), node("MatMul", [at, f"t{i}"], f"h{i}")]
         at = f"h{i}"
         if fields.get("pool", 1) > 1:
-            nodes.append(node("MaxPool", [at], f"p{i}", kernel_shape=[fields["pool"]] * 2, strides=[fields["pool"]] * 2))
+            pool = [fields["pool"]] * 2
+            nodes.append(node("MaxPool", [at], f"p{i}", kernel_shape=pool, strides=pool))
             at = f"p{i}"
         constants |= {f"{key}{i}": value for key, value in fields["norm"].items()}
-        nodes.append(node("BatchNormalization", [at, *(f"{key}{i}" for key in ("gamma", "beta", "mean", "var"))], f"n{i}",
-                          epsilon=EPS))
+        parts = [f"{key}{i}" for key in ("gamma", "beta", "mean", "var")]
+        nodes.append(node("BatchNormalization", [at, *parts], f"n{i}", epsilon=EPS))
         at = f"n{i}"
         if not last:
             nodes += onnx_sign(sign, at, i, constants)

@@ -170,8 +170,7 @@ def _c_values(name: str, axes: list[str], body: str, sizes: dict[str, int]) -> n
         inner = int(np.prod(shape[1:], dtype=np.float64)) or 1
         shape[0] = len(words) // inner
     try:
-        values = [int(word.rstrip("uUlL"), 0) if re.fullmatch(r"[+-]?(0[xX])?[0-9a-fA-F]+[uUlL]*", word)
-                  else float(word.rstrip("fF")) for word in words]
+        values = [_number(word) for word in words]
     except ValueError:
         raise ValueError(f"{name} must hold numbers alone, got {' '.join(words)[:60]!r}") from None
     if float(np.prod(shape, dtype=np.float64)) != len(words):
@@ -180,6 +179,15 @@ def _c_values(name: str, axes: list[str], body: str, sizes: dict[str, int]) -> n
         raise ValueError(f"{name} holds integers over 63 bits: packed words are not read, unpack them to +-1 or 0 and "
                          "1")
     return np.array(values).reshape(shape)
+
+
+def _number(word: str) -> int | float:
+    """A literal of C: decimal, octal, hexadecimal, or a float."""
+    match = re.fullmatch(r"([+-]?)(?:0[xX]([0-9a-fA-F]{1,40})|(0[0-7]{0,40})|([1-9][0-9]{0,40}))[uUlL]{0,3}", word)
+    if match is None:
+        return float(word.rstrip("fF"))
+    base, digits = next((base, part) for base, part in zip((16, 8, 10), match.groups()[1:]) if part is not None)
+    return int(match[1] + digits, base)
 
 
 def has_arrays(values: Arrays) -> Arrays:

@@ -34,6 +34,7 @@ class Draft:
     flatten: str | None = None                      # of what reads it
     touched: bool = False                           # whether an affine step was folded in
     most: int = 1                                   # of the size of what it weighs
+    turned: tuple[int, ...] = ()                    # units whose weights were turned over
     any_parity: bool = False                        # whether its sums can be even and odd
     sources: list[str] = field(default_factory=list)
     folded: list[str] = field(default_factory=list)
@@ -41,13 +42,14 @@ class Draft:
 
 @dataclass(frozen=True)
 class Row:
-    """What became of a layer: a line of the table."""
+    """What became of a layer: a line of the table; `turned` are units whose weights have the opposite sign here."""
 
     layer: int
     kind: str
     shape: tuple[int, ...]
     sources: tuple[str, ...]
     folded: tuple[str, ...]
+    turned: tuple[int, ...] = ()
 
 
 def fold(network: Network, code: Code, reading: Reading) -> tuple[list[dict[str, Any]], Code, list[Row]]:
@@ -264,6 +266,7 @@ def _pool_first(draft: Draft) -> None:
         turn = np.where(falling, -1, 1)
         draft.weight = draft.weight * turn.reshape(-1, 1, 1, 1).astype(draft.weight.dtype)
         draft.mean, draft.scale = draft.mean * turn, draft.scale * turn
+        draft.turned = tuple(np.flatnonzero(falling).tolist())
         draft.folded.append(f"weights of {falling.sum()} channels of negative gamma turned over, as they are pooled "
                             "behind it")
 
@@ -285,4 +288,5 @@ def units_at_zero(draft: Draft) -> np.ndarray:
 
 def _row(index: int, draft: Draft) -> Row:
     return Row(index, "conv" if draft.weight.ndim == 4 else "dense", draft.weight.shape,
-               tuple(draft.sources) or (draft.weigh.name,), tuple(draft.folded))
+               tuple(draft.sources) or (draft.weigh.name,), tuple(draft.folded),
+               draft.turned)

@@ -1,7 +1,7 @@
 """Where a network that was read goes wrong: its layers' sums beside those of its own framework. N images, U units."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +26,8 @@ class SumsDiffer:
                 f"{'; ' + self.hint if self.hint else ''}")
 
 
-def compare_sums(network: PackedNetwork, images: np.ndarray, sums: Mapping[str, np.ndarray]) -> SumsDiffer | None:
+def compare_sums(network: PackedNetwork, images: np.ndarray, sums: Mapping[str, np.ndarray],
+                 turned: Mapping[int, Sequence[int]] | None = None) -> SumsDiffer | None:
     """The first layer whose sums differ from a reference's; None where all are the same.
 
     Parameters
@@ -36,6 +37,8 @@ def compare_sums(network: PackedNetwork, images: np.ndarray, sums: Mapping[str, 
     sums : mapping of name to array
         Of each layer the sums of its weights, before batch norm, bias and pooling: (N, U), or of a convolution (N, OH,
         OW, K) or (N, K, OH, OW). The number in a name is its layer's; names without numbers stand in order.
+    turned : mapping of layer to units, optional
+        Units whose weights have the opposite sign here, as `read_network` had to turn them over.
 
     Returns
     -------
@@ -47,7 +50,9 @@ def compare_sums(network: PackedNetwork, images: np.ndarray, sums: Mapping[str, 
     for stage in network.stages:
         if stage.index in by_layer:
             name, given = by_layer[stage.index]
-            found = _differing(stage.index, name, stage.sums(x), given, stage.map_shape, stage.layer.fan_in)
+            ours = stage.sums(x)
+            ours[..., list((turned or {}).get(stage.index, ()))] *= -1
+            found = _differing(stage.index, name, ours, given, stage.map_shape, stage.layer.fan_in)
             if found is not None:
                 return found
         if stage.index + 1 < len(network.stages):

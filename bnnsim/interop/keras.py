@@ -1,13 +1,11 @@
 """Whole models of Keras and Larq (.h5, .keras), their topology from the JSON that is in the file; no code is in it.
 
-A chain is read twice: first without its weights, which says how large they may be, then with them. H, W a map, K and C
-channels out and in, F features.
+A chain is read twice: first without its weights, which says how large they may be, then with them.
 """
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -16,16 +14,11 @@ from bnnsim.files.json_text import parse_json
 from bnnsim.interop.arrays_files import Arrays
 from bnnsim.interop.bounded import SLACK, Zip, read_bytes
 from bnnsim.interop.hdf5_classic import Node, read_classic
-from bnnsim.interop.steps import Flatten, LeftOut, Network, Pool, Sign, Step, Weigh, affine, batch_norm
-
-Config = Mapping[str, Any]
-Take = Callable[[int, str, dict[str, tuple[int, ...]]], dict[str, np.ndarray]]
+from bnnsim.interop.keras_layers import Config, network_of, snake_case
+from bnnsim.interop.steps import Network
 
 MAX_CONFIG = 2**24                  # bytes of the JSON
 MAX_LAYERS = 5000
-SIGNS = ("ste_sign", "approx_sign", "swish_sign")
-CHANGES_NOTHING = ("Dropout", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "ActivityRegularization")
-OF_SCORES = ("softmax", "log_softmax", "sigmoid")
 
 
 def read_h5(path: FilePath) -> Network | Arrays:
@@ -35,7 +28,7 @@ def read_h5(path: FilePath) -> Network | Arrays:
     if not isinstance(text, str):
         return _weights_only(root)
     layers = _layers(_json(text, "model_config"))
-    return _network(layers, lambda i, name, shapes: _of_group(root, name, shapes), "Keras/Larq .h5")
+    return network_of(layers, lambda i, name, shapes: _of_group(root, name, shapes), "Keras/Larq .h5")
 
 
 def read_keras(path: FilePath) -> Network:
@@ -50,16 +43,16 @@ def read_keras(path: FilePath) -> Network:
             n_values += sum(math.prod(shape) for shape in shapes.values())
             return {part: np.broadcast_to(np.float32(1), shape) for part, shape in shapes.items()}
 
-        _network(layers, counted, "")
+        network_of(layers, counted, "")
         root = read_classic(members.read("model.weights.h5", SLACK + 16 * n_values))     # and Adam's two moments
     numbered, counts = {}, dict[str, int]()
     for i, layer in enumerate(layers):
-        word = _snake_case(layer["class_name"])
+        word = snake_case(layer["class_name"])
         numbered[i] = word if word not in counts else f"{word}_{counts[word]}"
         counts[word] = counts.get(word, 0) + 1
     variables = dict(_variables(root, ""))
-    return _network(layers, lambda i, name, shapes: _of_variables(variables, (numbered[i], name), shapes), "Keras "
-                                                                                                           ".keras")
+    return network_of(layers, lambda i, name, shapes: _of_variables(variables, (numbered[i], name), shapes),
+                      "Keras .keras")
 
 
 # ---------------------------------------------------------------- what the files hold
@@ -165,181 +158,8 @@ def _weights_only(root: Node) -> Arrays:
             value = group.find(leaf).value
             if value is not None:
                 found[leaf] = value
+    if not found and _variables(root, ""):
+        raise ValueError("weights of Keras 3 are numbered, and do not say what they are: save the whole model (.keras)")
     if not found:
         raise ValueError("the HDF5 file has neither a model_config nor layer_names and weight_names: it is not Keras's")
     return found
-
-
-def _snake_case(name: str) -> str:
-    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name[:200]))
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
-
-
-# ---------------------------------------------------------------- layers to steps
-
-def _network(layers: Sequence[Config], take: Take, form: str) -> Network:
-    steps: list[Step] = []
-    shape: tuple[int, ...] = ()
-    first: tuple[int, ...] = ()
-    for i, layer in enumerate(layers):
-        config = layer["config"]
-        given = config.get("batch_input_shape", config.get("batch_shape"))
-        if not shape and given is not None:
-            first = shape = _input_shape(given)
-        if layer["class_name"] == "InputLayer":
-            continue
-        if not shape:
-            raise ValueError("the model does not tell the shape of its input")
-        made, shape = _steps(i, layer["class_name"], config, shape, take)
-        steps += made
-    if len(first) == 1:
-        return Network(form, tuple(steps), (1, 1, first[0]))
-    height, width, channels = (*first, 1)[:3] if len(first) == 2 else first
-    return Network(form, tuple(steps), (channels, height, width))
-
-
-def _input_shape(given: object) -> tuple[int, ...]:
-    if not isinstance(given, list) or not 2 <= len(given) <= 4 or type(given[0]) not in (int, type(None)) or \
-            any(type(n) is not int or not 0 < n < 2**20 for n in given[1:]):
-        raise ValueError(f"the input's shape must be sizes behind the batch's, got {str(given)[:80]}")
-    return tuple(given[1:])
-
-
-def _steps(i: int, kind: str, config: Config, shape: tuple[int, ...], take: Take) -> tuple[list[Step], tuple[int, ...]]:
-    """(steps of a layer, the shape behind it)."""
-    name = str(config.get("name", f"layer {i}"))
-    if config.get("data_format", "channels_last") not in ("channels_last", None):
-        raise ValueError(f"{name} has its channels first: only channels_last is read")
-    if kind in ("QuantConv2D", "Conv2D"):
-        return _conv(i, name, config, shape, take)
-    if kind in ("QuantDense", "Dense"):
-        return _dense(i, name, config, shape, take)
-    if kind == "BatchNormalization":
-        return _norm(i, name, config, shape, take), shape
-    if kind == "MaxPooling2D":
-        return _pool(name, config, shape)
-    if kind == "Flatten":
-        return [Flatten(name, "HWC")], (math.prod(shape),)
-    if kind in ("Activation", "Softmax"):
-        return _activation(name, config.get("activation", "softmax")), shape
-    if kind == "Rescaling" and all(isinstance(config.get(key), (int, float)) for key in ("scale", "offset")):
-        return [affine(name, scale=config["scale"], shift=config["offset"])], shape
-    if kind in CHANGES_NOTHING:
-        return [LeftOut(name, "changes nothing")], shape
-    hint = ": a ReLU before a sign makes constants, and leaving it out another network" if "ReLU" in kind else ""
-    raise ValueError(f"{name} is a {kind[:60]}, which is not represented{hint}")
-
-
-def _weighing(i: int, name: str, config: Config, shapes: dict[str, tuple[int, ...]],
-              take: Take) -> tuple[list[Step], np.ndarray, bool, list[Step]]:
-    """(steps before, the kernel, whether it is latent, steps behind)."""
-    before: list[Step] = [] if (quantizer := _word(config.get("input_quantizer"))) in ("", "no_op") else \
-        [_sign(f"{name}'s input", quantizer)]
-    quantizer = _word(config.get("kernel_quantizer"))
-    if config.get("use_bias", True):
-        shapes["bias"] = (shapes["kernel"][-1],)
-    arrays = take(i, name, shapes)
-    kernel, behind = arrays["kernel"], list[Step]()
-    if quantizer in ("magnitude_aware_sign", "magnitude_aware_sign_unclipped"):
-        behind.append(affine(f"{name}'s magnitudes", scale=np.abs(kernel.astype(np.float64)).mean(
-            axis=tuple(range(kernel.ndim - 1)))))
-    elif quantizer not in ("", "no_op", *SIGNS):
-        raise ValueError(f"{name}: weights through {quantizer[:60]!r} are not binary")
-    if "bias" in arrays:
-        behind.append(affine(f"{name}'s bias", shift=arrays["bias"], sources=(f"{name}/bias",)))
-    behind += _activation(f"{name}'s activation", config.get("activation", "linear"))
-    return before, kernel, quantizer not in ("", "no_op"), behind
-
-
-def _conv(i: int, name: str, config: Config, shape: tuple[int, ...], take: Take) -> tuple[list[Step], tuple[int, ...]]:
-    if len(shape) != 3:
-        raise ValueError(f"{name} is a convolution of what has the shape {shape}")
-    size, stride = _pair(name, config, "kernel_size"), _pair(name, config, "strides")
-    if config.get("groups", 1) != 1 or _pair(name, config, "dilation_rate") != (1, 1):
-        raise ValueError(f"{name} has groups or dilation, which are not represented")
-    channels = _whole(name, config, "filters")
-    before, kernel, latent, behind = _weighing(i, name, config, {"kernel": (*size, shape[2], channels)}, take)
-    pads, out = [0, 0, 0, 0], []
-    for axis in (0, 1):
-        n, k, s = shape[axis], size[axis], stride[axis]
-        if config.get("padding") == "same":
-            total = max((-(-n // s) - 1) * s + k - n, 0)
-            pads[axis], pads[axis + 2] = total // 2, total - total // 2
-        elif config.get("padding") != "valid":
-            raise ValueError(f"{name}: a padding {str(config.get('padding'))[:40]!r} is not represented")
-        out.append((n + pads[axis] + pads[axis + 2] - k) // s + 1)
-    value = config.get("pad_values", 0.0)
-    if not isinstance(value, (int, float)) or min(out) < 1:
-        raise ValueError(f"{name}: pads with {str(value)[:40]}, or is larger than what it reads")
-    weigh = Weigh(name, kernel.transpose(3, 0, 1, 2), stride, (pads[0], pads[1], pads[2], pads[3]), float(value),
-                  latent, sources=(f"{name}/kernel",))
-    return [*before, weigh, *behind], (*out, channels)
-
-
-def _dense(i: int, name: str, config: Config, shape: tuple[int, ...], take: Take) -> tuple[list[Step], tuple[int, ...]]:
-    if len(shape) != 1:
-        raise ValueError(f"{name} weighs each place of a map {shape} alone: a Flatten is missing before it")
-    units = _whole(name, config, "units")
-    before, kernel, latent, behind = _weighing(i, name, config, {"kernel": (shape[0], units)}, take)
-    return [*before, Weigh(name, kernel.T, latent=latent, sources=(f"{name}/kernel",)), *behind], (units,)
-
-
-def _norm(i: int, name: str, config: Config, shape: tuple[int, ...], take: Take) -> list[Step]:
-    axis, eps = config.get("axis", -1), config.get("epsilon", 1e-3)
-    axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
-    if axis not in (-1, len(shape)) or not isinstance(eps, (int, float)) or not eps >= 0:
-        raise ValueError(f"{name} normalises axis {str(axis)[:20]} with epsilon {str(eps)[:20]}: wanted the last axis")
-    named = {"gamma": "scale", "beta": "center"}
-    parts = [part for part in ("gamma", "beta") if config.get(named[part], True)] + ["moving_mean", "moving_variance"]
-    arrays = take(i, name, {part: (shape[-1],) for part in parts})
-    words = {"moving_mean": "mean", "moving_variance": "var"}
-    return [batch_norm(name, {words.get(part, part): value for part, value in arrays.items()}, float(eps),
-                       tuple(f"{name}/{part}" for part in parts))]
-
-
-def _pool(name: str, config: Config, shape: tuple[int, ...]) -> tuple[list[Step], tuple[int, ...]]:
-    size = _pair(name, config, "pool_size")
-    stride = size if config.get("strides") is None else _pair(name, config, "strides")
-    if size[0] != size[1] or stride != size or len(shape) != 3 or \
-            (config.get("padding", "valid") != "valid" and (shape[0] % size[0] or shape[1] % size[0])):
-        raise ValueError(f"{name} pools {size} by strides {stride} with padding {str(config.get('padding'))[:20]!r}: "
-                         "bnnsim pools squares that do not overlap, without padding")
-    return [Pool(name, size[0])], (shape[0] // size[0], shape[1] // size[0], shape[2])
-
-
-def _activation(name: str, given: object) -> list[Step]:
-    word = _word(given)
-    if word in ("", "linear", "no_op"):
-        return []
-    if word in OF_SCORES:
-        return [LeftOut(f"{name} ({word})", "scores")]
-    return [_sign(name, word)]
-
-
-def _sign(name: str, word: str) -> Sign:
-    if word not in SIGNS:
-        hint = ": it makes constants of a sign behind it, and leaving it out another network" if word == "relu" else ""
-        raise ValueError(f"{name} is {word[:60]!r}, no sign that gives +1 and -1, and is not represented{hint}")
-    return Sign(f"{name} ({word})", 1)                          # of Larq's signs, that of 0 is +1
-
-
-def _word(given: object) -> str:
-    """The name of a quantizer or activation, in snake case."""
-    if isinstance(given, dict):
-        given = given.get("config") if isinstance(given.get("config"), str) else given.get("class_name")
-    return _snake_case(given.split(">")[-1]) if isinstance(given, str) else ""
-
-
-def _pair(name: str, config: Config, key: str) -> tuple[int, int]:
-    value = config.get(key, 1)
-    value = [value, value] if type(value) is int else value
-    if not isinstance(value, list) or len(value) != 2 or any(type(n) is not int or not 0 < n < 2**16 for n in value):
-        raise ValueError(f"{name}: {key} must be two sizes, got {str(config.get(key))[:60]}")
-    return value[0], value[1]
-
-
-def _whole(name: str, config: Config, key: str) -> int:
-    value = config.get(key)
-    if type(value) is not int or not 0 < value < 2**26:
-        raise ValueError(f"{name}: {key} must be a number of units, got {str(value)[:60]}")
-    return value

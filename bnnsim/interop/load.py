@@ -2,14 +2,16 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypedDict, Unpack
+
+import numpy as np
 
 import bnnsim.interop.arrays_files as arrays_files
 import bnnsim.interop.chain as chain
 from bnnsim.checks import FilePath, check_choice, check_real
 from bnnsim.interop.arrays_files import Arrays
-from bnnsim.interop.export_npz import read_exported
+from bnnsim.interop.comparison import SumsDiffer, compare_sums
 from bnnsim.interop.input_codes import Code, Input, code_of
 from bnnsim.interop.spec import Conventions, steps_of
 from bnnsim.interop.steps import Network, Weigh
@@ -18,6 +20,19 @@ from bnnsim.packed.network import PackedNetwork
 
 Spec = str | Sequence[Mapping[str, Any]]
 Shape = tuple[int, int, int]
+
+
+class How(TypedDict, total=False):
+    """What a file may not tell: see `read_network`."""
+
+    input_shape: Shape | None
+    input: Input
+    weights: str
+    sign: str | None
+    popcount: bool
+    norm_first: bool | None
+    eps: float
+    flatten: str | None
 
 
 @dataclass(frozen=True)
@@ -38,6 +53,10 @@ class Imported:
     code: Code
     rows: Sequence[chain.Row] = field(default=())
 
+    def compare(self, images: np.ndarray, sums: Mapping[str, np.ndarray]) -> SumsDiffer | None:
+        """The first layer whose sums differ from those of the network's own framework: see `compare_sums`."""
+        return compare_sums(self.network, images, sums, {row.layer: row.turned for row in self.rows})
+
     def table(self) -> str:
         """Text: how images enter, then a line a layer."""
         cells = [("layer", "kind", "weights", "from", "folded")]
@@ -49,7 +68,7 @@ class Imported:
         return "\n".join([f"{self.form}; input: {self.code}", *lines])
 
 
-def load_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, **how: Any) -> PackedNetwork:
+def load_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, **how: Unpack[How]) -> PackedNetwork:
     """Read somebody else's network, of whatever format, without its framework.
 
     Parameters
@@ -116,12 +135,20 @@ def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
         own = _own(paths)
         if own is not None:
             return own
+        return _read(paths, spec, input_shape, code, reading, Conventions(eps, flatten or "", "", popcount, norm_first))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def _read(paths: list[FilePath], spec: Spec | None, input_shape: Shape | None, code: Code, reading: Reading,
+          conventions: Conventions) -> Imported:
+    with np.errstate(all="ignore"):                             # what overflows is refused, as it is not finite
         from bnnsim.interop.formats import read_content
         content = read_content(paths, spec, input_shape)
         if content.network is None:
-            conventions = Conventions(eps, flatten or ("HWC" if content.layout == "keras" else "CHW"), content.layout,
-                                      popcount, norm_first)
-            check_choice("flatten", conventions.flatten, ("CHW", "HWC"))
+            order = conventions.flatten or ("HWC" if content.layout == "keras" else "CHW")
+            conventions = replace(conventions, flatten=check_choice("flatten", order, ("CHW", "HWC")),
+                                  layout=content.layout)
             arrays = arrays_files.has_arrays(content.arrays or {})
             if spec is not None and not isinstance(spec, str):
                 return _listed(arrays, spec, input_shape, code, reading, content.form)
@@ -129,8 +156,6 @@ def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
         else:
             network = content.network
         return _imported(network, input_shape or network.input_shape, code, reading)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{name}: {error}") from error
 
 
 def _own(paths: Sequence[FilePath]) -> Imported | None:
@@ -140,6 +165,7 @@ def _own(paths: Sequence[FilePath]) -> Imported | None:
     with open(paths[0], "rb") as file:
         head = file.read(9)
     if head.startswith(b"PK\3\4"):
+        from bnnsim.interop.export_npz import read_exported
         exported = read_exported(paths[0])
         return None if exported is None else Imported(exported, "npz of bnnsim",
                                                       Code(1.0, 0.0, offset=exported.input_offset))

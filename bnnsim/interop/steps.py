@@ -90,7 +90,7 @@ def affine(name: str, mean: npt.ArrayLike = 0.0, scale: npt.ArrayLike = 1.0, shi
 
 def batch_norm(name: str, parts: dict[str, np.ndarray], eps: float, sources: tuple[str, ...] = ()) -> Affine:
     """The `Affine` of a batch norm with mean, var, and gamma and beta where the network has them."""
-    var = np.asarray(parts["var"], np.float64)
+    var = check_finite(f"{name}: var", np.asarray(parts["var"], np.float64))
     if not np.all(var + eps > 0) or np.any(var < 0):
         raise ValueError(f"{name}: var must be >= 0 and var + eps > 0, got {var.min()} and eps {eps}; is it 1 / sqrt("
                          "var + eps), or a logarithm?")

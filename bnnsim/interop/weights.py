@@ -36,7 +36,7 @@ def signs_and_scale(step: Weigh, reading: Reading) -> tuple[np.ndarray, np.ndarr
         check_finite(f"{step.name}: weights", weight)
     if step.latent:
         return np.where(weight >= 0, np.int8(1), np.int8(-1)), None, []
-    is_bits = bool(np.all((weight == 0) | (weight == 1))) and bool((weight == 0).any())
+    is_bits = bool(np.all((weight == 0) | (weight == 1))) and bool((weight == 0).any() and (weight == 1).any())
     is_signs = bool(np.all((weight == 1) | (weight == -1)))
     if reading.weights == "bits":
         if not is_bits and not np.all(weight == 1):

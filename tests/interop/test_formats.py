@@ -142,7 +142,8 @@ def integer_scores(first, t, last, x, strict=False):
 def test_memory_texts(tmp_path, rng, digits, sign):
     first, t, last = integer_network(rng)
     images = interop.binary_images(foreign.images_of(rng))
-    texts = {"1_weights.txt": first > 0, "1_thresholds.txt": t[:, None] >> np.arange(7, -1, -1) & 1, "2_weights.txt": last > 0}
+    texts = {"1_weights.txt": first > 0, "1_thresholds.txt": t[:, None] >> np.arange(7, -1, -1) & 1,
+             "2_weights.txt": last > 0}
     for name, bits in texts.items():
         (tmp_path / name).write_bytes(foreign.memory_text(bits.astype(int), digits))
     imported = interop.read_network(tmp_path, "FC12 FC4", input_shape=SHAPE, input="binary", weights="bits",
@@ -169,9 +170,9 @@ def test_c_headers(tmp_path, rng):
     (tmp_path / "x.h").write_bytes(foreign.c_header({"w1": first, "thr1": t, "w2": last}))
     network = bnnsim.load_network(tmp_path / "x.h", "FC12 FC4", input_shape=SHAPE, input="binary", popcount=True)
     np.testing.assert_array_equal(network.scores(images), integer_scores(first, t, last, images.astype(int) - 1))
-    (tmp_path / "y.c").write_text("int a[] = {1, -0x2, 3u};\nfloat b[2][1] = {{1.5f}, {2}};")
+    (tmp_path / "y.c").write_text("int a[] = {1, -0x2, 3u, 010};\nfloat b[2][1] = {{1.5f}, {1e2}};")
     found = read_c_header(tmp_path / "y.c")
-    assert found["a"].tolist() == [1, -2, 3] and found["b"].tolist() == [[1.5], [2]]
+    assert found["a"].tolist() == [1, -2, 3, 8] and found["b"].tolist() == [[1.5], [100]]
 
 
 def test_finn(tmp_path, rng):

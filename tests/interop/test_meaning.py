@@ -121,6 +121,7 @@ def test_norm_before_or_behind_the_pooling(tmp_path, rng, norm_first):
     naive = foreign.sums(layers, images, norm_first=norm_first)[1]
     np.testing.assert_allclose(imported.network.scores(images), naive, rtol=1e-5, atol=1e-5)
     assert not np.allclose(naive, foreign.sums(layers, images, norm_first=not norm_first)[1])
+    assert imported.compare(images, {str(i): h for i, h in enumerate(foreign.sums(layers, images)[0][:1])}) is None
     assert ("3 channels of negative gamma turned over" in imported.table()) == norm_first
 
 
@@ -233,8 +234,8 @@ KERAS = {
     "channels first": (lambda c: c["config"].update(data_format="channels_first"), "only channels_last"),
     "class": (lambda c: c.update(class_name="Conv3D"), "conv0 is a Conv3D, which is not represented"),
     "relu layer": (lambda c: c.update(class_name="ReLU"), "conv0 is a ReLU.*: a ReLU before a sign makes constants"),
-    "one-sided": (lambda c: c["config"].update(strides=[2, 2]), "pads 0 rows above, 1 below|n_in must be|wanted "
-                                                                "kernel"),
+    "too large": (lambda c: c["config"].update(strides=[9, 9]), "pool0 pools a map of .1, 1.|conv1: a kernel of .1, "
+                                                                "2. for a map of .0, 0."),
     "pad value": (lambda c: c["config"].update(pad_values="x"), "pads with x"),
     "filters": (lambda c: c["config"].update(filters=2**40), "filters must be a number of units"),
     "kernel": (lambda c: c["config"].update(filters=6), "wanted kernel of shape .3, 3, 2, 6., got float32 .3, 3, 2, "
@@ -257,6 +258,20 @@ def test_real_weights_of_keras_are_refused(tmp_path, rng):
     (tmp_path / "x.h5").write_bytes(foreign.keras_h5(*foreign.keras_layers(layers, SHAPE, quantized=False)))
     with pytest.raises(ValueError, match="dense0: weights must hold only .* say weights='latent'"):
         bnnsim.load_network(tmp_path / "x.h5")
+
+
+@pytest.mark.parametrize("more, message", [
+    ({"pads": [0, 0, 1, 1]}, "my_Conv .Conv. pads 0 rows above, 1 below, 0 columns left and 1 right"),
+    ({"strides": [1, 2]}, "my_Conv .Conv. has strides 1 and 2"), ({"group": 2}, "has groups"),
+    ({"dilations": [2, 2]}, "dilation"), ({"auto_pad": "SAME_UPPER"}, "auto_pad SAME_UPPER")])
+def test_geometry_that_is_not_represented_is_refused(tmp_path, more, message):
+    nodes = [n("Conv", ["x", "k"], "c", **more), n("Sign", ["c"], "s"), n("Flatten", ["s"], "f"),
+             n("MatMul", ["f", "w"], "y")]
+    places = {"pads": 36, "strides": 15}.get(next(iter(more)), 25)
+    constants = {"k": np.ones((3, 2, 2, 2), "f4"), "w": np.ones((3 * places, 2), "f4")}
+    (tmp_path / "x.onnx").write_bytes(foreign.onnx(nodes, constants, SHAPE, "y"))
+    with pytest.raises(ValueError, match=message):
+        bnnsim.load_network(tmp_path / "x.onnx", sign=">=")
 
 
 def test_layers_without_signs_between_them_are_refused(tmp_path, rng):
@@ -309,7 +324,8 @@ def test_sums_that_are_none(tmp_path, rng):
 # ---------------------------------------------------------------- inputs
 
 def test_a_binary_input_counts_as_binary_macs(rng):
-    layers = [{"weight": rng.choice([-1, 1], (5, 16)), "threshold": np.zeros(5)}, {"weight": rng.choice([-1, 1], (2, 5))}]
+    layers = [{"weight": rng.choice([-1, 1], (5, 16)), "threshold": np.zeros(5)},
+              {"weight": rng.choice([-1, 1], (2, 5))}]
     binary = bnnsim.PackedNetwork.from_arrays(layers, (1, 4, 4), input="binary")
     pixels = bnnsim.PackedNetwork.from_arrays(layers, (1, 4, 4), 1)
     assert binary.reads_bits and binary.input_offset == 1 and not pixels.reads_bits

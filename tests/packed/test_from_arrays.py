@@ -98,6 +98,34 @@ def test_conv(rng, order):
     check(stack, (3, 8, 7), 128, rng)
 
 
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("given", ["threshold", "norm"])
+def test_the_sign_of_0(rng, given, strict):
+    """Ties in half of the sums' parity, gamma of both signs and 0; an inverted threshold is inverted afterwards."""
+    weight, last = pm1(rng, 8, 4), pm1(rng, 3, 8)
+    t, gamma = np.array([-2, 0, 2, 1.5, -4, 4, 0, 0]), np.array([1, -1, -2, 1, 0.5, -1, 0, 0])
+    beta = np.array([0, 0, 0, 0, 0, 0, 0, 1.0])
+    inverted = rng.integers(0, 2, 8)
+    fields = {"threshold": t, "inverted": inverted} if given == "threshold" else \
+        {"gamma": gamma, "mean": t, "var": np.ones(8), "beta": beta}
+    network = PackedNetwork.from_arrays([{"weight": weight, "strict": strict, **fields}, {"weight": last}], (1, 2, 2),
+                                        input="binary")
+    x = np.array(np.meshgrid(*[[-1, 1]] * 4)).reshape(4, -1).T
+    h = x @ weight.T
+    y = h - t if given == "threshold" else (h - t) * gamma + beta
+    bits = (y > 0) if strict else (y >= 0)
+    bits = bits != (inverted == 1) if given == "threshold" else bits
+    np.testing.assert_array_equal(network.scores((x + 1).astype(np.uint8).reshape(-1, 1, 2, 2)),
+                                  np.where(bits, 1, -1) @ last.T)
+    assert np.any(y == 0)
+
+
+def test_a_norm_without_gamma_and_beta(rng):
+    stack = [{"weight": pm1(rng, 9, 16), "mean": rng.normal(0, 300, 9), "var": np.ones(9)}, {"weight": pm1(rng, 4, 9)}]
+    whole = [{**stack[0], "gamma": np.ones(9), "beta": np.zeros(9)}, stack[1]]
+    assert PackedNetwork.from_arrays(stack, (1, 4, 4)).checksum == PackedNetwork.from_arrays(whole, (1, 4, 4)).checksum
+
+
 def test_a_network_in_pytorch_s_layouts(rng):
     """Conv weights (K, C, kh, kw), features in C, H, W order: as the docstring says to pass them on."""
     conv, dense = pm1(rng, 5, 2, 3, 3), pm1(rng, 4, 5 * 6 * 5)
@@ -156,7 +184,8 @@ BAD = {
                     r"layers\[0\] must have 'weight' and may have .*; got .*bias"),
     "no end": ({"weight": np.ones((3, 4))}, "must have a threshold, or batch norm"),
     "no variance": (without("var"), "missing var"),
-    "no gamma": (without("gamma"), "missing gamma"),
+    "no mean": (without("mean", "gamma"), "takes gamma as 1 and beta as 0 where they are not given; missing mean"),
+    "strict": (dict(HIDDEN, strict=1), "strict must be True"),
     "both": (dict(HIDDEN, threshold=np.zeros(3)), "a threshold or batch norm, not both"),
     "both, without gamma": (dict(without("gamma"), threshold=np.zeros(3)), "not both"),
     "inverted without threshold": (dict(HIDDEN, inverted=np.ones(3)), "inverted belongs to a threshold"),
@@ -184,13 +213,13 @@ def test_bad_input(row):
     """What is silently ignored or guessed here is a network that is slightly another."""
     fields, message = BAD[row]
     last = {"weight": np.ones((2, 12))} if np.ndim(fields.get("weight")) == 4 else LAST
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(TypeError if row == "strict" else ValueError, match=message):
         PackedNetwork.from_arrays([fields, last], (1, 2, 2))
 
 
 @pytest.mark.parametrize("fields, message", [
     (dict(LAST, threshold=np.zeros(2)), "must not have a threshold: the last layer gives scores"),
-    (dict(LAST, mean=np.zeros(2)), "missing gamma, beta, var"),
+    (dict(LAST, mean=np.zeros(2)), "missing var"), (dict(LAST, strict=True), "must not have strict: the last layer"),
     ({"weight": np.ones((2, 1, 1, 3))}, r"layers\[1\] is conv behind a dense layer")])
 def test_bad_last_layer(fields, message):
     with pytest.raises(ValueError, match=message):

@@ -1,0 +1,66 @@
+"""``python -m bnnsim.convert``: what it prints and writes, and the first layer whose sums differ."""
+
+import foreign_files as foreign
+import numpy as np
+import pytest
+
+import bnnsim
+import bnnsim.convert as convert
+
+SHAPE = (2, 6, 6)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """x.pt, x.onnx, images.npz, sums.npz and wrong.npz (of layer 2), as the working directory."""
+    rng = np.random.default_rng(1)
+    layers, images = foreign.plan(rng), foreign.images_of(rng)
+    sums = {f"layer{i}": h for i, h in enumerate(foreign.sums(layers, images)[0])}
+    (tmp_path / "x.pt").write_bytes(foreign.torch_zip(foreign.state_dict(layers)))
+    (tmp_path / "x.onnx").write_bytes(foreign.onnx_of(layers, SHAPE))
+    np.savez(tmp_path / "images.npz", images=images)
+    np.savez(tmp_path / "sums.npz", **sums)
+    np.savez(tmp_path / "wrong.npz", **{**sums, "layer2": -sums["layer2"], "layer3": sums["layer3"] * 0})
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+SPEC = ["--spec", "C5k3x3p1 MP2 C7k1x2p0 FC9 FC4", "--input-shape", "2,6,6", "--eps", str(foreign.EPS)]
+
+
+def refused(words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        convert.main(words)
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and error.count("\n") == 1
+    return error
+
+
+@pytest.mark.parametrize("words", [["x.onnx"], ["x.pt", *SPEC]])
+def test_a_network_is_printed_compared_and_written(here, capsys, words):
+    assert convert.main([*words, "--check", "images.npz", "sums.npz", "--out", "net.h5"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[1].split() == ["layer", "kind", "weights", "from", "folded"] and len(printed) == 7
+    assert printed[2].split()[:9] == "0 conv 5 x 3 x 3 x 2".split()
+    assert printed[-1] == "the sums of 4 layers are the same on 12 images"
+    network = bnnsim.PackedNetwork.load("net.h5")
+    assert network.input_shape == SHAPE and network.metadata["imported from"] in ("ONNX", "PyTorch state dict")
+
+
+def test_the_first_layer_that_differs_is_an_error(here, capsys):
+    said = refused(["x.onnx", "--check", "images.npz", "wrong.npz", "--out", "net.h5"], capsys)
+    assert "layer 2 (layer2): 100 of 108 sums differ, first of image 0, unit 0: " in said
+    assert "all have the other sign" in said and not (here / "net.h5").exists()
+
+
+@pytest.mark.parametrize("words, message", [
+    (["x.pt"], "x.pt: PyTorch state dict has arrays, but not which layers they make: give a spec such as"),
+    (["x.pt", "--spec", "FC4"], "spec has 1 layers, the file 4 arrays of weights: features.0.weight"),
+    (["x.onnx", "--check", "images.npz"], "--check takes two files, images.npz and sums.npz, got 1"),
+    (["x.onnx", "--check", "sums.npz", "sums.npz"], "sums.npz must hold one array, the images, got 4"),
+    (["x.onnx", "--input-shape", "2,6"], "input_shape must be channels,height,width such as 1,28,28, got '2,6'"),
+    (["x.onnx", "--input", "rgb"], "input must be one of 'pixels'"), (["none.pt"], "none.pt"),
+    (["images.npz", "--spec", "FC4"], "images.npz: images uint8 (12, 2, 6, 6)|spec wants FC4, but images")])
+def test_bad_input_is_one_line(here, capsys, words, message):
+    said = refused(words, capsys)
+    assert any(part in said for part in message.split("|")), said

@@ -1,0 +1,303 @@
+"""Foreign files that somebody changed on purpose: refused with a ValueError or read; nothing runs, little is kept."""
+
+import io
+import pickle
+import struct
+import sys
+import time
+import tracemalloc
+import zipfile
+
+import foreign_files as foreign
+import foreign_mutations as mutations
+import numpy as np
+import pytest
+
+import bnnsim.interop as interop
+from bnnsim.interop.arrays_files import read_c_header, read_memory_text, read_npz
+from bnnsim.interop.torch_files import read_legacy, read_zip
+
+MOST_BYTES = 2**26                  # over twice the file's own size
+MOST_SECONDS = 10
+RUNS = ("os.system", "subprocess.Popen", "pickle.find_class", "os.exec", "os.posix_spawn", "os.fork", "socket.connect",
+        "ctypes.dlopen", "exec", "compile", "import")
+watched: list[list] = []            # of whoever is watching: what happened
+
+
+def _listen(event, arguments):
+    if watched and event in RUNS:
+        watched[-1].append((event, str(arguments)[:200]))
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    """Each format once, read: afterwards all modules that readers import are there."""
+    sys.addaudithook(_listen)
+    folder = tmp_path_factory.mktemp("good")
+    files = mutations.good_files()
+    for name, (content, how) in files.items():
+        (folder / name).write_bytes(content)
+        interop.read_network(folder / name, **how)
+    return files
+
+
+def attempt(path, how, size):
+    """Read it; what it ends with, or None. Any error but ValueError fails, and whatever runs or is imported."""
+    watched.append([])
+    tracemalloc.start()
+    started = time.monotonic()
+    said = None
+    try:
+        interop.read_network(path, **how)
+    except ValueError as error:
+        assert str(path) in str(error)
+        said = str(error)
+    seconds, (_, peak) = time.monotonic() - started, tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert watched.pop() == [] and peak < MOST_BYTES + 2 * size and seconds < MOST_SECONDS, path
+    return said
+
+
+def assaulted(good, tmp_path, n_files):
+    """Read n changed files; what each format said."""
+    rng, said = np.random.default_rng(n_files), {name: [] for name in good}
+    for name, (content, how) in good.items():
+        for i in range(n_files // len(good)):
+            changed = mutations.mutated(content, rng)
+            path = tmp_path / f"{i}-{name}"
+            path.write_bytes(changed)
+            said[name].append(attempt(path, how, len(changed)))
+            path.unlink()
+    return said
+
+
+@pytest.mark.tiny
+def test_300_changed_files(good, tmp_path):
+    """They get past the first checks: each format refuses in several ways, and some files are read."""
+    said = assaulted(good, tmp_path, 300)
+    for name, errors in said.items():
+        assert len({error.split(name)[-1][:60] for error in errors if error}) > 2, name
+    assert sum(error is None for errors in said.values() for error in errors) > 20
+
+
+@pytest.mark.slow
+def test_5000_changed_files(good, tmp_path):
+    assaulted(good, tmp_path, 5000)
+
+
+# ---------------------------------------------------------------- pickles
+
+class Payload:
+    def __init__(self, function, *arguments):
+        self.function, self.arguments = function, arguments
+
+    def __reduce__(self):
+        return self.function, self.arguments
+
+
+def pickled(tmp_path, body, zipped=True):
+    """A PyTorch file with this pickle in it."""
+    if zipped:
+        with zipfile.ZipFile(tmp_path / "x.pt", "w") as file:
+            file.writestr("a/data.pkl", body)
+        return tmp_path / "x.pt"
+    parts = [0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}]
+    (tmp_path / "x.pt").write_bytes(b"".join(pickle.dumps(part, 2) for part in parts) + body)
+    return tmp_path / "x.pt"
+
+
+def nested(n):
+    return b"\x80\x02" + b"]" * n + b"a" * (n - 1) + b"."
+
+
+def doubled(n):
+    """t = (t, t), n times: 2^n to whoever prints it."""
+    return b")" + b"q\x00h\x00\x86" * n
+
+
+TENSOR = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n"
+PICKLES = {
+    "os.system": (pickle.dumps(Payload(__import__("os").system, "touch run"), 2), "global name 'posix.system' is not"),
+    "eval": (pickle.dumps(Payload(eval, "1/0"), 2), "global name '.*eval' is not allowed"),
+    "protocol 4": (pickle.dumps(Payload(eval, "1/0"), 4), "global name 'builtins.eval' is not allowed"),
+    "a namespace": (pickle.dumps({"args": __import__("argparse").Namespace(a=1)}, 2), "argparse.Namespace' is not"),
+    "text protocol": (pickle.dumps(Payload(eval, "1/0"), 0), "global name '__builtin__.eval' is not allowed"),
+    "old opcodes": (b"I1\n.", "plain data does not need this"),
+    "instance": (b"\x80\x02(cos\nsystem\nX\x01\x00\x00\x00ao.", "global name 'os.system'"),
+    "build": (b"\x80\x02]}b.", "attributes of a list are not allowed"),
+    "call": (b"\x80\x02X\x01\x00\x00\x00a)R.", "a call of str is not allowed"),
+    "call of a storage": (b"\x80\x02ctorch\nFloatStorage\n)R.", "a call of torch.FloatStorage is not allowed"),
+    "extension": (b"\x80\x02\x82\x01.", "plain data does not need this"),
+    "module": (b"\x80\x02(X\x06\x00\x00\x00moduleN)NNtQ.", "a whole pickled module"),
+    "nested": (nested(50_000), "there is no state dict|instruction unknown"),
+    "a shape that none can print": (TENSOR + b"(NK\x00" + doubled(60) + b")tR.", "a tensor must have a storage"),
+    "an id that none can print": (b"\x80\x02" + doubled(60) + b"Q.", "a persistent id must be of a storage"),
+    "a key that none can hash": (b"\x80\x02}" + doubled(60) + b"Ns.", "a key must be a string or a number"),
+    "a huge string": (b"\x80\x02X\xff\xff\xff\x7f.", "a pickle that is damaged|a pickle that is refused"),
+    "a huge integer": (b"\x80\x02\x8a\xff" + b"\x7f" * 255 + b".", "an integer of more than 128 bits"),
+    "empty": (b"", "instruction unknown"), "no end": (b"\x80\x02]", "instruction unknown"),
+    "underflow": (b"\x80\x02a.", "nothing on the stack"), "no mark": (b"\x80\x02t.", "no mark"),
+    "memo": (b"\x80\x02h\x05.", "memo 5 is empty"),
+    "a backslash": (b"\x80\x02cos\\x2e\nsystem\n.", "two plain lines"),
+}
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("name", PICKLES)
+def test_pickles_that_are_no_state_dicts(tmp_path, monkeypatch, name, zipped):
+    body, message = PICKLES[name]
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        (read_zip if zipped else read_legacy)(pickled(tmp_path, body, zipped))
+    assert not (tmp_path / "run").exists()
+
+
+def torch_tensor(tmp_path, n, shape, strides, offset=0, data=bytes(64)):
+    made = foreign.Pickled(0)
+    made.out.write(b"}")
+    made.text("w")
+    made.name("torch._utils", "_rebuild_tensor_v2")
+    made.out.write(b"((")
+    made.text("storage")
+    made.name("torch", "FloatStorage")
+    made.text("0")
+    made.text("cpu")
+    made.whole(n)
+    made.out.write(b"tQ")
+    made.whole(offset)
+    made.wholes(shape)
+    made.wholes(strides)
+    made.out.write(b"\x89NtRs")
+    with zipfile.ZipFile(tmp_path / "x.pt", "w") as file:
+        file.writestr("a/data.pkl", made.done())
+        file.writestr("a/data/0", data)
+    return read_zip(tmp_path / "x.pt")["w"]
+
+
+def test_views_of_storages(tmp_path):
+    """Strides and an offset are respected, and lie inside."""
+    data = np.arange(16, dtype="f4").tobytes()
+    assert torch_tensor(tmp_path, 16, (2, 3), (1, 4), 2, data).tolist() == [[2, 6, 10], [3, 7, 11]]
+    for n, shape, strides, offset in ((16, (17,), (1,), 0), (16, (2, 3), (8, 4), 2), (16, (2**31 - 1,), (0,), 0),
+                                      (16, (16,), (-1,), 15), (16, (16,), (1,), 1), (16, (1,) * 9, (1,) * 9, 0),
+                                      (16, (4,), (1, 1), 0)):
+        with pytest.raises(ValueError, match="larger than its storage|a tensor must have"):
+            torch_tensor(tmp_path, n, shape, strides, offset, data)
+    with pytest.raises(ValueError, match="wanted at most 4 bytes|has 64 bytes"):
+        torch_tensor(tmp_path, 1, (1,), (1,))
+    with pytest.raises(ValueError, match="has 64 bytes, wanted 8,589,934,588"):
+        torch_tensor(tmp_path, 2**31 - 1, (1,), (1,))
+
+
+# ---------------------------------------------------------------- bombs
+
+def zipped(path, members, compression=zipfile.ZIP_DEFLATED):
+    with zipfile.ZipFile(path, "w", compression) as file:
+        for name, data in members.items():
+            file.writestr(name, data)
+    return path
+
+
+def test_zip_bombs_are_refused_before_they_are_unpacked(tmp_path):
+    """100 MB of zeros in 100 kB; no network shrinks a thousandfold."""
+    zeros = io.BytesIO()
+    np.save(zeros, np.zeros(100_000_000, "i1"))
+    path = zipped(tmp_path / "x.npz", {"w.npy": zeros.getvalue()})
+    del zeros
+    with pytest.raises(ValueError, match="no network shrinks like this"):
+        attempted(lambda: read_npz(path))
+    layers, arrays = foreign.keras_layers(foreign.plan(np.random.default_rng(0)), mutations.SHAPE)
+    (tmp_path / "x.keras").write_bytes(foreign.keras_zip(layers, arrays))
+    with zipfile.ZipFile(tmp_path / "x.keras", "a", zipfile.ZIP_DEFLATED) as file, \
+            zipfile.ZipFile(tmp_path / "y.keras", "w", zipfile.ZIP_DEFLATED) as other:
+        other.writestr("config.json", file.read("config.json"))
+        other.writestr("model.weights.h5", file.read("model.weights.h5") + bytes(2**26 + 2**18))
+        other.writestr("noise", np.random.default_rng(0).bytes(2**20))      # so that the file as a whole passes
+    with pytest.raises(ValueError, match="model.weights.h5: wanted at most 67,1.* bytes, got 67,"):
+        attempted(lambda: interop.load_network(tmp_path / "y.keras"))
+    many = zipped(tmp_path / "z.npz", {f"{i}.npy": b"" for i in range(20_001)})
+    with pytest.raises(ValueError, match="a zip file of more than 20,000 members"):
+        read_npz(many)
+
+
+def attempted(call):
+    """A call, in less than 64 MB."""
+    tracemalloc.start()
+    try:
+        call()
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < MOST_BYTES
+
+
+def npy(header):
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + bytes(16)
+
+
+@pytest.mark.parametrize("header, message", [
+    ("{'descr': '|O', 'fortran_order': False, 'shape': (2,), }", "Python objects, which only a pickle could restore"),
+    ("{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999,), }", "need 399,999,999,996, got 16"),
+    ("{'descr': '<f4', 'fortran_order': False, 'shape': (" + "9, " * 12 + "), }", "a shape of at most 8 sizes"),
+    ("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,), }", "cannot be read"),
+    ("(" * 5000, "cannot be read"), ("__import__('os')", "cannot be read"),
+    ("{'descr': '<U4', 'fortran_order': False, 'shape': (1,), }", "'<U4' values")])
+def test_headers_of_arrays(tmp_path, header, message):
+    with pytest.raises(ValueError, match=message):
+        read_npz(zipped(tmp_path / "x.npz", {"w.npy": npy(header)}))
+
+
+@pytest.mark.parametrize("text, message", [
+    ("int a[2][", "no array of numbers"), ("int a[3] = {1, 2};", "has 2 values, its sizes are"),
+    ("int a[N] = {1};", "'N' is neither"), ("int a[2] = {x, system(1)};", "must hold numbers alone"),
+    ("/*" * 200_000, "a comment has no end"), ("a " * 200_000, "no array of numbers"),
+    ("a[1]" * 100_000, "no array of numbers"), ("int a[999999999][999999999] = {1};", "has 1 values"),
+    ("unsigned long a[1] = {0xffffffffffffffff};", "over 63 bits"), ("int a[1] = {1e999999};", "inf")])
+def test_c_headers_that_are_none(tmp_path, text, message):
+    (tmp_path / "x.h").write_text(text)
+    started = time.monotonic()
+    if message == "inf":
+        assert np.isinf(read_c_header(tmp_path / "x.h")["a"]).all()      # refused with the weights
+        return
+    with pytest.raises(ValueError, match=message):
+        read_c_header(tmp_path / "x.h")
+    assert time.monotonic() - started < MOST_SECONDS
+
+
+def test_bytes_that_are_no_text(tmp_path):
+    (tmp_path / "x.txt").write_bytes(b"01\xff")
+    with pytest.raises(ValueError, match="no ASCII"):
+        read_memory_text(tmp_path / "x.txt")
+
+
+@pytest.mark.parametrize("content", [b"", b"\x08", b"\x08\x08", b"PK\3\4", b"\x89HDF\r\n\x1a\n", b"\x80\x02", b"{}",
+                                     b"\xff" * 99])
+def test_the_shortest_files(tmp_path, content):
+    for name in ("x", "x.onnx", "x.pt", "x.h5", "x.npz", "x.safetensors", "x.h", "x.txt", "x.keras"):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match="x"):
+            interop.load_network(tmp_path / name, "FC4", input_shape=(1, 2, 2))
+
+
+def test_onnx_messages_that_nest(tmp_path):
+    """Only what a network needs is entered; a length past the end, and 10-byte integers, are refused."""
+    deep = b""
+    for _ in range(3000):
+        deep = foreign.field(6, deep)[:2**20]
+    (tmp_path / "x.onnx").write_bytes(foreign.field(7, foreign.field(1, foreign.field(5, deep))))
+    with pytest.raises(ValueError, match="has 0 inputs|reads nothing"):
+        interop.load_network(tmp_path / "x.onnx")
+    for content, message in ((b"\x3a\xff\xff\xff\xff\x0f", "bytes, where 0 are left"), (b"\xff" * 11, "more than 64 "
+                                                                                                      "bits"),
+                             (b"\x3b", "of wire type 3"), (b"\x08\x80", "ends within a number")):
+        (tmp_path / "x.onnx").write_bytes(content)
+        with pytest.raises(ValueError, match=message):
+            interop.load_network(tmp_path / "x.onnx")
+
+
+def test_a_file_that_is_missing(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        interop.load_network(tmp_path / "x.pt")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="neither FINN's"):
+        interop.load_network(tmp_path / "empty", "FC4", input_shape=(1, 2, 2))
