@@ -45,7 +45,8 @@ def read_exported(path: FilePath) -> PackedNetwork | None:
         if f"{HEAD}.npy" not in Zip(file).members:
             return None
     arrays = arrays_files.read_npz(path)
-    head = parse_json(arrays.pop(HEAD).astype(np.uint8).tobytes().decode("ascii", "replace"))
+    text = arrays.pop(HEAD)
+    head = parse_json(check_array(HEAD, text, np.uint8, text.shape).tobytes().decode("ascii", "replace"))
     check_keys(HEAD, head, ("format", "format_version", "input_shape", "input_offset", "metadata", "layers"))
     if (head["format"], head["format_version"]) != (FORMAT, FORMAT_VERSION) or not isinstance(head["layers"], list):
         raise ValueError(f"wanted the format {FORMAT}, version {FORMAT_VERSION}, got {str(head['format'])[:50]!r}, "

@@ -2,6 +2,7 @@
 
 import csv
 
+import foreign_mutations
 import numpy as np
 import pytest
 
@@ -120,3 +121,20 @@ def test_two_mappings(tmp_path):
     other = bnnsim.pack(bnnsim.architectures.build("FC4", (2, 5, 6), rng=3))
     with pytest.raises(ValueError, match="the fault map is of a network with 4 layers"):
         bnnsim.export_network(other, tmp_path / "x.csv", faults=chip)
+
+
+def test_200_changed_tables(tmp_path):
+    """Refused, or read; nothing else."""
+    rng, ended = np.random.default_rng(2), []
+    small = bnnsim.pack(bnnsim.architectures.build("FC5 FC3", (1, 2, 3), rng=0))
+    chip = FaultMap.record(FAULT, small, rng=1)
+    bnnsim.export_network(small, tmp_path / "good.csv", mapping=MAPPINGS[0], faults=chip)
+    content = (tmp_path / "good.csv").read_bytes()
+    for i in range(200):
+        (tmp_path / "x.csv").write_bytes(foreign_mutations.mutated(content, rng))
+        try:
+            read_cells(tmp_path / "x.csv", small)
+            ended.append("read")
+        except ValueError as error:
+            ended.append(str(error).replace(str(tmp_path / "x.csv"), "")[:20])
+    assert "read" in ended and len(set(ended)) > 8

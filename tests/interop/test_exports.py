@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import warnings
 
+import foreign_mutations
 import numpy as np
 import pytest
 import random_networks
@@ -313,3 +314,18 @@ def test_a_changed_npz_is_refused(tmp_path, change, message):
     np.savez(tmp_path / "x.npz", **arrays)
     with pytest.raises((ValueError, TypeError), match=message):
         bnnsim.load_network(tmp_path / "x.npz")
+
+
+def test_200_changed_npz(tmp_path):
+    """Refused, or read; nothing else."""
+    rng, ended = np.random.default_rng(2), []
+    bnnsim.export_network(network_of(PLANS["dense"])[0], tmp_path / "good.npz")
+    content = (tmp_path / "good.npz").read_bytes()
+    for i in range(200):
+        (tmp_path / "x.npz").write_bytes(foreign_mutations.mutated(content, rng))
+        try:
+            bnnsim.load_network(tmp_path / "x.npz")
+            ended.append("read")
+        except ValueError as error:
+            ended.append(str(error).partition("x.npz: ")[2][:30])
+    assert "read" in ended and len(set(ended)) > 8
