@@ -26,6 +26,8 @@ import bnnsim.commands.options as shared
 from bnnsim.commands.options import Option
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from bnnsim.interop import Imported
     from bnnsim.packed.network import PackedNetwork
 
@@ -53,8 +55,8 @@ OPTIONS = (
            "OUT behind it, if there is no --out", shared.path, [], metavar="IN", flag="", nargs="+", several=True),
     Option("spec", "layers, such as \"C64 MP2 FC10\", where the file has arrays alone", shared.text, metavar="SPEC"),
     Option("input_shape", "channels,height,width, where the file does not tell", shape_text, metavar="C,H,W"),
-    Option("input", "what the network was trained to read: levels, levels / 255, -1 to 1, or +-1 alone: "
-           f"{', '.join(INPUTS)}", shared.one_of(INPUTS), "pixels"),
+    Option("input", "what the network was trained to read (default: levels, unless it takes signs of them): levels, "
+           f"levels / 255, -1 to 1, or +-1 alone: {', '.join(INPUTS)}", shared.one_of(INPUTS)),
     Option("weights", "what the file has: +-1 (or +-s of each unit), real ones of which the signs count, or 0 and 1 "
            "for -1 and +1: signs, latent, bits", shared.one_of(("signs", "latent", "bits")), "signs"),
     Option("sign", "whether the sign of 0 is +1 (\">=\") or -1 (\">\"), where the file leaves it open",
@@ -88,11 +90,19 @@ def read(options: argparse.Namespace) -> "Imported":
                         norm_first=options.norm_first, eps=options.eps, flatten=options.flatten)
 
 
-def check(imported: "Imported", images_path: str, sums_path: str) -> str:
-    """What comparing says; ValueError where a layer's sums differ."""
+def arrays(path: str) -> "dict[str, np.ndarray]":
+    """What is in an .npz file; ValueError, which names it, where it is none."""
     from bnnsim.interop.arrays_files import read_npz
 
-    images, sums = list(read_npz(images_path).values()), read_npz(sums_path)
+    try:
+        return read_npz(path)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def check(imported: "Imported", images_path: str, sums_path: str) -> str:
+    """What comparing says; ValueError where a layer's sums differ."""
+    images, sums = list(arrays(images_path).values()), arrays(sums_path)
     if len(images) != 1:
         raise ValueError(f"{images_path} must hold one array, the images, got {len(images)}")
     found = imported.compare(images[0], sums)

@@ -13,6 +13,9 @@ from bnnsim.interop.bounded import MAX_MEMBERS, Zip, array, bfloat16, check_shap
 Arrays = dict[str, np.ndarray]
 
 MAX_TEXT = 2**28                    # bytes of a text
+MAX_WORDS = 2**20                   # of a memory text: its lines
+MAX_HEADER = 2**21                  # bytes of JSON, whose values take up to thirty times as much
+PIECE = 2**20                       # letters of C that are split into words at a time
 MAX_VALUES = 2**27                  # of an array that is written as text
 SAFETENSORS = {"F64": "f8", "F32": "f4", "F16": "f2", "I64": "i8", "I32": "i4", "I16": "i2", "I8": "i1", "U8": "u1",
                "U16": "u2", "U32": "u4", "U64": "u8", "BOOL": "b1"}
@@ -56,7 +59,7 @@ def read_safetensors(path: FilePath) -> Arrays:
     """Arrays of a .safetensors file, by the numbers in their names: its writers sort them, not as layers stand."""
     data = memoryview(read_bytes(path))
     n = int.from_bytes(data[:8], "little") if len(data) >= 8 else -1
-    if not 2 <= n <= min(len(data) - 8, 2**26):
+    if not 2 <= n <= min(len(data) - 8, MAX_HEADER):
         raise ValueError(f"no safetensors file: its header would have {n} bytes, in a file of {len(data)}")
     try:
         header = parse_json(bytes(data[8:8 + n]).decode())
@@ -98,6 +101,8 @@ def read_memory_texts(paths: Iterable[FilePath]) -> Arrays:
 def read_memory_text(path: FilePath) -> np.ndarray:
     """The words of a file of binary or hexadecimal digits, as bits uint8 (words, width), the first digit first."""
     text = _without_comments(_text(path))
+    if sum(map(text.count, " \t\n\r\v\f\x1c\x1d\x1e\x1f")) > MAX_WORDS:
+        raise ValueError(f"more than {MAX_WORDS:,} words")
     words = text.replace("_", "").split()
     if words and words[0].startswith("@"):
         if words[0].strip("@0"):
@@ -134,6 +139,7 @@ def _without_comments(text: str) -> str:
 
 _COMMENT = re.compile(r"//|/\*")
 _C_ARRAY = re.compile(r"([A-Za-z_]\w{0,99})\s{0,20}((?:\[[^\]\[]{0,100}\]\s{0,20}){1,8})=\s{0,20}\{")
+_NOT_DECIMAL = re.compile(r"[A-Za-z_.]|\b0[0-9]")      # an octal, a hexadecimal, a float, a suffix
 _C_DEFINE = re.compile(r"^[ \t]*#[ \t]*define[ \t]+([A-Za-z_]\w*)[ \t]+\(?(\d{1,9})\)?[ \t]*$", re.MULTILINE)
 
 
@@ -156,9 +162,7 @@ def read_c_header(path: FilePath) -> Arrays:
 
 
 def _c_values(name: str, axes: list[str], body: str, sizes: dict[str, int]) -> np.ndarray:
-    words = body.replace("{", " ").replace("}", " ").replace(",", " ").split()
-    if len(words) > MAX_VALUES:
-        raise ValueError(f"{name} has more than {MAX_VALUES:,} values")
+    values = _c_numbers(name, body.translate(str.maketrans("{},", "   ")))
     shape: list[int] = []
     for axis in axes:
         word = axis.strip()
@@ -168,17 +172,32 @@ def _c_values(name: str, axes: list[str], body: str, sizes: dict[str, int]) -> n
         shape.append(size)
     if shape[0] == 0:
         inner = int(np.prod(shape[1:], dtype=np.float64)) or 1
-        shape[0] = len(words) // inner
-    try:
-        values = [_number(word) for word in words]
-    except ValueError:
-        raise ValueError(f"{name} must hold numbers alone, got {' '.join(words)[:60]!r}") from None
-    if float(np.prod(shape, dtype=np.float64)) != len(words):
-        raise ValueError(f"{name} has {len(words)} values, its sizes are {shape}")
-    if any(isinstance(value, int) and not -2**63 <= value < 2**63 for value in values):
-        raise ValueError(f"{name} holds integers over 63 bits: packed words are not read, unpack them to +-1 or 0 and "
-                         "1")
-    return np.array(values).reshape(shape)
+        shape[0] = len(values) // inner
+    if float(np.prod(shape, dtype=np.float64)) != len(values):
+        raise ValueError(f"{name} has {len(values)} values, its sizes are {shape}")
+    return values.reshape(shape)
+
+
+def _c_numbers(name: str, text: str) -> np.ndarray:
+    """Numbers between white space, int64 or float64; a piece of the text at a time, as words take much memory."""
+    pieces, at, n_values = [np.zeros(0, np.int64)], 0, 0
+    while at < len(text):
+        space = re.compile(r"\s").search(text, min(at + PIECE, len(text)))
+        end = space.start() if space else len(text)
+        words = text[at:end].split()
+        n_values += len(words)
+        if n_values > MAX_VALUES or max(map(len, words), default=0) > 60:
+            raise ValueError(f"{name} has more than {MAX_VALUES:,} values, or one of more than 60 letters")
+        try:
+            values = list(map(_number if _NOT_DECIMAL.search(text, at, end) else int, words))
+        except ValueError:
+            raise ValueError(f"{name} must hold numbers alone, got {' '.join(words)[:60]!r}") from None
+        if any(isinstance(value, int) and not -2**63 <= value < 2**63 for value in values):
+            raise ValueError(f"{name} holds integers over 63 bits: packed words are not read, unpack them to +-1 or 0 "
+                             "and 1")
+        pieces.append(np.array(values, None if values else np.int64))
+        at = end
+    return np.concatenate(pieces)
 
 
 def _number(word: str) -> int | float:

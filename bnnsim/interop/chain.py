@@ -133,6 +133,9 @@ class _Chain:
                 raise ValueError(f"{step.name} scales {where} by {len(scale)} values and shifts by {len(shift)} "
                                  f"({max(sizes)} channels): one positive scale and one shift for all can be folded")
             self.a, self.c = self.a * float(scale[0]), self.c * float(scale[0]) + float(shift[0])
+            if not 1e-100 < self.a < 1e100 or not abs(self.c) < 1e100:
+                raise ValueError(f"{step.name} scales {where} to {self.a:g} and shifts by {self.c:g}, which is out of "
+                                 "range")
             (self.layers[-1].folded if self.layers else self.front).append(step.name)
             return
         units = len(draft.weight)
@@ -241,7 +244,10 @@ def _fields(draft: Draft, reading: Reading, last: bool) -> dict[str, Any]:
     if draft.pool != 1:
         fields["pool"] = draft.pool
     if not last:
-        at_zero = draft.at_zero if reading.at_zero is None else reading.at_zero
+        at_zero = draft.at_zero or reading.at_zero or 0
+        if reading.at_zero not in (None, at_zero):
+            raise ValueError(f"{draft.weigh.name}: the sign of 0 is {at_zero:+d} in the file itself, got sign="
+                             f"'{'>=' if reading.at_zero == 1 else '>'}'")
         zeros = units_at_zero(draft)
         if at_zero == 0 and len(zeros):
             raise ValueError(f"{draft.weigh.name}: the sign of 0 is 0 in this network, no bit, and unit {zeros[0]} can "

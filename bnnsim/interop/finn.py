@@ -6,7 +6,7 @@ compares with >. U units (rows), F columns in (kh, kw, C) order.
 
 References
 ----------
-Xilinx BNN-PYNQ, bnn/src/library/host/foldedmv-offload.cpp and bnn/src/training/finnthesizer.py [V: code].
+Xilinx BNN-PYNQ: the layout is reconstructed from its published parameters of CNV W1A1, whose scores come out exactly.
 """
 
 import os

@@ -21,7 +21,7 @@ from bnnsim.interop.bounded import check_shape
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 UNDEFINED = 2**64 - 1
-MAX_THINGS = 2**18                  # messages, names and strings; each has 8 bytes of its own, or was counted twice
+MAX_THINGS = 2**17                  # messages, names and strings; each has 8 bytes of its own, or was counted twice
 MAX_DEPTH = 12                      # groups in groups
 MAX_BLOCKS = 64                     # of one object header
 

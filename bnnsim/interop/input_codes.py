@@ -20,6 +20,7 @@ class Code:
 
     scale, shift : of what the network computes with; `settled` makes it (pixel - offset) * scale + rest
     level : the least pixel that is +1, where the network itself makes signs of its input
+    said : whether somebody said what the network reads
     """
 
     scale: float
@@ -28,9 +29,13 @@ class Code:
     level: int | None = None
     offset: int = 0
     rest: float = 0.0
+    said: bool = True
 
     def binarized(self, a: float, c: float, at_zero: int, name: str) -> "Code":
         """The code where the network takes the sign of pixel * a + c."""
+        if not self.said:
+            raise ValueError(f"{name}: the network takes signs of its input, and what it reads is not known: say "
+                             "input='unit' (pixels / 255), 'centred' (-1 to 1), 'pixels', or 'binary' (+-1 already)")
         pixels = np.array([0.0, 2.0]) if self.binary else np.arange(256.0)
         values = pixels * a + c
         if at_zero == 0 and np.any(values == 0):
@@ -66,12 +71,14 @@ class Code:
         return "binary: pixels 0 (-1) and 2 (+1)" if self.binary else f"pixel - {self.offset}"
 
 
-def code_of(given: Input) -> Code:
-    """The code of a word, or of (mean, standard deviation) of pixels / 255."""
+def code_of(given: Input | None) -> Code:
+    """The code of a word, or of (mean, standard deviation) of pixels / 255; None: pixels, unless it matters."""
+    if given is None:
+        return Code(*CODES["pixels"], said=False)
     if isinstance(given, (tuple, list)):
         if len(given) != 2:
             raise ValueError(f"input must be one of {', '.join(CODES)}, or (mean, standard deviation), got {given!r}")
-        mean, deviation = check_real("input[0]", given[0]), check_real("input[1]", given[1], 0, open_low=True)
+        mean, deviation = check_real("input[0]", given[0], -1e6, 1e6), check_real("input[1]", given[1], 1e-6, 1e6)
         return Code(1 / (255 * deviation), -mean / deviation)
     return Code(*CODES[check_choice("input", given, CODES)], binary=given == "binary")
 

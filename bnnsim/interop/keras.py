@@ -17,7 +17,7 @@ from bnnsim.interop.hdf5_classic import Node, read_classic
 from bnnsim.interop.keras_layers import Config, network_of, snake_case
 from bnnsim.interop.steps import Network
 
-MAX_CONFIG = 2**24                  # bytes of the JSON
+MAX_CONFIG = 2**21                  # bytes of the JSON, whose values take up to thirty times as much
 MAX_LAYERS = 5000
 
 
@@ -58,6 +58,8 @@ def read_keras(path: FilePath) -> Network:
 # ---------------------------------------------------------------- what the files hold
 
 def _json(text: str, what: str) -> Config:
+    if len(text) > MAX_CONFIG:
+        raise ValueError(f"{what} has {len(text):,} letters, wanted at most {MAX_CONFIG:,}")
     try:
         found = parse_json(text)
     except ValueError as error:

@@ -21,6 +21,7 @@ OF_SCORES = ("softmax", "log_softmax", "sigmoid")
 
 
 def network_of(layers: Sequence[Config], take: Take, form: str) -> Network:
+    """The chain of layers, each given as its class name and configuration."""
     steps: list[Step] = []
     shape: tuple[int, ...] = ()
     first: tuple[int, ...] = ()

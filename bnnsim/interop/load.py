@@ -26,7 +26,7 @@ class How(TypedDict, total=False):
     """What a file may not tell: see `read_network`."""
 
     input_shape: Shape | None
-    input: Input
+    input: Input | None
     weights: str
     sign: str | None
     popcount: bool
@@ -96,7 +96,7 @@ def load_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
 
 
 def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, *, input_shape: Shape | None = None,
-                 input: Input = "pixels", weights: str = "signs", sign: str | None = None, popcount: bool = False,
+                 input: Input | None = None, weights: str = "signs", sign: str | None = None, popcount: bool = False,
                  norm_first: bool | None = None, eps: float = 1e-5, flatten: str | None = None) -> Imported:
     """As `load_network`, with a table of what became of what.
 
@@ -106,9 +106,10 @@ def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
         See `load_network`.
     input_shape : (C, H, W), optional
         Where the file does not tell it.
-    input : "pixels", "unit", "centred", "binary", or (mean, standard deviation)
+    input : "pixels", "unit", "centred", "binary", or (mean, standard deviation), optional
         What the network was trained to read: levels 0..255 (or fewer), pixels / 255, pixels / 127.5 - 1, +-1 (which is
-        pixels 0 and 2), or pixels / 255 less a mean, through a deviation.
+        pixels 0 and 2), or pixels / 255 less a mean, through a deviation. Default: levels; it must be said where the
+        network takes signs of them.
     weights : "signs", "latent" or "bits"
         Weights are +-1, or +-s of each unit; are real, and the network computes with their signs; are 0 and 1, and 0
         stands for -1.
@@ -129,6 +130,8 @@ def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
     """
     paths = [path] if isinstance(path, (str, os.PathLike)) else list(path)
     reading = Reading(weights, None if sign is None else SIGNS[check_choice("sign", sign, SIGNS)])
+    if not paths:
+        raise ValueError("path must be a file, a folder or several files, got none")
     code, name = code_of(input), ", ".join(os.fspath(each) for each in paths)
     eps = check_real("eps", eps, 0)
     try:
@@ -152,7 +155,7 @@ def _read(paths: list[FilePath], spec: Spec | None, input_shape: Shape | None, c
             arrays = arrays_files.has_arrays(content.arrays or {})
             if spec is not None and not isinstance(spec, str):
                 return _listed(arrays, spec, input_shape, code, reading, content.form)
-            network = _with_spec(arrays, spec, content.form, conventions)
+            network = _with_spec(arrays, spec, content.form, conventions, reading.at_zero)
         else:
             network = content.network
         return _imported(network, input_shape or network.input_shape, code, reading)
@@ -175,12 +178,13 @@ def _own(paths: Sequence[FilePath]) -> Imported | None:
     return Imported(network, "bnnsim", Code(1.0, 0.0, offset=network.input_offset))
 
 
-def _with_spec(arrays: Arrays, spec: str | None, form: str, conventions: Conventions) -> Network:
+def _with_spec(arrays: Arrays, spec: str | None, form: str, conventions: Conventions,
+               at_zero: int | None) -> Network:
     if spec is None:
         found = "\n".join(f"  {name} {value.dtype} {value.shape}" for name, value in list(arrays.items())[:50])
         raise ValueError(f"{form} has arrays, but not which layers they make: give a spec such as 'C64 MP2 FC10', or a "
                          f"layer list; there are\n{found}")
-    return steps_of(arrays, spec, form, conventions)
+    return steps_of(arrays, spec, form, conventions, 1 if at_zero is None else at_zero)
 
 
 def _imported(network: Network, input_shape: Shape | None, code: Code, reading: Reading) -> Imported:

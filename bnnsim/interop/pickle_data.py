@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-MAX_OPS = 2_000_000
-MAX_SIZE = 2**26                    # bytes of a pickle, without the arrays' values
+MAX_OPS = 400_000                   # a tensor takes some 40
+MAX_SIZE = 2**24                    # bytes of a pickle, without the arrays' values
 MAX_DEPTH = 64                      # of values in values, as they are looked through
 
 Call = Callable[[tuple], Any]

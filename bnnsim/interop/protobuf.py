@@ -6,10 +6,12 @@ they nest: unknown fields are skipped by their length, and every length lies ins
 
 References
 ----------
-protobuf.dev, Encoding; onnx/onnx.proto3 (field numbers) [V: file].
+protobuf.dev, Encoding; the field numbers of ONNX [M: recalled; files that the onnx package wrote are read right].
 """
 
+import math
 import struct
+from array import array as Integers
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,10 +19,10 @@ from typing import Any
 import numpy as np
 
 from bnnsim.checks import FilePath
-from bnnsim.interop.bounded import array, bfloat16, read_bytes
+from bnnsim.interop.bounded import MAX_AXES, array, bfloat16, check_shape, read_bytes
 
-MAX_NODES = 100_000
-MAX_FIELDS = 4_000_000              # of a whole file
+MAX_PARTS = 20_000                  # nodes, initializers, inputs; numbers of an attribute
+MAX_FIELDS = 1_000_000              # of a whole file
 TYPES = {1: "f4", 2: "u1", 3: "i1", 4: "u2", 5: "i2", 6: "i4", 7: "i8", 9: "b1", 10: "f2", 11: "f8", 12: "u4", 13: "u8"}
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
@@ -90,6 +92,8 @@ class _Reader:
         """GraphProto."""
         found = OnnxGraph()
         for number, wire, value in self.fields(data):
+            if len(found.nodes) + len(found.constants) + len(found.inputs) + len(found.outputs) > MAX_PARTS:
+                raise ValueError(f"ONNX: more than {MAX_PARTS:,} nodes and initializers")
             if wire != BYTES:
                 continue
             if number == 1:
@@ -104,8 +108,6 @@ class _Reader:
                 found.outputs.append(self.value_info(value)[0])
             elif number == 15:
                 raise ValueError("ONNX: sparse initializers are not read")
-        if len(found.nodes) > MAX_NODES:
-            raise ValueError(f"ONNX: more than {MAX_NODES:,} nodes")
         return found
 
     def node(self, data: memoryview) -> OnnxNode:
@@ -144,32 +146,34 @@ class _Reader:
             elif number == 5 and wire == BYTES:
                 single = self.tensor(value)[1]
             elif number == 7:
-                floats += self.numbers(value, wire, "<f4")
+                floats += self.numbers(value, wire, "<f4", MAX_PARTS).tolist()
             elif number == 8:
-                integers += self.numbers(value, wire, "")
+                integers += self.numbers(value, wire, "", MAX_PARTS).tolist()
         return name, single if single is not None else floats or integers
 
-    def numbers(self, value: Any, wire: int, code: str) -> list:
-        """Values of a repeated field, packed or one by one; "" for varints."""
+    def numbers(self, value: Any, wire: int, code: str, most: int) -> np.ndarray:
+        """At most so many values of a repeated field, packed or one by one; "" for varints."""
         if wire == VARINT:
-            return [_signed(value)]
+            return np.array([_signed(value)])
         if code:
-            if len(value) % np.dtype(code).itemsize:
-                raise ValueError("ONNX: a list of numbers ends within one")
-            return np.frombuffer(value, code).tolist()
-        found, at = [], 0
+            if len(value) % np.dtype(code).itemsize or len(value) > most * np.dtype(code).itemsize:
+                raise ValueError(f"ONNX: a list of numbers ends within one, or has more than {most:,}")
+            return np.frombuffer(value, code)
+        found, at = Integers("q"), 0
         while at < len(value):
             number, at = _varint(value, at)
             found.append(_signed(number))
-        return found
+            if len(found) > most:
+                raise ValueError(f"ONNX: a list of more than {most:,} numbers")
+        return np.array(found, np.int64)
 
     def tensor(self, data: memoryview) -> tuple[str, np.ndarray]:
-        """TensorProto: its name and values."""
+        """TensorProto: its name and values; lists of values are read when its sizes are known."""
         name, kind, dims, raw = "", 0, list[int](), None
-        lists: dict[int, list] = {4: [], 5: [], 7: [], 10: [], 11: []}
+        lists: dict[int, list[tuple[Any, int]]] = {4: [], 5: [], 7: [], 10: [], 11: []}
         for number, wire, value in self.fields(data):
             if number == 1:
-                dims += self.numbers(value, wire, "")
+                dims += self.numbers(value, wire, "", MAX_AXES).tolist()
             elif number == 2 and wire == VARINT:
                 kind = value
             elif number == 8 and wire == BYTES:
@@ -177,11 +181,14 @@ class _Reader:
             elif number == 9 and wire == BYTES:
                 raw = value
             elif number in lists:
-                lists[number] += self.numbers(value, wire, {4: "<f4", 10: "<f8"}.get(number, ""))
+                lists[number].append((value, wire))
             elif number in (3, 13) or (number == 14 and value):
                 raise ValueError(f"ONNX: {name or 'a tensor'} is stored in pieces, or in another file: save the model "
                                  "as one file")
-        return name, _tensor(name, kind, dims, raw, next(filter(None, lists.values()), []))
+        number, given = next((item for item in lists.items() if item[1]), (0, []))
+        most = max(math.prod(dims), 0) if len(dims) <= MAX_AXES else 0
+        values = [self.numbers(value, wire, {4: "<f4", 10: "<f8"}.get(number, ""), most) for value, wire in given]
+        return name, _tensor(name, kind, dims, raw, np.concatenate(values) if values else np.zeros(0))
 
     def value_info(self, data: memoryview) -> tuple[str, list[int | None]]:
         """ValueInfoProto: name and sizes."""
@@ -199,7 +206,7 @@ class _Reader:
         return name, sizes
 
 
-def _tensor(name: str, kind: int, dims: list[int], raw: memoryview | None, values: list) -> np.ndarray:
+def _tensor(name: str, kind: int, dims: list[int], raw: memoryview | None, values: np.ndarray) -> np.ndarray:
     what = f"ONNX: {name[:60] or 'a tensor'}"
     if kind == 16 and raw is not None:
         return bfloat16(what, raw, dims)
@@ -207,13 +214,8 @@ def _tensor(name: str, kind: int, dims: list[int], raw: memoryview | None, value
         raise ValueError(f"{what} has values of type {kind}, which are no numbers")
     dtype = np.dtype(TYPES[kind])
     if raw is None:
-        try:
-            found = np.array(values, np.int64 if dtype.kind in "iub" else np.float64)
-        except OverflowError:
-            raise ValueError(f"{what} has a value of more than 63 bits") from None
-        if kind == 10:
-            found = found.astype(np.int64).astype(np.uint16).view(np.float16)
-        raw = memoryview(found.astype(dtype).tobytes())
+        values = values.astype(np.uint16).view(np.float16) if kind == 10 else values.astype(dtype)
+        return values.reshape(check_shape(what, dims, values.nbytes, dtype.itemsize))
     return array(what, raw, dtype, dims).astype(dtype, copy=False)
 
 

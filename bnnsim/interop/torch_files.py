@@ -103,6 +103,7 @@ def _storage(given: Any) -> Storage:
 
 
 def _rebuild_tensor(arguments: tuple) -> Tensor:
+    """A view of a storage, which must lie inside of it; what follows the strides is of gradients."""
     storage, offset, shape, strides = (*arguments[:4], *[None] * 4)[:4]
     sizes = [shape, strides]
     if not isinstance(storage, Storage) or type(offset) is not int or not 0 <= offset < 2**40 or any(
@@ -141,6 +142,7 @@ _STORAGE_NAMES = {f"torch.{name}Storage": code for name, code in STORAGES.items(
 _STORAGE_NAMES["torch.storage.UntypedStorage"] = _STORAGE_NAMES["torch.UntypedStorage"]
 NAMES = {name: Named(name) for name in _STORAGE_NAMES} | {
     "collections.OrderedDict": Named("collections.OrderedDict", _ordered_dict),
+    "torch._utils._rebuild_tensor": Named("_rebuild_tensor", _rebuild_tensor),         # before PyTorch 0.4
     "torch._utils._rebuild_tensor_v2": Named("_rebuild_tensor_v2", _rebuild_tensor),
     "torch._utils._rebuild_parameter": Named("_rebuild_parameter", _rebuild_parameter),
     "torch.Size": Named("torch.Size", _nothing), "torch.device": Named("torch.device", _nothing)}

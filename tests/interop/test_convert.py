@@ -58,6 +58,8 @@ def test_the_first_layer_that_differs_is_an_error(here, capsys):
     (["x.pt", "--spec", "FC4"], "spec has 1 layers, the file 4 arrays of weights: features.0.weight"),
     (["x.onnx", "--check", "images.npz"], "--check takes two files, images.npz and sums.npz, got 1"),
     (["x.onnx", "--check", "sums.npz", "sums.npz"], "sums.npz must hold one array, the images, got 4"),
+    (["x.onnx", "--check", "x.pt", "sums.npz"], "x.pt: archive/data.pkl is no .npy array"),
+    (["x.onnx", "--check", "x.onnx", "sums.npz"], "x.onnx: no zip file"),
     (["x.onnx", "--input-shape", "2,6"], "input_shape must be channels,height,width such as 1,28,28, got '2,6'"),
     (["x.onnx", "--input", "rgb"], "input must be one of 'pixels'"), (["none.pt"], "none.pt"),
     (["images.npz", "--spec", "FC4"], "images.npz: images uint8 (12, 2, 6, 6)|spec wants FC4, but images")])

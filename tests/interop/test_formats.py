@@ -1,5 +1,7 @@
 """Each format: a file made by a writer that shares nothing with the reader, against naive sums of the same network."""
 
+from pathlib import Path
+
 import foreign_files as foreign
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from bnnsim.interop.hdf5_classic import read_classic
 from bnnsim.interop.torch_files import read_legacy, read_zip
 
 SHAPE = (2, 6, 6)
+GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "foreign"
 
 
 @pytest.fixture(params=[3, 4])
@@ -212,3 +215,17 @@ def test_a_file_of_bnnsim(tmp_path, rng):
     network = bnnsim.pack(bnnsim.architectures.build("FC8 FC4", SHAPE, rng=0))
     network.save(tmp_path / "x.h5")
     assert bnnsim.load_network(tmp_path / "x.h5").checksum == network.checksum
+
+
+@pytest.mark.parametrize("name, how", [
+    ("keras.keras", {}), ("keras.h5", {}), ("model.onnx", {}),
+    ("model.safetensors", {"spec": "FC12 FC3", "input_shape": (1, 4, 4)})])
+def test_files_that_other_programs_wrote(name, how):
+    """Keras 3, onnx and safetensors themselves: see tests/golden/foreign/make_foreign.py."""
+    kind = name.replace("model.", "").split(".")[0]
+    with np.load(GOLDEN / "expected.npz") as expected:
+        images = expected["keras_images" if kind == "keras" else "images"]
+        scores = expected[f"{kind}_scores"]
+    found = bnnsim.load_network(GOLDEN / name, **how).scores(images)
+    np.testing.assert_allclose(found, scores, rtol=1e-5, atol=1e-5)
+    assert len(np.unique(found, axis=0)) > 3

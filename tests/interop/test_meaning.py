@@ -95,6 +95,37 @@ def test_a_sign_of_0_that_is_0_is_refused_where_it_can_occur(tmp_path, rng):
     bnnsim.load_network(tmp_path / "x.onnx", input="binary", sign=">")
 
 
+def test_a_sign_of_0_that_the_file_itself_says_is_not_overruled(tmp_path, rng):
+    (tmp_path / "x.onnx").write_bytes(foreign.onnx_of(tied(rng), SHAPE, "BipolarQuant"))
+    with pytest.raises(ValueError, match="the sign of 0 is .1 in the file itself, got sign='>'"):
+        bnnsim.load_network(tmp_path / "x.onnx", input="binary", sign=">")
+
+
+@pytest.mark.parametrize("given, level", [("unit", 128), ("pixels", 1), ("binary", None), ("centred", None)])
+def test_signs_of_the_input_make_it_binary(tmp_path, given, level):
+    """2 x - 1, then a sign: which pixels are +1 is told; what x is must be said."""
+    nodes = [foreign.node("Mul", ["x", "two"], "a"), foreign.node("Sub", ["a", "one"], "b"),
+             foreign.node("BipolarQuant", ["b", "one"], "s", "onnx.brevitas"), foreign.node("Flatten", ["s"], "f"),
+             foreign.node("MatMul", ["f", "w"], "y")]
+    constants = {"two": np.full(1, 2, "f4"), "one": np.ones(1, "f4"), "w": np.ones((72, 3), "f4")}
+    (tmp_path / "x.onnx").write_bytes(foreign.onnx(nodes, constants, SHAPE, "y"))
+    if given == "centred":                                      # 2 (u / 127.5 - 1) - 1 >= 0
+        level = 192
+    imported = interop.read_network(tmp_path / "x.onnx", input=given)
+    assert imported.network.reads_bits and imported.code.level == level
+    with pytest.raises(ValueError, match="takes signs of its input, and what it reads is not known: say input='unit'"):
+        bnnsim.load_network(tmp_path / "x.onnx")
+
+
+def test_scales_that_vanish_are_refused(tmp_path):
+    nodes = [foreign.node("Mul", ["x" if i == 0 else f"m{i - 1}", "tiny"], f"m{i}") for i in range(10)]
+    nodes += [foreign.node("Flatten", ["m9"], "f"), foreign.node("MatMul", ["f", "w"], "y")]
+    constants = {"tiny": np.full(1, 1e-37, "f4"), "w": np.ones((72, 3), "f4")}
+    (tmp_path / "x.onnx").write_bytes(foreign.onnx(nodes, constants, SHAPE, "y"))
+    with pytest.raises(ValueError, match="Mul_m2 .Mul. scales the input to 1e-111 .* out of range"):
+        bnnsim.load_network(tmp_path / "x.onnx")
+
+
 def test_an_odd_mean_is_no_tie_of_an_even_number_of_bits(tmp_path, rng):
     """72 bits of +-1 sum up to even numbers: ONNX's Sign gives no 0."""
     layers = tied(rng)
@@ -336,7 +367,7 @@ def test_a_binary_input_counts_as_binary_macs(rng):
 
 @pytest.mark.parametrize("given, message", [
     ({"input": "rgb"}, "input must be one of 'pixels'"), ({"input": (0.5,)}, "input must be one of pixels"),
-    ({"input": (0.5, 0)}, r"input\[1\] must be > 0"), ({"weights": "ternary"}, "weights must be one of"),
+    ({"input": (0.5, 0)}, r"input\[1\] must be >= 1e-06"), ({"weights": "ternary"}, "weights must be one of"),
     ({"sign": "<"}, "sign must be one of"), ({"flatten": "WHC"}, "flatten must be one of"),
     ({"input_shape": None}, "does not tell the shape of an image"), ({"eps": -1}, "eps must be >= 0")])
 def test_bad_arguments(tmp_path, rng, given, message):

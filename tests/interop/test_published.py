@@ -5,6 +5,7 @@ import gzip
 import numpy as np
 import published
 import pytest
+from PIL import Image
 
 import bnnsim
 import bnnsim.convert as convert
@@ -51,6 +52,9 @@ def test_pynq_cnv(tmp_path):
     imported, expected = read("pynq_cnv_road-signs", tmp_path, "pynq/bnn/params/road-signs/cnvW1A1", CNV,
                               input_shape=(3, 32, 32))
     assert imported.network.checksum == expected["checksum"] and imported.network.input_offset == 128
+    with Image.open(tmp_path / "pynq/tests/Test_image/stop.jpg") as picture:      # 14 is "stop", of 43 signs
+        pixels = np.asarray(picture.convert("RGB").resize((32, 32), Image.Resampling.LANCZOS))
+    assert imported.network.predict(np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])).tolist() == [14]
 
 
 def test_courage(tmp_path, test_set):
