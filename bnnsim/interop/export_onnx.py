@@ -3,8 +3,7 @@
 A hidden layer is Conv or MatMul, MaxPool, less (threshold - 1/2), times -1 where inverted, Sign: sums are integers, so
 that Sign never meets 0, of which ONNX would make 0. All of it is exact in float32, whatever the order of a sum: where a
 sum has 2**23 or more, the network is refused. Scores are float64, so that nothing is lost; float32 would round them to
-24 bits. Padding with p = +-1 is padding x - p with 0, and p times the sum of a unit's weights in its threshold. A QONNX
-graph takes one image, as its tools want all sizes known.
+24 bits. Padding with +-1 is a Pad before the Conv. A QONNX graph takes one image, as its tools want all sizes known.
 
 U units, F features, K and C channels out and in, kh and kw a kernel's sizes.
 
@@ -22,8 +21,8 @@ from bnnsim.packed.stages import Stage
 
 IR_VERSION, OPSET = 8, 13
 QONNX = "qonnx.custom_op.general"
-UINT8, FLOAT, DOUBLE = 2, 1, 11
-TYPES = {"float32": FLOAT, "float64": DOUBLE}
+UINT8, FLOAT, INT64, DOUBLE = 2, 1, 7, 11
+TYPES = {"float32": FLOAT, "int64": INT64, "float64": DOUBLE}
 MAX_BYTES = 2**31 - 2**20           # protocol buffers end there
 MAX_HIDDEN, MAX_LAST = 2**23, 2**24
 
@@ -56,7 +55,7 @@ def attribute(name: str, value: int | list[int]) -> bytes:
 
 
 def tensor(name: str, value: np.ndarray) -> bytes:
-    """TensorProto of floats."""
+    """TensorProto."""
     dims = b"".join(put(1, size) for size in value.shape)
     raw = value.astype(value.dtype.newbyteorder("<"), copy=False).tobytes()
     return dims + put(2, TYPES[value.dtype.name]) + put(8, name) + put(9, raw)
@@ -80,14 +79,11 @@ class Graph:
     constants: list[bytes] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
 
-    def node(self, op: str, output: str, constant: np.ndarray | str | None = None, domain: str = "",
+    def node(self, op: str, output: str, *constants: np.ndarray | str, domain: str = "",
              **attributes: int | list[int]) -> None:
-        """Add an operation on the head and a constant."""
-        inputs = [self.head]
-        if isinstance(constant, np.ndarray):
-            inputs.append(self.constant(f"{output}.{op.lower()}", constant))
-        elif constant is not None:
-            inputs.append(constant)
+        """Add an operation on the head and constants."""
+        inputs = [self.head, *(self.constant(f"{output}.{i}", each) if isinstance(each, np.ndarray) else each
+                               for i, each in enumerate(constants))]
         self._put(op, inputs, output, domain, attributes)
         self.head = output
 
@@ -115,7 +111,7 @@ class Graph:
     def sign(self, output: str) -> None:
         """Bits of what is never 0."""
         if self.quantized:
-            self.node("BipolarQuant", output, self.constant("one", np.ones((), np.float32)), QONNX)
+            self.node("BipolarQuant", output, self.constant("one", np.ones((), np.float32)), domain=QONNX)
         else:
             self.node("Sign", output)
 
@@ -145,25 +141,18 @@ def onnx_content(network: PackedNetwork, quantized: bool = False) -> bytes:
                      *(put(14, put(1, key) + put(2, value)) for key, value in notes.items())])
 
 
-def _padded_with(stage: Stage) -> int:
-    return stage.layer.pad_value if stage.layer.padding else 0
-
-
 def _check_exact(stage: Stage) -> None:
     """Every part of a sum, and of what a threshold is taken from, is a float32."""
-    p = _padded_with(stage)
-    level = max(abs((stage.offset or 0) + p), abs(255 - (stage.offset or 0) - p)) if stage.reads_pixels else 1 + abs(p)
-    most, limit = stage.layer.fan_in * level + 1, MAX_LAST if stage.layer.threshold is None else MAX_HIDDEN
+    most, limit = stage.bound + 1, MAX_LAST if stage.layer.threshold is None else MAX_HIDDEN
     if most >= limit:
         raise ValueError(f"ONNX: sums of layers[{stage.index}] have up to {most:,}, and would not be exact in float32 "
                          f"from {limit:,} on")
 
 
 def _add_layer(graph: Graph, stage: Stage) -> None:
-    layer, name, p = stage.layer, f"layer{stage.index}", np.float32(_padded_with(stage))
-    shift = np.float32(stage.offset or 0) + p
-    if shift:
-        graph.node("Sub", f"{name}.input", np.array(shift, np.float32))
+    layer, name, padding = stage.layer, f"layer{stage.index}", stage.layer.padding
+    if stage.offset:
+        graph.node("Sub", "levels", np.array(stage.offset, np.float32))
     kernel = layer.signs().reshape(-1, *stage.patch_shape).transpose(0, 3, 1, 2).astype(np.float32)
     if stage.reads_rows:
         if len(stage.input_shape) == 3:
@@ -171,7 +160,10 @@ def _add_layer(graph: Graph, stage: Stage) -> None:
         weight = np.ascontiguousarray(kernel.reshape(layer.units, -1).T)      # rows in C, H, W order, as Flatten's
         graph.node("MatMul", f"{name}.sums", graph.weights(f"{name}.weight", weight))
     else:
-        graph.node("Conv", f"{name}.sums", graph.weights(f"{name}.weight", kernel), pads=[layer.padding] * 4,
+        if padding and layer.pad_value:
+            graph.node("Pad", f"{name}.padded", np.array([0, 0, padding, padding] * 2), np.array(layer.pad_value, "f4"))
+            padding = 0
+        graph.node("Conv", f"{name}.sums", graph.weights(f"{name}.weight", kernel), pads=[padding] * 4,
                    strides=[layer.stride] * 2, kernel_shape=list(kernel.shape[2:]))
     if layer.pool > 1:
         graph.node("MaxPool", f"{name}.pooled", kernel_shape=[layer.pool] * 2, strides=[layer.pool] * 2)
@@ -179,8 +171,7 @@ def _add_layer(graph: Graph, stage: Stage) -> None:
         _add_scores(graph, stage)
         return
     shape = (-1,) if stage.reads_rows else (1, -1, 1, 1)
-    theta = stage.theta - int(p) * kernel.sum((1, 2, 3), dtype=np.float64) - 0.5
-    graph.node("Sub", f"{name}.about", theta.astype(np.float32).reshape(shape))
+    graph.node("Sub", f"{name}.about", (stage.theta - 0.5).astype(np.float32).reshape(shape))
     if stage.inverted.any():
         graph.node("Mul", f"{name}.turned", np.where(stage.inverted, -1, 1).astype(np.float32).reshape(shape))
     graph.sign(f"{name}.bits")

@@ -56,6 +56,7 @@ def test_scores_come_back(tmp_path, made, name):
     np.testing.assert_array_equal(back.scores(images), network.scores(images))
     for ours, theirs in zip(network.stages, back.stages):
         np.testing.assert_array_equal(ours.layer.words, theirs.layer.words)
+    assert back.input_offset == network.input_offset
     if name == "x.npz":
         assert back.checksum == network.checksum and back.metadata == network.metadata
 
