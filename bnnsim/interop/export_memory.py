@@ -34,7 +34,7 @@ def _arrays(network: PackedNetwork) -> Iterator[tuple[str, str, list[str]]]:
         yield (f"{name}.weight", f"{layer.units} units of {layer.fan_in} weights, the first bit is feature 0",
                _rows(layer.signs() > 0))
         if layer.threshold is not None:
-            yield (f"{name}.threshold", *_thresholds(stage))
+            yield (f"{name}.threshold", *_thresholds(stage, network.reads_bits or not stage.reads_pixels))
             yield (f"{name}.inverted", f"{layer.units} units: 1 where +1 is below the threshold",
                    [str(int(bit)) for bit in stage.inverted])
     scores = integer_scores(network.stages[-1])
@@ -55,11 +55,11 @@ def _complements(values: np.ndarray, n_bits: int) -> list[str]:
     return [f"{value % 2**n_bits:0{n_bits // 4}x}" for value in values.tolist()]
 
 
-def _thresholds(stage: Stage) -> tuple[str, list[str]]:
+def _thresholds(stage: Stage, of_bits: bool) -> tuple[str, list[str]]:
     fan_in = stage.layer.fan_in
-    if stage.reads_pixels or stage.border[1].tolist() != [fan_in]:
+    if not of_bits or stage.border[1].tolist() != [fan_in]:
         return f"{stage.layer.units} least sums, two's complement", _complements(stage.theta, 32)
-    least = (stage.theta + fan_in + 1) >> 1                     # h = 2 p - F
+    least = np.clip((stage.theta + fan_in + 1) >> 1, 0, fan_in + 1)            # h = 2 p - F
     n_digits = -(-(fan_in + 1).bit_length() // 4)
     return (f"{stage.layer.units} least numbers of agreeing bits, of {fan_in}",
             [f"{value:0{n_digits}x}" for value in least.tolist()])

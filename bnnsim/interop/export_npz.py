@@ -17,12 +17,12 @@ from bnnsim.files.json_text import parse_json
 from bnnsim.interop.bounded import Zip
 from bnnsim.packed.layer import PackedLayer
 from bnnsim.packed.network import PackedNetwork
-from bnnsim.packed.schema import HIDDEN, OUTPUT, check_keys
+from bnnsim.packed.schema import COMMON, HIDDEN, OUTPUT, check_keys
 from bnnsim.packed.signs import check_signs
 from bnnsim.packed.words import pack_signs
 
 FORMAT, FORMAT_VERSION, HEAD = "bnnsim-npz", 1, "bnnsim"
-SETTINGS = ("kind", "n_in", "stride", "padding", "pad_value", "pool")
+SETTINGS = tuple(name for name in COMMON if name != "words")
 
 
 def npz_content(network: PackedNetwork) -> bytes:

@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 
 import bnnsim
 import bnnsim.interop as interop
+import bnnsim.interop.export_onnx as export_onnx
+import bnnsim.packed.kinds as kinds
+import bnnsim.packed.schema as schema
 from bnnsim.interop.export import FORMATS, format_of, outputs_of
 from bnnsim.interop.export_c import prefix_of
 from bnnsim.interop.export_scores import integer_scores
@@ -90,6 +93,42 @@ def test_onnx_refuses_sums_that_float32_does_not_hold():
     network = bnnsim.PackedNetwork.from_arrays([{"weight": rng.choice([-1, 1], (2, 70000))}], (1, 7, 10000))
     with pytest.raises(ValueError, match=r"sums of layers\[0\] have up to 17,850,001, .*exact in float32 from 16,777"):
         bnnsim.export_network(network, "never.onnx")
+
+
+def graph_of(network, *nodes):
+    """A graph with nodes on its images: (op, constants, attributes)."""
+    graph = export_onnx.Graph(False, "images")
+    for i, (op, constants, attributes) in enumerate(nodes):
+        graph.node(op, f"n{i}", *constants, **attributes)
+    data = b"".join([*graph.nodes, *graph.constants,
+                     export_onnx.put(11, export_onnx.value_info("images", 2, list(network.input_shape), False)),
+                     export_onnx.put(12, export_onnx.value_info(f"n{len(nodes) - 1}", 1, [1], False))])
+    return export_onnx.put(1, 8) + export_onnx.put(7, data)
+
+
+CONV_NODE = ("Conv", [np.ones((3, 2, 2, 2), np.float32)], {})
+
+
+@pytest.mark.parametrize("nodes, message", [
+    ([("Pad", [np.array([0, 1, 1, 1, 0, 0, 1, 1]), np.array(1, "f4")], {}), CONV_NODE], r"n0 \(Pad\) pads .*by \[0, 1"),
+    ([("Pad", [np.array([0, 0, -1, 1, 0, 0, 1, 1])], {}), CONV_NODE], "a number around a map is represented"),
+    ([("Pad", [np.array([0, 0, 1, 1])], {}), CONV_NODE], "a number around a map is represented"),
+    ([("Pad", [np.array([0, 0, 1, 1] * 2), np.array(np.nan, "f4")], {}), CONV_NODE], "a number around a map"),
+    ([("Pad", [np.array([0, 0, 1, 1] * 2)], {}), ("MaxPool", [], {"kernel_shape": [2, 2], "strides": [2, 2]})],
+     r"n1 \(MaxPool\) reads a padded map: only convolutions do"),
+    ([("Pad", [np.array([0, 0, 1, 1] * 2)], {}), (*CONV_NODE[:2], {"pads": [1] * 4})], "that a Pad has padded before"),
+    ([("Pad", [np.array([0, 0, 1, 1] * 2), np.array(0.5, "f4")], {}), CONV_NODE, ("Sign", [], {}),
+      ("Flatten", [], {}), ("MatMul", [np.ones((270, 2), np.float32)], {})], "pads with 0.5, which is pixel 0.5")])
+def test_pads_that_are_not_represented(tmp_path, nodes, message):
+    (tmp_path / "x.onnx").write_bytes(graph_of(network_of(PLANS["convolutions"])[0], *nodes))
+    with pytest.raises(ValueError, match=message):
+        bnnsim.load_network(tmp_path / "x.onnx", input="pixels")
+
+
+def test_exports_know_all_that_a_layer_has():
+    """A kind or a setting more must be written, or refused, by each format: then it goes into this list."""
+    assert set(kinds.KINDS) == {"dense", "conv"}
+    assert set(schema.COMMON) == {"kind", "n_in", "words", "stride", "padding", "pad_value", "pool"}
 
 
 # ---------------------------------------------------------------- other runtimes
@@ -252,12 +291,10 @@ def test_memory_texts_are_read_back(tmp_path):
     images = interop.binary_images(rng.integers(0, 256, (50, 1, 4, 4), np.uint8))
     assert not network.layers[0].inverted.any()
     files = bnnsim.export_network(network, tmp_path / "x.mem")
-    texts = [name for name in files if "weight" in name]
-    back = [interop.load_network(texts[:1], "FC12", input_shape=(1, 4, 4), input="binary", weights="bits"),
-            interop.load_network(texts[1:], "FC4", input_shape=(1, 1, 12), input="binary", weights="bits")]
-    for i in (0, 1):
-        np.testing.assert_array_equal(back[i].layers[0].words, network.layers[i].words)
-    assert len(network.scores(images)) == 50
+    read = [name for name in files if "inverted" not in name and "layer" in name]
+    back = interop.load_network(read, "FC12 FC4", input_shape=(1, 4, 4), input="binary", weights="bits", popcount=True)
+    np.testing.assert_array_equal(back.scores(images), network.scores(images))
+    assert all(np.array_equal(a.words, b.words) for a, b in zip(back.layers, network.layers))
 
 
 # ---------------------------------------------------------------- the door
