@@ -140,7 +140,7 @@ def read_cells(path: FilePath, memory: Stored, mapping: ArrayMapping | None = No
 def _read(path: FilePath, most: int) -> tuple[list[str], np.ndarray, ArrayMapping | None, bool]:
     """(names of columns, lines int64, the mapping if it is told, whether a fault map has it)."""
     mapping, has_arrays = None, True
-    with open(path, encoding="ascii", errors="replace") as file:
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
         while (line := file.readline(MAX_HEAD)).startswith("#"):
             if told := _ARRAYS.match(line):
                 mapping, has_arrays = ArrayMapping(int(told[1]), int(told[2]), told[3]), told[4] is None

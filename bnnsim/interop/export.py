@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -141,5 +142,6 @@ def outputs_of(path: str) -> list[str]:
     folder, name = os.path.split(stem)
     if not form.several or not os.path.isdir(folder or "."):
         return [path]
-    there = [found for found in os.listdir(folder or ".") if found.startswith(f"{name}.") and found.endswith(ending)]
+    part = r"\.(layer\d+\.(weight|threshold|inverted)|factor|term)"
+    there = [found for found in os.listdir(folder or ".") if re.fullmatch(re.escape(name) + part + ending, found)]
     return [os.path.join(folder, found) for found in sorted(there)] or [path]

@@ -70,7 +70,7 @@ def test_what_a_tester_reads_out(tmp_path):
     lines = lines_of(tmp_path / "all.csv")
     np.random.default_rng(1).shuffle(lines)
     for names in (("bit", "column", "array", "row"), ("unit", "layer", "feature", "tap", "bit")):
-        with open(tmp_path / "read.csv", "w", newline="") as file:
+        with open(tmp_path / "read.csv", "w", newline="", encoding="utf-8-sig") as file:        # as Excel does
             writer = csv.DictWriter(file, names, extrasaction="ignore")
             writer.writeheader()
             writer.writerows(lines)

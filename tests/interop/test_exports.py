@@ -261,6 +261,7 @@ def run_memory(folder, ending, network, images):
 def test_memory_contents(tmp_path, ending):
     network, images = network_of(plan(7, convs=[], dense=[130, 66], input_shape=(3, 5, 3)))
     files = bnnsim.export_network(network, tmp_path / f"x{ending}")
+    (tmp_path / f"x.mine{ending}").write_text("not one of them")
     assert len(files) == 3 + 3 + 1 + 2 and files == list(dict.fromkeys(files)) and outputs_of(
         str(tmp_path / f"x{ending}")) == sorted(files)
     found = run_memory(tmp_path, ending, network, images)
