@@ -4,6 +4,7 @@
     python -m bnnsim.bench --only kernels,inference --networks fcnn,cnn
     python -m bnnsim.bench --full --out bench.json --scaling scaling.png
     python -m bnnsim.bench --compare examples/peers/torch_peer.py --peer-python TORCH/bin/python --out bench.json
+    python -m bnnsim.bench --isa avx2 --only none --compare examples/peers/torch_peer.py --peer-python TORCH/bin/python
 
 Sections: kernels, beside the machine's limit; training, inference and sweep of the papers' three networks; startup and
 memory of fresh processes; with --scaling and --compare those too. A line is the median, with quartiles. By default
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import bnnsim.commands.command_line as command_line
 import bnnsim.commands.options as shared
 import bnnsim.files.atomic as atomic
+from bnnsim.benchmarks.instruction_sets import ISAS, limit
 from bnnsim.commands.options import Option
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ OPTIONS = (
            metavar="SCRIPT"),
     Option("peer_python", "the Python that has what the peer needs (default: this one)", shared.path,
            metavar="PYTHON"),
+    Option("isa", "compute, the peer too, as on a CPU with these instructions at most (default: all that this CPU has)",
+           shared.one_of(ISAS)),
     shared.out("store everything, every sample too", ".json"))
 
 
@@ -76,6 +80,7 @@ def command_of(options: argparse.Namespace) -> str:
         words += ["--only", ",".join(options.only) or "none"]
     if options.networks != NETWORKS:
         words += ["--networks", ",".join(options.networks)]
+    words += ["--isa", options.isa] if options.isa else []
     for name in ("scaling", "compare", "out"):
         if getattr(options, name):
             words += [f"--{name}", os.path.basename(getattr(options, name))]
@@ -140,6 +145,8 @@ def store(options: argparse.Namespace, report: dict[str, Any]) -> None:
 def work(options: argparse.Namespace) -> None:
     """Measure, print, write; Ctrl-C keeps what is done."""
     resolve(options)
+    if options.isa:
+        limit(options.isa)
     from bnnsim.benchmarks.timing import circumstances
     from bnnsim.kernels import are_compiled
 
@@ -147,10 +154,10 @@ def work(options: argparse.Namespace) -> None:
         raise ValueError("NUMBA_DISABLE_JIT is set, so kernels would be interpreted: unset it to measure them")
     where = circumstances()
     report = {**FORMAT, "size": options.size, "command": command_of(options), "complete": False, "circumstances": where,
-              "data": {}, "measurements": [], "comparison": []}
+              "isa": options.isa or "all", "data": {}, "measurements": [], "comparison": []}
     print(f"bnnsim {where['library']}{' at ' + where['commit'] if where['commit'] else ''}, {where['cpu']}, "
           f"{where['threads']} threads, Python {where['python']}, NumPy {where['numpy']}, Numba {where['numba']}; "
-          f"{options.size}: median (quartiles)", flush=True)
+          f"{options.size}{f', limited to {options.isa}' if options.isa else ''}: median (quartiles)", flush=True)
     if (where["load_average"] or 0) > 0.5:
         print(f"other work is running (load {where['load_average']}): times will be too long", flush=True)
     try:

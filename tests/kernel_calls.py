@@ -4,6 +4,8 @@ Output arrays start full of garbage, except where a kernel says that they come z
 `in_threads` runs such a function with 1, 2 and 3 threads; `rows` joins the small and large parts of a table.
 """
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -23,8 +25,18 @@ from bnnsim.kernels.forward.geometry import Geometry
 from bnnsim.packed.forward import conv, dense
 
 GARBAGE = 0x5A
-KINDS, FLOAT_KINDS = (tuple(np.empty(0, kind) for kind in kinds)                 # of fixed point, and of float32
-                      for kinds in ((np.int16, np.int32, np.int64), (np.float32, np.float32, np.float64)))
+FLOAT_KINDS = lookup_tile.FLOAT
+
+
+def in_each_layout(call):
+    """`call(*args, kinds)` of fixed point, after a check that groups of four and of five give the same bytes."""
+    @functools.wraps(call)
+    def called(*args):
+        four, five = call(*args, lookup_tile.FOURS), call(*args, lookup_tile.FIVES)
+        assert four.tobytes() == five.tobytes(), f"{call.__name__} depends on the layout of tables"
+        return four
+
+    return called
 
 
 def in_threads(call, *args):
@@ -133,10 +145,10 @@ def xnor_dense_bits(x, weights, theta, inverted):
     return bits(dense(pack(weights), x.shape[1], **ends(theta, inverted)), pack(x))
 
 
-def lookup_panel(words):
+def lookup_panel(words, kind):
     """Segments (S, R, W) -> panel."""
-    n_entries = -(-words.shape[1] // lookup_tile.WORD_ROWS)
-    panel = dirty((words.shape[2], words.shape[0], n_entries, lookup_tile.COLS), np.uint32)
+    n_entries = -(-words.shape[1] // lookup_tile.entry_rows(kind))
+    panel = dirty((words.shape[2], words.shape[0], n_entries, lookup_tile.entry_size(kind)), kind.dtype)
     split(dense_gradients.lookup_panel, len(panel), words, panel)
     return panel
 
@@ -148,12 +160,19 @@ def padded_rows(a, step, kind=np.int16):
     return wide
 
 
-def lookup_dense(a, signs, scale, kinds=KINDS):
-    """a (M, R) int16 values times signs (R, F) -> (M, F) float32."""
-    a_wide, panel = padded_rows(a, lookup_tile.GROUP, kinds[0].dtype), lookup_panel(pack(signs)[None])
+def dense_in(a, signs, scale, kinds):
+    """a (M, R) times signs (R, F) -> (M, F) float32."""
+    a_wide = padded_rows(a, lookup_tile.step(kinds.table), kinds.gradient.dtype)
+    panel = lookup_panel(pack(signs)[None], kinds.panel)
     out = dirty((len(a), signs.shape[1]), np.float32)
     split(dense_gradients.lookup_dense, len(a_wide) // 6, a_wide, panel, scale, kinds, out)
     return out
+
+
+@in_each_layout
+def lookup_dense(a, signs, scale, kinds):
+    """`dense_in` of int16 values."""
+    return dense_in(a, signs, scale, kinds)
 
 
 # conv
@@ -184,17 +203,18 @@ def xnor_conv_bits(x, weights, stride, padding, pad_value, theta, inverted, size
     return bits(conv(pack(weights), x.shape[3], g, pad_value, **ends(theta, inverted), pool=size), pack(x))
 
 
-def conv_dx(dh, weights, x_shape, stride, padding):
+@in_each_layout
+def conv_dx(dh, weights, x_shape, stride, padding, kinds):
     """dh (N, OH, OW, K) of which each image has an entry of +-32767, so that it is rounded to itself."""
     g, (k, kh, kw, channels) = geometry(x_shape, weights.shape[1:3], stride, padding), weights.shape
-    n_chunks = -(-k // (lookup_tile.GROUP * dense_gradients.CHUNK_GROUPS))
-    n_groups = -(-k // (lookup_tile.GROUP * n_chunks))
-    taps = np.zeros((kh * kw, lookup_tile.GROUP * n_groups * n_chunks, n_words(channels)), np.uint64)
+    n_chunks = -(-k // dense_gradients.CHUNK)
+    n_items = lookup_tile.whole(-(-k // n_chunks), kinds.table)
+    taps = np.zeros((kh * kw, n_items * n_chunks, n_words(channels)), np.uint64)
     taps[:, :k] = np.moveaxis(pack(weights).reshape(k, kh * kw, -1), 0, 1)
-    panel = lookup_panel(taps.reshape(kh * kw * n_chunks, lookup_tile.GROUP * n_groups, -1))
+    panel = lookup_panel(taps.reshape(kh * kw * n_chunks, n_items, -1), kinds.panel)
     out = dirty((x_shape[0], g.height * g.width, channels), np.float32)
-    split(conv_gradients.conv_dx, len(out), dh.astype(np.float32), NO_WINNER, 1, panel, n_chunks, n_groups, g,
-          KINDS, out)
+    split(conv_gradients.conv_dx, len(out), dh.astype(np.float32), NO_WINNER, 1, panel, n_chunks, n_items, g,
+          kinds, out)
     return out.reshape(x_shape)
 
 
@@ -207,14 +227,15 @@ def summed(kernel, n_items, shape, *args):
     return sum(totals)
 
 
-def conv_dweight(dh, x, kernel, stride, padding, pad_value):
+@in_each_layout
+def conv_dweight(dh, x, kernel, stride, padding, pad_value, kinds):
     """dh (N, OH, OW, K) of 16-bit integers -> (K, kh, kw, C) int64."""
     g, channels, k, n_taps = geometry(x.shape, kernel, stride, padding), x.shape[3], dh.shape[3], kernel[0] * kernel[1]
     n_columns = n_taps * n_words(channels)
     shape = -(-k // 6), n_columns + (n_taps // 64 + 1 if pad_value == 0 else 0), 6, 64
     total = summed(conv_gradients.conv_dweight, -(-dh[..., 0].size // conv_gradients.CHUNK), shape,
                    dh.astype(np.float32), NO_WINNER, 1, np.ones(k), pack(x), fill_words(channels, pad_value),
-                   pad_value == 0, g, KINDS)
+                   pad_value == 0, g, kinds)
     total = np.moveaxis(total, 2, 1).reshape(-1, shape[1], 64)[:k]
     out = total[:, :n_columns].reshape(k, n_taps, -1)[:, :, :channels]
     if pad_value == 0:
@@ -239,7 +260,7 @@ def pixels_dense_dweight(a, images, offset, scale):
     panel = dirty((n_words(n_pixels), -(-len(images) // 2), 64), np.int32)
     split(first_layer.pixels_panel, panel.shape[1], images, offset, panel)
     a_wide, out = padded_rows(a, 2), dirty((len(a), n_pixels), np.float32)
-    split(first_layer.pixels_dense_dweight, len(a_wide) // 6, a_wide, panel.view(np.int16), scale, KINDS,
+    split(first_layer.pixels_dense_dweight, len(a_wide) // 6, a_wide, panel.view(np.int16), scale, lookup_tile.FIXED,
           out)
     return out
 

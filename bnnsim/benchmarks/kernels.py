@@ -16,6 +16,7 @@ import bnnsim.seeding as seeding
 from bnnsim.benchmarks.sizes import Sizes
 from bnnsim.benchmarks.timing import Measurement, WrongResultError, alternated, seconds_of
 from bnnsim.kernels import operations, recycling, split, thread_count, threads
+from bnnsim.kernels.forward.xnor_tile import LARGE_TILE
 from bnnsim.packed.bit_errors import flip_masks
 from bnnsim.packed.forward import dense_forward, pixels_dense_forward
 from bnnsim.training.gradients import dense_dweight, dense_dx
@@ -142,7 +143,7 @@ def bit_errors(n: int, rng: np.random.Generator) -> Product:
 
 
 # each with the operation that its time goes into
-PRODUCTS = {binary_gemm: "forward.xnor_tile.xnor_sums_8", gradient_dx: "gradients.lookup_tile.lookup_tile",
+PRODUCTS = {binary_gemm: f"forward.{LARGE_TILE}", gradient_dx: "gradients.lookup_tile.lookup_tile",
             gradient_dweight: "gradients.lookup_tile.lookup_tile", first_layer: "forward.pixel_tile.pixel_sums_6x4",
             bit_errors: "words.vector_words.draws_below"}
 

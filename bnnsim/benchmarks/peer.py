@@ -3,7 +3,8 @@
 The peer is a script, run as ``python SCRIPT --serve`` in an environment of its own. It reads one JSON object a line
 and answers each with one; what it prints besides goes to standard error.
 
-    {"do": "hello", "threads": 2}              -> {"name": "PyTorch", "version": "2.13.0", "setups": ["default", ...]}
+    {"do": "hello", "threads": 2}              -> {"name": "PyTorch", "version": "2.13.0", "setups": ["default", ...],
+                                                   "gflops": of its float32 matrix product, or no such key}
     {"do": "prepare", "work": W, "setup": S, "file": "x.npz", "batch": 256, "rate": 0.05}
                                                -> {"setup": "in words", "seconds": of the first run,
                                                    "loss": of the first batch ("training"), or "predictions": [...]}
@@ -233,8 +234,8 @@ def _with_ratios(who: Mapping[str, Any], job: _Job, setups: Mapping[str, Mapping
         peers[setup] = {**prepared, "seconds": samples[setup], "statistics": statistics_of(samples[setup]),
                         "ratios": ratios, "ratio": statistics_of(ratios)}
     return {"work": job.work, "network": job.name, "name": f"{WORKS[job.name].title}: {title}",
-            "peer": f"{who['name']} {who['version']}", "threads": thread_count(), "share": min(job.share, 1.0),
-            "split": job.split.name,
+            "peer": f"{who['name']} {who['version']}", "peer_gflops": who.get("gflops"), "threads": thread_count(),
+            "share": min(job.share, 1.0), "split": job.split.name,
             "bnnsim": {"seconds": samples["bnnsim"], "statistics": statistics_of(samples["bnnsim"])}, "peers": peers}
 
 
@@ -247,4 +248,6 @@ def line(row: Mapping[str, Any]) -> str:
         lines.append(f"{'':<63} {in_words(peer['statistics']['median']):>9}  {row['peer']}, {peer['setup']}: "
                      f"{ratio['median']:.3g} times bnnsim's ({ratio['min']:.3g} to {ratio['max']:.3g}); "
                      f"{peer['checked']} agree")
+    if row.get("peer_gflops"):
+        lines.append(f"{'':<63} {row['peer']}'s float32 matrix product: {row['peer_gflops']:.0f} GFLOP/s")
     return "\n".join(lines)

@@ -6,6 +6,7 @@ key, and a worker that does not have it says so and is sent the same task again,
 N images, C classes.
 """
 
+import contextlib
 import itertools
 import os
 import threading
@@ -18,7 +19,7 @@ import numpy as np
 
 from bnnsim.faults import BitFlips
 from bnnsim.faults.protocol import apply_read, when_drawn
-from bnnsim.kernels import threads
+from bnnsim.kernels import Abandoned, threads, while_wanted
 from bnnsim.packed.clean_pass import CleanPass
 from bnnsim.packed.memory import wrong_bits
 from bnnsim.packed.network import PackedNetwork
@@ -124,7 +125,7 @@ def run_cell(context: Context, s: int, rate: float, trial: int, broken: PackedNe
 def run_batch(key: str, batch: Sequence[Cell], context: Context | None = None) -> tuple[float, list[Answers]] | None:
     """Evaluate a batch of cells in one thread: the first of them, as many as MOST_SECONDS let, and one at least.
 
-    Where the context is forgotten meanwhile, nobody waits for the rest: it ends with the cell under way.
+    Where the campaign is abandoned meanwhile, the cell under way ends at its next block of images, without an answer.
 
     Returns
     -------
@@ -133,7 +134,7 @@ def run_batch(key: str, batch: Sequence[Cell], context: Context | None = None) -
     if context is not None:
         remember(context)
     found = _contexts.get(key)
-    return None if found is None else _timed(found, batch, lambda: key in _contexts)
+    return None if found is None else _timed(found, batch, lambda: key not in _abandoned)
 
 
 def seconds_a_cell(context: Context, rate: float) -> list[float]:
@@ -148,7 +149,7 @@ def seconds_a_cell(context: Context, rate: float) -> list[float]:
 def _timed(context: Context, batch: Sequence[Cell], is_wanted: Callable[[], bool] = lambda: True,
            ) -> tuple[float, list[Answers]]:
     started, answers = clock(), []
-    with threads(1):
+    with threads(1), while_wanted(is_wanted), contextlib.suppress(Abandoned):
         for cell, broken in _drawn(context, batch):
             answers.append(run_cell(context, *cell, broken))
             if clock() - started >= MOST_SECONDS or not is_wanted():
@@ -171,6 +172,7 @@ def _drawn(context: Context, batch: Iterable[Cell]) -> Iterator[tuple[Cell, Pack
 
 _contexts: dict[str, Context] = {}                               # by key
 _passes: dict[tuple[str, int], CleanPass] = {}                   # by key and task
+_abandoned: set[str] = set()                                     # keys of campaigns that nobody waits for any more
 _lock = threading.Lock()
 
 
@@ -197,6 +199,13 @@ def remember(context: Context) -> None:
     for key in set(_contexts) - {context.key}:
         forget(key)
     _contexts[context.key] = context
+    _abandoned.discard(context.key)
+
+
+def abandon(key: str) -> None:
+    """End the batches of a campaign that run in threads of this process, soon: nobody waits for them."""
+    _abandoned.add(key)
+    forget(key)
 
 
 def forget(key: str) -> None:

@@ -114,7 +114,7 @@ def _run_cells(store: Store, missing: list[cells.Cell], context: cells.Context, 
                 bar.update(done)
     finally:
         if flying:
-            cells.forget(context.key)                            # threads of this process end their batches then
+            cells.abandon(context.key)                           # threads of this process end their batches then
             wait([future for future in flying if not future.cancel()], timeout=STOP_SECONDS)
 
 

@@ -150,7 +150,8 @@ class DeviceFit:
         Raises
         ------
         CardError
-            Where provenance is no such mark, or more than one of cycles, time and temperature varies under one condition.
+            Where provenance is no such mark, or more than one of cycles, time and temperature varies under one
+            condition.
         """
         rows = []
         for each in self.places:

@@ -15,13 +15,14 @@ a naive loop in tests/naive.py for tests/kernels to compare with. To add a tile:
 from typing import TYPE_CHECKING
 
 from bnnsim.kernels._buffers import empty, recycling
-from bnnsim.kernels._parallel import local_executor, slices, split, thread_count, threads
+from bnnsim.kernels._parallel import (Abandoned, check_wanted, local_executor, slices, split, thread_count, threads,
+                                      while_wanted)
 
 if TYPE_CHECKING:
     from bnnsim.kernels._twins import Operation
 
-__all__ = ["are_compiled", "empty", "local_executor", "operations", "recycling", "slices", "split", "thread_count",
-           "threads"]
+__all__ = ["Abandoned", "are_compiled", "check_wanted", "empty", "local_executor", "operations", "recycling", "slices",
+           "split", "thread_count", "threads", "while_wanted"]
 
 
 def are_compiled() -> bool:

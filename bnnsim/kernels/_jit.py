@@ -19,6 +19,7 @@ from typing import Any
 
 import numba
 import numpy as np
+from numba import extending
 from numba.core import config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, _CacheLocator
 
@@ -116,6 +117,11 @@ def kernel(function: Callable[..., Any]) -> Any:
 def inline(function: Callable[..., Any]) -> Any:
     """Compile a word operation that kernels call; part of their code, with no cache of its own."""
     return numba.njit(**_FLAGS)(function)
+
+
+def both(function: Callable[..., Any]) -> Any:
+    """A rule, of sizes, that kernels follow as well as Python, where it stays a Python function."""
+    return extending.register_jitable(error_model="numpy")(function)
 
 
 def always_inline(function: Callable[..., Any]) -> Any:

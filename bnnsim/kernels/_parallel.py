@@ -55,7 +55,30 @@ def threads(n_threads: int) -> Iterator[None]:
         _n_threads.reset(token)
 
 
-_local = threading.local()          # .serial is true while this thread works on a part of something larger
+# Of this thread: .serial is true while it works on a part of something larger; .is_wanted tells whether anybody waits.
+_local = threading.local()
+
+
+class Abandoned(Exception):
+    """Nobody waits for this work any more."""
+
+
+@contextlib.contextmanager
+def while_wanted(is_wanted: Callable[[], bool]) -> Iterator[None]:
+    """Inside a with block, long work of this thread ends with `Abandoned` soon after `is_wanted` says no."""
+    former = getattr(_local, "is_wanted", None)
+    _local.is_wanted = is_wanted if former is None else lambda: is_wanted() and former()
+    try:
+        yield
+    finally:
+        _local.is_wanted = former
+
+
+def check_wanted() -> None:
+    """Raise `Abandoned` where nobody waits: called by loops over blocks of images, a few times a second."""
+    is_wanted = getattr(_local, "is_wanted", None)
+    if is_wanted is not None and not is_wanted():
+        raise Abandoned("nobody waits for this work any more")
 
 
 @functools.cache
@@ -81,16 +104,27 @@ def slices(n_items: int, n_slices: int) -> list[tuple[int, int]]:
 
 
 def split(kernel: Callable[..., Any], n_items: int, *args: Any) -> None:
-    """Run ``kernel(*args, start, stop)`` over 0..n_items in parts, one a thread; the calling thread does one too."""
+    """Run ``kernel(*args, start, stop)`` over 0..n_items in parts, one a thread; the calling thread does one too.
+
+    Where the calling thread's part fails, as on Ctrl-C, the other parts end at their next `check_wanted`.
+    """
     n_threads = 1 if getattr(_local, "serial", False) else thread_count()
     parts = slices(n_items, n_threads)
     if len(parts) == 1:
         kernel(*args, *parts[0])
         return
-    pool = _pool(os.getpid(), n_threads)
-    waiting = [pool.submit(_serially, kernel, *args, *part) for part in parts[1:]]
+    pool, outer, failed = _pool(os.getpid(), n_threads), getattr(_local, "is_wanted", None), threading.Event()
+
+    def run_part(part: tuple[int, int]) -> None:
+        with while_wanted(lambda: not failed.is_set() and (outer is None or outer())):
+            _serially(kernel, *args, *part)
+
+    waiting = [pool.submit(run_part, part) for part in parts[1:]]
     try:
         _serially(kernel, *args, *parts[0])
+    except BaseException:
+        failed.set()
+        raise
     finally:
         errors = [future.exception() for future in waiting]      # wait: `args` are still being written to
     for error in errors:

@@ -16,6 +16,7 @@ Numba does not know.
 import functools
 import importlib
 import pkgutil
+import platform
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -24,9 +25,15 @@ from llvmlite import binding
 from bnnsim.kernels._jit import FOLDER, JIT_OFF, NUMBA, inline
 
 
+# What LLVM compiles for without being told: it does not name it on every system.
+BASELINE = {"neon"} if platform.machine().lower() in ("aarch64", "arm64") else set()
+
+
 @functools.cache
 def target_has(feature: str) -> bool:
     """Whether Numba compiles for a CPU with `feature`: this one, unless NUMBA_CPU_NAME and the like say otherwise."""
+    if feature in BASELINE:
+        return True
     if NUMBA.CPU_FEATURES is not None:
         return f"+{feature}" in NUMBA.CPU_FEATURES.split(",")
     refused = feature.startswith("avx") and not NUMBA.ENABLE_AVX

@@ -16,6 +16,7 @@ import bnnsim.kernels.norm.batchnorm as batchnorm
 import bnnsim.kernels.words.packing as packing
 from bnnsim.kernels import empty, split
 from bnnsim.kernels.forward.geometry import Geometry
+from bnnsim.kernels.forward.xnor_tile import fill_panel
 from bnnsim.packed.words import n_words, pad_words, repack
 
 INT32 = np.iinfo(np.int32)
@@ -58,7 +59,7 @@ class Layout:
 def xnor_panel(words: np.ndarray) -> np.ndarray:
     """Weights (U, W) -> the panel (ceil(U / 16), W, 16) that the XNOR tile reads."""
     panel = np.empty(((len(words) + 15) // 16, words.shape[1], 16), np.uint64)
-    split(packing.xnor_panel, len(panel), words, panel)
+    split(fill_panel, len(panel), words, panel)
     return panel
 
 

@@ -32,9 +32,7 @@ FLOAT_PARTS = 8                     # of the images, whose float sums are added 
 BLOCK_GRADIENTS = 1 << 17           # of a dense layer's dW, kept in L2 until the optimizer has used them: 512 KB
 NO_WINNER = np.zeros((1, 1, 1, 1), np.uint8)
 
-# Operand, sum of a few terms, and total, as the kernels are compiled for them: the type of an empty array.
-PRECISIONS = {"fixed16": tuple(np.empty(0, kind) for kind in (np.int16, np.int32, np.int64)),
-              "float32": tuple(np.empty(0, kind) for kind in (np.float32, np.float32, np.float64))}
+PRECISIONS = {"fixed16": lookup.FIXED, "float32": lookup.FLOAT}
 
 
 # ---------------------------------------------------------------- operands
@@ -43,20 +41,23 @@ def _round_up(value: int, step: int) -> int:
     return (value + step - 1) // step * step
 
 
-def _lookup_panel(words: np.ndarray) -> np.ndarray:
-    """Segments of rows along the summed axis (S, R, W) -> the panel (W, S, ceil(R / 30), 64) that the lookups read."""
-    panel = np.empty((words.shape[2], words.shape[0], -(-words.shape[1] // lookup.WORD_ROWS), lookup.COLS), np.uint32)
+def _lookup_panel(words: np.ndarray, precision: str) -> np.ndarray:
+    """Segments of rows along the summed axis (S, R, W) -> the panel (W, S, E, .) that the lookups read."""
+    (n_segments, n_rows, n_columns), kind = words.shape, PRECISIONS[precision].panel
+    n_entries = -(-n_rows // lookup.entry_rows(kind))
+    panel = np.empty((n_columns, n_segments, n_entries, lookup.entry_size(kind)), kind.dtype)
     split(lookup_products.lookup_panel, len(panel), words, panel)
     return panel
 
 
 def _fixed_rows(values: np.ndarray, precision: str) -> tuple[np.ndarray, np.ndarray]:
-    """(N, U) float32 -> (N rounded up to 6, U rounded up to 5) int16, and the unit (N,) float64 of each row.
+    """(N, U) float32 -> (N rounded up to 6, U to a step) int16, and the unit (N,) float64 of each row.
 
     Here and below, with precision "float32", float32 in place of int16, in units of 1.
     """
-    shape = (_round_up(len(values), lookup.ROWS), _round_up(values.shape[1], lookup.GROUP))
-    fixed, scale = np.zeros(shape, PRECISIONS[precision][0].dtype), np.empty(len(values), np.float64)
+    kinds = PRECISIONS[precision]
+    shape = (_round_up(len(values), lookup.ROWS), lookup.whole(values.shape[1], kinds.table))
+    fixed, scale = np.zeros(shape, kinds.gradient.dtype), np.empty(len(values), np.float64)
     split(fixed_point.quantise_rows, len(values), values[:, None], scale, fixed[:len(values), None])
     return fixed, scale
 
@@ -77,13 +78,12 @@ def _column_units(values: np.ndarray, precision: str) -> np.ndarray:
     return np.where(largest > 0, largest / fixed_point.FULL_SCALE, 1.0)
 
 
-def _fixed_columns(values: np.ndarray, precision: str,
-                   row_step: int = lookup.GROUP) -> tuple[np.ndarray, np.ndarray]:
+def _fixed_columns(values: np.ndarray, precision: str, row_step: int) -> tuple[np.ndarray, np.ndarray]:
     """(R, U) float32 -> transposed (U rounded up to 6, R to `row_step`) int16, and the unit (U,) of each column."""
     n_rows, n_units = values.shape
     scale = _column_units(values, precision)
     shape = (_round_up(n_units, lookup.ROWS), _round_up(n_rows, row_step))
-    fixed = np.zeros(shape, PRECISIONS[precision][0].dtype)
+    fixed = np.zeros(shape, PRECISIONS[precision].gradient.dtype)
     split(fixed_point.quantise_columns, -(-n_rows // fixed_point.SIDE), values, 1.0 / scale, fixed)
     return fixed, scale
 
@@ -110,8 +110,8 @@ def dense_dx(dh: np.ndarray, words: np.ndarray, n_features: int, precision: str 
     """dh (N, U) float32 and weights (U, W) -> dX (N, F) float32 = dh times W."""
     fixed, scale = _fixed_rows(dh, precision)
     out = empty((len(dh), n_features), np.float32)
-    split(lookup_products.lookup_dense, len(fixed) // lookup.ROWS, fixed, _lookup_panel(words[None]), scale,
-          PRECISIONS[precision], out)
+    split(lookup_products.lookup_dense, len(fixed) // lookup.ROWS, fixed, _lookup_panel(words[None], precision),
+          scale, PRECISIONS[precision], out)
     return out
 
 
@@ -119,14 +119,14 @@ def conv_dx(dh: Gradient, words: np.ndarray, n_channels: int, geometry: Geometry
             precision: str = "fixed16") -> np.ndarray:
     """dh (N, OH, OW, K) float32 or Pooled, and weights (K, kh, kw, Cw) -> dX (N, H, W, C) float32."""
     entries, (n_units, kh, kw, n_column_words) = _entries(dh), words.shape
-    n_chunks = -(-n_units // (lookup_products.CHUNK_GROUPS * lookup.GROUP))
-    n_groups = -(-n_units // (n_chunks * lookup.GROUP))
-    taps = np.zeros((kh * kw, n_chunks * n_groups * lookup.GROUP, n_column_words), np.uint64)
+    n_chunks = -(-n_units // lookup_products.CHUNK)
+    n_items = lookup.whole(-(-n_units // n_chunks), PRECISIONS[precision].table)
+    taps = np.zeros((kh * kw, n_chunks * n_items, n_column_words), np.uint64)
     taps[:, :n_units] = words.reshape(n_units, kh * kw, n_column_words).transpose(1, 0, 2)
-    panel = _lookup_panel(taps.reshape(kh * kw * n_chunks, -1, n_column_words))
+    panel = _lookup_panel(taps.reshape(kh * kw * n_chunks, -1, n_column_words), precision)
     n = len(entries[0])
     out = empty((n, geometry.height * geometry.width, n_channels), np.float32)
-    split(conv_gradients.conv_dx, n, *entries, panel, n_chunks, n_groups, geometry, PRECISIONS[precision], out)
+    split(conv_gradients.conv_dx, n, *entries, panel, n_chunks, n_items, geometry, PRECISIONS[precision], out)
     return out.reshape(n, geometry.height, geometry.width, n_channels)
 
 
@@ -151,8 +151,9 @@ def _in_blocks(kernel: Callable[..., Any], fixed: np.ndarray, panel: np.ndarray,
 
 def dense_dweight(dh: np.ndarray, x: np.ndarray, n_features: int, precision: str, consume: Consume) -> None:
     """dh (N, U) float32 and packed x (N, W) -> dW (U, F) float32 = dh transposed times X, in blocks of rows."""
-    fixed, scale = _fixed_columns(dh, precision)
-    _in_blocks(lookup_products.lookup_dense, fixed, _lookup_panel(x[None]), scale, n_features, precision, consume)
+    fixed, scale = _fixed_columns(dh, precision, lookup.step(PRECISIONS[precision].table))
+    _in_blocks(lookup_products.lookup_dense, fixed, _lookup_panel(x[None], precision), scale, n_features, precision,
+               consume)
 
 
 def pixels_dense_dweight(dh: np.ndarray, images: np.ndarray, offset: int, precision: str, consume: Consume) -> None:
@@ -174,7 +175,7 @@ def _sum_in_parts(kernel: Callable[..., Any], n_items: int, shape: tuple[int, ..
                   *args: Any) -> np.ndarray:
     """Run a dW kernel on a part of the items a thread, each into a total of its own; integer sums are exact."""
     parts = slices(n_items, thread_count() if precision == "fixed16" else FLOAT_PARTS)
-    totals = np.zeros((len(parts), *shape), PRECISIONS[precision][2].dtype)
+    totals = np.zeros((len(parts), *shape), PRECISIONS[precision].total.dtype)
 
     def run(first: int, last: int) -> None:
         for part in range(first, last):

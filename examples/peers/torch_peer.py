@@ -339,7 +339,7 @@ def answer(request, prepared):
     """The answer to one request of bnnsim.bench."""
     if request["do"] == "hello":
         torch.set_num_threads(request["threads"])
-        return {"name": "PyTorch", "version": torch.__version__, "setups": list(SETUPS)}
+        return {"name": "PyTorch", "version": torch.__version__, "setups": list(SETUPS), "gflops": matrix_gflops()}
     if request["do"] == "prepare":
         with np.load(request["file"], allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
@@ -357,6 +357,13 @@ def answer(request, prepared):
         torch._dynamo.reset()
         return {}
     raise ValueError(f"no request {request['do']!r}")
+
+
+def matrix_gflops(n=1024, repetitions=10):
+    """Of a float32 matrix product: which instructions PyTorch really uses shows in it."""
+    a = torch.ones(n, n)
+    a @ a
+    return 2e-9 * n**3 / min(seconds_of(torch.matmul, a, a) for _ in range(repetitions))
 
 
 def serve():

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import random_networks
 from hypothesis import given, settings
+from own_process import run
 
 import bnnsim
 import bnnsim.bench as bench
@@ -25,6 +26,7 @@ import bnnsim.benchmarks.reference as reference
 import bnnsim.benchmarks.sizes as sizes
 import bnnsim.benchmarks.timing as timing
 import bnnsim.campaign.cells as cells
+import bnnsim.commands.options as command_line_options
 import bnnsim.figures.benchmarks as benchmarks
 import bnnsim.kernels.limits as limits
 import bnnsim.packed.bits as bits
@@ -126,6 +128,7 @@ BAD = [
     (["--scaling", "x.jpg"], "must end in .png"),
     (["--out", "no/such/folder/x.json"], "does not exist"),
     (["--full", "--tiny"], "not allowed with"),
+    (["--isa", "avx3"], "isa must be one of 'avx2', 'generic'"),
     (["--only", "none", "--compare", "no_such.py"], "no peer no_such.py"),
     (["--only", "none", "--compare", FAKE, "--peer-python", "/no/python"], "--peer-python"),
 ]
@@ -221,7 +224,7 @@ def test_a_wrong_limit_is_found(monkeypatch):
 def test_limit_chains_are_what_their_twins_say(steps):
     rng = np.random.default_rng(0)
     cases = [(limits.xnor_limit, rng.integers(0, 2**64, (17, 8), np.uint64), lambda s, w: s + np.bitwise_count(s ^ w)),
-             (limits.madd_limit, rng.integers(-2**31, 2**31, (17, 16)).astype(np.int32), squares_added)]
+             (limits.madd_limit, rng.integers(-2**31, 2**31, (17, 16)).astype(np.int32), products_added)]
     for kernel, seeds, step in cases:
         out = np.zeros((3, 16, seeds.shape[1]), seeds.dtype)
         kernel(seeds, steps, out, 1, 3)
@@ -231,10 +234,10 @@ def test_limit_chains_are_what_their_twins_say(steps):
         assert (out[0] == 0).all() and (out[1:] == expected).all()
 
 
-def squares_added(totals, operand):
-    """int32 totals + a^2 + b^2 for the operand's pairs of int16, wrapping."""
-    pairs = operand.view(np.int16).astype(np.int64).reshape(-1, 2)
-    return totals + (pairs**2).sum(axis=1)
+def products_added(totals, operand):
+    """int32 totals + their pairs of int16 times the operand's, wrapping."""
+    pairs, others = (np.ascontiguousarray(values).view(np.int16).astype(np.int64) for values in (totals, operand))
+    return totals + (pairs * others).reshape(len(totals), -1, 2).sum(axis=2)
 
 
 @settings(max_examples=30)
@@ -419,3 +422,30 @@ def test_a_thread_count_is_put_back():
     with threads(1):
         nothing = kernels.Product("x", lambda: None, 1, "MAC", None)
         assert [measured.threads for measured in kernels._beside(nothing, None, 1, 1)] == [1]
+
+
+# ---------------------------------------------------------------- fewer instructions
+
+def test_limited_instructions_reach_kernels_and_the_peer():
+    """In a process of its own, as Numba reads its target once; the plain twins are those of no CPU in particular."""
+    program = ("from bnnsim.benchmarks.instruction_sets import limit; limit({isa!r}); import os; "
+               "from bnnsim.kernels._twins import target_has; "
+               "print(target_has('avx2'), target_has('avx512f'), os.environ['ATEN_CPU_CAPABILITY'])")
+    package = Path(bnnsim.__file__).parents[1]
+    assert run(program.format(isa="avx2"), package) == ["True", "False", "avx2"]
+    assert run(program.format(isa="generic"), package) == ["False", "False", "default"]
+
+
+def test_instructions_cannot_be_limited_once_numba_is_loaded(capsys):
+    assert set_by_command("--isa", "avx2") == ["--isa", "avx2"]
+    with pytest.raises(SystemExit):
+        bench.main(["--isa", "avx2", "--tiny", "--only", "kernels"])
+    assert "isa 'avx2' must be set before Numba is loaded: start python -m bnnsim.bench by itself" in \
+        capsys.readouterr().err
+
+
+def set_by_command(*words):
+    options = bench.arguments().parse_args(["--only", "kernels", *words])
+    command_line_options.settle(options, bench.OPTIONS, {})
+    bench.resolve(options)
+    return [word for word in bench.command_of(options).split() if word in words]

@@ -2,12 +2,18 @@
 
 from concurrent.futures import Executor, Future
 
+import numpy as np
 import pytest
 from campaign_run import run
 
 import bnnsim.campaign.cells as cells
 import bnnsim.campaign.engine as engine
+import bnnsim.campaign.sweeps as sweeps
 from bnnsim.campaign.cells import Answers
+from bnnsim.datasets.split import Split
+from bnnsim.packed.network import BLOCK_IMAGES, PackedNetwork
+from bnnsim.training.architectures import build
+from bnnsim.training.packing import pack
 
 FREE, DEAR = {0.0: 1e-6, 0.1: 0.4, 0.2: 0.4}, {0.0: 1e-6, 0.1: 1e-3, 0.2: 30.0}
 
@@ -90,10 +96,29 @@ def test_a_batch_that_nobody_waits_for_ends_with_its_cell(monkeypatch):
     def run_cell(context, *cell):
         n_done.append(cell)
         if len(n_done) == 3:
-            cells.forget("left")
+            cells.abandon("left")
         return Answers(None, None, 0.0)
 
     monkeypatch.setattr(cells, "run_cell", run_cell)
     monkeypatch.setattr(cells, "_drawn", lambda context, batch: [(cell, None) for cell in batch])
     _, answers = cells.run_batch("left", [(0, 0.1, trial) for trial in range(100)], context)
     assert len(answers) == len(n_done) == 3
+
+
+def test_a_long_cell_that_nobody_waits_for_ends_at_its_next_images(monkeypatch):
+    """Ctrl-C once waited for cells under way: seconds, of a CIFAR-10 network."""
+    network = pack(build("C16 FC10", (1, 8, 8), rng=0))
+    split = Split(np.zeros((5000, 1, 8, 8), np.uint8), np.zeros(5000, np.uint8), "zeros")
+    series, _ = sweeps.make_series(network, split, None)
+    context, blocks, original = cells.Context("long", series, 0, False), [], PackedNetwork.run
+
+    def run(self, *args, **kwargs):
+        blocks.append(1)
+        if len(blocks) == 3:
+            cells.abandon("long")
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(PackedNetwork, "run", run)
+    _, answers = cells.run_batch("long", [(0, 0.1, 0)], context)
+    assert answers == [] and len(blocks) == 3 < 5000 / BLOCK_IMAGES
+    assert len(cells.run_batch("long", [(0, 0.1, 0)], context)[1]) == 1, "wanted again"

@@ -228,4 +228,4 @@ def test_files_that_other_programs_wrote(name, how):
         scores = expected[f"{kind}_scores"]
     found = bnnsim.load_network(GOLDEN / name, **how).scores(images)
     np.testing.assert_allclose(found, scores, rtol=1e-5, atol=1e-5)
-    assert len(np.unique(found, axis=0)) > 3
+    assert len(np.unique(found, axis=0)) > 2

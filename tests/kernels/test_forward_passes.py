@@ -12,6 +12,10 @@ import numpy as np
 import pytest
 from kernel_calls import in_threads, rows, signs
 
+import bnnsim.kernels.forward.nibble_tile as nibble_tile
+import bnnsim.kernels.words.packing as packing
+from bnnsim.kernels import split
+
 SIZES = (1, 63, 64, 65, 130)
 
 
@@ -51,6 +55,22 @@ def test_dense_output_bits(rng, n, f, u):
     theta, inverted = random_thresholds(rng, h)
     same(in_threads(calls.xnor_dense_bits, x, weights, theta, inverted),
          naive.pack(naive.threshold_bits(h, theta, inverted)))
+
+
+@rows("n, f, u", DENSE_SMALL, DENSE_FULL)
+def test_dense_by_nibbles(rng, n, f, u):
+    """What CPUs with AVX2 run, on any CPU: the panel in its order, and the tiles that read it."""
+    x, weights, h = signs(rng, n, f), signs(rng, u, f), np.full((n, 16 * -(-u // 16)), -77, np.int32)
+    words, table, starts = calls.pack(x), np.full((1, h.shape[1]), f, np.int32), np.arange(n)
+    panel = np.zeros((h.shape[1] // 16, words.shape[1], 16), np.uint64)
+    split(packing.nibble_panel, len(panel), calls.pack(weights), panel)
+    nibble_tile.nibble_sums(words, starts * words.shape[1], n, 0, 1, panel, table, 0 * starts, h, 0, h.shape[1])
+    same(h[:, :u], naive.dense(x, weights))
+    theta, bits = rng.integers(0, f + 1, h.shape).astype(np.int32), np.zeros((n, -(-u // 64)), np.uint64)
+    theta[:, u:] = -1                                           # such units have the bit 0
+    nibble_tile.nibble_bits(words, starts * words.shape[1], n, 0, 1, panel, theta, starts * h.shape[1], bits, 0,
+                            4 * bits.shape[1])
+    same(bits, naive.pack(np.where(h[:, :u] >= f - 2 * theta[:, :u], 1, -1)))
 
 
 @pytest.mark.jit_off

@@ -27,18 +27,51 @@ def both(module, name, n_args):
     return compiled(getattr(module, name), n_args), OPERATIONS[f"{place}.{name}"].plain
 
 
+@pytest.mark.parametrize("n_items, a_off, t_off", [(0, 0, 0), (16, 0, 0), (48, 3, 16), (160, 1, 5)])
+def test_tables_of_four(rng, n_items, a_off, t_off):
+    """Twice entry e is the sum of the four, negative where a bit of e is 0, plus that of their sizes.
+
+    All sizes' sum stands first. Four digits fit into a byte; nothing else is written, nothing else read.
+    """
+    a = int16s(rng, a_off + n_items)
+    end = t_off + lookup_tile.table_size(n_items, lookup_tile.FOURS.table)
+    for call in both(lookup_tile, "build_tables", 5):
+        tables = np.full(end + 3, GARBAGE, np.uint8)
+        call(a, a_off, n_items, tables, t_off)
+        values = a[a_off:].astype(int).reshape(-1, 4)
+        assert tables[t_off:t_off + 4].view(np.int32)[0] == np.abs(values).sum()
+        digits = tables[t_off + 64:end].reshape(3, -1, 16).astype(int)
+        assert digits.max(initial=0) < 64
+        for found, four in zip((digits * [[[1]], [[64]], [[4096]]]).sum(0), values):
+            for e in range(16):
+                assert 2 * found[e] - np.abs(four).sum() == sum(v if e >> i & 1 else -v for i, v in enumerate(four))
+        assert (tables[:t_off] == GARBAGE).all() and (tables[t_off + 4:t_off + 64] == GARBAGE).all()
+        assert (tables[end:] == GARBAGE).all()
+
+
 @pytest.mark.parametrize("n_groups, a_off, t_off", [(0, 0, 0), (1, 0, 0), (7, 3, 16), (31, 1, 5)])
-def test_tables(rng, n_groups, a_off, t_off):
+def test_tables_of_five(rng, n_groups, a_off, t_off):
     """Entry e is the sum of the five, negative where a bit of e is 0; nothing else is written, nothing else read."""
     a = int16s(rng, a_off + 5 * n_groups)
     for call in both(lookup_tile, "build_tables", 5):
         tables = np.full(t_off + 32 * n_groups + 3, GARBAGE, np.int32)
-        call(a, a_off, n_groups, tables, t_off)
+        call(a, a_off, 5 * n_groups, tables, t_off)
         for g in range(n_groups):
             five = a[a_off + 5 * g:a_off + 5 * g + 5].astype(int)
             for e in range(32):
                 assert tables[t_off + 32 * g + e] == sum(v if e >> i & 1 else -v for i, v in enumerate(five))
         assert (tables[:t_off] == GARBAGE).all() and (tables[t_off + 32 * n_groups:] == GARBAGE).all()
+
+
+@pytest.mark.parametrize("w_off, w_stride", [(0, 1), (5, 3)])
+def test_signs_of_groups_of_four(rng, w_off, w_stride):
+    source = words(rng, w_off + 15 * w_stride + 1)
+    for call in both(lookup_tile, "turn_words", 5):
+        panel = np.full(262, GARBAGE, np.uint8)
+        call(source, w_off, w_stride, panel, 3)
+        bits = [[int(panel[3 + 64 * (j // 4) + c]) >> j % 4 & 1 for j in range(16)] for c in range(64)]
+        assert bits == [[int(source[w_off + j * w_stride]) >> c & 1 for j in range(16)] for c in range(64)]
+        assert panel[3:259].max() < 16 and (panel[:3] == GARBAGE).all() and (panel[259:] == GARBAGE).all()
 
 
 @pytest.mark.parametrize("w_off, w_stride", [(0, 1), (5, 3)])
@@ -59,7 +92,7 @@ def test_float_tables(rng, n_groups, a_off, t_off):
     a[::7] = 0
     for call in both(lookup_tile, "build_tables", 5):
         tables = np.full(t_off + 32 * n_groups + 3, GARBAGE, np.float32)
-        call(a, a_off, n_groups, tables, t_off)
+        call(a, a_off, 5 * n_groups, tables, t_off)
         for g in range(n_groups):
             for e in range(32):
                 total = np.float32(0)

@@ -1,11 +1,13 @@
 """A seed must train the same network on each machine: kernels on a CPU without the instructions, byte by byte."""
 
 import hashlib
+from itertools import product
 from pathlib import Path
 
 import kernel_calls as calls
 import numpy as np
 import pytest
+import training_run
 from own_process import run
 from test_twins import COMPILED, OPERATIONS, compiled
 from twin_arguments import ARGUMENTS
@@ -13,6 +15,7 @@ from twin_arguments import ARGUMENTS
 import bnnsim
 import bnnsim.kernels._jit as _jit
 import bnnsim.training.elementary as elementary
+from bnnsim.kernels._twins import target_has
 
 CPU = """
 import sys
@@ -52,14 +55,20 @@ def products(rng):
     yield from (calls.pack(x), calls.xnor_dense(x, weights), calls.pixels_dense(images, 7, weights[:, :16]))
     yield calls.pixels_conv(images, 128, taps, 1, 1, -1)
     yield calls.lookup_dense(calls.gradients(rng, 7, 9), x, np.ones(7))
-    yield calls.lookup_dense(rng.normal(size=(4, 9)).astype(np.float32), x, np.ones(4), calls.FLOAT_KINDS)
+    yield calls.dense_in(rng.normal(size=(4, 9)).astype(np.float32), x, np.ones(4), calls.FLOAT_KINDS)
     yield calls.pixels_dense_dweight(calls.gradients(rng, 7, 5), images, 0, np.ones(7))
     yield calls.conv_dweight(calls.gradients(rng, 2, 5, 7, 17), calls.signs(rng, 2, 5, 7, 65), (3, 3), 1, 1, 0)
     yield calls.conv_dx(calls.gradients(rng, 1, 5, 7, 17), calls.signs(rng, 17, 3, 3, 65), (1, 5, 7, 65), 1, 1)
     yield calls.flip_masks(5, 130, 1, 2, 2**62)
 
 
-PARTS = {"operations": operations_in_use, "float loops": float_loops, "products": products}
+def trained(rng):
+    """Whole trainings, of either precision."""
+    for precision in ("fixed16", "float32"):
+        yield np.frombuffer(training_run.state(*training_run.run(precision=precision)), np.uint8)
+
+
+PARTS = {"operations": operations_in_use, "float loops": float_loops, "products": products, "trained": trained}
 
 
 def digest(part):
@@ -67,12 +76,28 @@ def digest(part):
     return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()
 
 
+AVX2 = {"NUMBA_CPU_NAME": "haswell",
+        "NUMBA_CPU_FEATURES": "+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+avx,+avx2,+fma,+bmi,+bmi2,+lzcnt,+cx16,+64bit"}
+CPUS = {"generic": {"NUMBA_CPU_NAME": "generic"}, "avx2": AVX2,
+        "avxvnni": AVX2 | {"NUMBA_CPU_FEATURES": AVX2["NUMBA_CPU_FEATURES"] + ",+avxvnni"}}
+
+
+def cpu_rows():
+    """(CPU, part); what takes longest, and what others cover, is slow."""
+    for cpu, part in product(CPUS, PARTS):
+        slow = part in ("products", "trained") or cpu != "generic" and (cpu, part) != ("avx2", "operations")
+        marks = [pytest.mark.slow] if slow else []
+        if cpu != "generic":
+            marks.append(pytest.mark.skipif(not target_has(cpu), reason=f"this CPU has no {cpu}"))
+        yield pytest.param(cpu, part, marks=marks)
+
+
 @COMPILED
-@pytest.mark.parametrize("part", ["operations", "float loops", pytest.param("products", marks=pytest.mark.slow)])
-def test_a_cpu_without_the_instructions_gives_the_same_results(part):
-    """With NUMBA_CPU_NAME=generic it once aborted. Both CPUs share a cache, as machines with one home folder do."""
+@pytest.mark.parametrize("cpu, part", list(cpu_rows()))
+def test_a_cpu_without_the_instructions_gives_the_same_results(cpu, part):
+    """With NUMBA_CPU_NAME=generic it once aborted. All CPUs share a cache, as machines with one home folder do."""
     package, shared = Path(bnnsim.__file__).parents[1], {}
     if _jit.NUMBA.CACHE_DIR:
         shared["NUMBA_CACHE_DIR"] = _jit.NUMBA.CACHE_DIR
     program = CPU.format(folder=str(Path(__file__).parent), part=part)
-    assert run(program, package, NUMBA_CPU_NAME="generic", **shared) == ["False", digest(part)]
+    assert run(program, package, **CPUS[cpu], **shared) == [str(cpu != "generic"), digest(part)]

@@ -1,9 +1,12 @@
 """Kernels and tasks in threads: every row once, no error lost, no task that waits for itself."""
 
+import threading
+
 import numpy as np
 import pytest
 
-from bnnsim.kernels import local_executor, slices, split, thread_count, threads
+from bnnsim.kernels import (Abandoned, check_wanted, local_executor, slices, split, thread_count, threads,
+                            while_wanted)
 
 pytestmark = pytest.mark.jit_off
 
@@ -50,3 +53,40 @@ def test_tasks_may_run_kernels_themselves(n_threads):
 def test_an_error_in_a_task_reaches_the_caller():
     with threads(2), pytest.raises(ZeroDivisionError):
         local_executor().submit(lambda n: 1 // n, 0).result()
+
+
+def test_work_that_nobody_waits_for_ends_at_its_next_check():
+    done = []
+
+    def work(start, stop):
+        for i in range(start, stop):
+            check_wanted()
+            done.append(i)
+
+    with pytest.raises(Abandoned), while_wanted(lambda: len(done) < 3):
+        with threads(1):
+            split(work, 1000)
+    assert done == [0, 1, 2]
+    split(work, 5)
+    assert len(done) == 8, "and only inside of the block"
+
+
+def test_a_part_that_fails_ends_the_others():
+    """As Ctrl-C does in the thread that waits."""
+    waits, ended = threading.Event(), []
+
+    def work(start, stop):
+        if start == 0:
+            waits.wait(60)
+            raise KeyboardInterrupt
+        waits.set()
+        try:
+            while True:
+                check_wanted()
+        except Abandoned:
+            ended.append(start)
+            raise
+
+    with threads(3), pytest.raises(KeyboardInterrupt):
+        split(work, 3)
+    assert sorted(ended) == [1, 2]

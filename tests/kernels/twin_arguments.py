@@ -50,6 +50,17 @@ def xnor(to_bits, rng):
                garbage(400, np.uint64 if to_bits else np.int32), 7, o_stride)
 
 
+def nibbles(to_bits, rng):
+    """In more steps than sums of bytes hold."""
+    for n_runs, n_steps, run_stride, p_off, t_off, o_stride in [(0, 3, 1, 0, 0, 32), (1, 1, 0, 0, 16, 32),
+                                                                (1, 17, 0, 16, 0, 35), (3, 5, 9, 5, 3, 33)]:
+        x, panel = words(rng, 300), words(rng, p_off + 32 * max(n_runs * n_steps, 1) + 1)
+        x[:100], panel[:200] = 0, 2**64 - 1                     # all differ
+        x_at, table_at, table = forward_operands(rng, 32 * n_runs * n_steps)
+        yield (x, x_at, 2, run_stride, n_runs, n_steps, panel, p_off, table, table_at, t_off,
+               garbage(400, np.uint64 if to_bits else np.int32), 7, o_stride)
+
+
 def pixels(to_bits, rng):
     for n_runs, n_steps, run_stride, p_off, t_off, o_stride in [(0, 3, 1, 0, 0, 64), (1, 1, 0, 0, 16, 64),
                                                                 (1, 17, 0, 16, 0, 67), (3, 2, 9, 5, 3, 65)]:
@@ -92,31 +103,38 @@ def fixed_pairs(rng):
 
 
 def table_operands(rng):
-    """float32 with zeros among them."""
-    for n_groups, a_off, t_off in [(0, 0, 0), (1, 0, 0), (7, 3, 16), (31, 1, 5)]:
-        n = a_off + 5 * n_groups
-        numbers = singles(rng, n)
+    """Of groups of four and of five; float32 with zeros among them."""
+    for n_steps, a_off, t_off in [(0, 0, 0), (1, 0, 0), (7, 3, 16), (31, 1, 5)]:
+        yield (int16s(rng, a_off + 16 * n_steps), a_off, 16 * n_steps,
+               garbage(t_off + 64 + 192 * n_steps + 3, np.uint8), t_off)
+        numbers = singles(rng, a_off + 5 * n_steps)
         numbers[::7] = 0
-        for a, kind in ((int16s(rng, n), np.int32), (numbers, np.float32)):
-            yield a, a_off, n_groups, garbage(t_off + 32 * n_groups + 3, kind), t_off
+        for a, kind in ((numbers, np.float32), (int16s(rng, len(numbers)), np.int32)):
+            yield a, a_off, 5 * n_steps, garbage(t_off + 32 * n_steps + 3, kind), t_off
 
 
 def looked_up(rng):
     """Tables anywhere, shared between rows and segments, as those of neighbouring positions of a convolution are.
 
-    float32 sums too have the same bits: they run in the same order.
+    float32 sums too have the same bits: they run in the same order. Digits in bytes have six bits, and there are more
+    of them, and of segments, than the 16 bits of a partial sum hold.
     """
-    shapes = [(1, 0, 0, 0), (1, 1, 0, 0), (3, 6, 64, 5), (2, 13, 7, 1)]
-    for (n_segments, n_groups, p_off, o_off), add, kind in product(shapes, (False, True), (np.int32, np.float32)):
-        tables = (rng.normal(size=32 * n_groups + 99) * 10**6).astype(kind)
-        panel = rng.integers(0, 2**32, p_off + n_segments * -(-n_groups // 6) * 64, dtype=np.uint32)
-        yield (tables, rng.integers(0, 99, 6 * n_segments), n_segments, n_groups, panel, p_off,
-               garbage(o_off + 6 * 64 + 3, kind), o_off, add)
+    shapes = [(1, 0, 0, 0), (1, 1, 0, 0), (3, 6, 64, 5), (2, 13, 7, 1), (1, 259, 0, 0), (70, 2, 1, 3)]
+    for (n_segments, n_steps, p_off, o_off), add in product(shapes, (False, True)):
+        rows = rng.integers(0, 99, 6 * n_segments)
+        panel = rng.integers(0, 2**32, p_off + n_segments * -(-n_steps // 6) * 64, dtype=np.uint32)
+        for kind in (np.float32, np.int32) if n_segments * n_steps < 100 else ():
+            tables = (rng.normal(size=32 * n_steps + 99) * 10**6).astype(kind)
+            yield (tables, rows, n_segments, 5 * n_steps, panel, p_off, garbage(o_off + 6 * 64 + 3, kind), o_off, add)
+        tables = rng.choice(np.array([0, 1, 62, 63, 63, 63], np.uint8), 99 + 64 + 192 * n_steps)
+        panel = rng.integers(0, 16, p_off + n_segments * n_steps * 256, dtype=np.uint8)
+        yield (tables, rows, n_segments, 16 * n_steps, panel, p_off, garbage(o_off + 6 * 64 + 3, np.int32), o_off, add)
 
 
 def spread(rng):
     for w_off, w_stride in [(0, 1), (5, 3)]:
         yield words(rng, w_off + 29 * w_stride + 1), w_off, w_stride, garbage(70, np.uint32), 3
+        yield words(rng, w_off + 15 * w_stride + 1), w_off, w_stride, garbage(262, np.uint8), 3
 
 
 def scaled_rows(rng):
@@ -150,10 +168,23 @@ def bop(rng):
     yield value, gradient, momentum, 2, *floats(0.3, 0.1)
 
 
+def momentum(rng):
+    for bound in (1.0, np.inf):
+        value, gradient, velocity = rng.normal(size=(3, 21)).astype(np.float32)
+        yield value, gradient, velocity, 2, *floats(0.9, 0.3, bound)
+
+
 def kept_winners(rng):
     for entry in range(3):
         yield (singles(rng, 30), 5, rng.integers(0, 3, 25).astype(np.uint8), 7, np.uint8(entry),
                garbage(20, np.float32), 1)
+
+
+def pooled(rng):
+    """Windows of equal values among them: the first of them wins."""
+    for size in (1, 2, 3):
+        yield (rng.integers(-3, 3, 200).astype(np.int32), 5, 19 * size, 19, size, garbage(20, np.int32),
+               garbage(20, np.uint8), 1)
 
 
 def counted_powers(rng):
@@ -218,12 +249,14 @@ ARGUMENTS = {
     "forward.corrected_first_layer.excess_word": compared_sums,
     **{f"forward.xnor_tile.xnor_{end}_{rows}": functools.partial(xnor, end == "bits")
        for end in ("bits", "sums") for rows in (8, 1)},
+    **{f"forward.nibble_tile.nibble_{end}_{size}": functools.partial(nibbles, end == "bits")
+       for end in ("bits", "sums") for size in ("4x2", "4x1", "1x1")},
     **{f"forward.pixel_tile.pixel_{end}_{size}": functools.partial(pixels, end == "bits")
        for end in ("bits", "sums") for size in ("6x4", "6x1", "1x1")},
     "gradients.fixed_point.fix_pair": fixed_pairs,
     "gradients.fixed_point.fix_sixteen": fixed_rows,
     "gradients.fixed_point.turn_block": turned_blocks,
-    "gradients.lookup_tile.aligned": lambda rng: [(np.zeros(99, kind)[i:],) for kind in (np.int32, np.float32)
+    "gradients.lookup_tile.aligned": lambda rng: [(np.zeros(99, kind)[i:],) for kind in (np.uint8, np.int32, np.float32)
                                                   for i in range(17)],
     "gradients.lookup_tile.build_tables": table_operands,
     "gradients.lookup_tile.lookup_tile": looked_up,
@@ -232,7 +265,9 @@ ARGUMENTS = {
     "gradients.multiply_add_tile.multiply_add": multiplied,
     "gradients.optimizer_steps.adam_lanes": adam,
     "gradients.optimizer_steps.bop_lanes": bop,
+    "gradients.optimizer_steps.momentum_lanes": momentum,
     "gradients.pool.keep_lanes": kept_winners,
+    "gradients.pool.pool_lanes": pooled,
     "limits.madd_chains": functools.partial(chained, np.int32),
     "limits.xnor_chains": functools.partial(chained, np.uint64),
     "norm.batchnorm_tiles.affine_word": signs_of_outputs,

@@ -1,7 +1,8 @@
 """Forward passes to output bits or integer pre-activations: dense and conv layers, on packed words and on pixels.
 
-`dense` and `conv` are the passes, `xnor_tile` and `pixel_tile` what their time goes into (`tile_parts` what both have
-in common), `geometry` the sizes of a convolution, `corrected_first_layer` what a sweep does where few weights flipped.
+`dense` and `conv` are the passes, `xnor_tile` and `pixel_tile` what their time goes into (`nibble_tile` and
+`narrow_pixel_tile` on CPUs without AVX-512, `tile_parts` what all have in common), `geometry` the sizes of a
+convolution, `corrected_first_layer` what a sweep does where few weights flipped.
 Called by packed/forward and packed/clean_pass, which lay operands out.
 
 To add a tile: a `Tile` with its needs in the list of its operation, before those that are slower; tests/kernels then

@@ -3,35 +3,20 @@
     panel          (ceil(U / 16), W, 16) uint32: four bytes +1, -1 or 0 of a unit, one for each of four pixels
 """
 
-import functools
-
 import numpy as np
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba.extending import intrinsic
 
-from bnnsim.kernels._jit import inline
-from bnnsim.kernels._llvm import I8, I32, I64, declare, item_pointer, splat, vector_pointer
+from bnnsim.kernels._llvm import I8, I32, I64, item_pointer, splat, vector_pointer
 from bnnsim.kernels._twins import Tile, twin_of
-from bnnsim.kernels.forward.tile_parts import row_pointers, store_results, tile_signature, walk_runs, zeroed
+from bnnsim.kernels.forward.narrow_pixel_tile import (DOT, PAIRS, SHORT_PAIRS, SIGNED_DOT, SINGLES, add_dot,
+                                                      make_narrow_tile)
+from bnnsim.kernels.forward.tile_parts import (COLS, row_pointers, store_results, sum_whole_panel, tile_signature,
+                                               walk_runs, zeroed)
 
-ROWS, COLS, STRIPS = 6, 16, 4                                   # a large tile has four strips of 16 units
-
-
-@functools.cache
-def _dot_type():
-    """Operand type of vpdpbusd in this LLVM: newer ones want bytes, older ones 32-bit lanes."""
-    for operand in (ir.VectorType(I8, 64), ir.VectorType(I32, 16)):
-        lanes = ir.VectorType(I32, 16)
-        text = (f"declare {lanes} @llvm.x86.avx512.vpdpbusd.512({lanes}, {operand}, {operand})\n"
-                f"define {lanes} @f({lanes} %a, {operand} %b, {operand} %c) {{\n"
-                f"%d = call {lanes} @llvm.x86.avx512.vpdpbusd.512({lanes} %a, {operand} %b, {operand} %c)\n"
-                f"ret {lanes} %d\n}}")
-        try:
-            binding.parse_assembly(text).verify()
-            return operand
-        except RuntimeError:
-            continue
-    raise NotImplementedError("this LLVM has no vpdpbusd")
+ROWS, STRIPS = 6, 4                                    # a large tile has four strips of 16 units
+PRODUCTS = ((DOT, ("avxvnni",)), (PAIRS, ("avx2",)), (SHORT_PAIRS, ("ssse3",)), (SIGNED_DOT, ("dotprod",)),
+            (SINGLES, ()))
 
 
 def _make_tile(n_rows, n_strips, to_bits):
@@ -49,18 +34,14 @@ def _make_tile(n_rows, n_strips, to_bits):
             p_ptr = item_pointer(context, builder, signature.args[6], panel, p_off, I32)
             strips = [builder.gep(p_ptr, [builder.mul(strip, I64(v))]) for v in range(n_strips)]
             sums = zeroed(builder, acc, n_rows, n_strips)
-            operand = _dot_type()
-            dot = declare(builder, "llvm.x86.avx512.vpdpbusd.512", acc, acc, operand, operand)
 
             def add_step(number, offset):
                 at = builder.mul(number, I64(COLS))
-                weights = [builder.bitcast(builder.load(vector_pointer(builder, pointer, at, acc), align=4), operand)
-                           for pointer in strips]
+                weights = [builder.load(vector_pointer(builder, pointer, at, acc), align=4) for pointer in strips]
                 for row, slots in zip(rows, sums):
                     four = builder.load(builder.bitcast(builder.gep(row, [offset]), I32.as_pointer()), align=1)
-                    pixels = builder.bitcast(splat(builder, four, acc), operand)
                     for slot, weight in zip(slots, weights):
-                        builder.store(builder.call(dot, [builder.load(slot), pixels, weight]), slot)
+                        builder.store(add_dot(builder, builder.load(slot), splat(builder, four, acc), weight), slot)
 
             def result(total, entry):
                 return builder.icmp_signed(">=", total, entry) if to_bits else builder.add(entry, total)
@@ -102,38 +83,14 @@ def _make_twin(n_rows, n_strips, to_bits):
 
 
 def _operation(n_rows, n_strips, to_bits):
-    tile = Tile(_make_tile(n_rows, n_strips, to_bits), needs=("avx512vnni",))
-    return twin_of(tile)(_make_twin(n_rows, n_strips, to_bits))
+    wide = Tile(_make_tile(n_rows, n_strips, to_bits), needs=("avx512vnni",))
+    narrow = (Tile(make_narrow_tile(product, n_rows, n_strips, to_bits), needs) for product, needs in PRODUCTS)
+    return twin_of(wide, *narrow)(_make_twin(n_rows, n_strips, to_bits))
 
 
 def _make_rows(to_bits):
     large, narrow, single = (_operation(*size, to_bits) for size in ((ROWS, STRIPS), (ROWS, 1), (1, 1)))
-    width = 1 if to_bits else COLS                              # of 16 units, in items of the output
-
-    @inline
-    def rows(x, x_at, n_rows, run_stride, n_runs, panel, table, table_at, out, o_off, o_stride):
-        n_steps, size = panel.shape[1] // n_runs, panel.shape[1] * COLS
-        p = 0
-        while p < panel.shape[0]:
-            if n_rows < ROWS:
-                for r in range(n_rows):
-                    single(x, x_at, r, run_stride, n_runs, n_steps, panel, p * size, table, table_at, COLS * p, out,
-                           o_off + width * p + r * o_stride, o_stride)
-                p += 1
-            elif p + STRIPS <= panel.shape[0]:
-                for r in range(0, n_rows, ROWS):
-                    at = min(r, n_rows - ROWS)                  # the last tile overlaps the one before
-                    large(x, x_at, at, run_stride, n_runs, n_steps, panel, p * size, table, table_at, COLS * p, out,
-                          o_off + width * p + at * o_stride, o_stride)
-                p += STRIPS
-            else:
-                for r in range(0, n_rows, ROWS):
-                    at = min(r, n_rows - ROWS)
-                    narrow(x, x_at, at, run_stride, n_runs, n_steps, panel, p * size, table, table_at, COLS * p, out,
-                           o_off + width * p + at * o_stride, o_stride)
-                p += 1
-
-    return rows
+    return sum_whole_panel(large, narrow, single, ROWS, STRIPS, to_bits)
 
 
 pixel_bits, pixel_sums = _make_rows(True), _make_rows(False)    # of any number of rows against a whole panel

@@ -19,7 +19,10 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
+from bnnsim.kernels._jit import inline
 from bnnsim.kernels._llvm import I16, I32, I64, item_pointer, vector_pointer
+
+COLS = 16                           # units of a strip of a panel
 
 
 def tile_signature(x: types.Type, offsets: types.Type, table: types.Type, panel: types.Type, out: types.Type) -> Any:
@@ -45,12 +48,38 @@ def walk_runs(builder: ir.IRBuilder, n_runs: ir.Value, n_steps: ir.Value, run_st
             body(builder.add(base, step.index), builder.add(start, builder.mul(step.index, I64(item_scale))))
 
 
+def count_down(builder: ir.IRBuilder, left: ir.Value, most: int, move: Callable[[], None]) -> None:
+    """One of the `most` steps that narrow sums hold is done; behind the last of them ``move()`` empties the sums."""
+    builder.store(builder.sub(builder.load(left), I64(1)), left)
+    with builder.if_then(builder.icmp_signed("==", builder.load(left), I64(0)), likely=False):
+        move()
+        builder.store(I64(most), left)
+
+
 def zeroed(builder: ir.IRBuilder, vector: ir.VectorType, n_rows: int, n_vectors: int) -> list[list[ir.Value]]:
     """Accumulators."""
     slots = [[cgutils.alloca_once(builder, vector) for _ in range(n_vectors)] for _ in range(n_rows)]
     for slot in sum(slots, []):
         builder.store(ir.Constant(vector, None), slot)
     return slots
+
+
+def totals_in_memory(builder: ir.IRBuilder, n_rows: int, n_strips: int) -> tuple[list[list[ir.Value]], ir.Value]:
+    """Totals of whole strips, zeroed, as `store_results` takes them, and a pointer to the first of their int32."""
+    strip = ir.VectorType(I32, COLS)
+    memory = cgutils.alloca_once(builder, strip, n_rows * n_strips)
+    slots = [[builder.gep(memory, [I64(r * n_strips + v)]) for v in range(n_strips)] for r in range(n_rows)]
+    for slot in sum(slots, []):
+        builder.store(ir.Constant(strip, None), slot)
+    return slots, builder.bitcast(memory, I32.as_pointer())
+
+
+def make_result(builder: ir.IRBuilder, to_bits: bool) -> Callable[[ir.Value, ir.Value], ir.Value]:
+    """What xnor tiles store of ones <n x i32> and their table entries."""
+    def result(ones, entry):
+        return builder.icmp_signed("<=", ones, entry) if to_bits else builder.sub(entry, builder.add(ones, ones))
+
+    return result
 
 
 def _join_masks(builder, masks, lanes):
@@ -86,3 +115,33 @@ def store_results(context: Any, builder: ir.IRBuilder, kinds: tuple[types.Type, 
         if to_bits:
             word = _join_masks(builder, masks, lanes)
             builder.store(word, builder.bitcast(builder.gep(o_ptr, [at]), word.type.as_pointer()), align=2)
+
+
+def sum_whole_panel(large: Any, narrow: Any, single: Any, rows_a_tile: int, strips: int, to_bits: bool) -> Any:
+    """What passes call, of any number of rows against a whole panel, from tiles of many rows and strips, or one."""
+    width = 1 if to_bits else COLS                              # of 16 units, in items of the output
+
+    @inline
+    def rows(x, x_at, n_rows, run_stride, n_runs, panel, table, table_at, out, o_off, o_stride):
+        n_steps, size = panel.shape[1] // n_runs, panel.shape[1] * COLS
+        p = 0
+        while p < panel.shape[0]:
+            if n_rows < rows_a_tile:
+                for r in range(n_rows):
+                    single(x, x_at, r, run_stride, n_runs, n_steps, panel, p * size, table, table_at, COLS * p, out,
+                           o_off + width * p + r * o_stride, o_stride)
+                p += 1
+            elif p + strips <= panel.shape[0]:
+                for r in range(0, n_rows, rows_a_tile):
+                    at = min(r, n_rows - rows_a_tile)           # the last tile overlaps the one before
+                    large(x, x_at, at, run_stride, n_runs, n_steps, panel, p * size, table, table_at, COLS * p, out,
+                          o_off + width * p + at * o_stride, o_stride)
+                p += strips
+            else:
+                for r in range(0, n_rows, rows_a_tile):
+                    at = min(r, n_rows - rows_a_tile)
+                    narrow(x, x_at, at, run_stride, n_runs, n_steps, panel, p * size, table, table_at, COLS * p, out,
+                           o_off + width * p + at * o_stride, o_stride)
+                p += 1
+
+    return rows

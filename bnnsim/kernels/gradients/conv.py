@@ -4,19 +4,18 @@ dH (N, OH, OW, K) float32, possibly behind a max-pool: then its entries stand as
 `winner`, the entry of its window that each belongs to, and are spread out a row at a time; three quarters of the
 scattered array would be zeros. size = 1 is no pooling, dout is dH and winner is not read.
 
-x (N, H, W, Cw), C input channels in Cw words, K output channels, T = kh * kw taps, g a `geometry.Geometry`; G groups of
-five channels or positions.
+x (N, H, W, Cw), C input channels in Cw words, K output channels, T = kh * kw taps, g a `geometry.Geometry`.
 """
 
 import numpy as np
 
 from bnnsim.kernels._jit import always_inline, inline, kernel
 from bnnsim.kernels.gradients.fixed_point import SIDE, fix_row, fix_turned, unit_of
-from bnnsim.kernels.gradients.lookup_tile import (COLS, GROUP, MAX_GROUPS, ROWS, WORD_ROWS, add_tile, build_tables,
-                                                  lookup_tile, new_tables, scale_row, turn_words)
+from bnnsim.kernels.gradients.lookup_tile import (COLS, MAX_ITEMS, ROWS, add_tile, build_tables, entry_rows, entry_size,
+                                                  lookup_tile, new_tables, scale_row, table_size, turn_words, whole)
 from bnnsim.kernels.gradients.pool import keep_winners
 
-CHUNK = 960                         # positions of dW whose sums stay in registers; 192 groups, 32 words of the panel
+CHUNK = 960                         # positions of dW whose sums stay in registers; whole entries of any panel
 
 
 @inline
@@ -75,24 +74,23 @@ def _read_by(n_rows, first, g, n_slots, row_size, position_size, zeros, starts):
 
 
 @inline
-def _sum_segments(tables, starts, n_chunks, n_groups, panel, p_off, tile, partial):
+def _sum_segments(tables, starts, n_chunks, n_items, panel, p_off, tile, partial):
     """tile (6, 64) int64 = sums over all taps and chunks, widened before an int32 can wrap; True if it was not needed.
 
     starts (T, 6) of each tap's first chunk; `partial` (6, 64) int32 has the sums where one call was enough. Of float32
     the same in float64 and float32.
     """
-    n_words = (n_groups * GROUP + WORD_ROWS - 1) // WORD_ROWS
-    if starts.shape[0] * n_chunks * n_groups <= MAX_GROUPS and n_chunks == 1:
-        lookup_tile(tables, starts, starts.shape[0], n_groups, panel, p_off, partial, 0, False)
+    if starts.shape[0] * n_items <= MAX_ITEMS and n_chunks == 1:
+        lookup_tile(tables, starts, starts.shape[0], n_items, panel, p_off, partial, 0, False)
         return True
     tile[:] = 0
     here = np.empty(ROWS, np.int64)
     for tap in range(starts.shape[0]):
         for chunk in range(n_chunks):
             for r in range(ROWS):
-                here[r] = starts[tap, r] + 32 * n_groups * chunk
-            lookup_tile(tables, here, 1, n_groups, panel, p_off + (tap * n_chunks + chunk) * n_words * COLS, partial, 0,
-                        False)
+                here[r] = starts[tap, r] + table_size(n_items, tables) * chunk
+            at = p_off + (tap * n_chunks + chunk) * panel.shape[2] * entry_size(panel)
+            lookup_tile(tables, here, 1, n_items, panel, at, partial, 0, False)
             add_tile(partial, tile)
     return False
 
@@ -109,21 +107,21 @@ def _store_position(tile, wide, exact, scale, r, w, out, position):
 
 
 @kernel
-def conv_dx(dout, winner, size, panel, n_chunks, n_groups, g, kinds, out, start, stop):
-    """dH, panel (Cw, T * n_chunks, ceil(n_groups / 6), 64) of weights (T, K, C) -> out (N, H * W, C) float32.
+def conv_dx(dout, winner, size, panel, n_chunks, n_items, g, kinds, out, start, stop):
+    """dH, panel (Cw, T * n_chunks, E, .) of weights (T, K, C) -> out (N, H * W, C) float32.
 
-    The K channels stand in n_chunks of n_groups groups; kinds as in `dense.lookup_dense`. Tables of as many rows of
-    outputs as six inputs may read stay in a ring; each is built once an image.
+    The K channels stand in n_chunks of n_items; kinds as in `dense.lookup_dense`. Tables of as many rows of outputs as
+    six inputs may read stay in a ring; each is built once an image.
     """
     n_units, n_positions, n_taps = dout.shape[3], out.shape[1], g.kernel_height * g.kernel_width
-    values, fixed = np.zeros((1, n_units), np.float32), np.zeros(GROUP * n_groups * n_chunks, kinds[0].dtype)
-    position_size = 32 * n_groups * n_chunks
+    values, fixed = np.zeros((1, n_units), np.float32), np.zeros(n_items * n_chunks, kinds.gradient.dtype)
+    position_size = table_size(n_items, kinds.table) * n_chunks
     row_size = position_size * g.out_width
     n_slots = min(g.out_height, ((ROWS - 2) // g.width + g.kernel_height) // g.stride + 2)
-    tables, zeros = new_tables((n_slots * g.out_width + 1) * n_groups * n_chunks, kinds[1])
+    tables, zeros = new_tables((n_slots * g.out_width + 1) * position_size, kinds.table)
     tables[zeros:zeros + position_size] = 0
     starts, places = np.empty((n_taps, ROWS), np.int64), window_places(size, g)
-    tile, wide = np.empty((ROWS, COLS), kinds[1].dtype), np.empty((ROWS, COLS), kinds[2].dtype)
+    tile, wide = np.empty((ROWS, COLS), kinds.sum.dtype), np.empty((ROWS, COLS), kinds.total.dtype)
     for n in range(start, stop):
         scale, built = unit_of(dout[n].reshape(-1), fixed), 0
         inverse = 1.0 / scale
@@ -138,13 +136,15 @@ def conv_dx(dout, winner, size, panel, n_chunks, n_groups, g, kinds, out, start,
                     else:
                         gradient_row(dout, winner, size, n, places, oh * g.out_width + ow, values, 0)
                         fix_row(values, 0, n_units, inverse, fixed, 0)
-                    build_tables(fixed, 0, n_groups * n_chunks, tables,
-                                 zeros + position_size + oh % n_slots * row_size + ow * position_size)
+                    at = zeros + position_size + oh % n_slots * row_size + ow * position_size
+                    for chunk in range(n_chunks):
+                        build_tables(fixed, n_items * chunk, n_items, tables,
+                                     at + table_size(n_items, tables) * chunk)
             built = max(built, needed)
             _read_by(last + 1 - first, first, g, n_slots, row_size, position_size, zeros, starts)
             for w in range(panel.shape[0]):
-                exact = _sum_segments(tables, starts, n_chunks, n_groups, panel,
-                                      w * panel.shape[1] * panel.shape[2] * COLS, wide, tile)
+                exact = _sum_segments(tables, starts, n_chunks, n_items, panel,
+                                      w * panel.shape[1] * panel.shape[2] * entry_size(panel), wide, tile)
                 for r in range(last + 1 - first):
                     _store_position(tile, wide, exact, scale, r, w, out[n], first + r)
 
@@ -169,10 +169,10 @@ def _chunk_runs(first, n_rows, g, runs):
 
 
 @inline
-def _fix_chunk(dout, winner, size, first, n_rows, inverse, places, rows, fixed):
-    """dH of output positions first.., n_rows of them -> fixed (6 M, CHUNK) int16, transposed; 0 up to a whole group."""
+def _fix_chunk(dout, winner, size, first, n_rows, inverse, places, rows, fixed, n_wide):
+    """dH of output positions first.., n_rows of them -> fixed (6 M, CHUNK) int16, transposed; 0 up to n_wide."""
     n_positions, n_units = places.shape[1], dout.shape[3]
-    for row in range(0, min(CHUNK, n_rows + GROUP - 1), SIDE):
+    for row in range(0, n_wide, SIDE):
         n_here = max(0, min(SIDE, n_rows - row))
         source, at = dout.reshape(-1, n_units), first + row
         if size > 1 or n_here == 0:
@@ -218,10 +218,11 @@ def _gather_tap(x, runs, n_runs, tap, fill, g, gathered, padded):
 
 @inline
 def _turn_chunk(words, n_rows, panel, column):
-    """words (., CHUNK) -> panel (., CHUNK / 30, 64) from `column` on."""
+    """words (., CHUNK) -> panel (., E, .) from `column` on."""
     for w in range(words.shape[0]):
-        for i in range((n_rows + WORD_ROWS - 1) // WORD_ROWS):
-            turn_words(words, w * CHUNK + i * WORD_ROWS, 1, panel, ((column + w) * (CHUNK // WORD_ROWS) + i) * COLS)
+        for i in range((n_rows + entry_rows(panel) - 1) // entry_rows(panel)):
+            turn_words(words, w * CHUNK + i * entry_rows(panel), 1, panel,
+                       ((column + w) * panel.shape[1] + i) * panel.shape[2])
 
 
 @kernel
@@ -234,17 +235,19 @@ def conv_dweight(dout, winner, size, inverse, x, fill, zero_pad, g, kinds, total
     """
     n_all, n_taps = dout.shape[0] * g.out_height * g.out_width, g.kernel_height * g.kernel_width
     n_blocks, n_columns = total.shape[0], total.shape[1]
-    rows, fixed = np.zeros((SIDE, dout.shape[3]), np.float32), np.zeros((ROWS * n_blocks, CHUNK), kinds[0].dtype)
-    panel, sums = np.empty((n_columns, CHUNK // WORD_ROWS, COLS), np.uint32), np.zeros(total.shape, kinds[1].dtype)
+    rows, fixed = np.zeros((SIDE, dout.shape[3]), np.float32), np.zeros((ROWS * n_blocks, CHUNK), kinds.gradient.dtype)
+    panel = np.empty((n_columns, CHUNK // entry_rows(kinds.panel), entry_size(kinds.panel)), kinds.panel.dtype)
+    sums, table_room = np.zeros(total.shape, kinds.sum.dtype), table_size(CHUNK, kinds.table)
     gathered, runs = np.empty((x.shape[3], CHUNK), np.uint64), np.empty((5, CHUNK), np.int64)
     padded = np.empty((n_taps // 64 + 1 if zero_pad else 0, CHUNK), np.uint64)
-    tables, at = new_tables(ROWS * (CHUNK // GROUP), kinds[1])
-    most = 1 if kinds[0].itemsize == 4 else MAX_GROUPS * GROUP // CHUNK           # chunks before an int32 wraps
-    starts, places = at + 32 * (CHUNK // GROUP) * np.arange(ROWS), window_places(size, g)
+    tables, at = new_tables(ROWS * table_room, kinds.table)
+    most = 1 if kinds.gradient.itemsize == 4 else MAX_ITEMS // CHUNK              # chunks before an int32 wraps
+    starts, places = at + table_room * np.arange(ROWS), window_places(size, g)
     for chunk in range(start, stop):
         n_rows = min(CHUNK, n_all - chunk * CHUNK)
+        n_wide = whole(n_rows, kinds.table)
         n_runs = _chunk_runs(chunk * CHUNK, n_rows, g, runs)
-        _fix_chunk(dout, winner, size, chunk * CHUNK, n_rows, inverse, places, rows, fixed)
+        _fix_chunk(dout, winner, size, chunk * CHUNK, n_rows, inverse, places, rows, fixed, n_wide)
         padded[:] = np.uint64(0)
         padded[n_taps >> 6:] = np.uint64(1) << np.uint64(n_taps & 63)
         for tap in range(n_taps):
@@ -253,10 +256,10 @@ def conv_dweight(dout, winner, size, inverse, x, fill, zero_pad, g, kinds, total
         _turn_chunk(padded, n_rows, panel, n_taps * x.shape[3])
         for m in range(n_blocks):
             for r in range(ROWS):
-                build_tables(fixed, (ROWS * m + r) * CHUNK, (n_rows + GROUP - 1) // GROUP, tables, starts[r])
+                build_tables(fixed, (ROWS * m + r) * CHUNK, n_wide, tables, starts[r])
             for column in range(n_columns):
-                lookup_tile(tables, starts, 1, (n_rows + GROUP - 1) // GROUP, panel,
-                            column * (CHUNK // WORD_ROWS) * COLS, sums, (m * n_columns + column) * ROWS * COLS, True)
+                lookup_tile(tables, starts, 1, n_wide, panel, column * panel.shape[1] * panel.shape[2],
+                            sums, (m * n_columns + column) * ROWS * COLS, True)
         if (chunk - start + 1) % most == 0 or chunk + 1 == stop:
             for m in range(n_blocks):
                 for column in range(n_columns):

@@ -22,6 +22,13 @@ def _clipped(value, bound):
     return -bound if value < -bound else value
 
 
+def _clipped_lanes(builder, value, bound):
+    """`_clipped` of vectors."""
+    value = builder.select(builder.fcmp_ordered(">", value, bound), bound, value)
+    least = builder.fneg(bound)
+    return builder.select(builder.fcmp_ordered("<", value, least), least, value)
+
+
 @inline
 def _adam_one(value, gradient, first, second, i, beta1, beta2, step_size, second_scale, eps, bound):
     g = gradient[i]
@@ -47,10 +54,7 @@ def _adam_lanes(_, value, gradient, first, second, at, beta1, beta2, step_size, 
         v = builder.fadd(builder.fmul(beta2, v), builder.fmul(builder.fmul(builder.fsub(one, beta2), g), g))
         root = builder.call(declare(builder, "llvm.sqrt.v16f32", vector, vector), [v])
         change = builder.fdiv(builder.fmul(step_size, m), builder.fadd(builder.fmul(root, second_scale), eps))
-        w = builder.fsub(w, change)
-        w = builder.select(builder.fcmp_ordered(">", w, bound), bound, w)
-        least = builder.fneg(bound)
-        w = builder.select(builder.fcmp_ordered("<", w, least), least, w)
+        w = _clipped_lanes(builder, builder.fsub(w, change), bound)
         for place, new in zip((places[0], places[2], places[3]), (w, m, v)):
             builder.store(new, place, align=4)
         return context.get_dummy_value()
@@ -75,12 +79,46 @@ def adam_step(value, gradient, first, second, beta1, beta2, step_size, second_sc
         _adam_one(value, gradient, first, second, i, beta1, beta2, step_size, second_scale, eps, bound)
 
 
+@inline
+def _momentum_one(value, gradient, velocity, i, momentum, learning_rate, bound):
+    velocity[i] = momentum * velocity[i] + gradient[i]
+    value[i] = _clipped(value[i] - learning_rate * velocity[i], bound)
+
+
+@intrinsic
+def _momentum_lanes(_, value, gradient, velocity, at, momentum, learning_rate, bound):
+    signature = types.void(value, gradient, velocity, types.intp, *[types.float32] * 3)
+
+    def generate(context, builder, signature, args):
+        vector = ir.VectorType(ir.FloatType(), LANES)
+        places = [vector_pointer(builder, item_pointer(context, builder, kind, array, args[3], ir.FloatType()), I64(0),
+                                 vector) for kind, array in zip(signature.args, args[:3])]
+        w, g, v = (builder.load(place, align=4) for place in places)
+        momentum, learning_rate, bound = (splat(builder, scalar, vector) for scalar in args[4:])
+        v = builder.fadd(builder.fmul(momentum, v), g)
+        w = _clipped_lanes(builder, builder.fsub(w, builder.fmul(learning_rate, v)), bound)
+        for place, new in zip((places[0], places[2]), (w, v)):
+            builder.store(new, place, align=4)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@twin_of(Tile(_momentum_lanes))
+def momentum_lanes(value, gradient, velocity, at, momentum, learning_rate, bound):
+    """`_momentum_one` of 16 neighbours. LLVM leaves this loop scalar, at 0.8 ns a number."""
+    for i in range(at, at + LANES):
+        _momentum_one(value, gradient, velocity, i, momentum, learning_rate, bound)
+
+
 @kernel
 def momentum_step(value, gradient, velocity, momentum, learning_rate, bound, start, stop):
     """velocity = momentum * velocity + gradient; value -= learning_rate * velocity."""
-    for i in range(start, stop):
-        velocity[i] = momentum * velocity[i] + gradient[i]
-        value[i] = _clipped(value[i] - learning_rate * velocity[i], bound)
+    whole = start + (stop - start) // LANES * LANES
+    for i in range(start, whole, LANES):
+        momentum_lanes(value, gradient, velocity, i, momentum, learning_rate, bound)
+    for i in range(whole, stop):
+        _momentum_one(value, gradient, velocity, i, momentum, learning_rate, bound)
 
 
 @inline

@@ -17,40 +17,51 @@ from bnnsim.kernels._twins import Tile, twin_of
 from bnnsim.kernels.norm.pseudo_gradient import through_sign, through_sign_lanes
 
 LANES = 16
+NARROW, WIDE = 4, ("avx512f",)      # units at once whose numbers stay in 16 registers; what all of them at once need
 
 _F32, _F64 = ir.FloatType(), ir.DoubleType()
-_SINGLE, _WIDE, _WHOLE, _LONG = (ir.VectorType(item, LANES) for item in (_F32, _F64, I32, I64))
+_SINGLE, _WIDE, _WHOLE = (ir.VectorType(item, LANES) for item in (_F32, _F64, I32))
 
 
 def _load(builder, pointer, index, vector, align):
     return builder.load(vector_pointer(builder, pointer, index, vector), align=align)
 
 
-@intrinsic
-def _sum_powers(_, h, h_off, stride, n_rows, column, sums, squares, s_off):
-    index = types.intp
-    signature = types.void(h, index, index, index, index, sums, squares, index)
+def _make_sum_powers(lanes):
+    whole, long = ir.VectorType(I32, lanes), ir.VectorType(I64, lanes)
 
-    def generate(context, builder, signature, args):
-        h, h_off, stride, n_rows, column, sums, squares, s_off = args
-        h_ptr = item_pointer(context, builder, signature.args[0], h, I64(0), I32)
-        base = _load(builder, h_ptr, column, _WHOLE, 4)
-        places = [vector_pointer(builder, item_pointer(context, builder, kind, array, s_off, I64), I64(0), _LONG)
-                  for kind, array in zip(signature.args[5:], (sums, squares))]
-        totals = [cgutils.alloca_once_value(builder, builder.load(place, align=8)) for place in places]
-        with cgutils.for_range(builder, n_rows) as row:
-            at = builder.add(h_off, builder.mul(row.index, stride))
-            centred = builder.sext(builder.sub(_load(builder, h_ptr, at, _WHOLE, 4), base), _LONG)
-            for total, term in zip(totals, (centred, builder.mul(centred, centred))):
-                builder.store(builder.add(builder.load(total), term), total)
-        for total, place in zip(totals, places):
-            builder.store(builder.load(total), place, align=8)
-        return context.get_dummy_value()
+    @intrinsic
+    def tile(_, h, h_off, stride, n_rows, column, sums, squares, s_off):
+        index = types.intp
+        signature = types.void(h, index, index, index, index, sums, squares, index)
 
-    return signature, generate
+        def generate(context, builder, signature, args):
+            h, h_off, stride, n_rows, column, sums, squares, s_off = args
+            h_ptr = item_pointer(context, builder, signature.args[0], h, I64(0), I32)
+            outs = [item_pointer(context, builder, kind, array, s_off, I64)
+                    for kind, array in zip(signature.args[5:], (sums, squares))]
+            with cgutils.for_range(builder, I64(LANES // lanes)) as part:
+                first = builder.mul(part.index, I64(lanes))
+                base = _load(builder, h_ptr, builder.add(column, first), whole, 4)
+                places = [vector_pointer(builder, out, first, long) for out in outs]
+                totals = [cgutils.alloca_once(builder, long) for _ in places]
+                for total, place in zip(totals, places):
+                    builder.store(builder.load(place, align=8), total)
+                with cgutils.for_range(builder, n_rows) as row:
+                    at = builder.add(builder.add(h_off, first), builder.mul(row.index, stride))
+                    centred = builder.sext(builder.sub(_load(builder, h_ptr, at, whole, 4), base), long)
+                    for total, term in zip(totals, (centred, builder.mul(centred, centred))):
+                        builder.store(builder.add(builder.load(total), term), total)
+                for total, place in zip(totals, places):
+                    builder.store(builder.load(total), place, align=8)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return tile
 
 
-@twin_of(Tile(_sum_powers))
+@twin_of(Tile(_make_sum_powers(LANES), WIDE), Tile(_make_sum_powers(NARROW)))
 def sum_powers(h, h_off, stride, n_rows, column, sums, squares, s_off):
     """sums, squares (.,) int64 [s_off..] += of h - (row 0 of h) and of its square, over n_rows rows."""
     flat = h.reshape(-1)
@@ -93,40 +104,51 @@ def affine_word(h, h_off, mean, scale, shift, u_off):
 
 
 def _through(builder, dout, h, at, norm, ste):
-    """(dy, x_hat) of 16 units: norm is their mean, inverse, scale, shift."""
-    mean, inverse, scale, shift = norm
-    value = builder.sitofp(_load(builder, h, at, _WHOLE, 4), _WIDE)
+    """(dy, x_hat) of as many units as norm has: their mean, inverse, scale, shift."""
+    (mean, inverse, scale, shift), lanes = norm, norm[0].type.count
+    value = builder.sitofp(_load(builder, h, at, ir.VectorType(I32, lanes), 4), mean.type)
     centred = builder.fsub(value, mean)
     y = builder.fadd(builder.fmul(centred, scale), shift)
-    dy = through_sign_lanes(builder, builder.fpext(_load(builder, dout, at, _SINGLE, 4), _WIDE), y, ste)
-    return dy, builder.fmul(centred, inverse)
+    dout = builder.fpext(_load(builder, dout, at, ir.VectorType(_F32, lanes), 4), mean.type)
+    return through_sign_lanes(builder, dout, y, ste), builder.fmul(centred, inverse)
 
 
-@intrinsic
-def _sum_gradients(_, dout, h, at, stride, n_rows, norm, column, ste, dgamma, dbeta):
-    index = types.intp
-    signature = types.void(dout, h, index, index, index, norm, index, ste, dgamma, dbeta)
+def _make_sum_gradients(lanes):
+    wide = ir.VectorType(_F64, lanes)
 
-    def generate(context, builder, signature, args):
-        dout, h, at, stride, n_rows, norm, column, ste, dgamma, dbeta = args
-        dout_ptr = item_pointer(context, builder, signature.args[0], dout, at, _F32)
-        h_ptr = item_pointer(context, builder, signature.args[1], h, at, I32)
-        norm_ptr = item_pointer(context, builder, signature.args[5], norm, column, _F64)
-        units = [_load(builder, norm_ptr, builder.mul(stride, I64(i)), _WIDE, 8) for i in range(4)]
-        places = [vector_pointer(builder, item_pointer(context, builder, kind, array, column, _F64), I64(0), _WIDE)
-                  for kind, array in zip(signature.args[8:], (dgamma, dbeta))]
-        totals = [cgutils.alloca_once_value(builder, builder.load(place, align=8)) for place in places]
-        estimator = [builder.extract_value(ste, i) for i in range(4)]
-        with cgutils.for_range(builder, n_rows) as row:
-            here = builder.mul(row.index, stride)
-            dy, normed = _through(builder, dout_ptr, h_ptr, here, units, estimator)
-            for total, term in zip(totals, (builder.fmul(dy, normed), dy)):
-                builder.store(builder.fadd(builder.load(total), term), total)
-        for total, place in zip(totals, places):
-            builder.store(builder.load(total), place, align=8)
-        return context.get_dummy_value()
+    @intrinsic
+    def tile(_, dout, h, at, stride, n_rows, norm, column, ste, dgamma, dbeta):
+        index = types.intp
+        signature = types.void(dout, h, index, index, index, norm, index, ste, dgamma, dbeta)
 
-    return signature, generate
+        def generate(context, builder, signature, args):
+            dout, h, at, stride, n_rows, norm, column, ste, dgamma, dbeta = args
+            dout_ptr = item_pointer(context, builder, signature.args[0], dout, at, _F32)
+            h_ptr = item_pointer(context, builder, signature.args[1], h, at, I32)
+            norm_ptr = item_pointer(context, builder, signature.args[5], norm, column, _F64)
+            outs = [item_pointer(context, builder, kind, array, column, _F64)
+                    for kind, array in zip(signature.args[8:], (dgamma, dbeta))]
+            estimator = [builder.extract_value(ste, i) for i in range(4)]
+            with cgutils.for_range(builder, I64(LANES // lanes)) as part:
+                first = builder.mul(part.index, I64(lanes))
+                units = [_load(builder, norm_ptr, builder.add(builder.mul(stride, I64(i)), first), wide, 8)
+                         for i in range(4)]
+                places = [vector_pointer(builder, out, first, wide) for out in outs]
+                totals = [cgutils.alloca_once(builder, wide) for _ in places]
+                for total, place in zip(totals, places):
+                    builder.store(builder.load(place, align=8), total)
+                with cgutils.for_range(builder, n_rows) as row:
+                    here = builder.add(builder.mul(row.index, stride), first)
+                    dy, normed = _through(builder, dout_ptr, h_ptr, here, units, estimator)
+                    for total, term in zip(totals, (builder.fmul(dy, normed), dy)):
+                        builder.store(builder.fadd(builder.load(total), term), total)
+                for total, place in zip(totals, places):
+                    builder.store(builder.load(total), place, align=8)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return tile
 
 
 @inline
@@ -134,7 +156,7 @@ def _through_plain(dout, h, mean, scale, shift, ste):
     return through_sign(dout, (np.float64(h) - mean) * scale + shift, ste)
 
 
-@twin_of(Tile(_sum_gradients))
+@twin_of(Tile(_make_sum_gradients(LANES), WIDE), Tile(_make_sum_gradients(NARROW)))
 def sum_gradients(dout, h, at, stride, n_rows, norm, column, ste, dgamma, dbeta):
     """dgamma, dbeta (U,) [column..] += sums of dy * x_hat and of dy over n_rows rows."""
     flat, gradient = h.reshape(-1), dout.reshape(-1)

@@ -90,6 +90,25 @@ def xnor_panel(words, panel, start, stop):
                 panel[p, w, c] = words[u, w] if u < n_units else np.uint64(0)
 
 
+@kernel
+def nibble_panel(words, panel, start, stop):
+    """The same panel in the order of `nibble_tile`: bytes (P, W, 4, 2, 16), a nibble of each byte of a pair."""
+    n_units, n_words = words.shape
+    for p in range(start, stop):
+        for w in range(n_words):
+            for pair in range(4):
+                for side in range(2):
+                    for half in range(2):                       # eight units, a word of the panel
+                        entry = np.uint64(0)
+                        for i in range(8):
+                            u = 16 * p + 8 * half + i
+                            if u < n_units:
+                                two = words[u, w] >> np.uint64(16 * pair + 4 * side)
+                                byte = two & np.uint64(15) | (two >> np.uint64(4)) & np.uint64(0xF0)
+                                entry |= byte << np.uint64(8 * i)
+                        panel[p, w, 4 * pair + 2 * side + half] = entry
+
+
 @inline
 def transpose_64(block):
     """Transpose 64 words as a 64 x 64 bit matrix in place (Hacker's Delight, section 7-3, for bit i = column i)."""
