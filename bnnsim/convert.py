@@ -4,6 +4,7 @@
     python -m bnnsim.convert mnist.h5 net.h5                           # a whole model of Keras or Larq
     python -m bnnsim.convert net.h5 net.onnx                           # or .qonnx, .npz, .h (C99), .mem, .coe
     python -m bnnsim.convert net.h5 cells.csv --arrays 64x64 --fault-map chip.h5   # for the chip's tester
+    python -m bnnsim.convert net.h5 chip.h5 --cells read.csv           # and as the tester has read it
     python -m bnnsim.convert net.pt --spec "C64 MP2 FC10" --input-shape 1,28,28 --weights latent --out net.h5
     python -m bnnsim.convert weights/ --spec "FC256 FC10" --input-shape 1,28,28 --input binary --weights bits --popcount
     python -m bnnsim.convert model.onnx --check images.npz sums.npz
@@ -28,6 +29,7 @@ from bnnsim.commands.options import Option
 if TYPE_CHECKING:
     import numpy as np
 
+    from bnnsim.faults import ArrayMapping
     from bnnsim.interop import Imported
     from bnnsim.packed.network import PackedNetwork
 
@@ -69,6 +71,8 @@ OPTIONS = (
     Option("check", "compare the sums of each layer with these", shared.path, [], metavar="NPZ", nargs="+",
            several=True),
     shared.ARRAYS, shared.UNITS_ON,
+    Option("cells", "a tester's table: the bits that it has read, broken by the faults that it tells", shared.path,
+           metavar="CELLS.csv"),
     Option("fault_map", "faults of each cell, in a column of a .csv", shared.path, metavar="MAP.h5"),
     Option("out", f"write the network: {', '.join(ENDINGS)}", shared.writable(*ENDINGS), metavar="FILE",
            outputs=outputs))
@@ -122,21 +126,36 @@ def settle_out(options: argparse.Namespace) -> None:
                                   "by --out")
 
 
+def as_read(network: "PackedNetwork", options: argparse.Namespace) -> "PackedNetwork":
+    """The network as a chip has it, by --cells."""
+    from bnnsim.interop import read_cells
+    from bnnsim.packed.memory import wrong_bits
+
+    cells = read_cells(options.cells, network, asked_mapping(options))
+    read = cells.memory if cells.faults is None else cells.faults.apply(cells.memory)
+    print(f"{options.cells}: {wrong_bits(network, read):,} of {network.n_bits:,} bits are read wrong")
+    return read
+
+
+def asked_mapping(options: argparse.Namespace) -> "ArrayMapping | None":
+    """What --arrays and --units-on say, if they do."""
+    return shared.mapping_of(options) if options.arrays or options.units_on else None
+
+
 def write(network: "PackedNetwork", options: argparse.Namespace) -> None:
     """The network, and what of it stands where, to --out."""
     from bnnsim.faults import FaultMap
     from bnnsim.interop import export_network
 
     is_table = options.out.lower().endswith(".csv")
-    if not is_table and (options.arrays or options.units_on or options.fault_map):
+    if not is_table and (options.fault_map or (asked_mapping(options) and not options.cells)):
         raise ValueError("--arrays, --units-on and --fault-map belong to a .csv, which has a line for each cell")
     if options.out.lower().endswith(".h5"):
         network.save(options.out)
         return
     faults = FaultMap.load(options.fault_map) if options.fault_map else None
-    asked = is_table and (options.arrays or options.units_on)
-    for path in export_network(network, options.out, mapping=shared.mapping_of(options) if asked else None,
-                               faults=faults):
+    mapping = asked_mapping(options) if is_table else None
+    for path in export_network(network, options.out, mapping=mapping, faults=faults):
         print(f"written: {path}")
 
 
@@ -149,8 +168,9 @@ def work(options: argparse.Namespace) -> None:
     print(imported.table())
     if options.check:
         print(check(imported, *options.check))
+    network = as_read(imported.network, options) if options.cells else imported.network
     if options.out:
-        write(imported.network, options)
+        write(network, options)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

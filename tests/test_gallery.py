@@ -76,7 +76,7 @@ def test_the_page_runs_from_top_to_bottom(tmp_path, monkeypatch, capsys):
             run_c(code, tmp_path)
         elif kind == "shell":
             for line in code.splitlines():
-                words = shlex.split(line)
+                words = shlex.split(line, comments=True)
                 assert words[:2] == ["python", "-m"], line
                 assert importlib.import_module(words[2]).main(words[3:]) == 0
     printed = capsys.readouterr().out

@@ -110,3 +110,16 @@ def test_what_is_not_written(here, capsys, words, message):
     before = sorted(path.name for path in here.iterdir())
     assert message in refused(words, capsys)
     assert sorted(path.name for path in here.iterdir()) == before
+
+
+def test_a_network_as_a_tester_has_read_it(here, capsys):
+    network = bnnsim.load_network("x.onnx")
+    chip = bnnsim.faults.FaultMap.record(bnnsim.faults.BitFlips(0.1), network, 0)
+    broken = chip.apply(network)
+    mapping = bnnsim.faults.ArrayMapping(8, 16)
+    bnnsim.export_network(broken, "bits.csv", mapping=mapping)
+    bnnsim.export_network(network, "faults.csv", mapping=mapping, faults=chip)
+    for name in ("bits", "faults"):
+        assert convert.main(["x.onnx", f"{name}.h5", "--cells", f"{name}.csv", "--arrays", "8x16"]) == 0
+        assert f"{name}.csv: {chip.counts().sum()} of {network.n_bits} bits are read wrong" in capsys.readouterr().out
+        assert bnnsim.PackedNetwork.load(f"{name}.h5").checksum == broken.checksum
