@@ -20,6 +20,7 @@ from bnnsim.campaign import warmup as warmup
 from bnnsim.datasets import Split as Split
 from bnnsim.datasets import load_dataset as load_dataset
 from bnnsim.datasets import load_embedded as load_embedded
+from bnnsim.interop import export_network as export_network
 from bnnsim.interop import load_network as load_network
 from bnnsim.kernels import threads as threads
 from bnnsim.packed import PackedBits as PackedBits

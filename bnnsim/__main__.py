@@ -9,7 +9,7 @@ import bnnsim
 COMMANDS = {"bench": "how fast this machine trains and breaks networks",
             "ber_sweep": "accuracy of stored networks over bit error rates",
             "certify": "how many flipped weights provably change no class",
-            "convert": "somebody else's network, of whatever format, into one of bnnsim's",
+            "convert": "somebody else's network, of whatever format, into one of bnnsim's, and back",
             "device_sweep": "accuracy in a memory technology, over its device card's axes",
             "download": "fetch a data set from its official address",
             "evaluate": "accuracy of stored networks, as a whole and by class",

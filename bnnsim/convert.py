@@ -1,10 +1,15 @@
-"""Somebody else's network, of whatever format, into one of bnnsim's; and where it goes wrong, if it does.
+"""Networks between formats: somebody else's into bnnsim's, and back; and where it goes wrong, if it does.
 
-    python -m bnnsim.convert model.onnx --input unit --out net.h5
-    python -m bnnsim.convert mnist.h5 --out net.h5                     # a whole model of Keras or Larq
+    python -m bnnsim.convert model.onnx net.h5 --input unit
+    python -m bnnsim.convert mnist.h5 net.h5                           # a whole model of Keras or Larq
+    python -m bnnsim.convert net.h5 net.onnx                           # or .qonnx, .npz, .h (C99), .mem, .coe
+    python -m bnnsim.convert net.h5 cells.csv --arrays 64x64 --fault-map chip.h5   # for the chip's tester
+    python -m bnnsim.convert net.h5 chip.h5 --cells read.csv           # and as the tester has read it
     python -m bnnsim.convert net.pt --spec "C64 MP2 FC10" --input-shape 1,28,28 --weights latent --out net.h5
     python -m bnnsim.convert weights/ --spec "FC256 FC10" --input-shape 1,28,28 --input binary --weights bits --popcount
     python -m bnnsim.convert model.onnx --check images.npz sums.npz
+
+The last of several words is what is written, in the format that its ending tells, if --out does not say so.
 
 It prints how images enter, and per layer what was read and folded; nothing that changes a class is dropped. --check
 compares the sums of each layer, before batch norm and pooling, with those of the network's own framework on the same
@@ -12,6 +17,7 @@ uint8 images (N, C, H, W), and names the first layer that differs: the answer to
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -23,9 +29,12 @@ from bnnsim.commands.options import Option
 if TYPE_CHECKING:
     import numpy as np
 
+    from bnnsim.faults import ArrayMapping
     from bnnsim.interop import Imported
+    from bnnsim.packed.network import PackedNetwork
 
 INPUTS = ("pixels", "unit", "centred", "binary")
+ENDINGS = (".h5", ".npz", ".qonnx", ".qonnx.onnx", ".onnx", ".h", ".mem", ".coe", ".csv")
 
 
 def shape_text(name: str, value: Any) -> str:
@@ -36,9 +45,16 @@ def shape_text(name: str, value: Any) -> str:
     return value
 
 
+def outputs(value: str, options: argparse.Namespace) -> list[str]:
+    """Files that writing to this path may replace."""
+    from bnnsim.interop.export import outputs_of
+
+    return [value] if value.lower().endswith(".h5") else outputs_of(value)
+
+
 OPTIONS = (
-    Option("files", "the network: a file, a folder of FINN's .bin or of memory texts, or several memory texts",
-           shared.path, [], metavar="IN", flag="", nargs="+", several=True),
+    Option("files", "the network: a file, a folder of FINN's .bin or of memory texts, or several memory texts; and "
+           "OUT behind it, if there is no --out", shared.path, [], metavar="IN", flag="", nargs="+", several=True),
     Option("spec", "layers, such as \"C64 MP2 FC10\", where the file has arrays alone", shared.text, metavar="SPEC"),
     Option("input_shape", "channels,height,width, where the file does not tell", shape_text, metavar="C,H,W"),
     Option("input", "what the network was trained to read (default: levels, unless it takes signs of them): levels, "
@@ -54,7 +70,12 @@ OPTIONS = (
            shared.one_of(("CHW", "HWC"))),
     Option("check", "compare the sums of each layer with these", shared.path, [], metavar="NPZ", nargs="+",
            several=True),
-    shared.out("write the network", ".h5"))
+    shared.ARRAYS, shared.UNITS_ON,
+    Option("cells", "a tester's table: the bits that it has read, broken by the faults that it tells", shared.path,
+           metavar="CELLS.csv"),
+    Option("fault_map", "faults of each cell, in a column of a .csv", shared.path, metavar="MAP.h5"),
+    Option("out", f"write the network: {', '.join(ENDINGS)}", shared.writable(*ENDINGS), metavar="FILE",
+           outputs=outputs))
 
 
 def arguments() -> command_line.Parser:
@@ -94,16 +115,62 @@ def check(imported: "Imported", images_path: str, sums_path: str) -> str:
     return f"the sums of {len(sums)} layers are the same on {len(images[0]):,} images"
 
 
+def settle_out(options: argparse.Namespace) -> None:
+    """The last of several words is --out, and must not be there."""
+    *files, out = options.files
+    if files and not options.out:
+        options.files, options.out = files, shared.writable(*ENDINGS)("OUT", out)
+        there = [path for path in outputs(out, options) if os.path.exists(path)]
+        if there and not options.force:
+            raise FileExistsError(f"{there[0]} exists: --force replaces it; if it is to be read, name what is written "
+                                  "by --out")
+
+
+def as_read(network: "PackedNetwork", options: argparse.Namespace) -> "PackedNetwork":
+    """The network as a chip has it, by --cells."""
+    from bnnsim.interop import read_cells
+    from bnnsim.packed.memory import wrong_bits
+
+    cells = read_cells(options.cells, network, asked_mapping(options))
+    read = cells.memory if cells.faults is None else cells.faults.apply(cells.memory)
+    print(f"{options.cells}: {wrong_bits(network, read):,} of {network.n_bits:,} bits are read wrong")
+    return read
+
+
+def asked_mapping(options: argparse.Namespace) -> "ArrayMapping | None":
+    """What --arrays and --units-on say, if they do."""
+    return shared.mapping_of(options) if options.arrays or options.units_on else None
+
+
+def write(network: "PackedNetwork", options: argparse.Namespace) -> None:
+    """The network, and what of it stands where, to --out."""
+    from bnnsim.faults import FaultMap
+    from bnnsim.interop import export_network
+
+    is_table = options.out.lower().endswith(".csv")
+    if not is_table and (options.fault_map or (asked_mapping(options) and not options.cells)):
+        raise ValueError("--arrays, --units-on and --fault-map belong to a .csv, which has a line for each cell")
+    if options.out.lower().endswith(".h5"):
+        network.save(options.out)
+        return
+    faults = FaultMap.load(options.fault_map) if options.fault_map else None
+    mapping = asked_mapping(options) if is_table else None
+    for path in export_network(network, options.out, mapping=mapping, faults=faults):
+        print(f"written: {path}")
+
+
 def work(options: argparse.Namespace) -> None:
     """Read, tell, compare, write."""
+    settle_out(options)
     if options.check and len(options.check) != 2:
         raise ValueError(f"--check takes two files, images.npz and sums.npz, got {len(options.check)}")
     imported = read(options)
     print(imported.table())
     if options.check:
         print(check(imported, *options.check))
+    network = as_read(imported.network, options) if options.cells else imported.network
     if options.out:
-        imported.network.save(options.out)
+        write(network, options)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
     python -m bnnsim.summary
     python -m bnnsim.summary fcnn.h5 sweep.h5 --format json
+    python -m bnnsim.summary fcnn.h5 --arrays 128x64 --units-on columns
 
 Without a file: the FCNN that comes with the library. Every file is read whole and its checksum is verified.
 """
@@ -21,11 +22,12 @@ from bnnsim.commands.options import Option
 if TYPE_CHECKING:
     from bnnsim.campaign.result import SweepResult
     from bnnsim.commands.stored_files import Stored
-    from bnnsim.faults import FaultMap
+    from bnnsim.faults import ArrayMapping, FaultMap
     from bnnsim.packed.network import PackedNetwork
 
 OPTIONS = (Option("files", "networks, results and fault maps (default: the network that comes with the library)",
-                  shared.path, [], metavar="FILE.h5", flag="", nargs="*", several=True), shared.form("table", "json"))
+                  shared.path, [], metavar="FILE.h5", flag="", nargs="*", several=True), shared.ARRAYS, shared.UNITS_ON,
+           shared.form("table", "json"))
 
 
 def arguments() -> command_line.Parser:
@@ -33,13 +35,18 @@ def arguments() -> command_line.Parser:
     return command_line.parser("summary", __doc__, OPTIONS)
 
 
-def describe_network(network: "PackedNetwork") -> dict[str, Any]:
+def describe_network(network: "PackedNetwork", mapping: "ArrayMapping") -> dict[str, Any]:
     """A network as plain JSON."""
-    layers = [{"kind": layer.kind, "n_in": layer.n_in, "units": layer.units, "binary_weights": layer.n_bits}
-              for layer in network.layers]
+    from bnnsim.packed.sizes import compared
+
+    *sizes, total = network.sizes(mapping)
+    layers = [{"kind": layer.kind, "n_in": layer.n_in, "units": layer.units, "binary_weights": layer.n_bits,
+               **size.fields()} for layer, size in zip(network.layers, sizes)]
     return {"kind": "network", "checksum": network.checksum, "input_shape": list(network.input_shape),
             "input_offset": int(network.input_offset), "n_classes": network.n_classes,
-            "binary_weights": network.n_bits, "layers": layers, "metadata": network.metadata}
+            "binary_weights": network.n_bits, "layers": layers, "total": {**total.fields(), **compared(total)},
+            "arrays": {"rows": mapping.rows, "columns": mapping.columns, "units_on": mapping.units_on},
+            "metadata": network.metadata}
 
 
 def describe_results(result: "SweepResult") -> dict[str, Any]:
@@ -63,10 +70,18 @@ def describe_map(chip: "FaultMap") -> dict[str, Any]:
             "metadata": chip.metadata}
 
 
-def network_text(network: "PackedNetwork") -> str:
+def network_text(network: "PackedNetwork", mapping: "ArrayMapping") -> str:
     """A network as text."""
+    from bnnsim.packed.sizes import compared
+
     channels, height, width = network.input_shape
-    lines = [f"input: {channels} x {height} x {width} pixels minus {network.input_offset}", network.summary(),
+    total = network.sizes(mapping)[-1]
+    saved = compared(total)
+    lines = [f"input: {channels} x {height} x {width} pixels minus {network.input_offset}", network.summary(mapping),
+             f"memory: {total.n_bytes / 1000:,.1f} kB, {saved['float32_bytes'] / 1000:,.1f} as float32: "
+             f"{saved['compression']:.1f} times as much",
+             f"operations: {total.binary_macs + total.integer_macs:,} MACs an image, "
+             f"{100 * saved['binary_share']:.1f} % binary",
              f"checksum: {network.checksum}", *(f"{key}: {value}" for key, value in sorted(network.metadata.items()))]
     return "\n".join(lines)
 
@@ -99,13 +114,13 @@ def map_text(chip: "FaultMap") -> str:
                       *(f"{key}: {value}" for key, value in sorted(chip.metadata.items()))])
 
 
-def described(stored: "Stored", form: str) -> Any:
-    """Whatever a file holds: plain JSON, or a text."""
+def described(stored: "Stored", form: str, mapping: "ArrayMapping") -> Any:
+    """Whatever a file holds: plain JSON, or a text; networks in these arrays."""
     from bnnsim.faults import FaultMap
     from bnnsim.packed.network import PackedNetwork
 
     if isinstance(stored, PackedNetwork):
-        return describe_network(stored) if form == "json" else network_text(stored)
+        return describe_network(stored, mapping) if form == "json" else network_text(stored, mapping)
     if isinstance(stored, FaultMap):
         return describe_map(stored) if form == "json" else map_text(stored)
     return describe_results(stored) if form == "json" else results_text(stored)
@@ -116,7 +131,8 @@ def work(options: argparse.Namespace) -> None:
     import bnnsim.commands.inputs as inputs
     import bnnsim.commands.stored_files as stored_files
 
-    found = [(path, described(stored_files.load(path), options.format))
+    mapping = shared.mapping_of(options)
+    found = [(path, described(stored_files.load(path), options.format, mapping))
              for path in options.files or [inputs.shipped_file()]]
     if options.format == "json":
         print(json.dumps([{"file": path, **fields} for path, fields in found], indent=1))

@@ -19,6 +19,7 @@ from bnnsim.commands.number_lists import parse_rates
 from bnnsim.datasets.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
+    from bnnsim.faults.array_mapping import ArrayMapping
     from bnnsim.faults.protocol import Fault
 
 Rule = Callable[[str, Any], Any]    # (name, value) -> the value in its clean form; ValueError, TypeError for a bad one
@@ -210,6 +211,22 @@ def rates_text(name: str, value: Any) -> str:
     return value
 
 
+def lines_text(name: str, value: Any) -> str:
+    """Rows and columns of an array, "64x128"."""
+    words = text(name, value).lower().split("x")
+    if len(words) != 2 or not all(word.isdigit() and 0 < int(word[:9]) <= 2**16 and len(word) < 9 for word in words):
+        raise ValueError(f"{name} must be ROWSxCOLUMNS of 1 to 65536 each, such as 64x64, got {value!r}")
+    return "x".join(words)
+
+
+def mapping_of(options: argparse.Namespace) -> "ArrayMapping":
+    """The arrays that --arrays and --units-on say, or 64 x 64."""
+    from bnnsim.faults.array_mapping import ArrayMapping
+
+    rows, columns = map(int, (options.arrays or "64x64").split("x"))
+    return ArrayMapping(rows, columns, options.units_on or "rows")
+
+
 def fault_text(name: str, value: Any) -> str:
     """A fault as `make_fault` takes it, without line breaks."""
     make_fault(text(name, value))
@@ -246,6 +263,9 @@ WORKERS = Option("workers", "N worker processes (default: threads of this one)",
 DASK = Option("dask", "workers of a running Dask cluster (needs pip install 'bnnsim[dask]')", text, metavar="ADDRESS",
               scope="run")
 RESUME = Option("resume", "go on from --out", switch, False, scope="run")
+ARRAYS = Option("arrays", "cells of an array (default: 64x64, or a fault map's)", lines_text, metavar="ROWSxCOLUMNS")
+UNITS_ON = Option("units_on", "whether rows or columns of an array hold the weights of a unit: rows, columns",
+                  one_of(("rows", "columns")))
 PLOT = Option("plot", f"draw it: {FIGURE_HELP}", FIGURE, metavar="FIGURE", scope="run", outputs=itself)
 FORCE = Option("force", "replace files that are there; never a checkpoint or the .h5 of a sweep, which take hours: "
                "remove those yourself, or go on from them", switch, False, scope="once")

@@ -162,11 +162,16 @@ def _read(paths: list[FilePath], spec: Spec | None, input_shape: Shape | None, c
 
 
 def _own(paths: Sequence[FilePath]) -> Imported | None:
-    """A network that bnnsim stored: its superblock has a version that other programs do not write."""
+    """A network that bnnsim stored: its superblock has a version that other programs do not write; or an .npz."""
     if len(paths) != 1 or os.path.isdir(paths[0]):
         return None
     with open(paths[0], "rb") as file:
         head = file.read(9)
+    if head.startswith(b"PK\3\4"):
+        from bnnsim.interop.export_npz import read_exported
+        exported = read_exported(paths[0])
+        return None if exported is None else Imported(exported, "npz of bnnsim",
+                                                      Code(1.0, 0.0, offset=exported.input_offset))
     if not head.startswith(b"\x89HDF\r\n\x1a\n") or head[8:9] not in (b"\2", b"\3"):
         return None
     network = PackedNetwork.load(paths[0])

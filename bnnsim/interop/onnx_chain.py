@@ -49,6 +49,7 @@ class _Chain:
         self.order = "CHW"
         self.first: tuple[int, ...] = self.shape
         self.steps: list[Step] = []
+        self.padded: tuple[list[int], float] | None = None      # what a Pad before a convolution has put around its map
         self.is_quantized = any(DOMAINS.get(node.domain) == "QONNX" for node in graph.nodes)
 
     def take(self, node: OnnxNode) -> None:
@@ -67,6 +68,8 @@ class _Chain:
         else:
             if node.op not in NODES:
                 raise ValueError(f"{node} is not represented{_hint(node)}")
+            if self.padded is not None and node.op != "Conv":
+                raise ValueError(f"{node} reads a padded map: only convolutions do")
             NODES[node.op](self, node)
             self.head = node.outputs[0]
 
@@ -147,14 +150,30 @@ class _Chain:
                 given.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
             raise ValueError(f"{node} has groups, dilation or auto_pad {given.get('auto_pad')}, which are not "
                              "represented")
-        pads, strides = _whole(node, "pads", 4, 0), _whole(node, "strides", 2, 1)
+        pads, strides, value = _whole(node, "pads", 4, 0), _whole(node, "strides", 2, 1), 0.0
+        if self.padded is not None:
+            if max(pads):
+                raise ValueError(f"{node} pads a map that a Pad has padded before")
+            (top, left, bottom, right), value = self.padded
+            pads, self.padded = (top, left, bottom, right), None
         self.steps.append(Weigh(str(node), weight.transpose(0, 2, 3, 1), (strides[0], strides[1]),
-                                (pads[0], pads[1], pads[2], pads[3]), sources=(node.inputs[1],)))
+                                (pads[0], pads[1], pads[2], pads[3]), value, sources=(node.inputs[1],)))
         size = [(self.shape[1 + i] + pads[i] + pads[i + 2] - weight.shape[2 + i]) // strides[i] + 1 for i in (0, 1)]
         self.shape = (len(weight), *size)
         bias = self.optional(node, 2)
         if bias is not None:
             self.steps.append(affine(f"{node}'s bias", shift=bias.reshape(-1), sources=(node.inputs[2],)))
+
+    def pad(self, node: OnnxNode) -> None:
+        """A number around a map, which a convolution reads."""
+        given, sizes, value = node.attributes, self.optional(node, 1), self.optional(node, 2)
+        found = given.get("pads", []) if sizes is None else [int(n) for n in sizes.reshape(-1)[:9]]
+        number = float(given.get("value", 0.0)) if value is None else float(value.reshape(-1)[0])
+        if given.get("mode", "constant") != "constant" or len(self.shape) != 3 or self.order != "CHW" or \
+                not isinstance(found, list) or len(found) != 8 or any(found[i] for i in (0, 1, 4, 5)) or \
+                any(not 0 <= n < 2**16 for n in found) or len(node.inputs) > 3 or not math.isfinite(number):
+            raise ValueError(f"{node} pads {self.shape} by {str(found)[:60]}: a number around a map is represented")
+        self.padded = [found[i] for i in (2, 3, 6, 7)], number
 
     # ------------------------------------------------------------ what follows
 
@@ -321,7 +340,8 @@ def _whole(node: OnnxNode, key: str, n: int, default: int) -> tuple[int, ...]:
 
 Take = Callable[[_Chain, OnnxNode], Any]
 NODES: dict[str, Take] = {
-    "MatMul": _Chain.matmul, "Gemm": _Chain.gemm, "Conv": _Chain.conv, "BatchNormalization": _Chain.norm,
+    "MatMul": _Chain.matmul, "Gemm": _Chain.gemm, "Conv": _Chain.conv, "Pad": _Chain.pad,
+    "BatchNormalization": _Chain.norm,
     "Sign": _Chain.sign, "BipolarQuant": _Chain.bipolar, "MultiThreshold": _Chain.multi_threshold,
     "Quant": _Chain.quant,
     "Neg": _Chain.negate, "Where": _Chain.where, "MaxPool": _Chain.pool, "Flatten": _Chain.flatten,

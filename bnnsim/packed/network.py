@@ -18,10 +18,12 @@ from bnnsim.kernels import check_wanted, split
 from bnnsim.packed.from_arrays import layers_from_arrays
 from bnnsim.packed.kinds import stages_of
 from bnnsim.packed.layer import PackedLayer
+from bnnsim.packed.sizes import Sizes, sizes_of, table_of
 from bnnsim.packed.stages import Stage
 
 if TYPE_CHECKING:
     from bnnsim.datasets.split import LabelledImages
+    from bnnsim.faults.array_mapping import ArrayMapping
 
 BLOCK_IMAGES = 64                   # images that a thread takes through all layers at a time
 
@@ -212,22 +214,35 @@ class PackedNetwork:
             input_offset, metadata = 1, {**(metadata or {}), "input": "binary"}
         return cls(layers_from_arrays(layers, input_shape, input_offset), input_shape, input_offset, metadata)
 
-    def summary(self) -> str:
-        """A table: per layer output shape, binary and other parameters, kB, binary and integer MACs an image."""
-        rows: list[tuple] = [("layer", "output", "binary", "other", "kB", "binary MACs", "integer MACs")]
-        for stage in self.stages:
-            layer, last = stage.layer, stage.layer.threshold is None
-            integer = stage.reads_pixels and not self.reads_bits
-            n_bytes = layer.n_bits / 8 + layer.units * (24 if last else 4 + 1 / 8)
-            rows.append((f"{stage.index} {layer.kind}", " x ".join(map(str, stage.output_shape)), layer.n_bits,
-                         layer.units * (3 if last else 2), n_bytes / 1000,
-                         0 if integer else stage.macs, stage.macs if integer else 0))
-        rows.append(("total", "", *(sum(row[c] for row in rows[1:]) for c in range(2, 7))))
-        text = [[f"{cell:,.1f}" if isinstance(cell, float) else f"{cell:,}" if isinstance(cell, int) else cell
-                 for cell in row] for row in rows]
-        widths = [max(len(row[c]) for row in text) for c in range(7)]
-        return "\n".join("  ".join(cell.ljust(w) if c < 2 else cell.rjust(w)
-                                   for c, (cell, w) in enumerate(zip(row, widths))).rstrip() for row in text)
+    def sizes(self, mapping: "ArrayMapping | None" = None) -> list[Sizes]:
+        """Parameters, bytes, devices, arrays and operations of each layer, and of all behind them: see `summary`."""
+        return sizes_of(self.stages, self.reads_bits, mapping)
+
+    def summary(self, mapping: "ArrayMapping | None" = None) -> str:
+        """A table: parameters, kB, devices and arrays of the memory, and operations an image, of each layer.
+
+        Parameters
+        ----------
+        mapping : bnnsim.faults.ArrayMapping, optional
+            The arrays that hold the weights; default 64 x 64.
+
+        Returns
+        -------
+        str
+            Binary parameters are what the memory stores: one device each of 1T1R cells, two of 2T2R; "used" is the
+            share of the arrays' cells that hold one. Others are thresholds, and mean, scale and shift of scores.
+
+        Examples
+        --------
+        >>> import bnnsim
+        >>> network = bnnsim.pack(bnnsim.architectures.build("FC100 FC10", (1, 8, 8), rng=0))
+        >>> print(network.summary(bnnsim.faults.ArrayMapping(64, 32)))
+        layer    output  binary  other   kB   1T1R    2T2R  64 x 32 arrays    used  binary MACs  integer MACs
+        0 dense  100      6,400    200  1.2  6,400  12,800               4  78.1 %            0         6,400
+        1 dense  10       1,000     30  0.4  1,000   2,000               4  12.2 %        1,000             0
+        total             7,400    230  1.6  7,400  14,800               8  45.2 %        1,000         6,400
+        """
+        return table_of(self.sizes(mapping), mapping)
 
     def __repr__(self) -> str:
         return f"<PackedNetwork {list(self.input_shape)} -> {self.n_classes}, {self.n_bits:,} binary weights>"

@@ -17,6 +17,7 @@ from bnnsim.training.regularisers import Penalty
 
 if TYPE_CHECKING:
     from bnnsim.datasets.split import LabelledImages
+    from bnnsim.faults.array_mapping import ArrayMapping
     from bnnsim.training.reading import Read
 
 EVALUATION_BATCH = 500
@@ -185,6 +186,32 @@ class Sequential:
             value[...] = arrays[name]
         for layer in self.weighted:
             layer.refresh()
+
+    def summary(self, mapping: "ArrayMapping | None" = None) -> str:
+        """A table of what `pack` would make of it now, as `PackedNetwork.summary` has it, and what is trained.
+
+        Parameters
+        ----------
+        mapping : bnnsim.faults.ArrayMapping, optional
+            The arrays that hold the weights; default 64 x 64.
+
+        Examples
+        --------
+        >>> import bnnsim
+        >>> print(bnnsim.architectures.build("FC100 FC10", (1, 8, 8), rng=0).summary())
+        layer    output  binary  other   kB   1T1R    2T2R  64 x 64 arrays    used  binary MACs  integer MACs
+        0 dense  100      6,400    200  1.2  6,400  12,800               2  78.1 %            0         6,400
+        1 dense  10       1,000     30  0.4  1,000   2,000               2  12.2 %        1,000             0
+        total             7,400    230  1.6  7,400  14,800               4  45.2 %        1,000         6,400
+        trained: 7,400 latent weights, 220 others (30.5 kB); running statistics: 220
+        """
+        from bnnsim.training.packing import pack
+
+        latent = sum(layer.parameters["weight"].size for layer in self.weighted)
+        trained = sum(value.size for layer in self.layers for value in layer.parameters.values())
+        running = sum(value.size for layer in self.layers for value in layer.running.values())
+        return (f"{pack(self).summary(mapping)}\ntrained: {latent:,} latent weights, {trained - latent:,} others "
+                f"({4 * trained / 1000:,.1f} kB); running statistics: {running:,}")
 
     def describe(self) -> str:
         """One line that names the layers, their sizes and settings: all that a checkpoint must agree on."""

@@ -132,6 +132,23 @@ def test_summary_of_a_network_tells_layers_origin_and_checksum(here, capsys):
     network = bnnsim.PackedNetwork.load("net.h5")
     assert network.summary() in printed and network.checksum in printed and "dataset: fashion-subset" in printed
     assert "1 x 28 x 28 pixels minus 0" in printed
+    assert "memory: 3.5 kB, 102.0 as float32: 28.8 times as much" in printed
+    assert "operations: 25,408 MACs an image, 1.3 % binary" in printed
+
+
+def test_summary_in_other_arrays(here, capsys):
+    mapping = bnnsim.faults.ArrayMapping(128, 50, "columns")
+    words = ["net.h5", "--arrays", "128x50", "--units-on", "columns"]
+    network = bnnsim.PackedNetwork.load("net.h5")
+    assert summary.main(words) == 0 and network.summary(mapping) in capsys.readouterr().out
+    assert summary.main([*words, "--format", "json"]) == 0
+    found, = json.loads(capsys.readouterr().out)
+    assert found["arrays"] == {"rows": 128, "columns": 50, "units_on": "columns"}
+    assert [layer["arrays"] for layer in found["layers"]] == [7, 1]
+    total = found["total"]
+    assert total["arrays"] == 8 and total["used"] == mapping.utilisation(network)
+    assert total["devices_2t2r"] == 2 * total["devices_1t1r"] == 2 * network.n_bits
+    assert total["compression"] == 4 * (total["binary"] + total["other"]) / total["n_bytes"]
 
 
 def test_summary_of_results_tells_what_was_run_and_how_to_run_it_again(here, capsys):

@@ -66,3 +66,60 @@ def test_the_first_layer_that_differs_is_an_error(here, capsys):
 def test_bad_input_is_one_line(here, capsys, words, message):
     said = refused(words, capsys)
     assert any(part in said for part in message.split("|")), said
+
+
+# ---------------------------------------------------------------- out
+
+def test_the_endings_are_those_of_the_exports():
+    from bnnsim.interop.export import ENDINGS
+
+    assert sorted(convert.ENDINGS) == sorted((".h5", *ENDINGS))
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.onnx", "a.qonnx", "a.h5"])
+def test_there_and_back(here, capsys, name):
+    """The last word is what is written."""
+    assert convert.main(["x.onnx", name]) == 0
+    assert name.endswith("h5") or f"written: {name}" in capsys.readouterr().out
+    assert convert.main([name, "b.h5"]) == 0
+    assert bnnsim.PackedNetwork.load("b.h5").checksum == bnnsim.load_network("x.onnx").checksum
+
+
+def test_texts_and_tables(here, capsys):
+    assert convert.main(["x.onnx", "a.mem"]) == convert.main(["x.onnx", "--out", "a.H"]) == 0
+    assert (here / "a.layer0.weight.mem").exists() and "a_predict" in (here / "a.H").read_text()
+    network = bnnsim.load_network("x.onnx")
+    chip = bnnsim.faults.FaultMap.record(bnnsim.faults.BitFlips(0.1), network, 0,
+                                         mapping=bnnsim.faults.ArrayMapping(8, 16, "columns"))
+    chip.save("chip.h5")
+    for i, more in enumerate(([], ["--arrays", "8x16", "--units-on", "columns"])):
+        assert convert.main(["x.onnx", f"{i}.csv", "--fault-map", "chip.h5", *more]) == 0
+        assert bnnsim.interop.read_cells(f"{i}.csv", network).faults == chip
+
+
+@pytest.mark.parametrize("words, message", [
+    (["x.onnx", "x.pt"], "'x.pt' must end in .h5 or .npz"), (["x.onnx", "a.h5", "--arrays", "2x2"], "belong to a .csv"),
+    (["x.onnx", "a.csv", "--arrays", "64"], "arrays must be ROWSxCOLUMNS of 1 to 65536 each, such as 64x64, got '64'"),
+    (["x.onnx", "a.csv", "--arrays", "64x0"], "arrays must be ROWSxCOLUMNS"),
+    (["x.onnx", "images.npz"], "images.npz exists: --force replaces it; if it is to be read"),
+    (["x.onnx", "--out", "images.npz"], "--out: images.npz exists: --force replaces it"),
+    (["x.onnx", "there.mem"], "there.layer9.weight.mem exists"),
+    (["x.onnx", "--out", "there.mem"], "there.layer9.weight.mem exists")])
+def test_what_is_not_written(here, capsys, words, message):
+    (here / "there.layer9.weight.mem").write_text("0")
+    before = sorted(path.name for path in here.iterdir())
+    assert message in refused(words, capsys)
+    assert sorted(path.name for path in here.iterdir()) == before
+
+
+def test_a_network_as_a_tester_has_read_it(here, capsys):
+    network = bnnsim.load_network("x.onnx")
+    chip = bnnsim.faults.FaultMap.record(bnnsim.faults.BitFlips(0.1), network, 0)
+    broken = chip.apply(network)
+    mapping = bnnsim.faults.ArrayMapping(8, 16)
+    bnnsim.export_network(broken, "bits.csv", mapping=mapping)
+    bnnsim.export_network(network, "faults.csv", mapping=mapping, faults=chip)
+    for name in ("bits", "faults"):
+        assert convert.main(["x.onnx", f"{name}.h5", "--cells", f"{name}.csv", "--arrays", "8x16"]) == 0
+        assert f"{name}.csv: {chip.counts().sum()} of {network.n_bits} bits are read wrong" in capsys.readouterr().out
+        assert bnnsim.PackedNetwork.load(f"{name}.h5").checksum == broken.checksum

@@ -17,6 +17,7 @@ import bnnsim.training.layers as layers
 import bnnsim.training.packing as packing
 from bnnsim import threads
 from bnnsim.datasets.split import Split
+from bnnsim.faults import ArrayMapping
 from bnnsim.packed.layer import largest_preactivation
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.packed.thresholds import fold_thresholds
@@ -196,11 +197,11 @@ def test_largest_preactivation(offset, level, small_cases):
 # what it is
 
 SUMMARY = """\
-layer    output     binary  other   kB  binary MACs  integer MACs
-0 conv   6 x 6 x 8      72     16  0.0            0        10,368
-1 dense  16          4,608     32  0.6        4,608             0
-2 dense  10            160     30  0.3          160             0
-total                4,840     78  0.9        4,768        10,368"""
+layer    output     binary  other   kB   1T1R   2T2R  64 x 64 arrays    used  binary MACs  integer MACs
+0 conv   6 x 6 x 8      72     16  0.0     72    144               1   1.8 %            0        10,368
+1 dense  16          4,608     32  0.6  4,608  9,216               5  22.5 %        4,608             0
+2 dense  10            160     30  0.3    160    320               1   3.9 %          160             0
+total                4,840     78  0.9  4,840  9,680               7  16.9 %        4,768        10,368"""
 
 
 @pytest.mark.jit_off
@@ -208,6 +209,9 @@ def test_summary():
     """By hand: 8 * 9 conv weights at 12 * 12 positions; 6 * 6 * 8 features; 4 1/8 or 24 bytes a unit."""
     network = packing.pack(architectures.build("C8 MP2 FC16 FC10", (1, 12, 12), rng=0))
     assert network.summary() == SUMMARY
+    assert network.summary(ArrayMapping(64, 64)) == SUMMARY
+    used = [(each.arrays, each.used) for each in network.sizes(ArrayMapping(100, 9, "columns"))]
+    assert used == [(1, 72 / 900), (3 * 2, 4608 / 5400), (2, 160 / 1800), (9, 4840 / 8100)]
     assert network.n_bits == 4840 and network.n_classes == 10
     assert repr(network) == "<PackedNetwork [1, 12, 12] -> 10, 4,840 binary weights>"
 

@@ -16,9 +16,11 @@ import bnnsim.training.architectures as architectures
 import bnnsim.training.layers as layers
 import bnnsim.training.optimizers as optimizers
 from bnnsim import threads
+from bnnsim.faults import ArrayMapping
 from bnnsim.training.architectures import build
 from bnnsim.training.losses import cross_entropy
 from bnnsim.training.model import Sequential
+from bnnsim.training.packing import pack
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 sys.path.insert(0, str(GOLDEN))
@@ -293,6 +295,15 @@ def test_a_list_of_layers_is_a_model(rng):
 
 
 @pytest.mark.jit_off
+def test_summary():
+    """The table of what is packed, in any arrays, and what is trained: 4,840 weights, gamma and beta of 34 units."""
+    model = build("C8 MP2 FC16 FC10", (1, 12, 12), rng=0)
+    for mapping in (None, ArrayMapping(16, 7)):
+        table, _, rest = model.summary(mapping).rpartition("\n")
+        assert table == pack(model).summary(mapping)
+        assert rest == "trained: 4,840 latent weights, 68 others (19.6 kB); running statistics: 68"
+
+
 def test_of_equal_scores_the_lowest_class_wins(rng):
     """As in the packed network: integer logits tie often, and both must break ties alike."""
     model = build("FC5", (1, 4, 4), output_norm=False, rng=0)
