@@ -9,7 +9,7 @@ U units, F features, K and C channels out and in, kh and kw a kernel's sizes.
 
 References
 ----------
-onnx/onnx.proto3 (field numbers) [V: file]; qonnx 1.0.0, custom_op/general/bipolar_quant.py [V: code].
+onnx.proto3 of ONNX (field numbers) [V: file]; qonnx 1.0.0, its operator BipolarQuant [V: code].
 """
 
 from dataclasses import dataclass, field
