@@ -110,6 +110,8 @@ def show(found: "CardSweep", options: argparse.Namespace, split: "Split") -> Non
     print(f"{found.card!r}")
     print(f"{split.name}: all {len(split):,} images, {options.trials} chips a place, seed {found.result.seed}\n")
     print(found.table())
+    for note in found.card.notes(found.at.get("condition")):
+        print(f"note on {found.card.name}: {note}")
     if found.axis == "condition":
         return
     print()
@@ -128,7 +130,7 @@ def _tolerated_line(one: "CardTolerated", found: "CardSweep", drop: float) -> st
     if one["where"] == "at least" or one["place"] is None:
         return said(f"{name}: loses at most {drop:g} points at every place that was run", one["mark"])
     interval = "" if one["place_low"] is None else \
-        f" (95 %: {one['place_low']:.4g}{unit} to {one['place_high']:.4g}{unit})"
+        f" (95 %: {one['place_low']:.4g}{unit} to {one['place_high']:.4g}{unit}, straight between the places run)"
     place = f"{found.axis} {one['place']:.4g}{unit}{interval}, BER of cells {one['ber']:.2g}"
     return said(f"{name}: a loss of {drop:g} points at {place}", one["mark"])
 

@@ -192,7 +192,8 @@ class CardSweep:
         if not order:
             raise ValueError("tolerated needs places with errors, but the rates are 0 at all of them")
         accuracy = self.result.accuracy[s, self.columns()]
-        found = tolerated(bers[order], accuracy[order], self._rows_of(s)[0]["clean"], drop, level)
+        found = tolerated(bers[order], accuracy[order], self._rows_of(s)[0]["clean"], drop, level,
+                          self.result.settings["series"][s]["n_images"])
         bounds = [place for place in (self._place(s, found.low), self._place(s, found.high)) if place is not None]
         low, high = sorted(bounds) if len(bounds) == 2 else (None, None)
         return {**self.series[s], "ber": found.rate, "place": self._place(s, found.rate), "where": found.where,

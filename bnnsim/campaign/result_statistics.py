@@ -48,10 +48,13 @@ def tolerated_rate(result: "SweepResult", s: int, drop: float, level: float) -> 
     """The largest rate, on the result's axis, at which series number s loses at most `drop`."""
     if not is_probability(result.axis):
         raise ValueError("tolerated needs probabilities, of which 0 is a memory without errors, but these rates are of "
-                         f"the axis {result.axis!r}; along the axis of a device card take CardSweep.tolerated")
+                         f"the axis {result.axis!r} (of bnnsim.sweep_card's results, CardSweep.tolerated knows more)")
     clean, *positive = np.argsort(result.rates)
     if result.rates[clean] != 0:
         raise ValueError("tolerated needs rate 0 among the rates, to know the clean accuracy")
+    if np.nansum(result.ber[s, clean]) > 0:
+        raise ValueError("tolerated needs a memory without errors at rate 0, but bits read wrong there: a part of the "
+                         "fault that `at` does not move errs all the same")
     accuracy = result.accuracy[s]
     return tolerated(result.rates[positive], accuracy[positive], accuracy[clean, 0], drop, level,
                      result.settings["series"][s]["n_images"])._replace(axis=result.axis)

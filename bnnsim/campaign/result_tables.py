@@ -50,11 +50,13 @@ def table(result: "SweepResult") -> str:
     lines = [f"{'network'.ljust(width)}  {axis:>{wide}}  {'wrong bits':>10}  {'chips':>5}  {'mean %':>7}  "
              f"{'95 % interval':>15}  {'std':>5}  {'min %':>6}  {'max %':>6}"]
     for row in rows(result):
-        interval = f"{100 * row['low']:.2f}..{100 * row['high']:.2f}"
+        alone = row["trials"] == 1 and row["high"] > row["low"]              # one chip tells nothing of others
+        interval = "" if alone else f"{100 * row['low']:.2f}..{100 * row['high']:.2f}"
         lines.append(f"{row['network'].ljust(width)}  {row['rate']:{wide}.3g}  {row['ber']:10.3g}  {row['trials']:5}  "
                      f"{100 * row['mean']:7.2f}  {interval:>15}  {100 * row['std']:5.2f}  {100 * row['min']:6.2f}  "
                      f"{100 * row['max']:6.2f}")
-    return "\n".join(lines)
+    card = result.provenance.get("card")
+    return "\n".join([*lines, "", str(card)] if card else lines)
 
 
 def csv_text(result: "SweepResult") -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NotRequired, TypedDict, cast
 
 import bnnsim.files.hdf5 as hdf5
-from bnnsim.faults.axis import BER
+from bnnsim.faults.axis import BER, check_axis
 
 
 class SeriesEntry(TypedDict):
@@ -51,8 +51,10 @@ def check_settings(value: Any) -> Settings:
     if not isinstance(value, dict) or value.keys() - {"axis"} != Settings.__annotations__.keys() - {"axis"} or \
             not isinstance(value["series"], list):
         raise hdf5.Refused("settings must have series, seed, stopping and predictions")
-    if "axis" in value and not (isinstance(value["axis"], str) and 0 < len(value["axis"]) <= 100):
-        raise hdf5.Refused(f"the axis must be a short name, got {value['axis']!r}")
+    try:
+        check_axis("the axis", value.get("axis", BER))
+    except TypeError as error:
+        raise hdf5.Refused(str(error)) from error
     seed = value["seed"]
     if not isinstance(seed, str) or not (seed.isascii() and seed.isdigit() and len(seed) <= 4300):
         raise hdf5.Refused(f"the seed must be a string of digits, got {seed!r}")

@@ -25,7 +25,7 @@ from bnnsim.campaign.settings import SeriesEntry, Settings, Stopping
 from bnnsim.campaign.store import Store
 from bnnsim.checks import FilePath, check_images, check_int, check_labels, check_probability, check_real
 from bnnsim.faults import BitFlips
-from bnnsim.faults.axis import BER, is_probability, moves_of
+from bnnsim.faults.axis import BER, check_axis, is_probability, moves_of
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.seeding import RandomSource, root_seed
 
@@ -144,9 +144,12 @@ def sweep(networks: PackedNetwork | Mapping[str, PackedNetwork],
 
 def axis_moved(series: Sequence[Series], asked: str | None = None) -> str:
     """What the faults' ``at`` sets: as they say, or where they do not or do not agree, as it is called by `asked`."""
-    if asked is not None and not (isinstance(asked, str) and asked):
-        raise TypeError(f"axis must be the name of what rates are, such as 'voltage_volt', or None, got {asked!r}")
+    if asked is not None:
+        check_axis("axis", asked)
     said = {one.name: moves_of(one.fault) for one in series}
+    for name, axis in said.items():
+        if axis is not None:
+            check_axis(f"`moves` of the fault of {name or 'the network'}", axis)
     known = set(said.values()) - {None}
     if asked is None and None in said.values():
         unsaid = next(one for one in series if said[one.name] is None)
@@ -156,6 +159,9 @@ def axis_moved(series: Sequence[Series], asked: str | None = None) -> str:
         raise ValueError("faults must be moved along one axis, got " + " and ".join(
             f"{axis!r} ({name or 'network'})" for name, axis in said.items()) +
             ": sweep them apart; or give axis= a name that is true of all, as a probability 'share_of_...'")
+    if len(known) > 1 and asked in known:
+        denied = next(f"{name}: {axis}" for name, axis in said.items() if axis not in (None, asked))
+        raise ValueError(f"axis must be true of all faults, got {asked!r} ({denied}): a name such as 'share_of_cells'")
     if len(known) == 1 and None not in said.values() and asked not in (None, *known):
         raise ValueError(f"axis must be {known.pop()!r}, which these faults move, got {asked!r}: leave it out")
     return asked or str(known.pop())

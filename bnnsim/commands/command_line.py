@@ -14,7 +14,7 @@ from typing import Never
 
 import bnnsim.commands.errors as errors
 from bnnsim.commands.config import load_config
-from bnnsim.commands.options import FORCE, Option, check_outputs, settle, switch
+from bnnsim.commands.options import FORCE, Option, claimed_outputs, settle, switch
 
 DEBUG = Option("debug", "show the traceback of an error, as BNNSIM_DEBUG=1 in the environment does", switch, False,
                scope="once")
@@ -51,10 +51,9 @@ def run(parser: Parser, work: Callable[[argparse.Namespace], None], argv: Sequen
         try:
             settle(options, parser.table, load_config(options.config, parser.table) if "config" in options
                    and options.config else {})
-            check_outputs(options, parser.table)
             if "log" in options and options.log:
                 logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-            with warnings.catch_warnings():
+            with claimed_outputs(options, parser.table), warnings.catch_warnings():
                 warnings.simplefilter("default", UserWarning)    # notices, also under PYTHONWARNINGS=error
                 warnings.showwarning = lambda message, *_, **__: print(f"{parser.prog}: note: {message}",
                                                                        file=sys.stderr)

@@ -61,7 +61,8 @@ class CardFault:
         A condition may be given by its number on the card.
         """
         if self.axis == "condition" and not isinstance(value, str):
-            value = self.card.conditions[check_int("condition", int(value), 0, len(self.card.conditions) - 1)]
+            number = int(value) if float(value).is_integer() else value
+            value = self.card.conditions[check_int("condition", number, 0, len(self.card.conditions) - 1)]
         return replace(self, value=value)
 
     def place(self) -> dict[str, Any]:

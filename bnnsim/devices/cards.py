@@ -131,13 +131,20 @@ class DeviceCard:
         known = self.under(condition)
         return "measured" if known.has_states else known.cell_mark
 
+    def notes(self, condition: str | None = None) -> list[str]:
+        """What rows say besides numbers, each note once: of all conditions, or of one."""
+        rows = [row for row in self.rows if condition is None or row.get("condition", condition) == condition]
+        return list(dict.fromkeys(str(row["note"]) for row in rows if row.get("note")))
+
     def rate_mark(self, cell: str | None = None, condition: str | None = None, **place: float) -> str:
         """The weakest mark of what `error_rates` at a place come from: see `bnnsim.devices.marks`.
 
-        That rates are of the card's own kind of cell is `cell_mark`; those of another kind hang on it, too.
+        That rates are of the card's own kind of cell is `cell_mark`; those of another kind hang on it, too. Rates at
+        another spread than the card's, a sigma factor, are derived.
         """
         known = self.under(condition)
-        return known.rate_mark(cell or self.own_cell(condition), known.place(**_without_sigma(place)))
+        found = known.rate_mark(cell or self.own_cell(condition), known.place(**_without_sigma(place)))
+        return weakest((found, "derived")) if place.get("sigma", 1) != 1 else found
 
     def energy_mark(self, cell: str | None = None, condition: str | None = None, **place: float) -> str:
         """The weakest mark of what `energy_joule` at a place comes from."""

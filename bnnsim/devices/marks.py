@@ -9,7 +9,8 @@ from collections.abc import Iterable
 # From the best known to the worst, each with its sign behind a number; what was measured or read has none.
 MARKS = {"measured": "", "read": "", "reconstructed": "~", "derived": "^", "recalled": "?", "synthetic": "*"}
 MEANINGS = {"reconstructed": "made from what was reconstructed from prose or a figure",
-            "derived": "derived under an assumption: equal sigmas of both kinds of cell, or a line on beyond the data",
+            "derived": "derived under an assumption: equal sigmas of both kinds of cell, another spread than the "
+                       "card's, or a line on beyond the data",
             "recalled": "made from what was recalled of a publication, not verified",
             "synthetic": "made from synthetic values, which were invented and not measured"}
 

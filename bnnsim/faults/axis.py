@@ -11,6 +11,14 @@ BER = "bit_error_rate"
 UNITS = {"volt": "V", "second": "s", "kelvin": "K", "ohm": "ohm", "siemens": "S", "joule": "J", "ampere": "A"}
 
 
+def check_axis(name: str, value: object) -> str:
+    """The name of an axis: a short line of text, as tables and files can have it."""
+    if not isinstance(value, str) or not 0 < len(value) <= 100 or not value.isprintable():
+        raise TypeError(f"{name} must be the name of what rates are, such as 'voltage_volt', in at most 100 "
+                        f"characters, got {value!r:.200}")
+    return value
+
+
 def moves_of(fault: Fault) -> str | None:
     """The name of what a fault's ``at`` sets: as it says, or as what is inside of it says; None where neither does."""
     inner = inside(fault)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -10,9 +11,8 @@ import numpy as np
 from bnnsim.checks import check_int, check_probability, check_real, clean_fields
 from bnnsim.faults.around import Around
 from bnnsim.faults.array_mapping import ArrayMapping, check_mapping
-from bnnsim.faults.axis import moves_of
-from bnnsim.faults.by_layer import clean_rate
-from bnnsim.faults.protocol import apply_read, check_rated
+from bnnsim.faults.axis import BER, is_probability, moves_of
+from bnnsim.faults.protocol import Fault, apply_read, check_rated, is_clean_at_zero
 from bnnsim.packed.memory import Memory, MemoryLike, Stored, StoredBits, check_stored
 from bnnsim.seeding import RandomSource, child_root, generator, root_seed
 
@@ -39,9 +39,10 @@ class ByArray(Around):
     def __post_init__(self) -> None:
         check_rated("fault", self.fault)
         check_mapping(self.mapping)
-        object.__setattr__(self, "rates", clean_rate("rates", tuple(self.rates)))
+        check = check_probability if _moves_probability(self.fault) else partial(check_real, low=0)
+        object.__setattr__(self, "rates", tuple(check(f"rates[{i}]", rate) for i, rate in enumerate(self.rates)))
         if self.rate is not None:
-            clean_fields(self, check_probability, "rate")
+            clean_fields(self, check, "rate")
 
     @property
     def moves(self) -> str | None:
@@ -77,7 +78,7 @@ class ArrayVariation(Around):
     p : float
         The median rate; `at` sets it.
     sigma : float
-        Standard deviation of ln(rate) over arrays. A rate above 1 is 1.
+        Standard deviation of ln(rate) over arrays. A probability above 1 is 1.
     """
 
     mapping: ArrayMapping
@@ -87,7 +88,7 @@ class ArrayVariation(Around):
     def __post_init__(self) -> None:
         check_rated("fault", self.fault)
         check_mapping(self.mapping)
-        clean_fields(self, check_probability, "p")
+        clean_fields(self, check_probability if _moves_probability(self.fault) else partial(check_real, low=0), "p")
         clean_fields(self, check_real, "sigma", low=0)
 
     @property
@@ -106,7 +107,8 @@ class ArrayVariation(Around):
         z = generator(root_seed(rng), "array rates", check_int("trial", trial, 0)).standard_normal(n_arrays)
         if not self.p:
             return np.zeros(n_arrays)
-        return np.exp(np.minimum(math.log(self.p) + self.sigma * z, 0.0))
+        ln_rates = math.log(self.p) + self.sigma * z
+        return np.exp(np.minimum(ln_rates, 0.0) if _moves_probability(self.fault) else ln_rates)
 
     def apply(self, memory: Stored, rng: RandomSource = None, trial: int = 0, read: int = 0) -> Stored:
         """A memory read from such arrays; an array's root seed is of (root seed, "array", trial, layer, array)."""
@@ -114,10 +116,16 @@ class ArrayVariation(Around):
         return _broken(self, memory, self.rates(memory, root, trial), root, trial, read)
 
 
+def _moves_probability(fault: Fault) -> bool:
+    """Whether a fault is moved along probabilities; one that does not say is taken to be."""
+    return is_probability(moves_of(fault) or BER)
+
+
 def _broken(self: ByArray | ArrayVariation, memory: Stored, rates: np.ndarray, root: int, trial: int,
             read: int) -> Stored:
     """Each array a under ``self.fault.at(rates[a])``."""
     trial, fault, mapping = check_int("trial", trial, 0), check_rated("fault", self.fault), self.mapping
+    clean = is_clean_at_zero(fault) and _moves_probability(fault)
     broken: dict[int, np.ndarray] = {}
     first = 0
     for i, layer in enumerate(memory.layers):
@@ -125,7 +133,7 @@ def _broken(self: ByArray | ArrayVariation, memory: Stored, rates: np.ndarray, r
         changed = False
         for a, (n_rows, n_columns) in enumerate(zip(*mapping.used(layer))):
             rate, n_words = float(rates[first + a]), -(-int(n_columns) // 64)
-            if rate == 0:
+            if rate == 0 and clean:
                 continue
             cells = StoredBits(np.ascontiguousarray(arrays[a, :n_rows, :n_words]), int(n_columns))
             stored = Memory((cells,))

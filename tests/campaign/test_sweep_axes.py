@@ -181,3 +181,34 @@ def test_one_sweep_has_one_axis(network, split):
         sweeps.sweep(network, split, [0.1], 2, faults=both, progress=False)
     named = sweeps.sweep(network, split, [0.1], 2, faults=both, axis="share_of_cells_hit", progress=False)
     assert named.axis == "share_of_cells_hit" and "share of cells hit" in named.table()
+
+
+@pytest.mark.parametrize("name", ["x" * 101, "", "two\nlines", "nul\0", 42])
+def test_a_name_that_no_file_can_have_is_refused_before_the_work(network, split, name, monkeypatch):
+    monkeypatch.setattr(cells, "run_cell", None)
+    with pytest.raises(TypeError, match="must be the name of what rates are"):
+        sweeps.sweep(network, split, [0.1], 2, faults=Voltage(), axis=name, progress=False)
+
+    class Said(Voltage):
+        moves = name
+
+    with pytest.raises(TypeError, match="`moves` of the fault of .* must be the name of what rates are"):
+        sweeps.sweep(network, split, [0.1], 2, faults=Said(), progress=False)
+
+
+def test_a_name_that_one_fault_denies_is_refused(network, split):
+    both = {"flips": BitFlips(0), "stuck": StuckAt(0, 0)}
+    with pytest.raises(ValueError, match="axis must be true of all faults, got 'bit_error_rate'"):
+        sweeps.sweep(network, split, [0.1], 2, faults=both, axis="bit_error_rate", progress=False)
+
+
+def test_a_memory_that_errs_at_zero_has_no_tolerated_rate(network, split):
+    """Its accuracy at rate 0 passed as the clean one."""
+    dirty = Compose([BitFlips(0), StuckAt(0.9, 0.0)])
+    with pytest.raises(ValueError, match="needs a memory without errors at rate 0, but bits read wrong there"):
+        sweeps.sweep(network, split, [0, 0.1], 2, 1, faults=dirty, progress=False).tolerated()
+
+
+def test_one_chip_has_no_interval_in_tables(network, split):
+    line = sweeps.sweep(network, split, [0.1], 1, 1, progress=False).table().splitlines()[1]
+    assert ".." not in line

@@ -1,15 +1,24 @@
 """What commands write: nothing that is there is replaced unasked; what cannot be written is known before the work."""
 
+import contextlib
 import importlib
 import os
 import re
 import sys
 
+import numpy as np
 import pytest
 
 import bnnsim.__main__ as __main__
 import bnnsim.datasets.find as find
+import bnnsim.files.locks as locks
 import bnnsim.packed.network as network
+import bnnsim.train as train
+from bnnsim.campaign.sweeps import sweep
+from bnnsim.datasets.split import Split
+from bnnsim.training.architectures import build
+from bnnsim.training.fitting import fit
+from bnnsim.training.packing import pack
 
 # each command with an output, and what it needs beside
 WRITES = [
@@ -129,3 +138,49 @@ def test_a_network_of_a_name_that_is_no_text_is_refused_before_the_work(tmp_path
     """Its name is printed, and stored with results: that failed after the work."""
     path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.h5")
     assert "must be a path in UTF-8" in refused("ber_sweep", [path], capsys)
+
+
+# ---------------------------------------------------------------- work of hours, and two that write one file
+
+@pytest.fixture(scope="module")
+def dear(tmp_path_factory):
+    """A folder with a checkpoint and the results of a sweep."""
+    folder = tmp_path_factory.mktemp("dear")
+    model = build("FC4 FC3", (1, 3, 3), rng=0)
+    split = Split(np.zeros((9, 1, 3, 3), np.uint8), np.arange(9) % 3, "zeros")
+    fit(model, split, 1, rng=0, checkpoint=folder / "checkpoint.h5", progress=False)
+    sweep(pack(model), split, [0.1], 1, 0, progress=False).save(folder / "sweep.h5")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["checkpoint.h5", "sweep.h5"])
+@pytest.mark.parametrize("command, words", [("train", ["--dataset", "fashion-subset"]), ("convert", ["any.onnx"])])
+def test_force_replaces_no_work_of_hours(dear, no_work, command, words, name, capsys):
+    """It did, and the help said that it does not."""
+    before = (dear / name).read_bytes()
+    with pytest.raises(SystemExit) as stop:
+        importlib.import_module(f"bnnsim.{command}").main([*words, "--out", str(dear / name), "--force"])
+    assert stop.value.code == 2 and "--force does not replace: move it away" in capsys.readouterr().err
+    assert (dear / name).read_bytes() == before
+
+
+def test_two_commands_cannot_make_one_file(tmp_path, no_work, capsys):
+    """Both ended with 0, and one was lost."""
+    out = tmp_path / "net.h5"
+    with contextlib.closing(locks.open_locked(f"{out}.lock")), pytest.raises(SystemExit) as stop:
+        train.main(["--dataset", "fashion-subset", "--out", str(out)])
+    assert stop.value.code == 2 and "net.h5.lock is in use by another process" in capsys.readouterr().err
+
+
+def test_what_the_other_command_made_meanwhile_is_seen(tmp_path, monkeypatch, capsys):
+    out, original = tmp_path / "net.h5", locks.open_locked
+
+    def late(path):
+        out.write_bytes(b"the other one's")
+        return original(path)
+
+    monkeypatch.setattr(locks, "open_locked", late)
+    with pytest.raises(SystemExit):
+        train.main(["--dataset", "fashion-subset", "--out", str(out)])
+    assert "net.h5 exists: --force replaces it" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == ["net.h5"] and out.read_bytes() == b"the other one's"

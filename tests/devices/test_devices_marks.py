@@ -52,7 +52,7 @@ RATES = [                           # rows; cell, place; mark
     ([row("measured", **STATES), row("read", **DRIFT)], "2T2R", {"time_second": 1e9}, "derived"),
     ([row("measured", **STATES), row("recalled", **DYING)], "2T2R", {"cycles": 10.0}, "recalled"),
     ([row("measured", **STATES), row("recalled", **DYING)], "2T2R", {}, "measured"),
-    ([row("measured", **STATES), row("recalled", **ENERGY)], "2T2R", {"sigma": 2.0}, "measured")]
+    ([row("measured", **STATES), row("recalled", **ENERGY)], "2T2R", {"sigma": 2.0}, "derived")]
 
 
 @pytest.mark.jit_off

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bnnsim import threads
-from bnnsim.faults import (ArrayMapping, ArrayVariation, AsymmetricFlips, BitFlips, ByArray, Clusters, EachRead,
-                           FaultMap, StuckAt, StuckLine, StuckLines, WeakAmplifiers)
+from bnnsim.devices import Cell2T2R, LogNormal
+from bnnsim.faults import (ArrayMapping, ArrayVariation, AsymmetricFlips, BitFlips, ByArray, Clusters, Compose,
+                           EachRead, FaultMap, StuckAt, StuckLine, StuckLines, WeakAmplifiers)
+from bnnsim.packed.memory import wrong_bits
 
 NETWORKS = {"dense": network_of("FC40 FC70 FC10", (1, 6, 6)), "conv": conv_network()}
 MAPPINGS = [ArrayMapping(16, 24), ArrayMapping(7, 65, "columns"), ArrayMapping(64, 64), ArrayMapping(1000, 130),
@@ -336,3 +338,28 @@ NET = NETWORKS["dense"]
 def test_bad_arrays(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+DIRTY = Compose([BitFlips(0), StuckAt(0.4, 0.4)])
+
+
+@pytest.mark.parametrize("make", [lambda fault, n: ByArray(fault, MAP, [0.0] * n),
+                                  lambda fault, n: ArrayVariation(fault, MAP, 0.0, 0.5)])
+def test_arrays_at_rate_zero_have_the_errors_that_their_fault_has_there(make):
+    """They were taken to have none."""
+    fault = make(DIRTY, MAP.n_arrays(NETWORKS["dense"]))
+    share = wrong_bits(NETWORKS["dense"], fault.apply(NETWORKS["dense"], 1)) / NETWORKS["dense"].n_bits
+    assert 0.3 < share < 0.5
+    assert make(BitFlips(0), MAP.n_arrays(NETWORKS["dense"])).apply(NETWORKS["dense"], 1) is NETWORKS["dense"]
+
+
+def test_variation_along_an_axis_of_no_probabilities_is_not_cut_at_one():
+    cell = Cell2T2R(LogNormal(5e3, 0.8), LogNormal(5e4, 1.0))
+    fault = ArrayVariation(cell.programmed(), MAP, 2.0, 0.3)
+    factors = np.concatenate([fault.rates(NETWORKS["dense"], 1, trial) for trial in range(200)])
+    assert factors.max() > 2.5 and abs(np.log(factors).mean() - np.log(2)) < 0.05
+    assert ArrayVariation(BitFlips(0), MAP, 0.5, 3.0).rates(NETWORKS["dense"], 1).max() == 1
+    with pytest.raises(ValueError, match="p must be a probability"):
+        ArrayVariation(BitFlips(0), MAP, 2.0, 0.3)
+    own = ByArray(cell.programmed(), MAP, [1.5] * MAP.n_arrays(NETWORKS["dense"]))
+    assert own.apply(NETWORKS["dense"], 1) is not NETWORKS["dense"]
