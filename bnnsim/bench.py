@@ -48,7 +48,7 @@ OPTIONS = (
     Option("only", "some of the sections; scaling or compare alone: 'none'", check_sections, ",".join(SECTIONS),
            metavar="SECTIONS"),
     Option("networks", "which of them", shared.some_of(NETWORKS), ",".join(NETWORKS), metavar="NAMES"),
-    replace(shared.PLOT, name="scaling", help=f"time over batch, width and wrong bits: {shared.FIGURE_HELP}"),
+    replace(shared.PLOT, name="scaling", help=f"time over threads, batch, width, depth, images, wrong bits, cells: {shared.FIGURE_HELP}"),
     Option("compare", "measure a peer in turns with bnnsim: examples/peers/torch_peer.py", shared.path,
            metavar="SCRIPT"),
     Option("peer_python", "the Python that has what the peer needs (default: this one)", shared.path,

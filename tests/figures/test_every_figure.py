@@ -43,9 +43,11 @@ def of_two(measure):
 
 
 def points():
-    return [{"values": {"axis": axis, "x": x, "series": "one"},
+    return [{"values": {"axis": axis, "x": x, "series": series, "exponent": exponent},
              "statistics": {"n": 3, "median": x * 1e-5, "q1": x * 0.9e-5, "q3": x * 1.2e-5}}
-            for axis in ("batch", "width", "flips") for x in (1, 10, 1000)]
+            for axis in ("threads", "batch", "width", "depth", "images", "flips", "cells")
+            for series, exponent in (("many rates, with table and CSV", 1.02), ("one", None))
+            for x in ((1, 2) if axis == "threads" else (1, 10, 1000))]
 
 
 LINE = np.linspace(-1, 1, 41)
