@@ -71,6 +71,8 @@ def test_the_report_says_what_where_and_how(report):
                                  "fake_peer.py --out bench.json"), "and no folder of this machine"
     assert {"created", "commit", "cpu", "threads", "load_average", "memory_byte", "numpy", "numba", "python",
             "library"} <= set(report["circumstances"])
+    used = [operation.in_use.needs for operation in operations().values() if operation.in_use]
+    assert report["circumstances"]["instructions"] == sorted({need for needs in used for need in needs})
     assert report["data"]["fashion"]["name"].startswith("fashion")
 
 
@@ -493,9 +495,85 @@ def test_tables_are_made_and_found_stale(clone, report):
             assert words in page and words in readme
     for one in report["measurements"]:
         assert one["name"] in page and timing.in_words(one["statistics"]["median"]) in page
+        assert (f"   * - {one['name']}\n" in readme) == (one["name"] in make_performance.IN_README)
     (clone / "README.rst").write_text(readme.replace("Fake 1", "Fake 2"))
     with pytest.raises(SystemExit, match="^README.rst: not what"):
         make_performance.main(["--check"])
+
+
+def table_of(text):
+    """Rows of the first list-table of a text."""
+    lines = text.split(".. list-table::")[1].split("\n\n")[1].splitlines()
+    rows = []
+    for line in lines:
+        if line.startswith("   * - "):
+            rows.append([])
+        rows[-1].append(line[7:])
+    return rows
+
+
+def made_up(scale, isa, instructions, report):
+    """A report like the tiny run's whose every time is `scale` seconds, and the peer's 3 and 2 times that."""
+    def statistics(factor):
+        return timing.statistics_of([factor * scale])
+
+    comparison = []
+    for row in report["comparison"]:
+        peers = {setup: {**row["peers"][setup], "statistics": statistics(factor),
+                         "ratio": timing.statistics_of([factor])} for setup, factor in (("default", 3), ("best", 2))}
+        comparison.append({**row, "share": 1.0, "bnnsim": {"seconds": [scale], "statistics": statistics(1)},
+                           "peers": peers})
+    measurements = [{**one, "share": 1.0, "statistics": statistics(1)} for one in report["measurements"]]
+    where = {**report["circumstances"], "instructions": instructions, "load_average": 0.0}
+    return {**report, "isa": isa, "circumstances": where, "comparison": comparison, "measurements": measurements}
+
+
+def test_both_instruction_sets_stand_side_by_side(clone, report):
+    both = {"performance.json": made_up(1, "all", ["avx2", "avx512bw", "avx512f"], report),
+            "performance-avx2.json": made_up(20, "avx2", ["avx2", "ssse3"], report)}
+    for name, one in both.items():
+        (clone / "docs" / name).write_text(json.dumps(one))
+    make_performance.main([])
+    make_performance.main(["--check"])
+    readme, page = ((clone / name).read_text() for name in ("README.rst", "docs/performance.rst"))
+    header, *rows = table_of(readme)
+    side = ("bnnsim", "Fake 1, default", "Fake 1, best", "ratio")
+    assert header == ["work", *(f"AVX-512: {name}" for name in side), *(f"AVX2: {name}" for name in side)]
+    of = {row[0]: row[1:] for row in rows}
+    assert of["Fashion FCNN: epoch of 60,000 images"] == ["1.00 s", "3.00 s", "2.00 s", "2", "20.0 s", "60.0 s",
+                                                          "40.0 s", "2"]
+    assert of["Fashion FCNN: one image, 1 thread"] == ["1.00 s", "", "", "", "20.0 s", "", "", ""], "no peer has it"
+    assert list(of) == [name for name in make_performance.IN_README if name.startswith("Fashion FCNN")]
+    assert "limited to AVX2" in readme and "\nAVX-512\n=======\n" in page and "\nAVX2\n====\n" in page
+    assert r"\*" not in readme and page.count("figures/scaling.png") == 1
+
+
+def test_the_readme_has_ten_rows_at_most():
+    assert len(set(make_performance.IN_README)) == 10
+
+
+def test_without_the_second_file_its_columns_are_left_out(clone, report):
+    (clone / "docs" / "performance.json").write_text(json.dumps(made_up(1, "all", [], report)))
+    make_performance.main([])
+    readme, page = ((clone / name).read_text() for name in ("README.rst", "docs/performance.rst"))
+    assert table_of(readme)[0] == ["work", *(f"all instructions: {name}" for name in
+                                             ("bnnsim", "Fake 1, default", "Fake 1, best", "ratio"))]
+    assert "AVX2" not in readme + page and "performance-avx2" not in page
+
+
+def test_growth_is_a_table_of_the_page(clone, report):
+    make_performance.main([])
+    page = (clone / "docs" / "performance.rst").read_text()
+    for one in report["measurements"]:
+        if one["section"] == "scaling" and one["values"]["exponent"] is not None:
+            assert f"     - {one['values']['series']}\n     - {one['values']['exponent']:.2f}\n" in page
+
+
+@pytest.mark.parametrize("name", ["performance.json", "performance-avx2.json"])
+def test_a_report_of_other_instructions_is_refused(clone, report, name):
+    (clone / "docs" / name).write_text(json.dumps({**report, "isa": "generic"}))
+    with pytest.raises(SystemExit, match=f"docs/{name} is of --isa generic"):
+        make_performance.main([])
 
 
 def test_without_a_peer_the_table_is_of_bnnsim_alone(clone, report):
@@ -503,6 +581,7 @@ def test_without_a_peer_the_table_is_of_bnnsim_alone(clone, report):
     make_performance.main([])
     readme = (clone / "README.rst").read_text()
     assert "Fake" not in readme and "Fashion FCNN: epoch of 60,000 images" in readme and r"\*" in readme
+    assert len(table_of(readme)[0]) == 2 and "ratio" not in readme.lower()
 
 
 def test_other_files_are_refused(clone):
