@@ -69,9 +69,9 @@ def _draw_scaling(axes: Axes, points: Sequence[Point]) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     places = sorted({point["values"]["x"] for point in points})
-    if places[-1] < 10 * places[0]:                              # else ticks at powers of ten do
+    if places[-1] < 100 * places[0]:                             # else ticks at powers of ten do
         axes.set_xticks(places, [f"{x:g}" for x in places])
-        axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(EngFormatter("s"))
     axes.yaxis.set_minor_formatter(NullFormatter())

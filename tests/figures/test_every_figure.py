@@ -47,7 +47,7 @@ def points():
              "statistics": {"n": 3, "median": x * 1e-5, "q1": x * 0.9e-5, "q3": x * 1.2e-5}}
             for axis in ("threads", "batch", "width", "depth", "images", "flips", "cells")
             for series, exponent in (("many rates, with table and CSV", 1.02), ("one", None))
-            for x in ((1, 2) if axis == "threads" else (1, 10, 1000))]
+            for x in {"threads": (1, 2), "depth": (2, 3, 5, 10, 20, 35, 50)}.get(axis, (1, 10, 1000))]
 
 
 LINE = np.linspace(-1, 1, 41)
