@@ -87,6 +87,15 @@ def test_all_texts_can_be_read(name):
     check_readable(figure)
 
 
+def test_ticks_of_scaling_have_room():
+    """Less than two decades are labelled where points are, and nothing in between."""
+    figure = figures.scaling_curves(points())
+    figure.draw_without_rendering()
+    depth = next(axes for axes in figure.axes if axes.get_xlabel() == "hidden layers")
+    assert [label.get_text() for label in depth.get_xticklabels()] == ["2", "3", "5", "10", "20", "35", "50"]
+    assert not any(label.get_text() for axes in figure.axes for label in axes.get_xticklabels(minor=True))
+
+
 def test_every_public_figure_is_drawn_above_and_need_not_be_written():
     assert set(DRAW) == set(figures.__all__) - {"save_figure"}
     assert all(inspect.signature(getattr(figures, name)).parameters["path"].default is None for name in DRAW)
