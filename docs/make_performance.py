@@ -1,7 +1,8 @@
-"""Write docs/performance.rst, its figure, and README's table, from a benchmark that was run and stored.
+"""Write docs/performance.rst, its figure, and README's table, from benchmarks that were run and stored.
 
     python -m bnnsim.bench --full --out docs/performance.json --scaling scaling.png --compare ... --peer-python ...
-    python docs/make_performance.py            # writes them from docs/performance.json
+    python -m bnnsim.bench --isa avx2 --full --out docs/performance-avx2.json --compare ... --peer-python ...
+    python docs/make_performance.py            # writes them from the first, and from the second where it is there
     python docs/make_performance.py --check    # exits 1 where a text is not what would be written
 
 No figure is typed by hand: what the JSON has not, stands nowhere. README's part is between the lines
@@ -18,12 +19,19 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))                                             # this clone, whatever is installed
 
+from bnnsim.benchmarks.networks import RATES  # noqa: E402
+from bnnsim.benchmarks.sizes import TEST_IMAGES, WORKS  # noqa: E402
 from bnnsim.benchmarks.timing import in_words, with_prefix  # noqa: E402
 
-SOURCE, PAGE, README = "docs/performance.json", "docs/performance.rst", "README.rst"
+SOURCES = {"docs/performance.json": "all", "docs/performance-avx2.json": "avx2"}       # and their --isa
+PAGE, README = "docs/performance.rst", "README.rst"
 FIGURE = "docs/figures/scaling.png"
 BLOCK = re.compile(r"(?<=^\.\. performance begins\n\n).*?(?=^\.\. performance ends$)", re.MULTILINE | re.DOTALL)
-IN_README = ("binary GEMM", "16-bit gradient dX", "ber_sweep without arguments", "warmup(), cold", "fit: ")
+SMALL = [WORKS[name].title for name in ("fcnn", "cnn")]
+IN_README = (*(f"{work.title}: epoch of {work.epoch_images:,} images" for work in WORKS.values()),
+             *(f"{work.title}: {TEST_IMAGES:,} images" for work in WORKS.values()),
+             *(f"{title}: one image, 1 thread" for title in SMALL),
+             *(f"{title}: one chip at BER {RATES[0]:g}, {TEST_IMAGES:,} images" for title in SMALL))
 TITLES = {"kernels": "Kernels", "training": "Training", "inference": "Inference", "sweep": "Sweeps",
           "startup": "Start-up", "memory": "Peak memory", "scaling": "Scaling"}
 Json = dict[str, Any]               # a part of the report
@@ -57,6 +65,14 @@ def speed_of(measured: Json) -> str:
     return f"{with_prefix(measured['throughput'])}{measured['unit']}/s{limit}"
 
 
+def instructions_of(report: Json) -> str:
+    """The widest vectors that bnnsim's kernels used."""
+    used = report["circumstances"].get("instructions", [])
+    names = {"avx512": "AVX-512", "avx2": "AVX2", "neon": "NEON"}
+    return next((name for start, name in names.items() if any(one.startswith(start) for one in used)),
+                report.get("isa", "all") + " instructions")
+
+
 def where(report: Json) -> str:
     """A sentence: what was measured, with what, on what."""
     c = report["circumstances"]
@@ -65,9 +81,10 @@ def where(report: Json) -> str:
     unfinished = "" if report["complete"] else " It was stopped before its end."
     peers = sorted({row["peer"] for row in report["comparison"]})
     beside = f", in turns with {', '.join(peers)}" if peers else ""
+    limited = "" if report.get("isa", "all") == "all" else f" limited to {instructions_of(report)},"
     return (f"Measured on {c['created'][:10]} by {SIZES[report['size']]} of bnnsim {c['library']}{commit}{beside},\n"
-            f"on {c['cpu']}, {c['threads']} threads; Python {c['python']}, NumPy {c['numpy']}, Numba {c['numba']}.\n"
-            f"Medians.{busy}{unfinished}")
+            f"on {c['cpu']},{limited} {c['threads']} threads; Python {c['python']}, NumPy {c['numpy']}, "
+            f"Numba {c['numba']}.\nMedians.{busy}{unfinished}")
 
 
 def ratio_of(peer: Json) -> str:
@@ -78,27 +95,30 @@ def ratio_of(peer: Json) -> str:
 
 # ---------------------------------------------------------------- README
 
-def readme_table(report: Json) -> str:
-    """Whole works beside the peers' where they were compared, else bnnsim's alone; some kernels and starts."""
+def readme_columns(report: Json) -> tuple[list[str], dict[str, list[str]]]:
+    """(header, {work: cells}): bnnsim, each of the peer's setups, and the last one's time in bnnsim's."""
     setups = list(dict.fromkeys(setup for row in report["comparison"] for setup in row["peers"]))
-    rows, extrapolated = [], False
+    cells = {measured["name"]: [time_of(measured["statistics"], measured["share"])]
+             for measured in report["measurements"]}
     for row in report["comparison"]:
-        cells = [f"{time_of(row['peers'][setup]['statistics'], row['share'])}, "
-                 f"{row['peers'][setup]['ratio']['median']:.3g} x" if setup in row["peers"] else "" for setup in setups]
-        rows.append((row["name"], time_of(row["bnnsim"]["statistics"], row["share"]), *cells))
-        extrapolated |= row["share"] < 1
-    compared = {row["name"] for row in report["comparison"]}
-    for measured in report["measurements"]:
-        whole = measured["section"] in ("training", "inference", "sweep") and measured["name"] not in compared
-        if whole or measured["name"].startswith(IN_README):
-            time, speed = time_of(measured["statistics"], measured["share"]), speed_of(measured)
-            rows.append((measured["name"], time + (f": {speed}" if speed else ""),
-                         *[""] * len(setups)))
-            extrapolated |= measured["share"] < 1
-    peers = sorted({row["peer"] for row in report["comparison"]})
-    header = ("work", "bnnsim", *(f"{', '.join(peers)}, {setup}" for setup in setups))
-    text = table(header, rows) + "\n" + where(report)
-    return text + (r" \* extrapolated from a part of the work." if extrapolated else "") + "\n\n"
+        times = [time_of(row["peers"][setup]["statistics"], row["share"]) if setup in row["peers"] else ""
+                 for setup in setups]
+        ratio = f"{row['peers'][setups[-1]]['ratio']['median']:.3g}" if setups[-1] in row["peers"] else ""
+        cells[row["name"]] = [time_of(row["bnnsim"]["statistics"], row["share"]), *times, ratio]
+    peers = " or ".join(sorted({row["peer"] for row in report["comparison"]}))
+    header = ["bnnsim", *(f"{peers}, {setup}" for setup in setups), *(["ratio"] if setups else [])]
+    return header, {name: found + [""] * (len(header) - len(found)) for name, found in cells.items()}
+
+
+def readme_table(reports: Sequence[Json]) -> str:
+    """Ten works, as far as they were measured: times of bnnsim, and of a peer where there is one, for each report."""
+    columns = [readme_columns(report) for report in reports]
+    rows = [(name, *(cell for header, cells in columns for cell in cells.get(name, [""] * len(header))))
+            for name in IN_README if any(name in cells for _, cells in columns)]
+    header = [f"{instructions_of(report)}: {name}" for report, (names, _) in zip(reports, columns) for name in names]
+    text = table(("work", *header), rows) + "\n" + "\n".join(map(where, reports))
+    text += "\nRatio: the last peer's time in bnnsim's." * any(report["comparison"] for report in reports)
+    return text + r" \* extrapolated from a part of the work." * (r"\*" in table(header, rows)) + "\n\n"
 
 
 # ---------------------------------------------------------------- the page
@@ -126,47 +146,82 @@ def section(report: Json, name: str) -> str:
         rows.append((measured["name"], time_of(measured["statistics"], measured["share"]),
                      spread_of(measured["statistics"]), speed_of(measured), remarks))
     head = f"\n{TITLES[name]}\n{'-' * len(TITLES[name])}\n\n"
-    image = ".. image:: figures/scaling.png\n\n" if name == "scaling" else ""
-    return head + image + table(("what", "median", "quartiles", "speed", "remarks"), rows)
+    image = ".. image:: figures/scaling.png\n\n" if name == "scaling" and report.get("isa", "all") == "all" else ""
+    grown = growth(report) if name == "scaling" else ""
+    return head + image + grown + table(("what", "median", "quartiles", "speed", "remarks"), rows)
 
 
-def page(report: Json) -> str:
-    """docs/performance.rst."""
-    text = ("Performance\n===========\n\nMade by ``python docs/make_performance.py`` from ``performance.json``, "
-            f"which\n\n::\n\n    {report['command']}\n\nwrote. {where(report)}\n"
-            "Times with \\* are extrapolated from a part of the work, which the remarks name.\n")
+def growth(report: Json) -> str:
+    """A table of the series of the section "scaling": how time, work and memory grow."""
+    values = {(one["values"]["axis"], one["values"]["series"]): one["values"]
+              for one in report["measurements"] if one["section"] == "scaling"}
+    keys = ("exponent", "work_exponent", "memory_exponent")
+    rows = [(*names, *(f"{found[key]:.2f}" for key in keys)) for names, found in values.items()
+            if all(found.get(key) is not None for key in keys)]
+    return ("Growth exponents, slopes of log time over log x in the last decade of x: 1 where twice as much takes\n"
+            "twice as long.\n\n" + table(("axis", "series", "time", "work", "memory"), rows) + "\n") if rows else ""
+
+
+def part(report: Json) -> str:
+    """All of one report."""
+    text = f"::\n\n    {report['command']}\n\nwrote it. {where(report)}\n"
     if report["comparison"]:
         text += comparison(report)
     present = {measured["section"] for measured in report["measurements"]}
     return text + "".join(section(report, name) for name in TITLES if name in present)
 
 
-def texts(report: Json) -> dict[str, str]:
+def page(reports: Sequence[Json]) -> str:
+    """docs/performance.rst."""
+    names = [f"``{Path(name).name}``" for name, _ in zip(SOURCES, reports)]
+    text = ("Performance\n===========\n\nMade by ``python docs/make_performance.py`` from "
+            f"{' and '.join(names)}.\n"
+            "Times with \\* are extrapolated from a part of the work, which the remarks name.\n")
+    for report in reports:
+        title = instructions_of(report)
+        text += f"\n{title}\n{'=' * len(title)}\n\n{part(report)}"
+    return text
+
+
+def texts(reports: Sequence[Json]) -> dict[str, str]:
     """{file: text} of what is to be written."""
     readme = (ROOT / README).read_text(encoding="utf-8")
     if not BLOCK.search(readme):
         sys.exit(f"{README} has no lines '.. performance begins' and '.. performance ends'")
-    return {README: BLOCK.sub(lambda _: readme_table(report), readme), PAGE: page(report)}
+    return {README: BLOCK.sub(lambda _: readme_table(reports), readme), PAGE: page(reports)}
+
+
+def read() -> list[Json]:
+    """The reports, each checked to be what its name says; the second may be absent."""
+    if not (ROOT / next(iter(SOURCES))).is_file():
+        sys.exit(f"no {next(iter(SOURCES))}: run  python -m bnnsim.bench --full --out {next(iter(SOURCES))}")
+    reports = []
+    for source, isa in SOURCES.items():
+        if not (ROOT / source).is_file():
+            continue
+        report = json.loads((ROOT / source).read_text(encoding="utf-8"))
+        if (report.get("format"), report.get("format_version")) != ("bnnsim benchmark", 1):
+            sys.exit(f"{source} was not written by python -m bnnsim.bench --out")
+        if report.get("isa", "all") != isa:
+            sys.exit(f"{source} is of --isa {report['isa']}, not of {isa}: it belongs elsewhere")
+        reports.append(report)
+    return reports
 
 
 def main(argv: list[str]) -> None:
     if argv not in ([], ["--check"]):
         sys.exit(__doc__)
-    if not (ROOT / SOURCE).is_file():
-        sys.exit(f"no {SOURCE}: run  python -m bnnsim.bench --full --out {SOURCE}")
-    report = json.loads((ROOT / SOURCE).read_text(encoding="utf-8"))
-    if (report.get("format"), report.get("format_version")) != ("bnnsim benchmark", 1):
-        sys.exit(f"{SOURCE} was not written by python -m bnnsim.bench --out")
-    made = texts(report)
+    reports = read()
+    made = texts(reports)
     if argv:
         stale = [name for name, text in made.items()
                  if not (ROOT / name).is_file() or (ROOT / name).read_text(encoding="utf-8") != text]
         if stale:
-            sys.exit(f"{', '.join(stale)}: not what {SOURCE} says: run  python docs/make_performance.py")
+            sys.exit(f"{', '.join(stale)}: not what {' and '.join(SOURCES)} say: run  python docs/make_performance.py")
         return
     for name, text in made.items():
         (ROOT / name).write_text(text, encoding="utf-8")
-    points = [measured for measured in report["measurements"] if measured["section"] == "scaling"]
+    points = [measured for measured in reports[0]["measurements"] if measured["section"] == "scaling"]
     if points:
         import bnnsim.figures.benchmarks as benchmarks
         benchmarks.scaling_curves(points, ROOT / FIGURE)

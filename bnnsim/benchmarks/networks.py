@@ -16,7 +16,7 @@ from bnnsim.benchmarks.timing import Measurement, seconds_of
 from bnnsim.campaign.result import SweepResult
 from bnnsim.datasets.split import Split
 from bnnsim.faults import BitFlips
-from bnnsim.kernels import thread_count
+from bnnsim.kernels import thread_count, threads
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.training.model import Sequential
 
@@ -109,6 +109,22 @@ def inference(name: str, sizes: Sizes, images: Images) -> Measurement:
                        note=f"{origin} network, {test.name}")
 
 
+def one_image(name: str, sizes: Sizes, images: Images) -> Measurement:
+    """Measurement of one image's class, in one thread; each sample is the mean of a loop over test images."""
+    (_, test), (network, origin) = images.of(name), make_network(name, sizes)
+    loop = [test.images[i:i + 1] for i in range(min(sizes.looped, len(test)))]
+
+    def run() -> list[np.ndarray]:
+        return [network.predict(one) for one in loop]
+
+    with threads(1):
+        require(f"inference of the {WORKS[name].title}, image by image",
+                np.array_equal(np.concatenate(run()), network.predict(test.images[:len(loop)])))
+        samples = [seconds_of(run) / len(loop) for _ in range(sizes.repetitions)]
+    return Measurement("inference", f"{WORKS[name].title}: one image, 1 thread", samples, 1,
+                       note=f"{origin} network, {test.name}, mean of {len(loop)} calls")
+
+
 def run_sweep(network: PackedNetwork, test: Split, rate: float, chips: int) -> SweepResult:
     """The campaign that is timed: one rate, `chips` chips, everything as `sweep` does it."""
     return sweeps.sweep(network, test, [rate], chips, 0, progress=False)
@@ -141,5 +157,8 @@ def measure(section: str, sizes: Sizes, images: Images, names: Iterable[str]) ->
     for name in names:
         if section == "sweep":
             yield from (sweep_point(name, sizes, images, rate) for rate in RATES)
+        elif section == "inference":
+            yield inference(name, sizes, images)
+            yield one_image(name, sizes, images)
         else:
-            yield {"training": training_epoch, "inference": inference}[section](name, sizes, images)
+            yield training_epoch(name, sizes, images)

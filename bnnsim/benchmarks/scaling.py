@@ -1,80 +1,101 @@
-"""How time grows with the batch, the width of layers, and the number of wrong bits."""
+"""How time and memory grow along each axis of `scaling_axes`, and whether they grow faster than the work.
 
-from collections.abc import Callable, Iterator
+A growth exponent is the slope of log time over log x in the last decade of x: 1 where twice as much takes twice as
+long. The work has one too, 2 for the weights of ever wider layers; where time's is above it by more than SLACK, the
+library has a defect.
+"""
+
+import math
+import tempfile
+import tracemalloc
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
-import bnnsim.training.architectures as architectures
-import bnnsim.training.packing as packing
 from bnnsim.benchmarks.kernels import require
-from bnnsim.benchmarks.networks import run_sweep
-from bnnsim.benchmarks.reference import reference_scores
-from bnnsim.benchmarks.sizes import WORKS, Images, Sizes, make_network
-from bnnsim.benchmarks.timing import Measurement, alternated, seconds_of
+from bnnsim.benchmarks.scaling_axes import AXES, Axis, Point, Points
+from bnnsim.benchmarks.sizes import Images, Sizes
+from bnnsim.benchmarks.timing import Measurement, alternated, seconds_of, with_prefix
 from bnnsim.kernels import thread_count
 
-BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
-WIDTHS = (64, 128, 256, 512, 1024, 2048, 4096)
-MOST_NARROW = 256                   # units of the tiny size
-ODD_WIDTHS = (10, 50, 100, 200, 500, 1000, 2000, 4000)           # off the words of 64
-WIDTH_IMAGES = 1000
-RATES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 5e-2, 0.2, 0.5)
-
-Calls = dict[tuple[str, float], Callable[[], object]]           # by series, and place on the axis
+SLACK = 0.2                         # of an exponent: a cache that no longer holds everything is no defect
 
 
-def _batches(sizes: Sizes, images: Images) -> Calls:
-    """One call of `predict` each; the axis is the number of images."""
-    calls: Calls = {}
-    for name in ("fcnn", "cnn"):
-        network, (_, test) = make_network(name, sizes)[0], images.of(name)
-        for n in BATCHES:
-            if n <= len(test):
-                calls[WORKS[name].title, n] = partial(network.predict, test.images[:n])
-    return calls
+def growth(x: Sequence[float], y: Sequence[float]) -> float | None:
+    """Slope of log y over log x, by least squares over the last decade of x, two points at least; None of fewer.
+
+    Examples
+    --------
+    >>> round(growth([1, 10, 100, 1000], [5, 5, 7, 700]), 2), growth([7], [1])
+    (2.0, None)
+    """
+    order = np.argsort(x)
+    places, values = np.asarray(x, float)[order], np.asarray(y, float)[order]
+    if len(places) < 2 or values.min() <= 0 or places[0] == places[-1]:
+        return None
+    n = max(2, int(np.sum(places >= places[-1] / 10 * (1 - 1e-9))))
+    return float(np.polyfit(np.log(places[-n:]), np.log(values[-n:]), 1)[0])
 
 
-def _widths(sizes: Sizes, images: Images) -> Calls:
-    """`predict` of FC w, FC w, FC 10; each network's first scores are checked. The axis is w."""
-    _, test = images.of("fcnn")
-    some, most = test.images[:WIDTH_IMAGES], MOST_NARROW if sizes.narrow else max(WIDTHS)
-    calls: Calls = {}
-    for series, widths in (("multiples of 64", WIDTHS), ("no multiples of 64", ODD_WIDTHS)):
-        for width in (w for w in widths if w <= most):
-            network = packing.pack(architectures.build(f"FC{width} FC{width} FC10", (1, 28, 28), rng=0))
-            require(f"a network {width} wide", np.array_equal(network.scores(some[:4]),
-                                                              reference_scores(network, some[:4])))
-            calls[series, width] = partial(network.predict, some)
-    return calls
+def peak_allocated(point: Point) -> int:
+    """Bytes that a call holds at most, of Python and NumPy, over what there was; its result is checked.
+
+    Not what the process holds: pages of a memory-mapped file are none of them.
+    """
+    tracemalloc.start()
+    try:
+        result = point.call()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    require(point.name, point.is_right(result))
+    return peak
 
 
-def _flips(sizes: Sizes, images: Images) -> Calls:
-    """A sweep of some chips at one rate each; the axis is the mean number of wrong bits."""
-    calls: Calls = {}
-    for name in ("fcnn", "cnn"):
-        network, (_, test) = make_network(name, sizes)[0], images.of(name)
-        for rate in RATES:
-            wrong_bits = rate * network.n_bits
-            calls[WORKS[name].title, wrong_bits] = partial(run_sweep, network, test, rate, sizes.chips["cnn"])
-    return calls
+def exponents(points: Mapping[float, Point], seconds: Mapping[float, float],
+              peaks: Mapping[float, int]) -> dict[str, float | None]:
+    """Growth of time, work and memory over one series, by x."""
+    x = list(points)
+    return {"exponent": growth(x, [seconds[at] for at in x]),
+            "work_exponent": growth(x, [points[at].work for at in x]),
+            "memory_exponent": growth(x, [peaks[at] for at in x])}
 
 
-AXES = {                            # axis: (functions, what one unit of time is for, its number in one call)
-    "batch": (_batches, "an image, by `predict` of a batch", lambda x, sizes, images: x),
-    "width": (_widths, "an image through two hidden layers", lambda x, sizes, images:
-              min(WIDTH_IMAGES, len(images.of("fcnn")[1]))),
-    "flips": (_flips, "a chip", lambda x, sizes, images: sizes.chips["cnn"]),
-}
+def in_words(found: Mapping[str, float | None]) -> str:
+    """A sentence about the exponents of a series."""
+    time, work, memory = (found[key] for key in ("exponent", "work_exponent", "memory_exponent"))
+    if time is None or work is None:
+        return ""
+    text = f"; time grows as x^{time:.2f}, the work as x^{work:.2f}"
+    text += "" if memory is None or math.isnan(memory) else f", memory as x^{memory:.2f}"
+    return text + (": FASTER THAN THE WORK" if time > work + SLACK else "")
+
+
+def _measured(name: str, axis: Axis, points: Points, repetitions: int) -> Iterator[Measurement]:
+    """Measurements of an axis: all points in turns; each series' last one says how it grew."""
+    by_series: dict[str, dict[float, Point]] = {}
+    for (series, x), point in points.items():
+        by_series.setdefault(series, {})[x] = point
+    for of_series in by_series.values():
+        next(iter(of_series.values())).call()                    # compiles, which takes memory
+    peaks = {key: peak_allocated(point) for key, point in points.items()}
+    samples = alternated({key: partial(seconds_of, point.call) for key, point in points.items()}, repetitions)
+    for series, of_series in by_series.items():
+        medians = {x: float(np.median(samples[series, x])) for x in of_series}
+        found = exponents(of_series, medians, {x: peaks[series, x] for x in of_series})
+        for x in of_series:
+            place = f"{x:,.0f}" if x >= 10 or x == int(x) else f"{x:.2g}"
+            allocated = peaks[series, x]
+            values: dict[str, Any] = {"axis": name, "x": x, "series": series, "allocated": allocated, **found}
+            note = f"for {axis.what}; {with_prefix(allocated)}B" + (in_words(found) if x == max(of_series) else "")
+            yield Measurement("scaling", f"{name} {place}, {series}", samples[series, x], thread_count(), note=note,
+                              values=values)
 
 
 def measure(sizes: Sizes, images: Images) -> Iterator[Measurement]:
-    """Measurements of each point, a generator of one axis after the other: all points of an axis in turns."""
-    for axis, (functions, what, number) in AXES.items():
-        calls = {key: partial(seconds_of, call) for key, call in functions(sizes, images).items()}
-        alternated(calls, 1)
-        for (series, x), seconds in alternated(calls, sizes.sweeps).items():
-            each = (np.array(seconds) / number(x, sizes, images)).tolist()
-            place = f"{x:,.0f}" if x >= 10 else f"{x:.2g}"
-            yield Measurement("scaling", f"{axis} {place}, {series}", each, thread_count(), note=f"for {what}",
-                              values={"axis": axis, "x": x, "series": series})
+    """Measurements of each point, a generator of one axis after the other."""
+    with tempfile.TemporaryDirectory(prefix="bnnsim-bench-", ignore_cleanup_errors=True) as folder:
+        for name, axis in AXES.items():
+            yield from _measured(name, axis, axis.points(sizes, images, folder), min(axis.repetitions, sizes.sweeps))

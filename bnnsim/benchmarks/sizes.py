@@ -55,6 +55,7 @@ class Sizes:
     narrow: bool = False            # narrow networks in place of the papers'
     limit_steps: int = 300_000      # of the limit's chains
     rounds: int = 3                 # of A B A B with a peer
+    looped: int = 1000              # calls in a loop of one image each
 
 
 SIZES = {

@@ -18,7 +18,7 @@ import llvmlite
 import numpy as np
 
 import bnnsim.campaign.provenance as provenance
-from bnnsim.kernels import thread_count
+from bnnsim.kernels import operations, thread_count
 
 MEMORY = ("peak", "before")         # values that are bytes
 REST_SECONDS = 0.05                 # between two rivals: threads of the last one stop spinning
@@ -172,9 +172,15 @@ def load_average() -> float | None:
         return None
 
 
+def instructions() -> list[str]:
+    """The CPU's features that the tiles in use need, as LLVM names them: what was measured, whatever the CPU has."""
+    return sorted({need for operation in operations().values() if operation.in_use for need in operation.in_use.needs})
+
+
 def circumstances() -> dict[str, Any]:
     """When, where and with what: date, commit, CPU, cores, what else ran, versions."""
     return {"created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             "commit": commit_of_clone(), "threads": thread_count(), "cores": os.cpu_count(),
             "load_average": load_average(), "memory_byte": memory_total_byte(), "machine": platform.machine(),
+            "instructions": instructions(),
             **provenance.system(), "llvmlite": llvmlite.__version__}

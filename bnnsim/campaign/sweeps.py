@@ -187,16 +187,18 @@ def make_series(networks: PackedNetwork | Mapping[str, PackedNetwork],
     parts = _named("split", "Split", splits, _is_split, "", " (one half of what load_dataset gives)")
     kinds = _named("faults", "fault such as BitFlips(0)", BitFlips(0.0) if faults is None else faults,
                    lambda one: hasattr(one, "at"), "")
+    for network, images in itertools.product(nets.values(), parts.values()):
+        check_images(images.images, network.input_shape)
+        check_labels(images.labels, len(images.images), network.n_classes)
+        if len(images) == 0:
+            raise ValueError("split must have at least one image")
+    digests = {name: images.sha256 for name, images in parts.items()}    # of all pixels: once, not once a series
     series, entries = [], []
     for i, ((name, network), (part, split), (fault_name, fault)) in enumerate(itertools.product(
             nets.items(), parts.items(), kinds.items())):
-        check_images(split.images, network.input_shape)
-        check_labels(split.labels, len(split.images), network.n_classes)
-        if len(split) == 0:
-            raise ValueError("split must have at least one image")
         full = ", ".join(filter(None, (name, part if len(parts) > 1 else "", fault_name)))
         series.append(Series(full, network, split.images, split.labels, fault, i // len(kinds)))
-        entries.append(SeriesEntry(name=full, network=network.checksum, split=split.name, split_sha256=split.sha256,
+        entries.append(SeriesEntry(name=full, network=network.checksum, split=split.name, split_sha256=digests[part],
                                    n_images=len(split), fault=repr(fault.at(0.0))))
     if len({one.name for one in series}) < len(series) or len({one.network.n_classes for one in series}) > 1:
         raise ValueError("series must have names that differ and networks of one number of classes, got "
@@ -205,7 +207,9 @@ def make_series(networks: PackedNetwork | Mapping[str, PackedNetwork],
 
 
 def _is_split(one: object) -> bool:
-    return all(hasattr(one, name) for name in ("images", "labels", "name", "sha256", "__len__"))
+    # asked of the type first: to look at a Split's sha256 is to compute it
+    return all(hasattr(type(one), name) or hasattr(one, name)
+               for name in ("images", "labels", "name", "sha256", "__len__"))
 
 
 def _named(name: str, kind: str, value: One | Mapping[str, One], is_one: Callable[[object], bool], alone: str,

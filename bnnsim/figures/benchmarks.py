@@ -1,4 +1,4 @@
-"""Curves of the benchmark: time and throughput over sizes."""
+"""Curves of the benchmark: time over sizes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,20 +11,27 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 from bnnsim.checks import FilePath
 from bnnsim.figures.style import COLOURS, LEGEND, line_style, new_panels, plain, written
 
-SCALING_AXES = {"batch": ("images in a batch", "time of an image"),
-                "width": ("units of each hidden layer", "time of an image"),
-                "flips": ("wrong weight bits", "time of a chip, all test images")}
+SCALING_AXES = {"threads": ("threads", "time of the same work"),
+                "batch": ("images in a batch", "time of a batch"),
+                "width": ("units of each hidden layer", "time of all images"),
+                "depth": ("hidden layers", "time of all images"),
+                "images": ("images in a memory-mapped file", "time of all images"),
+                "flips": ("wrong weight bits", "time of a sweep"),
+                "cells": ("cells of a campaign", "time of all but the cells")}
+MOST_COLUMNS = 4
 Point = Mapping[str, Any]           # a measurement of section "scaling", as `bnnsim.bench` stores it
 
 
 def scaling_curves(points: Sequence[Point], path: FilePath | None = None) -> Figure:
-    """Time over batch size, width of layers and number of wrong bits: medians, and bands between the quartiles.
+    """Time over threads, batch, width, depth, images, wrong bits and cells: medians, and bands between the quartiles.
+
+    Legends say how time grows with x in the last decade of x, where it was told: x^1.02.
 
     Parameters
     ----------
     points : sequence of dict
-        Those of section "scaling" of `bnnsim.bench`: ``values`` with ``axis``, ``x`` and ``series``, and ``statistics``
-        of the time in seconds.
+        Those of section "scaling" of `bnnsim.bench`: ``values`` with ``axis``, ``x``, ``series`` and, where there is
+        one, ``exponent``, and ``statistics`` of the time in seconds.
     path : path, optional
 
     Returns
@@ -35,25 +42,36 @@ def scaling_curves(points: Sequence[Point], path: FilePath | None = None) -> Fig
     shown = {name: some for name, some in by_axis.items() if some}
     if not shown:
         raise ValueError("points must have at least one of section 'scaling', got none: run bnnsim.bench --scaling")
-    figure, panels = new_panels((3.6 * len(shown), 4.0), 1, len(shown))
+    columns = min(MOST_COLUMNS, len(shown))
+    rows = -(-len(shown) // columns)
+    figure, panels = new_panels((3.9 * columns, 4.4 * rows), rows, columns)
     for axes, (name, some) in zip(panels, shown.items()):
         _draw_scaling(axes, some)
         axes.set_xlabel(SCALING_AXES[name][0])
         axes.set_ylabel(SCALING_AXES[name][1])
-    figure.suptitle(f"median of {points[0]['statistics']['n']} runs; band: quartiles", fontsize=9)
+    for axes in panels[len(shown):]:
+        axes.remove()
+    runs = sorted({point["statistics"]["n"] for point in points})
+    figure.suptitle(f"median of {' or '.join(map(str, runs))} runs; band: quartiles", fontsize=9)
     return written(figure, path)
 
 
 def _draw_scaling(axes: Axes, points: Sequence[Point]) -> None:
     """Log-log curves, one a series, with a legend above the axes."""
-    for i, series in enumerate(dict.fromkeys(point["values"]["series"] for point in points)):
+    grown = {point["values"]["series"]: point["values"].get("exponent") for point in points}
+    for i, (series, exponent) in enumerate(grown.items()):
         rows = sorted((point["values"]["x"], *(point["statistics"][name] for name in ("median", "q1", "q3")))
                       for point in points if point["values"]["series"] == series)
         x, median, low, high = np.array(rows).T
-        axes.plot(x, median, label=plain(series), **line_style(i))
-        axes.fill_between(x, low, high, color=COLOURS[i], alpha=0.25, linewidth=0)
+        label = series if exponent is None else f"{series}: x^{exponent:.2f}"
+        axes.plot(x, median, label=plain(label), **line_style(i))
+        axes.fill_between(x, low, high, color=COLOURS[i % len(COLOURS)], alpha=0.25, linewidth=0)
     axes.set_xscale("log")
     axes.set_yscale("log")
+    places = sorted({point["values"]["x"] for point in points})
+    if places[-1] < 100 * places[0]:                             # else ticks at powers of ten do
+        axes.set_xticks(places, [f"{x:g}" for x in places])
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(EngFormatter("s"))
     axes.yaxis.set_minor_formatter(NullFormatter())

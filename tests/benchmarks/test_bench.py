@@ -23,6 +23,8 @@ import bnnsim.benchmarks.kernels as kernels
 import bnnsim.benchmarks.networks as networks
 import bnnsim.benchmarks.peer as peer
 import bnnsim.benchmarks.reference as reference
+import bnnsim.benchmarks.scaling as scaling
+import bnnsim.benchmarks.scaling_axes as scaling_axes
 import bnnsim.benchmarks.sizes as sizes
 import bnnsim.benchmarks.timing as timing
 import bnnsim.campaign.cells as cells
@@ -69,6 +71,8 @@ def test_the_report_says_what_where_and_how(report):
                                  "fake_peer.py --out bench.json"), "and no folder of this machine"
     assert {"created", "commit", "cpu", "threads", "load_average", "memory_byte", "numpy", "numba", "python",
             "library"} <= set(report["circumstances"])
+    used = [operation.in_use.needs for operation in operations().values() if operation.in_use]
+    assert report["circumstances"]["instructions"] == sorted({need for needs in used for need in needs})
     assert report["data"]["fashion"]["name"].startswith("fashion")
 
 
@@ -98,13 +102,84 @@ def test_the_figure_has_a_panel_an_axis(report, folder):
     points = [one for one in report["measurements"] if one["section"] == "scaling"]
     figure = benchmarks.scaling_curves(points)
     labels = [axes.get_xlabel() for axes in figure.axes]
-    assert labels == ["images in a batch", "units of each hidden layer", "wrong weight bits"]
-    x, y = figure.axes[0].lines[0].get_data()
+    assert labels == ["threads", "images in a batch", "units of each hidden layer", "hidden layers",
+                      "images in a memory-mapped file", "wrong weight bits", "cells of a campaign"]
+    assert {one["values"]["axis"] for one in points} == set(scaling_axes.AXES) == set(benchmarks.SCALING_AXES)
+    x, y = figure.axes[1].lines[0].get_data()
     shown = {one["values"]["x"]: one["statistics"]["median"] for one in points
              if one["values"]["axis"] == "batch" and one["values"]["series"] == "Fashion FCNN"}
     assert dict(zip(x.tolist(), y.tolist())) == shown
+    grown = next(one["values"] for one in points if one["values"]["axis"] == "batch")["exponent"]
+    assert figure.axes[1].get_legend().get_texts()[0].get_text() == f"Fashion FCNN: x^{grown:.2f}"
     with pytest.raises(ValueError, match="--scaling"):
         benchmarks.scaling_curves([])
+
+
+def test_every_series_says_how_it_grows(report, folder):
+    """Over the last decade of x, time, work and memory; the last point's line says it."""
+    points = [one for one in report["measurements"] if one["section"] == "scaling"]
+    by_series = {}
+    for one in points:
+        by_series.setdefault((one["values"]["axis"], one["values"]["series"]), []).append(one)
+    for some in by_series.values():
+        x, seconds = ([one["values"]["x"] for one in some], [one["statistics"]["median"] for one in some])
+        assert x == sorted(x) and all(one["values"]["allocated"] > 0 for one in some)
+        values = some[-1]["values"]
+        assert values["exponent"] == scaling.growth(x, seconds)
+        if len(some) > 1:
+            words = f"time grows as x^{values['exponent']:.2f}, the work as x^{values['work_exponent']:.2f}, memory"
+            assert words in some[-1]["note"] and not any("grows" in one["note"] for one in some[:-1])
+
+
+@pytest.mark.tiny
+def test_growth_is_the_slope_of_the_last_decade():
+    x = np.array([1.0, 5, 10, 20, 50, 100])
+    for power in (-1, 0, 1, 2.5):
+        assert scaling.growth(x, np.where(x < 10, 1e9, x**power)) == pytest.approx(power)
+    assert scaling.growth([100, 1], [9e4, 9]) == pytest.approx(2), "two points at least, in any order"
+    assert scaling.growth([3], [1]) is scaling.growth([1, 2], [0, 1]) is None
+
+
+def test_what_grows_faster_than_its_work_is_told():
+    def told(power):
+        points = {x: scaling_axes.Point("", print, x, bool) for x in (10, 100)}
+        return scaling.in_words(scaling.exponents(points, {x: 1e-6 * x**power for x in points}, {10: 1, 100: 10}))
+
+    assert told(1.1) == "; time grows as x^1.10, the work as x^1.00, memory as x^1.00"
+    assert told(1.5).endswith("FASTER THAN THE WORK")
+    assert scaling.in_words({"exponent": None, "work_exponent": None, "memory_exponent": None}) == ""
+
+
+def test_memory_of_a_call_is_what_it_adds():
+    held = np.ones(10**7, np.uint8)
+    point = scaling_axes.Point("nothing", lambda: held[:10**6].copy()[::2].copy().sum(), 1, lambda found: found > 0)
+    assert 1.5e6 <= scaling.peak_allocated(point) < 1.6e6
+    with pytest.raises(timing.WrongResultError, match="nothing gives a wrong result"):
+        scaling.peak_allocated(scaling_axes.Point("nothing", lambda: held.sum(), 1, lambda found: found < 0))
+
+
+def test_mapped_images_are_not_copied(tmp_path):
+    """A million fit beside networks whose scores fit: eleven numbers of eight bytes an image, and blocks."""
+    made = scaling_axes._images(sizes.SIZES["tiny"], sizes.Images(sizes.SIZES["tiny"]), str(tmp_path))
+    file = np.lib.format.open_memmap(tmp_path / "many.npy", "w+", np.uint8, (20_000, 1, 28, 28))
+    network = next(iter(made.values())).call.func.__self__
+    network.predict(file[:64])                                   # compiles
+    peak = scaling.peak_allocated(scaling_axes.Point("", lambda: network.predict(file), 1, lambda found: True))
+    assert peak < 0.15 * file.nbytes
+
+
+def test_a_random_network_is_of_any_width_and_depth():
+    for widths in ((64, 64), (10, 100, 3), (1,) * 50):
+        network = scaling_axes.random_network(784, widths)
+        images = np.random.default_rng(1).integers(0, 256, (7, 1, 1, 784), np.uint8)
+        np.testing.assert_array_equal(network.scores(images), reference.reference_scores(network, images))
+        assert [layer.units for layer in network.layers] == [*widths, 10]
+
+
+def test_one_image_at_a_time_is_a_row_of_inference(report):
+    row, = (one for one in report["measurements"] if one["name"] == "Fashion FCNN: one image, 1 thread")
+    assert (row["section"], row["threads"], row["share"]) == ("inference", 1, 1)
+    assert row["note"].endswith("mean of 40 calls")
 
 
 def test_ctrl_c_keeps_what_is_done(tmp_path, monkeypatch, capsys):
@@ -209,6 +284,26 @@ def test_a_wrong_network_is_found(section, owner, name, how, monkeypatch, capsys
     captured = capsys.readouterr()
     assert stop.value.code == 2 and "gives a wrong result, so it is not timed" in captured.err
     assert section not in captured.out
+
+
+@pytest.mark.parametrize(("axis", "owner", "name", "how"), [
+    ("batch", PackedNetwork, "predict", spoilt), ("width", PackedNetwork, "predict", spoilt),
+    ("depth", PackedNetwork, "predict", spoilt), ("flips", cells, "run_cell", wrong_cell)])
+def test_a_wrong_point_of_an_axis_is_found(axis, owner, name, how, monkeypatch, tmp_path):
+    monkeypatch.setattr(owner, name, how(getattr(owner, name)))
+    tiny_size = sizes.SIZES["tiny"]
+    points = scaling_axes.AXES[axis].points(tiny_size, sizes.Images(tiny_size), str(tmp_path))
+    for point in points.values():
+        with pytest.raises(timing.WrongResultError):
+            scaling.peak_allocated(point)
+
+
+def test_a_lost_cell_is_found(monkeypatch, tmp_path):
+    points = scaling_axes._cells(sizes.SIZES["tiny"], None, str(tmp_path))
+    found = points["many rates", 100].call()
+    assert points["many rates", 100].is_right(found) and not points["many rates", 1000].is_right(found)
+    found.right[0, 3, 5] = -1
+    assert not points["many rates", 100].is_right(found)
 
 
 def test_a_wrong_limit_is_found(monkeypatch):
@@ -400,9 +495,85 @@ def test_tables_are_made_and_found_stale(clone, report):
             assert words in page and words in readme
     for one in report["measurements"]:
         assert one["name"] in page and timing.in_words(one["statistics"]["median"]) in page
+        assert (f"   * - {one['name']}\n" in readme) == (one["name"] in make_performance.IN_README)
     (clone / "README.rst").write_text(readme.replace("Fake 1", "Fake 2"))
     with pytest.raises(SystemExit, match="^README.rst: not what"):
         make_performance.main(["--check"])
+
+
+def table_of(text):
+    """Rows of the first list-table of a text."""
+    lines = text.split(".. list-table::")[1].split("\n\n")[1].splitlines()
+    rows = []
+    for line in lines:
+        if line.startswith("   * - "):
+            rows.append([])
+        rows[-1].append(line[7:])
+    return rows
+
+
+def made_up(scale, isa, instructions, report):
+    """A report like the tiny run's whose every time is `scale` seconds, and the peer's 3 and 2 times that."""
+    def statistics(factor):
+        return timing.statistics_of([factor * scale])
+
+    comparison = []
+    for row in report["comparison"]:
+        peers = {setup: {**row["peers"][setup], "statistics": statistics(factor),
+                         "ratio": timing.statistics_of([factor])} for setup, factor in (("default", 3), ("best", 2))}
+        comparison.append({**row, "share": 1.0, "bnnsim": {"seconds": [scale], "statistics": statistics(1)},
+                           "peers": peers})
+    measurements = [{**one, "share": 1.0, "statistics": statistics(1)} for one in report["measurements"]]
+    where = {**report["circumstances"], "instructions": instructions, "load_average": 0.0}
+    return {**report, "isa": isa, "circumstances": where, "comparison": comparison, "measurements": measurements}
+
+
+def test_both_instruction_sets_stand_side_by_side(clone, report):
+    both = {"performance.json": made_up(1, "all", ["avx2", "avx512bw", "avx512f"], report),
+            "performance-avx2.json": made_up(20, "avx2", ["avx2", "ssse3"], report)}
+    for name, one in both.items():
+        (clone / "docs" / name).write_text(json.dumps(one))
+    make_performance.main([])
+    make_performance.main(["--check"])
+    readme, page = ((clone / name).read_text() for name in ("README.rst", "docs/performance.rst"))
+    header, *rows = table_of(readme)
+    side = ("bnnsim", "Fake 1, default", "Fake 1, best", "ratio")
+    assert header == ["work", *(f"AVX-512: {name}" for name in side), *(f"AVX2: {name}" for name in side)]
+    of = {row[0]: row[1:] for row in rows}
+    assert of["Fashion FCNN: epoch of 60,000 images"] == ["1.00 s", "3.00 s", "2.00 s", "2", "20.0 s", "60.0 s",
+                                                          "40.0 s", "2"]
+    assert of["Fashion FCNN: one image, 1 thread"] == ["1.00 s", "", "", "", "20.0 s", "", "", ""], "no peer has it"
+    assert list(of) == [name for name in make_performance.IN_README if name.startswith("Fashion FCNN")]
+    assert "limited to AVX2" in readme and "\nAVX-512\n=======\n" in page and "\nAVX2\n====\n" in page
+    assert r"\*" not in readme and page.count("figures/scaling.png") == 1
+
+
+def test_the_readme_has_ten_rows_at_most():
+    assert len(set(make_performance.IN_README)) == 10
+
+
+def test_without_the_second_file_its_columns_are_left_out(clone, report):
+    (clone / "docs" / "performance.json").write_text(json.dumps(made_up(1, "all", [], report)))
+    make_performance.main([])
+    readme, page = ((clone / name).read_text() for name in ("README.rst", "docs/performance.rst"))
+    assert table_of(readme)[0] == ["work", *(f"all instructions: {name}" for name in
+                                             ("bnnsim", "Fake 1, default", "Fake 1, best", "ratio"))]
+    assert "AVX2" not in readme + page and "performance-avx2" not in page
+
+
+def test_growth_is_a_table_of_the_page(clone, report):
+    make_performance.main([])
+    page = (clone / "docs" / "performance.rst").read_text()
+    for one in report["measurements"]:
+        if one["section"] == "scaling" and one["values"]["exponent"] is not None:
+            assert f"     - {one['values']['series']}\n     - {one['values']['exponent']:.2f}\n" in page
+
+
+@pytest.mark.parametrize("name", ["performance.json", "performance-avx2.json"])
+def test_a_report_of_other_instructions_is_refused(clone, report, name):
+    (clone / "docs" / name).write_text(json.dumps({**report, "isa": "generic"}))
+    with pytest.raises(SystemExit, match=f"docs/{name} is of --isa generic"):
+        make_performance.main([])
 
 
 def test_without_a_peer_the_table_is_of_bnnsim_alone(clone, report):
@@ -410,6 +581,7 @@ def test_without_a_peer_the_table_is_of_bnnsim_alone(clone, report):
     make_performance.main([])
     readme = (clone / "README.rst").read_text()
     assert "Fake" not in readme and "Fashion FCNN: epoch of 60,000 images" in readme and r"\*" in readme
+    assert len(table_of(readme)[0]) == 2 and "ratio" not in readme.lower()
 
 
 def test_other_files_are_refused(clone):

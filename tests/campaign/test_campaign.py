@@ -410,6 +410,21 @@ def test_images_of_a_user_s_own_class_do(finished):
     same(run(data=Own(), **SMALL), SweepResult.load(finished))
 
 
+def test_pixels_are_summed_up_once_however_many_series_there_are(monkeypatch):
+    """A million images take half a second: not for each of a hundred fault settings anew."""
+    asked, data = [], split()
+
+    class Counted(type(data)):
+        @property
+        def sha256(self):
+            asked.append(self.name)
+            return super().sha256
+
+    counted = Counted(data.images, data.labels, data.name)
+    found = run(data={"a": counted, "b": data}, faults={str(i): BitFlips(0.0) for i in range(5)}, **SMALL)
+    assert asked == [data.name] and {one["split_sha256"] for one in found.settings["series"]} == {data.sha256}
+
+
 def test_splits_of_different_sizes_with_predictions_can_be_resumed(tmp_path):
     settings = {"data": {"few": split(5), "many": split(16)}, "predictions": True, "rates": [0, 0.2]}
     run(out=tmp_path / "s.h5", trials=2, **settings)

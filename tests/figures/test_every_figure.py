@@ -43,9 +43,11 @@ def of_two(measure):
 
 
 def points():
-    return [{"values": {"axis": axis, "x": x, "series": "one"},
+    return [{"values": {"axis": axis, "x": x, "series": series, "exponent": exponent},
              "statistics": {"n": 3, "median": x * 1e-5, "q1": x * 0.9e-5, "q3": x * 1.2e-5}}
-            for axis in ("batch", "width", "flips") for x in (1, 10, 1000)]
+            for axis in ("threads", "batch", "width", "depth", "images", "flips", "cells")
+            for series, exponent in (("many rates, with table and CSV", 1.02), ("one", None))
+            for x in {"threads": (1, 2), "depth": (2, 3, 5, 10, 20, 35, 50)}.get(axis, (1, 10, 1000))]
 
 
 LINE = np.linspace(-1, 1, 41)
@@ -83,6 +85,15 @@ def test_all_texts_can_be_read(name):
     figure = DRAW[name]()
     assert len(texts(figure)) > 3
     check_readable(figure)
+
+
+def test_ticks_of_scaling_have_room():
+    """Less than two decades are labelled where points are, and nothing in between."""
+    figure = figures.scaling_curves(points())
+    figure.draw_without_rendering()
+    depth = next(axes for axes in figure.axes if axes.get_xlabel() == "hidden layers")
+    assert [label.get_text() for label in depth.get_xticklabels()] == ["2", "3", "5", "10", "20", "35", "50"]
+    assert not any(label.get_text() for axes in figure.axes for label in axes.get_xticklabels(minor=True))
 
 
 def test_every_public_figure_is_drawn_above_and_need_not_be_written():
