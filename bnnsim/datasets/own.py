@@ -14,13 +14,14 @@ import numpy as np
 from bnnsim.checks import FilePath, check_labels
 from bnnsim.datasets.features import FeatureCode
 from bnnsim.datasets.npz_files import read_npz
+from bnnsim.datasets.picture_folders import read_pictures
 from bnnsim.datasets.raw import Raw
 from bnnsim.datasets.reading import Reading, numbered
 from bnnsim.datasets.split import Split, held_places, in_nchw
 
 TEST_SHARE = 0.2                            # of data in one part, of each class
 ENDINGS = (".npz",)
-WHAT = "an .npz file"
+WHAT = "an .npz file, or a folder with a folder of pictures a class"
 
 
 def is_path(name: object) -> bool:
@@ -52,11 +53,13 @@ def load_own(path: FilePath, asked: Reading, bins: int | None = None, like: Mapp
 
 def _read(path: Path, size: tuple[int, int] | None, size_before: tuple[int, int] | None) -> Raw:
     """What the file holds; a size may be asked for, or come from the training of a network."""
+    if path.is_dir():
+        return read_pictures(path, size or size_before)
     if size is not None:
         raise ValueError(f"{path}: size is for folders of pictures, got {size[0]} x {size[1]}: leave it out")
     if path.suffix.lower() == ".npz":
         return read_npz(path)
-    raise ValueError(f"{path}: the data set must be {WHAT}, got {'a folder' if path.is_dir() else 'another file'}")
+    raise ValueError(f"{path}: the data set must be {WHAT}, got another file")
 
 
 def _splits(raw: Raw, asked: Reading, bins: int | None, is_like: bool) -> list[Split]:
@@ -72,7 +75,7 @@ def _splits(raw: Raw, asked: Reading, bins: int | None, is_like: bool) -> list[S
         _check_classes(halves[0][1], raw.class_names)
     code = _code([data for data, _ in halves], asked.code, bins, is_like)
     kept = Reading(names, raw.size, asked.order, code)
-    return [Split(in_nchw(data, asked.order) if code is None else code.encode(data), found, "", len(names),
+    return [Split(in_nchw(data, raw.order or asked.order) if code is None else code.encode(data), found, "", len(names),
                   reading=kept) for data, found in halves]
 
 

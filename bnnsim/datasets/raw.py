@@ -21,12 +21,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Raw:
-    """One part, or a training and a test half; the names of integer labels, if the file has them; (H, W) if resized."""
+    """One part, or a training and a test half, and what the reader knows of them: see `reading.Reading`."""
 
     train: Part
     test: Part | None = None
     class_names: tuple[str, ...] = ()
     size: tuple[int, int] | None = None
+    order: str | None = None
 
 
 def regular_file(path: FilePath, most: int = MAX_BYTES) -> int:
