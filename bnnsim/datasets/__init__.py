@@ -13,6 +13,9 @@ Data of your own
 * a .npz file: ``images`` and ``labels``, or ``x`` and ``y``; or both halves, ``train_images``, ``train_labels``,
   ``test_images``, ``test_labels`` (or ``x_train`` and so on). ``val`` parts are left out; object arrays are refused.
   Images are uint8, features floats (N, L). ``class_names`` may name integer labels.
+* a .csv of features, or a folder of ``train.csv`` and ``test.csv``: UTF-8, commas, decimal points, a header, in which
+  one column is called label, class, target or y; the others are finite numbers. A network keeps the names of its
+  columns: later tables must have the same, in any order.
 * a folder with a folder of pictures a class, or with ``train`` and ``test``, each with a folder a class (``val`` is
   left out): .png and .jpg, 8 bits, all grey or all RGB. They are turned upright as the camera says. Pictures of
   several sizes need ``size=`` (``--size``). Alpha, palettes, 16 bits, animations, links, other files, empty classes and

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from bnnsim.checks import FilePath, check_labels
+from bnnsim.datasets.feature_tables import read_tables
 from bnnsim.datasets.features import FeatureCode
 from bnnsim.datasets.npz_files import read_npz
 from bnnsim.datasets.picture_folders import read_pictures
@@ -20,8 +21,8 @@ from bnnsim.datasets.reading import Reading, numbered
 from bnnsim.datasets.split import Split, held_places, in_nchw
 
 TEST_SHARE = 0.2                            # of data in one part, of each class
-ENDINGS = (".npz",)
-WHAT = "an .npz file, or a folder with a folder of pictures a class"
+ENDINGS = (".npz", ".csv")
+WHAT = "an .npz file, a .csv of features, or a folder of train.csv and test.csv, or of a folder of pictures a class"
 
 
 def is_path(name: object) -> bool:
@@ -39,8 +40,9 @@ def load_own(path: FilePath, asked: Reading, bins: int | None = None, like: Mapp
     before = Reading() if like is None else Reading.of_metadata(like)
     if like is not None and bins is not None:
         raise ValueError("bins must be left out with like: the network has its code from its training")
-    raw = _read(where, asked.size, before.size)
-    asked = replace(asked, order=asked.order or before.order, class_names=before.class_names, code=before.code)
+    raw = _read(where, asked.size, before)
+    asked = replace(asked, order=asked.order or before.order, class_names=before.class_names, code=before.code,
+                    columns=before.columns)
     name = f"folder {where.resolve().name}" if where.is_dir() else where.name
     try:
         splits = _splits(raw, asked, bins, like is not None)
@@ -51,12 +53,16 @@ def load_own(path: FilePath, asked: Reading, bins: int | None = None, like: Mapp
     return train, test
 
 
-def _read(path: Path, size: tuple[int, int] | None, size_before: tuple[int, int] | None) -> Raw:
-    """What the file holds; a size may be asked for, or come from the training of a network."""
-    if path.is_dir():
-        return read_pictures(path, size or size_before)
+def _read(path: Path, size: tuple[int, int] | None, before: Reading) -> Raw:
+    """What the file holds; a size may be asked for, or come from the training of a network, as columns do."""
+    tables = [path / "train.csv", path / "test.csv"]
+    is_tables = all(table.is_file() for table in tables)
+    if path.is_dir() and not is_tables:
+        return read_pictures(path, size or before.size)
     if size is not None:
         raise ValueError(f"{path}: size is for folders of pictures, got {size[0]} x {size[1]}: leave it out")
+    if is_tables or path.suffix.lower() == ".csv":
+        return read_tables(tables if is_tables else [path], before.columns)
     if path.suffix.lower() == ".npz":
         return read_npz(path)
     raise ValueError(f"{path}: the data set must be {WHAT}, got another file")
@@ -74,7 +80,7 @@ def _splits(raw: Raw, asked: Reading, bins: int | None, is_like: bool) -> list[S
     if not asked.class_names:
         _check_classes(halves[0][1], raw.class_names)
     code = _code([data for data, _ in halves], asked.code, bins, is_like)
-    kept = Reading(names, raw.size, asked.order, code)
+    kept = Reading(names, raw.size, asked.order, code, raw.columns or asked.columns)
     return [Split(in_nchw(data, raw.order or asked.order) if code is None else code.encode(data), found, "", len(names),
                   reading=kept) for data, found in halves]
 

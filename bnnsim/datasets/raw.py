@@ -28,6 +28,7 @@ class Raw:
     class_names: tuple[str, ...] = ()
     size: tuple[int, int] | None = None
     order: str | None = None
+    columns: tuple[str, ...] = ()
 
 
 def regular_file(path: FilePath, most: int = MAX_BYTES) -> int:

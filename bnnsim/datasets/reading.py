@@ -18,7 +18,7 @@ from bnnsim.files.json_text import parse_json
 
 KEY = "reading"
 ORDERS = ("NCHW", "NHWC", "NHW")
-MAX_CLASSES, MAX_NAME, MAX_SIDE = 256, 200, 4096
+MAX_CLASSES, MAX_NAME, MAX_SIDE, MAX_COLUMNS = 256, 200, 4096, 2**17
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,20 @@ class Reading:
         The axes of image arrays, where it was said.
     code : FeatureCode, optional
         What made features pixels, fitted on the training half.
+    columns : tuple of str
+        Of a table: the names of its features, in the order that the network takes them.
     """
 
     class_names: tuple[str, ...] = ()
     size: tuple[int, int] | None = None
     order: str | None = None
     code: FeatureCode | None = None
+    columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "class_names", check_class_names(self.class_names))
         object.__setattr__(self, "size", check_size(self.size))
+        object.__setattr__(self, "columns", check_columns(self.columns))
         if self.order is not None:
             check_choice("order", self.order, ORDERS)
         if self.code is not None and not isinstance(self.code, FeatureCode):
@@ -53,7 +57,8 @@ class Reading:
     def text(self) -> str:
         """It as JSON, for a network's metadata."""
         return json.dumps({"class_names": list(self.class_names), "size": self.size and list(self.size),
-                           "order": self.order, "code": self.code and self.code.fields()})
+                           "order": self.order, "code": self.code and self.code.fields(),
+                           "columns": list(self.columns)})
 
     @staticmethod
     def of_metadata(metadata: Mapping[str, str]) -> "Reading":
@@ -68,10 +73,11 @@ class Reading:
             return Reading()
         try:
             fields = parse_json(metadata[KEY])
-            if not isinstance(fields["class_names"], list):
-                raise TypeError(f"class_names must be a list, got {fields['class_names']!r}")
+            for name in ("class_names", "columns"):
+                if not isinstance(fields[name], list):
+                    raise TypeError(f"{name} must be a list, got {fields[name]!r}")
             return Reading(tuple(fields["class_names"]), fields["size"] and tuple(fields["size"]), fields["order"],
-                           fields["code"] and FeatureCode.of_fields(fields["code"]))
+                           fields["code"] and FeatureCode.of_fields(fields["code"]), tuple(fields["columns"]))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"the network's metadata {KEY!r} must tell how its data were read, as fit writes it: "
                              f"{error}") from error
@@ -99,6 +105,18 @@ def check_class_names(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(str(name) for name in names)
 
 
+def check_columns(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of features: strings that differ, together no longer than a network's metadata can be."""
+    for name in names:
+        if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or not name.isprintable():
+            raise ValueError(f"names of columns must have 1 to {MAX_NAME} printable characters, got {name!r}")
+    if len(set(names)) < len(names) or sum(map(len, names)) > MAX_COLUMNS:
+        twice = next((name for name, after in zip(sorted(names), sorted(names)[1:]) if name == after), None)
+        raise ValueError(f"names of columns must differ, and have at most {MAX_COLUMNS} characters together, got "
+                         f"{len(names)} names" + (f", {twice!r} twice" if twice else ""))
+    return tuple(names)
+
+
 def numbered(labels: npt.ArrayLike, class_names: Sequence[str] = (), own_names: Sequence[str] = (),
              ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Labels as numbers of classes.
@@ -106,7 +124,8 @@ def numbered(labels: npt.ArrayLike, class_names: Sequence[str] = (), own_names: 
     Parameters
     ----------
     labels : integers or strings (N,)
-        An integer is the number of a class, in `own_names` if there are any, else in `class_names`.
+        An integer is the number of a class, in `own_names` if there are any, else in `class_names`, but where all are
+        names of classes themselves.
     class_names : sequence of str, optional
         The classes in their order, as the network or the training half has them; else `own_names`; else the strings
         that occur, sorted, or "0" and so on up to the highest integer.
@@ -139,6 +158,8 @@ def numbered(labels: npt.ArrayLike, class_names: Sequence[str] = (), own_names: 
         order = order or own or check_class_names(names)
     else:
         n_classes = len(own or order) or MAX_CLASSES
+        if not own and order and {str(value) for value in values} <= set(order):
+            return numbered(found.astype(str), order)
         if values[0] < 0 or values[-1] >= n_classes:
             raise ValueError(f"labels must be in 0..{n_classes - 1}, got {values[0]}..{values[-1]}")
         order = order or own or tuple(str(c) for c in range(int(values[-1]) + 1))

@@ -123,10 +123,13 @@ def test_signals_have_one_code_a_channel():
         split.reading.code.encode(x[:, 0])
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", "x", '{"class_names": "ab", "size": null, "order": null, "code": null}',
-                                  json.dumps({"class_names": [], "size": None, "order": None, "code": {
-                                      "kind": "levels", "shape": [1, 1, 3], "table": [1, 2]}}),
-                                  json.dumps({"class_names": [], "size": [1], "order": None, "code": None})])
+SAID = {"class_names": [], "size": None, "order": None, "code": None, "columns": []}
+BAD_CODE = {"kind": "levels", "shape": [1, 1, 3], "table": [1, 2]}
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", "x", *(json.dumps(SAID | {key: value}) for key, value in [
+    ("class_names", "ab"), ("class_names", [1]), ("columns", "ab"), ("columns", ["a", "a"]), ("size", [1]),
+    ("order", "HWC"), ("code", BAD_CODE), ("code", 3)])])
 def test_a_network_s_word_on_its_data_is_checked(text):
     with pytest.raises(ValueError, match="metadata 'reading' must tell how its data were read"):
         Reading.of_metadata({"reading": text})
