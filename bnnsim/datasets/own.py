@@ -16,13 +16,15 @@ from bnnsim.datasets.feature_tables import read_tables
 from bnnsim.datasets.features import FeatureCode
 from bnnsim.datasets.npz_files import read_npz
 from bnnsim.datasets.picture_folders import read_pictures
-from bnnsim.datasets.raw import Raw
+from bnnsim.datasets.raw import Part, Raw, regular_file
+from bnnsim.datasets.readers import read_idx
 from bnnsim.datasets.reading import Reading, numbered
 from bnnsim.datasets.split import Split, held_places, in_nchw
 
 TEST_SHARE = 0.2                            # of data in one part, of each class
 ENDINGS = (".npz", ".csv")
-WHAT = "an .npz file, a .csv of features, or a folder of train.csv and test.csv, or of a folder of pictures a class"
+WHAT = ("an .npz file, a .csv of features, an IDX file of images (...images-idx3-ubyte), or a folder: of train.csv and "
+        "test.csv, or of a folder of pictures a class")
 
 
 def is_path(name: object) -> bool:
@@ -61,11 +63,42 @@ def _read(path: Path, size: tuple[int, int] | None, before: Reading) -> Raw:
         return read_pictures(path, size or before.size)
     if size is not None:
         raise ValueError(f"{path}: size is for folders of pictures, got {size[0]} x {size[1]}: leave it out")
+    if "images-idx3-ubyte" in path.name:
+        return _read_idx(path)
     if is_tables or path.suffix.lower() == ".csv":
         return read_tables(tables if is_tables else [path], before.columns)
     if path.suffix.lower() == ".npz":
         return read_npz(path)
     raise ValueError(f"{path}: the data set must be {WHAT}, got another file")
+
+
+def _read_idx(images: Path) -> Raw:
+    """IDX files of images and labels, of any number of classes; of both halves, where they stand side by side."""
+    train = _idx_part(images)
+    if train is None:
+        raise FileNotFoundError(f"{images}: wanted its labels beside it, {_labels_of(images).name}, got none")
+    names = {images.name.replace("train-", other) for other in ("test-", "t10k-")} - {images.name}
+    tests = [part for name in sorted(names) if (part := _idx_part(images.with_name(name))) is not None]
+    if len(tests) > 1:
+        raise ValueError(f"{images}: wanted one test half beside it, got test- and t10k-: move one away")
+    return Raw(train, tests[0] if tests else None, order="NHW")
+
+
+def _labels_of(images: Path) -> Path:
+    return images.with_name(images.name.replace("images-idx3-ubyte", "labels-idx1-ubyte"))
+
+
+def _idx_part(images: Path) -> Part | None:
+    """Images and their labels, each as it is or with .gz, None where one is absent."""
+    found = []
+    for n_dims, path in ((3, images), (1, _labels_of(images))):
+        plain = path.with_name(path.name.removesuffix(".gz"))
+        there = next(filter(Path.is_file, (path, plain, plain.with_name(f"{plain.name}.gz"))), None)
+        if there is None:
+            return None
+        regular_file(there)
+        found.append(read_idx(there, n_dims))
+    return Part(*found)
 
 
 def _splits(raw: Raw, asked: Reading, bins: int | None, is_like: bool) -> list[Split]:
@@ -80,6 +113,9 @@ def _splits(raw: Raw, asked: Reading, bins: int | None, is_like: bool) -> list[S
     if not asked.class_names:
         _check_classes(halves[0][1], raw.class_names)
     code = _code([data for data, _ in halves], asked.code, bins, is_like)
+    if halves[0][0].shape[1:] != halves[1][0].shape[1:]:
+        raise ValueError(f"both halves must be of one size, got {halves[0][0].shape} to train on and "
+                         f"{halves[1][0].shape} to test on")
     kept = Reading(names, raw.size, asked.order, code, raw.columns or asked.columns)
     return [Split(in_nchw(data, raw.order or asked.order) if code is None else code.encode(data), found, "", len(names),
                   reading=kept) for data, found in halves]

@@ -1,5 +1,6 @@
 """Data of one's own, by path: what is taken, what classes and codes it gets, and what is refused, by name."""
 
+import gzip
 import io
 import json
 import struct
@@ -7,6 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from small_files import idx_bytes
 
 import bnnsim
 import bnnsim.datasets.features as features
@@ -203,6 +205,8 @@ def test_features_in_npz_are_coded_by_the_training_half(tmp_path):
     ({"train_images": IMAGES, "train_labels": LABELS}, "wanted images and labels"),
     ({"train_images": IMAGES, "train_labels": LABELS, "test_images": np.ones((2, 3)), "test_labels": [0, 1]},
      "both halves must be images"),
+    ({"train_images": IMAGES, "train_labels": LABELS, "test_images": IMAGES[:, :5], "test_labels": LABELS},
+     r"both halves must be of one size, got \(20, 6, 7\) to train on and \(20, 5, 7\)"),
     ({"x": IMAGES * 1.0j, "y": LABELS}, "wanted numbers or strings"),
 ])
 def test_bad_npz(tmp_path, arrays, message):
@@ -279,3 +283,49 @@ def test_a_network_keeps_how_its_data_were_read(tmp_path):
     bnnsim.fit(model, train, 1, rng=0, progress=False)
     bnnsim.pack(model).save(tmp_path / "a.h5")
     assert Reading.of_metadata(bnnsim.PackedNetwork.load(tmp_path / "a.h5").metadata) == train.reading
+
+
+# ---------------------------------------------------------------- IDX
+
+@pytest.fixture
+def letters(tmp_path):
+    """IDX files as EMNIST has them: of 26 classes, from 1 on, 6 x 7 pixels."""
+    labels = np.arange(52, dtype=np.uint8) % 26 + 1
+    images = RNG.integers(0, 256, (52, 6, 7), np.uint8)
+    (tmp_path / "emnist-letters-train-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx_bytes(images)))
+    (tmp_path / "emnist-letters-train-labels-idx1-ubyte").write_bytes(idx_bytes(labels))
+    return tmp_path / "emnist-letters-train-images-idx3-ubyte.gz", images, labels
+
+
+@pytest.mark.parametrize("other", ["test", "t10k"])
+def test_idx_files_of_any_size_and_number_of_classes(letters, other):
+    path, images, labels = letters
+    train, test = load_dataset(path)
+    assert (len(train), len(test), train.n_classes) == (26, 26, 27)
+    assert train.name == "emnist-letters-train-images-idx3-ubyte.gz-train"
+    for kind, content in (("images-idx3-ubyte", images[:3]), ("labels-idx1-ubyte", labels[:3])):
+        (path.parent / f"emnist-letters-{other}-{kind}").write_bytes(idx_bytes(content))
+    train, test = load_dataset(str(path))
+    np.testing.assert_array_equal(train.images[:, 0], images)
+    np.testing.assert_array_equal(test.images[:, 0], images[:3])
+    assert test.labels.tolist() == [1, 2, 3] and train.labels.tolist() == labels.tolist()
+
+
+def test_bad_idx(letters):
+    path, _, labels = letters
+    place = path.parent / "emnist-letters-train-labels-idx1-ubyte"
+    place.write_bytes(idx_bytes(labels[:5]))
+    with pytest.raises(ValueError, match="one for each image"):
+        load_dataset(path)
+    place.write_bytes(idx_bytes(labels)[:-3])
+    with pytest.raises(ValueError, match="cut off"):
+        load_dataset(path)
+    for half in ("test", "t10k"):
+        for kind, content in (("images-idx3", np.zeros((3, 6, 7), np.uint8)), ("labels-idx1", labels[:3])):
+            (path.parent / f"emnist-letters-{half}-{kind}-ubyte").write_bytes(idx_bytes(content))
+    place.write_bytes(idx_bytes(labels))
+    with pytest.raises(ValueError, match="got test- and t10k-: move one away"):
+        load_dataset(path)
+    place.unlink()
+    with pytest.raises(FileNotFoundError, match="wanted its labels beside it, emnist-letters-train-labels-idx1-ubyte"):
+        load_dataset(path)
