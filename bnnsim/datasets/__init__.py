@@ -17,7 +17,7 @@ Data of your own
   one column is called label, class, target or y; the others are finite numbers. A network keeps the names of its
   columns: later tables must have the same, in any order.
 * an IDX file of grey images, ``...images-idx3-ubyte`` or ``.gz``, whose labels stand beside it,
-  ``...labels-idx1-ubyte``; where its name has ``train-``, the files there with ``t10k-`` or ``test-`` are the test half.
+  ``...labels-idx1-ubyte``; where its name has ``train-``, those with ``t10k-`` or ``test-`` there are the test half.
 * a folder with a folder of pictures a class, or with ``train`` and ``test``, each with a folder a class (``val`` is
   left out): .png and .jpg, 8 bits, all grey or all RGB. They are turned upright as the camera says. Pictures of
   several sizes need ``size=`` (``--size``). Alpha, palettes, 16 bits, animations, links, other files, empty classes and

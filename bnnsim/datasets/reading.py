@@ -17,6 +17,7 @@ from bnnsim.datasets.features import FeatureCode
 from bnnsim.files.json_text import parse_json
 
 KEY = "reading"
+MAX_TEXT = 900_000                  # bytes in a network's file, whose metadata have 2**20 at most
 ORDERS = ("NCHW", "NHWC", "NHW")
 MAX_CLASSES, MAX_NAME, MAX_SIDE, MAX_COLUMNS = 256, 200, 4096, 2**17
 
@@ -53,6 +54,10 @@ class Reading:
             check_choice("order", self.order, ORDERS)
         if self.code is not None and not isinstance(self.code, FeatureCode):
             raise TypeError(f"code must be a FeatureCode, got {type(self.code).__name__}")
+        n_bytes = len(json.dumps(self.text()))
+        if n_bytes > MAX_TEXT:
+            raise ValueError(f"what a network is to keep of its data must have at most {MAX_TEXT} bytes, got {n_bytes}: "
+                             "take fewer bins, fewer columns, or shorter names")
 
     def text(self) -> str:
         """It as JSON, for a network's metadata."""

@@ -285,6 +285,16 @@ def test_a_network_keeps_how_its_data_were_read(tmp_path):
     assert Reading.of_metadata(bnnsim.PackedNetwork.load(tmp_path / "a.h5").metadata) == train.reading
 
 
+def test_the_longest_code_fits_into_a_network_s_file(tmp_path):
+    """It is refused when data are read, not when a trained network is saved."""
+    reading = Reading(code=FeatureCode("thermometer", -np.sort(-RNG.random((1, 20, 1000)))[..., ::-1]))
+    network = bnnsim.pack(bnnsim.architectures.build("FC2", (1, 1, 1), rng=0), {"reading": reading.text()})
+    network.save(tmp_path / "a.h5")
+    assert Reading.of_metadata(bnnsim.PackedNetwork.load(tmp_path / "a.h5").metadata) == reading
+    with pytest.raises(ValueError, match="keep of its data must have at most 900000 bytes"):
+        Reading(columns=tuple("\N{SNOWMAN}" * 150 + str(i) for i in range(850)), code=reading.code)
+
+
 # ---------------------------------------------------------------- IDX
 
 @pytest.fixture
