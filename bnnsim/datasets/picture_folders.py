@@ -88,7 +88,7 @@ def _classes(folder: Path) -> list[tuple[str, str]]:
             raise ValueError(f"{entry.path}: wanted folders alone, one a class, got a file beside them")
         pictures = _entries(Path(entry.path))
         if not pictures:
-            raise ValueError(f"{entry.path}: wanted pictures of this class, got an empty folder: remove it, or fill it")
+            raise ValueError(f"{entry.path}: wanted pictures of the class, got an empty folder: fill or move it")
         for picture in pictures:
             if not stat.S_ISREG(picture.stat().st_mode) or not picture.name.lower().endswith(ENDINGS):
                 raise ValueError(f"{picture.path}: wanted pictures, {', '.join(ENDINGS)}, got "

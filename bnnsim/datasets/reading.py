@@ -56,8 +56,8 @@ class Reading:
             raise TypeError(f"code must be a FeatureCode, got {type(self.code).__name__}")
         n_bytes = len(json.dumps(self.text()))
         if n_bytes > MAX_TEXT:
-            raise ValueError(f"what a network is to keep of its data must have at most {MAX_TEXT} bytes, got {n_bytes}: "
-                             "take fewer bins, fewer columns, or shorter names")
+            raise ValueError(f"what a network is to keep of its data must have at most {MAX_TEXT} bytes, got {n_bytes}"
+                             ": take fewer bins or columns, or shorter names")
 
     def text(self) -> str:
         """It as JSON, for a network's metadata."""

@@ -126,7 +126,7 @@ def png(columns, rows, depth=8, colour=2, content=b""):
     (lambda path: path.mkdir(), "got a folder"),
     (lambda path: path.symlink_to(path.parent / "0.png"), "got a link"),
     (lambda path: path.with_suffix(".txt").write_text("x"), "new.txt: wanted pictures, .* got another file"),
-    (lambda path: path.parent.with_name("ant").mkdir(), "ant: wanted pictures of this class, got an empty folder"),
+    (lambda path: path.parent.with_name("ant").mkdir(), "ant: wanted pictures of the class, got an empty folder"),
     (lambda path: path.parent.with_name("link").symlink_to(path.parent), "link: .* got a link"),
     (lambda path: path.parent.with_name("notes.txt").write_text("x"), "notes.txt: wanted folders alone"),
 ])
