@@ -55,7 +55,7 @@ OPTIONS = (
     shared.NETWORKS,
     replace(shared.DATASET, name="datasets", flag="--dataset", several=True,
             help=f"{shared.DATASET.help}; may be repeated"),
-    shared.DATA,
+    shared.DATA, shared.SIZE, shared.ORDER,
     replace(shared.RATES, default="1e-4:0.3:13"),
     Option("layers", "only these layers have errors, as 0,2; may be repeated, one curve each (default: all)",
            check_layers, ["all"], _layers, several=True),
@@ -132,11 +132,10 @@ def faults_of(options: argparse.Namespace) -> dict[str, Any]:
 def load_grid(options: argparse.Namespace) -> tuple[dict, dict, dict]:
     """(networks, splits, faults) as `campaign.sweep` takes them."""
     import bnnsim.commands.inputs as inputs
-    import bnnsim.datasets.find as find
 
     networks = inputs.load_networks(options.networks)
     names = options.datasets or [inputs.default_dataset(options.networks, networks)]
-    splits = {name: find.load_dataset(name, options.data)[1] for name in names}
+    splits = {name: inputs.load_halves(name, options, networks)[1] for name in names}
     for split in splits.values():
         for name, network in networks.items():
             inputs.check_fit(name, network, split)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bnnsim.proofs.certificates import Certificates
 
 OPTIONS = (
-    shared.NETWORK, shared.DATASET, shared.DATA,
+    shared.NETWORK, shared.DATASET, shared.DATA, shared.SIZE, shared.ORDER,
     Option("limit", "only the first N test images", shared.integer(1), None, int, "N"),
     Option("flips", "numbers of flips", parse_integers,
            "0,1,2,5,10,20,50,100,200,500,1000", metavar="K,K,..."),

@@ -51,7 +51,7 @@ OPTIONS = (
            "by semicolons or commas", shared.text, "none", metavar="LIST"),
     replace(shared.NETWORKS, flag=None, nargs="+", help="files written by PackedNetwork.save (default: the FCNN that "
             "comes with the library, and the one trained with bit errors)"),
-    shared.DATASET, shared.DATA,
+    shared.DATASET, shared.DATA, shared.SIZE, shared.ORDER,
     replace(shared.TRIALS, help="chips a place"),
     shared.SEED,
     Option("drop", "report how far the axis can go at this loss of accuracy, in percent points", shared.positive(100),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bnnsim.packed.network import PackedNetwork
 
 OPTIONS = (
-    shared.NETWORKS, shared.DATASET, shared.DATA,
+    shared.NETWORKS, shared.DATASET, shared.DATA, shared.SIZE, shared.ORDER,
     replace(shared.FAULT, help=f"of one chip, {shared.FAULT.help}; as ber_sweep has it at that rate, seed and chip"),
     replace(shared.SEED, help="with --fault: root seed of the errors"),
     replace(shared.TRIAL, help="with --fault: which chip"),

@@ -49,7 +49,7 @@ def check_method(name: str, value: Any) -> str:
 
 
 OPTIONS = (
-    shared.NETWORK, shared.DATASET, shared.DATA,
+    shared.NETWORK, shared.DATASET, shared.DATA, shared.SIZE, shared.ORDER,
     Option("what", f"of {', '.join(WHAT)}", shared.some_of(WHAT), "margins,tolerance,importance,prediction",
            metavar="LIST"),
     Option("method", "importance: accuracy lost when an output is inverted (ablate), or what the last layer reads out "

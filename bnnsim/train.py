@@ -60,7 +60,8 @@ def _setting(name: str, text: str, metavar: str) -> Option:
 OPTIONS = (
     Option("network", f"{', '.join(architectures.ARCHITECTURES)}, or a list such as 'C64 MP2 FC512 FC10' (default: the "
            "paper's FCNN, MLP or CNN for the data set)", shared.text),
-    replace(shared.DATASET, default="fashion", help=", ".join(CATALOGUE)), shared.DATA,
+    replace(shared.DATASET, default="fashion", help=shared.OWN_DATA), shared.DATA, shared.SIZE, shared.ORDER,
+    shared.BINS,
     Option("epochs", "times that each image is seen", shared.integer(1), 20, int),
     Option("batch_size", "images a step", shared.integer(1), 256, int),
     Option("optimizer", f"{', '.join(OPTIMIZERS)}; bop flips weights, and has no latent ones",
@@ -156,6 +157,17 @@ def errors_of(options: argparse.Namespace) -> "tuple[float | list[float], Fault 
     return 0.0, AsymmetricFlips(p01, p10)
 
 
+def defaults(options: argparse.Namespace, train: Split) -> tuple[str, bool]:
+    """The network, and whether to augment: as typed, else what the catalogue has for the data set."""
+    if options.dataset in CATALOGUE:
+        known = CATALOGUE[options.dataset]
+        return options.network or known.network, known.augment if options.augment is None else options.augment
+    if options.network is None:
+        raise ValueError(f"--network must be given for data of your own: {train.name} has {train.n_classes} classes, "
+                         f"so --network 'FC256 FC{train.n_classes}' is a start")
+    return options.network, bool(options.augment)
+
+
 def adapted(model: "Sequential", options: argparse.Namespace, part: Split, flip_rate: float | list[float],
             ) -> "Sequential":
     """The model after --rescale or --reestimate."""
@@ -186,9 +198,10 @@ def work(options: argparse.Namespace) -> None:
     check_options(options)
     (flip_rate, faults), direct = errors_of(options), regulariser(options.regulariser)
     loss, ste, optimizer = (chosen(options, option) for option in ("loss", "ste", "optimizer"))
-    known = CATALOGUE[options.dataset]
-    train, test = find.load_dataset(options.dataset, options.data)
-    model = architectures.make_model(options.network or known.network, train,
+    train, test = find.load_dataset(options.dataset, options.data, size=shared.size_of(options.size),
+                                    bins=options.bins, order=options.order)
+    network_name, augment = defaults(options, train)
+    model = architectures.make_model(network_name, train,
                                      not (options.no_output_norm or options.loss in INTEGER_LOSSES), options.seed, ste)
     part, validation = hold_out(train, options.holdout, options.seed)
     history = fit(
@@ -197,7 +210,7 @@ def work(options: argparse.Namespace) -> None:
         optimizer=optimizer, schedule=SCHEDULES[options.schedule](), loss=loss, regulariser=direct,
         flip_rate=flip_rate, faults=faults, gradient=options.gradient, precision=options.precision,
         checkpoint=options.checkpoint, resume=options.resume,
-        augment=known.augment if options.augment is None else options.augment,
+        augment=augment,
         progress=not options.quiet)
     model = adapted(model, options, part, flip_rate)
     network = pack(model)

@@ -4,9 +4,11 @@ import argparse
 import os
 from collections.abc import Mapping, Sequence
 
+import bnnsim.commands.options as shared
 import bnnsim.datasets.find as find
 import bnnsim.datasets.shipped as shipped
 from bnnsim.datasets.catalogue import CATALOGUE, dataset_of
+from bnnsim.datasets.reading import KEY
 from bnnsim.datasets.split import Split
 from bnnsim.packed.network import PackedNetwork
 
@@ -41,7 +43,7 @@ def default_dataset(paths: Sequence[str], networks: Mapping[str, PackedNetwork])
     """The one data set that all networks were trained on, as their files say; where they do not, it is asked for."""
     if not paths:
         return SHIPPED_DATASET
-    remedy = "say which to take, --dataset NAME"
+    remedy = "say which to take, --dataset NAME, or the path of data of your own"
     found = {}
     for name, network in networks.items():
         trained_on = network.metadata.get("dataset")
@@ -59,10 +61,28 @@ def default_dataset(paths: Sequence[str], networks: Mapping[str, PackedNetwork])
 
 def load_test(options: argparse.Namespace, paths: Sequence[str], networks: Mapping[str, PackedNetwork]) -> Split:
     """The test images of --dataset, or of the default data set, once all networks are known to take them."""
-    test = find.load_dataset(options.dataset or default_dataset(paths, networks), options.data)[1]
+    test = load_halves(options.dataset or default_dataset(paths, networks), options, networks)[1]
     for name, network in networks.items():
         check_fit(name, network, test)
     return test
+
+
+def load_halves(name: str, options: argparse.Namespace, networks: Mapping[str, PackedNetwork]) -> tuple[Split, Split]:
+    """Training and test half of a known data set, or of data of one's own, read as in the networks' training."""
+    size = shared.size_of(options.size)
+    if name in CATALOGUE:
+        return find.load_dataset(name, options.data, size=size, order=options.order)
+    if len({network.metadata.get(KEY) for network in networks.values()}) > 1:
+        raise ValueError(f"the networks {', '.join(networks)} number classes, or read data, each in another way: try "
+                         f"{name} on one at a time")
+    like = next(iter(networks.values())).metadata
+    halves = find.load_dataset(name, options.data, size=size, order=options.order, like=like)
+    for short, network in networks.items():
+        names = halves[1].reading.class_names if halves[1].reading else ()
+        if KEY not in like and len(names) > network.n_classes:
+            raise ValueError(f"{short} has {network.n_classes} classes, but {name} has {len(names)}: choose another "
+                             "--dataset")
+    return halves
 
 
 def check_fit(name: str, network: PackedNetwork, split: Split) -> None:

@@ -18,6 +18,8 @@ import bnnsim.files.atomic as atomic
 from bnnsim.checks import check_choice, check_int, check_probability, check_real
 from bnnsim.commands.number_lists import parse_rates
 from bnnsim.datasets.catalogue import CATALOGUE
+from bnnsim.datasets.own import WHAT, is_path
+from bnnsim.datasets.reading import ORDERS, check_size
 
 if TYPE_CHECKING:
     from bnnsim.faults.array_mapping import ArrayMapping
@@ -248,6 +250,29 @@ def lines_text(name: str, value: Any) -> str:
     return "x".join(words)
 
 
+def dataset_text(name: str, value: Any) -> str:
+    """A known data set by name, or data of one's own by their path."""
+    if is_path(value) and value not in CATALOGUE:
+        return path(name, value)
+    return check_choice(name, value, CATALOGUE)
+
+
+def size_text(name: str, value: Any) -> str:
+    """Rows and columns of images, "32x32"."""
+    size_of(text(name, value))
+    return value.lower()
+
+
+def size_of(value: str | None) -> tuple[int, int] | None:
+    """The (H, W) of --size."""
+    if value is None:
+        return None
+    words = value.lower().split("x")
+    if len(words) != 2 or not all(word.isascii() and word.isdigit() and len(word) < 9 for word in words):
+        raise ValueError(f"size must be ROWSxCOLUMNS, such as 32x32, got {value!r}")
+    return check_size(tuple(map(int, words)))
+
+
 def mapping_of(options: argparse.Namespace) -> "ArrayMapping":
     """The arrays that --arrays and --units-on say, or 64 x 64."""
     from bnnsim.faults.array_mapping import ArrayMapping
@@ -277,9 +302,16 @@ FIGURE_HELP = ".png, .svg or .pdf"
 NETWORKS = Option("networks", "files written by PackedNetwork.save (default: the network that comes with the library)",
                   path, [], metavar="NETWORK.h5", flag="", nargs="*", several=True)
 NETWORK = Option("network", NETWORKS.help.replace("files", "a file"), path, metavar="NETWORK.h5", flag="", nargs="?")
-DATASET = Option("dataset", f"{', '.join(CATALOGUE)} (default: what the network was trained on; fashion-subset for the "
-                 "one that comes with the library)", one_of(CATALOGUE), metavar="NAME")
-DATA = Option("data", "where the data set's files are", path, metavar="FOLDER")
+OWN_DATA = f"{', '.join(CATALOGUE)}, or a path of your own data: {WHAT}"
+DATASET = Option("dataset", f"{OWN_DATA} (default: what the network was trained on; fashion-subset for the one that "
+                 "comes with the library)", dataset_text, metavar="NAME")
+DATA = Option("data", "where the files of a known data set are", path, metavar="FOLDER")
+SIZE = Option("size", "of your own pictures: resize them (default: as in the network's training)", size_text,
+              metavar="ROWSxCOLUMNS")
+ORDER = Option("order", f"of your own image arrays: what their axes are, {', '.join(ORDERS)}", one_of(ORDERS),
+               metavar="AXES")
+BINS = Option("bins", "of your own features: pixels a number, of a thermometer code (default: one of 256 levels)",
+              integer(1, 1024), None, int)
 FAULT = Option("fault", "what goes wrong in the memory, as one of bnnsim.faults is written in Python: \"StuckAt(0.01, "
                "0.01)\", \"Protected(BitFlips(0.001), 'secded(72,64)')\"", fault_text, metavar="FAULT")
 RATES = Option("rates", "bit error rates: 1e-3,0.01,0.1 or start:stop:count in log steps; 0 is always added",

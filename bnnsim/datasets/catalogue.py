@@ -4,6 +4,7 @@ Sizes: N images, C channels, H rows, W columns.
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -165,8 +166,8 @@ def dataset_of(split_name: str) -> str | None:
 
     Examples
     --------
-    >>> dataset_of("fashion-subset-test[:300]"), dataset_of("fashion-train"), dataset_of("mine")
+    >>> dataset_of("fashion-subset-test[:300]"), dataset_of("fashion-train"), dataset_of("mnist-of-mine.npz-test")
     ('fashion-subset', 'fashion', None)
     """
-    return max((name for name in CATALOGUE if split_name == name or split_name.startswith((f"{name}-", f"{name}["))),
-               key=len, default=None)
+    name = re.sub(r"(-train|-test)?(\[[^]]*\])*$", "", split_name)
+    return name if name in CATALOGUE else None

@@ -7,7 +7,7 @@ resort, a subset that comes with the library, and whoever gets it is told so.
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,9 @@ import bnnsim.datasets.shipped as shipped
 from bnnsim.checks import FilePath, check_choice
 from bnnsim.datasets.catalogue import CATALOGUE, Layout
 from bnnsim.datasets.downloading import cache_folder, download_dataset, downloadable
+from bnnsim.datasets.own import is_path, load_own
 from bnnsim.datasets.readers import idx_sha256
+from bnnsim.datasets.reading import Reading
 from bnnsim.datasets.split import Split
 
 _SYSTEM_FOLDERS = (Path("/usr/share/datasets"),         # Debian's dataset-fashion-mnist
@@ -29,20 +31,31 @@ class EmbeddedSubsetWarning(UserWarning):
     """The full Fashion-MNIST was asked for, and the embedded subset of it came."""
 
 
-def load_dataset(name: str, folder: FilePath | None = None, download: bool = True) -> tuple[Split, Split]:
+def load_dataset(name: FilePath, folder: FilePath | None = None, download: bool = True, *,
+                 size: tuple[int, int] | None = None, bins: int | None = None, order: str | None = None,
+                 like: Mapping[str, str] | None = None) -> tuple[Split, Split]:
     """Find, read and check a data set.
 
     Parameters
     ----------
-    name : {"fashion", "mnist", "cifar10", "fashion-subset"}
+    name : {"fashion", "mnist", "cifar10", "fashion-subset"}, or a path
         Fashion-MNIST and MNIST are 1 x 28 x 28, CIFAR-10 is 3 x 32 x 32, ten classes each; "fashion-subset"
-        is the part of Fashion-MNIST that comes with the library (see `load_embedded`).
+        is the part of Fashion-MNIST that comes with the library (see `load_embedded`). A path is data of your own:
+        help(bnnsim.datasets) has the rules.
     folder : str or os.PathLike, optional
         Where the official files are, compressed or not: in it, in ``folder/name`` or in a folder with the
         official name. Default: the environment variable BNNSIM_DATA; without it, the library's data/, the
         system's folders (/usr/share/datasets) and the user's cache are searched.
     download : bool
         Download to the user's cache what was found nowhere. BNNSIM_OFFLINE=1 in the environment forbids it.
+    size : (H, W), optional
+        Of a folder of pictures: what they are resized to.
+    bins : int, optional
+        Of features: pixels a number, of a thermometer code; None: one pixel of 256 levels. See `FeatureCode`.
+    order : "NCHW", "NHWC" or "NHW", optional
+        Of image arrays in a file: their axes. See `Split.from_arrays`.
+    like : dict, optional
+        ``network.metadata`` of a network that was trained on such data, for the same classes, code, size and order.
 
     Returns
     -------
@@ -56,7 +69,13 @@ def load_dataset(name: str, folder: FilePath | None = None, download: bool = Tru
     ValueError
         If a file is damaged or is not what its name says.
     """
-    check_choice("name", name, CATALOGUE)
+    if is_path(name) and name not in CATALOGUE:
+        if folder is not None:
+            raise ValueError(f"folder must be left out where the data set is a path, got {name} and {folder}")
+        return load_own(name, Reading(size=size, order=order), bins, like)
+    name = check_choice("name", name, CATALOGUE)
+    if (size, bins, order) != (None, None, None):
+        raise ValueError(f"size, bins and order are for data of your own, by their path; leave them out for {name!r}")
     if not isinstance(download, bool):
         raise TypeError(f"download must be True or False, got {download!r}")
     if CATALOGUE[name].embedded:

@@ -13,6 +13,7 @@ import os
 import struct
 import zlib
 from collections.abc import Callable, Sequence
+from typing import IO
 
 import numpy as np
 
@@ -77,18 +78,18 @@ def _read_idx_stream(path, stream, n_dims, file_bytes, zipped):
                          f"header that announces {n_bytes}; where that is right, decompress it (gunzip), and read that")
     there = n_bytes if zipped else min(n_bytes, file_bytes - stream.tell())     # no room is made for what is not there
     array = np.empty(there, np.uint8)               # pages are only taken as they are filled
-    n_read = _fill(stream, array)
+    n_read = fill(stream, array)
     if n_read < n_bytes or stream.read(1):
         came = f"only {n_read}: the file is cut off" if n_read < n_bytes else "more"
         raise ValueError(f"{path}: wanted the {n_bytes} bytes of data that its header announces, got {came}")
     return array.reshape(shape)
 
 
-def _fill(stream, array):
+def fill(stream: IO[bytes], array: np.ndarray) -> int:
     """Read into `array` until it is full or the stream ends; the number of bytes read."""
     view, n_read = memoryview(array), 0
     while n_read < len(view):
-        n_new = stream.readinto(view[n_read:n_read + (1 << 20)])
+        n_new = stream.readinto(view[n_read:n_read + (1 << 20)])        # type: ignore[attr-defined]
         if not n_new:
             break
         n_read += n_new

@@ -39,7 +39,7 @@ class Evaluation:
 
     def rows(self) -> list[dict[str, Any]]:
         """One dict of FIELDS for all images ("all") and for each class that has images."""
-        names = class_names.of_split(self.split.name, self.network.n_classes)
+        names = class_names.of(self.split, self.network.n_classes)
         counts = [("all", self.right.sum(), len(self.split)), *zip(names, self.right, self.images)]
         return [dict(zip(FIELDS, (self.name, self.split.name, name, int(n), int(k), float(k / n), *wilson(k, n))))
                 for name, k, n in counts if n]

@@ -119,6 +119,8 @@ class Run:
     def metadata(self) -> dict[str, str]:
         """What the network is to know of its training; text."""
         data_set = re.sub(r"(-train|-test)?(\[[^]]*\])*$", "", self.train.name)   # "fashion" of "fashion-train[:1000]"
+        reading = getattr(self.train, "reading", None)              # of data of one's own
         return {"architecture": self.model.describe(), **({"dataset": data_set} if data_set else {}),
+                **({"reading": reading.text()} if reading is not None else {}),
                 "seed": str(self.root), "kept_epoch": str(self.progress.history.kept_epoch),
                 **self.settings.metadata()}

@@ -16,7 +16,8 @@ from bnnsim.campaign.result import SweepResult
 from bnnsim.training.architectures import build
 from bnnsim.training.packing import pack
 
-WHOLE = {"networks": ["a.h5", "b.h5"], "datasets": ["fashion", "fashion-subset"], "data": "folder", "rates": [0, 1e-3],
+WHOLE = {"networks": ["a.h5", "b.h5"], "datasets": ["fashion", "fashion-subset"], "data": "folder",
+         "size": "32x28", "order": "NHWC", "rates": [0, 1e-3],
          "layers": ["all", [0], [1, 2]], "trials": 20, "seed": 7, "workers": 2, "dask": "tcp://host:8786",
          "faults": ["BitFlips(0)"], "axis": "share_of_cells", "out": "s.h5", "plot": "s.svg", "resume": True,
          "predictions": False, "quiet": True, "log": False, "format": "json", "ci_width": 0.5, "max_trials": 100}
@@ -54,6 +55,7 @@ WRONG = [
     ({"networks": []}, ValueError, r"networks must have at least one value, got \[\]"),
     ({"datasets": ["fashon"]}, ValueError, r"datasets\[0\] must be one of .* did you mean 'fashion'\?"),
     ({"data": None}, TypeError, "data must be a path, got None"),
+    ({"size": "3"}, ValueError, "size must be ROWSxCOLUMNS"), ({"order": "HWC"}, ValueError, "order must be one of"),
     ({"rates": [0.1, 1.5]}, ValueError, r"rates\[1\] must be a probability in \[0, 1\], got 1.5"),
     ({"rates": ["0.1"]}, TypeError, r"rates\[0\] must be a probability"),
     ({"rates": []}, ValueError, "rates must have at least one value"),

@@ -76,6 +76,55 @@ def test_a_made_up_data_set_goes_through_the_commands(here, capsys):
     assert SweepResult.load("file.h5").settings["series"][0]["split"] == "blobs-test"
 
 
+@pytest.fixture
+def mine(here):
+    """An .npz file of one's own in the working directory, and a network that was trained on it."""
+    rng, labels = np.random.default_rng(0), np.arange(300) % 3
+    images = rng.integers(0, 60, (300, 4, 9), np.uint8)
+    for c in range(3):
+        images[labels == c, :, 3 * c:3 * c + 3] += 150
+    np.savez("mine.npz", images=images, labels=labels, class_names=BLOBS)
+    assert train.main(["--network", "FC16 FC3", *"--dataset mine.npz --epochs 5 --batch-size 32 --quiet --out net.h5"
+                       .split()]) == 0
+    return here
+
+
+def test_data_of_ones_own_go_through_the_commands(mine, capsys):
+    """A path wherever a name may stand; the classes have their names; and no command picks the data by itself."""
+    capsys.readouterr()
+    assert evaluate.main(["net.h5", "--dataset", "mine.npz"]) == 0
+    printed = capsys.readouterr().out
+    assert "mine.npz-test, all 60 images" in printed and all(name in printed for name in BLOBS)
+    card = str(DATA / "devices" / "teaching.json")
+    for command, typed in ((certify, "net.h5 --limit 5 --flips 0,1"), (explain, "net.h5"),
+                           (ber_sweep, "net.h5 --rates 0.1 --trials 2 --quiet --out s.h5"),
+                           (device_sweep, f"{card} --networks net.h5 --trials 2 --quiet")):
+        assert command.main([*typed.split(), "--dataset", "mine.npz"]) == 0
+        network = ["net.h5"] if command is not device_sweep else [card, "--networks", "net.h5"]
+        assert "net was trained on 'mine.npz', which is none of fashion" in refused(capsys, command, *network)
+    assert "--dataset mine.npz" in SweepResult.load("s.h5").provenance["command"]
+    (mine / "c.json").write_text(json.dumps({"networks": "net.h5", "datasets": ["mine.npz"], "rates": 0.1, "trials": 2,
+                                             "quiet": True, "out": "t.h5"}))
+    assert ber_sweep.main(["--config", "c.json"]) == 0
+    assert SweepResult.load("s.h5").checksum == SweepResult.load("t.h5").checksum
+
+
+def test_what_is_wrong_with_data_of_ones_own_is_said(mine, capsys):
+    assert "--network must be given for data of your own: mine.npz-train has 3 classes, so --network 'FC256 FC3'" in \
+        refused(capsys, train, "--dataset", "mine.npz")
+    assert "no.npz, which is not there" in refused(capsys, evaluate, "net.h5", "--dataset", "no.npz")
+    assert "size is for folders" in refused(capsys, evaluate, "net.h5", "--dataset", "mine.npz", "--size", "3x3")
+    assert "size must be ROWSxCOLUMNS" in refused(capsys, evaluate, "net.h5", "--dataset", "mine.npz", "--size", "3")
+    assert "leave them out for 'fashion-subset'" in refused(
+        capsys, evaluate, "net.h5", "--dataset", "fashion-subset", "--size", "3x3")
+    bnnsim.pack(bnnsim.architectures.build("FC16 FC3", (1, 4, 9), rng=0)).save("other.h5")
+    assert "networks net, other number classes, or read data, each in another way" in \
+        refused(capsys, evaluate, "net.h5", "other.h5", "--dataset", "mine.npz")
+    assert evaluate.main(["other.h5", "--dataset", "mine.npz"]) == 0
+    bnnsim.pack(bnnsim.architectures.build("FC16 FC2", (1, 4, 9), rng=0)).save("two.h5")
+    assert "two has 2 classes, but mine.npz has 3" in refused(capsys, evaluate, "two.h5", "--dataset", "mine.npz")
+
+
 def test_what_it_cannot_do_is_said(here, capsys):
     assert "name must be one of 'fashion', 'mnist', 'cifar10', got 'blobs'" in refused(capsys, download, "blobs")
     error = refused(capsys, evaluate, "--dataset", "blob")
