@@ -140,7 +140,8 @@ def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
             return own
         return _read(paths, spec, input_shape, code, reading, Conventions(eps, flatten or "", "", popcount, norm_first))
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{name}: {error}") from error
+        text = str(error)                                        # readers of our own files name them already
+        raise ValueError(text if text.startswith(name) else f"{name}: {text}") from error
 
 
 def _read(paths: list[FilePath], spec: Spec | None, input_shape: Shape | None, code: Code, reading: Reading,

@@ -162,9 +162,8 @@ def predicted_accuracy(network: PackedNetwork, split: LabelledImages, rates: Seq
     ----------
     docs/equations.rst 9.1 [D]; what is approximate: see the module's docstring. ``standard_error`` is of the draws
     alone, not of the approximation. tests/metrics hold the whole against injected errors: to 0.3 points, beside chance,
-    of a network with two dense hidden layers and of two with convolutions. With one narrow hidden layer the normal
-    approximation is coarser: measured on trained FC16 FC10, 300 chips, it was 0.6 points too high at 0.01 and 1.0 at
-    0.03 (standard errors 0.1 and 0.3), on FC64 FC10 0.5 at 0.001.
+    of a network with two dense hidden layers and of two with convolutions. With one narrow
+    hidden layer the normal approximation is coarser, and the prediction too high: compare it with a sweep there.
 
     Examples
     --------

@@ -229,3 +229,12 @@ def test_files_that_other_programs_wrote(name, how):
     found = bnnsim.load_network(GOLDEN / name, **how).scores(images)
     np.testing.assert_allclose(found, scores, rtol=1e-5, atol=1e-5)
     assert len(np.unique(found, axis=0)) > 2
+
+
+def test_an_error_names_its_file_once(tmp_path):
+    """Readers of our own files say the name themselves."""
+    path = tmp_path / "cut.h5"
+    path.write_bytes(bnnsim.datasets.data_file("fashion_fcnn.h5").read_bytes()[:5000])
+    with pytest.raises(ValueError, match="is damaged or cut off") as caught:
+        bnnsim.load_network(path)
+    assert str(caught.value).count("cut.h5") == 1
