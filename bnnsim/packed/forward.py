@@ -15,11 +15,17 @@ import bnnsim.kernels.forward.dense as dense_passes
 import bnnsim.kernels.norm.batchnorm as batchnorm
 import bnnsim.kernels.words.packing as packing
 from bnnsim.kernels import empty, split
-from bnnsim.kernels.forward.geometry import Geometry
+from bnnsim.kernels.forward.geometry import Geometry, Pool
 from bnnsim.kernels.forward.xnor_tile import fill_panel
 from bnnsim.packed.words import n_words, pad_words, repack
 
 INT32 = np.iinfo(np.int32)
+
+Pair = tuple[int, int]                      # of rows, of columns
+Sides = tuple[int, int, int, int]           # top, left, bottom, right
+
+NO_PADDING: Sides = (0, 0, 0, 0)
+NO_POOL = Pool(1, 1, 1, 1, *NO_PADDING)
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +34,9 @@ class Layout:
 
     kernels : (to sums, to bits)
     args : what both read between the input and the output
-    end : what the second reads besides: (inverted words (V,),), of a convolution (inverted, pool); () to sums
-    sizes : output sizes between batch and units: () or (OH, OW), of bits after the pooling
+    end : what the second reads besides: (inverted words (V,),), of a convolution (inverted, its `Pool`); () to sums
+    sizes : sizes of sums between batch and units: () or (OH, OW)
+    pooled : the same of bits
     units : int
     """
 
@@ -37,6 +44,7 @@ class Layout:
     args: tuple
     end: tuple
     sizes: tuple[int, ...]
+    pooled: tuple[int, ...]
     units: int
 
     def sums(self, x: np.ndarray) -> np.ndarray:
@@ -49,7 +57,7 @@ class Layout:
 
     def bits(self, x: np.ndarray) -> np.ndarray:
         """Output bits (N, ..., V) of a block x, in the calling thread."""
-        out = np.zeros((len(x), *self.sizes, n_words(self.units)), np.uint64)
+        out = np.zeros((len(x), *self.pooled, n_words(self.units)), np.uint64)
         self.kernels[1](x, *self.args, *self.end, out, 0, len(x))
         return out
 
@@ -74,10 +82,19 @@ def pixel_panel(words: np.ndarray, n_channels: int) -> np.ndarray:
 
 # ---------------------------------------------------------------- geometry and tables
 
-def conv_geometry(height: int, width: int, kernel: tuple[int, int], stride: int, padding: int) -> Geometry:
-    """The sizes that a convolution's kernels need; kernel (kh, kw)."""
-    out_height, out_width = ((size + 2 * padding - k) // stride + 1 for size, k in zip((height, width), kernel))
-    return Geometry(height, width, *kernel, stride, padding, out_height, out_width)
+def conv_geometry(height: int, width: int, kernel: Pair, stride: Pair = (1, 1), padding: Sides = NO_PADDING,
+                  dilation: Pair = (1, 1)) -> Geometry:
+    """The sizes that a convolution's kernels need, of rows and columns; an output size below 1 says it does not fit."""
+    extent = [step * (taps - 1) + 1 for taps, step in zip(kernel, dilation)]
+    out = [(size + before + after - k) // step + 1 for size, before, after, k, step
+           in zip((height, width), padding[:2], padding[2:], extent, stride)]
+    return Geometry(height, width, *kernel, *stride, *dilation, *padding, *out)
+
+
+def pool_sizes(g: Geometry, pool: Pool) -> tuple[int, int]:
+    """(rows, columns) of a max-pool's windows over a convolution's output."""
+    return ((g.out_height + pool.top + pool.bottom - pool.height) // pool.row_stride + 1,
+            (g.out_width + pool.left + pool.right - pool.width) // pool.column_stride + 1)
 
 
 @functools.lru_cache(maxsize=64)
@@ -85,17 +102,25 @@ def borders(g: Geometry) -> tuple[np.ndarray, np.ndarray]:
     """(border (P,), outside (B, T) int64): output positions by which taps of theirs lie in the padding."""
     top, left = np.divmod(np.arange(g.out_height * g.out_width), g.out_width)
     tap_row, tap_column = np.divmod(np.arange(g.kernel_height * g.kernel_width), g.kernel_width)
-    row = top[:, None] * g.stride - g.padding + tap_row
-    column = left[:, None] * g.stride - g.padding + tap_column
+    row = top[:, None] * g.row_stride + tap_row * g.row_step - g.top
+    column = left[:, None] * g.column_stride + tap_column * g.column_step - g.left
     outside = (row < 0) | (row >= g.height) | (column < 0) | (column >= g.width)
     kinds, border = np.unique(outside, axis=0, return_inverse=True)
     return border.reshape(-1), kinds.astype(np.int64)
 
 
-def _positions(g: Geometry, item: int) -> np.ndarray:
-    """Where each output position's patch begins in a padded image of `item` words or bytes a pixel."""
+def _places(g: Geometry, item: int) -> tuple[int, np.ndarray, np.ndarray]:
+    """(PW, columns, x_at): how a padded image of `item` words or bytes a pixel lies in memory for the kernels.
+
+    With a dilation, columns s apart stand side by side, so that a row of taps is one run. x_at is where each output
+    position's patch begins.
+    """
+    s, n_columns = g.column_step, -(-(g.left + g.width + g.right) // g.column_step)
+    columns = np.arange(s * n_columns)
+    columns = columns % s * n_columns + columns // s
     row, column = np.divmod(np.arange(g.out_height * g.out_width), g.out_width)
-    return (row * g.stride * (g.width + 2 * g.padding) + column * g.stride) * item
+    at = (row * g.row_stride * s * n_columns + columns[column * g.column_stride]) * item
+    return s * n_columns, columns, at
 
 
 def tap_sums(words: np.ndarray, n_channels: int) -> np.ndarray:
@@ -133,22 +158,22 @@ def dense(words: np.ndarray, n_features: int, theta: np.ndarray | None = None,
     """Dense on packed x (N, W): weights (U, W), thresholds theta (U,) int64 and inverted words (V,) if to bits."""
     table = _xnor_table(np.full((1, len(words)), n_features, np.int64), theta)
     kernels = dense_passes.xnor_dense, dense_passes.xnor_dense_bits
-    return Layout(kernels, (xnor_panel(words), table), (inverted,), (), len(words))
+    return Layout(kernels, (xnor_panel(words), table), (inverted,), (), (), len(words))
 
 
 def conv(words: np.ndarray, n_channels: int, g: Geometry, pad_value: int, theta: np.ndarray | None = None,
-         inverted: np.ndarray | None = None, pool: int = 1) -> Layout:
+         inverted: np.ndarray | None = None, pool: Pool = NO_POOL) -> Layout:
     """Conv on packed x (N, H, W, Cw): weights (K, kh, kw, Cw), geometry g."""
     n_units, item = len(words), words.shape[-1]
     border, base = np.zeros(g.out_height * g.out_width, np.int64), np.zeros((1, n_units), np.int64)
-    if pad_value == 0 and g.padding:
+    if pad_value == 0 and g.is_padded:
         border, outside = borders(g)
         base = outside @ tap_sums(words, n_channels)            # they were counted as -1, and are to count 0
     table = _xnor_table(base + n_channels * g.kernel_height * g.kernel_width, theta)
-    args = (xnor_panel(words.reshape(n_units, -1)), pad_words(n_channels, pad_value), g, _positions(g, item), table,
+    args = (xnor_panel(words.reshape(n_units, -1)), pad_words(n_channels, pad_value), g, *_places(g, item), table,
             border * table.shape[1])
     return Layout((conv_passes.xnor_conv, conv_passes.xnor_conv_bits), args, (inverted, pool),
-                  (g.out_height // pool, g.out_width // pool), n_units)
+                  (g.out_height, g.out_width), pool_sizes(g, pool), n_units)
 
 
 def pixels_dense(words: np.ndarray, n_features: int, offset: int, theta: np.ndarray | None = None,
@@ -156,20 +181,20 @@ def pixels_dense(words: np.ndarray, n_features: int, offset: int, theta: np.ndar
     """Dense on images (N, C, H, W) uint8 minus offset: weights (U, W)."""
     table = _pixel_table(-offset * _row_sums(words, n_features)[None], theta)
     kernels = dense_passes.pixels_dense, dense_passes.pixels_dense_bits
-    return Layout(kernels, (pixel_panel(words[:, None, None], n_features), table), (inverted,), (), len(words))
+    return Layout(kernels, (pixel_panel(words[:, None, None], n_features), table), (inverted,), (), (), len(words))
 
 
 def pixels_conv(words: np.ndarray, n_channels: int, g: Geometry, offset: int, pad_value: int,
-                theta: np.ndarray | None = None, inverted: np.ndarray | None = None, pool: int = 1) -> Layout:
+                theta: np.ndarray | None = None, inverted: np.ndarray | None = None, pool: Pool = NO_POOL) -> Layout:
     """Conv on images (N, C, H, W) uint8 minus offset: weights (K, kh, kw, Cw)."""
     n_units = len(words)
     border, outside = borders(g)
     by_tap = tap_sums(words, n_channels)
     base = -offset * by_tap.sum(0) + pad_value * (outside @ by_tap)
     table = _pixel_table(base, theta)
-    args = (offset, pixel_panel(words, n_channels), g, _positions(g, n_channels), table, border * table.shape[1])
+    args = (offset, pixel_panel(words, n_channels), g, *_places(g, n_channels), table, border * table.shape[1])
     return Layout((conv_passes.pixels_conv, conv_passes.pixels_conv_bits), args, (inverted, pool),
-                  (g.out_height // pool, g.out_width // pool), n_units)
+                  (g.out_height, g.out_width), pool_sizes(g, pool), n_units)
 
 
 def dense_forward(x: np.ndarray, words: np.ndarray, n_features: int) -> np.ndarray:

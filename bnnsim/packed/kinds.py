@@ -11,11 +11,15 @@ import numpy as np
 
 from bnnsim.checks import check_int
 from bnnsim.kernels.forward.geometry import Geometry
-from bnnsim.packed.forward import Layout, conv, conv_geometry, dense, pixels_conv, pixels_dense
+from bnnsim.packed.forward import (NO_PADDING, NO_POOL, Layout, conv, conv_geometry, dense, pixels_conv, pixels_dense)
+from bnnsim.packed.groups import Grouped, grouped_conv
 from bnnsim.packed.layer import PackedLayer
+from bnnsim.packed.replication import replicated
 from bnnsim.packed.stages import Stage
 from bnnsim.packed.words import flatten_block
 
+LEAST = {"stride": 1, "padding": 0, "pad_value": 0, "replicate": 0, "dilation": 1, "groups": 1, "pool": 1,
+         "pool_stride": 1, "pool_padding": 0}
 MAX_SIZE = 2**16                # of a height, a width, a padding ...
 MAX_VALUES = 2**26              # of an image, or of the pre-activations of one image in one layer
 MAX_PADDED = 2**24              # values of an image with its padding; and output positions times taps
@@ -25,10 +29,10 @@ class Dense(Stage):
     """Every unit sums up all that the layer reads, in H, W, C order."""
 
     axes = ("U", "F")
-    limits = {"stride": (1, 1), "padding": (0, 0), "pad_value": (0, 0), "pool": (1, 1)}
+    limits = {name: (low, low) for name, low in LEAST.items()}
     unit = "unit"
     shares_weights = False
-    reads_rows = may_be_last = True
+    reads_rows = True
 
     def check(self, name: str) -> None:
         if self.layer.n_in != math.prod(self.input_shape):
@@ -39,7 +43,7 @@ class Dense(Stage):
     @cached_property
     def geometry(self) -> Geometry:
         height, width = self.input_shape[:2] if len(self.input_shape) == 3 else (1, 1)
-        return conv_geometry(height, width, (height, width), 1, 0)
+        return conv_geometry(height, width, (height, width))
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -56,46 +60,74 @@ class Dense(Stage):
 
 
 class Conv(Stage):
-    """A kernel of weights a channel, at every position; max-pooling is an OR of comparisons."""
+    """A kernel of weights a channel, at every position; max-pooling is an OR of comparisons.
+
+    With groups, output channels fall into as many parts, each of which reads its part of the input's channels: n_in of
+    them. A padding that replicates is laid around the input by `read`; the geometry has none. As the last layer it
+    gives scores of the sums over all positions.
+    """
 
     axes = ("K", "kh", "kw", "C")
-    limits = {"stride": (1, MAX_SIZE), "padding": (0, MAX_SIZE), "pad_value": (-1, 1), "pool": (1, MAX_SIZE)}
+    limits = {"stride": (1, MAX_SIZE), "padding": (0, MAX_SIZE), "pad_value": (-1, 1), "replicate": (0, 1),
+              "dilation": (1, MAX_SIZE), "groups": (1, MAX_SIZE), "pool": (1, MAX_SIZE), "pool_stride": (1, MAX_SIZE),
+              "pool_padding": (0, MAX_SIZE)}
     unit = "channel"
     shares_weights = True
-    reads_rows = may_be_last = False
+    reads_rows = False
 
     def check(self, name: str) -> None:
         if len(self.input_shape) != 3:
             raise ValueError(f"{name} is conv behind a dense layer: only dense layers may follow a dense one")
         layer, shape = self.layer, self.input_shape
-        if layer.n_in != shape[2]:
-            raise ValueError(f"{name} n_in must be {shape[2]}, the channels before it, got {layer.n_in}")
-        check_int(f"{name}: the number of values of its output", self.n_positions * layer.units, high=MAX_VALUES)
+        if layer.n_in * layer.groups != shape[2] or layer.units % layer.groups:
+            raise ValueError(f"{name} n_in must be {shape[2]}, the channels before it, got {layer.n_in}"
+                             if layer.groups == 1 else
+                             f"{name}: {layer.groups} groups must part the {shape[2]} channels before it, each reading "
+                             f"n_in of them, and its own {layer.units}, got n_in {layer.n_in}")
+        if layer.replicate and layer.pad_value:
+            raise ValueError(f"{name} pad_value must be 0 where the padding replicates, got {layer.pad_value}")
         self._check_extent(name)
         if min(self.map_shape) < 1 or min(self.pooled_shape) < 1:
             kernel = " x ".join(map(str, layer.words.shape[1:3]))
-            raise ValueError(f"{name}: a {kernel} kernel with stride {layer.stride}, padding {layer.padding} and pool "
-                             f"{layer.pool} must fit its input of {shape[0]} x {shape[1]}, got an output of "
-                             f"{self.pooled_shape[0]} x {self.pooled_shape[1]}")
+            sizes = self.map_shape if min(self.map_shape) < 1 else self.pooled_shape
+            raise ValueError(f"{name}: a {kernel} kernel with stride {layer.stride}, padding {layer.padding}, dilation "
+                             f"{layer.dilation} and pool {layer.pool} must fit its input of {shape[0]} x {shape[1]}, "
+                             f"got an output of {sizes[0]} x {sizes[1]}")
+        check_int(f"{name}: the number of values of its output", self.n_positions * layer.units, high=MAX_VALUES)
 
     def _check_extent(self, name: str) -> None:
         """Running it takes what is in proportion: a few bytes of padding, kernel and stride would else ask for much."""
-        padding, kernel = self.layer.padding, self.layer.words.shape[1:3]
-        padded = math.prod(size + 2 * padding for size in self.input_shape[:2]) * self.input_shape[2] if padding else 0
-        check_int(f"{name}: the number of values of its input with a padding of {padding}", padded, high=MAX_PADDED)
+        layer, kernel = self.layer, self.layer.words.shape[1:3]
+        (height, width), (top, left, bottom, right) = self.input_shape[:2], layer.padding
+        padded = (height + top + bottom) * (width + left + right) * self.input_shape[2] if max(layer.padding) else 0
+        check_int(f"{name}: the number of values of its input with a padding of {layer.padding}", padded,
+                  high=MAX_PADDED)
         positions = math.prod(max(size, 0) for size in self.map_shape)
         check_int(f"{name}: the number of its output positions times that of its kernel's taps",
                   positions * math.prod(kernel), high=MAX_PADDED)
+        if any(before >= size or after >= size for before, after, size
+               in zip(layer.pool_padding[:2], layer.pool_padding[2:], layer.pool)):
+            raise ValueError(f"{name} pool_padding must be smaller than the pool {layer.pool}, got "
+                             f"{layer.pool_padding}")
 
     @cached_property
     def geometry(self) -> Geometry:
-        height, width = self.input_shape[:2]
-        kernel_height, kernel_width = self.layer.words.shape[1:3]
-        return conv_geometry(height, width, (kernel_height, kernel_width), self.layer.stride, self.layer.padding)
+        layer, (height, width) = self.layer, self.input_shape[:2]
+        kernel, (top, left, bottom, right) = layer.words.shape[1:3], layer.padding
+        if layer.replicate:
+            return conv_geometry(height + top + bottom, width + left + right, kernel, layer.stride, NO_PADDING,
+                                 layer.dilation)
+        return conv_geometry(height, width, kernel, layer.stride, layer.padding, layer.dilation)
 
-    def _layout(self, theta: np.ndarray | None, inverted: np.ndarray | None) -> Layout:
+    def read(self, x: np.ndarray) -> np.ndarray:
+        return replicated(x, self.layer.padding, self.input_shape[:2], self.reads_pixels) if self.layer.replicate else x
+
+    def _layout(self, theta: np.ndarray | None, inverted: np.ndarray | None) -> Layout | Grouped:
         layer, words = self.layer, self.layer.words.copy()
-        pool = 1 if theta is None else layer.pool
+        pool = NO_POOL if theta is None else layer.windows
+        if layer.groups > 1:
+            return grouped_conv(words, layer.n_in, layer.groups, self.geometry, layer.pad_value, self.offset, theta,
+                                inverted, pool)
         if self.offset is not None:
             return pixels_conv(words, layer.n_in, self.geometry, self.offset, layer.pad_value, theta, inverted, pool)
         return conv(words, layer.n_in, self.geometry, layer.pad_value, theta, inverted, pool)

@@ -10,23 +10,38 @@ from typing import Any
 
 import numpy as np
 
+from bnnsim.kernels.forward.geometry import Pool
+from bnnsim.packed.forward import NO_PADDING, Pair, Sides
 from bnnsim.packed.memory import RowsOfBits
 from bnnsim.packed.words import unpack_signs
 
 ARRAYS = ("words", "threshold", "inverted", "mean", "scale", "shift")
+SETTINGS = {"stride": 2, "padding": 4, "pad_value": 0, "replicate": 0, "dilation": 2, "groups": 0, "pool": 2,
+            "pool_stride": 2, "pool_padding": 4}          # how many numbers each is; 0: one, that stands alone
+HIDDEN = {"threshold": np.dtype(np.int32), "inverted": np.dtype(bool)}
+OUTPUT = {"mean": np.dtype(np.float64), "scale": np.dtype(np.float64), "shift": np.dtype(np.float64)}
 
 
 @dataclass(frozen=True, eq=False)
 class PackedLayer(RowsOfBits):
-    """One stored layer, with the fields of `bnnsim.packed.schema`; `bnnsim.packed.stages` says what it computes."""
+    """One stored layer, with the fields of `bnnsim.packed.schema`; `bnnsim.packed.stages` says what it computes.
+
+    One integer for a pair, or for the four sides of a padding, stands for each of them; windows of a max-pool lie side
+    by side where no pool_stride is given.
+    """
 
     kind: str
     n_in: int
     words: np.ndarray
-    stride: int = 1
-    padding: int = 0
+    stride: Pair | int = (1, 1)
+    padding: Sides | int = NO_PADDING
     pad_value: int = 0
-    pool: int = 1
+    replicate: bool = False
+    dilation: Pair | int = (1, 1)
+    groups: int = 1
+    pool: Pair | int = (1, 1)
+    pool_stride: Pair | int | None = None
+    pool_padding: Sides | int = NO_PADDING
     threshold: np.ndarray | None = None
     inverted: np.ndarray | None = None
     mean: np.ndarray | None = None
@@ -35,6 +50,10 @@ class PackedLayer(RowsOfBits):
 
     def __post_init__(self) -> None:
         """Arrays are kept as read-only views: what was laid out for the kernels must not go stale."""
+        if self.pool_stride is None:
+            object.__setattr__(self, "pool_stride", self.pool)
+        for name, n in SETTINGS.items():
+            object.__setattr__(self, name, each_of(getattr(self, name), n))
         for name in ARRAYS:
             value = getattr(self, name)
             if isinstance(value, np.ndarray):
@@ -48,9 +67,22 @@ class PackedLayer(RowsOfBits):
 
     def fields(self) -> dict[str, Any]:
         """The layer as the plain dict that files hold."""
-        names = ["kind", "n_in", "words", "stride", "padding", "pad_value", "pool"]
-        names += ["mean", "scale", "shift"] if self.threshold is None else ["threshold", "inverted"]
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in ("kind", "n_in", "words", *SETTINGS, *self.ending)}
+
+    @property
+    def ending(self) -> dict[str, np.dtype]:
+        """The arrays that make bits, or scores, of its sums, and their types."""
+        return OUTPUT if self.threshold is None else HIDDEN
+
+    @property
+    def windows(self) -> Pool:
+        """Of its max-pool."""
+        return Pool(*self.pool, *self.pool_stride, *self.pool_padding)
+
+    @property
+    def pools(self) -> bool:
+        """Whether a max-pool stands behind its sums."""
+        return self.windows != Pool(1, 1, 1, 1, *NO_PADDING)
 
     def signs(self) -> np.ndarray:
         """The weights, int8 (U, fan_in) of +1 and -1; of a convolution in height, width, channel order."""
@@ -70,6 +102,13 @@ class PackedLayer(RowsOfBits):
         if self.mean is None or self.scale is None or self.shift is None:
             raise ValueError("a hidden layer gives bits: it has no mean, scale and shift of scores")
         return self.mean.copy(), self.scale.copy(), self.shift.copy()
+
+
+def each_of(value: Any, n: int) -> Any:
+    """A setting of n numbers, of which one integer may be given for all."""
+    if n and isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        return (int(value),) * n
+    return tuple(value) if n and isinstance(value, (list, np.ndarray)) else value
 
 
 def largest_preactivation(layer: PackedLayer, first: bool, offset: int) -> int:

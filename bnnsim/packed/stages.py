@@ -9,15 +9,18 @@ N images, P output positions before pooling, F summands of a position, U units i
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 import bnnsim.kernels.norm.batchnorm as batchnorm
 from bnnsim.kernels.forward.geometry import Geometry
-from bnnsim.packed.forward import Layout, borders
+from bnnsim.packed.forward import Layout, borders, pool_sizes
 from bnnsim.packed.layer import PackedLayer, largest_preactivation
 from bnnsim.packed.words import n_words, pack_bits, unpack_signs
+
+if TYPE_CHECKING:
+    from bnnsim.packed.groups import Grouped
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +42,10 @@ class Stage(ABC):
     offset: int | None
 
     axes: ClassVar[tuple[str, ...]]                 # of its +-1 weights; of its words, but for the last
-    limits: ClassVar[dict[str, tuple[int, int]]]    # least and largest value of each setting
+    limits: ClassVar[dict[str, tuple[int, int]]]    # least and largest value of each setting, or of each of its numbers
     unit: ClassVar[str]                             # what one of its outputs is called
     shares_weights: ClassVar[bool]                  # whether a weight is used at several positions
     reads_rows: ClassVar[bool]                      # whether a map is one row to it, in H, W, C order
-    may_be_last: ClassVar[bool]                     # whether it can give scores
 
     # ------------------------------------------------------------ of the kind
 
@@ -57,7 +59,7 @@ class Stage(ABC):
         """Sizes of its convolution."""
 
     @abstractmethod
-    def _layout(self, theta: np.ndarray | None, inverted: np.ndarray | None) -> Layout:
+    def _layout(self, theta: np.ndarray | None, inverted: np.ndarray | None) -> "Layout | Grouped":
         """The layer as the forward kernels read it, to bits where it is given thresholds, else to sums."""
 
     def read(self, x: np.ndarray) -> np.ndarray:
@@ -84,7 +86,7 @@ class Stage(ABC):
     @property
     def pooled_shape(self) -> tuple[int, int]:
         """(OH, OW) after pooling."""
-        return self.geometry.out_height // self.layer.pool, self.geometry.out_width // self.layer.pool
+        return pool_sizes(self.geometry, self.layer.windows)
 
     @property
     def n_positions(self) -> int:
@@ -93,9 +95,10 @@ class Stage(ABC):
 
     @property
     def patch_shape(self) -> tuple[int, int, int]:
-        """(height, width, channels) of what a unit weighs at a position."""
+        """(height, width, channels) of what the layer reads at a position; of groups all together."""
         g = self.geometry
-        return g.kernel_height, g.kernel_width, self.layer.fan_in // (g.kernel_height * g.kernel_width)
+        return (g.kernel_height, g.kernel_width,
+                self.layer.groups * self.layer.fan_in // (g.kernel_height * g.kernel_width))
 
     @property
     def bits_shape(self) -> tuple[int, ...]:
@@ -105,10 +108,12 @@ class Stage(ABC):
     @cached_property
     def accepts(self) -> tuple[np.dtype, list[tuple[int, ...]]]:
         """Type and shape for one image of what it reads: as the layer before gives it, and as `read` does."""
+        shape, g = self.input_shape, self.geometry
         if self.reads_pixels:
-            return np.dtype(np.uint8), [(self.input_shape[-1], *self.input_shape[:-1])]
-        given = (*self.input_shape[:-1], n_words(self.input_shape[-1]))
-        return np.dtype(np.uint64), [given, (n_words(self.layer.n_in),)] if self.reads_rows else [given]
+            return np.dtype(np.uint8), [(shape[-1], *shape[:-1]), (shape[-1], g.height, g.width)]
+        given = (*shape[:-1], n_words(shape[-1]))
+        read = (n_words(self.layer.n_in),) if self.reads_rows else (g.height, g.width, given[-1])
+        return np.dtype(np.uint64), [given, read]
 
     @property
     def macs(self) -> int:
@@ -122,18 +127,19 @@ class Stage(ABC):
 
     @cached_property
     def bound(self) -> int:
-        """Largest |h| that the layer can give."""
-        return largest_preactivation(self.layer, self.reads_pixels, self.offset or 0)
+        """Largest |h| that the layer can give; of a last convolution, largest |sum over its positions|."""
+        most = largest_preactivation(self.layer, self.reads_pixels, self.offset or 0)
+        return most * self.n_positions if self.layer.mean is not None else most
 
     # ------------------------------------------------------------ what it computes
 
     @cached_property
-    def to_bits(self) -> Layout:
+    def to_bits(self) -> "Layout | Grouped":
         """The hidden layer as the kernels read it; shared with all copies of a network that leave the layer alone."""
         return self._layout(self.layer.comparison[0].astype(np.int64), self.inverted_words)
 
     @cached_property
-    def to_sums(self) -> Layout:
+    def to_sums(self) -> "Layout | Grouped":
         """The same for pre-activations."""
         return self._layout(None, None)
 
@@ -150,9 +156,14 @@ class Stage(ABC):
         return self.to_sums.sums(self.read(x)).reshape(len(x), self.n_positions, self.layer.units)
 
     def scores(self, x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """Scores (N, U) float64 of a block of what the last layer reads."""
+        """Scores (N, U) float64 of a block of what the last layer reads: +-1 where it has thresholds."""
+        out = np.empty((len(x), self.layer.units)) if out is None else out
+        if self.layer.threshold is not None:
+            out[:] = unpack_signs(self.bits(x).reshape(len(x), -1), self.layer.units)
+            return out
         h = self.to_sums.sums(self.read(x))
-        out = np.empty(h.shape) if out is None else out
+        if h.ndim > 2:                                           # a convolution's, over all positions
+            h = h.reshape(len(x), -1, self.layer.units).sum(axis=1, dtype=np.int32)
         batchnorm.affine_rows(h, *self.layer.output_affine, out, 0, len(h))
         return out
 
@@ -198,7 +209,7 @@ class Stage(ABC):
     @cached_property
     def border(self) -> tuple[np.ndarray, np.ndarray]:
         """(which border each position lies at (P,), summands that exist at a position of each (B,)), both int64."""
-        if self.layer.pad_value or not self.geometry.padding:
+        if self.layer.pad_value or not self.geometry.is_padded:
             return np.zeros(self.n_positions, np.int64), np.array([self.layer.fan_in])
         kind, outside = borders(self.geometry)
         return kind, self.layer.fan_in - self.layer.n_in * outside.sum(1)
@@ -211,20 +222,23 @@ class Stage(ABC):
 
     def values(self, x: np.ndarray) -> np.ndarray:
         """A block of what the layer reads as integers, int16 (N, H, W, C): pixels minus the offset, or +-1."""
+        x, g = self.read(x), self.geometry
         if self.offset is not None:
             return np.moveaxis(x.astype(np.int16), 1, 3) - np.int16(self.offset)
-        x, g = self.read(x), self.geometry
-        values = unpack_signs(x.reshape(-1, x.shape[-1]), self.layer.n_in).astype(np.int16)
+        values = unpack_signs(x.reshape(-1, x.shape[-1]), self.layer.groups * self.layer.n_in).astype(np.int16)
         return values.reshape(len(x), g.height, g.width, self.patch_shape[2])
 
     def windows(self, values: np.ndarray) -> np.ndarray:
         """What each position sums up of values (N, H, W, C): (N, P, F), F in the order of `PackedLayer.signs`."""
-        g, edge = self.geometry, (self.geometry.padding, self.geometry.padding)
-        if g.padding:
-            values = np.pad(values, ((0, 0), edge, edge, (0, 0)), constant_values=self.layer.pad_value)
-        windows = np.lib.stride_tricks.sliding_window_view(values, (g.kernel_height, g.kernel_width), axis=(1, 2))
-        windows = windows[:, ::g.stride, ::g.stride].transpose(0, 1, 2, 4, 5, 3)
-        return np.ascontiguousarray(windows).reshape(len(values), self.n_positions, self.layer.fan_in)
+        g, (height, width, channels) = self.geometry, self.patch_shape
+        if g.is_padded:
+            values = np.pad(values, ((0, 0), (g.top, g.bottom), (g.left, g.right), (0, 0)),
+                            constant_values=self.layer.pad_value)
+        extent = g.row_step * (height - 1) + 1, g.column_step * (width - 1) + 1
+        windows = np.lib.stride_tricks.sliding_window_view(values, extent, axis=(1, 2))
+        windows = windows[:, ::g.row_stride, ::g.column_stride, :, ::g.row_step, ::g.column_step]
+        windows = np.ascontiguousarray(windows.transpose(0, 1, 2, 4, 5, 3))
+        return windows.reshape(len(values), self.n_positions, height * width * channels)
 
     def patches(self, x: np.ndarray) -> np.ndarray:
         """What each position sums up of a block that the layer reads, int16 (N, P, F)."""
@@ -232,8 +246,14 @@ class Stage(ABC):
 
     @cached_property
     def signs_by_summand(self) -> np.ndarray:
-        """Weights int8 (F, U) of +1 and -1, in the order of `patches`."""
-        return np.ascontiguousarray(self.layer.signs().T)
+        """Weights int8 (F, U) of +1 and -1, in the order of `patches`; 0 where another group reads."""
+        signs, layer, groups = self.layer.signs(), self.layer, self.layer.groups
+        if groups > 1:
+            wide = np.zeros((groups, layer.units // groups, layer.fan_in // layer.n_in, groups, layer.n_in), np.int8)
+            for group, part in enumerate(signs.reshape(groups, layer.units // groups, -1, layer.n_in)):
+                wide[group, :, :, group] = part
+            signs = wide.reshape(layer.units, -1)
+        return np.ascontiguousarray(signs.T)
 
     def squares(self, x: np.ndarray) -> np.ndarray:
         """Sum of the squared summands of each position, (N, P) int64; p (1 - p) times 4 of it is h's variance."""

@@ -190,7 +190,7 @@ def conv_dweight(dh: Gradient, x: np.ndarray, n_channels: int, geometry: Geometr
     """dh (N, OH, OW, K) float32 or Pooled, and packed x (N, H, W, Cw) -> out (K, kh, kw, C) float32."""
     entries, n_units, n_taps = _entries(dh), len(out), geometry.kernel_height * geometry.kernel_width
     scale = _column_units(entries[0].reshape(-1, n_units), precision)
-    n_positions, corrected = len(x) * geometry.out_height * geometry.out_width, pad_value == 0 and geometry.padding > 0
+    n_positions, corrected = len(x) * geometry.out_height * geometry.out_width, pad_value == 0 and geometry.is_padded
     n_columns = n_taps * x.shape[3]
     shape = (-(-n_units // lookup.ROWS), n_columns + (n_taps // 64 + 1 if corrected else 0), lookup.ROWS, lookup.COLS)
     total = _sum_in_parts(conv_gradients.conv_dweight, -(-n_positions // conv_gradients.CHUNK), shape, precision,

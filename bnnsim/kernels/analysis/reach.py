@@ -57,9 +57,9 @@ def _can_cross(x, reached, weight, g, row, column, h, theta, most, own):
         return False
     found = own
     for a in range(g.kernel_height):
-        i = row * g.stride - g.padding + a
+        i = row * g.row_stride + a * g.row_step - g.top
         for b in range(g.kernel_width):
-            j = column * g.stride - g.padding + b
+            j = column * g.column_stride + b * g.column_step - g.left
             if found < need and 0 <= i < g.height and 0 <= j < g.width:
                 for w in range(x.shape[2]):
                     if reached[i, j, w] != 0:

@@ -1,8 +1,10 @@
 """Forward passes of convolutions, on packed words and on pixels, to pooled output bits or int32 pre-activations.
 
 N images x (N, H, W, Cw), K channels out in V = ceil(K / 64) words, P = OH * OW output positions. A pass walks over each
-image with its padding around it. Panels, `table`, `x_at` and `table_at` are those of the tiles; bits arrive as zeros,
-since channels come by 16 and a last word may have less. int32 outputs are as wide as the panel, S = 16 ceil(K / 16).
+image with its padding around it, PH rows of PW = n_columns; `columns` (left + W,) says where each of its columns stands
+in a row: with a dilation, those that a row of taps reads stand side by side. Panels, `table`, `x_at` and `table_at` are
+those of the tiles; bits arrive as zeros, since channels come by 16 and a last word may have less. int32 outputs are as
+wide as the panel, S = 16 ceil(K / 16); g is a `Geometry`, pool a `Pool`.
 """
 
 import numpy as np
@@ -13,9 +15,9 @@ from bnnsim.kernels.forward.xnor_tile import xnor_bits, xnor_sums
 
 
 @inline
-def _padded_words(g, fill):
+def _padded_words(g, n_columns, fill):
     """A padded image (PH, PW, Cw) of `fill` words."""
-    padded = np.empty((g.height + 2 * g.padding, g.width + 2 * g.padding, fill.shape[0]), np.uint64)
+    padded = np.empty((g.top + g.height + g.bottom, n_columns, fill.shape[0]), np.uint64)
     for i in range(padded.shape[0]):                            # by loops: `padded[:, :] = fill` compiles 2.6 seconds
         for j in range(padded.shape[1]):
             for w in range(padded.shape[2]):
@@ -24,87 +26,90 @@ def _padded_words(g, fill):
 
 
 @inline
-def _place_words(x, n, g, padded):
+def _place_words(x, n, g, columns, padded):
     for i in range(g.height):
         for j in range(g.width):
+            at = columns[g.left + j]
             for w in range(padded.shape[2]):
-                padded[i + g.padding, j + g.padding, w] = x[n, i, j, w]
+                padded[g.top + i, at, w] = x[n, i, j, w]
 
 
 @inline
-def _pool_bits(bits, width, pool, inverted, out):
-    """bits (H * width, V) of one image -> out (H // pool, width // pool, V): OR of a window, then xor inverted."""
+def pool_bits(bits, g, pool, inverted, out):
+    """bits (OH * OW, V) of one image -> out (., ., V): OR of what a window holds of them, then xor inverted."""
     for i in range(out.shape[0]):
+        row = i * pool.row_stride - pool.top
         for j in range(out.shape[1]):
+            column = j * pool.column_stride - pool.left
             for v in range(out.shape[2]):
                 word = np.uint64(0)
-                for di in range(pool):
-                    for dj in range(pool):
-                        word |= bits[(i * pool + di) * width + j * pool + dj, v]
+                for r in range(max(row, 0), min(row + pool.height, g.out_height)):
+                    for c in range(max(column, 0), min(column + pool.width, g.out_width)):
+                        word |= bits[r * g.out_width + c, v]
                 out[i, j, v] = word ^ inverted[v]
 
 
 @kernel
-def xnor_conv(x, panel, fill, g, x_at, table, table_at, out, start, stop):
+def xnor_conv(x, panel, fill, g, n_columns, columns, x_at, table, table_at, out, start, stop):
     """x (N, H, W, Cw), panel (ceil(K / 16), T * Cw, 16), table (., S) -> pre-activations out (N, P, S) int32."""
-    padded = _padded_words(g, fill)
-    run_stride = padded.shape[1] * padded.shape[2]
+    padded = _padded_words(g, n_columns, fill)
+    run_stride = g.row_step * padded.shape[1] * padded.shape[2]
     for n in range(start, stop):
-        _place_words(x, n, g, padded)
+        _place_words(x, n, g, columns, padded)
         xnor_sums(padded, x_at, out.shape[1], run_stride, g.kernel_height, panel, table, table_at, out,
                   n * out.shape[1] * out.shape[2], out.shape[2])
 
 
 @kernel
-def xnor_conv_bits(x, panel, fill, g, x_at, table, table_at, inverted, pool, out, start, stop):
-    """The same to bits, pooled: out (N, OH // pool, OW // pool, V)."""
-    padded = _padded_words(g, fill)
-    run_stride = padded.shape[1] * padded.shape[2]
+def xnor_conv_bits(x, panel, fill, g, n_columns, columns, x_at, table, table_at, inverted, pool, out, start, stop):
+    """The same to bits, pooled: out (N, rows, columns of windows, V)."""
+    padded = _padded_words(g, n_columns, fill)
+    run_stride = g.row_step * padded.shape[1] * padded.shape[2]
     bits = np.zeros((x_at.shape[0], out.shape[3]), np.uint64)
     for n in range(start, stop):
-        _place_words(x, n, g, padded)
+        _place_words(x, n, g, columns, padded)
         xnor_bits(padded, x_at, x_at.shape[0], run_stride, g.kernel_height, panel, table, table_at, bits, 0,
                   4 * bits.shape[1])
-        _pool_bits(bits, g.out_width, pool, inverted, out[n])
+        pool_bits(bits, g, pool, inverted, out[n])
 
 
 @inline
-def _place_pixels(images, n, g, padded):
+def _place_pixels(images, n, g, n_columns, columns, padded):
     """Image n into the middle of padded (PH, PW, C), flat."""
-    channels, width = images.shape[1], g.width + 2 * g.padding
+    channels = images.shape[1]
     for c in range(channels):
         for i in range(g.height):
-            row = (i + g.padding) * width + g.padding
+            row = (g.top + i) * n_columns
             for j in range(g.width):
-                padded[(row + j) * channels + c] = images[n, c, i, j]
+                padded[(row + columns[g.left + j]) * channels + c] = images[n, c, i, j]
 
 
 @inline
-def _padded_pixels(images, g, offset):
+def _padded_pixels(images, g, n_columns, offset):
     """A padded image of pixels that count 0, flat, with room for the last step of four."""
-    size = (g.height + 2 * g.padding) * (g.width + 2 * g.padding) * images.shape[1]
-    return np.full(size + 4, offset, np.uint8)
+    return np.full((g.top + g.height + g.bottom) * n_columns * images.shape[1] + 4, offset, np.uint8)
 
 
 @kernel
-def pixels_conv(images, offset, panel, g, x_at, table, table_at, out, start, stop):
+def pixels_conv(images, offset, panel, g, n_columns, columns, x_at, table, table_at, out, start, stop):
     """images (N, C, H, W) uint8, panel (ceil(K / 16), kh * ceil(kw * C / 4), 16) -> out (N, P, S) int32."""
-    padded = _padded_pixels(images, g, offset)
-    run_stride = (g.width + 2 * g.padding) * images.shape[1]
+    padded = _padded_pixels(images, g, n_columns, offset)
+    run_stride = g.row_step * n_columns * images.shape[1]
     for n in range(start, stop):
-        _place_pixels(images, n, g, padded)
+        _place_pixels(images, n, g, n_columns, columns, padded)
         pixel_sums(padded, x_at, out.shape[1], run_stride, g.kernel_height, panel, table, table_at, out,
                    n * out.shape[1] * out.shape[2], out.shape[2])
 
 
 @kernel
-def pixels_conv_bits(images, offset, panel, g, x_at, table, table_at, inverted, pool, out, start, stop):
-    """The same to bits, pooled: out (N, OH // pool, OW // pool, V)."""
-    padded = _padded_pixels(images, g, offset)
-    run_stride = (g.width + 2 * g.padding) * images.shape[1]
+def pixels_conv_bits(images, offset, panel, g, n_columns, columns, x_at, table, table_at, inverted, pool, out, start,
+                     stop):
+    """The same to bits, pooled: out (N, rows, columns of windows, V)."""
+    padded = _padded_pixels(images, g, n_columns, offset)
+    run_stride = g.row_step * n_columns * images.shape[1]
     bits = np.zeros((x_at.shape[0], out.shape[3]), np.uint64)
     for n in range(start, stop):
-        _place_pixels(images, n, g, padded)
+        _place_pixels(images, n, g, n_columns, columns, padded)
         pixel_bits(padded, x_at, x_at.shape[0], run_stride, g.kernel_height, panel, table, table_at, bits, 0,
                    4 * bits.shape[1])
-        _pool_bits(bits, g.out_width, pool, inverted, out[n])
+        pool_bits(bits, g, pool, inverted, out[n])

@@ -10,6 +10,7 @@ x (N, H, W, Cw), C input channels in Cw words, K output channels, T = kh * kw ta
 import numpy as np
 
 from bnnsim.kernels._jit import always_inline, inline, kernel
+from bnnsim.kernels.forward.geometry import columns_inside
 from bnnsim.kernels.gradients.fixed_point import SIDE, fix_row, fix_turned, unit_of
 from bnnsim.kernels.gradients.lookup_tile import (COLS, MAX_ITEMS, ROWS, add_tile, build_tables, entry_rows, entry_size,
                                                   lookup_tile, new_tables, scale_row, table_size, turn_words, whole)
@@ -50,9 +51,9 @@ def gradient_row(dout, winner, size, n, places, position, rows, r):
 # ---------------------------------------------------------------- dX
 
 @inline
-def _source(at, k, stride, size):
-    """The output index whose tap k reads padded input index `at`, or -1."""
-    place = at - k
+def _source(at, shift, stride, size):
+    """The output index whose tap, `shift` from its first, reads padded input index `at`; or less than 0."""
+    place = at - shift
     if stride > 1:
         place = place // stride if place % stride == 0 else -1
     return place if place < size else -1
@@ -63,12 +64,12 @@ def _read_by(n_rows, first, g, n_slots, row_size, position_size, zeros, starts):
     """Where the tables stand of what reached input positions first.. (6): starts (T, 6); `zeros` where nothing did."""
     starts[:] = zeros
     for r in range(n_rows):
-        i, j = (first + r) // g.width + g.padding, (first + r) % g.width + g.padding
+        i, j = (first + r) // g.width + g.top, (first + r) % g.width + g.left
         for di in range(g.kernel_height):
-            oh = _source(i, di, g.stride, g.out_height)
+            oh = _source(i, di * g.row_step, g.row_stride, g.out_height)
             row = zeros + position_size + oh % n_slots * row_size
             for dj in range(g.kernel_width if oh >= 0 else 0):
-                ow = _source(j, dj, g.stride, g.out_width)
+                ow = _source(j, dj * g.column_step, g.column_stride, g.out_width)
                 if ow >= 0:
                     starts[di * g.kernel_width + dj, r] = row + ow * position_size
 
@@ -117,7 +118,7 @@ def conv_dx(dout, winner, size, panel, n_chunks, n_items, g, kinds, out, start, 
     values, fixed = np.zeros((1, n_units), np.float32), np.zeros(n_items * n_chunks, kinds.gradient.dtype)
     position_size = table_size(n_items, kinds.table) * n_chunks
     row_size = position_size * g.out_width
-    n_slots = min(g.out_height, ((ROWS - 2) // g.width + g.kernel_height) // g.stride + 2)
+    n_slots = min(g.out_height, ((ROWS - 2) // g.width + g.row_step * (g.kernel_height - 1) + 1) // g.row_stride + 2)
     tables, zeros = new_tables((n_slots * g.out_width + 1) * position_size, kinds.table)
     tables[zeros:zeros + position_size] = 0
     starts, places = np.empty((n_taps, ROWS), np.int64), window_places(size, g)
@@ -127,7 +128,7 @@ def conv_dx(dout, winner, size, panel, n_chunks, n_items, g, kinds, out, start, 
         inverse = 1.0 / scale
         for first in range(0, n_positions, ROWS):
             last = min(first + ROWS, n_positions) - 1
-            needed = min(g.out_height, (last // g.width + g.padding) // g.stride + 1)
+            needed = min(g.out_height, (last // g.width + g.top) // g.row_stride + 1)
             for oh in range(built, needed):
                 for ow in range(g.out_width):
                     if size == 1:
@@ -162,7 +163,7 @@ def _chunk_runs(first, n_rows, g, runs):
         position = (first + q) % n_positions
         oh, ow = position // g.out_width, position % g.out_width
         length = min(g.out_width - ow, n_rows - q)
-        runs[0, n_runs], runs[1, n_runs], runs[2, n_runs] = q, (first + q) // n_positions, oh * g.stride - g.padding
+        runs[0, n_runs], runs[1, n_runs], runs[2, n_runs] = q, (first + q) // n_positions, oh * g.row_stride - g.top
         runs[3, n_runs], runs[4, n_runs] = ow, length
         n_runs, q = n_runs + 1, q + length
     return n_runs
@@ -202,9 +203,9 @@ def _pad(fill, start, stop, tap, gathered, padded):
 def _gather_tap(x, runs, n_runs, tap, fill, g, gathered, padded):
     """What `tap` reads at each position of the chunk -> gathered (Cw, CHUNK)."""
     di, dj = tap // g.kernel_width, tap % g.kernel_width
-    inside = (g.padding - dj + g.stride - 1) // g.stride, (g.width - 1 + g.padding - dj) // g.stride + 1
+    inside = columns_inside(g, dj)
     for run in range(n_runs):
-        q, n, i, ow, length = runs[0, run], runs[1, run], runs[2, run] + di, runs[3, run], runs[4, run]
+        q, n, i, ow, length = runs[0, run], runs[1, run], runs[2, run] + di * g.row_step, runs[3, run], runs[4, run]
         low = min(max(inside[0] - ow, 0), length)
         high = max(min(inside[1] - ow, length), low)
         if not 0 <= i < g.height:
@@ -212,7 +213,7 @@ def _gather_tap(x, runs, n_runs, tap, fill, g, gathered, padded):
         _pad(fill, q, q + low, tap, gathered, padded)
         for w in range(x.shape[3]):
             for at in range(low, high):
-                gathered[w, q + at] = x[n, i, (ow + at) * g.stride + dj - g.padding, w]
+                gathered[w, q + at] = x[n, i, (ow + at) * g.column_stride + dj * g.column_step - g.left, w]
         _pad(fill, q + high, q + length, tap, gathered, padded)
 
 

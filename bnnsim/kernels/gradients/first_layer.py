@@ -8,6 +8,7 @@ The tile sums pairs of rows of the batch (dense) or of output positions (conv) i
 import numpy as np
 
 from bnnsim.kernels._jit import inline, kernel
+from bnnsim.kernels.forward.geometry import columns_inside
 from bnnsim.kernels.gradients.conv import gradient_row, window_places
 from bnnsim.kernels.gradients.dense import store_sums
 from bnnsim.kernels.gradients.fixed_point import fix_pair
@@ -100,18 +101,18 @@ def _patch_rows(images, n, offset, pad_value, g, rows):
     channels = images.shape[1]
     for di in range(g.kernel_height):
         for dj in range(g.kernel_width):
-            low = min(g.out_width, max(0, (g.padding - dj + g.stride - 1) // g.stride))     # where j is inside
-            high = max(low, min(g.out_width, (g.width - 1 + g.padding - dj) // g.stride + 1))
+            low, high = columns_inside(g, dj)
             for c in range(channels):
                 row = rows[(di * g.kernel_width + dj) * channels + c]
                 for oh in range(g.out_height):
-                    i, at = oh * g.stride + di - g.padding, oh * g.out_width
+                    i, at = oh * g.row_stride + di * g.row_step - g.top, oh * g.out_width
                     if not 0 <= i < g.height:
                         row[at:at + g.out_width] = pad_value
                         continue
                     row[at:at + low] = pad_value
                     for ow in range(low, high):
-                        row[at + ow] = np.int16(images[n, c, i, ow * g.stride + dj - g.padding]) - offset
+                        j = ow * g.column_stride + dj * g.column_step - g.left
+                        row[at + ow] = np.int16(images[n, c, i, j]) - offset
                     row[at + high:at + g.out_width] = pad_value
 
 
