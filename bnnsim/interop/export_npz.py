@@ -1,8 +1,8 @@
 """A network as .npz: arrays that NumPy alone reads, and what they make beside them; `load_network` reads it back.
 
 layerI.weight, int8 +-1, (U, F) or (K, kh, kw, C); layerI.threshold int32 and layerI.inverted bool, y = (h >= threshold)
-xor inverted; of the last layer mean, scale, shift, float64, score = (h - mean) * scale + shift. "bnnsim" is JSON in
-bytes: what `bnnsim.packed.schema` has beside arrays. Features of a row stand in H, W, C order.
+xor inverted; of a last layer that gives scores mean, scale, shift, float64, score = (h - mean) * scale + shift. "bnnsim"
+is JSON in bytes: what `bnnsim.packed.schema` has beside arrays. Features of a row stand in H, W, C order.
 """
 
 import io
@@ -15,9 +15,9 @@ import bnnsim.interop.arrays_files as arrays_files
 from bnnsim.checks import FilePath, check_array
 from bnnsim.files.json_text import parse_json
 from bnnsim.interop.bounded import Zip
-from bnnsim.packed.layer import PackedLayer
+from bnnsim.packed.layer import HIDDEN, OUTPUT, PackedLayer
 from bnnsim.packed.network import PackedNetwork
-from bnnsim.packed.schema import COMMON, HIDDEN, OUTPUT, check_keys
+from bnnsim.packed.schema import COMMON, check_keys
 from bnnsim.packed.signs import check_signs
 from bnnsim.packed.words import pack_signs
 
@@ -33,7 +33,7 @@ def npz_content(network: PackedNetwork) -> bytes:
     arrays = {HEAD: np.frombuffer(file_format.to_json("the network", head).encode(), np.uint8)}
     for i, layer in enumerate(network.layers):
         arrays[f"layer{i}.weight"] = layer.signs().reshape(*layer.words.shape[:-1], layer.n_in)
-        arrays |= {f"layer{i}.{name}": getattr(layer, name) for name in _vectors(i, len(network.layers))}
+        arrays |= {f"layer{i}.{name}": getattr(layer, name) for name in layer.ending}
     file = io.BytesIO()
     np.savez_compressed(file, allow_pickle=False, **arrays)
     return file.getvalue()
@@ -51,18 +51,14 @@ def read_exported(path: FilePath) -> PackedNetwork | None:
     if (head["format"], head["format_version"]) != (FORMAT, FORMAT_VERSION) or not isinstance(head["layers"], list):
         raise ValueError(f"wanted the format {FORMAT}, version {FORMAT_VERSION}, got {str(head['format'])[:50]!r}, "
                          f"{str(head['format_version'])[:20]}")
-    n_layers = len(head["layers"])
-    check_keys("the arrays of the file", arrays, [f"layer{i}.{name}" for i in range(n_layers)
-                                                  for name in ("weight", *_vectors(i, n_layers))])
-    layers = [_layer(i, settings, arrays, n_layers) for i, settings in enumerate(head["layers"])]
+    endings = [HIDDEN if f"layer{i}.threshold" in arrays else OUTPUT for i in range(len(head["layers"]))]
+    check_keys("the arrays of the file", arrays, [f"layer{i}.{name}" for i, ending in enumerate(endings)
+                                                  for name in ("weight", *ending)])
+    layers = [_layer(i, settings, arrays, ending) for i, (settings, ending) in enumerate(zip(head["layers"], endings))]
     return PackedNetwork(layers, head["input_shape"], head["input_offset"], head["metadata"])
 
 
-def _vectors(i: int, n_layers: int) -> dict[str, np.dtype]:
-    return OUTPUT if i == n_layers - 1 else HIDDEN
-
-
-def _layer(i: int, settings: dict[str, Any], arrays: dict[str, np.ndarray], n_layers: int) -> PackedLayer:
+def _layer(i: int, settings: dict[str, Any], arrays: dict[str, np.ndarray], ending: dict[str, np.dtype]) -> PackedLayer:
     check_keys(f"layers[{i}]", settings, SETTINGS)
     weight = arrays[f"layer{i}.weight"]
     if weight.ndim not in (2, 4) or weight.size == 0 or weight.shape[-1] != settings["n_in"]:
@@ -71,5 +67,5 @@ def _layer(i: int, settings: dict[str, Any], arrays: dict[str, np.ndarray], n_la
     signs = check_signs(f"layer{i}.weight", weight)
     words = pack_signs(signs.reshape(-1, signs.shape[-1])).reshape(*signs.shape[:-1], -1)
     vectors: dict[str, Any] = {name: check_array(f"layer{i}.{name}", arrays[f"layer{i}.{name}"], dtype, (len(weight),))
-                               for name, dtype in _vectors(i, n_layers).items()}
+                               for name, dtype in ending.items()}
     return PackedLayer(words=words, **settings, **vectors)

@@ -5,7 +5,7 @@ output positions. Shapes are checked where a network is put together (`layers`, 
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,10 +91,10 @@ def conv_geometry(height: int, width: int, kernel: Pair, stride: Pair = (1, 1), 
     return Geometry(height, width, *kernel, *stride, *dilation, *padding, *out)
 
 
-def pool_sizes(g: Geometry, pool: Pool) -> tuple[int, int]:
-    """(rows, columns) of a max-pool's windows over a convolution's output."""
-    return ((g.out_height + pool.top + pool.bottom - pool.height) // pool.row_stride + 1,
-            (g.out_width + pool.left + pool.right - pool.width) // pool.column_stride + 1)
+def window_counts(sizes: Sequence[int], pool: Pool) -> Pair:
+    """(rows, columns) of a max-pool's windows over a map (H, W)."""
+    return ((sizes[0] + pool.top + pool.bottom - pool.height) // pool.row_stride + 1,
+            (sizes[1] + pool.left + pool.right - pool.width) // pool.column_stride + 1)
 
 
 @functools.lru_cache(maxsize=64)
@@ -173,7 +173,7 @@ def conv(words: np.ndarray, n_channels: int, g: Geometry, pad_value: int, theta:
     args = (xnor_panel(words.reshape(n_units, -1)), pad_words(n_channels, pad_value), g, *_places(g, item), table,
             border * table.shape[1])
     return Layout((conv_passes.xnor_conv, conv_passes.xnor_conv_bits), args, (inverted, pool),
-                  (g.out_height, g.out_width), pool_sizes(g, pool), n_units)
+                  (g.out_height, g.out_width), window_counts((g.out_height, g.out_width), pool), n_units)
 
 
 def pixels_dense(words: np.ndarray, n_features: int, offset: int, theta: np.ndarray | None = None,
@@ -194,7 +194,7 @@ def pixels_conv(words: np.ndarray, n_channels: int, g: Geometry, offset: int, pa
     table = _pixel_table(base, theta)
     args = (offset, pixel_panel(words, n_channels), g, *_places(g, n_channels), table, border * table.shape[1])
     return Layout((conv_passes.pixels_conv, conv_passes.pixels_conv_bits), args, (inverted, pool),
-                  (g.out_height, g.out_width), pool_sizes(g, pool), n_units)
+                  (g.out_height, g.out_width), window_counts((g.out_height, g.out_width), pool), n_units)
 
 
 def dense_forward(x: np.ndarray, words: np.ndarray, n_features: int) -> np.ndarray:

@@ -10,13 +10,14 @@ import numpy.typing as npt
 
 from bnnsim.checks import check_choice, check_finite, check_int, check_real, check_unmasked
 from bnnsim.packed.kinds import KINDS, stage_of
-from bnnsim.packed.layer import PackedLayer
+from bnnsim.packed.layer import SETTINGS, PackedLayer
+from bnnsim.packed.settings import settings_of
 from bnnsim.packed.signs import check_signs
 from bnnsim.packed.thresholds import batch_scale, fold_thresholds
 from bnnsim.packed.words import pack_signs
 
-_ARRAY_KEYS = {"weight", "threshold", "inverted", "gamma", "beta", "mean", "var", "eps", "stride", "padding",
-               "pad_value", "pool", "flatten", "order", "strict"}
+_ARRAY_KEYS = {"weight", "threshold", "inverted", "gamma", "beta", "mean", "var", "eps", "flatten", "order", "strict",
+               *SETTINGS}
 ORDERS = ("HWC", "CHW")
 
 
@@ -94,12 +95,11 @@ def _layer(i: int, fields: Mapping[str, Any], shape: tuple[int, ...]) -> PackedL
                          f"{', '.join(sorted(map(str, fields)))}")
     kind, weight = _plus_minus_one(f"{name} weight", fields["weight"])
     if not KINDS[kind].reads_rows and len(shape) == 3:
-        weight = _channels_last(f"{name} weight", weight, fields.get("order"), shape[2])
+        groups = check_int(f"{name} groups", fields.get("groups", 1), 1)
+        weight = _channels_last(f"{name} weight", weight, fields.get("order"), shape[2] // groups)
     elif "order" in fields:
         raise ValueError(f"{name}: order belongs to a conv layer; a dense one may have flatten")
-    least = {"stride": 1, "padding": 0, "pad_value": -1, "pool": 1}
-    settings: dict[str, Any] = {key: check_int(f"{name} {key}", fields[key], low)
-                                for key, low in least.items() if key in fields}
+    settings = settings_of(name, {key: fields[key] for key in SETTINGS if key in fields}, weight.shape[1:3], shape[:2])
     if KINDS[kind].reads_rows and len(shape) == 3:
         weight = _reordered(f"{name} weight", weight, fields.get("flatten", "HWC"), shape)
     elif "flatten" in fields:
@@ -109,12 +109,14 @@ def _layer(i: int, fields: Mapping[str, Any], shape: tuple[int, ...]) -> PackedL
 
 
 def _ending(name: str, fields: Mapping[str, Any], layer: PackedLayer, bound: int, last: bool) -> dict[str, Any]:
-    """threshold and inverted of a hidden layer, or mean, scale and shift of the last."""
+    """threshold and inverted of a hidden layer, or mean, scale and shift of the last, which may have a threshold too."""
     strict = _strict(name, fields, last)
     norm = [key for key in ("gamma", "beta", "mean", "var", "eps") if key in fields]
-    if "threshold" in fields and (last or norm):
-        raise ValueError(f"{name} must have a threshold or batch norm, not both" if norm else
-                         f"{name} must not have a threshold: the last layer gives scores")
+    if "threshold" in fields and norm:
+        raise ValueError(f"{name} must have a threshold or batch norm, not both")
+    if "threshold" in fields and last and layer.kind != "dense":
+        raise ValueError(f"{name} must not have a threshold: the last layer gives scores, of a convolution's sums over "
+                         "all positions")
     if "inverted" in fields and "threshold" not in fields:
         raise ValueError(f"{name}: inverted belongs to a threshold, which is missing")
     if "threshold" in fields:
@@ -139,7 +141,7 @@ def _strict(name: str, fields: Mapping[str, Any], last: bool) -> bool:
     strict = fields.get("strict", False)
     if not isinstance(strict, (bool, np.bool_)):
         raise TypeError(f"{name} strict must be True (sign(0) is -1) or False (it is +1), got {strict!r}")
-    if last and "strict" in fields:
+    if last and "strict" in fields and "threshold" not in fields:
         raise ValueError(f"{name} must not have strict: the last layer gives scores, and has no sign")
     return bool(strict)
 

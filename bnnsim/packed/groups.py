@@ -14,7 +14,7 @@ import numpy as np
 import bnnsim.kernels.forward.grouped as grouped
 from bnnsim.kernels import empty, split
 from bnnsim.kernels.forward.geometry import Geometry, Pool
-from bnnsim.packed.forward import Layout, conv, pixels_conv, pool_sizes
+from bnnsim.packed.forward import Layout, conv, pixels_conv, window_counts
 from bnnsim.packed.words import full_row, n_words
 
 
@@ -93,7 +93,7 @@ class Grouped:
     def bits(self, x: np.ndarray) -> np.ndarray:
         """Output bits (N, ., ., V) of a block x."""
         h = self.sums(x)
-        out = np.zeros((len(x), *pool_sizes(self.geometry, self.pool), n_words(self.units)), np.uint64)
+        out = np.zeros((len(x), *window_counts(self.geometry[-2:], self.pool), n_words(self.units)), np.uint64)
         split(grouped.compare_sums, len(h), h, self.theta, self.geometry, self.pool, self.inverted, out)
         return out
 

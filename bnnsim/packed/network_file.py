@@ -1,7 +1,7 @@
 """HDF5 files of packed networks and of training checkpoints.
 
-Both have the root attributes of `bnnsim.files.file_format`, with format_version 1. A network (`bnnsim.packed.schema`
-says what its fields mean and must satisfy) has format "bnnsim-network" and
+Both have the root attributes of `bnnsim.files.file_format`. A network (`bnnsim.packed.schema` says what its fields mean
+and must satisfy) has format "bnnsim-network" and, in version 1,
 
     /             attributes input_shape int64 (3,); input_offset, n_layers int64; metadata_checksum string
     /metadata     string: a JSON object of strings
@@ -9,7 +9,13 @@ says what its fields mean and must satisfy) has format "bnnsim-network" and
                   datasets words (uint64); threshold (int32) and inverted (bool as h5py writes it, an int8
                   enum), or in the last layer mean, scale and shift (float64)
 
-a checkpoint has format "bnnsim-checkpoint" and
+where one integer stands for both axes and all sides, windows of a pool lie side by side, and the last layer is dense and
+has no threshold. What is not so plain is of version 2, whose layers have the attributes
+
+    stride, dilation, pool, pool_stride int64 (2,); padding, pool_padding int64 (4,); n_in, pad_value, replicate, groups
+    int64; kind string
+
+and may have a threshold in the last layer. A checkpoint has format "bnnsim-checkpoint", format_version 1 and
 
     /settings     string: a JSON object, what the run was started with
     /progress     string: a JSON object, where it stands
@@ -32,18 +38,19 @@ import bnnsim.files.file_format as file_format
 import bnnsim.files.hdf5 as hdf5
 from bnnsim.checks import FilePath
 from bnnsim.files.announced import Announced
-from bnnsim.packed.schema import HIDDEN, MAX_LAYERS, OUTPUT, Fields, check_network
+from bnnsim.packed.layer import HIDDEN, OUTPUT, SETTINGS
+from bnnsim.packed.schema import MAX_LAYERS, Fields, check_network
 
 if TYPE_CHECKING:
     import h5py
 
 NETWORK = "bnnsim-network"
-FORMAT_VERSION = 1
 MAX_NETWORK_BYTES = 2**32
 
 _ROOT = {**file_format.ROOT, "input_shape": (3,), "input_offset": (), "n_layers": (),
          "metadata_checksum": str}
-_LAYER = {"kind": str, "n_in": (), "stride": (), "padding": (), "pad_value": (), "pool": ()}
+_LAYER = {1: {"kind": str, "n_in": (), "stride": (), "padding": (), "pad_value": (), "pool": ()},
+          2: {"kind": str, "n_in": (), **{name: (n,) if n else () for name, n in SETTINGS.items()}}}
 
 
 # ---------------------------------------------------------------- networks
@@ -67,7 +74,8 @@ def save_network(path: FilePath, network: Fields) -> None:
     """
     network = check_network(network)
     metadata = file_format.to_json("metadata", network["metadata"])
-    root = file_format.root_attributes(NETWORK, FORMAT_VERSION, _network_checksum(network))
+    version = _version(network)
+    root = file_format.root_attributes(NETWORK, version, _network_checksum(network))
     with hdf5.new_file(path) as file:
         hdf5.write_attributes(file, {
             **root, "input_shape": network["input_shape"], "input_offset": network["input_offset"],
@@ -75,7 +83,7 @@ def save_network(path: FilePath, network: Fields) -> None:
         hdf5.write_array(file, "metadata", np.bytes_(metadata))
         for i, layer in enumerate(network["layers"]):
             group = file.create_group(f"layer{i}")
-            hdf5.write_attributes(group, {name: layer[name] for name in _LAYER})
+            hdf5.write_attributes(group, _attributes(layer, version))
             for name, array in _arrays(layer).items():
                 hdf5.write_array(group, name, array)
 
@@ -113,14 +121,37 @@ def checksum(network: Fields) -> str:
 
 
 def _arrays(layer: Fields) -> Fields:
-    return {name: value for name, value in layer.items() if name not in _LAYER}
+    return {name: value for name, value in layer.items() if name not in _LAYER[2]}
+
+
+def _version(network: Fields) -> int:
+    """The oldest version that has words for all of it: a file is the same as one that was written before the others."""
+    *_, last = network["layers"]
+    plain = all(_expanded(_attributes(layer, 1)) == _attributes(layer, 2) for layer in network["layers"])
+    return 1 if plain and last["kind"] == "dense" and "mean" in last else 2
+
+
+def _attributes(layer: Fields, version: int) -> Fields:
+    values = {name: int(value) if isinstance(value, bool) else value for name, value in layer.items()}
+    if version == 1:
+        values |= {name: values[name][0] for name in ("stride", "padding", "pool")}
+    return {name: values[name] for name in _LAYER[version]}
+
+
+def _expanded(attributes: Fields) -> Fields:
+    """Attributes of version 1 as those of version 2."""
+    stride, padding, pool = (attributes[name] for name in ("stride", "padding", "pool"))
+    return {"kind": attributes["kind"], "n_in": attributes["n_in"], "stride": (stride,) * 2, "padding": (padding,) * 4,
+            "pad_value": attributes["pad_value"], "replicate": 0, "dilation": (1, 1), "groups": 1, "pool": (pool,) * 2,
+            "pool_stride": (pool,) * 2, "pool_padding": (0,) * 4}
 
 
 def _network_checksum(network: Fields) -> str:
-    description = {"format": NETWORK, "format_version": FORMAT_VERSION,
+    version = _version(network)
+    description = {"format": NETWORK, "format_version": version,
                    "bit_convention": file_format.BIT_CONVENTION, "input_shape": network["input_shape"],
                    "input_offset": network["input_offset"],
-                   "layers": [{name: layer[name] for name in _LAYER} for layer in network["layers"]]}
+                   "layers": [_attributes(layer, version) for layer in network["layers"]]}
     return file_format.content_checksum(description, {
         f"layer{i}/{name}": array for i, layer in enumerate(network["layers"])
         for name, array in _arrays(layer).items()})
@@ -129,14 +160,13 @@ def _network_checksum(network: Fields) -> str:
 def _read_network(path: FilePath) -> tuple[Fields, str]:
     """(network, its checksum)."""
     with hdf5.open_file(path) as file:
-        root = file_format.read_root(file, NETWORK, {1: _ROOT})
-        network = {1: _read_1}[root["format_version"]](file, root)
+        root = file_format.read_root(file, NETWORK, {1: _ROOT, 2: _ROOT})
+        network = _read(file, root)
         file_format.check_checksum("the network", root["checksum"], _network_checksum(network))
     return network, root["checksum"]
 
 
-def _read_1(file: "h5py.File", root: Fields) -> Fields:
-    """Version 1."""
+def _read(file: "h5py.File", root: Fields) -> Fields:
     network, text = _announced_network(file, root)
     metadata = hdf5.read_text(file, text)
     file_format.check_checksum("the metadata", root["metadata_checksum"], file_format.text_checksum(metadata))
@@ -154,17 +184,21 @@ def _announced_network(file: "h5py.File", root: Fields) -> tuple[Fields, Announc
     names = [f"layer{i}" for i in range(root["n_layers"])]
     hdf5.check_members(file, groups=names, datasets=("metadata",))
     text = hdf5.announce_text(file["metadata"], file_format.MAX_JSON_BYTES)
-    layers = [_announced_layer(file[name], last=name == names[-1]) for name in names]
+    version = root["format_version"]
+    layers = [_announced_layer(file[name], version, last=name == names[-1]) for name in names]
     announced = [value for layer in layers for value in layer.values() if isinstance(value, Announced)]
     hdf5.check_total(file, [text, *announced], MAX_NETWORK_BYTES)
     return _checked({"input_shape": root["input_shape"], "input_offset": root["input_offset"], "metadata": {},
                      "layers": layers}), text
 
 
-def _announced_layer(group: "h5py.Group", last: bool) -> Fields:
-    names = ("words", *(OUTPUT if last else HIDDEN))
+def _announced_layer(group: "h5py.Group", version: int, last: bool) -> Fields:
+    to_bits = not last or version == 2 and "threshold" in group
+    names = ("words", *(HIDDEN if to_bits else OUTPUT))
     hdf5.check_members(group, datasets=names)
-    return {**hdf5.read_attributes(group, _LAYER), **{name: hdf5.announce(group[name]) for name in names}}
+    attributes = hdf5.read_attributes(group, _LAYER[version])
+    return {**(_expanded(attributes) if version == 1 else attributes),
+            **{name: hdf5.announce(group[name]) for name in names}}
 
 
 def _checked(network: Fields) -> Fields:

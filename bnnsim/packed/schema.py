@@ -5,13 +5,17 @@ A network is a dict of ``input_shape`` (C, H, W), ``input_offset`` 0..255, ``met
 
 * ``kind`` "dense" or "conv", ``n_in`` (features F, or channels C), ``words`` uint64 (U, ceil(F / 64)) or (K,
   kh, kw, ceil(C / 64));
-* ``stride``, ``padding``, ``pad_value`` (0, 1, -1; at the first layer in pixel levels after the offset),
-  ``pool``: a dense layer has 1, 0, 0, 1;
+* ``stride``, ``dilation``, ``pool``, ``pool_stride``: pairs, of rows and of columns; ``padding``, ``pool_padding``:
+  (top, left, bottom, right); ``pad_value`` (0, 1, -1; at the first layer in pixel levels after the offset);
+  ``replicate``, whether the padding repeats the border instead; ``groups``, with n_in channels read by each. A dense
+  layer has what does nothing;
 * hidden layers: ``threshold`` int32 (U,) and ``inverted`` bool (U,), y = (h >= threshold) xor inverted; the
-  last, which is dense: ``mean``, ``scale``, ``shift`` float64 (U,), score = (h - mean) * scale + shift.
+  last: ``mean``, ``scale``, ``shift`` float64 (U,), score = (h - mean) * scale + shift, where h of a conv is the sum
+  over its positions; or, if it is dense, a threshold as the others: its scores are +-1.
 
-A conv gives ((H + 2 padding - kh) // stride + 1) // pool rows, and columns alike; a dense layer behind it
-reads its output, or the image if it is the first layer, flattened in H, W, C order.
+A conv gives (H + top + bottom - dilation (kh - 1) - 1) // stride + 1 rows, its pool (rows + top + bottom - pool) //
+pool_stride + 1 of them, and columns alike; a dense layer behind it reads its output, or the image if it is the first
+layer, flattened in H, W, C order.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -22,16 +26,15 @@ import numpy as np
 from bnnsim.checks import check_choice, check_finite, check_int
 from bnnsim.files.announced import Found, check_fits
 from bnnsim.packed.kinds import KINDS, MAX_SIZE, MAX_VALUES, stage_of
-from bnnsim.packed.layer import PackedLayer
+from bnnsim.packed.layer import HIDDEN, OUTPUT, SETTINGS, PackedLayer
+from bnnsim.packed.settings import check_setting
 from bnnsim.packed.stages import Stage
 from bnnsim.packed.words import n_words
 
 Fields = dict[str, Any]         # a network, or a layer, as plain data
 
 NETWORK = ("input_shape", "input_offset", "metadata", "layers")
-COMMON = ("kind", "n_in", "words", "stride", "padding", "pad_value", "pool")
-HIDDEN = {"threshold": np.dtype(np.int32), "inverted": np.dtype(bool)}
-OUTPUT = {"mean": np.dtype(np.float64), "scale": np.dtype(np.float64), "shift": np.dtype(np.float64)}
+COMMON = ("kind", "n_in", "words", *SETTINGS)
 
 MAX_LAYERS = 1000
 MAX_PREACTIVATION = 2**31 - 2   # a threshold lies at most just past it, and is an int32
@@ -74,20 +77,26 @@ def check_network(network: Fields) -> Fields:
 
 def check_layer(i: int, layer: Fields, shape: tuple[int, ...], offset: int, last: bool) -> tuple[Fields, Stage]:
     """The clean layer, and it at its place: number i, on what has this shape, (H, W, C) or (F,)."""
-    ending, name = OUTPUT if last else HIDDEN, f"layers[{i}]"
+    name = f"layers[{i}]"
+    to_bits = not last or isinstance(layer, dict) and "threshold" in layer and layer.get("kind") == "dense"
+    ending = HIDDEN if to_bits else OUTPUT
     check_keys(f"{name} (the last layer)" if last else name, layer, (*COMMON, *ending))
-    kinds = [key for key, kind in KINDS.items() if kind.may_be_last or not last]
-    clean: Fields = {"kind": check_choice(f"{name} kind", layer["kind"], kinds)}
+    clean: Fields = {"kind": check_choice(f"{name} kind", layer["kind"], KINDS)}
     kind = KINDS[clean["kind"]]
     clean["n_in"] = check_int(f"{name} n_in", layer["n_in"], 1, MAX_VALUES)
     clean["words"] = _check_words(f"{name} words", layer["words"], len(kind.axes), clean["n_in"])
-    for key, (least, most) in kind.limits.items():
-        clean[key] = check_int(f"{name} {key}", layer[key], least, most)
+    for key, limits in kind.limits.items():
+        clean[key] = check_setting(f"{name} {key}", layer[key], SETTINGS[key], *limits)
+    clean["replicate"] = bool(clean["replicate"])
+    units = clean["words"].shape[0]
+    for key, dtype in ending.items():
+        clean[key] = _check_vector(f"{name} {key}", layer[key], dtype, units)
     stage = stage_of(PackedLayer(**clean), i, shape, offset)
     stage.check(name)
+    if last and not to_bits and stage.layer.pools:
+        raise ValueError(f"{name} (the last layer) must not have a pool: it sums over its positions, got a pool of "
+                         f"{clean['pool']}")
     check_int(f"{name}: the largest pre-activation, which must fit int32,", stage.bound, high=MAX_PREACTIVATION)
-    for key, dtype in ending.items():
-        clean[key] = _check_vector(f"{name} {key}", layer[key], dtype, stage.layer.units)
     return clean, stage
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 import bnnsim.kernels.norm.batchnorm as batchnorm
 from bnnsim.kernels.forward.geometry import Geometry
-from bnnsim.packed.forward import Layout, borders, pool_sizes
+from bnnsim.packed.forward import Layout, borders, window_counts
 from bnnsim.packed.layer import PackedLayer, largest_preactivation
 from bnnsim.packed.words import n_words, pack_bits, unpack_signs
 
@@ -86,7 +86,7 @@ class Stage(ABC):
     @property
     def pooled_shape(self) -> tuple[int, int]:
         """(OH, OW) after pooling."""
-        return pool_sizes(self.geometry, self.layer.windows)
+        return window_counts(self.map_shape, self.layer.windows)
 
     @property
     def n_positions(self) -> int:

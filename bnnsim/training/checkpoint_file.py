@@ -11,9 +11,8 @@ import bnnsim.files.hdf5 as hdf5
 from bnnsim.checks import FilePath
 from bnnsim.files.announced import Announced
 from bnnsim.files.hdf5_structure import Group
-from bnnsim.packed.network_file import FORMAT_VERSION
 
-CHECKPOINT = "bnnsim-checkpoint"
+CHECKPOINT, FORMAT_VERSION = "bnnsim-checkpoint", 1
 MAX_CHECKPOINT_BYTES = 2**36
 MAX_ARRAYS = 10_000
 ARRAY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.]{0,199}")            # "." alone is HDF5's "this group"

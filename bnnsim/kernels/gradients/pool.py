@@ -142,3 +142,51 @@ def max_pool_backward(dout, winner, size, dh, start, stop):
                     keep_winners(dout, winner, ((n * dout.shape[1] + i) * dout.shape[2] + j) * dout.shape[3],
                                  dout.shape[3], np.uint8(entry), dh,
                                  ((n * dh.shape[1] + row) * dh.shape[2] + column) * dh.shape[3])
+
+
+# ---------------------------------------------------------------- windows of any sizes
+
+@inline
+def _inside(start, size, whole):
+    """The entries of a window, from `start` on, that lie in the map."""
+    return max(0, -start), min(size, whole - start)
+
+
+@kernel
+def max_pool_windows(h, q, out, winner, start, stop):
+    """`max_pool` for windows q, a `geometry.Pool`, of which entries outside of the map are left out."""
+    lowest = np.int32(-2**31)
+    for n in range(start, stop):
+        for i in range(out.shape[1]):
+            row = i * q.row_stride - q.top
+            rows = _inside(row, q.height, h.shape[1])
+            for j in range(out.shape[2]):
+                column = j * q.column_stride - q.left
+                columns = _inside(column, q.width, h.shape[2])
+                best, won = out[n, i, j], winner[n, i, j]
+                best[:] = lowest
+                for a in range(rows[0], rows[1]):
+                    for b in range(columns[0], columns[1]):
+                        entry, values = np.uint8(a * q.width + b), h[n, row + a, column + b]
+                        for c in range(values.shape[0]):
+                            better = values[c] > best[c]
+                            best[c], won[c] = values[c] if better else best[c], entry if better else won[c]
+
+
+@kernel
+def max_pool_windows_backward(dout, winner, q, dh, start, stop):
+    """Each window's gradient is added to its winner's, windows in order; dh (N, H, W, C) float32 comes uninitialised."""
+    for n in range(start, stop):
+        dh[n] = np.float32(0)
+        for i in range(dout.shape[1]):
+            row = i * q.row_stride - q.top
+            rows = _inside(row, q.height, dh.shape[1])
+            for j in range(dout.shape[2]):
+                column = j * q.column_stride - q.left
+                columns = _inside(column, q.width, dh.shape[2])
+                gradient, won = dout[n, i, j], winner[n, i, j]
+                for a in range(rows[0], rows[1]):
+                    for b in range(columns[0], columns[1]):
+                        entry, sums = np.uint8(a * q.width + b), dh[n, row + a, column + b]
+                        for c in range(sums.shape[0]):
+                            sums[c] += gradient[c] if won[c] == entry else np.float32(0)

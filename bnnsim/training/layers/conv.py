@@ -4,56 +4,91 @@ from abc import abstractmethod
 
 import numpy as np
 
-from bnnsim.checks import check_choice, check_images, check_input, check_int
+from bnnsim.checks import check_images, check_input, check_int
 from bnnsim.kernels import split
 from bnnsim.kernels.forward.geometry import Geometry
-from bnnsim.packed.forward import conv_forward, conv_geometry, pixels_conv_forward
+from bnnsim.packed.forward import NO_POOL, Pair, conv_forward, conv_geometry, pixels_conv_forward
+from bnnsim.packed.groups import grouped_conv
 from bnnsim.packed.layer import PackedLayer
+from bnnsim.packed.replication import folded, replicated
+from bnnsim.packed.settings import check_setting, settings_of
 from bnnsim.packed.words import n_words
 from bnnsim.training.gradients import Consume, Gradient, conv_dweight, conv_dx, pixels_conv_dweight
+from bnnsim.training.grouped_gradients import grouped_dweight, grouped_dx
 from bnnsim.training.layers.weighted import Weighted
 
-PAD_VALUES = {"zero": 0, "plus": 1, "minus": -1}
+Padding = int | tuple[int, ...] | str
 
 
 class _Convolution(Weighted):
     """What both share: sizes, and the geometry of one input."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int | tuple[int, int], stride: int, padding: int,
-                 pad_value: str, generator: np.random.Generator) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel: int | Pair, stride: int | Pair, padding: Padding,
+                 pad_value: str, dilation: int | Pair, groups: int, generator: np.random.Generator) -> None:
         self.in_channels, units = check_int("in_channels", in_channels, 1), check_int("out_channels", out_channels, 1)
-        height, width = kernel if isinstance(kernel, tuple) else (kernel, kernel)
-        self.kernel = check_int("kernel", height, 1), check_int("kernel", width, 1)
-        self.stride, self.padding = check_int("stride", stride, 1), check_int("padding", padding, 0)
-        self.pad_value = PAD_VALUES[check_choice("pad_value", pad_value, PAD_VALUES)]
-        n_taps = self.kernel[0] * self.kernel[1]
-        super().__init__((units, *self.kernel, self.in_channels), n_taps * self.in_channels, n_taps * units, generator)
+        self.kernel = check_setting("kernel", kernel, 2, 1)
+        self.groups = check_int("groups", groups, 1)
+        if self.in_channels % self.groups or units % self.groups:
+            raise ValueError(f"groups must divide both in_channels and out_channels, got {groups} groups of "
+                             f"{in_channels} and {out_channels}")
+        given = {"stride": stride, "padding": padding, "pad_value": pad_value, "dilation": dilation}
+        fields = settings_of(type(self).__name__, given, self.kernel, self.kernel)
+        if padding == "same" and fields["stride"] != (1, 1):
+            raise ValueError('padding "same" hangs on the size of the input where the stride is not 1: give it as (top, '
+                             "left, bottom, right), which bnnsim.layers.same_padding(sizes, kernel, stride) says")
+        self.stored = {**fields, "groups": self.groups}
+        n_taps, n_in = self.kernel[0] * self.kernel[1], self.in_channels // self.groups
+        super().__init__((units, *self.kernel, n_in), n_taps * n_in, n_taps * units // self.groups, generator)
+
+    @property
+    def pad_value(self) -> int:
+        """What padded positions count."""
+        return self.stored.get("pad_value", 0)
+
+    @property
+    def replicates(self) -> bool:
+        """Whether the padding repeats the border."""
+        return self.stored.get("replicate", False)
 
     @abstractmethod
     def weight_gradient(self, dout: Gradient, x: np.ndarray, precision: str, out: np.ndarray) -> None:
         """dweight (K, kh, kw, C) float32, as a whole."""
 
     def settings(self) -> dict[str, object]:
-        """Kernel, stride, and the padding with its value."""
-        return {"kernel": self.kernel, "stride": self.stride, "padding": self.padding, "pad_value": self.pad_value}
+        """Kernel, stride, and the padding with its value; dilation, groups and replication where there are any."""
+        once = {name: value[0] if isinstance(value, tuple) and len(set(value)) == 1 else value
+                for name, value in ({"pad_value": 0} | self.stored).items()}
+        unusual = {name: once[name] for name, plain in (("dilation", 1), ("groups", 1), ("replicate", False))
+                   if once.get(name, plain) != plain}
+        return {"kernel": self.kernel} | {name: once[name] for name in ("stride", "padding", "pad_value")} | unusual
 
     def pack_into(self, stored: list[PackedLayer], input_offset: int) -> None:
         """A layer of its own."""
-        stored.append(PackedLayer("conv", self.in_channels, self.words.copy(), self.stride, self.padding,
-                                  self.pad_value))
+        stored.append(PackedLayer("conv", self.n_in, self.words.copy(), **self.stored))
 
     def weight_gradients(self, dout: Gradient, x: np.ndarray, precision: str, consume: Consume) -> None:
         """dweight (K * kh * kw, C): a convolution sums it whole, and hands it over in parts."""
         self.weight_gradient(dout, x, precision, self.gradient)
-        rows = self.gradient.reshape(-1, self.in_channels)
+        rows = self.gradient.reshape(-1, self.n_in)
         split(lambda start, stop: consume(start, rows[start:stop]), len(rows))
+
+    def padded(self, x: np.ndarray) -> np.ndarray:
+        """Input with the border repeated around it, where the padding is so."""
+        channels_first = self.takes == "pixels"
+        sizes = x.shape[2:] if channels_first else x.shape[1:3]
+        return replicated(x, self.stored["padding"], sizes, channels_first) if self.replicates else x
 
     def geometry(self, height: int, width: int) -> Geometry:
         """Sizes for an input of this height and width; ValueError where the kernel does not fit."""
-        g = conv_geometry(height, width, self.kernel, self.stride, self.padding)
+        (top, left, bottom, right), stored = self.stored["padding"], self.stored
+        if self.replicates:
+            g = conv_geometry(height + top + bottom, width + left + right, self.kernel, stored["stride"],
+                              dilation=stored["dilation"])
+        else:
+            g = conv_geometry(height, width, self.kernel, stored["stride"], stored["padding"], stored["dilation"])
         if g.out_height < 1 or g.out_width < 1:
-            raise ValueError(f"a {self.kernel[0]} x {self.kernel[1]} kernel with padding {self.padding} does not fit "
-                             f"an input of {height} x {width}")
+            raise ValueError(f"a {self.kernel[0]} x {self.kernel[1]} kernel with padding {stored['padding']} and "
+                             f"dilation {stored['dilation']} does not fit an input of {height} x {width}")
         return g
 
 
@@ -64,18 +99,23 @@ class Conv2d(_Convolution):
     ----------
     in_channels, out_channels : int
         C and K.
-    kernel : int or (int, int)
-    stride, padding : int
-    pad_value : "zero", "plus" or "minus"
-        What padded positions contribute: 0, as in every framework, or x = +1 or -1.
+    kernel, stride, dilation : int or (int, int)
+        Of rows and of columns.
+    padding : int, (rows, columns), (top, left, bottom, right), or "same"
+        "same", where the stride is 1, keeps the size: an odd padding is larger behind.
+    pad_value : "zero", "plus", "minus" or "replicate"
+        What padded positions contribute: 0, as in every framework, x = +1 or -1, or what the border has.
+    groups : int
+        Parts of the input's channels, each read by a part of the output's.
     generator : numpy.random.Generator
     """
 
     takes = "bits"
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int | tuple[int, int] = 3, stride: int = 1,
-                 padding: int = 1, pad_value: str = "zero", *, generator: np.random.Generator) -> None:
-        super().__init__(in_channels, out_channels, kernel, stride, padding, pad_value, generator)
+    def __init__(self, in_channels: int, out_channels: int, kernel: int | Pair = 3, stride: int | Pair = 1,
+                 padding: Padding = 1, pad_value: str = "zero", dilation: int | Pair = 1, groups: int = 1, *,
+                 generator: np.random.Generator) -> None:
+        super().__init__(in_channels, out_channels, kernel, stride, padding, pad_value, dilation, groups, generator)
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """(H, W, C) -> (OH, OW, K)."""
@@ -94,16 +134,30 @@ class Conv2d(_Convolution):
 
     def preactivations(self, x: np.ndarray, words: np.ndarray) -> np.ndarray:
         """h (N, OH, OW, K) int32."""
-        return conv_forward(x, words, self.in_channels, self.geometry(*x.shape[1:3]), self.pad_value)
+        g, x = self.geometry(*x.shape[1:3]), self.padded(x)
+        if self.groups > 1:
+            return grouped_conv(words, self.n_in, self.groups, g, self.pad_value, None, None, None, NO_POOL).sums(x)
+        return conv_forward(x, words, self.in_channels, g, self.pad_value)
 
     def input_gradient(self, dout: Gradient, x: np.ndarray, words: np.ndarray,
                        precision: str = "fixed16") -> np.ndarray | None:
         """dx (N, H, W, C) float32."""
-        return conv_dx(dout, words, self.in_channels, self.geometry(*x.shape[1:3]), precision)
+        g = self.geometry(*x.shape[1:3])
+        dx = conv_dx(dout, words, self.in_channels, g, precision) if self.groups == 1 else \
+            grouped_dx(dout, words, self.n_in, self.groups, g, precision)
+        return folded(dx, self.stored["padding"]) if self.replicates else dx
 
     def weight_gradient(self, dout: Gradient, x: np.ndarray, precision: str, out: np.ndarray) -> None:
         """dweight (K, kh, kw, C), as a whole."""
-        conv_dweight(dout, x, self.in_channels, self.geometry(*x.shape[1:3]), self.pad_value, precision, out)
+        g, x = self.geometry(*x.shape[1:3]), self.padded(x)
+
+        def dweight(dh: Gradient, x: np.ndarray, n_channels: int, out: np.ndarray) -> None:
+            conv_dweight(dh, x, n_channels, g, self.pad_value, precision, out)
+
+        if self.groups == 1:
+            dweight(dout, x, self.in_channels, out)
+        else:
+            grouped_dweight(dout, x, self.n_in, self.groups, False, dweight, out)
 
 
 class InputConv2d(_Convolution):
@@ -114,10 +168,11 @@ class InputConv2d(_Convolution):
 
     takes = "pixels"
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int | tuple[int, int] = 3, stride: int = 1,
-                 padding: int = 1, pad_value: str = "zero", *, offset: int, generator: np.random.Generator) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel: int | Pair = 3, stride: int | Pair = 1,
+                 padding: Padding = 1, pad_value: str = "zero", dilation: int | Pair = 1, groups: int = 1, *,
+                 offset: int, generator: np.random.Generator) -> None:
         self.offset = check_int("offset", offset, 0, 255)
-        super().__init__(in_channels, out_channels, kernel, stride, padding, pad_value, generator)
+        super().__init__(in_channels, out_channels, kernel, stride, padding, pad_value, dilation, groups, generator)
 
     def settings(self) -> dict[str, object]:
         """Those of a convolution, and the offset."""
@@ -140,7 +195,11 @@ class InputConv2d(_Convolution):
 
     def preactivations(self, x: np.ndarray, words: np.ndarray) -> np.ndarray:
         """h (N, OH, OW, K) int32."""
-        return pixels_conv_forward(x, self.offset, words, self.in_channels, self.geometry(*x.shape[2:]), self.pad_value)
+        g, x = self.geometry(*x.shape[2:]), self.padded(x)
+        if self.groups > 1:
+            return grouped_conv(words, self.n_in, self.groups, g, self.pad_value, self.offset, None, None,
+                                NO_POOL).sums(x)
+        return pixels_conv_forward(x, self.offset, words, self.in_channels, g, self.pad_value)
 
     def input_gradient(self, dout: Gradient, x: np.ndarray, words: np.ndarray,
                        precision: str = "fixed16") -> np.ndarray | None:
@@ -149,4 +208,12 @@ class InputConv2d(_Convolution):
 
     def weight_gradient(self, dout: Gradient, x: np.ndarray, precision: str, out: np.ndarray) -> None:
         """dweight (K, kh, kw, C), as a whole."""
-        pixels_conv_dweight(dout, x, self.offset, self.geometry(*x.shape[2:]), self.pad_value, precision, out)
+        g, x = self.geometry(*x.shape[2:]), self.padded(x)
+
+        def dweight(dh: Gradient, images: np.ndarray, n_channels: int, out: np.ndarray) -> None:
+            pixels_conv_dweight(dh, images, self.offset, g, self.pad_value, precision, out)
+
+        if self.groups == 1:
+            dweight(dout, x, self.in_channels, out)
+        else:
+            grouped_dweight(dout, x, self.n_in, self.groups, True, dweight, out)

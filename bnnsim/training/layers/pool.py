@@ -1,4 +1,4 @@
-"""Layers without parameters: max-pooling of pre-activations, and flattening of packed conv activations."""
+"""Layers without parameters: max-pooling and sums of pre-activations, and flattening of packed conv activations."""
 
 import math
 from dataclasses import replace
@@ -9,7 +9,10 @@ import numpy as np
 import bnnsim.kernels.gradients.pool as pool
 from bnnsim.checks import check_array, check_input, check_int
 from bnnsim.kernels import empty, split
+from bnnsim.kernels.forward.geometry import Pool
+from bnnsim.packed.forward import Pair, window_counts
 from bnnsim.packed.layer import PackedLayer
+from bnnsim.packed.settings import check_setting
 from bnnsim.packed.words import n_words, repack
 from bnnsim.training.gradients import Gradient, scattered
 from bnnsim.training.layers.layer import Layer
@@ -23,23 +26,37 @@ class PoolCache(NamedTuple):
 
 
 class MaxPool2d(Layer):
-    """Max-pool h (N, H, W, C) int32 over size x size windows, stride = size; ties go to the window's first entry."""
+    """Max-pool of h (N, H, W, C) int32; ties go to the window's first entry, what lies outside of the map is left out.
+
+    Parameters
+    ----------
+    size, stride : int or (int, int)
+        Of the windows, in rows and columns; a stride as large as the size is the default.
+    padding : int, (rows, columns), or (top, left, bottom, right)
+        Smaller than the size.
+    """
 
     takes = gives = "pre-activations"
 
-    def __init__(self, size: int = 2) -> None:
-        self.size = check_int("size", size, 1, 15)
+    def __init__(self, size: int | Pair = 2, stride: int | Pair | None = None, padding: int | tuple[int, ...] = 0) -> None:
+        sizes = check_setting("size", size, 2, 1, 15)
+        self.windows = Pool(*sizes, *check_setting("stride", sizes if stride is None else stride, 2, 1),
+                            *check_setting("padding", padding, 4, 0))
+        if any(at >= size for at, size in zip(self.windows[4:], sizes * 2)):
+            raise ValueError(f"padding must be smaller than the size {sizes}, got {self.windows[4:]}")
 
     def settings(self) -> dict[str, object]:
-        """The size."""
-        return {"size": self.size}
+        """The size; stride and padding where they are others than those of windows side by side."""
+        w = self.windows
+        return {"size": w.height} if w.is_plain else {"size": w[:2], "stride": w[2:4], "padding": w[4:]}
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """(H, W, C) -> (H // size, W // size, C)."""
-        if len(shape) != 3 or min(shape[:2]) < self.size:
-            raise ValueError(f"MaxPool2d({self.size}) needs an input (H, W, C) of at least {self.size} x {self.size}, "
-                             f"got {tuple(shape)}")
-        return (shape[0] // self.size, shape[1] // self.size, shape[2])
+        """(H, W, C) -> (rows, columns of windows, C)."""
+        w = self.windows
+        if len(shape) != 3 or shape[0] + w.top + w.bottom < w.height or shape[1] + w.left + w.right < w.width:
+            raise ValueError(f"MaxPool2d of {w.height} x {w.width} needs an input (H, W, C) of at least this size, got "
+                             f"{tuple(shape)}")
+        return (*window_counts(shape[:2], w), shape[2])
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """The largest of each window (N, OH, OW, C) int32."""
@@ -50,18 +67,68 @@ class MaxPool2d(Layer):
         x = check_input("MaxPool2d", x, np.int32, np.shape(x)[-1] if np.ndim(x) else 0, 4)
         out = empty((len(x), *self.output_shape(x.shape[1:])), np.int32)
         winner = empty(out.shape, np.uint8)
-        split(pool.max_pool, len(x), x, self.size, out, winner)
+        if self.windows.is_plain:
+            split(pool.max_pool, len(x), x, self.windows.height, out, winner)
+        else:
+            split(pool.max_pool_windows, len(x), x, self.windows, out, winner)
         return out, PoolCache(winner, x.shape)
 
-    def backward(self, dout: Gradient, cache: PoolCache) -> tuple[pool.Pooled, dict[str, np.ndarray]]:
-        """dh is a `Pooled`: the gradient and the winners, from which a convolution reads what it needs."""
+    def backward(self, dout: Gradient, cache: PoolCache) -> tuple[Gradient, dict[str, np.ndarray]]:
+        """dh, of windows side by side a `Pooled`: the gradient and the winners, from which a convolution reads."""
         winner, shape = cache
         dout = check_array("dout of MaxPool2d", scattered(dout), np.float32, winner.shape)
-        return pool.Pooled(dout, winner, self.size, shape), {}
+        if self.windows.is_plain:
+            return pool.Pooled(dout, winner, self.windows.height, shape), {}
+        dh = empty(shape, np.float32)
+        split(pool.max_pool_windows_backward, len(dh), dout, winner, self.windows, dh)
+        return dh, {}
 
     def pack_into(self, stored: list[PackedLayer], input_offset: int) -> None:
         """Pooling is part of the convolution; of windows of windows too, exactly, remainders included."""
-        stored[-1] = replace(stored[-1], pool=stored[-1].pool * self.size)
+        first, then = stored[-1].windows, self.windows
+        if stored[-1].pools and max(first[4:] + then[4:]):
+            raise ValueError("two max-pools in a row, of which one has a padding, are no pooling of one window: put the "
+                             "padding into the convolution, or pool once")
+        strides = first.row_stride, first.column_stride
+        stored[-1] = replace(
+            stored[-1], pool=tuple(a + (b - 1) * step for a, b, step in zip(first[:2], then[:2], strides)),
+            pool_stride=tuple(a * b for a, b in zip(strides, then[2:4])), pool_padding=tuple(then[4:]))
+
+
+class SumPositions(Layer):
+    """The sum of h over all positions of a map: (N, H, W, C) int32 -> (N, C); what follows gives scores.
+
+    A global average is this with scores a number of positions smaller, which batch norm does not see. Behind the last
+    convolution: a hidden layer that sums positions has no packed form.
+    """
+
+    takes = gives = "pre-activations"
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """(H, W, C) -> (C,)."""
+        if len(shape) != 3:
+            raise ValueError(f"SumPositions needs an input (H, W, C), got {tuple(shape)}")
+        return shape[2:]
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Sums (N, C) int32."""
+        return self.forward_train(x)[0]
+
+    def forward_train(self, x: np.ndarray) -> tuple[np.ndarray, tuple[int, ...]]:
+        """Sums (N, C) int32; the cache is the input's shape."""
+        x = check_input("SumPositions", x, np.int32, np.shape(x)[-1] if np.ndim(x) else 0, 4)
+        return x.sum(axis=(1, 2), dtype=np.int32), x.shape
+
+    def backward(self, dout: Gradient, cache: tuple[int, ...]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """dh (N, H, W, C) float32: every position has the same gradient."""
+        dout = check_array("dout of SumPositions", dout, np.float32, (cache[0], cache[3]))
+        return np.ascontiguousarray(np.broadcast_to(dout[:, None, None], cache)), {}
+
+    def pack_into(self, stored: list[PackedLayer], input_offset: int) -> None:
+        """A stored last convolution sums over its positions."""
+        if stored[-1].pools:
+            raise ValueError("SumPositions cannot follow a MaxPool2d: a packed last convolution sums over all of its "
+                             "positions")
 
 
 class Flatten(Layer):
