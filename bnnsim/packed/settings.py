@@ -47,7 +47,7 @@ def settings_of(name: str, fields: Mapping[str, Any], kernel: Sequence[int], siz
     name : str
         Of the layer, in messages.
     fields : dict
-        Of `layer.SETTINGS`, any: an integer or a pair each; paddings also all four sides, or "same"; pad_value also
+        Of `layer.SETTINGS`, any: an integer or a pair each; paddings also all four sides, "same" or "valid"; pad_value also
         "zero", "plus", "minus" or "replicate".
     kernel, sizes : (kh, kw), (H, W)
         Of the layer, and of what it reads.
@@ -57,7 +57,7 @@ def settings_of(name: str, fields: Mapping[str, Any], kernel: Sequence[int], siz
     if isinstance(fields.get("pad_value"), str):
         given = check_choice(f"{name} pad_value", fields.pop("pad_value"), [*PAD_VALUES, "replicate"])
         fields |= {"replicate": True} if given == "replicate" else {"pad_value": PAD_VALUES[given]}
-    same = {key for key in ("padding", "pool_padding") if _is_same(f"{name} {key}", fields.get(key))}
+    same = {key for key in ("padding", "pool_padding") if _named_padding(f"{name} {key}", fields, key) == "same"}
     for key, n in SETTINGS.items():
         if key in fields and key not in same:
             found[key] = check_setting(f"{name} {key}", fields[key], n, least.get(key, 1))
@@ -74,7 +74,14 @@ def settings_of(name: str, fields: Mapping[str, Any], kernel: Sequence[int], siz
     return found
 
 
-def _is_same(name: str, value: Any) -> bool:
-    if isinstance(value, str):
-        check_choice(name, value, ["same"])
-    return isinstance(value, str)
+def _named_padding(name: str, fields: dict[str, Any], key: str) -> str | None:
+    """The word that a padding is given as; "valid" becomes 0."""
+    word = fields.get(key)
+    if not isinstance(word, str):
+        return None
+    if word not in ("same", "valid"):
+        raise ValueError(f"{name} must be an integer, (rows, columns), (top, left, bottom, right), 'same' or 'valid', "
+                         f"got {word!r}")
+    if word == "valid":
+        fields[key] = 0
+    return word

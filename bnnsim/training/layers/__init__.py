@@ -8,12 +8,13 @@ below; its rows in tests/training/test_layers.py, against `naive`. `Sequential`,
 layer, and need no line; a packed layer of another kind than dense and conv is `packed.layer`'s.
 """
 
+from bnnsim.packed.settings import same_padding
 from bnnsim.training.layers.batchnorm import BatchNorm, BatchNormSign, Logits, Norm
 from bnnsim.training.layers.conv import Conv2d, InputConv2d
 from bnnsim.training.layers.dense import Dense, InputDense
 from bnnsim.training.layers.layer import Layer
-from bnnsim.training.layers.pool import Flatten, MaxPool2d
+from bnnsim.training.layers.pool import Flatten, MaxPool2d, SumPositions
 from bnnsim.training.layers.weighted import Weighted
 
 __all__ = ["BatchNorm", "BatchNormSign", "Conv2d", "Dense", "Flatten", "InputConv2d", "InputDense", "Layer", "Logits",
-           "MaxPool2d", "Norm", "Weighted"]
+           "MaxPool2d", "Norm", "SumPositions", "Weighted", "same_padding"]

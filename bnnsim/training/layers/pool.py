@@ -86,10 +86,11 @@ class MaxPool2d(Layer):
     def pack_into(self, stored: list[PackedLayer], input_offset: int) -> None:
         """Pooling is part of the convolution; of windows of windows too, exactly, remainders included."""
         first, then = stored[-1].windows, self.windows
-        if stored[-1].pools and max(first[4:] + then[4:]):
-            raise ValueError("two max-pools in a row, of which one has a padding, are no pooling of one window: put the "
-                             "padding into the convolution, or pool once")
         strides = first.row_stride, first.column_stride
+        gaps = any(step > size and more > 1 for step, size, more in zip(strides, first[:2], then[:2]))
+        if stored[-1].pools and (gaps or max(first[4:] + then[4:])):
+            raise ValueError("two max-pools in a row, of which one has a padding or the first leaves gaps, are no pooling "
+                             "of one window: pool once")
         stored[-1] = replace(
             stored[-1], pool=tuple(a + (b - 1) * step for a, b, step in zip(first[:2], then[:2], strides)),
             pool_stride=tuple(a * b for a, b in zip(strides, then[2:4])), pool_padding=tuple(then[4:]))
