@@ -79,8 +79,9 @@ class Campaign:
         pilot = [self.known[name, rate, trial] for trial in range(rule["pilot"]) if (name, rate, trial) in self.known]
         if len(pilot) < rule["pilot"]:
             return rule["pilot"]
-        accuracies = np.array([answers.right.sum() for answers in pilot]) / len(self.series[name].labels)
-        return min(stopping.stein_trials(accuracies, rule["ci_width"], rule["level"]), rule["max_trials"])
+        n_images = len(self.series[name].labels)
+        accuracies = np.array([answers.right.sum() for answers in pilot]) / n_images
+        return min(stopping.stein_trials(accuracies, rule["ci_width"], rule["level"], n_images), rule["max_trials"])
 
     def missing(self) -> list[Cell]:
         """Cells that are wanted and not known, trial after trial."""
