@@ -17,7 +17,7 @@ WEIGHT = 2.0                # of the belief in that where counts do not show it,
 UNCERTAIN = 0.1             # of phi^3 / (T v): what the variance of few moves lacks in degrees of freedom
 UNSEEN = 3.0                # clumps of moves that may be missing among those of all T chips, or be too many
 UNSEEN_OF_IMAGES = 2.0      # the same, of independent images: z^2 / 2, as in Wilson's interval
-MOST_UNSEEN = 7.0           # moves: T equal chips of CLUMPED moves, 6.2 in sum on average, have a chance of 6 %
+MOST_UNSEEN = 7.0           # moves: where CLUMPED ones are so many in sum on average, none is seen with a chance of 4 %
 
 
 def reach_of_mean(counts: np.ndarray, level: float, unseen: float = UNSEEN) -> tuple[np.ndarray, np.ndarray]:
@@ -27,9 +27,9 @@ def reach_of_mean(counts: np.ndarray, level: float, unseen: float = UNSEEN) -> t
     the variance of counts and S their summed distance from their median, phi = T v / S, in [1, 4], is the size of a
     clump of moves. Their mean reaches sqrt(t^2 v / T + (u phi / T)^2) to both sides, and to the side of the moves
     (their sum over S + 1) u phi / T more, to the other as much less: Student's t where moves are many, u clumps where
-    they are too few to show a spread. It is to be joined with Student's interval, or Wilson's: by itself it says too
-    little of the side from which chips moved. Degrees of freedom: 1 / (1 / (T - 1) + 0.1 phi^3 / (T v)), since the variance of
-    few moves is uncertain.
+    they are too few to show a spread. Degrees of freedom: 1 / (1 / (T - 1) + 0.1 phi^3 / (T v)), since the variance of
+    few moves is uncertain. It is to be joined with Student's interval, or Wilson's: by itself it says too little of the
+    side from which chips moved.
 
     Coverage of means, 2 to 50 chips, 0.001 to 500 moves a chip: tests/statistics/test_agreement.py.
 

@@ -39,7 +39,7 @@ def population_difference(right_a: npt.ArrayLike, right_b: npt.ArrayLike, level:
     Examples
     --------
     >>> right = [[True, True, False, True] * 500, [True, False, False, True] * 500]
-    >>> population_difference(right, right).paired.high
+    >>> print(f"{population_difference(right, right).paired.high:.4f}")
     0.0035
     """
     level = check_level(level)
