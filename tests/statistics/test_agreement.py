@@ -176,3 +176,22 @@ def test_far_more_moves_than_chips_are_students():
     chips = np.random.default_rng(2).normal(9000, 100, (1, 10)) / N_IMAGES
     low, high, *_ = mean_interval(chips[0], n_images=N_IMAGES)
     np.testing.assert_allclose([low, high], np.ravel(students(chips)), atol=5e-4)
+
+
+def test_a_campaign_says_so():
+    """At 1e-9 no bit flips and all chips agree by chance; at 0 they are all alike, and are known to be."""
+    import bnnsim
+    from bnnsim.datasets.find import load_embedded
+    from bnnsim.datasets.shipped import data_file
+
+    networks = {name: bnnsim.PackedNetwork.load(data_file(f"{name}.h5"))
+                for name in ("fashion_fcnn", "fashion_fcnn_flip")}
+    sweep = dict(rates=[0.0, 1e-9], trials=3, rng=0, progress=False)
+    for stopping in ({}, {"ci_width": 0.04, "max_trials": 9}):
+        found = bnnsim.sweep(networks, load_embedded()[1][:200], **sweep, **stopping)
+        assert np.all(np.ptp(found.accuracy[:, :, :3], axis=2) == 0)
+        clean, agreeing = np.ptp(found.interval(), axis=2).T
+        assert np.all(clean == 0) and np.all(agreeing > 0.005)
+        clean, agreeing = ([d.paired.high - d.paired.low, d.unpaired.high - d.unpaired.low]
+                           for d in found.compare(0, 1))
+        assert clean == [0, 0] and min(agreeing) > 0.005
