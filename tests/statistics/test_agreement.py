@@ -62,13 +62,14 @@ def test_mean_with_wrong_answers_that_all_chips_have_in_common(counts, n):
             assert_covers(covered(low, high, (9000 + mean) / N_IMAGES), n, moves)
 
 
-@pytest.mark.parametrize("common", [1, 10])
-def test_mean_with_few_wrong_answers_in_common(common):
+@pytest.mark.parametrize(("common", "least"), [(1, 0.91), (10, 0.91), (100, 0.93)])
+def test_mean_with_few_wrong_answers_in_common(common, least):
+    """A few in common cannot be told from independent ones that came out alike."""
     rng = np.random.default_rng(common)
     for n in (2, 5, 20):
         for moves in MOVES[::2]:
             low, high = limits_of_mean(1 - (common + clumped(rng, n, moves)) / N_IMAGES, N_IMAGES, 0.95)
-            assert covered(low, high, 1 - (common + moves) / N_IMAGES) >= 0.93 - SIGMAS / 2, (n, moves)
+            assert covered(low, high, 1 - (common + moves) / N_IMAGES) >= least - SIGMAS / 2, (n, moves)
 
 
 def test_coverage_rejects_students_interval():

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.jit_off
 N_IMAGES, N_SIMULATIONS = 10_000, 4000
 WRONG = np.geomspace(0.01, 500, 15)                             # answers a chip
 SIGMAS = 3 * math.sqrt(0.95 * 0.05 / N_SIMULATIONS)
-MOST = [(100, 0.97), (50, 0.98), (10, 0.995)]                   # from so many in sum; below, counts are coarse
+COARSE = 10                                                      # up to so many in sum, counts are too coarse for 0.97
 
 
 def binomial(rng, n, wrong):
@@ -48,7 +48,8 @@ def test_coverage(counts, n):
     for wrong in WRONG:
         share = share_covered(1 - counts(rng, n, wrong) / N_IMAGES, 1 - wrong / N_IMAGES, ours)
         assert share >= 0.93 - SIGMAS / 2, (wrong, share)
-        assert share <= next((most for least, most in MOST if n * wrong >= least), 1) + SIGMAS / 2, (wrong, share)
+        most = 0.97 if n > 2 else 0.985                          # pairs that are equal by chance, or have all in common
+        assert share <= most + SIGMAS / 2 or n * wrong < COARSE, (wrong, share)
 
 
 def test_coverage_rejects_students_interval():
@@ -66,7 +67,7 @@ def test_right_and_wrong_change_places():
 
 
 @pytest.mark.parametrize(("accuracies", "low", "high"), [
-    ([1.0] * 5, 1 - 7 / (5 * 2000), 1), ([0.0] * 2, 0, 7 / 4000)])
+    ([1.0] * 5, 1 - 6.2 / (5 * 2000), 1), ([0.0] * 2, 0, 6.2 / 4000)])
 def test_chips_that_are_all_right_or_all_wrong_say_how_sure_that_is(accuracies, low, high):
     assert mean_interval(accuracies, n_images=2000)[:2] == pytest.approx((low, high))
 
