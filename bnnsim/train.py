@@ -24,7 +24,7 @@ import bnnsim.training.losses as losses
 import bnnsim.training.optimizers as optimizers
 import bnnsim.training.regularisers as regularisers
 import bnnsim.training.schedules as schedules
-from bnnsim.checks import check_probability
+from bnnsim.checks import check_probability, real_of
 from bnnsim.commands.number_lists import parse_probabilities
 from bnnsim.commands.options import Option
 from bnnsim.datasets.catalogue import CATALOGUE
@@ -130,7 +130,7 @@ def regulariser(text: str | None) -> regularisers.DirectRegulariser | None:
     if text is None:
         return None
     try:
-        strength, target = map(float, text.split(","))
+        strength, target = map(real_of, text.split(","))
     except ValueError:
         raise ValueError(f"--regulariser must be two numbers, LAMBDA,TARGET, such as 0.01,16, got {text!r}") from None
     return regularisers.DirectRegulariser(strength, target)
