@@ -230,7 +230,7 @@ def _layout_hint(came: Sequence[int], wanted: Sequence[int | None]) -> str:
     channels, height, width = one = tuple(wanted[1:])
     if len(came) == 4 and tuple(came[1:]) == (height, width, channels):
         return "; these are in N, H, W, C order: pass images.transpose(0, 3, 1, 2)"
-    if None in one:                                              # nothing is known of an image but its axes
+    if channels is None or height is None or width is None:
         return "; for grey images pass images[:, None], for one image in C, H, W order images[None]" \
             if len(came) == 3 else ""
     if tuple(came) == one:
@@ -241,7 +241,7 @@ def _layout_hint(came: Sequence[int], wanted: Sequence[int | None]) -> str:
         return "; for one image in H, W, C order pass images.transpose(2, 0, 1)[None]"
     if channels == 1 and tuple(came) == (height, width):
         return "; for one grey image pass images[None, None]"
-    if 1 <= len(came) <= 2 and came[-1] == math.prod(one):       # type: ignore[type-var]  # no None is left
+    if 1 <= len(came) <= 2 and came[-1] == channels * height * width:
         return f"; for rows in C, H, W order pass images.reshape(-1, {channels}, {height}, {width})"
     return ""
 

@@ -91,8 +91,9 @@ class Option:
 
     def _read(self, word: str) -> Any:
         """What a typed word is."""
+        read = integer_of if self.read is int else real_of if self.read is float else self.read
         try:
-            return {int: integer_of, float: real_of}.get(self.read, self.read)(word)
+            return read(word)
         except ValueError as error:
             raise argparse.ArgumentTypeError(str(error)) from error
 
@@ -138,7 +139,7 @@ def check_outputs(options: argparse.Namespace, table: Iterable[Option]) -> list[
     for option in table:
         value = getattr(options, option.name)
         for path in option.outputs(value, options) if option.outputs and value else ():
-            target = atomic.check_target(path)
+            target = atomic.check_creatable(path)
             if os.path.exists(target) and not options.force:
                 raise FileExistsError(f"{option.typed}: {path} exists: --force replaces it")
             if os.path.exists(target) and _took_hours(target):
@@ -213,7 +214,7 @@ def writable(*endings: str) -> Rule:
         """A path of a file to be written."""
         if not path(name, value).lower().endswith(endings):
             raise ValueError(f"{value!r} must end in {' or '.join(endings)}")
-        atomic.check_target(value)
+        atomic.check_creatable(value)
         return value
     return rule
 
