@@ -154,11 +154,11 @@ def work(options: argparse.Namespace) -> None:
             codes=split_codes(options.ecc), at=at, trials=options.trials, rng=options.seed,
             extrapolate=options.extrapolate, executor=executor, workers=options.workers, out=options.out,
             resume=options.resume, progress=not options.quiet, provenance={"command": options.command})
-    show(found, options, split)
     if options.plot:
         found.plot(options.plot)
     if options.pareto:
         found.plot_pareto(options.pareto)
+    show(found, options, split)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

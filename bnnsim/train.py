@@ -215,15 +215,15 @@ def work(options: argparse.Namespace) -> None:
     model = adapted(model, options, part, flip_rate)
     network = pack(model)
     accuracy = network.accuracy(test)
-    print(network.summary())
-    print(f"{test.name}: {100 * accuracy:.2f} % of all {len(test):,} images, epoch {history.kept_epoch} of "
-          f"{options.epochs}, seed {options.seed}")
     if options.out:
         pack(model, {"holdout": str(options.holdout), "test_accuracy": f"{accuracy:.4f}", "test_images": str(len(test)),
                      "command": options.command}).save(options.out)
     if options.plot:
         import bnnsim.figures.training as training
         training.training_curves(history, options.plot)
+    print(network.summary())                                     # behind what took hours: nobody may read it
+    print(f"{test.name}: {100 * accuracy:.2f} % of all {len(test):,} images, epoch {history.kept_epoch} of "
+          f"{options.epochs}, seed {options.seed}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
