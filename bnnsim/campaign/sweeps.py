@@ -129,6 +129,8 @@ def sweep(networks: PackedNetwork | Mapping[str, PackedNetwork],
     series, entries = make_series(networks, split, faults)
     axis = axis_moved(series, axis)
     asked = _check_rates(rates, axis)
+    for one, rate in itertools.product(series, asked.tolist()):
+        one.fault.at(rate)                                       # what a fault cannot be is said before the work
     settings: Settings = {"series": entries, "seed": str(root), "stopping": rule, "predictions": bool(predictions)}
     if axis != BER:
         settings["axis"] = axis
