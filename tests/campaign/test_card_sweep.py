@@ -84,6 +84,18 @@ def test_the_tolerated_place_is_where_the_card_has_the_tolerated_rate(network, t
     assert one["place_low"] is None or one["place_low"] <= one["place"] <= one["place_high"]
 
 
+def test_between_places_beyond_the_data_the_card_is_straight_in_logarithms(network, test):
+    """Rates are, over the logarithm of cycles: the tolerated place lay between them on a plain one."""
+    rows = [{"cycles": cycles, "ber": ber, "cell": "2T2R", "provenance": "synthetic", "source": "a test"}
+            for cycles, ber in ((1.0, 1e-4), (1e4, 1e-3))]
+    card = devices.DeviceCard("plain", "RRAM", "two rates", "MIT", rows)
+    found = sweep_card(card, network, test, "cycles", [1e10, 1e11, 1e12, 1e13], trials=3, rng=5, progress=False,
+                       extrapolate=True)
+    one, = found.tolerated(0.02)
+    assert one["where"] == "inside" and 1e10 < one["place"] < 1e13
+    assert card.error_rates(cycles=one["place"], extrapolate=True).mean == pytest.approx(one["ber"], rel=1e-9)
+
+
 def test_a_campaign_on_a_card_resumes_and_refuses_another_card(network, test, tmp_path):
     out = tmp_path / "volts.h5"
     first = sweep("sram_synthetic", network, test, "voltage", [0.55, 0.6], out=out)
