@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -194,6 +194,7 @@ class DeviceCard:
         except (ValueError, OverflowError) as error:             # a resistance out of the range of floats, too
             where = ", ".join(f"{key} {value:g}" for key, value in place.items())
             raise ValueError(f"{self.name!r}, condition {known.name!r}, {where}: {error}") from error
+        made = replace(made, origin=(f"{self.name}, devices of {kind}", self.rate_mark(kind, condition, **place)))
         return made if sigma == 1.0 else made.scaled(sigma)
 
     def own_cell(self, condition: str | None = None) -> str:
