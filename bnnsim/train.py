@@ -185,6 +185,8 @@ def check_options(options: argparse.Namespace) -> None:
     """Refuse what does not go together, before the work."""
     if options.out and options.checkpoint and os.path.realpath(options.out) == os.path.realpath(options.checkpoint):
         raise ValueError("--out and --checkpoint must be two files: the network would replace the checkpoint")
+    if options.resume and not options.checkpoint:
+        raise ValueError("--resume needs --checkpoint FILE.h5, from which the training goes on")
     if options.rescale is not None and options.reestimate is not None:
         raise ValueError("give --rescale or --reestimate, not both: each sets the thresholds for one bit error rate")
     if options.rescale is not None and not 0 <= options.rescale < 0.5:

@@ -15,7 +15,7 @@ import bnnsim.datasets.shipped as shipped
 import bnnsim.devices.card_schema as card_schema
 import bnnsim.devices.energy as energy
 import bnnsim.files.atomic as atomic
-from bnnsim.checks import FilePath, check_choice, check_probability, check_real
+from bnnsim.checks import FilePath, check_choice, check_probability, check_real, nearest
 from bnnsim.devices.card_fault import CardFault
 from bnnsim.devices.card_schema import AXES, CardError
 from bnnsim.devices.cells import (DEVICES_PER_BIT, Cell1T1R, Cell2T2R, ErrorRates, Failures, converted_rate,
@@ -376,6 +376,10 @@ def load_card(path: FilePath) -> DeviceCard:
     name = os.fspath(path)
     if name in SHIPPED and not os.path.exists(name):
         name = os.fspath(shipped.data_file(f"devices/{name}.json"))
+    elif os.sep not in name and not name.endswith(".json") and not os.path.exists(name):
+        near = nearest(name, SHIPPED)
+        raise FileNotFoundError(f"{name}: no such file; wanted a device card (JSON), or {', '.join(SHIPPED)}, which "
+                                f"come with bnnsim{f'; did you mean {near!r}?' if near else ''}")
     fields = card_schema.read_json(name)
     try:
         clean = card_schema.check_card(fields)

@@ -120,7 +120,14 @@ BAD = [((), {"axis": "cycles"}, "axis must be one of"), (("teaching",), {"axis":
        (("teaching",), {"axis": "cycles", "at": "condition=weak", "values": "1e30"}, "within the data"),
        (("teaching",), {"axis": "cycles", "at": "condition=weak", "values": "0:10:3"}, "start > 0"),
        (("teaching",), {"at": "weak"}, "AXIS=PLACE"), (("teaching",), {"values": "strong,odd"}, "odd"),
-       (("no_such.json",), {}, "no_such.json"), ((), {"ecc": "hamming"}, "hamming"), ((), {"cell": "3T3R"}, "3T3R"),
+       (("no_such.json",), {}, "no_such.json"),
+       (("teachin",), {}, "teaching, which come with bnnsim; did you mean 'teaching'?"),
+       (("teaching",), {"axis": "cycles", "at": "condition=weak,strong"}, "condition must be one of"),
+       (("teaching",), {"axis": "cycles", "at": "time=5,6"}, "--at time must be one place"),
+       (("teaching",), {"axis": "cycles", "at": "cycles=5"}, "at must be on other axes than 'cycles'"),
+       (("teaching",), {"values": "strong,strong"}, "places must be at least one, and differ"),
+       (("sram_synthetic",), {"values": "0.6,0.6"}, "places must be at least one, and differ"),
+       ((), {"ecc": "hamming"}, "hamming"), ((), {"cell": "3T3R"}, "3T3R"),
        ((), {"plot": "x.gif"}, "must end in"), ((), {"drop": "0"}, "drop"),
        (("sram_synthetic",), {"cell": "2T2R"}, "6T")]
 
@@ -132,6 +139,13 @@ def test_bad_input_ends_with_one_line(card, options, message, capsys):
         device_sweep.main([*card, *words, "--quiet", "--trials", "1"])
     error = capsys.readouterr().err
     assert stop.value.code == 2 and error.count("\n") == 1 and message in error
+
+
+def test_one_place_on_another_axis_is_given_once(capsys):
+    """The last one held, silently."""
+    with pytest.raises(SystemExit):
+        device_sweep.main(["teaching", "--axis", "cycles", "--at", "condition=weak", "--at", "condition=strong"])
+    assert "--at condition must be one place, got condition=weak and condition=strong" in capsys.readouterr().err
 
 
 def test_the_command_draws_and_prints_how_far_the_axis_goes(tmp_path, capsys):

@@ -138,6 +138,8 @@ BAD = [
     (train, ["--flip-rate", "2", *SMALL], "flip_rate must be a probability"),
     (train, ["--flip-rate", "x", *SMALL], "flip_rate must be a probability, or"),
     (train, ["--dataset", "imagenet"], "got 'imagenet'; or the path of data of your own, and no file or folder is"),
+    (train, [*SMALL, "--resume"], "--resume needs --checkpoint FILE.h5"),
+    (ber_sweep, ["--trials", "1000000000000"], "trials must be in [1, 2000000], got 1000000000000"),
     (train, [*SMALL, "--epochs", "1_0"], "argument --epochs: wanted an integer, got '1_0'"),
     (train, [*SMALL, "--learning-rate", "０.1"], "argument --learning-rate: wanted a number, got '０.1'"),
     (train, [*SMALL, "--regulariser", "0.1,1_6"], "--regulariser must be two numbers"),
