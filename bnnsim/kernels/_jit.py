@@ -7,6 +7,9 @@ Python threads at once), and a result cannot depend on the number of threads.
 Numba's own cache looks at the one file that a function stands in, so a kernel that calls a changed word operation in
 another file would be served stale. Here the stamp is a digest of every kernel source, so an edit anywhere recompiles.
 Numba knows a function by its file's name, its own and its line; here the folder counts too.
+
+What kernels call, a *part*, is optimised and made machine code of inside of the kernels alone: Numba would do both for
+each part as well, and make wrappers to call it from Python by, which is a third of a cold start.
 """
 
 import functools
@@ -22,10 +25,14 @@ import numpy as np
 from numba import extending
 from numba.core import config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, _CacheLocator
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import PassManager, register_pass
+from numba.core.typed_passes import NativeLowering
 
 NUMBA: Any = config                 # Numba's settings: it makes their names when it is loaded, unseen by type checkers
 JIT_OFF = bool(NUMBA.DISABLE_JIT)
-_FLAGS: dict[str, Any] = dict(nogil=True, error_model="numpy", boundscheck=False, fastmath=False)
+_FLAGS: dict[str, Any] = dict(nogil=True, error_model="numpy", boundscheck=False, fastmath=False, no_cfunc_wrapper=True)
 FOLDER = Path(__file__).resolve().parent
 
 
@@ -104,6 +111,46 @@ class _KernelCache(FunctionCache):
                                   source_stamp=self._impl.locator.get_source_stamp())
 
 
+class _PartLibrary(JITCodeLibrary):
+    """LLVM's code of a part, as it is linked into a kernel's."""
+
+    def _optimize_final_module(self):
+        pass
+
+    def _finalize_final_module(self):
+        self._finalized = True
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _PartLowering(NativeLowering):
+    _name = "bnnsim_part_lowering"
+
+    def run_pass(self, state):
+        state.library = _PartLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.flags.no_compile = True
+        super().run_pass(state)
+        alone = numba.njit(**_FLAGS)(state.func_id.func)        # for calls from Python; Numba finds the code by it
+        state.targetctx.insert_user_function(alone, state.cr.fndesc, [state.library])
+        state.reload_init.extend(state.library._reload_init)
+        state.cr = state.cr._replace(cfunc=alone)
+        return True
+
+
+class _PartCompiler(CompilerBase):
+    def define_pipelines(self):
+        passes = PassManager("bnnsim_part")
+        for kind, why in DefaultPassBuilder.define_nopython_pipeline(self.state).passes:
+            passes.add_pass(_PartLowering if kind is NativeLowering else kind, why)
+        passes.finalize()
+        return [passes]
+
+
+def _part(function: Callable[..., Any], **flags: bool) -> Any:
+    dispatcher = numba.njit(pipeline_class=_PartCompiler, no_cpython_wrapper=True, **flags, **_FLAGS)(function)
+    dispatcher._insert = lambda *_: None                        # Numba's table of machine code to call from Python
+    return dispatcher
+
+
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a loop over arrays; cached on disk where a folder is writable, silently uncached elsewhere."""
     if JIT_OFF:
@@ -116,7 +163,7 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 def inline(function: Callable[..., Any]) -> Any:
     """Compile a word operation that kernels call; part of their code, with no cache of its own."""
-    return numba.njit(**_FLAGS)(function)
+    return _part(function)
 
 
 def both(function: Callable[..., Any]) -> Any:
@@ -126,4 +173,4 @@ def both(function: Callable[..., Any]) -> Any:
 
 def always_inline(function: Callable[..., Any]) -> Any:
     """`inline`, where LLVM would rather call: passing four arrays takes 35 ns, longer than a row of 64 units does."""
-    return numba.njit(forceinline=True, **_FLAGS)(function)
+    return _part(function, forceinline=True)

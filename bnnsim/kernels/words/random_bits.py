@@ -9,6 +9,7 @@ and one pass over the draws serves any number of rates.
 
 import numpy as np
 
+from bnnsim.kernels._arrays import zeros
 from bnnsim.kernels._jit import always_inline, inline, kernel
 from bnnsim.kernels.words.packing import ALL, unit_mask
 from bnnsim.kernels.words.vector_words import draws_below, draws_equal, multiply_high
@@ -56,7 +57,7 @@ def _second_draws(index, bits, key0, key1, low):
 def flip_masks(n_features, key0, key1, high, low, masks, start, stop):
     """Masks (R, N, ceil(F / 64)) of flips at R rates; at rate r each bit's is (high[r] * 2^32 + low[r]) / 2^64."""
     n_rates, _, n_words = masks.shape
-    draws = np.zeros(32, np.uint64)
+    draws = zeros(32, np.uint64)
     for n in range(start, stop):
         for w in range(n_words):
             index, n_bits = n * n_words + w, min(64, n_features - 64 * w)
