@@ -8,8 +8,8 @@ Numba's own cache looks at the one file that a function stands in, so a kernel t
 another file would be served stale. Here the stamp is a digest of every kernel source, so an edit anywhere recompiles.
 Numba knows a function by its file's name, its own and its line; here the folder counts too.
 
-What kernels call, a *part*, is optimised and made machine code of inside of the kernels alone: Numba would do both for
-each part as well, and make wrappers to call it from Python by, which is a third of a cold start.
+What kernels call, a *part*, becomes machine code inside of the kernels alone: Numba would make some of each part as
+well, and wrappers to call it from Python by, which is a third of a cold start.
 """
 
 import functools
@@ -114,11 +114,13 @@ class _KernelCache(FunctionCache):
 class _PartLibrary(JITCodeLibrary):
     """LLVM's code of a part, as it is linked into a kernel's."""
 
-    def _optimize_final_module(self):
-        pass
-
     def _finalize_final_module(self):
         self._finalized = True
+
+
+class _RawLibrary(_PartLibrary):
+    def _optimize_final_module(self):
+        pass
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
@@ -126,7 +128,7 @@ class _PartLowering(NativeLowering):
     _name = "bnnsim_part_lowering"
 
     def run_pass(self, state):
-        state.library = _PartLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library = state.pipeline.library(state.targetctx.codegen(), state.func_id.func_qualname)
         state.flags.no_compile = True
         super().run_pass(state)
         alone = numba.njit(**_FLAGS)(state.func_id.func)        # for calls from Python; Numba finds the code by it
@@ -137,6 +139,8 @@ class _PartLowering(NativeLowering):
 
 
 class _PartCompiler(CompilerBase):
+    library = _PartLibrary
+
     def define_pipelines(self):
         passes = PassManager("bnnsim_part")
         for kind, why in DefaultPassBuilder.define_nopython_pipeline(self.state).passes:
@@ -145,8 +149,12 @@ class _PartCompiler(CompilerBase):
         return [passes]
 
 
-def _part(function: Callable[..., Any], **flags: bool) -> Any:
-    dispatcher = numba.njit(pipeline_class=_PartCompiler, no_cpython_wrapper=True, **flags, **_FLAGS)(function)
+class _RawCompiler(_PartCompiler):
+    library = _RawLibrary
+
+
+def _part(function: Callable[..., Any], compiler: type[CompilerBase], **flags: bool) -> Any:
+    dispatcher = numba.njit(pipeline_class=compiler, no_cpython_wrapper=True, **flags, **_FLAGS)(function)
     dispatcher._insert = lambda *_: None                        # Numba's table of machine code to call from Python
     return dispatcher
 
@@ -163,7 +171,12 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 def inline(function: Callable[..., Any]) -> Any:
     """Compile a word operation that kernels call; part of their code, with no cache of its own."""
-    return _part(function)
+    return _part(function, _PartCompiler)
+
+
+def raw_inline(function: Callable[..., Any]) -> Any:
+    """`inline` that LLVM optimises with its kernel alone, which compiles faster; gradients of conv layers ran slower."""
+    return _part(function, _RawCompiler)
 
 
 def both(function: Callable[..., Any]) -> Any:
@@ -173,4 +186,4 @@ def both(function: Callable[..., Any]) -> Any:
 
 def always_inline(function: Callable[..., Any]) -> Any:
     """`inline`, where LLVM would rather call: passing four arrays takes 35 ns, longer than a row of 64 units does."""
-    return _part(function, forceinline=True)
+    return _part(function, _PartCompiler, forceinline=True)

@@ -8,20 +8,20 @@ S = 16 ceil(U / 16).
 import numpy as np
 
 from bnnsim.kernels._arrays import zeros
-from bnnsim.kernels._jit import inline, kernel
+from bnnsim.kernels._jit import kernel, raw_inline
 from bnnsim.kernels.forward.pixel_tile import pixel_bits, pixel_sums
 from bnnsim.kernels.forward.xnor_tile import xnor_bits, xnor_sums
 
 BLOCK_ROWS = 32                     # rows that pass a strip of the panel while both are in L1
 
 
-@inline
+@raw_inline
 def _dense_rows(first, last, row_length, x_at):
     for r in range(last - first):
         x_at[r] = (first + r) * row_length
 
 
-@inline
+@raw_inline
 def _invert_row(out, inverted):
     for v in range(out.shape[0]):
         out[v] ^= inverted[v]
@@ -50,7 +50,7 @@ def xnor_dense_bits(x, panel, table, inverted, out, start, stop):
             _invert_row(out[n], inverted)
 
 
-@inline
+@raw_inline
 def _flatten_images(images, first, last, rows):
     """Images first..last -> rows (., >= F) uint8 in H, W, C order."""
     channels, height, width = images.shape[1:]
