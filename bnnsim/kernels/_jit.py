@@ -14,6 +14,7 @@ well, and wrappers to call it from Python by, which is a third of a cold start.
 
 import functools
 import hashlib
+import logging
 import os
 import tempfile
 from collections.abc import Callable
@@ -110,6 +111,17 @@ class _KernelCache(FunctionCache):
         self._cache_file = _Index(cache_path=self._cache_path, filename_base=self._impl.filename_base,
                                   source_stamp=self._impl.locator.get_source_stamp())
 
+    def load_overload(self, sig, target_context):
+        found = super().load_overload(sig, target_context)
+        if found is None:
+            _say_once()
+        return found
+
+
+@functools.cache
+def _say_once() -> None:
+    logging.getLogger("bnnsim.kernels").info("compiling kernels for this CPU: some seconds, once; later runs find them")
+
 
 class _PartLibrary(JITCodeLibrary):
     """LLVM's code of a part, as it is linked into a kernel's."""
@@ -154,7 +166,8 @@ class _RawCompiler(_PartCompiler):
 
 
 def _part(function: Callable[..., Any], compiler: type[CompilerBase], **flags: bool) -> Any:
-    dispatcher = numba.njit(pipeline_class=compiler, no_cpython_wrapper=True, **flags, **_FLAGS)(function)
+    options: dict[str, Any] = dict(_FLAGS, no_cpython_wrapper=True, pipeline_class=compiler, **flags)
+    dispatcher: Any = numba.njit(**options)(function)
     dispatcher._insert = lambda *_: None                        # Numba's table of machine code to call from Python
     return dispatcher
 
@@ -175,7 +188,7 @@ def inline(function: Callable[..., Any]) -> Any:
 
 
 def raw_inline(function: Callable[..., Any]) -> Any:
-    """`inline` that LLVM optimises with its kernel alone, which compiles faster; gradients of conv layers ran slower."""
+    """`inline` that is optimised in its kernel alone, which compiles faster; gradients of conv layers ran slower."""
     return _part(function, _RawCompiler)
 
 
