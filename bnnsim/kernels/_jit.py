@@ -35,6 +35,7 @@ NUMBA: Any = config                 # Numba's settings: it makes their names whe
 JIT_OFF = bool(NUMBA.DISABLE_JIT)
 _FLAGS: dict[str, Any] = dict(nogil=True, error_model="numpy", boundscheck=False, fastmath=False, no_cfunc_wrapper=True)
 FOLDER = Path(__file__).resolve().parent
+TRIED = {(0, 68)}                   # Numba's versions whose inner workings `_PartLowering` knows; others start slower
 
 
 @functools.cache
@@ -166,6 +167,8 @@ class _RawCompiler(_PartCompiler):
 
 
 def _part(function: Callable[..., Any], compiler: type[CompilerBase], **flags: bool) -> Any:
+    if numba.version_info.short not in TRIED:
+        return numba.njit(**flags, **_FLAGS)(function)
     options: dict[str, Any] = dict(_FLAGS, no_cpython_wrapper=True, pipeline_class=compiler, **flags)
     dispatcher: Any = numba.njit(**options)(function)
     dispatcher._insert = lambda *_: None                        # Numba's table of machine code to call from Python
