@@ -59,7 +59,7 @@ def _run(parser: Parser, work: Callable[[argparse.Namespace], None], argv: Seque
                    and options.config else {})
             if "log" in options and options.log:
                 logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-            with claimed_outputs(options, parser.table), warnings.catch_warnings():
+            with claimed_outputs(options, parser.table), _compiling_said(options), warnings.catch_warnings():
                 warnings.simplefilter("default", UserWarning)    # notices, also under PYTHONWARNINGS=error
                 warnings.showwarning = lambda message, *_, **__: print(f"{parser.prog}: note: {message}",
                                                                        file=sys.stderr)
@@ -72,6 +72,21 @@ def _run(parser: Parser, work: Callable[[argparse.Namespace], None], argv: Seque
                 raise
             parser.exit(*errors.report(error, parser.prog, debug))
     return errors.DONE
+
+
+@contextlib.contextmanager
+def _compiling_said(options: argparse.Namespace) -> Iterator[None]:
+    """Inside, standard error says so, once, when kernels are compiled; not with --quiet, and --log says it anyway."""
+    logger, handler = logging.getLogger("bnnsim.kernels"), logging.StreamHandler()
+    wanted, level = not getattr(options, "quiet", False) and not getattr(options, "log", False), logger.level
+    if wanted:
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 class _Stopped(KeyboardInterrupt):
