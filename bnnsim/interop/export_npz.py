@@ -1,6 +1,6 @@
 """A network as .npz: arrays that NumPy alone reads, and what they make beside them; `load_network` reads it back.
 
-layerI.weight, int8 +-1, (U, F) or (K, kh, kw, C); layerI.threshold int32 and layerI.inverted bool, y = (h >= threshold)
+layerI.weight, int8 +-1, (U, F) or (K, kh, kw, C / groups); layerI.threshold int32 and layerI.inverted bool, y = (h >= threshold)
 xor inverted; of a last layer that gives scores mean, scale, shift, float64, score = (h - mean) * scale + shift. "bnnsim"
 is JSON in bytes: what `bnnsim.packed.schema` has beside arrays. Features of a row stand in H, W, C order.
 """
@@ -29,7 +29,7 @@ def npz_content(network: PackedNetwork) -> bytes:
     """The bytes of the file."""
     head = {"format": FORMAT, "format_version": FORMAT_VERSION, "input_shape": list(network.input_shape),
             "input_offset": int(network.input_offset), "metadata": network.metadata,
-            "layers": [{name: getattr(layer, name) for name in SETTINGS} for layer in network.layers]}
+            "layers": [{name: _plain(getattr(layer, name)) for name in SETTINGS} for layer in network.layers]}
     arrays = {HEAD: np.frombuffer(file_format.to_json("the network", head).encode(), np.uint8)}
     for i, layer in enumerate(network.layers):
         arrays[f"layer{i}.weight"] = layer.signs().reshape(*layer.words.shape[:-1], layer.n_in)
@@ -37,6 +37,11 @@ def npz_content(network: PackedNetwork) -> bytes:
     file = io.BytesIO()
     np.savez_compressed(file, allow_pickle=False, **arrays)
     return file.getvalue()
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def read_exported(path: FilePath) -> PackedNetwork | None:
