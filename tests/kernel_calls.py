@@ -21,8 +21,8 @@ import bnnsim.kernels.words.packing as packing
 import bnnsim.kernels.words.random_bits as random_bits
 import bnnsim.packed.forward as operands
 from bnnsim.kernels import slices, split, thread_count, threads
-from bnnsim.kernels.forward.geometry import Geometry
-from bnnsim.packed.forward import conv, dense
+from bnnsim.kernels.forward.geometry import Pool
+from bnnsim.packed.forward import conv, conv_geometry, dense
 
 GARBAGE = 0x5A
 FLOAT_KINDS = lookup_tile.FLOAT
@@ -180,8 +180,12 @@ def lookup_dense(a, signs, scale, kinds):
 def geometry(x_shape, kernel, stride, padding):
     """Geometry of an input (N, H, W, C)."""
     (_, height, width, _), (kh, kw) = x_shape, kernel
-    return Geometry(height, width, kh, kw, stride, padding, (height + 2 * padding - kh) // stride + 1,
-                    (width + 2 * padding - kw) // stride + 1)
+    return conv_geometry(height, width, (kh, kw), (stride, stride), (padding,) * 4)
+
+
+def square(size):
+    """Windows of a max-pool side by side."""
+    return Pool(size, size, size, size, 0, 0, 0, 0)
 
 
 def fill_words(channels, pad_value):
@@ -200,7 +204,7 @@ def xnor_conv(x, weights, stride, padding, pad_value):
 
 def xnor_conv_bits(x, weights, stride, padding, pad_value, theta, inverted, size):
     g = geometry(x.shape, weights.shape[1:3], stride, padding)
-    return bits(conv(pack(weights), x.shape[3], g, pad_value, **ends(theta, inverted), pool=size), pack(x))
+    return bits(conv(pack(weights), x.shape[3], g, pad_value, **ends(theta, inverted), pool=square(size)), pack(x))
 
 
 @in_each_layout
@@ -279,7 +283,7 @@ def pixels_conv(images, offset, weights, stride, padding, pad_value):
 def pixels_conv_bits(images, offset, weights, stride, padding, pad_value, theta, inverted, size):
     g = image_geometry(images, weights.shape[1:3], stride, padding)
     return bits(operands.pixels_conv(pack(weights), images.shape[1], g, offset, pad_value, **ends(theta, inverted),
-                                     pool=size), images)
+                                     pool=square(size)), images)
 
 
 def pixels_conv_dweight(dh, images, offset, kernel, stride, padding, pad_value):

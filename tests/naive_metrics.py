@@ -15,9 +15,10 @@ def of_packed(network):
     blocks = []
     for layer in network.layers:
         rows = naive.unpack(layer.words.reshape(-1, layer.words.shape[-1]), layer.n_in)
-        block = {"weight": rows.reshape(*layer.words.shape[:-1], layer.n_in), "pool": layer.pool}
-        names = {"stride": "stride", "padding": "padding", "pad_value": "pad_value", "theta": "threshold",
-                 "inverted": "inverted", "mean": "mean", "scale": "scale", "shift": "shift"}
+        block = {"weight": rows.reshape(*layer.words.shape[:-1], layer.n_in), "pool": layer.pool[0],
+                 "stride": layer.stride[0], "padding": layer.padding[0]}           # alike on both axes
+        names = {"pad_value": "pad_value", "theta": "threshold", "inverted": "inverted", "mean": "mean",
+                 "scale": "scale", "shift": "shift"}
         blocks.append(block | {name: getattr(layer, key) for name, key in names.items()})
     return blocks
 

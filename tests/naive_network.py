@@ -28,10 +28,10 @@ def of_model(model):
         kind = type(layer).__name__
         if "weight" in layer.parameters:
             blocks.append({"weight": layer.parameters["weight"].copy(), "pool": 1, "sign": False})
-            blocks[-1] |= {name: getattr(layer, name) for name in ("stride", "padding", "pad_value")
-                           if hasattr(layer, name)}
+            if len(blocks[-1]["weight"].shape) == 4:            # of one stride and one padding
+                blocks[-1] |= {"stride": layer.stride[0], "padding": layer.padding[0], "pad_value": layer.pad_value}
         elif kind == "MaxPool2d":
-            blocks[-1]["pool"] = layer.size
+            blocks[-1]["pool"] = layer.windows.height
         elif kind.startswith("BatchNorm"):
             blocks[-1] |= {name: value.astype(np.float64) for name, value in
                            {**layer.parameters, **layer.running}.items()}

@@ -7,14 +7,19 @@ import numpy as np
 
 def dense_layer(n_in, units, rng, last=False):
     words = naive.pack(rng.choice([-1, 1], (units, n_in)))
-    return {"kind": "dense", "n_in": n_in, "words": words, "stride": 1, "padding": 0, "pad_value": 0,
-            "pool": 1, **ending(units, rng, last)}
+    return {"kind": "dense", "n_in": n_in, "words": words, **settings(), **ending(units, rng, last)}
 
 
-def conv_layer(n_in, units, rng, **settings):
+def settings(stride=1, padding=0, pad_value=0, pool=1):
+    """Of version 1, as a loaded network has them."""
+    return {"stride": (stride,) * 2, "padding": (padding,) * 4, "pad_value": pad_value, "replicate": False,
+            "dilation": (1, 1), "groups": 1, "pool": (pool,) * 2, "pool_stride": (pool,) * 2, "pool_padding": (0,) * 4}
+
+
+def conv_layer(n_in, units, rng, **changed):
     words = naive.pack(rng.choice([-1, 1], (units, 3, 3, n_in)))
-    return {"kind": "conv", "n_in": n_in, "words": words, "stride": 1, "padding": 1, "pad_value": 0,
-            "pool": 1, **settings, **ending(units, rng, last=False)}
+    return {"kind": "conv", "n_in": n_in, "words": words, **settings(**{"padding": 1, **changed}),
+            **ending(units, rng, last=False)}
 
 
 def ending(units, rng, last):

@@ -15,21 +15,21 @@ import bnnsim.interop.arrays_files as arrays_files
 from bnnsim.checks import FilePath, check_array
 from bnnsim.files.json_text import parse_json
 from bnnsim.interop.bounded import Zip
-from bnnsim.packed.layer import HIDDEN, OUTPUT, PackedLayer
+from bnnsim.packed.layer import HIDDEN, OUTPUT, SETTINGS, PackedLayer
 from bnnsim.packed.network import PackedNetwork
-from bnnsim.packed.schema import COMMON, check_keys
+from bnnsim.packed.schema import check_keys
 from bnnsim.packed.signs import check_signs
 from bnnsim.packed.words import pack_signs
 
 FORMAT, FORMAT_VERSION, HEAD = "bnnsim-npz", 1, "bnnsim"
-SETTINGS = tuple(name for name in COMMON if name != "words")
 
 
 def npz_content(network: PackedNetwork) -> bytes:
     """The bytes of the file."""
     head = {"format": FORMAT, "format_version": FORMAT_VERSION, "input_shape": list(network.input_shape),
             "input_offset": int(network.input_offset), "metadata": network.metadata,
-            "layers": [{name: _plain(getattr(layer, name)) for name in SETTINGS} for layer in network.layers]}
+            "layers": [{name: _plain(getattr(layer, name)) for name in ("kind", "n_in", *SETTINGS)}
+                       for layer in network.layers]}
     arrays = {HEAD: np.frombuffer(file_format.to_json("the network", head).encode(), np.uint8)}
     for i, layer in enumerate(network.layers):
         arrays[f"layer{i}.weight"] = layer.signs().reshape(*layer.words.shape[:-1], layer.n_in)
@@ -64,7 +64,7 @@ def read_exported(path: FilePath) -> PackedNetwork | None:
 
 
 def _layer(i: int, settings: dict[str, Any], arrays: dict[str, np.ndarray], ending: dict[str, np.dtype]) -> PackedLayer:
-    check_keys(f"layers[{i}]", settings, SETTINGS)
+    check_keys(f"layers[{i}]", settings, ("kind", "n_in"), SETTINGS)
     weight = arrays[f"layer{i}.weight"]
     if weight.ndim not in (2, 4) or weight.size == 0 or weight.shape[-1] != settings["n_in"]:
         raise ValueError(f"layer{i}.weight must be (U, F) or (K, kh, kw, C) with a last axis of n_in, got "

@@ -17,7 +17,7 @@ import numpy as np
 
 from bnnsim.interop.bounded import read_bytes
 from bnnsim.interop.steps import Flatten, Network, Pool, Sign, Step, Weigh, affine
-from bnnsim.training.architectures import Token, parse_spec
+from bnnsim.training.spec_words import Token, parse_spec
 
 MAX_BYTES = 2**26                   # of one file
 PIXEL_OFFSET = 128                  # pixels are 8-bit fixed-point numbers: floor((2 u / 255 - 1) * 128) = u - 128

@@ -12,7 +12,7 @@ import numpy as np
 
 from bnnsim.interop.arrays_files import Arrays
 from bnnsim.interop.steps import Affine, Flatten, Network, Pool, Sign, Step, Weigh, affine, batch_norm
-from bnnsim.training.architectures import Token, parse_spec
+from bnnsim.training.spec_words import Token, parse_spec
 
 ENDINGS = {"mean": "mean", "running_mean": "mean", "moving_mean": "mean", "var": "var", "variance": "var",
            "running_var": "var", "moving_variance": "var", "moving_var": "var", "gamma": "gamma", "beta": "beta"}

@@ -11,10 +11,11 @@ import numpy as np
 
 from bnnsim.checks import check_int
 from bnnsim.kernels.forward.geometry import Geometry
-from bnnsim.packed.forward import (NO_PADDING, NO_POOL, Layout, conv, conv_geometry, dense, pixels_conv, pixels_dense)
+from bnnsim.packed.forward import (NO_POOL, Layout, conv, conv_geometry, dense, pixels_conv, pixels_dense)
 from bnnsim.packed.groups import Grouped, grouped_conv
 from bnnsim.packed.layer import PackedLayer
-from bnnsim.packed.replication import replicated
+from bnnsim.packed.replication import geometry_of, replicated
+from bnnsim.packed.settings import once
 from bnnsim.packed.stages import Stage
 from bnnsim.packed.words import flatten_block
 
@@ -90,9 +91,9 @@ class Conv(Stage):
         if min(self.map_shape) < 1 or min(self.pooled_shape) < 1:
             kernel = " x ".join(map(str, layer.words.shape[1:3]))
             sizes = self.map_shape if min(self.map_shape) < 1 else self.pooled_shape
-            raise ValueError(f"{name}: a {kernel} kernel with stride {layer.stride}, padding {layer.padding}, dilation "
-                             f"{layer.dilation} and pool {layer.pool} must fit its input of {shape[0]} x {shape[1]}, "
-                             f"got an output of {sizes[0]} x {sizes[1]}")
+            raise ValueError(f"{name}: a {kernel} kernel with stride {once(layer.stride)}, padding "
+                             f"{once(layer.padding)}, dilation {once(layer.dilation)} and pool {once(layer.pool)} must "
+                             f"fit its input of {shape[0]} x {shape[1]}, got an output of {sizes[0]} x {sizes[1]}")
         check_int(f"{name}: the number of values of its output", self.n_positions * layer.units, high=MAX_VALUES)
 
     def _check_extent(self, name: str) -> None:
@@ -100,24 +101,20 @@ class Conv(Stage):
         layer, kernel = self.layer, self.layer.words.shape[1:3]
         (height, width), (top, left, bottom, right) = self.input_shape[:2], layer.padding
         padded = (height + top + bottom) * (width + left + right) * self.input_shape[2] if max(layer.padding) else 0
-        check_int(f"{name}: the number of values of its input with a padding of {layer.padding}", padded,
+        check_int(f"{name}: the number of values of its input with a padding of {once(layer.padding)}", padded,
                   high=MAX_PADDED)
         positions = math.prod(max(size, 0) for size in self.map_shape)
         check_int(f"{name}: the number of its output positions times that of its kernel's taps",
                   positions * math.prod(kernel), high=MAX_PADDED)
         if any(before >= size or after >= size for before, after, size
                in zip(layer.pool_padding[:2], layer.pool_padding[2:], layer.pool)):
-            raise ValueError(f"{name} pool_padding must be smaller than the pool {layer.pool}, got "
-                             f"{layer.pool_padding}")
+            raise ValueError(f"{name} pool_padding must be smaller than the pool {once(layer.pool)}, got "
+                             f"{once(layer.pool_padding)}")
 
     @cached_property
     def geometry(self) -> Geometry:
-        layer, (height, width) = self.layer, self.input_shape[:2]
-        kernel, (top, left, bottom, right) = layer.words.shape[1:3], layer.padding
-        if layer.replicate:
-            return conv_geometry(height + top + bottom, width + left + right, kernel, layer.stride, NO_PADDING,
-                                 layer.dilation)
-        return conv_geometry(height, width, kernel, layer.stride, layer.padding, layer.dilation)
+        height, width = self.input_shape[:2]
+        return geometry_of(height, width, self.layer.words.shape[1:3], self.layer)
 
     def read(self, x: np.ndarray) -> np.ndarray:
         return replicated(x, self.layer.padding, self.input_shape[:2], self.reads_pixels) if self.layer.replicate else x

@@ -3,9 +3,29 @@
 N images; maps are (N, H, W, C), or images (N, C, H, W); padding is (top, left, bottom, right).
 """
 
+from typing import Protocol
+
 import numpy as np
 
-from bnnsim.packed.forward import Sides
+from bnnsim.kernels.forward.geometry import Geometry
+from bnnsim.packed.forward import Pair, Sides, conv_geometry
+
+
+class Settings(Protocol):
+    """Of a convolution, packed or in training."""
+
+    stride: Pair
+    padding: Sides
+    replicate: bool
+    dilation: Pair
+
+
+def geometry_of(height: int, width: int, kernel: Pair, layer: Settings) -> Geometry:
+    """Sizes of a convolution of these settings; one that replicates reads a map that `replicated` made larger."""
+    if not layer.replicate:
+        return conv_geometry(height, width, kernel, layer.stride, layer.padding, layer.dilation)
+    top, left, bottom, right = layer.padding
+    return conv_geometry(height + top + bottom, width + left + right, kernel, layer.stride, dilation=layer.dilation)
 
 
 def replicated(x: np.ndarray, padding: Sides, sizes: tuple[int, ...], channels_first: bool = False) -> np.ndarray:

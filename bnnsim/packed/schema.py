@@ -7,8 +7,8 @@ A network is a dict of ``input_shape`` (C, H, W), ``input_offset`` 0..255, ``met
   kh, kw, ceil(C / 64));
 * ``stride``, ``dilation``, ``pool``, ``pool_stride``: pairs, of rows and of columns; ``padding``, ``pool_padding``:
   (top, left, bottom, right); ``pad_value`` (0, 1, -1; at the first layer in pixel levels after the offset);
-  ``replicate``, whether the padding repeats the border instead; ``groups``, with n_in channels read by each. A dense
-  layer has what does nothing;
+  ``replicate``, whether the padding repeats the border instead; ``groups``, with n_in channels read by each. One integer
+  stands for all of a pair or of four sides. What is not given, and what a dense layer has, does nothing;
 * hidden layers: ``threshold`` int32 (U,) and ``inverted`` bool (U,), y = (h >= threshold) xor inverted; the
   last: ``mean``, ``scale``, ``shift`` float64 (U,), score = (h - mean) * scale + shift, where h of a conv is the sum
   over its positions; or, if it is dense, a threshold as the others: its scores are +-1.
@@ -34,7 +34,7 @@ from bnnsim.packed.words import n_words
 Fields = dict[str, Any]         # a network, or a layer, as plain data
 
 NETWORK = ("input_shape", "input_offset", "metadata", "layers")
-COMMON = ("kind", "n_in", "words", *SETTINGS)
+COMMON = ("kind", "n_in", "words")
 
 MAX_LAYERS = 1000
 MAX_PREACTIVATION = 2**31 - 2   # a threshold lies at most just past it, and is an int32
@@ -80,13 +80,15 @@ def check_layer(i: int, layer: Fields, shape: tuple[int, ...], offset: int, last
     name = f"layers[{i}]"
     to_bits = not last or isinstance(layer, dict) and "threshold" in layer and layer.get("kind") == "dense"
     ending = HIDDEN if to_bits else OUTPUT
-    check_keys(f"{name} (the last layer)" if last else name, layer, (*COMMON, *ending))
+    check_keys(f"{name} (the last layer)" if last else name, layer, (*COMMON, *ending), SETTINGS)
     clean: Fields = {"kind": check_choice(f"{name} kind", layer["kind"], KINDS)}
     kind = KINDS[clean["kind"]]
     clean["n_in"] = check_int(f"{name} n_in", layer["n_in"], 1, MAX_VALUES)
     clean["words"] = _check_words(f"{name} words", layer["words"], len(kind.axes), clean["n_in"])
+    given = PackedLayer(**{key: layer[key] for key in (*COMMON, *SETTINGS) if key in layer})
     for key, limits in kind.limits.items():
-        clean[key] = check_setting(f"{name} {key}", layer[key], SETTINGS[key], *limits)
+        value = layer[key] if layer.get(key) is not None else getattr(given, key)
+        clean[key] = check_setting(f"{name} {key}", value, SETTINGS[key], *limits)
     clean["replicate"] = bool(clean["replicate"])
     units = clean["words"].shape[0]
     for key, dtype in ending.items():
@@ -110,13 +112,15 @@ def check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
     return dict(metadata)
 
 
-def check_keys(name: str, value: Mapping[str, object], wanted: Collection[str]) -> None:
-    """A dict with exactly these keys."""
+def check_keys(name: str, value: Mapping[str, object], wanted: Collection[str], also: Collection[str] = ()) -> None:
+    """A dict with these keys and, of those in `also`, any."""
     if not isinstance(value, dict):
         raise TypeError(f"{name} must be a dict with {', '.join(wanted)}; got {type(value).__name__}")
-    missing, extra = [key for key in wanted if key not in value], [key for key in value if key not in wanted]
+    missing = [key for key in wanted if key not in value]
+    extra = [key for key in value if key not in wanted and key not in also]
     if missing or extra:
-        raise ValueError(f"{name} must have exactly {', '.join(wanted)}; "
+        may = f", and may have {', '.join(also)}" if also else ""
+        raise ValueError(f"{name} must have {'' if also else 'exactly '}{', '.join(wanted)}{may}; "
                          f"missing: {', '.join(missing) or 'none'}, "
                          f"unknown: {', '.join(map(repr, extra[:5])) or 'none'}")
 

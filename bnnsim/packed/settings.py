@@ -20,12 +20,21 @@ def check_setting(name: str, value: Any, n: int, least: int, most: int | None = 
     """
     if n == 0:
         return check_int(name, int(value) if isinstance(value, (bool, np.bool_)) else value, least, most)
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        return (check_int(name, value, least, most),) * n
     value = each_of(value, n)
     if isinstance(value, tuple) and (n, len(value)) == (4, 2):
         value *= 2
     if not isinstance(value, tuple) or len(value) != n:
         raise ValueError(f"{name} must be an integer, or {n} of them ({AXES[n]}), got {value!r}")
+    if len(set(value)) == 1:
+        return (check_int(name, value[0], least, most),) * n
     return tuple(check_int(f"{name}[{i}]", size, least, most) for i, size in enumerate(value))
+
+
+def once(value: tuple[int, ...]) -> int | tuple[int, ...]:
+    """What is the same on all axes, said once."""
+    return value[0] if len(set(value)) == 1 else value
 
 
 def same_padding(sizes: Sequence[int], kernel: Sequence[int], stride: Pair, dilation: Pair = (1, 1)) -> Sides:

@@ -5,61 +5,53 @@ sign [V/C: Buschjaeger et al. 2020, section V and the authors' code].
 """
 
 import math
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bnnsim.checks import check_choice
+from bnnsim.packed.forward import Pair
 from bnnsim.packed.schema import check_input_shape
+from bnnsim.packed.settings import check_setting, same_padding
 from bnnsim.seeding import RandomSource, generator, root_seed
 from bnnsim.training.estimators import Estimator
 from bnnsim.training.layers import (BatchNorm, BatchNormSign, Conv2d, Dense, Flatten, InputConv2d, InputDense, Layer,
-                                    Logits, MaxPool2d)
+                                    Logits, MaxPool2d, SumPositions)
 from bnnsim.training.model import Sequential
+from bnnsim.training.spec_words import Token, parse_spec
 
 if TYPE_CHECKING:
     from bnnsim.datasets.split import LabelledImages
 
-Token = dict[str, str]
-
-_TOKEN = re.compile(r"FC(?P<units>\d+)|MP(?P<pool>\d+)|C(?P<channels>\d+)(?:k(?P<kernel>\d+(?:x\d+)?))?"
-                    r"(?:s(?P<stride>\d+))?(?:p(?P<padding>\d+))?")
-
-
-def parse_spec(spec: str) -> list[Token]:
-    """The words of a spec as their letters and numbers: see `build`."""
-    tokens: list[Token] = []
-    for word in spec.split():
-        match = _TOKEN.fullmatch(word)
-        if match is None:
-            raise ValueError(f"spec must be a list of C<channels>, MP<size> and FC<units>, such as 'C64 MP2 FC2048 "
-                             f"FC10' (a kernel, stride or padding is C64k5s2p2), got {word!r}")
-        tokens.append({name: value for name, value in match.groupdict().items() if value is not None})
-    if not tokens or "units" not in tokens[-1]:
-        raise ValueError(f"spec must end in FC<classes>, got {spec!r}")
-    if "pool" in tokens[0]:
-        raise ValueError("spec must begin with C or FC: pooling follows a convolution")
-    for before, token in zip(tokens, tokens[1:]):
-        if "pool" in token and "channels" not in before:
-            raise ValueError(f"MP{token['pool']} must follow a C in {spec!r}")
-    return tokens
-
-
 def _conv(token: Token, shape: tuple[int, ...], first: bool, offset: int, stream: np.random.Generator) -> Layer:
-    rows, _, columns = token.get("kernel", "3").partition("x")
-    channels, kernel = int(token["channels"]), (int(rows), int(columns or rows))
-    stride, padding = int(token.get("stride", 1)), int(token.get("padding", 1))
-    if first:
-        return InputConv2d(shape[0], channels, kernel, stride, padding, offset=offset, generator=stream)
     if len(shape) != 3:
         raise ValueError(f"C{token['channels']} cannot follow an FC")
-    return Conv2d(shape[2], channels, kernel, stride, padding, generator=stream)
+    kernel = token.get("kernel", 3)
+    settings = {name: token[name] for name in ("stride", "pad_value", "dilation", "groups") if name in token}
+    settings["padding"] = _padding(token, shape[1:] if first else shape[:2], check_setting("kernel", kernel, 2, 1), 1)
+    if first:
+        return InputConv2d(shape[0], token["channels"], kernel, **settings, offset=offset, generator=stream)
+    return Conv2d(shape[2], token["channels"], kernel, **settings, generator=stream)
+
+
+def _pool(token: Token, shape: tuple[int, ...]) -> MaxPool2d:
+    size = check_setting("MP", token["pool"], 2, 1)
+    stride = token.get("stride", size)
+    return MaxPool2d(size, stride, _padding({"stride": size, **token}, shape[:2], size, 0))
+
+
+def _padding(token: Token, sizes: tuple[int, ...], kernel: Pair, default: int) -> int | tuple[int, ...]:
+    """As layers take it: "same" in numbers, for a map (H, W)."""
+    given = token.get("padding", default)
+    if given != "same":
+        return 0 if given == "valid" else given
+    stride, dilation = (check_setting(name, token.get(name, 1), 2, 1) for name in ("stride", "dilation"))
+    return same_padding(sizes, kernel, stride, dilation)
 
 
 def _dense(token: Token, shape: tuple[int, ...], first: bool, offset: int, stream: np.random.Generator) -> list[Layer]:
-    units = int(token["units"])
+    units = token["units"]
     if first:
         return [InputDense(shape, units, offset, stream)]
     return [*([Flatten(shape[2])] if len(shape) == 3 else []), Dense(math.prod(shape), units, stream)]
@@ -72,8 +64,10 @@ def build(spec: str, input_shape: tuple[int, int, int], input_offset: int = 0, o
     Parameters
     ----------
     spec : str
-        Words C<channels>, MP<size> (behind a C) and FC<units>; the last FC gives the scores. C64k5s2p2 is a 5 x 5
-        kernel with stride 2 and padding 2.
+        Words C<channels>, MP<size> (behind a C) and FC<units>; the last FC gives the scores, or SUM behind the last C.
+        C64k5s2p2 is a 5 x 5 kernel with stride 2 and padding 2; C64k1x7p0x3 has other rows than columns, C64same keeps
+        sizes, C64d2 has a dilation, C64g8 groups, C64rep repeats the border, MP3s2p1 is a pool whose windows overlap:
+        see `bnnsim.training.spec_words`.
     input_shape : (C, H, W)
     input_offset : int
         Subtracted from the uint8 pixels, 0..255.
@@ -98,15 +92,18 @@ def build(spec: str, input_shape: tuple[int, int, int], input_offset: int = 0, o
     layers: list[Layer] = []
     shape: tuple[int, ...] = check_input_shape(input_shape)
     for i, (token, after) in enumerate(zip(tokens, [*tokens[1:], {}])):
-        if "pool" in token:
+        if "pool" in token or "sum" in token:
             continue                                            # added with its convolution, before the batch norm
         stream = generator(root, "initial weights", i)
         block = [_conv(token, shape, i == 0, input_offset, stream)] if "channels" in token else \
             _dense(token, shape, i == 0, input_offset, stream)
-        block += [MaxPool2d(int(after["pool"]))] if "pool" in after else []
+        if "pool" in after:
+            block.append(_pool(after, block[-1].output_shape(shape)))
+        elif "sum" in after:
+            block.append(SumPositions())
         for layer in block:
             shape = layer.output_shape(shape)
-        layers += [*block, BatchNormSign(shape[-1], ste=ste)] if after else block
+        layers += [*block, BatchNormSign(shape[-1], ste=ste)] if after and "sum" not in after else block
     layers.append(BatchNorm(shape[0]) if output_norm else Logits(shape[0]))
     return Sequential(layers, input_shape)
 

@@ -218,7 +218,7 @@ def test_bad_input(row):
 
 
 @pytest.mark.parametrize("fields, message", [
-    (dict(LAST, threshold=np.zeros(2)), "must not have a threshold: the last layer gives scores"),
+    (dict(LAST, threshold=np.zeros(2), mean=np.zeros(2), var=np.ones(2)), "a threshold or batch norm, not both"),
     (dict(LAST, mean=np.zeros(2)), "missing var"), (dict(LAST, strict=True), "must not have strict: the last layer"),
     ({"weight": np.ones((2, 1, 1, 3))}, r"layers\[1\] is conv behind a dense layer")])
 def test_bad_last_layer(fields, message):

@@ -266,7 +266,7 @@ BAD = {
               r"layers\[0\] words must have shape"),
     "another layer's": (lambda n: n.with_words({0: n.layers[1].words}), ValueError,
                         r"layers\[0\] words must have shape"),
-    "layers": (lambda n: PackedNetwork(n.layers[:1], n.input_shape), ValueError, r"layers\[0\]"),
+    "layers": (lambda n: PackedNetwork(n.layers[::-1], n.input_shape), ValueError, r"layers\[0\]"),
     "no layers": (lambda n: PackedNetwork([], n.input_shape), ValueError, "number of layers"),
     "shape": (lambda n: PackedNetwork(n.layers, (1, 5, 4)), ValueError, "n_in must be 20"),
     "offset": (lambda n: PackedNetwork(n.layers, n.input_shape, 256), ValueError,

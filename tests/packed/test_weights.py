@@ -58,7 +58,7 @@ def test_golden_network_of_an_independent_writer_loads():
     assert network["metadata"] == {"dataset": "none", "note": "Büschel"}
     assert network["input_shape"] == (2, 4, 4) and network["input_offset"] == 128
     conv, dense = network["layers"]
-    assert conv["words"].reshape(-1).tolist() == [i % 4 for i in range(27)] and conv["pool"] == 2
+    assert conv["words"].reshape(-1).tolist() == [i % 4 for i in range(27)] and conv["pool"] == (2, 2)
     assert conv["threshold"].tolist() == [-3, 0, 700] and conv["inverted"].tolist() == [True, False, False]
     assert dense["words"].tolist() == [[0b101010101010], [0b111111]]
     assert dense["scale"].tolist() == [0.125, 3.0]
@@ -137,9 +137,10 @@ BAD_NETWORKS = [
     (_pad, ValueError, r"layers\[0\] words must have 0 in every padding bit \(past feature 2\).*\(3, 1, 2\)"),
     (_drop(None, "input_offset"), ValueError, "network must have exactly .*missing: input_offset"),
     (_change(None, "colour", 1), ValueError, "unknown: 'colour'"),
-    (_drop(1, "stride"), ValueError, r"layers\[1\] must have exactly .*missing: stride"),
+    (_drop(1, "words"), ValueError, r"layers\[1\] must have kind, .*may have stride, .*missing: words"),
+    (_change(1, "strides", 1), ValueError, r"layers\[1\] .*unknown: 'strides'"),
     (_drop(3, "mean"), ValueError, r"layers\[3\] \(the last layer\) .*missing: mean"),
-    (_change(3, "threshold", F8), ValueError, r"layers\[3\] .*unknown: 'threshold'"),
+    (_change(3, "threshold", F8), ValueError, r"layers\[3\] \(the last layer\) .*unknown: 'mean'"),
     (_change(2, "mean", F8), ValueError, r"layers\[2\] .*unknown: 'mean'"),
     (_change(None, "layers", []), ValueError, "number of layers must be"),
     (_change(None, "layers", 3), TypeError, "layers must be a list"),
@@ -153,7 +154,7 @@ BAD_NETWORKS = [
     (_change(None, "metadata", {"epochs": 3}), TypeError, "metadata must be a dict of str to str"),
     (_change(None, "metadata", {"log": "x" * 2**20}), ValueError, "metadata must be at most"),
     (_change(0, "kind", "lstm"), ValueError, r"layers\[0\] kind must be one of"),
-    (_change(3, "kind", "conv"), ValueError, r"layers\[3\] kind must be one of 'dense'"),
+    (_change(3, "kind", "conv"), ValueError, r"layers\[3\] words must have shape \(any, any, any, 1\)"),
     (_change(0, "n_in", 4), ValueError, r"layers\[0\] n_in must be 3"),
     (_change(0, "n_in", 65), ValueError, r"layers\[0\] words must have shape \(any, any, any, 2\)"),
     (_change(0, "words", np.zeros((70, 1), np.uint64)), ValueError, "words must have shape"),
@@ -162,7 +163,7 @@ BAD_NETWORKS = [
     (_change(0, "words", [[1]]), TypeError, "must be a NumPy array"),
     (_change(0, "stride", 0), ValueError, "stride must be in"),
     (_change(0, "padding", -1), ValueError, "padding must be in"),
-    (_change(0, "padding", 60_000), ValueError, "values of its output"),
+    (_change(0, "padding", 60_000), ValueError, "values of its input with a padding of 60000"),
     (_change(0, "pad_value", 2), ValueError, r"pad_value must be in \[-1, 1\]"),
     (_change(0, "pool", 10), ValueError, "must fit its input of 9 x 8, got an output of 0 x 0"),
     (_change(1, "words", np.zeros((2, 5, 5, 2), np.uint64)), ValueError, r"layers\[1\]: a 5 x 5 kernel"),

@@ -110,3 +110,50 @@ def test_pools_of_pools_are_one(first, then):
         return
     images = rng.integers(0, 256, (20, 1, 14, 15), dtype=np.uint8)
     np.testing.assert_array_equal(bnnsim.pack(model).scores(images), model.scores(images))
+
+
+SPECS = {
+    "1-D": ("C8k1x7p0x3 MP1x2 C12k1x5s1x2p0x2d1x2 MP1x3s1x2 C5k1x3 SUM", (2, 1, 60)),
+    "the papers' authors' VGG3": ("C6rep MP2 C8rep MP2 FC20 FC4", (1, 14, 14)),
+    "BinaryAlexNet's first": ("C8k11s4same MP3s2 C10k5same MP3s2 FC30 FC5", (3, 47, 45)),
+    "depthwise": ("C64 C64g64 MP2 C32k1p0 C32g32s2 FC6", (1, 14, 14)),
+    "groups": ("C70g1 C140g70plus C6g2d2x1p1x0x2x1 MP3s2p1 FC4", (1, 13, 12)),
+    "global sum": ("C16 MP2same C4minus SUM", (1, 9, 9)),
+}
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_networks_of_any_geometry_train_and_pack(name, tmp_path):
+    """A few steps move every weight; the packed network gives the trained one's scores, bit for bit, from its file too."""
+    spec, shape = SPECS[name]
+    rng = np.random.default_rng(0)
+    model = bnnsim.architectures.build(spec, shape, 100, rng=0)
+    before = model.arrays()
+    before = {key: value.copy() for key, value in before.items() if key.endswith("weight")}
+    images = rng.integers(0, 256, (128, *shape), dtype=np.uint8)
+    split = bnnsim.Split(images, images.reshape(128, -1).mean(1).argsort().argsort() * model.n_classes // 128, "noise")
+    history = bnnsim.fit(model, split, epochs=2, batch_size=32, rng=0)
+    assert np.isfinite(history.loss).all()
+    assert all((model.arrays()[key] != value).mean() > 0.5 for key, value in before.items())
+    network = bnnsim.pack(model)
+    np.testing.assert_array_equal(network.scores(images), model.scores(images))
+    network.save(tmp_path / "n.h5")
+    again = bnnsim.PackedNetwork.load(tmp_path / "n.h5")
+    np.testing.assert_array_equal(again.scores(images), network.scores(images))
+    assert again.checksum == network.checksum
+    swept = bnnsim.sweep(network, split, [0, 0.02], 2, 0, predictions=True)
+    for t in range(2):
+        broken = bnnsim.faults.BitFlips(0.02).apply(network, 0, t)
+        assert np.mean(broken.predict(images) == split.labels) == swept.accuracy[0, 1, t]
+
+
+@pytest.mark.parametrize("word", ["C", "C8k", "C8k3x3x3", "C8q2", "C8same2", "C8p1p1", "MP2k3", "FC3s2", "SUM2", "C8g2x2"])
+def test_words_that_are_none_are_refused(word):
+    with pytest.raises(ValueError, match="spec must be a list of C<channels>.* got"):
+        bnnsim.architectures.build(f"{word} FC3", (1, 8, 8))
+
+
+@pytest.mark.parametrize("spec", ["C8 SUM FC3", "FC3 SUM", "SUM", "MP2 FC3", "C8"])
+def test_sums_and_pools_stand_where_they_may(spec):
+    with pytest.raises(ValueError, match="spec must|SUM must"):
+        bnnsim.architectures.build(spec, (1, 8, 8))

@@ -108,13 +108,13 @@ INPUT_CONV = [(1, 5, 3, 1, 1, "zero"), (3, 3, 2, 2, 1, "zero"), (3, 4, (3, 2), 1
 
 def fixed_conv_dweight(dh, x, layer, k):
     whole, scale = naive.fixed_point(dh[..., k])
-    total = naive.conv_dweight(whole[..., None], x, layer.kernel, layer.stride, layer.padding,
+    total = naive.conv_dweight(whole[..., None], x, layer.kernel, layer.stride[0], layer.padding[0],
                                layer.pad_value)[0]
     return (total * scale).astype(np.float32)
 
 
 def check_conv_dweight(comp, dh, x, layer):
-    geometry = (layer.kernel, layer.stride, layer.padding)
+    geometry = (layer.kernel, layer.stride[0], layer.padding[0])
     read = naive.patches(x, *geometry, layer.pad_value)
     exact = np.einsum("nijk,nijabc->kabc", dh.astype(float), read)
     summands = np.abs(read).sum((0, 1, 2))
@@ -182,7 +182,7 @@ def float_layers(rng):
 
 
 def exact_conv_dweight(dh, x, layer):
-    read = naive.patches(x, layer.kernel, layer.stride, layer.padding, layer.pad_value)
+    read = naive.patches(x, layer.kernel, layer.stride[0], layer.padding[0], layer.pad_value)
     return np.einsum("nijk,nijabc->kabc", dh, read)
 
 

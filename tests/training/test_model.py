@@ -208,8 +208,8 @@ def test_the_papers_networks(name, weights, units):
     assert n_weights(model) == weights and [layer.units for layer in model.weighted] == units
     assert model.layers[0].offset == (128 if name == "cifar10_cnn" else 0)
     for layer in model.weighted:
-        assert getattr(layer, "kernel", (3, 3)) == (3, 3) and getattr(layer, "padding", 1) == 1
-        assert getattr(layer, "stride", 1) == 1 and getattr(layer, "pad_value", 0) == 0
+        assert getattr(layer, "kernel", (3, 3)) == (3, 3) and getattr(layer, "padding", (1,) * 4) == (1,) * 4
+        assert getattr(layer, "stride", (1, 1)) == (1, 1) and getattr(layer, "pad_value", 0) == 0
     assert isinstance(model.layers[-1], layers.BatchNorm)
     plain = architectures.ARCHITECTURES[name](rng=0, output_norm=False)
     assert plain.describe().endswith("Logits[10]")

@@ -7,11 +7,11 @@ import numpy as np
 from bnnsim.checks import check_images, check_input, check_int
 from bnnsim.kernels import split
 from bnnsim.kernels.forward.geometry import Geometry
-from bnnsim.packed.forward import NO_POOL, Pair, conv_forward, conv_geometry, pixels_conv_forward
+from bnnsim.packed.forward import NO_POOL, Pair, conv_forward, pixels_conv_forward
 from bnnsim.packed.groups import grouped_conv
 from bnnsim.packed.layer import PackedLayer
-from bnnsim.packed.replication import folded, replicated
-from bnnsim.packed.settings import check_setting, settings_of
+from bnnsim.packed.replication import folded, geometry_of, replicated
+from bnnsim.packed.settings import check_setting, once, settings_of
 from bnnsim.packed.words import n_words
 from bnnsim.training.gradients import Consume, Gradient, conv_dweight, conv_dx, pixels_conv_dweight
 from bnnsim.training.grouped_gradients import grouped_dweight, grouped_dx
@@ -36,19 +36,10 @@ class _Convolution(Weighted):
         if padding == "same" and fields["stride"] != (1, 1):
             raise ValueError('padding "same" hangs on the size of the input where the stride is not 1: give it as (top, '
                              "left, bottom, right), which bnnsim.layers.same_padding(sizes, kernel, stride) says")
-        self.stored = {**fields, "groups": self.groups}
+        self.stride, self.padding, self.dilation = (fields[name] for name in ("stride", "padding", "dilation"))
+        self.pad_value, self.replicate = fields.get("pad_value", 0), fields.get("replicate", False)
         n_taps, n_in = self.kernel[0] * self.kernel[1], self.in_channels // self.groups
         super().__init__((units, *self.kernel, n_in), n_taps * n_in, n_taps * units // self.groups, generator)
-
-    @property
-    def pad_value(self) -> int:
-        """What padded positions count."""
-        return self.stored.get("pad_value", 0)
-
-    @property
-    def replicates(self) -> bool:
-        """Whether the padding repeats the border."""
-        return self.stored.get("replicate", False)
 
     @abstractmethod
     def weight_gradient(self, dout: Gradient, x: np.ndarray, precision: str, out: np.ndarray) -> None:
@@ -56,15 +47,15 @@ class _Convolution(Weighted):
 
     def settings(self) -> dict[str, object]:
         """Kernel, stride, and the padding with its value; dilation, groups and replication where there are any."""
-        once = {name: value[0] if isinstance(value, tuple) and len(set(value)) == 1 else value
-                for name, value in ({"pad_value": 0} | self.stored).items()}
-        unusual = {name: once[name] for name, plain in (("dilation", 1), ("groups", 1), ("replicate", False))
-                   if once.get(name, plain) != plain}
-        return {"kernel": self.kernel} | {name: once[name] for name in ("stride", "padding", "pad_value")} | unusual
+        found = {"kernel": self.kernel, "stride": once(self.stride), "padding": once(self.padding),
+                 "pad_value": self.pad_value}
+        unusual = {"dilation": once(self.dilation), "groups": self.groups, "replicate": self.replicate}
+        return found | {name: value for name, value in unusual.items() if value not in (1, False)}
 
     def pack_into(self, stored: list[PackedLayer], input_offset: int) -> None:
         """A layer of its own."""
-        stored.append(PackedLayer("conv", self.n_in, self.words.copy(), **self.stored))
+        stored.append(PackedLayer("conv", self.n_in, self.words.copy(), self.stride, self.padding, self.pad_value,
+                                  self.replicate, self.dilation, self.groups))
 
     def weight_gradients(self, dout: Gradient, x: np.ndarray, precision: str, consume: Consume) -> None:
         """dweight (K * kh * kw, C): a convolution sums it whole, and hands it over in parts."""
@@ -76,19 +67,14 @@ class _Convolution(Weighted):
         """Input with the border repeated around it, where the padding is so."""
         channels_first = self.takes == "pixels"
         sizes = x.shape[2:] if channels_first else x.shape[1:3]
-        return replicated(x, self.stored["padding"], sizes, channels_first) if self.replicates else x
+        return replicated(x, self.padding, sizes, channels_first) if self.replicate else x
 
     def geometry(self, height: int, width: int) -> Geometry:
         """Sizes for an input of this height and width; ValueError where the kernel does not fit."""
-        (top, left, bottom, right), stored = self.stored["padding"], self.stored
-        if self.replicates:
-            g = conv_geometry(height + top + bottom, width + left + right, self.kernel, stored["stride"],
-                              dilation=stored["dilation"])
-        else:
-            g = conv_geometry(height, width, self.kernel, stored["stride"], stored["padding"], stored["dilation"])
+        g = geometry_of(height, width, self.kernel, self)
         if g.out_height < 1 or g.out_width < 1:
-            raise ValueError(f"a {self.kernel[0]} x {self.kernel[1]} kernel with padding {stored['padding']} and "
-                             f"dilation {stored['dilation']} does not fit an input of {height} x {width}")
+            raise ValueError(f"a {self.kernel[0]} x {self.kernel[1]} kernel with padding {once(self.padding)} and "
+                             f"dilation {once(self.dilation)} does not fit an input of {height} x {width}")
         return g
 
 
@@ -145,7 +131,7 @@ class Conv2d(_Convolution):
         g = self.geometry(*x.shape[1:3])
         dx = conv_dx(dout, words, self.in_channels, g, precision) if self.groups == 1 else \
             grouped_dx(dout, words, self.n_in, self.groups, g, precision)
-        return folded(dx, self.stored["padding"]) if self.replicates else dx
+        return folded(dx, self.padding) if self.replicate else dx
 
     def weight_gradient(self, dout: Gradient, x: np.ndarray, precision: str, out: np.ndarray) -> None:
         """dweight (K, kh, kw, C), as a whole."""

@@ -12,7 +12,7 @@ from bnnsim.kernels import empty, split
 from bnnsim.kernels.forward.geometry import Pool
 from bnnsim.packed.forward import Pair, window_counts
 from bnnsim.packed.layer import PackedLayer
-from bnnsim.packed.settings import check_setting
+from bnnsim.packed.settings import check_setting, once
 from bnnsim.packed.words import n_words, repack
 from bnnsim.training.gradients import Gradient, scattered
 from bnnsim.training.layers.layer import Layer
@@ -54,7 +54,7 @@ class MaxPool2d(Layer):
         """(H, W, C) -> (rows, columns of windows, C)."""
         w = self.windows
         if len(shape) != 3 or shape[0] + w.top + w.bottom < w.height or shape[1] + w.left + w.right < w.width:
-            raise ValueError(f"MaxPool2d of {w.height} x {w.width} needs an input (H, W, C) of at least this size, got "
+            raise ValueError(f"MaxPool2d({once(w[:2])}) needs an input (H, W, C) of at least {w.height} x {w.width}, got "
                              f"{tuple(shape)}")
         return (*window_counts(shape[:2], w), shape[2])
 
