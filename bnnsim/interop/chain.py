@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from bnnsim.interop.input_codes import Code
-from bnnsim.interop.steps import Affine, Flatten, LeftOut, Network, Pool, Sign, Step, Weigh
+from bnnsim.interop.steps import Affine, Flatten, LeftOut, Network, Pool, Sign, Step, Total, Weigh, in_words
 from bnnsim.interop.weights import Reading, signs_and_scale
+from bnnsim.packed.forward import Pair
+from bnnsim.packed.thresholds import fold_thresholds
 
 NO_SIGN = ("a network without any sign between its layers is no binary network, and plain ONNX exports of PyTorch's "
            "sign may have lost it: export with the sign as an operator (Sign, BipolarQuant, Greater and Where), or "
@@ -29,7 +31,8 @@ class Draft:
     scale: np.ndarray
     shift: np.ndarray
     at_zero: int | None = None                      # of its sign, once there is one
-    pool: int = 1
+    pool: Pool | None = None
+    totalled: bool = False                          # whether its sums are summed up over positions
     pooled_late: bool = False                       # pooled behind an affine step or its sign
     flatten: str | None = None                      # of what reads it
     touched: bool = False                           # whether an affine step was folded in
@@ -52,9 +55,10 @@ class Row:
     turned: tuple[int, ...] = ()
 
 
-def fold(network: Network, code: Code, reading: Reading) -> tuple[list[dict[str, Any]], Code, list[Row]]:
+def fold(network: Network, input_shape: tuple[int, int, int], code: Code,
+         reading: Reading) -> tuple[list[dict[str, Any]], Code, list[Row]]:
     """(layers as from_arrays takes them, how pixels enter, what became of what)."""
-    chain = _Chain(code, reading)
+    chain = _Chain(input_shape[1:], code, reading)
     for step in network.steps:
         chain.take(step)
     return chain.ended()
@@ -63,8 +67,8 @@ def fold(network: Network, code: Code, reading: Reading) -> tuple[list[dict[str,
 class _Chain:
     """What has been read so far: layers, and what their bits mean to the next, value = bit * a + c."""
 
-    def __init__(self, code: Code, reading: Reading) -> None:
-        self.code, self.reading = code, reading
+    def __init__(self, sizes: Pair, code: Code, reading: Reading) -> None:
+        self.sizes, self.code, self.reading = sizes, code, reading
         self.layers: list[Draft] = []
         self.a, self.c = code.scale, code.shift
         self.flatten: str | None = None
@@ -79,8 +83,8 @@ class _Chain:
         if self.needs_sign and isinstance(step, (Weigh, Affine)):
             raise ValueError(f"{self.needs_sign} is left out before a sign alone, but {step.name} follows it")
         takers: dict[type[Step], Callable[[Any], None]] = {
-            Weigh: self._weigh, Affine: self._affine, Pool: self._pool, Sign: self._sign, Flatten: self._flatten,
-            LeftOut: self._leave_out}
+            Weigh: self._weigh, Affine: self._affine, Pool: self._pool, Total: self._total, Sign: self._sign,
+            Flatten: self._flatten, LeftOut: self._leave_out}
         takers[type(step)](step)
 
     @property
@@ -99,6 +103,9 @@ class _Chain:
     def _sign(self, step: Sign) -> None:
         draft, self.needs_sign = self._open, ""
         if draft is not None:
+            if draft.totalled:
+                raise ValueError(f"{step.name} stands behind {draft.folded[-1]}: sums over positions are scores, of "
+                                 "the last layer")
             draft.at_zero = step.at_zero
             draft.folded.append(f"sign {step.name}")
             self.a, self.c = 1.0, 0.0
@@ -151,15 +158,32 @@ class _Chain:
         if not self.layers:
             raise ValueError(f"{step.name} pools the input: it must follow a convolution")
         draft = self.layers[-1]
-        if draft.weight.ndim != 4 or draft.pool != 1 or self.flatten:
+        if draft.weight.ndim != 4 or draft.pool or draft.totalled or self.flatten:
             raise ValueError(f"{step.name} pools behind {draft.folded[-1] if draft.folded else draft.weigh.name}: one "
                              "pooling behind a convolution can be folded")
-        draft.pool, draft.pooled_late = step.size, draft.touched or draft.at_zero is not None
-        draft.folded.append(f"pool {step.size} {step.name}")
+        draft.pool, draft.pooled_late = step, draft.touched or draft.at_zero is not None
+        draft.folded.append(str(step))
+        self.sizes = step.sizes(self.sizes)
+
+    def _total(self, step: Total) -> None:
+        """Of (h - mean) * scale + shift over P positions: (sum of h - P mean) * scale + P shift."""
+        if not self.layers or self.layers[-1].weight.ndim != 4 or self.flatten:
+            raise ValueError(f"{step.name} adds up positions: it must follow a convolution")
+        draft, n = self.layers[-1], self.sizes[0] * self.sizes[1]
+        if n > 1:
+            if draft.pool or draft.at_zero is not None or draft.totalled:
+                raise ValueError(f"{step.name} adds up positions behind {draft.folded[-1]}: only a last convolution's "
+                                 "sums are, before pooling and signs")
+            draft.mean, draft.shift, draft.totalled, self.sizes = n * draft.mean, n * draft.shift, True, (1, 1)
+            if step.average:
+                _compose(draft, np.zeros(1), np.array([1 / n]), np.zeros(1))
+        draft.folded.append(f"{'average' if step.average else 'sum'} over {n} positions {step.name}")
 
     def _weigh(self, step: Weigh) -> None:
         if self._open is not None:
             raise ValueError(f"there is no sign between {self._open.weigh.name} and {step.name}: {NO_SIGN}")
+        if self.layers and self.layers[-1].totalled:
+            raise ValueError(f"{step.name} stands behind {self.layers[-1].folded[-1]}, which only scores may")
         if not self.layers:
             self.code = self.code.settled(self.a, self.c)
         weight, scale, note = signs_and_scale(step, self.reading)
@@ -169,10 +193,10 @@ class _Chain:
         if weight.ndim == 4:
             draft.fields = _geometry(step, *(self.code.pad(step.name, step.pad_value) if not self.layers else
                                              _pad_of_bits(step, self.a, self.c)))
-            draft.fields["order"] = "HWC"
+            self.sizes = step.sizes(self.sizes)
         elif self.flatten and (not self.layers or self.layers[-1].weight.ndim == 4):
             draft.fields["flatten"] = self.flatten
-        draft.any_parity = (not self.layers and not self.code.binary) or (max(step.pads) > 0
+        draft.any_parity = (not self.layers and not self.code.binary) or (max(step.pads) > 0 and not step.replicate
                                                                           and draft.fields["pad_value"] == 0)
         draft.most = 255 if not self.layers and not self.code.binary else 1
         self._meaning(draft)
@@ -194,12 +218,16 @@ class _Chain:
         if not self.layers:
             raise ValueError("there is no layer with weights")
         last = self.layers[-1]
-        if last.at_zero is not None:
-            raise ValueError(f"{last.folded[-1]} stands behind the last weights: the scores must be real numbers")
+        if last.at_zero is not None and last.weight.ndim == 4:
+            raise ValueError(f"{last.folded[-1]} stands behind the last weights, a convolution's: only a last dense "
+                             "layer may give signs as scores")
         if self.needs_sign:
             raise ValueError(f"{self.needs_sign} stands behind the last weights, and changes scores")
-        if last.pool != 1:
-            raise ValueError(f"{last.folded[-1]} stands behind the last weights")
+        if last.pool:
+            raise ValueError(f"{last.pool} stands behind the last weights")
+        if last.weight.ndim == 4 and self.sizes != (1, 1):
+            raise ValueError(f"{last.weigh.name} has the last weights, and gives a map of {in_words(self.sizes)}: a "
+                             "sum or average over its positions must make scores of it")
         if len(self.layers) > 1 and all(layer.at_zero is None for layer in self.layers[:-1]):
             raise ValueError(NO_SIGN)
         return ([_fields(draft, self.reading, i == len(self.layers) - 1) for i, draft in enumerate(self.layers)],
@@ -216,15 +244,15 @@ def _compose(draft: Draft, mean: np.ndarray, scale: np.ndarray, shift: np.ndarra
 
 
 def _geometry(step: Weigh, pad_value: int, reason: str) -> dict[str, Any]:
-    top, left, bottom, right = step.pads
-    if len({top, left, bottom, right}) != 1:
-        raise ValueError(f"{step.name} pads {top} rows above, {bottom} below, {left} columns left and {right} right: "
-                         "bnnsim pads all four sides alike")
-    if step.stride[0] != step.stride[1]:
-        raise ValueError(f"{step.name} has strides {step.stride[0]} and {step.stride[1]}: bnnsim has one for both axes")
-    if top and reason:
+    found = {"order": "HWC", "stride": step.stride, "padding": step.pads, "dilation": step.dilation,
+             "groups": step.groups}
+    if not any(step.pads):
+        return {**found, "pad_value": 0}
+    if step.replicate:
+        return {**found, "replicate": True}
+    if reason:
         raise ValueError(reason)
-    return {"stride": step.stride[0], "padding": top, "pad_value": pad_value if top else 0}
+    return {**found, "pad_value": pad_value}
 
 
 def _pad_of_bits(step: Weigh, a: float, c: float) -> tuple[int, str]:
@@ -240,25 +268,39 @@ def _fields(draft: Draft, reading: Reading, last: bool) -> dict[str, Any]:
     """A layer as from_arrays takes it."""
     if draft.pooled_late:
         _pool_first(draft)
-    fields = {**draft.fields, "weight": draft.weight}
-    if draft.pool != 1:
-        fields["pool"] = draft.pool
-    if not last:
-        at_zero = draft.at_zero or reading.at_zero or 0
-        if reading.at_zero not in (None, at_zero):
-            raise ValueError(f"{draft.weigh.name}: the sign of 0 is {at_zero:+d} in the file itself, got sign="
-                             f"'{'>=' if reading.at_zero == 1 else '>'}'")
-        zeros = units_at_zero(draft)
-        if at_zero == 0 and len(zeros):
-            raise ValueError(f"{draft.weigh.name}: the sign of 0 is 0 in this network, no bit, and unit {zeros[0]} can "
-                             f"get there ({len(zeros)} of {len(draft.weight)} units): say what stands for it, "
-                             "sign='>=' for +1 or sign='>' for -1, if the network was trained so")
-        fields["strict"] = at_zero == -1
-        if len(zeros):
-            draft.folded.append(f"0 gives {'-1' if at_zero == -1 else '+1'} ({len(zeros)} units can get there)")
-    units = len(draft.weight)
+    fields, units, pool = {**draft.fields, "weight": draft.weight}, len(draft.weight), draft.pool
+    if pool is not None:
+        fields |= {"pool": pool.size, "pool_stride": pool.stride, "pool_padding": pool.pads}
     mean, scale, shift = (np.broadcast_to(part, units) for part in (draft.mean, draft.scale, draft.shift))
+    if last and draft.at_zero is not None:
+        return {**fields, **_signs_as_scores(draft, mean, scale, shift, _sign_of_zero(draft, reading) == -1)}
+    if not last:
+        fields["strict"] = _sign_of_zero(draft, reading) == -1
     return {**fields, "mean": mean, "var": np.ones(units), "gamma": scale, "beta": shift, "eps": 0.0}
+
+
+def _sign_of_zero(draft: Draft, reading: Reading) -> int:
+    """+1 or -1; 0 where no sum of the layer gets there."""
+    at_zero = draft.at_zero or reading.at_zero or 0
+    if reading.at_zero not in (None, at_zero):
+        raise ValueError(f"{draft.weigh.name}: the sign of 0 is {at_zero:+d} in the file itself, got sign="
+                         f"'{'>=' if reading.at_zero == 1 else '>'}'")
+    zeros = units_at_zero(draft)
+    if at_zero == 0 and len(zeros):
+        raise ValueError(f"{draft.weigh.name}: the sign of 0 is 0 in this network, no bit, and unit {zeros[0]} can "
+                         f"get there ({len(zeros)} of {len(draft.weight)} units): say what stands for it, "
+                         "sign='>=' for +1 or sign='>' for -1, if the network was trained so")
+    if len(zeros):
+        draft.folded.append(f"0 gives {'-1' if at_zero == -1 else '+1'} ({len(zeros)} units can get there)")
+    return at_zero
+
+
+def _signs_as_scores(draft: Draft, mean: np.ndarray, scale: np.ndarray, shift: np.ndarray,
+                     strict: bool) -> dict[str, Any]:
+    """Thresholds of a last layer; z > 0 is what -z >= 0 is not."""
+    turn = -1 if strict else 1
+    theta, inverted = fold_thresholds(mean, turn * scale, turn * shift, draft.weight[0].size * draft.most)
+    return {"threshold": theta, "inverted": inverted ^ strict}
 
 
 def _pool_first(draft: Draft) -> None:
