@@ -182,8 +182,6 @@ class _Chain:
     def _weigh(self, step: Weigh) -> None:
         if self._open is not None:
             raise ValueError(f"there is no sign between {self._open.weigh.name} and {step.name}: {NO_SIGN}")
-        if self.layers and self.layers[-1].totalled:
-            raise ValueError(f"{step.name} stands behind {self.layers[-1].folded[-1]}, which only scores may")
         if not self.layers:
             self.code = self.code.settled(self.a, self.c)
         weight, scale, note = signs_and_scale(step, self.reading)

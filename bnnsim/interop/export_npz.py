@@ -65,6 +65,9 @@ def read_exported(path: FilePath) -> PackedNetwork | None:
 
 def _layer(i: int, settings: dict[str, Any], arrays: dict[str, np.ndarray], ending: dict[str, np.dtype]) -> PackedLayer:
     check_keys(f"layers[{i}]", settings, ("kind", "n_in"), SETTINGS)
+    wrong = [name for name, value in settings.items() if isinstance(value, list) and set(map(type, value)) - {int}]
+    if wrong:
+        raise ValueError(f"layers[{i}] {wrong[0]} must be integers, got {str(settings[wrong[0]])[:60]}")
     weight = arrays[f"layer{i}.weight"]
     if weight.ndim not in (2, 4) or weight.size == 0 or weight.shape[-1] != settings["n_in"]:
         raise ValueError(f"layer{i}.weight must be (U, F) or (K, kh, kw, C) with a last axis of n_in, got "
