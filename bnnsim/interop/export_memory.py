@@ -33,8 +33,9 @@ def _arrays(network: PackedNetwork) -> Iterator[tuple[str, str, list[str]]]:
     """(name, what it is, its words in hexadecimal digits)."""
     for stage in network.stages:
         layer, name = stage.layer, f"layer{stage.index}"
-        yield (f"{name}.weight", f"{layer.units} units of {layer.fan_in} weights{_in_groups(layer.groups)}, the first bit is feature 0",
-               _rows(layer.signs() > 0))
+        in_groups = f" in {layer.groups} groups" if layer.groups > 1 else ""
+        yield (f"{name}.weight", f"{layer.units} units of {layer.fan_in} weights{in_groups}, the first bit is feature "
+               "0", _rows(layer.signs() > 0))
         if layer.threshold is not None:
             yield (f"{name}.threshold", *_thresholds(stage, network.reads_bits or not stage.reads_pixels))
             yield (f"{name}.inverted", f"{layer.units} units: 1 where +1 is below the threshold",
@@ -45,10 +46,6 @@ def _arrays(network: PackedNetwork) -> Iterator[tuple[str, str, list[str]]]:
     what = f"score = (factor * h + term) / 2**{scores.exponent}, two's complement"
     for name, values in (("factor", scores.factor), ("term", scores.term)):
         yield name, f"{name} of {network.n_classes} classes: {what}", _complements(values, 64)
-
-
-def _in_groups(groups: int) -> str:
-    return f" in {groups} groups" if groups > 1 else ""
 
 
 def _rows(bits: np.ndarray) -> list[str]:

@@ -1,8 +1,9 @@
 """A network as .npz: arrays that NumPy alone reads, and what they make beside them; `load_network` reads it back.
 
-layerI.weight, int8 +-1, (U, F) or (K, kh, kw, C / groups); layerI.threshold int32 and layerI.inverted bool, y = (h >= threshold)
-xor inverted; of a last layer that gives scores mean, scale, shift, float64, score = (h - mean) * scale + shift. "bnnsim"
-is JSON in bytes: what `bnnsim.packed.schema` has beside arrays. Features of a row stand in H, W, C order.
+layerI.weight, int8 +-1, (U, F) or (K, kh, kw, C / groups); layerI.threshold int32 and layerI.inverted bool, y = (h >=
+threshold) xor inverted; of a last layer that gives scores mean, scale, shift, float64, score = (h - mean) * scale +
+shift. "bnnsim" is JSON in bytes: what `bnnsim.packed.schema` has beside arrays. Features of a row stand in H, W, C
+order.
 """
 
 import io

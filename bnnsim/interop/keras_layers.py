@@ -21,7 +21,8 @@ Take = Callable[[int, str, dict[str, tuple[int, ...]]], dict[str, np.ndarray]]  
 SIGNS = ("ste_sign", "approx_sign", "swish_sign")
 CONVOLUTIONS = ("Conv1D", "QuantConv1D", "Conv2D", "QuantConv2D")
 DEPTHWISE = ("DepthwiseConv1D", "DepthwiseConv2D", "QuantDepthwiseConv2D")
-CHANGES_NOTHING = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "ActivityRegularization")
+CHANGES_NOTHING = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianNoise", "GaussianDropout",
+                   "ActivityRegularization")
 OF_SCORES = ("softmax", "log_softmax", "sigmoid")
 
 
@@ -208,7 +209,8 @@ def _sizes(name: str, kind: str, config: Config, key: str) -> Pair:
     value = [value] * n if type(value) is int else value
     if not isinstance(value, list) or len(value) != n or any(type(size) is not int or not 0 < size < 2**16
                                                              for size in value):
-        raise ValueError(f"{name}: {key} must be {'a size' if n == 1 else 'two sizes'}, got {str(config.get(key))[:60]}")
+        wanted = "a size" if n == 1 else "two sizes"
+        raise ValueError(f"{name}: {key} must be {wanted}, got {str(config.get(key))[:60]}")
     return (1, value[0]) if n == 1 else (value[0], value[1])
 
 

@@ -1,7 +1,8 @@
 """Arrays by name and a spec such as "C64 MP2 FC10" into steps: names are matched in order, sizes are checked.
 
-A layer's weights are the next array of two to four axes, where three are a convolution along columns; its batch norm, thresholds and bias are those of as many
-values that stand behind it, or the next ones where all norms stand in a row. U units.
+A layer's weights are the next array of two to four axes, where three are a convolution along columns; its batch norm,
+thresholds and bias are those of as many values that stand behind it, or the next ones where all norms stand in a row.
+U units.
 """
 
 import re
