@@ -23,6 +23,7 @@ import bnnsim.packed.forward as operands
 from bnnsim.kernels import slices, split, thread_count, threads
 from bnnsim.kernels.forward.geometry import Pool
 from bnnsim.packed.forward import conv, conv_geometry, dense
+from bnnsim.training.gradients import input_sixes
 
 GARBAGE = 0x5A
 FLOAT_KINDS = lookup_tile.FLOAT
@@ -218,7 +219,7 @@ def conv_dx(dh, weights, x_shape, stride, padding, kinds):
     panel = lookup_panel(taps.reshape(kh * kw * n_chunks, n_items, -1), kinds.panel)
     out = dirty((x_shape[0], g.height * g.width, channels), np.float32)
     split(conv_gradients.conv_dx, len(out), dh.astype(np.float32), NO_WINNER, 1, panel, n_chunks, n_items, g,
-          kinds, out)
+          input_sixes(g), kinds, out)
     return out.reshape(x_shape)
 
 

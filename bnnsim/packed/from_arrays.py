@@ -109,7 +109,7 @@ def _layer(i: int, fields: Mapping[str, Any], shape: tuple[int, ...]) -> PackedL
 
 
 def _ending(name: str, fields: Mapping[str, Any], layer: PackedLayer, bound: int, last: bool) -> dict[str, Any]:
-    """threshold and inverted of a hidden layer, or mean, scale and shift of the last, which may have a threshold too."""
+    """threshold and inverted of a hidden layer; of the last one these, or mean, scale and shift."""
     strict = _strict(name, fields, last)
     norm = [key for key in ("gamma", "beta", "mean", "var", "eps") if key in fields]
     if "threshold" in fields and norm:

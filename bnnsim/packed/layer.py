@@ -33,15 +33,15 @@ class PackedLayer(RowsOfBits):
     kind: str
     n_in: int
     words: np.ndarray
-    stride: Pair | int = (1, 1)
-    padding: Sides | int = NO_PADDING
+    stride: Pair = (1, 1)
+    padding: Sides = NO_PADDING
     pad_value: int = 0
     replicate: bool = False
-    dilation: Pair | int = (1, 1)
+    dilation: Pair = (1, 1)
     groups: int = 1
-    pool: Pair | int = (1, 1)
-    pool_stride: Pair | int | None = None
-    pool_padding: Sides | int = NO_PADDING
+    pool: Pair = (1, 1)
+    pool_stride: Pair | None = None
+    pool_padding: Sides = NO_PADDING
     threshold: np.ndarray | None = None
     inverted: np.ndarray | None = None
     mean: np.ndarray | None = None
@@ -77,7 +77,7 @@ class PackedLayer(RowsOfBits):
     @property
     def windows(self) -> Pool:
         """Of its max-pool."""
-        return Pool(*self.pool, *self.pool_stride, *self.pool_padding)
+        return Pool(*self.pool, *(self.pool_stride or self.pool), *self.pool_padding)
 
     @property
     def pools(self) -> bool:

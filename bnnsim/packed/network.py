@@ -1,7 +1,8 @@
 """PackedNetwork: the bits that a memory stores, integer thresholds, and exact inference on them.
 
 A hidden layer is y = (h >= threshold) xor inverted, pooled by OR before the xor; the last one gives scores
-(h - mean) * scale + shift in float64. N images, U units, V = ceil(U / 64) words.
+(h - mean) * scale + shift in float64, of a convolution's sums over all positions. N images, U units, V = ceil(U / 64)
+words.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +35,7 @@ class PackedNetwork:
     Parameters
     ----------
     layers : sequence of PackedLayer
-        The last is dense and has mean, scale and shift; the others have threshold and inverted.
+        The last has mean, scale and shift; the others have threshold and inverted, as may a last dense one.
     input_shape : (C, H, W)
     input_offset : int
         Subtracted from the uint8 pixels, 0..255.
@@ -182,9 +183,13 @@ class PackedNetwork:
             ``order="CHW"``; then either ``threshold`` and, where outputs are inverted, ``inverted``
             (U,), or batch norm ``mean``, ``var`` (U,), ``gamma`` (1 if absent), ``beta`` (0 if absent) and ``eps``,
             which are folded; the last layer may have neither: integer logits. ``strict=True`` says that the sign of 0
-            is -1, as in FINN: a comparison is >, where it is >= else. Conv layers take ``stride``, ``padding``,
-            ``pad_value`` (0, 1, -1) and ``pool``. A dense layer behind a conv, or the first, expects its features
-            in H, W, C order; ``flatten="CHW"`` says that they stand in C, H, W order, as in PyTorch, and reorders them.
+            is -1, as in FINN: a comparison is >, where it is >= else. Conv layers take ``stride``, ``dilation``,
+            ``pool``, ``pool_stride`` (an integer, or a pair of rows and columns), ``padding``, ``pool_padding`` (also
+            four sides, top, left, bottom, right, "same" as in Keras, or "valid"), ``pad_value`` (0, 1, -1, or
+            "replicate") and ``groups``; a last one gives scores of its sums over all positions. A last dense layer
+            may have a ``threshold``: its scores are +-1. A dense layer behind a conv, or the first, expects its
+            features in H, W, C order; ``flatten="CHW"`` says that they stand in C, H, W order, as in PyTorch, and
+            reorders them.
         input_shape : (C, H, W)
         input_offset : int
             The network's input is uint8 pixel - input_offset.

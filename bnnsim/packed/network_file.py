@@ -9,8 +9,8 @@ and must satisfy) has format "bnnsim-network" and, in version 1,
                   datasets words (uint64); threshold (int32) and inverted (bool as h5py writes it, an int8
                   enum), or in the last layer mean, scale and shift (float64)
 
-where one integer stands for both axes and all sides, windows of a pool lie side by side, and the last layer is dense and
-has no threshold. What is not so plain is of version 2, whose layers have the attributes
+where one integer stands for both axes and all sides, windows of a pool lie side by side, and the last layer is dense
+and has no threshold. What is not so plain is of version 2, whose layers have the attributes
 
     stride, dilation, pool, pool_stride int64 (2,); padding, pool_padding int64 (4,); n_in, pad_value, replicate, groups
     int64; kind string
@@ -30,7 +30,7 @@ which has its own: so it depends on what the network computes, not on where it c
 covers settings, progress and arrays.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -49,8 +49,9 @@ MAX_NETWORK_BYTES = 2**32
 
 _ROOT = {**file_format.ROOT, "input_shape": (3,), "input_offset": (), "n_layers": (),
          "metadata_checksum": str}
-_LAYER = {1: {"kind": str, "n_in": (), "stride": (), "padding": (), "pad_value": (), "pool": ()},
-          2: {"kind": str, "n_in": (), **{name: (n,) if n else () for name, n in SETTINGS.items()}}}
+_LAYER: dict[int, dict[str, Any]] = {
+    1: {"kind": str, "n_in": (), "stride": (), "padding": (), "pad_value": (), "pool": ()},
+    2: {"kind": str, "n_in": (), **{name: (n,) if n else () for name, n in SETTINGS.items()}}}
 
 
 # ---------------------------------------------------------------- networks
@@ -132,7 +133,7 @@ def _version(network: Fields) -> int:
 
 
 def _attributes(layer: Fields, version: int) -> Fields:
-    values = {name: int(value) if isinstance(value, bool) else value for name, value in layer.items()}
+    values: Fields = {name: int(value) if isinstance(value, bool) else value for name, value in layer.items()}
     if version == 1:
         values |= {name: values[name][0] for name in ("stride", "padding", "pool")}
     return {name: values[name] for name in _LAYER[version]}

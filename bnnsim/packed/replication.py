@@ -14,10 +14,14 @@ from bnnsim.packed.forward import Pair, Sides, conv_geometry
 class Settings(Protocol):
     """Of a convolution, packed or in training."""
 
-    stride: Pair
-    padding: Sides
-    replicate: bool
-    dilation: Pair
+    @property
+    def stride(self) -> Pair: ...
+    @property
+    def padding(self) -> Sides: ...
+    @property
+    def replicate(self) -> bool: ...
+    @property
+    def dilation(self) -> Pair: ...
 
 
 def geometry_of(height: int, width: int, kernel: Pair, layer: Settings) -> Geometry:

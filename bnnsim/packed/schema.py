@@ -7,8 +7,8 @@ A network is a dict of ``input_shape`` (C, H, W), ``input_offset`` 0..255, ``met
   kh, kw, ceil(C / 64));
 * ``stride``, ``dilation``, ``pool``, ``pool_stride``: pairs, of rows and of columns; ``padding``, ``pool_padding``:
   (top, left, bottom, right); ``pad_value`` (0, 1, -1; at the first layer in pixel levels after the offset);
-  ``replicate``, whether the padding repeats the border instead; ``groups``, with n_in channels read by each. One integer
-  stands for all of a pair or of four sides. What is not given, and what a dense layer has, does nothing;
+  ``replicate``, whether the padding repeats the border instead; ``groups``, with n_in channels read by each. One
+  integer stands for all of a pair or of four sides. What is not given, and what a dense layer has, does nothing;
 * hidden layers: ``threshold`` int32 (U,) and ``inverted`` bool (U,), y = (h >= threshold) xor inverted; the
   last: ``mean``, ``scale``, ``shift`` float64 (U,), score = (h - mean) * scale + shift, where h of a conv is the sum
   over its positions; or, if it is dense, a threshold as the others: its scores are +-1.

@@ -1,4 +1,4 @@
-"""What the settings of a layer may be given as, and what they become: numbers for rows and columns, or for four sides."""
+"""What the settings of a layer may be given as, and what they become: numbers of rows and columns, or of four sides."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -56,13 +56,13 @@ def settings_of(name: str, fields: Mapping[str, Any], kernel: Sequence[int], siz
     name : str
         Of the layer, in messages.
     fields : dict
-        Of `layer.SETTINGS`, any: an integer or a pair each; paddings also all four sides, "same" or "valid"; pad_value also
-        "zero", "plus", "minus" or "replicate".
+        Of `layer.SETTINGS`, any: an integer or a pair each; paddings also all four sides, "same" or "valid"; pad_value
+        also "zero", "plus", "minus" or "replicate".
     kernel, sizes : (kh, kw), (H, W)
         Of the layer, and of what it reads.
     """
     least = {"padding": 0, "pad_value": -1, "replicate": 0, "pool_padding": 0}
-    fields, found = dict(fields), {}
+    fields, found = dict(fields), dict[str, Any]()
     if isinstance(fields.get("pad_value"), str):
         given = check_choice(f"{name} pad_value", fields.pop("pad_value"), [*PAD_VALUES, "replicate"])
         fields |= {"replicate": True} if given == "replicate" else {"pad_value": PAD_VALUES[given]}

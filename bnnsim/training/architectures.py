@@ -6,7 +6,7 @@ sign [V/C: Buschjaeger et al. 2020, section V and the authors' code].
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,11 +24,13 @@ from bnnsim.training.spec_words import Token, parse_spec
 if TYPE_CHECKING:
     from bnnsim.datasets.split import LabelledImages
 
+
 def _conv(token: Token, shape: tuple[int, ...], first: bool, offset: int, stream: np.random.Generator) -> Layer:
     if len(shape) != 3:
         raise ValueError(f"C{token['channels']} cannot follow an FC")
     kernel = token.get("kernel", 3)
-    settings = {name: token[name] for name in ("stride", "pad_value", "dilation", "groups") if name in token}
+    names = [name for name in ("stride", "pad_value", "dilation", "groups") if name in token]
+    settings: dict[str, Any] = {name: token[name] for name in names}
     settings["padding"] = _padding(token, shape[1:] if first else shape[:2], check_setting("kernel", kernel, 2, 1), 1)
     if first:
         return InputConv2d(shape[0], token["channels"], kernel, **settings, offset=offset, generator=stream)

@@ -10,6 +10,7 @@ Shapes are checked where a network is put together (`layers`, `packed`); here th
 W = ceil(F / 64) words, U units; C input channels in Cw words, K output channels, T = kh * kw taps.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -115,6 +116,29 @@ def dense_dx(dh: np.ndarray, words: np.ndarray, n_features: int, precision: str 
     return out
 
 
+@functools.lru_cache(maxsize=64)
+def input_sixes(g: Geometry) -> np.ndarray:
+    """Input positions as the dX kernel takes them, six at a time (., 6): with a stride those that the same taps reach.
+
+    -1 is none. Strides leave few columns of a kind: they are taken from two rows of a kind at once.
+    """
+    if g.column_stride == 1:
+        return _by_six(np.arange(g.height * g.width))
+    rows, columns = np.arange(g.height), np.arange(g.width)
+    found = []
+    for first in range(0, g.height, 2 * g.row_stride):
+        for row in range(first, min(first + g.row_stride, g.height)):
+            own = rows[row:first + 2 * g.row_stride:g.row_stride]
+            for column in range(min(g.column_stride, g.width)):
+                found.append(_by_six((g.width * own[:, None] + columns[column::g.column_stride]).reshape(-1)))
+    return np.concatenate(found)
+
+
+def _by_six(positions: np.ndarray) -> np.ndarray:
+    rest = np.full(-len(positions) % lookup.ROWS, -1)
+    return np.concatenate([positions, rest]).reshape(-1, lookup.ROWS)
+
+
 def conv_dx(dh: Gradient, words: np.ndarray, n_channels: int, geometry: Geometry,
             precision: str = "fixed16") -> np.ndarray:
     """dh (N, OH, OW, K) float32 or Pooled, and weights (K, kh, kw, Cw) -> dX (N, H, W, C) float32."""
@@ -126,7 +150,8 @@ def conv_dx(dh: Gradient, words: np.ndarray, n_channels: int, geometry: Geometry
     panel = _lookup_panel(taps.reshape(kh * kw * n_chunks, -1, n_column_words), precision)
     n = len(entries[0])
     out = empty((n, geometry.height * geometry.width, n_channels), np.float32)
-    split(conv_gradients.conv_dx, n, *entries, panel, n_chunks, n_items, geometry, PRECISIONS[precision], out)
+    split(conv_gradients.conv_dx, n, *entries, panel, n_chunks, n_items, geometry, input_sixes(geometry),
+          PRECISIONS[precision], out)
     return out.reshape(n, geometry.height, geometry.width, n_channels)
 
 

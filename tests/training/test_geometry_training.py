@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import bnnsim
-from bnnsim.training.layers import BatchNorm, BatchNormSign, Conv2d, Dense, Flatten, InputConv2d, MaxPool2d, SumPositions
+from bnnsim.training.layers import (BatchNorm, BatchNormSign, Conv2d, Dense, Flatten, InputConv2d, MaxPool2d,
+                                    SumPositions)
 from bnnsim.training.gradients import scattered
 from bnnsim.training.model import Sequential
 
@@ -124,7 +125,7 @@ SPECS = {
 
 @pytest.mark.parametrize("name", SPECS)
 def test_networks_of_any_geometry_train_and_pack(name, tmp_path):
-    """A few steps move every weight; the packed network gives the trained one's scores, bit for bit, from its file too."""
+    """A few steps move the weights; the packed network gives the trained one's scores, from its file too."""
     spec, shape = SPECS[name]
     rng = np.random.default_rng(0)
     model = bnnsim.architectures.build(spec, shape, 100, rng=0)
@@ -147,7 +148,8 @@ def test_networks_of_any_geometry_train_and_pack(name, tmp_path):
         assert np.mean(broken.predict(images) == split.labels) == swept.accuracy[0, 1, t]
 
 
-@pytest.mark.parametrize("word", ["C", "C8k", "C8k3x3x3", "C8q2", "C8same2", "C8p1p1", "MP2k3", "FC3s2", "SUM2", "C8g2x2"])
+@pytest.mark.parametrize("word", ["C", "C8k", "C8k3x3x3", "C8q2", "C8same2", "C8p1p1", "MP2k3", "FC3s2", "SUM2",
+                                  "C8g2x2"])
 def test_words_that_are_none_are_refused(word):
     with pytest.raises(ValueError, match="spec must be a list of C<channels>.* got"):
         bnnsim.architectures.build(f"{word} FC3", (1, 8, 8))

@@ -60,12 +60,12 @@ def _source(at, shift, stride, size):
 
 
 @inline
-def _read_by(n_rows, first, g, n_slots, row_size, position_size, zeros, starts):
-    """Where the tables stand of what reached input positions first.. (6): starts (T, 6); `zeros` where nothing did."""
+def _read_by(positions, g, n_slots, row_size, position_size, zeros, starts):
+    """Where the tables stand of what reached input positions (6): starts (T, 6); `zeros` where nothing did."""
     starts[:] = zeros
-    for r in range(n_rows):
-        i, j = (first + r) // g.width + g.top, (first + r) % g.width + g.left
-        for di in range(g.kernel_height):
+    for r in range(ROWS):
+        i, j = positions[r] // g.width + g.top, positions[r] % g.width + g.left
+        for di in range(g.kernel_height if positions[r] >= 0 else 0):
             oh = _source(i, di * g.row_step, g.row_stride, g.out_height)
             row = zeros + position_size + oh % n_slots * row_size
             for dj in range(g.kernel_width if oh >= 0 else 0):
@@ -75,14 +75,50 @@ def _read_by(n_rows, first, g, n_slots, row_size, position_size, zeros, starts):
 
 
 @inline
-def _sum_segments(tables, starts, n_chunks, n_items, panel, p_off, tile, partial):
+def _slots(sixes, g):
+    """Rows of outputs that a ring must hold: those that six positions read, and that later ones have asked for."""
+    last, span = 0, 0
+    for s in range(sixes.shape[0]):
+        for r in range(ROWS):
+            if sixes[s, r] >= 0:
+                row = sixes[s, r] // g.width
+                last = max(last, row)
+                span = max(span, last - row)
+    return min(g.out_height, (span + g.row_step * (g.kernel_height - 1)) // g.row_stride + 2)
+
+
+@inline
+def _live_taps(starts, zeros, live):
+    """How many taps read anything at any of six positions, and which: live[:number]."""
+    n_live = 0
+    for tap in range(starts.shape[0]):
+        reads = False
+        for r in range(ROWS):
+            reads |= starts[tap, r] != zeros
+        if reads:
+            live[n_live] = tap
+            n_live += 1
+    return n_live
+
+
+@inline
+def _sum_segments(tables, starts, live, n_live, n_chunks, n_items, panel, p_off, tile, partial):
     """tile (6, 64) int64 = sums over all taps and chunks, widened before an int32 can wrap; True if it was not needed.
 
-    starts (T, 6) of each tap's first chunk; `partial` (6, 64) int32 has the sums where one call was enough. Of float32
-    the same in float64 and float32.
+    starts (T, 6) of each tap's first chunk, of which `live` read anything: where a stride leaves few of them, the others
+    are passed over. `partial` (6, 64) int32 has the sums where widening was not needed. Of float32 the same in float64
+    and float32.
     """
     if starts.shape[0] * n_items <= MAX_ITEMS and n_chunks == 1:
-        lookup_tile(tables, starts, starts.shape[0], n_items, panel, p_off, partial, 0, False)
+        if 4 * n_live > 3 * starts.shape[0]:
+            lookup_tile(tables, starts, starts.shape[0], n_items, panel, p_off, partial, 0, False)
+            return True
+        if n_live == 0:
+            partial[:] = 0
+        for which in range(n_live):
+            tap = live[which]
+            lookup_tile(tables, starts[tap], 1, n_items, panel, p_off + tap * panel.shape[2] * entry_size(panel),
+                        partial, 0, which > 0)
         return True
     tile[:] = 0
     here = np.empty(ROWS, np.int64)
@@ -108,27 +144,27 @@ def _store_position(tile, wide, exact, scale, r, w, out, position):
 
 
 @kernel
-def conv_dx(dout, winner, size, panel, n_chunks, n_items, g, kinds, out, start, stop):
+def conv_dx(dout, winner, size, panel, n_chunks, n_items, g, sixes, kinds, out, start, stop):
     """dH, panel (Cw, T * n_chunks, E, .) of weights (T, K, C) -> out (N, H * W, C) float32.
 
-    The K channels stand in n_chunks of n_items; kinds as in `dense.lookup_dense`. Tables of as many rows of outputs as
-    six inputs may read stay in a ring; each is built once an image.
+    The K channels stand in n_chunks of n_items; kinds as in `dense.lookup_dense`; sixes (., 6) are the input positions
+    taken together, row after row, -1 behind the last. Tables of as many rows of outputs as six inputs may read stay in
+    a ring; each is built once an image.
     """
-    n_units, n_positions, n_taps = dout.shape[3], out.shape[1], g.kernel_height * g.kernel_width
+    n_units, n_taps = dout.shape[3], g.kernel_height * g.kernel_width
     values, fixed = np.zeros((1, n_units), np.float32), np.zeros(n_items * n_chunks, kinds.gradient.dtype)
     position_size = table_size(n_items, kinds.table) * n_chunks
     row_size = position_size * g.out_width
-    n_slots = min(g.out_height, ((ROWS - 2) // g.width + g.row_step * (g.kernel_height - 1) + 1) // g.row_stride + 2)
+    n_slots = _slots(sixes, g)
     tables, zeros = new_tables((n_slots * g.out_width + 1) * position_size, kinds.table)
     tables[zeros:zeros + position_size] = 0
-    starts, places = np.empty((n_taps, ROWS), np.int64), window_places(size, g)
+    starts, live, places = np.empty((n_taps, ROWS), np.int64), np.empty(n_taps, np.int64), window_places(size, g)
     tile, wide = np.empty((ROWS, COLS), kinds.sum.dtype), np.empty((ROWS, COLS), kinds.total.dtype)
     for n in range(start, stop):
         scale, built = unit_of(dout[n].reshape(-1), fixed), 0
         inverse = 1.0 / scale
-        for first in range(0, n_positions, ROWS):
-            last = min(first + ROWS, n_positions) - 1
-            needed = min(g.out_height, (last // g.width + g.top) // g.row_stride + 1)
+        for s in range(sixes.shape[0]):
+            needed = min(g.out_height, (sixes[s].max() // g.width + g.top) // g.row_stride + 1)
             for oh in range(built, needed):
                 for ow in range(g.out_width):
                     if size == 1:
@@ -142,12 +178,14 @@ def conv_dx(dout, winner, size, panel, n_chunks, n_items, g, kinds, out, start, 
                         build_tables(fixed, n_items * chunk, n_items, tables,
                                      at + table_size(n_items, tables) * chunk)
             built = max(built, needed)
-            _read_by(last + 1 - first, first, g, n_slots, row_size, position_size, zeros, starts)
+            _read_by(sixes[s], g, n_slots, row_size, position_size, zeros, starts)
+            n_live = _live_taps(starts, zeros, live)
             for w in range(panel.shape[0]):
-                exact = _sum_segments(tables, starts, n_chunks, n_items, panel,
+                exact = _sum_segments(tables, starts, live, n_live, n_chunks, n_items, panel,
                                       w * panel.shape[1] * panel.shape[2] * entry_size(panel), wide, tile)
-                for r in range(last + 1 - first):
-                    _store_position(tile, wide, exact, scale, r, w, out[n], first + r)
+                for r in range(ROWS):
+                    if sixes[s, r] >= 0:
+                        _store_position(tile, wide, exact, scale, r, w, out[n], sixes[s, r])
 
 
 # ---------------------------------------------------------------- dW

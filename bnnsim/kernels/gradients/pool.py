@@ -175,7 +175,7 @@ def max_pool_windows(h, q, out, winner, start, stop):
 
 @kernel
 def max_pool_windows_backward(dout, winner, q, dh, start, stop):
-    """Each window's gradient is added to its winner's, windows in order; dh (N, H, W, C) float32 comes uninitialised."""
+    """Each window's gradient is added to its winner's, in order; dh (N, H, W, C) float32 comes uninitialised."""
     for n in range(start, stop):
         dh[n] = np.float32(0)
         for i in range(dout.shape[1]):

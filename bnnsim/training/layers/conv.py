@@ -34,8 +34,8 @@ class _Convolution(Weighted):
         given = {"stride": stride, "padding": padding, "pad_value": pad_value, "dilation": dilation}
         fields = settings_of(type(self).__name__, given, self.kernel, self.kernel)
         if padding == "same" and fields["stride"] != (1, 1):
-            raise ValueError('padding "same" hangs on the size of the input where the stride is not 1: give it as (top, '
-                             "left, bottom, right), which bnnsim.layers.same_padding(sizes, kernel, stride) says")
+            raise ValueError('padding "same" hangs on the size of the input where the stride is not 1: give it as '
+                             "(top, left, bottom, right), as bnnsim.layers.same_padding(sizes, kernel, stride) says")
         self.stride, self.padding, self.dilation = (fields[name] for name in ("stride", "padding", "dilation"))
         self.pad_value, self.replicate = fields.get("pad_value", 0), fields.get("replicate", False)
         n_taps, n_in = self.kernel[0] * self.kernel[1], self.in_channels // self.groups

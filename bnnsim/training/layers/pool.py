@@ -38,7 +38,8 @@ class MaxPool2d(Layer):
 
     takes = gives = "pre-activations"
 
-    def __init__(self, size: int | Pair = 2, stride: int | Pair | None = None, padding: int | tuple[int, ...] = 0) -> None:
+    def __init__(self, size: int | Pair = 2, stride: int | Pair | None = None,
+                 padding: int | tuple[int, ...] = 0) -> None:
         sizes = check_setting("size", size, 2, 1, 15)
         self.windows = Pool(*sizes, *check_setting("stride", sizes if stride is None else stride, 2, 1),
                             *check_setting("padding", padding, 4, 0))
@@ -54,8 +55,8 @@ class MaxPool2d(Layer):
         """(H, W, C) -> (rows, columns of windows, C)."""
         w = self.windows
         if len(shape) != 3 or shape[0] + w.top + w.bottom < w.height or shape[1] + w.left + w.right < w.width:
-            raise ValueError(f"MaxPool2d({once(w[:2])}) needs an input (H, W, C) of at least {w.height} x {w.width}, got "
-                             f"{tuple(shape)}")
+            raise ValueError(f"MaxPool2d({once(w[:2])}) needs an input (H, W, C) of at least {w.height} x {w.width}, "
+                             f"got {tuple(shape)}")
         return (*window_counts(shape[:2], w), shape[2])
 
     def forward(self, x: np.ndarray) -> np.ndarray:
@@ -89,11 +90,12 @@ class MaxPool2d(Layer):
         strides = first.row_stride, first.column_stride
         gaps = any(step > size and more > 1 for step, size, more in zip(strides, first[:2], then[:2]))
         if stored[-1].pools and (gaps or max(first[4:] + then[4:])):
-            raise ValueError("two max-pools in a row, of which one has a padding or the first leaves gaps, are no pooling "
-                             "of one window: pool once")
-        stored[-1] = replace(
-            stored[-1], pool=tuple(a + (b - 1) * step for a, b, step in zip(first[:2], then[:2], strides)),
-            pool_stride=tuple(a * b for a, b in zip(strides, then[2:4])), pool_padding=tuple(then[4:]))
+            raise ValueError("two max-pools in a row, of which one has a padding or the first leaves gaps, are no "
+                             "pooling of one window: pool once")
+        size = (first.height + (then.height - 1) * strides[0], first.width + (then.width - 1) * strides[1])
+        stride = strides[0] * then.row_stride, strides[1] * then.column_stride
+        stored[-1] = replace(stored[-1], pool=size, pool_stride=stride,
+                             pool_padding=(then.top, then.left, then.bottom, then.right))
 
 
 class SumPositions(Layer):
