@@ -164,8 +164,8 @@ def _add_layer(graph: Graph, stage: Stage) -> None:
     else:
         _add_conv(graph, stage, name)
     if layer.pools:
-        graph.node("MaxPool", f"{name}.pooled", kernel_shape=layer.pool, strides=layer.pool_stride,
-                   pads=layer.pool_padding)
+        pool = layer.windows
+        graph.node("MaxPool", f"{name}.pooled", kernel_shape=pool[:2], strides=pool[2:4], pads=pool[4:])
     if layer.threshold is None:
         _add_scores(graph, stage)
         return
@@ -195,11 +195,8 @@ def _add_conv(graph: Graph, stage: Stage, name: str) -> None:
         pads = (0, 0, 0, 0)
     sizes = layer.words.shape[1:3]
     kernel = layer.signs().reshape(-1, *sizes, layer.n_in).transpose(0, 3, 1, 2).astype(np.float32)
-    more: dict[str, Value] = {"group": layer.groups} if layer.groups > 1 else {}
-    if layer.dilation != (1, 1):
-        more["dilations"] = layer.dilation
     graph.node("Conv", f"{name}.sums", graph.weights(f"{name}.weight", np.ascontiguousarray(kernel)), pads=pads,
-               strides=layer.stride, kernel_shape=sizes, **more)
+               strides=layer.stride, dilations=layer.dilation, group=layer.groups, kernel_shape=sizes)
 
 
 def _add_scores(graph: Graph, stage: Stage) -> None:
