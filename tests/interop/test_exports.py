@@ -303,6 +303,26 @@ def test_memory_contents_of_convolutions(tmp_path):
         assert [int(row, 16) for row in rows] == [int("".join(map(str, row.astype(int))), 2) for row in signs]
 
 
+def test_memory_contents_of_groups_and_borders(tmp_path):
+    """A unit's row has its own group's weights; where the border is repeated all summands are bits."""
+    network, _ = geometry_of("groups")
+    bnnsim.export_network(network, tmp_path / "x.mem")
+    comment, rows = words_of(tmp_path / "x.layer0.weight.mem")
+    assert "6 units of 18 weights in 2 groups" in comment and len(rows[0]) == 5
+    signs = network.layers[0].signs() > 0
+    assert [int(row, 16) for row in rows] == [int("".join(map(str, row.astype(int))), 2) for row in signs]
+    network = bnnsim.pack(bnnsim.architectures.build("C10 C10rep FC3", (1, 5, 5), rng=0))
+    bnnsim.export_network(network, tmp_path / "y.mem")
+    assert "least numbers of agreeing bits, of 90" in words_of(tmp_path / "y.layer1.threshold.mem")[0]
+
+
+def test_memory_contents_end_in_thresholds(tmp_path):
+    """Signs as scores have neither factor nor term."""
+    files = bnnsim.export_network(geometry_of("signs")[0], tmp_path / "x.mem")
+    assert [path.rpartition("x.")[2] for path in files] == [
+        f"layer{i}.{name}.mem" for i in (0, 1) for name in ("weight", "threshold", "inverted")]
+
+
 def test_memory_texts_are_read_back(tmp_path):
     """By the reader of such texts, where it knows all that they say: +-1 in, and no unit inverted."""
     rng = np.random.default_rng(4)
