@@ -57,8 +57,9 @@ def test_weights_of_one_axis_of_places(tmp_path, name):
     scores = geometry.behind(sums[-1], {**layers[-1], "total": "sum"})
     arrays = {key: value[:, :, 0] if value.ndim == 4 else value for key, value in foreign.state_dict(layers).items()}
     (tmp_path / "x.npz").write_bytes(foreign.npz(arrays))
-    check(tmp_path / "x.npz", (layers, images, sums, scores), geometry.spec_of(layers), norm_first=False,
-          input_shape=images.shape[1:], eps=foreign.EPS)
+    imported = check(tmp_path / "x.npz", (layers, images, sums, scores), geometry.spec_of(layers), norm_first=False,
+                     input_shape=images.shape[1:], eps=foreign.EPS)
+    assert imported.compare(images, {f"layer{i}": h[:, :, 0] for i, h in enumerate(sums)}) is None
 
 
 @pytest.mark.parametrize("name", geometry.ALL)
