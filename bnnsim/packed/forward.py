@@ -162,16 +162,21 @@ def dense(words: np.ndarray, n_features: int, theta: np.ndarray | None = None,
 
 
 def conv(words: np.ndarray, n_channels: int, g: Geometry, pad_value: int, theta: np.ndarray | None = None,
-         inverted: np.ndarray | None = None, pool: Pool = NO_POOL) -> Layout:
-    """Conv on packed x (N, H, W, Cw): weights (K, kh, kw, Cw), geometry g."""
+         inverted: np.ndarray | None = None, pool: Pool = NO_POOL, groups: int = 1) -> Layout:
+    """Conv on packed x (N, H, W, groups * Cw): weights (K, kh, kw, Cw), geometry g.
+
+    More than one group: whole words of channels each, and units in multiples of 16.
+    """
     n_units, item = len(words), words.shape[-1]
     border, base = np.zeros(g.out_height * g.out_width, np.int64), np.zeros((1, n_units), np.int64)
     if pad_value == 0 and g.is_padded:
         border, outside = borders(g)
         base = outside @ tap_sums(words, n_channels)            # they were counted as -1, and are to count 0
     table = _xnor_table(base + n_channels * g.kernel_height * g.kernel_width, theta)
-    args = (xnor_panel(words.reshape(n_units, -1)), pad_words(n_channels, pad_value), g, *_places(g, item), table,
-            border * table.shape[1])
+    panel = xnor_panel(words.reshape(n_units, -1))
+    panel = panel.reshape(groups, -1, *panel.shape[1:])
+    table_at = border * table.shape[1] + 16 * panel.shape[1] * np.arange(groups)[:, None]
+    args = (panel, pad_words(n_channels, pad_value), g, *_places(g, item), table, table_at)
     return Layout((conv_passes.xnor_conv, conv_passes.xnor_conv_bits), args, (inverted, pool),
                   (g.out_height, g.out_width), window_counts((g.out_height, g.out_width), pool), n_units)
 

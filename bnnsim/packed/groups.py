@@ -1,8 +1,9 @@
 """Convolutions in groups: each part of the output channels reads its own part of the input's.
 
-Groups run one behind the other through the passes of plain convolutions. Where several groups' channels fit into one
-word, they run together, twice: weights of other groups' channels are -1 in the first run and +1 in the second, so that
-half the sum of both is what the group's own channels give [D].
+The forward kernel knows groups of whole words. Others run one behind the other through the passes of plain
+convolutions; where several groups' channels fit into one word, they run together, twice: weights of other groups'
+channels are -1 in the first run and +1 in the second, so that half the sum of both is what the group's own channels
+give [D].
 
 N images, C input channels in Cw words, n_in of them a group, K output channels.
 """
@@ -99,8 +100,10 @@ class Grouped:
 
 
 def grouped_conv(words: np.ndarray, n_in: int, groups: int, g: Geometry, pad_value: int, offset: int | None,
-                 theta: np.ndarray | None, inverted: np.ndarray | None, pool: Pool) -> Grouped:
+                 theta: np.ndarray | None, inverted: np.ndarray | None, pool: Pool) -> Layout | Grouped:
     """Conv in groups on packed x (N, H, W, Cw), or with an offset on images (N, C, H, W): weights (K, kh, kw, .)."""
+    if offset is None and n_in % 64 == 0 and len(words) // groups % 16 == 0:
+        return conv(words, n_in, g, pad_value, theta, inverted, pool, groups)
     parts = []
     for part in parts_of(n_in, groups, len(words)):
         own = part.wide_words(words, n_in)

@@ -4,7 +4,8 @@ N images x (N, H, W, Cw), K channels out in V = ceil(K / 64) words, P = OH * OW 
 image with its padding around it, PH rows of PW = n_columns; `columns` (left + W,) says where each of its columns stands
 in a row: with a dilation, those that a row of taps reads stand side by side. Panels, `table`, `x_at` and `table_at` are
 those of the tiles; bits arrive as zeros, since channels come by 16 and a last word may have less. int32 outputs are as
-wide as the panel, S = 16 ceil(K / 16); g is a `Geometry`, pool a `Pool`.
+wide as the panel, S = 16 ceil(K / 16); g is a `Geometry`, pool a `Pool`. Packed channels may stand in G groups of whole
+words, whose outputs are multiples of 16.
 """
 
 import numpy as np
@@ -26,12 +27,13 @@ def _padded_words(g, n_columns, fill):
 
 
 @inline
-def _place_words(x, n, g, columns, padded):
+def _place_words(x, n, first, g, columns, padded):
+    """Words first.. of each position of image n."""
     for i in range(g.height):
         for j in range(g.width):
             at = columns[g.left + j]
             for w in range(padded.shape[2]):
-                padded[g.top + i, at, w] = x[n, i, j, w]
+                padded[g.top + i, at, w] = x[n, i, j, first + w]
 
 
 @inline
@@ -51,13 +53,17 @@ def pool_bits(bits, g, pool, inverted, out):
 
 @kernel
 def xnor_conv(x, panel, fill, g, n_columns, columns, x_at, table, table_at, out, start, stop):
-    """x (N, H, W, Cw), panel (ceil(K / 16), T * Cw, 16), table (., S) -> pre-activations out (N, P, S) int32."""
+    """x (N, H, W, G * Cw), panel (G, ceil(K / 16 G), T * Cw, 16), table (., S) -> pre-activations out (N, P, S) int32.
+
+    fill (Cw,); table_at (G, P).
+    """
     padded = _padded_words(g, n_columns, fill)
     run_stride = g.row_step * padded.shape[1] * padded.shape[2]
     for n in range(start, stop):
-        _place_words(x, n, g, columns, padded)
-        xnor_sums(padded, x_at, out.shape[1], run_stride, g.kernel_height, panel, table, table_at, out,
-                  n * out.shape[1] * out.shape[2], out.shape[2])
+        for group in range(panel.shape[0]):
+            _place_words(x, n, group * padded.shape[2], g, columns, padded)
+            xnor_sums(padded, x_at, out.shape[1], run_stride, g.kernel_height, panel[group], table, table_at[group], out,
+                      n * out.shape[1] * out.shape[2] + 16 * group * panel.shape[1], out.shape[2])
 
 
 @kernel
@@ -67,9 +73,10 @@ def xnor_conv_bits(x, panel, fill, g, n_columns, columns, x_at, table, table_at,
     run_stride = g.row_step * padded.shape[1] * padded.shape[2]
     bits = np.zeros((x_at.shape[0], out.shape[3]), np.uint64)
     for n in range(start, stop):
-        _place_words(x, n, g, columns, padded)
-        xnor_bits(padded, x_at, x_at.shape[0], run_stride, g.kernel_height, panel, table, table_at, bits, 0,
-                  4 * bits.shape[1])
+        for group in range(panel.shape[0]):
+            _place_words(x, n, group * padded.shape[2], g, columns, padded)
+            xnor_bits(padded, x_at, x_at.shape[0], run_stride, g.kernel_height, panel[group], table, table_at[group],
+                      bits, group * panel.shape[1], 4 * bits.shape[1])
         pool_bits(bits, g, pool, inverted, out[n])
 
 

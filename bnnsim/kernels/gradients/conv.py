@@ -105,9 +105,9 @@ def _live_taps(starts, zeros, live):
 def _sum_segments(tables, starts, live, n_live, n_chunks, n_items, panel, p_off, tile, partial):
     """tile (6, 64) int64 = sums over all taps and chunks, widened before an int32 can wrap; True if it was not needed.
 
-    starts (T, 6) of each tap's first chunk, of which `live` read anything: where a stride leaves few of them, the others
-    are passed over. `partial` (6, 64) int32 has the sums where widening was not needed. Of float32 the same in float64
-    and float32.
+    starts (T, 6) of each tap's first chunk, of which `live` read anything: where a stride leaves few of them, the
+    others are passed over. `partial` (6, 64) int32 has the sums where widening was not needed. Of float32 the same in
+    float64 and float32.
     """
     if starts.shape[0] * n_items <= MAX_ITEMS and n_chunks == 1:
         if 4 * n_live > 3 * starts.shape[0]:
