@@ -4,43 +4,20 @@ What cannot be represented is refused by its name in the file: nothing is droppe
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from bnnsim.interop.drafts import Draft, compose, fields_of
 from bnnsim.interop.input_codes import Code
 from bnnsim.interop.steps import Affine, Flatten, LeftOut, Network, Pool, Sign, Step, Total, Weigh, in_words
 from bnnsim.interop.weights import Reading, signs_and_scale
 from bnnsim.packed.forward import Pair
-from bnnsim.packed.thresholds import fold_thresholds
 
 NO_SIGN = ("a network without any sign between its layers is no binary network, and plain ONNX exports of PyTorch's "
            "sign may have lost it: export with the sign as an operator (Sign, BipolarQuant, Greater and Where), or "
            "give the state dict and a spec")
-
-
-@dataclass
-class Draft:
-    """A layer while its steps are folded in: e = (h - mean) * scale + shift of its sums h."""
-
-    weigh: Weigh
-    weight: np.ndarray
-    fields: dict[str, Any]
-    mean: np.ndarray
-    scale: np.ndarray
-    shift: np.ndarray
-    at_zero: int | None = None                      # of its sign, once there is one
-    pool: Pool | None = None
-    totalled: bool = False                          # whether its sums are summed up over positions
-    pooled_late: bool = False                       # pooled behind an affine step or its sign
-    flatten: str | None = None                      # of what reads it
-    touched: bool = False                           # whether an affine step was folded in
-    most: int = 1                                   # of the size of what it weighs
-    turned: tuple[int, ...] = ()                    # units whose weights were turned over
-    any_parity: bool = False                        # whether its sums can be even and odd
-    sources: list[str] = field(default_factory=list)
-    folded: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -150,7 +127,7 @@ class _Chain:
             if value.size not in (1, units):
                 raise ValueError(f"{step.name}: {part} has {value.size} values behind {draft.weigh.name}, which has "
                                  f"{units} units")
-        _compose(draft, *(value.reshape(-1) for value in (step.mean, step.scale, step.shift)))
+        compose(draft, *(value.reshape(-1) for value in (step.mean, step.scale, step.shift)))
         draft.sources += step.sources
         draft.folded.append(step.name)
 
@@ -176,7 +153,7 @@ class _Chain:
                                  "sums are, before pooling and signs")
             draft.mean, draft.shift, draft.totalled, self.sizes = n * draft.mean, n * draft.shift, True, (1, 1)
             if step.average:
-                _compose(draft, np.zeros(1), np.array([1 / n]), np.zeros(1))
+                compose(draft, np.zeros(1), np.array([1 / n]), np.zeros(1))
         draft.folded.append(f"{'average' if step.average else 'sum'} over {n} positions {step.name}")
 
     def _weigh(self, step: Weigh) -> None:
@@ -199,7 +176,7 @@ class _Chain:
         draft.most = 255 if not self.layers and not self.code.binary else 1
         self._meaning(draft)
         if scale is not None:
-            _compose(draft, np.zeros(1), scale, np.zeros(1))
+            compose(draft, np.zeros(1), scale, np.zeros(1))
         self.layers.append(draft)
         self.a, self.c, self.flatten = 1.0, 0.0, None
 
@@ -208,7 +185,7 @@ class _Chain:
         a, c = (self.code.scale, self.code.rest) if not self.layers else (self.a, self.c)
         if (a, c) != (1.0, 0.0):
             total = draft.weight.reshape(len(draft.weight), -1).sum(1, dtype=np.float64)
-            _compose(draft, -total * (c / a), np.array([a]), np.zeros(1))
+            compose(draft, -total * (c / a), np.array([a]), np.zeros(1))
             draft.touched = False                   # a is positive: pooling behind it is pooling before
 
     def ended(self) -> tuple[list[dict[str, Any]], Code, list[Row]]:
@@ -228,17 +205,8 @@ class _Chain:
                              "sum or average over its positions must make scores of it")
         if len(self.layers) > 1 and all(layer.at_zero is None for layer in self.layers[:-1]):
             raise ValueError(NO_SIGN)
-        return ([_fields(draft, self.reading, i == len(self.layers) - 1) for i, draft in enumerate(self.layers)],
+        return ([fields_of(draft, self.reading, i == len(self.layers) - 1) for i, draft in enumerate(self.layers)],
                 self.code, [_row(i, draft) for i, draft in enumerate(self.layers)])
-
-
-def _compose(draft: Draft, mean: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> None:
-    """Another affine step behind those that are there; a bias goes into the mean."""
-    if np.all(draft.scale == 1) and np.all(draft.shift == 0):
-        draft.mean, draft.scale, draft.shift = draft.mean + mean, draft.scale * scale, draft.shift + shift
-    else:
-        draft.scale, draft.shift = draft.scale * scale, (draft.shift - mean) * scale + shift
-    draft.touched = True
 
 
 def _geometry(step: Weigh, pad_value: int, reason: str) -> dict[str, Any]:
@@ -260,76 +228,6 @@ def _pad_of_bits(step: Weigh, a: float, c: float) -> tuple[int, str]:
         return int(value), ""
     return 0, (f"{step.name} pads with {step.pad_value:g} between bits that mean {c - a:g} and {c + a:g}: it is "
                "neither, nor midway")
-
-
-def _fields(draft: Draft, reading: Reading, last: bool) -> dict[str, Any]:
-    """A layer as from_arrays takes it."""
-    if draft.pooled_late:
-        _pool_first(draft)
-    fields, units, pool = {**draft.fields, "weight": draft.weight}, len(draft.weight), draft.pool
-    if pool is not None:
-        fields |= {"pool": pool.size, "pool_stride": pool.stride, "pool_padding": pool.pads}
-    mean, scale, shift = (np.broadcast_to(part, units) for part in (draft.mean, draft.scale, draft.shift))
-    if last and draft.at_zero is not None:
-        return {**fields, **_signs_as_scores(draft, mean, scale, shift, _sign_of_zero(draft, reading) == -1)}
-    if not last:
-        fields["strict"] = _sign_of_zero(draft, reading) == -1
-    return {**fields, "mean": mean, "var": np.ones(units), "gamma": scale, "beta": shift, "eps": 0.0}
-
-
-def _sign_of_zero(draft: Draft, reading: Reading) -> int:
-    """+1 or -1; 0 where no sum of the layer gets there."""
-    at_zero = draft.at_zero or reading.at_zero or 0
-    if reading.at_zero not in (None, at_zero):
-        raise ValueError(f"{draft.weigh.name}: the sign of 0 is {at_zero:+d} in the file itself, got sign="
-                         f"'{'>=' if reading.at_zero == 1 else '>'}'")
-    zeros = units_at_zero(draft)
-    if at_zero == 0 and len(zeros):
-        raise ValueError(f"{draft.weigh.name}: the sign of 0 is 0 in this network, no bit, and unit {zeros[0]} can "
-                         f"get there ({len(zeros)} of {len(draft.weight)} units): say what stands for it, "
-                         "sign='>=' for +1 or sign='>' for -1, if the network was trained so")
-    if len(zeros):
-        draft.folded.append(f"0 gives {'-1' if at_zero == -1 else '+1'} ({len(zeros)} units can get there)")
-    return at_zero
-
-
-def _signs_as_scores(draft: Draft, mean: np.ndarray, scale: np.ndarray, shift: np.ndarray,
-                     strict: bool) -> dict[str, Any]:
-    """Thresholds of a last layer; z > 0 is what -z >= 0 is not."""
-    turn = -1 if strict else 1
-    theta, inverted = fold_thresholds(mean, turn * scale, turn * shift, draft.weight[0].size * draft.most)
-    return {"threshold": theta, "inverted": inverted ^ strict}
-
-
-def _pool_first(draft: Draft) -> None:
-    """Norm, pool, sign as pool, norm, sign: where the norm falls, the largest of it is the least sum's.
-
-    The least of h is the largest of -h: weights and mean of such a channel are turned over, which changes none of its
-    values. Its stored bits are the trained ones' opposites, which is told.
-    """
-    falling = np.broadcast_to(draft.scale < 0, len(draft.weight))
-    if falling.any():
-        turn = np.where(falling, -1, 1)
-        draft.weight = draft.weight * turn.reshape(-1, 1, 1, 1).astype(draft.weight.dtype)
-        draft.mean, draft.scale = draft.mean * turn, draft.scale * turn
-        draft.turned = tuple(np.flatnonzero(falling).tolist())
-        draft.folded.append(f"weights of {falling.sum()} channels of negative gamma turned over, as they are pooled "
-                            "behind it")
-
-
-def units_at_zero(draft: Draft) -> np.ndarray:
-    """Units whose norm is exactly 0 at a sum that they can have."""
-    units = len(draft.weight)
-    mean, scale, shift = (np.broadcast_to(part, units) for part in (draft.mean, draft.scale, draft.shift))
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        near = np.rint(np.where(scale == 0, 0, mean - shift / scale))
-    fan_in = draft.weight[0].size
-    found = np.zeros(units, bool)
-    for h in (near - 1, near, near + 1):
-        reached = (np.abs(h) <= fan_in * draft.most) & (((h - fan_in) % 2 == 0) | draft.any_parity)
-        with np.errstate(over="ignore"):
-            found |= reached & ((h - mean) * scale + shift == 0)
-    return np.flatnonzero(found)
 
 
 def _row(index: int, draft: Draft) -> Row:

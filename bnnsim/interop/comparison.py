@@ -36,7 +36,8 @@ def compare_sums(network: PackedNetwork, images: np.ndarray, sums: Mapping[str, 
     images : uint8 (N, C, H, W)
     sums : mapping of name to array
         Of each layer the sums of its weights, before batch norm, bias and pooling: (N, U), or of a convolution (N, OH,
-        OW, K) or (N, K, OH, OW), along columns also (N, K, OW). The number in a name is its layer's; names without numbers stand in order.
+        OW, K) or (N, K, OH, OW), along columns also (N, K, OW). The number in a name is its layer's; names without
+        numbers stand in order.
     turned : mapping of layer to units, optional
         Units whose weights have the opposite sign here, as `read_network` had to turn them over.
 
