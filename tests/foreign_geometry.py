@@ -154,10 +154,12 @@ def listed(layers):
 
 # ---------------------------------------------------------------- ONNX
 
-def onnx_of(layers, shape, along_columns=False, auto=False):
-    """A chain; along columns its tensors have one axis of places."""
+def onnx_of(layers, shape, along_columns=False, auto=False, shifts=None):
+    """A chain; along columns its tensors have one axis of places. shifts : (C, 1, 1), taken from the input."""
     nodes, constants, at, cut = [], {}, "x", 1 if along_columns else 0
-    n_axes, opened = 2 - cut, "units" not in layers[0]
+    n_axes, opened = 2 - cut, True
+    if shifts is not None:
+        nodes, constants, at = [foreign.node("Sub", ["x", "shifts"], "shifted")], {"shifts": shifts}, "shifted"
     for i, layer in enumerate(layers):
         constants |= {f"{key}{i}": value for key, value in layer["norm"].items()}
         constants[f"w{i}"] = layer["weight"].astype("f4")

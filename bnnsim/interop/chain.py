@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bnnsim.interop.drafts import Draft, compose, fields_of
+from bnnsim.interop.drafts import Draft, compose, fields_of, shifted_apart
 from bnnsim.interop.input_codes import Code
 from bnnsim.interop.steps import Affine, Flatten, LeftOut, Network, Pool, Sign, Step, Total, Weigh, in_words
 from bnnsim.interop.weights import Reading, signs_and_scale
@@ -48,6 +48,7 @@ class _Chain:
         self.sizes, self.code, self.reading = sizes, code, reading
         self.layers: list[Draft] = []
         self.a, self.c = code.scale, code.shift
+        self.apart = np.zeros(1)                    # of pixels: shifts beyond c, of each channel or value
         self.flatten: str | None = None
         self.ended_by = ""                          # what only scores may pass, such as a softmax
         self.needs_sign = ""                        # what was left out as it keeps signs, such as a tanh
@@ -103,25 +104,36 @@ class _Chain:
         self.a, self.c = 1.0, 0.0
 
     def _binary_input(self, step: Sign) -> None:
+        if self.apart.any():
+            raise ValueError(f"{step.name} takes signs of an input that is shifted by {self.apart.size} values: one "
+                             "level for all channels is represented")
         self.code = self.code.binarized(self.a, self.c, step.at_zero, step.name)
         self.front.append(f"sign {step.name}")
         self.a, self.c = self.code.scale, self.code.shift
 
+    def _affine_of_input(self, step: Affine) -> None:
+        """Of pixels or bits: what they mean; shifts that differ by channel only of pixels."""
+        shifts = np.asarray(step.shift - step.mean * step.scale).reshape(-1)
+        scale, n_shifts, where = np.unique(step.scale), len(np.unique(shifts)), "bits" if self.layers else "the input"
+        if len(scale) != 1 or scale[0] <= 0 or (self.layers and n_shifts > 1):
+            n = max(step.mean.size, step.scale.size, step.shift.size)
+            raise ValueError(f"{step.name} scales {where} by {len(scale)} values and shifts by {n_shifts} ({n} "
+                             "channels): one positive scale for all can be folded, and of bits one shift")
+        shift = float(shifts[0] if n_shifts == 1 else shifts.mean())
+        self.a, self.c = self.a * float(scale[0]), self.c * float(scale[0]) + shift
+        if self.apart.size in (1, shifts.size) or n_shifts == 1:
+            self.apart = self.apart * float(scale[0]) + (shifts - shift if n_shifts > 1 else 0.0)
+        else:
+            raise ValueError(f"{step.name} shifts the input by {shifts.size} values, and {self.apart.size} did before")
+        if not 1e-100 < self.a < 1e100 or not abs(self.c) < 1e100:
+            raise ValueError(f"{step.name} scales {where} to {self.a:g} and shifts by {self.c:g}, which is out of "
+                             "range")
+        (self.layers[-1].folded if self.layers else self.front).append(step.name)
+
     def _affine(self, step: Affine) -> None:
         draft = self._open
         if draft is None:
-            sizes = {part.size for part in (step.mean, step.scale, step.shift)}
-            scale, shift = (np.unique(part) for part in (step.scale, step.shift - step.mean * step.scale))
-            where = "the input" if not self.layers else "bits"
-            if len(scale) != 1 or len(shift) != 1 or scale[0] <= 0:
-                raise ValueError(f"{step.name} scales {where} by {len(scale)} values and shifts by {len(shift)} "
-                                 f"({max(sizes)} channels): one positive scale and one shift for all can be folded")
-            self.a, self.c = self.a * float(scale[0]), self.c * float(scale[0]) + float(shift[0])
-            if not 1e-100 < self.a < 1e100 or not abs(self.c) < 1e100:
-                raise ValueError(f"{step.name} scales {where} to {self.a:g} and shifts by {self.c:g}, which is out of "
-                                 "range")
-            (self.layers[-1].folded if self.layers else self.front).append(step.name)
-            return
+            return self._affine_of_input(step)
         units = len(draft.weight)
         for part, value in (("mean", step.mean), ("scale", step.scale), ("shift", step.shift)):
             if value.size not in (1, units):
@@ -183,9 +195,11 @@ class _Chain:
     def _meaning(self, draft: Draft) -> None:
         """Sums of what bits, or pixels less the offset, mean: a * h + c * (sum of weights)."""
         a, c = (self.code.scale, self.code.rest) if not self.layers else (self.a, self.c)
-        if (a, c) != (1.0, 0.0):
-            total = draft.weight.reshape(len(draft.weight), -1).sum(1, dtype=np.float64)
-            compose(draft, -total * (c / a), np.array([a]), np.zeros(1))
+        rest = c * draft.weight.reshape(len(draft.weight), -1).sum(1, dtype=np.float64)
+        if not self.layers and self.apart.any():
+            rest = rest + shifted_apart(draft.weigh, draft.weight, self.apart, self.sizes, self.flatten)
+        if a != 1 or rest.any():
+            compose(draft, -rest / a, np.array([a]), np.zeros(1))
             draft.touched = False                   # a is positive: pooling behind it is pooling before
 
     def ended(self) -> tuple[list[dict[str, Any]], Code, list[Row]]:

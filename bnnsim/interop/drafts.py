@@ -10,6 +10,7 @@ import numpy as np
 
 from bnnsim.interop.steps import Pool, Weigh
 from bnnsim.interop.weights import Reading
+from bnnsim.packed.forward import Pair
 from bnnsim.packed.thresholds import fold_thresholds
 
 
@@ -43,6 +44,23 @@ def compose(draft: Draft, mean: np.ndarray, scale: np.ndarray, shift: np.ndarray
     else:
         draft.scale, draft.shift = draft.scale * scale, (draft.shift - mean) * scale + shift
     draft.touched = True
+
+
+def shifted_apart(weigh: Weigh, weight: np.ndarray, apart: np.ndarray, sizes: Pair,
+                  flatten: str | None) -> np.ndarray:
+    """What shifts of each channel of the input add to each unit's sums, (U,)."""
+    if any(weigh.pads) and not weigh.replicate:
+        raise ValueError(f"{weigh.name} pads an input that is shifted by {apart.size} values: what it pads with is "
+                         "another pixel in each channel, which is not represented")
+    if weight.ndim == 4:
+        by_group = weight.sum((1, 2), dtype=np.float64).reshape(weigh.groups, -1, weight.shape[3])
+        return np.einsum("guc,gc->gu", by_group, apart.reshape(weigh.groups, -1)).reshape(-1)
+    if apart.size != weight.shape[1]:
+        n = sizes[0] * sizes[1]
+        apart = np.tile(apart, n) if flatten == "HWC" else np.repeat(apart, n)
+    if apart.size != weight.shape[1]:
+        raise ValueError(f"{weigh.name} has {weight.shape[1]} features, its input is shifted by {apart.size} values")
+    return weight @ apart
 
 
 def fields_of(draft: Draft, reading: Reading, last: bool) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What files leave open, or mean otherwise: taken exactly, or refused by name; never dropped or guessed."""
 
 import foreign_files as foreign
+import foreign_geometry as geometry
 import numpy as np
 import pytest
 
@@ -116,6 +117,29 @@ def test_signs_of_the_input_make_it_binary(tmp_path, given, level):
     assert imported.network.reads_bits and imported.code.level == level
     with pytest.raises(ValueError, match="takes signs of its input, and what it reads is not known: say input='unit'"):
         bnnsim.load_network(tmp_path / "x.onnx")
+
+
+@pytest.mark.parametrize("name", ["by axis", "groups", "mean", "mean alone", "replicate", "dense"])
+def test_shifts_of_each_channel_of_the_input(tmp_path, rng, name):
+    """u - 20 c of channel c: folded where nothing but the border is padded; the offset is the mean of theirs."""
+    layers, images = (geometry.made(name)[:2] if name != "dense" else
+                      ([{**fields, "units": len(fields["weight"])} for fields in foreign.plan(rng, conv=False)],
+                       foreign.images_of(rng)))
+    shape = images.shape[1:]
+    shifts = 20 * np.arange(1, shape[0] + 1).reshape(-1, 1, 1)
+    (tmp_path / "x.onnx").write_bytes(geometry.onnx_of(layers, shape, shifts=shifts.astype("f4")))
+    if name in ("by axis", "groups"):
+        with pytest.raises(ValueError, match=f"pads an input that is shifted by {shape[0]} values"):
+            bnnsim.load_network(tmp_path / "x.onnx")
+        return
+    network, x = bnnsim.load_network(tmp_path / "x.onnx"), images.astype(int) - shifts
+    for fields in layers:
+        h = geometry.convolved(x, fields["weight"], fields) if fields["weight"].ndim == 4 else \
+            x.reshape(len(x), -1) @ fields["weight"].T
+        scores = geometry.behind(h, fields)
+        x = np.where(scores > 0, 1, -1)
+    np.testing.assert_allclose(network.scores(images), scores, rtol=1e-5, atol=1e-5 * np.abs(scores).max())
+    assert network.input_offset == 10 * (1 + shape[0]) and len(np.unique(scores)) > 5
 
 
 def test_scales_that_vanish_are_refused(tmp_path):
