@@ -41,7 +41,7 @@ PLANS = {
                                    {"channels": 5, "kernel": (1, 3), "dilation": (1, 2), "pads": (0, 2, 0, 0)},
                                    {"channels": 4, "kernel": (1, 2), "total": "mean"}]),
 }
-SAME = {                                                        # what "same" of Keras is, worked out by hand
+SAME = {                                                        # what Keras has: its "same", worked out by hand
     "same": ((2, 8, 7), [{"channels": 6, "kernel": (3, 3), "stride": (2, 2), "pads": (0, 1, 1, 1), "same": True,
                           "pool": ((3, 3), (2, 2), (0, 0, 1, 1))},
                          {"channels": 5, "kernel": (2, 2), "pads": (0, 0, 1, 1), "same": True}, *DENSE]),
@@ -50,11 +50,16 @@ SAME = {                                                        # what "same" of
     "same, in groups": ((4, 7, 6), [{"channels": 8, "kernel": (3, 3), "groups": 4, "pads": (1, 1, 1, 1), "same": True},
                                     {"channels": 8, "kernel": (3, 3), "groups": 8, "stride": (2, 2), "same": True,
                                      "pads": (1, 0, 1, 1)},
-                                    {"channels": 4, "kernel": (2, 2), "total": "mean"}]),
+                                    {"channels": 4, "kernel": (2, 2), "groups": 2, "total": "mean"}]),
     "same along columns": ((2, 1, 30), [{"channels": 6, "kernel": (1, 5), "stride": (1, 2), "pads": (0, 1, 0, 2),
                                          "same": True, "pool": ((1, 3), (1, 3), NONE)},
+                                        {"channels": 12, "kernel": (1, 2), "groups": 6},
                                         {"channels": 4, "kernel": (1, 2), "total": "mean"}]),
 }
+SAME["causal"] = ((2, 1, 20), [{"channels": 6, "kernel": (1, 3), "dilation": (1, 2), "pads": (0, 4, 0, 0),
+                                "causal": True},
+                               {"channels": 4, "kernel": (1, 2), "pads": (0, 1, 0, 0), "causal": True,
+                                "total": "mean"}])
 ALL = {**PLANS, **SAME}
 
 
@@ -236,12 +241,12 @@ def keras_layers(layers, shape, along_columns=False):
         else:
             common |= {"kernel_size": layer["kernel"][cut:], "strides": layer.get("stride", (1, 1))[cut:],
                        "dilation_rate": layer.get("dilation", (1, 1))[cut:],
-                       "padding": "same" if layer.get("same") else "valid"}
+                       "padding": "same" if layer.get("same") else "causal" if layer.get("causal") else "valid"}
             if layer.get("groups", 1) > 1 and layer["weight"].shape[1] == 1:
                 n_in = layer["groups"]                          # (C M, 1, kh, kw) as (kh, kw, C, M)
                 kernel = weight.reshape(n_in, -1, *weight.shape[2:]).transpose(2, 3, 0, 1)
-                arrays[f"l{i}"] = {"depthwise_kernel": kernel}
-                steps.append(("QuantDepthwiseConv2D", f"l{i}", {
+                arrays[f"l{i}"] = {"depthwise_kernel": kernel[0] if along_columns else kernel}
+                steps.append(("DepthwiseConv1D" if along_columns else "QuantDepthwiseConv2D", f"l{i}", {
                     "depth_multiplier": kernel.shape[3], "depthwise_quantizer": quantizer, **common}))
             else:
                 kernel = weight.transpose(2, 3, 1, 0)

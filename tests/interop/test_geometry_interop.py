@@ -62,6 +62,18 @@ def test_weights_of_one_axis_of_places(tmp_path, name):
     assert imported.compare(images, {f"layer{i}": h[:, :, 0] for i, h in enumerate(sums)}) is None
 
 
+def test_sizes_of_groups(tmp_path):
+    """Weights, and multiply-accumulates an image, are those of a group's channels."""
+    layers, images, sums, _ = geometry.made("depthwise")
+    (tmp_path / "x.npz").write_bytes(foreign.npz(foreign.state_dict(layers)))
+    network = bnnsim.load_network(tmp_path / "x.npz", geometry.spec_of(layers), input_shape=images.shape[1:])
+    found = network.sizes()
+    assert [each.binary for each in found[:-1]] == [layer["weight"].size for layer in layers]
+    assert [each.binary_macs + each.integer_macs for each in found[:-1]] == [
+        layer["weight"][0].size * h[0].size for layer, h in zip(layers, sums)]
+    assert found[1].binary == 70 * 9 and found[1].binary_macs == 70 * 9 * 16
+
+
 @pytest.mark.parametrize("name", geometry.ALL)
 def test_onnx(tmp_path, name):
     made = geometry.made(name)
