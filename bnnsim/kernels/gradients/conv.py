@@ -81,11 +81,10 @@ def _slots(sixes, g):
     """Rows of outputs that a ring must hold: those that six positions read, and that later ones have asked for."""
     last, span = 0, 0
     for s in range(sixes.shape[0]):
+        last = max(last, sixes[s].max() // g.width)
         for r in range(ROWS):
             if sixes[s, r] >= 0:
-                row = sixes[s, r] // g.width
-                last = max(last, row)
-                span = max(span, last - row)
+                span = max(span, last - sixes[s, r] // g.width)
     return min(g.out_height, (span + g.row_step * (g.kernel_height - 1)) // g.row_stride + 2)
 
 
