@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 import bnnsim
+import bnnsim.commands.pipes as pipes
 
 COMMANDS = {"bench": "how fast this machine trains and breaks networks",
             "ber_sweep": "accuracy of stored networks over bit error rates",
@@ -21,7 +22,11 @@ COMMANDS = {"bench": "how fast this machine trains and breaks networks",
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one of the command lines."""
-    argv = sys.argv[1:] if argv is None else list(argv)
+    with pipes.ending_quietly():
+        return _main(sys.argv[1:] if argv is None else list(argv))
+
+
+def _main(argv: list[str]) -> int:
     if argv and argv[0].replace("-", "_") in COMMANDS:
         return importlib.import_module(f"bnnsim.{argv[0].replace('-', '_')}").main(argv[1:])
     if argv == ["--version"]:

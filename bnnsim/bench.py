@@ -5,6 +5,7 @@
     python -m bnnsim.bench --full --out bench.json --scaling scaling.png
     python -m bnnsim.bench --compare examples/peers/torch_peer.py --peer-python TORCH/bin/python --out bench.json
     python -m bnnsim.bench --isa avx2 --only none --compare examples/peers/torch_peer.py --peer-python TORCH/bin/python
+    python -m bnnsim.bench --isa generic --only inference --compare examples/peers/torch_peer.py --peer-python ...
 
 Sections: kernels, beside the machine's limit; training, inference and sweep of the papers' three networks; startup and
 memory of fresh processes; with --scaling and --compare those too. A line is the median, with quartiles. By default
@@ -50,7 +51,8 @@ OPTIONS = (
     Option("networks", "which of them", shared.some_of(NETWORKS), ",".join(NETWORKS), metavar="NAMES"),
     replace(shared.PLOT, name="scaling",
             help=f"time over threads, batch, width, depth, images, wrong bits and cells: {shared.FIGURE_HELP}"),
-    Option("compare", "measure a peer in turns with bnnsim: examples/peers/torch_peer.py", shared.path,
+    Option("compare", "measure a peer in turns with bnnsim, in what --only names of training, inference and sweep (all "
+           "three where it names none): examples/peers/torch_peer.py", shared.path,
            metavar="SCRIPT"),
     Option("peer_python", "the Python that has what the peer needs (default: this one)", shared.path,
            metavar="PYTHON"),
@@ -108,8 +110,9 @@ def sections(options: argparse.Namespace, sizes: "Sizes", images: "Images") -> I
     if options.scaling:
         yield "scaling", scaling.measure(sizes, images)
     if options.compare:
+        works = [work for work in peer.KINDS if work in options.only] or peer.KINDS
         yield "compare", peer.compare(options.compare, options.peer_python or sys.executable, sizes, images,
-                                      options.networks)
+                                      options.networks, works)
 
 
 def measure(options: argparse.Namespace, report: dict[str, Any]) -> None:

@@ -199,11 +199,11 @@ def work(options: argparse.Namespace) -> None:
             workers=options.workers, out=store, resume=options.resume, predictions=options.predictions,
             ci_width=None if options.ci_width is None else options.ci_width / 100, max_trials=options.max_trials,
             progress="log" if options.log else not options.quiet, provenance={"command": command_of(options)})
-    show(options, result)
     if options.out and store is None:
         result.save(options.out)
     if options.plot:
         result.plot(options.plot)
+    show(options, result)
     if options.log:
         logging.getLogger("bnnsim").info("done in %.0f s", time.monotonic() - started)
 

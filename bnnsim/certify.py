@@ -88,15 +88,15 @@ def work(options: argparse.Namespace) -> None:
     test = inputs.load_test(options, [options.network] if options.network else [], {name: network})
     images, labels = test.images[:options.limit], test.labels[:options.limit]
     found = certificates.certified_flips(network, images, options.singles)
-    print(f"{name}, {test.name}, {len(images):,} of {len(test):,} images\n{found.table(labels, options.flips)}")
     greedy = broken_by(network, images) if options.attack else None
-    if greedy:
-        print(ratios(found, greedy))
     if options.out:
         write(options.out, labels, found, greedy)
     if options.plot:
         import bnnsim.figures.proofs as proofs            # matplotlib, only where it is needed
         proofs.certified_accuracy(found, labels, options.plot, f"{name}, {test.name}")
+    print(f"{name}, {test.name}, {len(images):,} of {len(test):,} images\n{found.table(labels, options.flips)}")
+    if greedy:
+        print(ratios(found, greedy))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -18,6 +18,25 @@ if TYPE_CHECKING:
 
 FilePath = str | os.PathLike[str]
 Array = TypeVar("Array", bound=np.ndarray)
+_INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+_REAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|infinity)|nan", re.ASCII | re.IGNORECASE)
+
+
+def integer_of(text: str) -> int:
+    """The integer that a text is, as files and command lines have it; ValueError where it is none.
+
+    Of digits 0 to 9 alone: Python's own ``int`` takes 1_000, and digits of any script.
+    """
+    if not _INTEGER.fullmatch(text.strip()) or len(text) > 4000:
+        raise ValueError(f"wanted an integer, got {text[:40]!r}")
+    return int(text)
+
+
+def real_of(text: str) -> float:
+    """The number that a text is, inf and nan too; ValueError where it is none. See `integer_of`."""
+    if not _REAL.fullmatch(text.strip()):
+        raise ValueError(f"wanted a number, got {text[:40]!r}")
+    return float(text)
 
 
 def check_int(name: str, value: object, low: int | None = None, high: int | None = None) -> int:
@@ -208,12 +227,21 @@ def _pixel_hint(images: np.ndarray) -> str:
 
 def _layout_hint(came: Sequence[int], wanted: Sequence[int | None]) -> str:
     """How images of another order of axes become (N, C, H, W)."""
-    channels, height, width = wanted[1:]
+    channels, height, width = one = tuple(wanted[1:])
     if len(came) == 4 and tuple(came[1:]) == (height, width, channels):
         return "; these are in N, H, W, C order: pass images.transpose(0, 3, 1, 2)"
-    if len(came) == 3 and channels in (1, None) and height in (came[1], None) and width in (came[2], None):
+    if channels is None or height is None or width is None:
+        return "; for grey images pass images[:, None], for one image in C, H, W order images[None]" \
+            if len(came) == 3 else ""
+    if tuple(came) == one:
+        return "; for one image pass images[None]"
+    if len(came) == 3 and channels == 1 and tuple(came[1:]) == (height, width):
         return "; for grey images pass images[:, None]"
-    if len(came) == 2 and None not in wanted[1:] and came[1] == math.prod(wanted[1:]):      # type: ignore[arg-type]
+    if tuple(came) == (height, width, channels):
+        return "; for one image in H, W, C order pass images.transpose(2, 0, 1)[None]"
+    if channels == 1 and tuple(came) == (height, width):
+        return "; for one grey image pass images[None, None]"
+    if 1 <= len(came) <= 2 and came[-1] == channels * height * width:
         return f"; for rows in C, H, W order pass images.reshape(-1, {channels}, {height}, {width})"
     return ""
 

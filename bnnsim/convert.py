@@ -40,7 +40,7 @@ ENDINGS = (".h5", ".npz", ".qonnx", ".qonnx.onnx", ".onnx", ".h", ".mem", ".coe"
 def shape_text(name: str, value: Any) -> str:
     """Three sizes, "1,28,28"."""
     words = shared.text(name, value).split(",")
-    if len(words) != 3 or not all(word.strip().isdigit() and len(word) < 9 for word in words):
+    if len(words) != 3 or not all(word.isascii() and word.strip().isdigit() and len(word) < 9 for word in words):
         raise ValueError(f"{name} must be channels,height,width such as 1,28,28, got {value!r}")
     return value
 

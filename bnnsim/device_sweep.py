@@ -97,7 +97,10 @@ def parse_at(texts: Sequence[str]) -> dict[str, Any]:
         name, equals, place = text.partition("=")
         if not equals or name not in AXES:
             raise ValueError(f"--at must be AXIS=PLACE with an axis of {', '.join(AXES)}, got {text!r}")
-        found[AXES[name].key] = place if name == "condition" else parse_places(place, False)[0]
+        numbers = [place] if name == "condition" else parse_places(place, False)
+        if len(numbers) != 1 or AXES[name].key in found:
+            raise ValueError(f"--at {name} must be one place, got {' and '.join(texts)}: --axis {name} has several")
+        found[AXES[name].key] = numbers[0]
     return found
 
 
@@ -148,17 +151,18 @@ def work(options: argparse.Namespace) -> None:
     places = None if options.values is None else places_on(axis, options.values)
     networks = inputs.load_networks(options.networks or [inputs.shipped_file(name) for name in NETWORKS])
     split = inputs.load_test(options, options.networks, networks)
+    cells = [cell.strip() for cell in options.cell.split(",")] if options.cell else None
     with chosen_executor(options.workers, options.dask) as executor:
         found = sweep_card(
-            card, networks, split, axis, places, cells=options.cell.split(",") if options.cell else None,
+            card, networks, split, axis, places, cells=cells,
             codes=split_codes(options.ecc), at=at, trials=options.trials, rng=options.seed,
             extrapolate=options.extrapolate, executor=executor, workers=options.workers, out=options.out,
             resume=options.resume, progress=not options.quiet, provenance={"command": options.command})
-    show(found, options, split)
     if options.plot:
         found.plot(options.plot)
     if options.pareto:
         found.plot_pareto(options.pareto)
+    show(found, options, split)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

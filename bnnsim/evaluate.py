@@ -118,9 +118,9 @@ def work(options: argparse.Namespace) -> None:
     test = inputs.load_test(options, options.networks, networks)
     found = [Evaluation(name, network, test, answers(network, test.images, fault, options.seed, options.trial))
              for name, network in networks.items()]
-    show(found, options)
     if options.out:
         write_predictions(options.out, found)
+    show(found, options)
     for note in filter(None, map(hint, found) if fault is None else ()):
         print(f"python -m bnnsim.evaluate: {note}", file=sys.stderr)
 

@@ -95,9 +95,9 @@ def work(options: argparse.Namespace) -> None:
     for what in options.what:
         found = WHAT[what](metrics, options, network, split)
         beside = {"result": injected(options, network, split)} if what == "prediction" and options.check else {}
-        print(f"\n{what}\n{found.table(**beside)}")
         if options.plot:
             found.plot(figure_name(options.plot, what), **beside)
+        print(f"\n{what}\n{found.table(**beside)}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -24,7 +24,7 @@ import bnnsim.training.losses as losses
 import bnnsim.training.optimizers as optimizers
 import bnnsim.training.regularisers as regularisers
 import bnnsim.training.schedules as schedules
-from bnnsim.checks import check_probability
+from bnnsim.checks import check_probability, real_of
 from bnnsim.commands.number_lists import parse_probabilities
 from bnnsim.commands.options import Option
 from bnnsim.datasets.catalogue import CATALOGUE
@@ -130,7 +130,7 @@ def regulariser(text: str | None) -> regularisers.DirectRegulariser | None:
     if text is None:
         return None
     try:
-        strength, target = map(float, text.split(","))
+        strength, target = map(real_of, text.split(","))
     except ValueError:
         raise ValueError(f"--regulariser must be two numbers, LAMBDA,TARGET, such as 0.01,16, got {text!r}") from None
     return regularisers.DirectRegulariser(strength, target)
@@ -185,6 +185,8 @@ def check_options(options: argparse.Namespace) -> None:
     """Refuse what does not go together, before the work."""
     if options.out and options.checkpoint and os.path.realpath(options.out) == os.path.realpath(options.checkpoint):
         raise ValueError("--out and --checkpoint must be two files: the network would replace the checkpoint")
+    if options.resume and not options.checkpoint:
+        raise ValueError("--resume needs --checkpoint FILE.h5, from which the training goes on")
     if options.rescale is not None and options.reestimate is not None:
         raise ValueError("give --rescale or --reestimate, not both: each sets the thresholds for one bit error rate")
     if options.rescale is not None and not 0 <= options.rescale < 0.5:
@@ -215,15 +217,15 @@ def work(options: argparse.Namespace) -> None:
     model = adapted(model, options, part, flip_rate)
     network = pack(model)
     accuracy = network.accuracy(test)
-    print(network.summary())
-    print(f"{test.name}: {100 * accuracy:.2f} % of all {len(test):,} images, epoch {history.kept_epoch} of "
-          f"{options.epochs}, seed {options.seed}")
     if options.out:
         pack(model, {"holdout": str(options.holdout), "test_accuracy": f"{accuracy:.4f}", "test_images": str(len(test)),
                      "command": options.command}).save(options.out)
     if options.plot:
         import bnnsim.figures.training as training
         training.training_curves(history, options.plot)
+    print(network.summary())                                     # behind what took hours: nobody may read it
+    print(f"{test.name}: {100 * accuracy:.2f} % of all {len(test):,} images, epoch {history.kept_epoch} of "
+          f"{options.epochs}, seed {options.seed}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

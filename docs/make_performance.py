@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))                                             # this clone, whatever is installed
 
 from bnnsim.benchmarks.networks import RATES  # noqa: E402
+from bnnsim.benchmarks.peer import gflops  # noqa: E402
 from bnnsim.benchmarks.sizes import TEST_IMAGES, WORKS  # noqa: E402
 from bnnsim.benchmarks.timing import in_words, with_prefix  # noqa: E402
 
@@ -73,6 +74,12 @@ def instructions_of(report: Json) -> str:
                 report.get("isa", "all") + " instructions")
 
 
+def products_of(report: Json) -> str:
+    """The peers' float32 matrix products: which instructions they really used shows in them."""
+    found = [peer["gflops"] for row in report["comparison"] for peer in row["peers"].values() if peer.get("gflops")]
+    return f" (its float32 matrix product: {min(found):.0f} to {max(found):.0f} GFLOP/s)" if found else ""
+
+
 def where(report: Json) -> str:
     """A sentence: what was measured, with what, on what."""
     c = report["circumstances"]
@@ -80,7 +87,7 @@ def where(report: Json) -> str:
     busy = f" Other work ran beside it (load {c['load_average']})." if (c["load_average"] or 0) > 0.5 else ""
     unfinished = "" if report["complete"] else " It was stopped before its end."
     peers = sorted({row["peer"] for row in report["comparison"]})
-    beside = f", in turns with {', '.join(peers)}" if peers else ""
+    beside = f", in turns with {', '.join(peers)}{products_of(report)}" if peers else ""
     limited = "" if report.get("isa", "all") == "all" else f" limited to {instructions_of(report)},"
     return (f"Measured on {c['created'][:10]} by {SIZES[report['size']]} of bnnsim {c['library']}{commit}{beside},\n"
             f"on {c['cpu']},{limited} {c['threads']} threads; Python {c['python']}, NumPy {c['numpy']}, "
@@ -98,23 +105,23 @@ def ratio_of(peer: Json) -> str:
 def readme_columns(report: Json) -> tuple[list[str], dict[str, list[str]]]:
     """(header, {work: cells}): bnnsim, each of the peer's setups, and the last one's time in bnnsim's."""
     setups = list(dict.fromkeys(setup for row in report["comparison"] for setup in row["peers"]))
-    cells = {measured["name"]: [time_of(measured["statistics"], measured["share"])]
-             for measured in report["measurements"]}
+    cells = {name: ["not measured"] for name in IN_README}
+    cells |= {measured["name"]: [time_of(measured["statistics"], measured["share"])]
+              for measured in report["measurements"]}
     for row in report["comparison"]:
-        times = [time_of(row["peers"][setup]["statistics"], row["share"]) if setup in row["peers"] else ""
+        times = [time_of(row["peers"][setup]["statistics"], row["share"]) if setup in row["peers"] else "not measured"
                  for setup in setups]
         ratio = f"{row['peers'][setups[-1]]['ratio']['median']:.3g}" if setups[-1] in row["peers"] else ""
         cells[row["name"]] = [time_of(row["bnnsim"]["statistics"], row["share"]), *times, ratio]
     peers = " or ".join(sorted({row["peer"] for row in report["comparison"]}))
     header = ["bnnsim", *(f"{peers}, {setup}" for setup in setups), *(["ratio"] if setups else [])]
-    return header, {name: found + [""] * (len(header) - len(found)) for name, found in cells.items()}
+    return header, {name: found + ["not measured"] * (len(header) - len(found)) for name, found in cells.items()}
 
 
 def readme_table(reports: Sequence[Json]) -> str:
-    """Ten works, as far as they were measured: times of bnnsim, and of a peer where there is one, for each report."""
+    """Ten works, and which were not measured: times of bnnsim, and of a peer where there is one, for each report."""
     columns = [readme_columns(report) for report in reports]
-    rows = [(name, *(cell for header, cells in columns for cell in cells.get(name, [""] * len(header))))
-            for name in IN_README if any(name in cells for _, cells in columns)]
+    rows = [(name, *(cell for _, cells in columns for cell in cells[name])) for name in IN_README]
     header = [f"{instructions_of(report)}: {name}" for report, (names, _) in zip(reports, columns) for name in names]
     text = table(("work", *header), rows) + "\n" + "\n".join(map(where, reports))
     text += "\nRatio: the last peer's time in bnnsim's." * any(report["comparison"] for report in reports)
@@ -128,11 +135,13 @@ def comparison(report: Json) -> str:
     rows = []
     for row in report["comparison"]:
         ours = row["bnnsim"]["statistics"]
-        rows.append((row["name"], "bnnsim", time_of(ours, row["share"]), spread_of(ours), "1", ""))
+        tiles = ", ".join(f"{name} {tile}" for name, tile in row["bnnsim"].get("tiles", {}).items())
+        rows.append((row["name"], "bnnsim", time_of(ours, row["share"]), spread_of(ours), "1",
+                     f"tiles: {tiles}" if tiles else ""))
         rows += [("", f"{row['peer']}: {peer['setup']}", time_of(peer["statistics"], row["share"]),
-                  spread_of(peer["statistics"]), ratio_of(peer), f"{peer['checked']} agree")
+                  spread_of(peer["statistics"]), ratio_of(peer), f"{peer['checked']} agree{gflops(peer)}")
                  for peer in row["peers"].values()]
-    header = ("work", "with", "median", "quartiles", "times bnnsim's", "checked")
+    header = ("work", "with", "median", "quartiles", "times bnnsim's", "checked; instructions")
     return ("\nIn turns\n--------\n\nbnnsim, peer, bnnsim, peer, in one run, both warm; the ratio is the median over "
             "the pairs, with its range.\n\n" + table(header, rows))
 

@@ -55,7 +55,7 @@ def answer(request):
             sys.exit(7)
         if MOOD == "garbage":
             return "what?"
-        found = {"setup": request["setup"], "seconds": 0.5}
+        found = {"setup": request["setup"], "seconds": 0.5, "gflops": 12.3}
         if request["work"] == "training":
             return {**found, "loss": first_loss(request["file"], request["batch"]) + (0.1 if MOOD == "wrong" else 0)}
         classes = predictions(request["file"])

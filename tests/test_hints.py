@@ -72,6 +72,31 @@ def test_images_become_what_they_were(row):
     np.testing.assert_array_equal(images, PIXELS)
 
 
+@pytest.mark.parametrize("images, shape, right", [
+    (PIXELS[0], SHAPE, PIXELS[:1]),
+    (PIXELS[0].astype(np.float64), SHAPE, PIXELS[:1]),
+    (PIXELS[0].transpose(1, 2, 0), SHAPE, PIXELS[:1]),
+    (PIXELS[0].ravel(), SHAPE, PIXELS[:1]),
+    (PIXELS[:1, 0], (1, 6, 7), PIXELS[:1, :1]),                  # one image of one channel, or of grey ones the only
+    (PIXELS[:, 0], (1, 6, 7), PIXELS[:, :1]),
+    (PIXELS[0, 0], (1, 6, 7), PIXELS[:1, :1]),
+    (PIXELS[:, 0, :, :, None], (1, 6, 7), PIXELS[:, :1])])
+def test_one_image_becomes_a_batch(images, shape, right):
+    for _ in range(2):
+        message = refused(lambda: check_images(images, shape), "images must")
+        images = eval(code_of(message), {"np": np, "images": images})
+        if images.shape == right.shape:
+            break
+    np.testing.assert_array_equal(check_images(images, shape), right)
+
+
+def test_of_an_image_alone_the_network_s_shape_tells_what_it_is():
+    """(6, 6, 6) of a network of 3 x 6 x 6 is neither one image nor grey ones; of no network it may be either."""
+    assert "pass" not in refused(lambda: check_images(np.zeros((6, 6, 6), np.uint8), (3, 6, 6)), "must have shape")
+    message = refused(lambda: labelled(PIXELS[0]), "for grey images pass")
+    assert message.endswith("for one image in C, H, W order images[None]")
+
+
 def test_grey_and_black_and_white_images():
     grey = PIXELS[:, 0]
     np.testing.assert_array_equal(eval(code_of(refused(lambda: check_images(grey, (1, 6, 7)), "grey")),

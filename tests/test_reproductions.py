@@ -149,6 +149,17 @@ def test_a_quick_run_does_not_become_the_committed_table(records, monkeypatch, t
     assert not list(tmp_path.iterdir())
 
 
+def test_a_record_of_an_earlier_script_says_so(records):
+    """Claim (g) was measured before importance had a reliability: its row says it until it is run again."""
+    stored = json.loads(make_results.SOURCE.read_text(encoding="utf-8"))
+    for record in [*stored, *records[0].values()]:
+        word, _ = make_results.SINCE.get(record["claim"], ("", ""))
+        is_older = bool(word) and word not in " ".join(record["notes"])
+        assert ("Of the version before, commit" in make_results.section(record)) == is_older
+        assert make_results.page([record]).count("; of the version before") == is_older
+    assert not any(map(make_results.predates, records[0].values())), "today's scripts tell all of it"
+
+
 @pytest.mark.parametrize(("low", "high", "wanted", "verdict"), [
     (0.1, 0.2, ">", "holds"), (-0.2, -0.1, ">", "does not hold"), (-0.1, 0.2, ">", "undecided"),
     (-0.2, -0.1, "<", "holds"), (0.1, 0.2, "<", "does not hold"), (-0.1, 0.2, "<", "undecided"),

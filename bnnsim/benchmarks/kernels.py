@@ -148,6 +148,13 @@ PRODUCTS = {binary_gemm: f"forward.{LARGE_TILE}", gradient_dx: "gradients.lookup
             bit_errors: "words.vector_words.draws_below"}
 
 
+def tiles(work: str) -> dict[str, str]:
+    """{product: what the tile in use for it needs of a CPU}, for the products of a piece of work."""
+    products = {"binary layers": binary_gemm, "first layer": first_layer,
+                **({"gradients": gradient_dweight} if work == "training" else {})}
+    return {name: str(operations()[PRODUCTS[make]].in_use or "plain") for name, make in products.items()}
+
+
 def measure(sizes: Sizes) -> Iterator[Measurement]:
     """Measurements of all products, on one thread and on all: a generator, so that what is done is not lost.
 

@@ -3,11 +3,11 @@
 The peer is a script, run as ``python SCRIPT --serve`` in an environment of its own. It reads one JSON object a line
 and answers each with one; what it prints besides goes to standard error.
 
-    {"do": "hello", "threads": 2}              -> {"name": "PyTorch", "version": "2.13.0", "setups": ["default", ...],
-                                                   "gflops": of its float32 matrix product, or no such key}
+    {"do": "hello", "threads": 2}              -> {"name": "PyTorch", "version": "2.13.0", "setups": ["default", ...]}
     {"do": "prepare", "work": W, "setup": S, "file": "x.npz", "batch": 256, "rate": 0.05}
                                                -> {"setup": "in words", "seconds": of the first run,
-                                                   "loss": of the first batch ("training"), or "predictions": [...]}
+                                                   "loss": of the first batch ("training"), or "predictions": [...],
+                                                   "gflops": of its float32 matrix product, or no such key}
     {"do": "run", "work": W, "setup": S, "steps": 20}        -> {"seconds": of so many steps, or of all images}
     {"do": "drop"}                             -> {}          forget what was prepared
     anything that fails                        -> {"error": "what and why"}
@@ -30,6 +30,7 @@ from typing import IO, Any, Self
 
 import numpy as np
 
+import bnnsim.benchmarks.kernels as kernels
 import bnnsim.benchmarks.networks as networks
 import bnnsim.training.losses as losses
 import bnnsim.training.packing as packing
@@ -41,20 +42,23 @@ from bnnsim.datasets.split import Split
 from bnnsim.kernels import thread_count
 from bnnsim.training.model import Sequential
 
+KINDS = ("training", "inference", "sweep")
 RATE = 0.05                         # of the sweep point
 LOSS_TOLERANCE = 1e-3               # relative: float32 may still turn an activation round
 
 
 class Peer:
-    """The running peer; a context manager that ends it."""
+    """The running peer; a context manager that ends it, and removes its temporary files."""
 
     def __init__(self, script: FilePath, python: FilePath = sys.executable) -> None:
         if not os.path.isfile(script):
             raise FileNotFoundError(f"no peer {script}: give the path of a script such as examples/peers/torch_peer.py")
+        self.folder = tempfile.TemporaryDirectory(prefix="bnnsim-peer-", ignore_cleanup_errors=True)
         try:
             self.process = subprocess.Popen([python, script, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                            text=True)
+                                            text=True, env={**os.environ, "TMPDIR": self.folder.name})
         except OSError as error:
+            self.folder.cleanup()
             raise ValueError(f"cannot start the peer with {python}: {error.strerror}; give --peer-python the path of "
                              "a Python that has what the peer needs") from error
         self.requests, self.answers = _pipes(self.process)
@@ -91,6 +95,7 @@ class Peer:
             self.process.kill()
             self.process.wait()
         self.answers.close()
+        self.folder.cleanup()
 
 
 def _pipes(process: "subprocess.Popen[str]") -> tuple[IO[str], IO[str]]:
@@ -165,6 +170,7 @@ def training_job(name: str, sizes: Sizes, images: Images) -> _Job:
 def classifying_job(work: str, name: str, sizes: Sizes, images: Images) -> _Job:
     """Inference, or one chip of a sweep; the predictions of all images without errors must agree."""
     (_, test), (network, _) = images.of(name), make_network(name, sizes)
+    test = test[:sizes.compared] if name == "cifar" else test
 
     def check(answer: Mapping[str, Any]) -> tuple[bool, str]:
         predicted = np.array(answer["predictions"])
@@ -185,12 +191,12 @@ TITLES = {"training": "epoch of {epoch:,} images", "inference": "{test:,} images
 
 # ---------------------------------------------------------------- measuring
 
-def compare(script: FilePath, python: FilePath, sizes: Sizes, images: Images,
-            names: Iterable[str]) -> Iterator[dict[str, Any]]:
+def compare(script: FilePath, python: FilePath, sizes: Sizes, images: Images, names: Iterable[str],
+            works: Iterable[str] = KINDS) -> Iterator[dict[str, Any]]:
     """Rows of the comparison, a generator: see `_with_ratios`."""
     with Peer(script, python) as peer:
         who = peer.ask(do="hello", threads=thread_count())
-        for work in ("training", "inference", "sweep"):
+        for work in works:
             for name in names:
                 job = training_job(name, sizes, images) if work == "training" else \
                     classifying_job(work, name, sizes, images)
@@ -210,7 +216,8 @@ def _row(peer: Peer, who: Mapping[str, Any], job: _Job, rounds: int) -> dict[str
             if not right:
                 raise WrongResultError(f"{who['name']} ({setup}) and bnnsim do not compute the same {job.work} of the "
                                        f"{WORKS[job.name].title}: {what} compared")
-            setups[setup] = {"setup": answer["setup"], "first_seconds": answer["seconds"], "checked": what}
+            setups[setup] = {"setup": answer["setup"], "first_seconds": answer["seconds"], "checked": what,
+                             "gflops": answer.get("gflops")}
     job.ours()                                                   # warm, as the peer is
 
     def theirs(setup: str) -> float:
@@ -234,20 +241,25 @@ def _with_ratios(who: Mapping[str, Any], job: _Job, setups: Mapping[str, Mapping
         peers[setup] = {**prepared, "seconds": samples[setup], "statistics": statistics_of(samples[setup]),
                         "ratios": ratios, "ratio": statistics_of(ratios)}
     return {"work": job.work, "network": job.name, "name": f"{WORKS[job.name].title}: {title}",
-            "peer": f"{who['name']} {who['version']}", "peer_gflops": who.get("gflops"), "threads": thread_count(),
+            "peer": f"{who['name']} {who['version']}", "threads": thread_count(),
             "share": min(job.share, 1.0), "split": job.split.name,
-            "bnnsim": {"seconds": samples["bnnsim"], "statistics": statistics_of(samples["bnnsim"])}, "peers": peers}
+            "bnnsim": {"seconds": samples["bnnsim"], "statistics": statistics_of(samples["bnnsim"]),
+                       "tiles": kernels.tiles(job.work)}, "peers": peers}
+
+
+def gflops(setup: Mapping[str, Any]) -> str:
+    """The peer's matrix product in words: which instructions it really used shows in it."""
+    return f"; float32 matrix product {setup['gflops']:.0f} GFLOP/s" if setup.get("gflops") else ""
 
 
 def line(row: Mapping[str, Any]) -> str:
     """One line of text for each setup of a row."""
     lines = [f"{'compare':<10} {row['name']:<52} {in_words(row['bnnsim']['statistics']['median']):>9}  bnnsim"
+             + ", tiles: " + ", ".join(f"{name} {tile}" for name, tile in row["bnnsim"]["tiles"].items())
              + (f"  [both extrapolated from {100 * row['share']:.2g} % of it]" if row["share"] < 1 else "")]
     for peer in row["peers"].values():
         ratio = peer["ratio"]
         lines.append(f"{'':<63} {in_words(peer['statistics']['median']):>9}  {row['peer']}, {peer['setup']}: "
                      f"{ratio['median']:.3g} times bnnsim's ({ratio['min']:.3g} to {ratio['max']:.3g}); "
-                     f"{peer['checked']} agree")
-    if row.get("peer_gflops"):
-        lines.append(f"{'':<63} {row['peer']}'s float32 matrix product: {row['peer_gflops']:.0f} GFLOP/s")
+                     f"{peer['checked']} agree{gflops(peer)}")
     return "\n".join(lines)

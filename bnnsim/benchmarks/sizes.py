@@ -55,6 +55,7 @@ class Sizes:
     narrow: bool = False            # narrow networks in place of the papers'
     limit_steps: int = 300_000      # of the limit's chains
     rounds: int = 3                 # of A B A B with a peer
+    compared: int = TEST_IMAGES     # images of the CIFAR-10 CNN, at most, that a peer classifies
     looped: int = 1000              # calls in a loop of one image each
 
 
@@ -62,9 +63,9 @@ SIZES = {
     "tiny": Sizes("tiny", 2, 128, {"fcnn": 2, "cnn": 2, "cifar": 2}, {}, {"fcnn": 40, "cnn": 40, "cifar": 20},
                   dict.fromkeys(WORKS, 2), 1, narrow=True, limit_steps=100, rounds=2),
     "quick": Sizes("quick", 5, 2048, {"fcnn": 30, "cnn": 8, "cifar": 3}, {},
-                   dict.fromkeys(WORKS, TEST_IMAGES), {"fcnn": 20, "cnn": 10, "cifar": 2}, 3),
+                   dict.fromkeys(WORKS, TEST_IMAGES), {"fcnn": 20, "cnn": 10, "cifar": 2}, 3, compared=1000),
     "full": Sizes("full", 11, 2048, dict.fromkeys(WORKS, 0), {"fcnn": 5, "cnn": 3, "cifar": 2},
-                  dict.fromkeys(WORKS, TEST_IMAGES), dict.fromkeys(WORKS, 20), 5, rounds=5),
+                  dict.fromkeys(WORKS, TEST_IMAGES), dict.fromkeys(WORKS, 20), 5, rounds=5, compared=2000),
 }
 
 

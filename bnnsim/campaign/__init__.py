@@ -9,10 +9,22 @@ stored, and must agree on a resume), and rows in the tests of foreign journals a
 how a campaign runs is an argument of `sweeps.sweep` and of `engine.run` or `store.Store`.
 """
 
-from bnnsim.campaign.card import CardSweep
-from bnnsim.campaign.card_sweep import sweep_card
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from bnnsim.campaign.result import SweepResult
 from bnnsim.campaign.sweeps import sweep
-from bnnsim.campaign.warm import warmup
+
+if TYPE_CHECKING:
+    from bnnsim.campaign.card import CardSweep
+    from bnnsim.campaign.card_sweep import sweep_card
+    from bnnsim.campaign.warm import warmup
 
 __all__ = ["CardSweep", "SweepResult", "sweep", "sweep_card", "warmup"]
+_LATER = {"CardSweep": "card", "sweep_card": "card_sweep", "warmup": "warm"}     # sweeps need no devices, no training
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)

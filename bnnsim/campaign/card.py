@@ -6,6 +6,7 @@ S series (a network in a kind of cell, with or without a code), P places on the 
 """
 
 import contextlib
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -168,8 +169,10 @@ class CardSweep:
     def tolerated(self, drop: float = 0.01, level: float = 0.95) -> list[CardTolerated]:
         """How far each series can go along the axis at a loss of `drop`: the place, with an interval.
 
-        The tolerated bit error rate is estimated from the accuracies (`bnnsim.statistics.tolerated`), and is a place
-        on the axis by way of the card's rates.
+        The tolerated bit error rate and its interval are estimated from the accuracies at the rates of the places
+        (`bnnsim.statistics.tolerated`, as of `SweepResult.tolerated`), and become places on the axis by way of the
+        card's rates; beyond the data and along sigma, which the card cannot be solved for, on a straight line between
+        the places run, of logarithms where the axis is logarithmic.
 
         Returns
         -------
@@ -207,7 +210,10 @@ class CardSweep:
         with contextlib.suppress(ValueError):                    # no axis to solve for, or extrapolated beyond the card
             return self.card.solve(self.axis, ber, self.series[s]["cell"], **self.at)
         order = np.argsort(bers)[np.sort(bers) > 0]
-        return float(np.interp(np.log(ber), np.log(bers[order]), places[order].astype(np.float64)))
+        straight = places[order].astype(np.float64)
+        is_log = AXES[self.axis].log and straight.min() > 0
+        place = float(np.interp(np.log(ber), np.log(bers[order]), np.log(straight) if is_log else straight))
+        return math.exp(place) if is_log else place
 
     def plot(self, path: FilePath | None = None) -> "Figure":
         """Accuracy, bit error rate and energy along the axis: see `bnnsim.figures.cards.card_curves`."""

@@ -175,12 +175,14 @@ def _asked(card: DeviceCard, axis: str, places: Sequence[float | str] | None, at
            extrapolate: bool) -> _Asked:
     known = card.axes(at.get("condition"))
     check_choice("axis", axis, known)
+    if AXES[axis].key in at:
+        raise ValueError(f"at must be on other axes than {axis!r}, whose places are swept, got {at[AXES[axis].key]!r}")
     if axis != "condition" and "condition" in known and "condition" not in at:
         raise ValueError(f"at must name a condition, one of {', '.join(map(repr, card.conditions))}: "
                          "at={'condition': ...}, or --at condition=...")
     found = _default_places(axis, known[axis]) if places is None else _checked_places(axis, places, card)
-    if not found:
-        raise ValueError("places must have at least one, got none")
+    if not found or len(set(found)) < len(found):
+        raise ValueError(f"places must be at least one, and differ from each other, got {found}")
     return _Asked(card, axis, found, at, extrapolate)
 
 

@@ -3,6 +3,7 @@
 It knows neither where cells are evaluated nor where they are kept.
 """
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,8 +16,9 @@ from bnnsim.campaign.cells import Answers, Cell, CellName, Context, Series
 from bnnsim.campaign.result import SweepResult
 from bnnsim.campaign.result_file import NOT_RUN
 from bnnsim.campaign.settings import Settings, axis_of
+from bnnsim.devices.marks import either
 from bnnsim.faults.axis import is_probability
-from bnnsim.faults.protocol import is_clean_at_zero
+from bnnsim.faults.protocol import is_clean_at_zero, origins
 
 
 @dataclass
@@ -79,8 +81,9 @@ class Campaign:
         pilot = [self.known[name, rate, trial] for trial in range(rule["pilot"]) if (name, rate, trial) in self.known]
         if len(pilot) < rule["pilot"]:
             return rule["pilot"]
-        accuracies = np.array([answers.right.sum() for answers in pilot]) / len(self.series[name].labels)
-        return min(stopping.stein_trials(accuracies, rule["ci_width"], rule["level"]), rule["max_trials"])
+        n_images = len(self.series[name].labels)
+        accuracies = np.array([answers.right.sum() for answers in pilot]) / n_images
+        return min(stopping.stein_trials(accuracies, rule["ci_width"], rule["level"], n_images), rule["max_trials"])
 
     def missing(self) -> list[Cell]:
         """Cells that are wanted and not known, trial after trial."""
@@ -102,4 +105,13 @@ class Campaign:
             right[at], ber[at] = answers.right, answers.ber
             if predictions is not None and answers.predictions is not None:
                 predictions[(*at, slice(len(answers.predictions)))] = answers.predictions
-        return SweepResult(self.settings, self.rates, right, totals, ber, predictions, self.provenance)
+        return SweepResult(self.settings, self.rates, right, totals, ber, predictions,
+                           {**self._cards(), **self.provenance})
+
+    def _cards(self) -> dict[str, str]:
+        """How well what the faults took from device cards is known at these rates; nothing where they took nothing."""
+        marks: dict[str, set[str]] = {}
+        for series, rate in itertools.product(self.series.values(), self.rates.tolist()):
+            for what, mark in origins(series.fault.at(rate)):
+                marks.setdefault(what, set()).add(mark)
+        return {"card": "; ".join(f"{what} {either(found)}" for what, found in marks.items())} if marks else {}

@@ -29,9 +29,8 @@ def intervals_of_means(result: "SweepResult", level: float, of: str) -> np.ndarr
 
 def _interval(result: "SweepResult", s: int, r: int, trials: np.ndarray, level: float, of: str) -> tuple[float, float]:
     rule = result.settings["stopping"]
-    is_clean = is_probability(result.axis) and result.rates[r] == 0 and np.nansum(result.ber[s, r]) == 0
     n_images = result.settings["series"][s]["n_images"]
-    if is_clean:                                                 # chips without errors are all alike
+    if _is_clean(result, s, r):
         if of == "chips":
             return float(trials[0]), float(trials[0])
         trials = trials[:1].repeat(2)
@@ -40,8 +39,13 @@ def _interval(result: "SweepResult", s: int, r: int, trials: np.ndarray, level: 
     elif rule is None:
         found = mean_interval(trials, level, n_images)
     else:
-        found = stein_interval(trials[~np.isnan(trials)], rule["pilot"], level)
+        found = stein_interval(trials[~np.isnan(trials)], rule["pilot"], level, n_images)
     return found.low, found.high
+
+
+def _is_clean(result: "SweepResult", s: int, r: int) -> bool:
+    """Chips without errors are all alike."""
+    return is_probability(result.axis) and bool(result.rates[r] == 0) and bool(np.nansum(result.ber[s, r]) == 0)
 
 
 def tolerated_rate(result: "SweepResult", s: int, drop: float, level: float) -> Tolerated:
@@ -66,7 +70,9 @@ def differences(result: "SweepResult", s: int, t: int, level: float, labels: npt
     if first["split_sha256"] != second["split_sha256"]:
         raise ValueError(f"{first['name']!r} and {second['name']!r} must be of the same images to be compared")
     if labels is None:
-        return [paired_difference(x, y, level) for x, y in zip(result.accuracy[s], result.accuracy[t])]
+        clean = [_is_clean(result, s, r) and _is_clean(result, t, r) for r in range(len(result.rates))]
+        return [paired_difference(x, y, level, None if alike else first["n_images"])
+                for x, y, alike in zip(result.accuracy[s], result.accuracy[t], clean)]
     if result.predictions is None:
         raise ValueError("labels need stored predictions: sweep(..., predictions=True)")
     truth, found = np.asarray(labels), []

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import bnnsim.files.atomic as atomic
 import bnnsim.files.hdf5 as hdf5
 from bnnsim.campaign.cells import Answers, Cell, CellName
 from bnnsim.campaign.grid import Campaign
@@ -40,8 +41,7 @@ class Store:
         found = [path for path in (Path(out), Path(journal_path(out))) if path.exists()]
         if found and not resume:
             raise FileExistsError(f"{found[0]} exists: resume it (resume=True, --resume), or give another name")
-        if not Path(out).resolve().parent.is_dir():
-            raise FileNotFoundError(f"the folder of {out} does not exist: make it first")
+        atomic.check_creatable(out)
         self.journal = Journal(out, campaign.settings, self._check_head)
         try:
             if Path(out).exists():

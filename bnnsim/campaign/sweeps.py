@@ -50,6 +50,9 @@ class SweepOptions(TypedDict, total=False):
     provenance: Mapping[str, Any] | None
 
 
+MOST_TRIALS = 2_000_000         # chips: a list of the cells, which needs memory, is made before the first is evaluated
+
+
 def sweep(networks: PackedNetwork | Mapping[str, PackedNetwork],
           split: "LabelledImages | Mapping[str, LabelledImages]", rates: npt.ArrayLike, trials: int = 10,
           rng: RandomSource = None, *,
@@ -124,11 +127,13 @@ def sweep(networks: PackedNetwork | Mapping[str, PackedNetwork],
     >>> bnnsim.sweep(network, split, [0, 0.1], trials=3, rng=0, progress=False).accuracy.shape
     (1, 2, 3)
     """
-    root, trials = root_seed(rng), check_int("trials", trials, 1)
+    root, trials = root_seed(rng), check_int("trials", trials, 1, MOST_TRIALS)
     rule = _stopping_rule(trials, ci_width, max_trials)
     series, entries = make_series(networks, split, faults)
     axis = axis_moved(series, axis)
     asked = _check_rates(rates, axis)
+    for one, rate in itertools.product(series, asked.tolist()):
+        one.fault.at(rate)                                       # what a fault cannot be is said before the work
     settings: Settings = {"series": entries, "seed": str(root), "stopping": rule, "predictions": bool(predictions)}
     if axis != BER:
         settings["axis"] = axis
@@ -236,5 +241,5 @@ def _stopping_rule(trials: int, ci_width: float | None, max_trials: int | None) 
     width = check_real("ci_width", ci_width, 0, 1, open_low=True)
     if trials < 2:
         raise ValueError(f"ci_width needs a pilot of trials >= 2 chips, got {trials}")
-    most = check_int("max_trials", 10 * trials if max_trials is None else max_trials, trials)
+    most = check_int("max_trials", 10 * trials if max_trials is None else max_trials, trials, 10 * MOST_TRIALS)
     return {"ci_width": width, "pilot": trials, "level": 0.95, "max_trials": most}

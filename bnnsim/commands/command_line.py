@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Never
 
 import bnnsim.commands.errors as errors
+import bnnsim.commands.pipes as pipes
 from bnnsim.commands.config import load_config
 from bnnsim.commands.options import FORCE, Option, claimed_outputs, settle, switch
 
@@ -43,6 +44,11 @@ def parser(module: str, doc: str | None, table: Sequence[Option]) -> Parser:
 
 def run(parser: Parser, work: Callable[[argparse.Namespace], None], argv: Sequence[str] | None) -> int:
     """Parse and call ``work(options)``; what fails ends with an exit code (see --help) and one line."""
+    with pipes.ending_quietly():
+        return _run(parser, work, argv)
+
+
+def _run(parser: Parser, work: Callable[[argparse.Namespace], None], argv: Sequence[str] | None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
     options = parser.parse_args(argv)
     options.command = f"{parser.prog} {shlex.join(argv)}".rstrip()
@@ -53,16 +59,34 @@ def run(parser: Parser, work: Callable[[argparse.Namespace], None], argv: Sequen
                    and options.config else {})
             if "log" in options and options.log:
                 logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-            with claimed_outputs(options, parser.table), warnings.catch_warnings():
+            with claimed_outputs(options, parser.table), _compiling_said(options), warnings.catch_warnings():
                 warnings.simplefilter("default", UserWarning)    # notices, also under PYTHONWARNINGS=error
                 warnings.showwarning = lambda message, *_, **__: print(f"{parser.prog}: note: {message}",
                                                                        file=sys.stderr)
                 work(options)
+                print(end="", flush=True)                        # a full disk is told here, as errors are
         except KeyboardInterrupt as stop:
             parser.exit(128 + stopped_by[-1], f"{parser.prog}: {str(stop) or 'interrupted'}\n")
         except Exception as error:
+            if isinstance(error, BrokenPipeError) and pipes.is_unread():
+                raise
             parser.exit(*errors.report(error, parser.prog, debug))
     return errors.DONE
+
+
+@contextlib.contextmanager
+def _compiling_said(options: argparse.Namespace) -> Iterator[None]:
+    """Inside, standard error says so, once, when kernels are compiled; not with --quiet, and --log says it anyway."""
+    logger, handler = logging.getLogger("bnnsim.kernels"), logging.StreamHandler()
+    wanted, level = not getattr(options, "quiet", False) and not getattr(options, "log", False), logger.level
+    if wanted:
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 class _Stopped(KeyboardInterrupt):

@@ -20,7 +20,8 @@ exit codes:
   {DONE:<4} done
   {FAILED:<4} failed though the input is good: no download, or an unexpected error, which --debug shows in full
   {BAD_INPUT:<4} bad input, or a file, a disk or a worker that failed: one line says which
-  130  Ctrl-C; 143 SIGTERM, 129 SIGHUP: all three keep what is done"""
+  130  Ctrl-C; 143 SIGTERM, 129 SIGHUP: all three keep what is done
+  141  nobody reads on what is printed, as behind "| head"; files are written"""
 
 
 def is_expected(error: BaseException) -> bool:

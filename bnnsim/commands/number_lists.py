@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bnnsim.checks import check_int, check_probability, check_real
+from bnnsim.checks import check_int, check_probability, check_real, integer_of, real_of
 
 MOST = 10_000                       # numbers of one list
 
@@ -56,7 +56,7 @@ def parse_probabilities(name: str, text: str) -> float | list[float]:
 def parse_integers(name: str, text: str) -> list[int]:
     """Integers >= 0 separated by commas."""
     try:
-        return [check_int(name, int(value), 0) for value in text.split(",")]
+        return [check_int(name, integer_of(value), 0) for value in text.split(",")]
     except ValueError:
         raise ValueError(f"{name} must be integers >= 0 separated by commas, such as 0,1,2, got {text!r}") from None
 
@@ -71,6 +71,6 @@ def _steps(text: str, wanted: str) -> tuple[float, float, int]:
 
 def _numbers(text: str, separator: str, wanted: str) -> list[float]:
     try:
-        return [float(part) for part in text.split(separator)]
+        return [real_of(part) for part in text.split(separator)]
     except ValueError:
         raise ValueError(wanted) from None

@@ -10,15 +10,16 @@ Below the machinery stand the options that several commands have; what one comma
 import argparse
 import contextlib
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import bnnsim.files.atomic as atomic
-from bnnsim.checks import check_choice, check_int, check_probability, check_real
+from bnnsim.checks import check_choice, check_int, check_probability, check_real, integer_of, real_of
 from bnnsim.commands.number_lists import parse_rates
 from bnnsim.datasets.catalogue import CATALOGUE
-from bnnsim.datasets.own import WHAT, is_path
+from bnnsim.datasets.own import WHAT, check_dataset, is_path
 from bnnsim.datasets.reading import ORDERS, check_size
 
 if TYPE_CHECKING:
@@ -85,8 +86,16 @@ class Option:
             parser.add_argument(self.typed, dest=self.name, default=None, action=action, help=text)
         else:
             action = "append" if self.several and self.nargs is None else "store"
-            parser.add_argument(self.typed, dest=self.name, type=self.read, nargs=self.nargs, metavar=self.metavar,
+            parser.add_argument(self.typed, dest=self.name, type=self._read, nargs=self.nargs, metavar=self.metavar,
                                 action=action, help=text)
+
+    def _read(self, word: str) -> Any:
+        """What a typed word is."""
+        read = integer_of if self.read is int else real_of if self.read is float else self.read
+        try:
+            return read(word)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
 
     def checked(self, value: Any) -> Any:
         """The value in its clean form; a list of one from one item, where there may be several."""
@@ -130,7 +139,7 @@ def check_outputs(options: argparse.Namespace, table: Iterable[Option]) -> list[
     for option in table:
         value = getattr(options, option.name)
         for path in option.outputs(value, options) if option.outputs and value else ():
-            target = atomic.check_target(path)
+            target = atomic.check_creatable(path)
             if os.path.exists(target) and not options.force:
                 raise FileExistsError(f"{option.typed}: {path} exists: --force replaces it")
             if os.path.exists(target) and _took_hours(target):
@@ -205,7 +214,7 @@ def writable(*endings: str) -> Rule:
         """A path of a file to be written."""
         if not path(name, value).lower().endswith(endings):
             raise ValueError(f"{value!r} must end in {' or '.join(endings)}")
-        atomic.check_target(value)
+        atomic.check_creatable(value)
         return value
     return rule
 
@@ -245,7 +254,7 @@ def rates_text(name: str, value: Any) -> str:
 def lines_text(name: str, value: Any) -> str:
     """Rows and columns of an array, "64x128"."""
     words = text(name, value).lower().split("x")
-    if len(words) != 2 or not all(word.isdigit() and 0 < int(word[:9]) <= 2**16 and len(word) < 9 for word in words):
+    if len(words) != 2 or not all(re.fullmatch(r"[0-9]{1,8}", word) and 0 < int(word) <= 2**16 for word in words):
         raise ValueError(f"{name} must be ROWSxCOLUMNS of 1 to 65536 each, such as 64x64, got {value!r}")
     return "x".join(words)
 
@@ -254,7 +263,7 @@ def dataset_text(name: str, value: Any) -> str:
     """A known data set by name, or data of one's own by their path."""
     if is_path(value) and value not in CATALOGUE:
         return path(name, value)
-    return check_choice(name, value, CATALOGUE)
+    return check_dataset(name, value)
 
 
 def size_text(name: str, value: Any) -> str:

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 import bnnsim.datasets.shipped as shipped
-from bnnsim.checks import FilePath, check_choice
+from bnnsim.checks import FilePath
 from bnnsim.datasets.catalogue import CATALOGUE, Layout
 from bnnsim.datasets.downloading import cache_folder, download_dataset, downloadable
-from bnnsim.datasets.own import is_path, load_own
+from bnnsim.datasets.own import check_dataset, is_path, load_own
 from bnnsim.datasets.readers import idx_sha256
 from bnnsim.datasets.reading import Reading
 from bnnsim.datasets.split import Split
@@ -71,9 +71,9 @@ def load_dataset(name: FilePath, folder: FilePath | None = None, download: bool 
     """
     if is_path(name) and name not in CATALOGUE:
         if folder is not None:
-            raise ValueError(f"folder must be left out where the data set is a path, got {name} and {folder}")
+            raise ValueError(f"folder (--data) must be left out where the data set is a path, got {name} and {folder}")
         return load_own(name, Reading(size=size, order=order), bins, like)
-    name = check_choice("name", name, CATALOGUE)
+    name = check_dataset("name", name)
     if (size, bins, order) != (None, None, None):
         raise ValueError(f"size, bins and order are for data of your own, by their path; leave them out for {name!r}")
     if not isinstance(download, bool):

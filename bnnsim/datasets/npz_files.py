@@ -112,6 +112,8 @@ def _array(path: FilePath, archive: zipfile.ZipFile, member: zipfile.ZipInfo) ->
                              "are not read: running what a file says is not safe. Save it as "
                              "array.astype(str), or as numbers")
         n_bytes = math.prod(shape) * dtype.itemsize
+        if n_bytes == 0 and min(shape, default=0) == 0:
+            raise ValueError(f"{name}: wanted at least one example, got an array of shape {shape}")
         if min(shape, default=0) < 0 or n_bytes == 0 or stream.tell() + n_bytes != member.file_size:
             raise ValueError(f"{name}: wanted the bytes that its header announces, {shape} of {dtype}, got "
                              f"{member.file_size - stream.tell()}")

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bnnsim.checks import FilePath, check_labels
+from bnnsim.checks import FilePath, check_choice, check_labels
+from bnnsim.datasets.catalogue import CATALOGUE
 from bnnsim.datasets.feature_tables import read_tables
 from bnnsim.datasets.features import FeatureCode
 from bnnsim.datasets.npz_files import read_npz
@@ -31,6 +32,14 @@ def is_path(name: object) -> bool:
     """Whether this is the path of data, not the name of a known data set."""
     return isinstance(name, os.PathLike) or isinstance(name, str) and (
         os.sep in name or "/" in name or name.lower().endswith(ENDINGS) or os.path.exists(name))
+
+
+def check_dataset(name: str, value: object) -> str:
+    """The name of a known data set, where a path would have done as well."""
+    try:
+        return check_choice(name, value, CATALOGUE)
+    except ValueError as error:
+        raise ValueError(f"{error}; or the path of data of your own, and no file or folder is called that") from None
 
 
 def load_own(path: FilePath, asked: Reading, bins: int | None = None, like: Mapping[str, str] | None = None,

@@ -55,6 +55,15 @@ class CardFault:
         """The axis as campaigns and their files name it, with its unit."""
         return "sigma_factor" if self.axis == "sigma" else AXES[self.axis].key
 
+    @property
+    def origin(self) -> tuple[str, str] | None:
+        """The card's error rates, and how well they are known here; None without a place."""
+        if self.value is None:
+            return None
+        place = self.place()
+        cell = self.cell or self.card.own_cell(place.get("condition"))
+        return f"{self.card.name}, error rates of {cell}", self.card.rate_mark(cell, **place)
+
     def at(self, value: float | str) -> "CardFault":
         """The same fault at another place on its axis; the card is asked when it is applied.
 

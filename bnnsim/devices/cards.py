@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ import bnnsim.datasets.shipped as shipped
 import bnnsim.devices.card_schema as card_schema
 import bnnsim.devices.energy as energy
 import bnnsim.files.atomic as atomic
-from bnnsim.checks import FilePath, check_choice, check_probability, check_real
+from bnnsim.checks import FilePath, check_choice, check_probability, check_real, nearest
 from bnnsim.devices.card_fault import CardFault
 from bnnsim.devices.card_schema import AXES, CardError
 from bnnsim.devices.cells import (DEVICES_PER_BIT, Cell1T1R, Cell2T2R, ErrorRates, Failures, converted_rate,
@@ -194,6 +194,7 @@ class DeviceCard:
         except (ValueError, OverflowError) as error:             # a resistance out of the range of floats, too
             where = ", ".join(f"{key} {value:g}" for key, value in place.items())
             raise ValueError(f"{self.name!r}, condition {known.name!r}, {where}: {error}") from error
+        made = replace(made, origin=(f"{self.name}, devices of {kind}", self.rate_mark(kind, condition, **place)))
         return made if sigma == 1.0 else made.scaled(sigma)
 
     def own_cell(self, condition: str | None = None) -> str:
@@ -375,6 +376,10 @@ def load_card(path: FilePath) -> DeviceCard:
     name = os.fspath(path)
     if name in SHIPPED and not os.path.exists(name):
         name = os.fspath(shipped.data_file(f"devices/{name}.json"))
+    elif os.sep not in name and not name.endswith(".json") and not os.path.exists(name):
+        near = nearest(name, SHIPPED)
+        raise FileNotFoundError(f"{name}: no such file; wanted a device card (JSON), or {', '.join(SHIPPED)}, which "
+                                f"come with bnnsim{f'; did you mean {near!r}?' if near else ''}")
     fields = card_schema.read_json(name)
     try:
         clean = card_schema.check_card(fields)

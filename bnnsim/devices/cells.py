@@ -6,7 +6,7 @@ Bit 1 is +1: the first device in LRS. p10 is the probability that a stored 1 rea
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -15,6 +15,7 @@ from scipy.special import ndtr, ndtri
 import bnnsim.devices.monte_carlo as monte_carlo
 import bnnsim.kernels.memory.sensing as sensing
 from bnnsim.checks import check_choice, check_probability, check_real, clean_fields
+from bnnsim.devices.marks import derived
 from bnnsim.devices.overlap import overlap
 from bnnsim.devices.states import State, check_state, check_states, normal_of
 from bnnsim.faults import AsymmetricFlips
@@ -62,6 +63,11 @@ class Cell:
     lrs: State
     hrs: State
 
+    @property
+    def origin(self) -> tuple[str, str] | None:
+        """What it was taken from, and how well that is known; None of numbers of the user's own."""
+        return None
+
     def __post_init__(self) -> None:
         check_states(self.lrs, self.hrs)
         if not isinstance(self.failures, Failures):
@@ -105,13 +111,15 @@ class Cell:
     def shifted(self, lrs: float, hrs: float) -> Self:
         """The same cell with ln R of its states moved."""
         low, high = check_state("lrs", self.lrs, "shifted"), check_state("hrs", self.hrs, "shifted")
-        return replace(self, lrs=low.shifted(lrs), hrs=high.shifted(hrs))
+        known = {} if self.origin is None else {"origin": derived(self.origin)}
+        return replace(self, lrs=low.shifted(lrs), hrs=high.shifted(hrs), **known)
 
     def scaled(self, factor: float) -> Self:
         """The same cell with the spread of both states times factor."""
         factor = check_real("factor", factor, 0)
         low, high = check_state("lrs", self.lrs, "scaled"), check_state("hrs", self.hrs, "scaled")
-        return replace(self, lrs=low.scaled(factor), hrs=high.scaled(factor))
+        known = {} if self.origin is None else {"origin": derived(self.origin)}
+        return replace(self, lrs=low.scaled(factor), hrs=high.scaled(factor), **known)
 
 
 @dataclass(frozen=True)
@@ -125,6 +133,8 @@ class Cell1T1R(Cell):
     reference_ohm : float, optional
         By default where both errors are equally frequent.
     failures : Failures
+    origin : (str, str), optional
+        What the numbers were taken from, and their mark: set by `DeviceCard.cell`, told by results.
 
     Examples
     --------
@@ -136,6 +146,7 @@ class Cell1T1R(Cell):
 
     reference_ohm: float | None = None
     failures: Failures = Failures()
+    origin: tuple[str, str] | None = field(default=None, repr=False, compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -201,6 +212,8 @@ class Cell2T2R(Cell):
     read_sigma : float >= 0
         Noise of one read: drawn for each.
     failures : Failures
+    origin : (str, str), optional
+        What the numbers were taken from, and their mark: set by `DeviceCard.cell`, told by results.
 
     Examples
     --------
@@ -214,6 +227,7 @@ class Cell2T2R(Cell):
     offset_sigma: float = 0.0
     read_sigma: float = 0.0
     failures: Failures = Failures()
+    origin: tuple[str, str] | None = field(default=None, repr=False, compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

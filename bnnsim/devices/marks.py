@@ -31,6 +31,11 @@ def strongest(marks: Iterable[str]) -> str:
     return min(marks, key=list(MARKS).index, default="measured")
 
 
+def derived(origin: tuple[str, str]) -> tuple[str, str]:
+    """What something was taken from, and its mark, once it was changed: at best derived."""
+    return origin[0], weakest((origin[1], "derived"))
+
+
 def said(text: str, mark: str) -> str:
     """A number as text, with its mark in words where it was neither measured nor read: "4.2 (recalled)"."""
     return f"{text} ({mark})" if MARKS[mark] else text

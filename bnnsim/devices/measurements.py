@@ -15,8 +15,8 @@ temperature_kelvin  no          in kelvin, > 0
 
 Readings that are no resistances are refused, or left out and counted: codes of overflow and of "not a number" (9.91e37,
 9.9e37, 1e38, 199.999e99, 7e22, all beyond 1e18 ohm), inf, nan, words such as OVLD, an empty field, and resistances that
-are zero or negative, which are noise or offset of the instrument. What holds digits and is no number, such as 5k or
-1,000, is a mistake of the table and always refused.
+are zero or negative, which are noise or offset of the instrument. What holds digits and is no number, such as 5k,
+1_000 or 1,000, is a mistake of the table and always refused.
 """
 
 import csv
@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bnnsim.checks import FilePath, nearest
+from bnnsim.checks import FilePath, nearest, real_of
 from bnnsim.devices.card_schema import AXES, PLACE, POSITIVE
 from bnnsim.devices.distributions import GREATEST_OHM
 
@@ -182,7 +182,7 @@ def _what_it_is(value: float) -> str:
 
 def _float(text: str) -> float:
     try:
-        return float(text)
+        return real_of(text)
     except ValueError:
         return math.nan
 

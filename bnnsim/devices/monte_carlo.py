@@ -12,6 +12,7 @@ import numpy as np
 import bnnsim.devices.quantile_sensing as quantile_sensing
 import bnnsim.kernels.memory.sensing as sensing
 from bnnsim.checks import check_int, check_real, clean_fields
+from bnnsim.devices.marks import derived
 from bnnsim.devices.states import numbers_of
 from bnnsim.faults.by_layer import StreamKey, chosen, clean_layers, streams
 from bnnsim.kernels import split
@@ -68,6 +69,12 @@ class Programmed:
     def when(self) -> str:
         """"read" where the cell has read noise, to be drawn for each inference batch; else "write", once a chip."""
         return "read" if getattr(self.cell, "read_sigma", 0.0) > 0 else "write"
+
+    @property
+    def origin(self) -> tuple[str, str] | None:
+        """That of the cell; of another spread than the cell's it is derived."""
+        found = getattr(self.cell, "origin", None)
+        return found if found is None or self.sigma == 1 else derived(found)
 
     def at(self, sigma: float) -> "Programmed":
         """The same devices with the spread of both states times `sigma`: one chip's draws stay, errors nest."""

@@ -1,12 +1,13 @@
 """Flips whose rate hangs on the stored bit: p01 of a stored 0, p10 of a stored 1."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from bnnsim.faults.by_layer import PairOfRates, Rates, clean_rate
+from bnnsim.faults.by_layer import PairOfRates, Rates, clean_rate, in_proportion
 from bnnsim.faults.errors import Masks, draw
 from bnnsim.packed.memory import StoredLayer
 
@@ -59,6 +60,15 @@ class AsymmetricFlips(PairOfRates):
         if self.rate is not None:
             for name, value in zip(self.RATES, self.scaled()):
                 clean_rate(f"{name} at rate {self.rate}", value)
+
+    @property
+    def greatest_rate(self) -> float:
+        """The rate at which p01 or p10 is 1, in some layer."""
+        most = max(np.ravel(in_proportion(1.0, self.p01, self.p10)).tolist())
+        rate = min(1.0, 1 / (self.SUM * most))
+        while self.SUM * rate * most > 1:                       # a rounding above
+            rate = math.nextafter(rate, 0)
+        return rate
 
     def errors(self, layer: StoredLayer, rates: tuple[float, ...], key: Callable[[str], np.ndarray]) -> Masks:
         """By one draw a cell, of the stream "bit flips": that of `BitFlips`."""

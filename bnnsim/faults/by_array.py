@@ -12,7 +12,7 @@ from bnnsim.checks import check_int, check_probability, check_real, clean_fields
 from bnnsim.faults.around import Around
 from bnnsim.faults.array_mapping import ArrayMapping, check_mapping
 from bnnsim.faults.axis import BER, is_probability, moves_of
-from bnnsim.faults.protocol import Fault, apply_read, check_rated, is_clean_at_zero
+from bnnsim.faults.protocol import Fault, apply_read, check_rated, greatest_rate, is_clean_at_zero
 from bnnsim.packed.memory import Memory, MemoryLike, Stored, StoredBits, check_stored
 from bnnsim.seeding import RandomSource, child_root, generator, root_seed
 
@@ -30,6 +30,11 @@ class ByArray(Around):
         One an array, as the mapping numbers them.
     rate : float, optional
         What `at` sets: all rates are scaled so that the largest is `rate`.
+
+    Raises
+    ------
+    ValueError
+        Where `fault` cannot have the largest rate.
     """
 
     mapping: ArrayMapping
@@ -43,6 +48,7 @@ class ByArray(Around):
         object.__setattr__(self, "rates", tuple(check(f"rates[{i}]", rate) for i, rate in enumerate(self.rates)))
         if self.rate is not None:
             clean_fields(self, check, "rate")
+        check_rated("fault", self.fault).at(max(self.rates, default=0.0) if self.rate is None else self.rate)
 
     @property
     def moves(self) -> str | None:
@@ -78,7 +84,13 @@ class ArrayVariation(Around):
     p : float
         The median rate; `at` sets it.
     sigma : float
-        Standard deviation of ln(rate) over arrays. A probability above 1 is 1.
+        Standard deviation of ln(rate) over arrays. A rate above the largest that `fault` can have is cut to that: of
+        probabilities to 1, of `AsymmetricFlips` to where p01 or p10 is 1. `rates` tells those that hold.
+
+    Raises
+    ------
+    ValueError
+        Where `fault` cannot have the median rate.
     """
 
     mapping: ArrayMapping
@@ -90,6 +102,7 @@ class ArrayVariation(Around):
         check_mapping(self.mapping)
         clean_fields(self, check_probability if _moves_probability(self.fault) else partial(check_real, low=0), "p")
         clean_fields(self, check_real, "sigma", low=0)
+        check_rated("fault", self.fault).at(self.p)
 
     @property
     def moves(self) -> str | None:
@@ -102,13 +115,14 @@ class ArrayVariation(Around):
         return replace(self, p=rate)
 
     def rates(self, memory: MemoryLike, rng: RandomSource = None, trial: int = 0) -> np.ndarray:
-        """The rate of each array of a chip, float64 (A,): p exp(sigma z), z of the stream "array rates", trial."""
+        """The rate of each array of a chip, float64 (A,): p exp(sigma z), z of the stream "array rates", trial; cut."""
         n_arrays = self.mapping.n_arrays(check_stored(memory))
         z = generator(root_seed(rng), "array rates", check_int("trial", trial, 0)).standard_normal(n_arrays)
         if not self.p:
             return np.zeros(n_arrays)
         ln_rates = math.log(self.p) + self.sigma * z
-        return np.exp(np.minimum(ln_rates, 0.0) if _moves_probability(self.fault) else ln_rates)
+        rates = np.exp(np.minimum(ln_rates, 0.0) if _moves_probability(self.fault) else ln_rates)
+        return np.minimum(rates, greatest_rate(self.fault))
 
     def apply(self, memory: Stored, rng: RandomSource = None, trial: int = 0, read: int = 0) -> Stored:
         """A memory read from such arrays; an array's root seed is of (root seed, "array", trial, layer, array)."""

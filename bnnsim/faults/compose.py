@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from bnnsim.checks import check_int, clean_fields
 from bnnsim.faults.axis import moves_of
-from bnnsim.faults.protocol import (WHEN, Fault, apply_read, check_fault, check_rated, inside, is_clean_at_zero,
-                                    when_drawn)
+from bnnsim.faults.protocol import (WHEN, Fault, apply_read, check_fault, check_rated, greatest_rate, inside,
+                                    is_clean_at_zero, when_drawn)
 from bnnsim.packed.memory import Stored
 from bnnsim.seeding import RandomSource, child_root, root_seed
 
@@ -50,6 +50,11 @@ class Compose:
     def moves(self) -> str | None:
         """What the part that `at` moves says."""
         return moves_of(self.faults[self.axis])
+
+    @property
+    def greatest_rate(self) -> float:
+        """What the part that `at` moves says."""
+        return greatest_rate(self.faults[self.axis])
 
     def at(self, rate: float) -> "Compose":
         """The same with fault number `axis` at this rate."""

@@ -7,14 +7,19 @@ Needed is one method, `Fault.apply`. A fault can have more, and without it the d
 ``moves``          the name of that axis, such as "bit_error_rate": `bnnsim.faults.axis`. Without, sweeps need it said
 ``when``           when its errors are drawn, one of `WHEN`; "write" without. At "read", `apply` takes ``read=``
 ``clean_at_zero``  False where it errs at rate 0, too; True without
+``greatest_rate``  the largest rate that ``at`` takes, where that is below the axis' own end
 ``apply_each``     `FaultOfManyRates`: many rates of one chip from one pass over its random numbers
-``fault``          the fault that this one is around, which answers what this one does not (`clean_at_zero`)
+``fault``          the fault that this one is around, which answers what this one does not
+                   (`clean_at_zero`, `greatest_rate`)
+``origin``         (what, mark): what its numbers were taken from, such as a device card, and how well they are known,
+                   a mark of `bnnsim.devices.marks`; results tell it. Without, they are the user's own
 ``mapping``        the `ArrayMapping` of its cells, which a recorded `FaultMap` takes over
 =================  =============================================================================================
 
 Its ``repr`` names it in results, checkpoints and fault maps: two that differ must differ there, at rate 0 too.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Protocol, Self, TypeVar
 
@@ -112,3 +117,16 @@ def is_clean_at_zero(fault: Fault) -> bool:
     """Whether a fault at rate 0 leaves the memory as it is: as it says, or as what is inside of it says."""
     inner = inside(fault)
     return getattr(fault, "clean_at_zero", True if inner is None else is_clean_at_zero(inner))
+
+
+def greatest_rate(fault: Fault) -> float:
+    """The largest rate that a fault's `at` takes: as it says, or as what is inside of it says; infinite without."""
+    inner = inside(fault)
+    return getattr(fault, "greatest_rate", math.inf if inner is None else greatest_rate(inner))
+
+
+def origins(fault: Fault) -> list[tuple[str, str]]:
+    """The ``origin`` of a fault and of all that are inside of it, of those that have one."""
+    own, inner = getattr(fault, "origin", None), inside(fault)
+    parts = getattr(fault, "faults", ()) if inner is None else (inner,)
+    return ([] if own is None else [own]) + [found for part in parts for found in origins(part)]

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 from bnnsim.checks import FilePath
 
+LONGEST_BESIDE = ".journal"         # what others add to the name of a file that they write: of .lock and .journal
+
 
 @contextlib.contextmanager
 def replaced(path: FilePath) -> Iterator[str]:
@@ -77,6 +79,22 @@ def check_target(path: FilePath) -> str:
         os.lstat(target)
     if not os.access(folder, os.W_OK):
         raise PermissionError(errno.EACCES, f"cannot write {os.path.basename(target)}: its folder is read-only", folder)
+    return target
+
+
+def check_creatable(path: FilePath) -> str:
+    """`check_target`, and files beside it can be made, which is tried: before hours of work, not after them."""
+    target = check_target(path)
+    folder, name = os.path.split(target)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.lstat(f"{target}{LONGEST_BESIDE}")
+        with part(target):
+            pass
+    except OSError as error:
+        why = f"its name must be {len(LONGEST_BESIDE)} bytes shorter, for the files that stand beside it meanwhile" \
+            if error.errno == errno.ENAMETOOLONG else f"its folder takes no new files ({error.strerror})"
+        raise OSError(error.errno, f"cannot write {name[:40]}: {why}", folder) from error
     return target
 
 

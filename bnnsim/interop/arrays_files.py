@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from bnnsim.checks import FilePath
+from bnnsim.checks import FilePath, real_of
 from bnnsim.files.json_text import parse_json
 from bnnsim.interop.bounded import MAX_MEMBERS, Zip, array, bfloat16, check_shape, read_bytes
 
@@ -204,7 +204,7 @@ def _number(word: str) -> int | float:
     """A literal of C: decimal, octal, hexadecimal, or a float."""
     match = re.fullmatch(r"([+-]?)(?:0[xX]([0-9a-fA-F]{1,40})|(0[0-7]{0,40})|([1-9][0-9]{0,40}))[uUlL]{0,3}", word)
     if match is None:
-        return float(word.rstrip("fF"))
+        return real_of(word.rstrip("fF"))
     base, digits = next((base, part) for base, part in zip((16, 8, 10), match.groups()[1:]) if part is not None)
     return int(match[1] + digits, base)
 

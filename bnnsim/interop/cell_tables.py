@@ -154,7 +154,7 @@ def _read(path: FilePath, most: int) -> tuple[list[str], np.ndarray, ArrayMappin
         try:
             numbers = _numbers(file, len(columns), most)
         except ValueError as error:
-            raise ValueError(f"{os.fspath(path)}: {str(error)[:300]}") from None
+            raise ValueError(f"{os.fspath(path)}, lines below the names of columns: {str(error)[:300]}") from None
     for name, high in (("bit", 1), ("fault", 3)):
         values = numbers[:, columns.index(name)] if name in columns else np.zeros(1, np.int64)
         if values.size and not 0 <= values.min() <= values.max() <= high:

@@ -9,12 +9,17 @@ T chips, N images.
 import numpy as np
 import numpy.typing as npt
 
-from bnnsim.statistics.intervals import Difference, check_level, interval_about, smaller_of
+from bnnsim.statistics.agreement import UNSEEN_OF_IMAGES, reach_of_mean
+from bnnsim.statistics.intervals import (Difference, check_level, interval_about, reach_of_difference, smaller_of,
+                                         widened)
 from bnnsim.statistics.two_way import Variance, table_variance, with_freedom
 
 
 def population_difference(right_a: npt.ArrayLike, right_b: npt.ArrayLike, level: float = 0.95) -> Difference:
     """Interval for the difference in accuracy over all chips and all images, paired image by image and unpaired.
+
+    Where the two agree by chance, it is no narrower than that allows (`bnnsim.statistics.agreement`): networks
+    with the same answers may differ on images that were not drawn.
 
     Parameters
     ----------
@@ -29,13 +34,13 @@ def population_difference(right_a: npt.ArrayLike, right_b: npt.ArrayLike, level:
 
     References
     ----------
-    See `bnnsim.statistics.two_way.two_way_variance`.
+    See `bnnsim.statistics.two_way.two_way_variance`, `bnnsim.statistics.paired_difference`.
 
     Examples
     --------
-    >>> right = [[True, True, False, True], [True, False, False, True]]
-    >>> population_difference(right, right).paired.high
-    0.0
+    >>> right = [[True, True, False, True] * 500, [True, False, False, True] * 500]
+    >>> print(f"{population_difference(right, right).paired.high:.4f}")
+    0.0035
     """
     level = check_level(level)
     a, b = _check_right("right_a", right_a), _check_right("right_b", right_b)
@@ -43,8 +48,19 @@ def population_difference(right_a: npt.ArrayLike, right_b: npt.ArrayLike, level:
         raise ValueError(f"right_a and right_b must be of the same chips and images, got {a.shape} and {b.shape}")
     of_a, of_b = _variance(a), _variance(b)
     mean, n = float(a.mean() - b.mean()), len(a)
-    return smaller_of(interval_about(mean, n, _variance(a - b), level, -1.0),
-                      interval_about(mean, n, with_freedom(of_a.value + of_b.value, [of_a, of_b]), level, -1.0))
+    paired = interval_about(mean, n, _variance(a - b), level, -1.0)
+    unpaired = interval_about(mean, n, with_freedom(of_a.value + of_b.value, [of_a, of_b]), level, -1.0)
+    return smaller_of(widened(paired, *_reach(a - b, level)),
+                      widened(unpaired, *reach_of_difference(_reach(a, level), _reach(b, level))))
+
+
+def _reach(values: np.ndarray, level: float) -> tuple[float, float]:
+    """How far below and above a table's mean that over all chips and images may lie, from what few images show.
+
+    Chips that agree say less than images that do: a move on one chip is 1 / T of one on its image.
+    """
+    below, above = reach_of_mean(values.mean(axis=0), level, UNSEEN_OF_IMAGES)
+    return float(below), float(above)
 
 
 def _variance(values: np.ndarray) -> Variance:

@@ -115,7 +115,7 @@ def _segment(log_rates: np.ndarray, curve: np.ndarray, level: float, n_images: i
     if chips.shape[1] < 2:
         return logs, np.zeros(len(logs)), np.ones(len(logs))
     at = (1 - share) * chips[0] + share * chips[-1]
-    return logs, *limits_of_mean(at.mean(1), at.var(1, ddof=1), chips.shape[1], n_images, level)
+    return logs, *limits_of_mean(at, n_images, level)
 
 
 def _isotonic(curves: np.ndarray) -> np.ndarray:

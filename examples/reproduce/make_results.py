@@ -35,6 +35,8 @@ where networks were there already.
 
 """
 CLAIMS = "abcdefgh"
+# what a claim's script has come to tell in its notes since records were first kept: a word of theirs, and what it is
+SINCE = {"g": ("reliability", "the variance of importance without sampling noise, and its reliability")}
 Record = dict[str, Any]
 
 
@@ -68,7 +70,16 @@ def section(record: Record) -> str:
              "   :width: 600\n\n")
     rows = [(check["about"], check["quantity"], *measured(check), check["verdict"]) for check in record["checks"]]
     text += table(("of", "quantity", "mean (95 % interval)", "claimed", "verdict"), rows, "26 34 24 10 10")
-    return text + "".join(f"* {note}\n" for note in record["notes"]) + "\n"
+    return text + "".join(f"* {note}\n" for note in [*record["notes"], *predates(record)]) + "\n"
+
+
+def predates(record: Record) -> list[str]:
+    """What a record of an earlier version of its script does not tell."""
+    word, what = SINCE.get(record["claim"], ("", ""))
+    if not word or any(word in note for note in record["notes"]):
+        return []
+    return [f"Of the version before, commit {record['commit']}: the script now notes {what}, too, which this run did "
+            "not measure."]
 
 
 def measured(check: dict[str, Any]) -> tuple[str, str]:
@@ -82,7 +93,8 @@ def measured(check: dict[str, Any]) -> tuple[str, str]:
 
 def page(records: Sequence[Record]) -> str:
     """All of RESULTS.rst."""
-    rows = [(f"({record['claim']})", record["text"], record["verdict"], counted(record),
+    rows = [(f"({record['claim']})", record["text"], record["verdict"],
+             counted(record) + "; of the version before" * bool(predates(record)),
              "; ".join(record["conditions"]) or "none") for record in records]
     networks = {name: seconds for record in records for name, seconds in record["training_seconds"].items()}
     commits = sorted({commit for record in records for commit in record["training_commits"]})

@@ -3,6 +3,7 @@
 No time is judged here: a busy machine must not fail a test.
 """
 
+import dataclasses
 import importlib.util
 import json
 import os
@@ -422,7 +423,11 @@ def test_a_peer_is_compared_pair_by_pair(report):
             found = row["peers"][setup]
             assert np.allclose(found["seconds"], seconds / row["share"])
             assert np.allclose(found["ratios"], np.array(found["seconds"]) / row["bnnsim"]["seconds"])
-            assert len(found["ratios"]) == sizes.SIZES["tiny"].rounds
+            assert len(found["ratios"]) == sizes.SIZES["tiny"].rounds and found["gflops"] == 12.3
+        assert peer.line(row).count("float32 matrix product 12 GFLOP/s") == 2
+        assert set(row["bnnsim"]["tiles"]) == {"binary layers", "first layer", "gradients"} - (
+            set() if row["work"] == "training" else {"gradients"})
+        assert all(f"{name} {tile}" in peer.line(row) for name, tile in row["bnnsim"]["tiles"].items())
     assert "first losses" in rows[0]["peers"]["best"]["checked"] and "40 predictions" in rows[1]["peers"]["best"][
         "checked"]
 
@@ -437,6 +442,49 @@ def test_a_peer_that_fails_is_one_clear_line(mood, message, monkeypatch, capsys)
         tiny("--only", "none", "--compare", FAKE)
     error = capsys.readouterr().err
     assert stop.value.code == 2 and message in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(("only", "expected"), [("none", peer.KINDS), ("kernels", peer.KINDS),
+                                                ("startup,inference", ["inference"])])
+def test_a_peer_is_compared_in_the_works_that_are_named(only, expected, monkeypatch):
+    options = bench.arguments().parse_args(["--only", only, "--compare", FAKE])
+    command_line_options.settle(options, bench.OPTIONS, {})
+    monkeypatch.setattr(peer, "compare", lambda *arguments: arguments[-1])
+    assert dict(bench.sections(options, sizes.SIZES["tiny"], None))["compare"] == expected
+
+
+def test_a_peer_classifies_fewer_large_images():
+    images = sizes.Images(sizes.SIZES["tiny"])
+    few = dataclasses.replace(sizes.SIZES["tiny"], compared=7)
+    job = peer.classifying_job("inference", "cifar", few, images)
+    assert len(job.split) == 7 and job.share == 7 / sizes.TEST_IMAGES
+
+
+STUB = """
+import os, types
+__version__ = ""
+class Function: pass
+autograd = types.SimpleNamespace(Function=Function)
+def set_num_threads(n): global __version__; __version__ = os.environ["TORCHINDUCTOR_CACHE_DIR"]
+"""
+
+
+def test_the_torch_peer_shares_no_compiled_code(tmp_path, monkeypatch):
+    """PyTorch's cache has no instruction set in its key: code of 512-bit vectors was run with 256-bit ones."""
+    (tmp_path / "torch" / "nn").mkdir(parents=True)
+    (tmp_path / "torch" / "__init__.py").write_text(STUB)
+    (tmp_path / "torch" / "nn" / "__init__.py").write_text("class Module: pass\nLinear = Conv2d = Module\n")
+    (tmp_path / "torch" / "nn" / "functional.py").write_text("")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    folders: set[str] = set()
+    for _ in range(2):
+        with peer.Peer(ROOT / "examples" / "peers" / "torch_peer.py") as running:
+            folder = running.ask(do="hello", threads=1)["version"]
+            assert Path(folder).is_dir()
+        folders.add(folder)
+        assert not Path(folder).exists()
+    assert len(folders) == 2 and str(tmp_path) not in folders
 
 
 def test_classes_must_agree_but_for_ties():
@@ -495,7 +543,8 @@ def test_tables_are_made_and_found_stale(clone, report):
             assert words in page and words in readme
     for one in report["measurements"]:
         assert one["name"] in page and timing.in_words(one["statistics"]["median"]) in page
-        assert (f"   * - {one['name']}\n" in readme) == (one["name"] in make_performance.IN_README)
+        shown = re.search(rf"^   \* - {re.escape(one['name'])}\n     - (.*)\n", readme, re.MULTILINE)
+        assert (shown and shown[1] != "not measured") == (one["name"] in make_performance.IN_README or None)
     (clone / "README.rst").write_text(readme.replace("Fake 1", "Fake 2"))
     with pytest.raises(SystemExit, match="^README.rst: not what"):
         make_performance.main(["--check"])
@@ -521,7 +570,7 @@ def made_up(scale, isa, instructions, report):
     for row in report["comparison"]:
         peers = {setup: {**row["peers"][setup], "statistics": statistics(factor),
                          "ratio": timing.statistics_of([factor])} for setup, factor in (("default", 3), ("best", 2))}
-        comparison.append({**row, "share": 1.0, "bnnsim": {"seconds": [scale], "statistics": statistics(1)},
+        comparison.append({**row, "share": 1.0, "bnnsim": {**row["bnnsim"], "statistics": statistics(1)},
                            "peers": peers})
     measurements = [{**one, "share": 1.0, "statistics": statistics(1)} for one in report["measurements"]]
     where = {**report["circumstances"], "instructions": instructions, "load_average": 0.0}
@@ -542,8 +591,12 @@ def test_both_instruction_sets_stand_side_by_side(clone, report):
     of = {row[0]: row[1:] for row in rows}
     assert of["Fashion FCNN: epoch of 60,000 images"] == ["1.00 s", "3.00 s", "2.00 s", "2", "20.0 s", "60.0 s",
                                                           "40.0 s", "2"]
-    assert of["Fashion FCNN: one image, 1 thread"] == ["1.00 s", "", "", "", "20.0 s", "", "", ""], "no peer has it"
-    assert list(of) == [name for name in make_performance.IN_README if name.startswith("Fashion FCNN")]
+    missing = ["not measured"] * 3
+    assert of["Fashion FCNN: one image, 1 thread"] == ["1.00 s", *missing, "20.0 s", *missing], "no peer has it"
+    assert list(of) == list(make_performance.IN_README)
+    assert {cell for name in of if not name.startswith("Fashion FCNN") for cell in of[name]} == {"not measured"}
+    assert readme.count("(its float32 matrix product: 12 to 12 GFLOP/s)") == 2 == page.count("12 to 12 GFLOP/s")
+    assert page.count("; float32 matrix product 12 GFLOP/s") == 2 * 2 * 3 and "tiles: binary layers " in page
     assert "limited to AVX2" in readme and "\nAVX-512\n=======\n" in page and "\nAVX2\n====\n" in page
     assert r"\*" not in readme and page.count("figures/scaling.png") == 1
 

@@ -478,7 +478,7 @@ def test_bad_campaigns(changes, error, message, tmp_path):
 
 # ---------------------------------------------------------------- sequential stopping
 
-STOPPING = {"rates": [0.0, 0.02, 0.1, 0.3], "trials": 5, "ci_width": 0.08, "max_trials": 30}
+STOPPING = {"rates": [0.0, 0.02, 0.1, 0.3], "trials": 5, "ci_width": 0.12, "max_trials": 25}
 
 
 @pytest.fixture(scope="module")
@@ -487,11 +487,11 @@ def stopped():
 
 
 def test_stopping_reaches_the_width_or_the_cap(stopped):
-    """Chips are added where they are needed: up to the width, at most 30; what was not asked for is nan."""
+    """Chips are added where they are needed: up to the width, at most 25; what was not asked for is nan."""
     n_trials, widths = stopped.n_trials(), np.ptp(stopped.interval(), axis=2)
-    assert np.all((n_trials[:, 1:] >= 5) & (n_trials[:, 1:] <= 30))
-    assert np.all((widths <= 0.08 + 1e-12) | (n_trials == 30))
-    assert len(np.unique(n_trials[:, 1:])) > 2 and np.any(n_trials == 30) and np.any((5 < n_trials) & (n_trials < 30))
+    assert np.all((n_trials[:, 1:] >= 5) & (n_trials[:, 1:] <= 25))
+    assert np.all((widths <= 0.12 + 1e-12) | (n_trials == 25))
+    assert len(np.unique(n_trials[:, 1:])) > 2 and np.any(n_trials == 25) and np.any((5 < n_trials) & (n_trials < 25))
     for s in range(2):
         for r in range(1, 4):
             accuracy = stopped.accuracy[s, r]
@@ -500,7 +500,7 @@ def test_stopping_reaches_the_width_or_the_cap(stopped):
 
 
 def test_chips_of_a_stopped_campaign_are_those_of_any_other(stopped):
-    whole = run(rates=STOPPING["rates"], trials=30)
+    whole = run(rates=STOPPING["rates"], trials=25)
     there = ~np.isnan(stopped.accuracy)
     np.testing.assert_array_equal(stopped.accuracy[there], whole.accuracy[:, :, :stopped.right.shape[2]][there])
 

@@ -414,5 +414,5 @@ def test_a_read_only_folder_is_known_before_the_work(tmp_path, monkeypatch, smal
     with pytest.raises(PermissionError, match="Permission denied: .*s.h5.journal"):
         run(out=path, resume=True, rates=[0.2])
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["s.h5"]
-    with pytest.raises(FileNotFoundError, match="the folder of .* does not exist: make it first"):
+    with pytest.raises(FileNotFoundError, match="its folder does not exist; make it first"):
         run(out=tmp_path / "no" / "s.h5")

@@ -84,6 +84,18 @@ def test_the_tolerated_place_is_where_the_card_has_the_tolerated_rate(network, t
     assert one["place_low"] is None or one["place_low"] <= one["place"] <= one["place_high"]
 
 
+def test_between_places_beyond_the_data_the_card_is_straight_in_logarithms(network, test):
+    """Rates are, over the logarithm of cycles: the tolerated place lay between them on a plain one."""
+    rows = [{"cycles": cycles, "ber": ber, "cell": "2T2R", "provenance": "synthetic", "source": "a test"}
+            for cycles, ber in ((1.0, 1e-4), (1e4, 1e-3))]
+    card = devices.DeviceCard("plain", "RRAM", "two rates", "MIT", rows)
+    found = sweep_card(card, network, test, "cycles", [1e10, 1e11, 1e12, 1e13], trials=3, rng=5, progress=False,
+                       extrapolate=True)
+    one, = found.tolerated(0.02)
+    assert one["where"] == "inside" and 1e10 < one["place"] < 1e13
+    assert card.error_rates(cycles=one["place"], extrapolate=True).mean == pytest.approx(one["ber"], rel=1e-9)
+
+
 def test_a_campaign_on_a_card_resumes_and_refuses_another_card(network, test, tmp_path):
     out = tmp_path / "volts.h5"
     first = sweep("sram_synthetic", network, test, "voltage", [0.55, 0.6], out=out)
@@ -108,7 +120,14 @@ BAD = [((), {"axis": "cycles"}, "axis must be one of"), (("teaching",), {"axis":
        (("teaching",), {"axis": "cycles", "at": "condition=weak", "values": "1e30"}, "within the data"),
        (("teaching",), {"axis": "cycles", "at": "condition=weak", "values": "0:10:3"}, "start > 0"),
        (("teaching",), {"at": "weak"}, "AXIS=PLACE"), (("teaching",), {"values": "strong,odd"}, "odd"),
-       (("no_such.json",), {}, "no_such.json"), ((), {"ecc": "hamming"}, "hamming"), ((), {"cell": "3T3R"}, "3T3R"),
+       (("no_such.json",), {}, "no_such.json"),
+       (("teachin",), {}, "teaching, which come with bnnsim; did you mean 'teaching'?"),
+       (("teaching",), {"axis": "cycles", "at": "condition=weak,strong"}, "condition must be one of"),
+       (("teaching",), {"axis": "cycles", "at": "time=5,6"}, "--at time must be one place"),
+       (("teaching",), {"axis": "cycles", "at": "cycles=5"}, "at must be on other axes than 'cycles'"),
+       (("teaching",), {"values": "strong,strong"}, "places must be at least one, and differ"),
+       (("sram_synthetic",), {"values": "0.6,0.6"}, "places must be at least one, and differ"),
+       ((), {"ecc": "hamming"}, "hamming"), ((), {"cell": "3T3R"}, "3T3R"),
        ((), {"plot": "x.gif"}, "must end in"), ((), {"drop": "0"}, "drop"),
        (("sram_synthetic",), {"cell": "2T2R"}, "6T")]
 
@@ -120,6 +139,13 @@ def test_bad_input_ends_with_one_line(card, options, message, capsys):
         device_sweep.main([*card, *words, "--quiet", "--trials", "1"])
     error = capsys.readouterr().err
     assert stop.value.code == 2 and error.count("\n") == 1 and message in error
+
+
+def test_one_place_on_another_axis_is_given_once(capsys):
+    """The last one held, silently."""
+    with pytest.raises(SystemExit):
+        device_sweep.main(["teaching", "--axis", "cycles", "--at", "condition=weak", "--at", "condition=strong"])
+    assert "--at condition must be one place, got condition=weak and condition=strong" in capsys.readouterr().err
 
 
 def test_the_command_draws_and_prints_how_far_the_axis_goes(tmp_path, capsys):

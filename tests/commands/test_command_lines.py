@@ -11,6 +11,9 @@ import pytest
 import bnnsim
 import bnnsim.__main__ as __main__
 import bnnsim.ber_sweep as ber_sweep
+import bnnsim.convert as convert
+import bnnsim.evaluate as evaluate
+import bnnsim.summary as summary
 import bnnsim.train as train
 from bnnsim.campaign.result import SweepResult
 from bnnsim.commands.number_lists import parse_rates
@@ -134,7 +137,15 @@ BAD = [
     (train, ["--network", "FC16 MP2 FC10", "--dataset", "fashion-subset"], "must follow a C"),
     (train, ["--flip-rate", "2", *SMALL], "flip_rate must be a probability"),
     (train, ["--flip-rate", "x", *SMALL], "flip_rate must be a probability, or"),
-    (train, ["--dataset", "imagenet"], "must be one of 'fashion'"),
+    (train, ["--dataset", "imagenet"], "got 'imagenet'; or the path of data of your own, and no file or folder is"),
+    (train, [*SMALL, "--resume"], "--resume needs --checkpoint FILE.h5"),
+    (ber_sweep, ["--trials", "1000000000000"], "trials must be in [1, 2000000], got 1000000000000"),
+    (train, [*SMALL, "--epochs", "1_0"], "argument --epochs: wanted an integer, got '1_0'"),
+    (train, [*SMALL, "--learning-rate", "０.1"], "argument --learning-rate: wanted a number, got '０.1'"),
+    (train, [*SMALL, "--regulariser", "0.1,1_6"], "--regulariser must be two numbers"),
+    (evaluate, ["--size", "1_0x10"], "size must be ROWSxCOLUMNS"),
+    (summary, ["--arrays", "６4x²"], "arrays must be ROWSxCOLUMNS"),
+    (convert, ["x.npz", "--input-shape", "1,²,2"], "input_shape must be channels,height,width"),
     (train, [*SMALL, "--epochs", "0"], "epochs must be >= 1"),
     (train, [*SMALL, "--loss", "mhl", "--b", "17"], "b must be at most the output layer's fan-in, 16"),
     (train, [*SMALL, "--loss", "mhl", "--b", "-1"], "b must be > 0"),

@@ -129,6 +129,7 @@ def test_what_it_cannot_do_is_said(here, capsys):
     assert "name must be one of 'fashion', 'mnist', 'cifar10', got 'blobs'" in refused(capsys, download, "blobs")
     error = refused(capsys, evaluate, "--dataset", "blob")
     assert "dataset must be one of 'fashion'" in error and "'blobs', got 'blob'; did you mean 'blobs'?" in error
+    assert error.endswith("; or the path of data of your own, and no file or folder is called that\n")
     with pytest.raises(FileNotFoundError, match="no copy of blobs in .* and it has no official address; put the off"):
         bnnsim.load_dataset("blobs")
     with pytest.raises(FileNotFoundError, match="has no complete copy of blobs: .*. Put the files there$"):

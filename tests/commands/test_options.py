@@ -107,6 +107,9 @@ def test_lists_of_numbers(call, wanted):
     (lambda: parse_rates("0.1:0.2:1e9"), r"count must be in \[2, 10000\]"),
     (lambda: parse_places("0:1:3", True), "start > 0"), (lambda: parse_places("2:1:3", False), "start < stop"),
     (lambda: parse_places("inf", False), "values must be finite"), (lambda: parse_places("a", False), "be numbers"),
+    (lambda: parse_rates("1_0e-3"), "rates must be numbers"), (lambda: parse_rates("０.1"), "rates must be numbers"),
+    (lambda: parse_places("1_000", True), "values must be numbers"), (lambda: parse_integers("n", "1_0"), "got '1_0'"),
+    (lambda: parse_rates("0.1:0.2:1_0"), "rates must be numbers"), (lambda: parse_integers("n", "１"), "got '１'"),
     (lambda: parse_integers("n", "1,-1"), "n must be integers >= 0"), (lambda: parse_integers("n", "1.5"), "got '1.5'"),
 ])
 def test_what_is_no_list_of_numbers_is_refused(call, message):

@@ -11,6 +11,7 @@ import pytest
 
 import bnnsim.__main__ as __main__
 import bnnsim.datasets.find as find
+import bnnsim.files.atomic as atomic
 import bnnsim.files.locks as locks
 import bnnsim.packed.network as network
 import bnnsim.train as train
@@ -114,6 +115,7 @@ CANNOT = {
     "too long": ("a" * 260 + "{}", "File name too long"),
     "long path": ("/".join(["b" * 200] * 30) + "/{}", "does not exist|File name too long"),
     "no UTF-8": ("caf\udce9{}", r"must be a path in UTF-8, as it is printed or stored, got '.*caf\\udce9"),
+    "too long with what stands beside it": ("a" * 245 + "{}", "cannot write a{40}: its name must be 8 bytes shorter"),
     "a folder": ("folder{}", "cannot write a file over a folder"),
 }
 
@@ -131,6 +133,25 @@ def test_a_name_that_cannot_be_written_is_refused_before_the_work(command, words
         path.mkdir()
     assert re.search(message, refused(command, [*words, option, str(path)], capsys))
     assert os.listdir(tmp_path) == ([path.name] if why == "a folder" else [])
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="only Linux has a folder that takes no files, from nobody")
+@pytest.mark.parametrize(("command", "words", "option", "name"), [
+    *WRITES, ("train", ["--dataset", "fashion-subset"], "--checkpoint", "run.h5"), ("ber_sweep", [], "--out", "s.h5"),
+    ("device_sweep", [], "--out", "s.h5"), ("explain", ["margins"], "--plot", "f.png")])
+def test_a_folder_that_takes_no_files_is_told_before_the_work(command, words, option, name, capsys, no_work):
+    """It exists, and its rights allow it; the message was of a file that nobody had named."""
+    assert f"cannot write {name}: its folder takes no new files (No such file or directory): '/proc'" in \
+        refused(command, [*words, option, f"/proc/{name}"], capsys)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="only Linux has a folder that takes no files")
+def test_nothing_is_left_of_the_trial(tmp_path):
+    path = atomic.check_creatable(tmp_path / "net.h5")
+    assert os.listdir(tmp_path) == [] and path == os.path.realpath(tmp_path / "net.h5")
+    with pytest.raises(OSError, match="cannot write s.h5: its folder takes no new files"):
+        sweep(pack(build("FC4 FC3", (1, 3, 3), rng=0)), Split(np.zeros((9, 1, 3, 3), np.uint8), np.arange(9) % 3, "z"),
+              [0.1], 1, 0, out="/proc/s.h5", progress=False)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems have no names but UTF-8")

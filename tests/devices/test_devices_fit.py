@@ -149,6 +149,9 @@ LINES = [
     ("state,resistance_ohm\n", "wanted measurements below the first line, got none"),
     ("state,resistance_ohm\nLRS,5\nMRS,5\n", "t.csv, line 3, column state: wanted LRS or HRS, got 'MRS'"),
     ("state,resistance_ohm\nLRS,5k\n", "line 2, column resistance_ohm: wanted a resistance > 0 in ohm, got '5k'"),
+    *((f"state,resistance_ohm\nLRS,{text}\n", f"line 2, column resistance_ohm: wanted .* > 0 in ohm, got '{text}'$")
+      for text in ("5_000", "５000", "٥")),
+    ("state,cycles,resistance_ohm\nLRS,1_0,5\n", "line 2, column cycles: wanted a number of cycles >= 1, got '1_0'"),
     ("state,resistance_ohm\nLRS,5\n\nLRS,nan\n", "line 4, column resistance_ohm: .* got 'nan'"),
     ("state,resistance_ohm\nLRS,inf\n", "line 2, column resistance_ohm: .* got 'inf'"),
     ("state,resistance_ohm\nLRS,-5\n", "line 2, column resistance_ohm: .* got '-5', a current or voltage at the noise"),

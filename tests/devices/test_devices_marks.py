@@ -3,13 +3,15 @@
 import itertools
 import re
 
+import numpy as np
 import pytest
 
 import bnnsim
 from bnnsim.datasets.shipped import data_file
-from bnnsim.devices import DeviceCard, load_card
+from bnnsim.devices import Cell2T2R, DeviceCard, LogNormal, load_card
 from bnnsim.devices.cards import SHIPPED
 from bnnsim.devices.marks import MARKS, doubts, either, explained, said, strongest, weakest
+from bnnsim.faults import BitFlips, Compose, Protected
 
 STATES = {"lrs_median_ohm": 5e3, "lrs_sigma_ln": 0.3, "hrs_median_ohm": 5e4, "hrs_sigma_ln": 0.6}
 DRIFT = {"hrs_drift_per_decade": -0.1, "drift_time0_second": 1.0, "drift_temperature0_kelvin": 300.0,
@@ -200,3 +202,51 @@ def test_the_kind_of_cell_and_all_joules_of_the_hafnium_card_are_recalled():
         assert card.rate_mark("1T1R", condition) == "recalled"
     assert card.rate_mark(condition="ultra-low power") == card.relative_mark(condition="ultra-low power") == "read"
     assert "up to 3.3%" in next(row["note"] for row in card.rows if row.get("ber") == 0.033)
+
+
+NETWORK = bnnsim.pack(bnnsim.architectures.build("FC16 FC3", (1, 4, 4), rng=0))
+ZEROS = bnnsim.Split(np.zeros((6, 1, 4, 4), np.uint8), np.arange(6) % 3, "zeros", 3)
+
+
+def told(fault, rates, **settings):
+    """What a sweep tells of cards, of a stored one too, and in its figure."""
+    found = bnnsim.sweep(NETWORK, ZEROS, rates, 2, 0, faults=fault, progress=False, **settings)
+    card = found.provenance.get("card")
+    if card is not None:
+        assert found.table().splitlines()[-1] == card and card in found.plot().axes[0].get_title()
+    return card
+
+
+def test_sweeps_of_devices_of_a_card_bear_its_mark():
+    """They bore none, beside card sweeps that did."""
+    card = card_of(row("read", **STATES), row("recalled", **DRIFT))
+    fresh = card.cell("2T2R")
+    old = card.cell("1T1R", time_second=10.0)
+    assert told(fresh.programmed(), [1.0]) == "mine, devices of 2T2R read"
+    assert told(fresh.programmed(), [1.0, 1.5]) == "mine, devices of 2T2R read or derived"
+    assert told(fresh.scaled(2.0).programmed(), [1.0]) == "mine, devices of 2T2R derived"
+    assert told(fresh.shifted(0.1, 0.1).programmed(), [1.0]) == "mine, devices of 2T2R derived"
+    assert told(old.programmed(), [1.0, 1.5]) == "mine, devices of 1T1R recalled"
+    assert told(card.fault("2T2R", time_second=10.0).programmed(), [1.0]) == "mine, devices of 2T2R recalled"
+    assert told({"a": Protected(old.programmed(), "secded(8,4)"), "b": Compose([fresh.programmed(), BitFlips(0.1)])},
+                [1.0]) == "mine, devices of 1T1R recalled; mine, devices of 2T2R read"
+    assert told(card.axis("time"), [0.0, 10.0]) == "mine, error rates of 2T2R recalled"
+    assert told(load_card("hfo2_2t2r").axis("condition"), [2]) == "hfo2_2t2r, error rates of 2T2R read"
+
+
+def test_sweeps_of_the_user_s_own_numbers_bear_none():
+    assert told(Cell2T2R(LogNormal(5e3, 0.5), LogNormal(5e4, 0.7)).programmed(), [1.0]) is None
+    assert told(BitFlips(0), [0.0, 0.1]) is None
+
+
+def test_a_resumed_sweep_tells_of_all_places_in_its_file(tmp_path):
+    card, out = load_card("hfo2_2t2r"), tmp_path / "s.h5"
+    assert told(card.axis("condition"), [0, 1], out=out) == "hfo2_2t2r, error rates of 2T2R recalled"
+    assert told(card.axis("condition"), [2], out=out, resume=True) == "hfo2_2t2r, error rates of 2T2R read or recalled"
+
+
+def test_cells_of_a_card_are_what_cells_of_the_same_numbers_are():
+    """The mark is no part of what results are a function of."""
+    card = card_of(row("read", **STATES)).cell("2T2R")
+    own = Cell2T2R(card.lrs, card.hrs)
+    assert card == own and repr(card) == repr(own) and repr(card.programmed()) == repr(own.programmed())

@@ -10,10 +10,12 @@ from fault_parts import (all_words, conv_network, count, flips, network_of, padd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bnnsim import threads
+import bnnsim.campaign.sweeps as sweeps
+from bnnsim import Split, threads
 from bnnsim.devices import Cell2T2R, LogNormal
 from bnnsim.faults import (ArrayMapping, ArrayVariation, AsymmetricFlips, BitFlips, ByArray, Clusters, Compose,
-                           EachRead, FaultMap, StuckAt, StuckLine, StuckLines, WeakAmplifiers)
+                           EachRead, FaultMap, Protected, StuckAt, StuckLine, StuckLines, WeakAmplifiers)
+from bnnsim.faults.protocol import greatest_rate
 from bnnsim.packed.memory import wrong_bits
 
 NETWORKS = {"dense": network_of("FC40 FC70 FC10", (1, 6, 6)), "conv": conv_network()}
@@ -338,6 +340,38 @@ NET = NETWORKS["dense"]
 def test_bad_arrays(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("fault, greatest", [
+    (AsymmetricFlips(0.3, 0.1), 2 / 3), (AsymmetricFlips(0.1, 0.0), 0.5), (AsymmetricFlips(0.2, 0.2), 1),
+    (AsymmetricFlips(0, 0), 1), (AsymmetricFlips([0.1, 0.3, 0.2], [0.2, 0.0, 0.0]), 0.5),
+    (Compose([StuckAt(0.1, 0), AsymmetricFlips(0.3, 0.1)], axis=1), 2 / 3),
+    (Protected(AsymmetricFlips(0.1, 0.7), "secded(8,4)"), 4 / 7), (AsymmetricFlips(0.1, 0.0, layers=[1]), 0.5)])
+def test_variation_is_cut_where_its_fault_can_be_no_worse(fault, greatest):
+    """p01 over 1 ended sweeps in the middle."""
+    assert greatest_rate(fault) == pytest.approx(greatest, rel=1e-15) and fault.at(greatest_rate(fault))
+    varied = ArrayVariation(fault, MAP, 0.4, 1.5)
+    rates = varied.rates(NETWORKS["dense"], 1)
+    assert rates.max() == greatest_rate(fault) and rates.min() < 0.4
+    if greatest < 1:
+        for made in (lambda: varied.at(greatest + 0.01), lambda: ByArray(fault, MAP, [0.1, greatest + 0.01]),
+                     lambda: ByArray(fault, MAP, [0.1, 0.2]).at(greatest + 0.01)):
+            with pytest.raises(ValueError, match="must be a probability"):
+                made()
+
+
+def test_varied_asymmetric_flips_break_a_network():
+    """An array asked for p01 = 1.2."""
+    for trial in range(10):
+        fault = ArrayVariation(AsymmetricFlips(0.3, 0.1), MAP, 0.4, 1.5)
+        assert wrong_bits(NETWORKS["dense"], fault.apply(NETWORKS["dense"], 1, trial)) > 0
+
+
+def test_a_rate_that_a_fault_cannot_have_is_refused_before_the_work(monkeypatch):
+    split = Split(np.zeros((3, *NETWORKS["dense"].input_shape), np.uint8), np.zeros(3, np.uint8), "zeros")
+    monkeypatch.setattr(sweeps, "run", lambda *_: pytest.fail("the work has begun"))
+    with pytest.raises(ValueError, match="p01 at rate 0.7 must be a probability"):
+        sweeps.sweep(NETWORKS["dense"], split, [0.1, 0.7], 1, 0, faults=AsymmetricFlips(0.3, 0.1), progress=False)
 
 
 DIRTY = Compose([BitFlips(0), StuckAt(0.4, 0.4)])

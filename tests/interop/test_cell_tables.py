@@ -95,6 +95,7 @@ def test_cells_without_a_line_are_sound_and_keep_their_bits(tmp_path):
     ("layer,unit,tap,feature,volt\n", "must name columns"),
     (HEAD + "layer,unit,tap,feature,bit\n0,0,0,0,2\n", r"bit must be in \[0, 1\], got 2 to 2"),
     (HEAD + "layer,unit,tap,feature,bit\n0,0,0,0,0.5\n", "could not convert"),
+    (HEAD + "layer,unit,tap,feature,bit\n0,0,0,0,1\n1_0,0,0,0,1\n", "below the names of columns: .*'1_0'.* row 1"),
     (HEAD + "layer,unit,tap,feature,bit\n0,0,0,0\n", "lines of 5 numbers, got 1 of 4"),
     (HEAD + "layer,unit,tap,feature,fault\n0,0,0,0,4\n", r"fault must be in \[0, 3\]"),
     (HEAD + "layer,unit,tap,feature,bit\n0,0,6,0,1\n", r"tap of layer 0 must be in \[0, 5\], got 6"),

@@ -176,6 +176,9 @@ def test_c_headers(tmp_path, rng):
     (tmp_path / "y.c").write_text("int a[] = {1, -0x2, 3u, 010};\nfloat b[2][1] = {{1.5f}, {1e2}};")
     found = read_c_header(tmp_path / "y.c")
     assert found["a"].tolist() == [1, -2, 3, 8] and found["b"].tolist() == [[1.5], [100]]
+    (tmp_path / "y.c").write_text("int a[] = {1, 1_000};\n")
+    with pytest.raises(ValueError, match="1_000"):
+        read_c_header(tmp_path / "y.c")
 
 
 def test_finn(tmp_path, rng):

@@ -32,8 +32,7 @@ def share_covered(accuracies, truth, limits):
 
 
 def ours(accuracies):
-    n = accuracies.shape[1]
-    return limits_of_mean(accuracies.mean(axis=1), accuracies.var(axis=1, ddof=1), n, N_IMAGES, 0.95)
+    return limits_of_mean(accuracies, N_IMAGES, 0.95)
 
 
 def students(accuracies):
@@ -49,7 +48,8 @@ def test_coverage(counts, n):
     for wrong in WRONG:
         share = share_covered(1 - counts(rng, n, wrong) / N_IMAGES, 1 - wrong / N_IMAGES, ours)
         assert share >= 0.93 - SIGMAS / 2, (wrong, share)
-        assert share <= 0.97 + SIGMAS / 2 or n * wrong < COARSE, (wrong, share)
+        most = 0.97 if n > 2 else 0.985                          # pairs that are equal by chance, or have all in common
+        assert share <= most + SIGMAS / 2 or n * wrong < COARSE, (wrong, share)
 
 
 def test_coverage_rejects_students_interval():

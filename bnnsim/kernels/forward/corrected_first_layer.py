@@ -12,7 +12,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from bnnsim.kernels._jit import inline, kernel
+from bnnsim.kernels._arrays import zeros
+from bnnsim.kernels._jit import kernel, raw_inline
 from bnnsim.kernels._llvm import I8, I16, I32, I64, item_pointer, splat, vector_pointer
 from bnnsim.kernels._twins import Tile, twin_of
 from bnnsim.kernels.words.bit_fields import ONE
@@ -94,43 +95,28 @@ def excess_word(excess, at, sums, s_at, bias):
     return np.uint64(word)
 
 
-# ---------------------------------------------------------------- the clean layer
+# ---------------------------------------------------------------- the clean layer, made once: NumPy compiles nothing
 
-@kernel
-def pixel_blocks(images, pixels, start, stop):
+def pixel_blocks(images: np.ndarray, pixels: np.ndarray, start: int, stop: int) -> None:
     """images (N, C, H, W) uint8 -> pixels (B, F, 128), features in H, W, C order. Runs over blocks."""
-    channels, height, width = images.shape[1:]
     for b in range(start, stop):
-        n_images = min(BLOCK, images.shape[0] - b * BLOCK)
-        pixels[b, :, n_images:] = 0
-        for n in range(n_images):
-            for c in range(channels):
-                for i in range(height):
-                    for j in range(width):
-                        pixels[b, (i * width + j) * channels + c, n] = images[b * BLOCK + n, c, i, j]
+        block = images[b * BLOCK:(b + 1) * BLOCK]
+        pixels[b, :, len(block):] = 0
+        pixels[b, :, :len(block)] = block.transpose(2, 3, 1, 0).reshape(-1, len(block))
 
 
-@kernel
-def excess_blocks(h, theta, excess, start, stop):
+def excess_blocks(h: np.ndarray, theta: np.ndarray, excess: np.ndarray, start: int, stop: int) -> None:
     """h (N, U) int32, theta (U,) int32 -> excess (B, U, 128). Runs over blocks."""
     for b in range(start, stop):
-        n_images = min(BLOCK, h.shape[0] - b * BLOCK)
-        excess[b, :, n_images:] = 0
-        for first in range(0, h.shape[1], 32):
-            for n in range(n_images):
-                for u in range(first, min(first + 32, h.shape[1])):
-                    excess[b, u, n] = h[b * BLOCK + n, u] - theta[u]
+        block = h[b * BLOCK:(b + 1) * BLOCK]
+        excess[b, :, len(block):] = 0
+        np.subtract(block.T, theta[:, None], out=excess[b, :, :len(block)])
 
 
-@kernel
-def compare_blocks(excess, comparisons, start, stop):
+def compare_blocks(excess: np.ndarray, comparisons: np.ndarray, start: int, stop: int) -> None:
     """excess -> comparisons (B, U, 2). Runs over blocks."""
-    sums = np.zeros(64, np.int32)
     for b in range(start, stop):
-        for u in range(excess.shape[1]):
-            for side in range(2):
-                at = (b * excess.shape[1] + u) * BLOCK + 64 * side
-                comparisons[b, u, side] = excess_word(excess, at, sums, 0, np.int32(0))
+        comparisons[b] = np.packbits(excess[b] >= 0, axis=-1, bitorder="little").view("<u8")
 
 
 # ---------------------------------------------------------------- flips
@@ -158,7 +144,7 @@ def list_flips(clean, flips, starts, n_plus, lists, start, stop):
                 n_plus[u] = at - starts[u]
 
 
-@inline
+@raw_inline
 def _corrected_unit(pixels, excess, b, u, lists, start, n_plus, n, offset, sums):
     """The two words of comparisons of unit u in block b, with its n flips."""
     sums[:] = 0
@@ -175,7 +161,7 @@ def _corrected_unit(pixels, excess, b, u, lists, start, n_plus, n, offset, sums)
 def corrected_bits(pixels, excess, comparisons, starts, n_plus, lists, offset, inverted, out, start, stop):
     """Output bits out (N, V) of the layer with its flips, inverted words (V,). Runs over blocks."""
     n_units = excess.shape[1]
-    sums, block = np.zeros(BLOCK, np.int32), np.zeros((2, 64), np.uint64)
+    sums, block = zeros(BLOCK, np.int32), zeros((2, 64), np.uint64)
     for b in range(start, stop):
         for v in range(out.shape[1]):
             block[:] = 0

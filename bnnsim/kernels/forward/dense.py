@@ -7,20 +7,21 @@ S = 16 ceil(U / 16).
 
 import numpy as np
 
-from bnnsim.kernels._jit import inline, kernel
+from bnnsim.kernels._arrays import zeros
+from bnnsim.kernels._jit import kernel, raw_inline
 from bnnsim.kernels.forward.pixel_tile import pixel_bits, pixel_sums
 from bnnsim.kernels.forward.xnor_tile import xnor_bits, xnor_sums
 
 BLOCK_ROWS = 32                     # rows that pass a strip of the panel while both are in L1
 
 
-@inline
+@raw_inline
 def _dense_rows(first, last, row_length, x_at):
     for r in range(last - first):
         x_at[r] = (first + r) * row_length
 
 
-@inline
+@raw_inline
 def _invert_row(out, inverted):
     for v in range(out.shape[0]):
         out[v] ^= inverted[v]
@@ -29,7 +30,7 @@ def _invert_row(out, inverted):
 @kernel
 def xnor_dense(x, panel, table, out, start, stop):
     """x (N, W), panel (ceil(U / 16), W, 16), table (1, S) -> pre-activations out (N, S) int32."""
-    x_at, table_at = np.zeros(BLOCK_ROWS, np.int64), np.zeros(BLOCK_ROWS, np.int64)
+    x_at, table_at = zeros(BLOCK_ROWS, np.int64), zeros(BLOCK_ROWS, np.int64)
     for first in range(start, stop, BLOCK_ROWS):
         last = min(first + BLOCK_ROWS, stop)
         _dense_rows(first, last, x.shape[1], x_at)
@@ -39,7 +40,7 @@ def xnor_dense(x, panel, table, out, start, stop):
 @kernel
 def xnor_dense_bits(x, panel, table, inverted, out, start, stop):
     """The same to bits: out (N, V), zeroed, = (ones <= table) xor inverted (V,)."""
-    x_at, table_at = np.zeros(BLOCK_ROWS, np.int64), np.zeros(BLOCK_ROWS, np.int64)
+    x_at, table_at = zeros(BLOCK_ROWS, np.int64), zeros(BLOCK_ROWS, np.int64)
     n_slots = 4 * out.shape[1]
     for first in range(start, stop, BLOCK_ROWS):
         last = min(first + BLOCK_ROWS, stop)
@@ -49,7 +50,7 @@ def xnor_dense_bits(x, panel, table, inverted, out, start, stop):
             _invert_row(out[n], inverted)
 
 
-@inline
+@raw_inline
 def _flatten_images(images, first, last, rows):
     """Images first..last -> rows (., >= F) uint8 in H, W, C order."""
     channels, height, width = images.shape[1:]
@@ -63,8 +64,9 @@ def _flatten_images(images, first, last, rows):
 @kernel
 def pixels_dense(images, panel, table, out, start, stop):
     """images (N, C, H, W) uint8, panel (ceil(U / 16), ceil(F / 4), 16), table (1, S) -> out (N, S) int32."""
-    rows = np.zeros((BLOCK_ROWS, 4 * panel.shape[1]), np.uint8)
-    x_at, table_at = np.arange(BLOCK_ROWS) * rows.shape[1], np.zeros(BLOCK_ROWS, np.int64)
+    rows = zeros((BLOCK_ROWS, 4 * panel.shape[1]), np.uint8)
+    x_at, table_at = zeros(BLOCK_ROWS, np.int64), zeros(BLOCK_ROWS, np.int64)
+    _dense_rows(0, BLOCK_ROWS, rows.shape[1], x_at)
     for first in range(start, stop, BLOCK_ROWS):
         last = min(first + BLOCK_ROWS, stop)
         _flatten_images(images, first, last, rows)
@@ -74,8 +76,9 @@ def pixels_dense(images, panel, table, out, start, stop):
 @kernel
 def pixels_dense_bits(images, panel, table, inverted, out, start, stop):
     """The same to bits: out (N, V), zeroed, = (sum >= table) xor inverted (V,)."""
-    rows = np.zeros((BLOCK_ROWS, 4 * panel.shape[1]), np.uint8)
-    x_at, table_at = np.arange(BLOCK_ROWS) * rows.shape[1], np.zeros(BLOCK_ROWS, np.int64)
+    rows = zeros((BLOCK_ROWS, 4 * panel.shape[1]), np.uint8)
+    x_at, table_at = zeros(BLOCK_ROWS, np.int64), zeros(BLOCK_ROWS, np.int64)
+    _dense_rows(0, BLOCK_ROWS, rows.shape[1], x_at)
     n_slots = 4 * out.shape[1]
     for first in range(start, stop, BLOCK_ROWS):
         last = min(first + BLOCK_ROWS, stop)

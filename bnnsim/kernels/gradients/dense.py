@@ -6,6 +6,7 @@ Sums are looked up, see `lookup_tile`: panels have E entries of 16 or 30 items.
 
 import numpy as np
 
+from bnnsim.kernels._arrays import empty
 from bnnsim.kernels._jit import inline, kernel
 from bnnsim.kernels.gradients.lookup_tile import (COLS, ROWS, add_tile, build_tables, entry_rows, entry_size,
                                                   lookup_tile, new_tables, scale_row, table_size, turn_words)
@@ -27,7 +28,7 @@ def group_rows(words, n_rows, word, first, spare, panel, at):
 @kernel
 def lookup_panel(words, panel, start, stop):
     """words (S, R, W), R rows along the summed axis -> panel (W, S, E, .) of the tile. Runs over words."""
-    spare, flat = np.empty(entry_rows(panel), np.uint64), panel.reshape(-1)
+    spare, flat = empty(entry_rows(panel), np.uint64), panel.reshape(-1)
     _, n_segments, n_entries, size = panel.shape
     for w in range(start, stop):
         for s in range(n_segments):
@@ -75,8 +76,10 @@ def lookup_dense(a, panel, scale, kinds, out, start, stop):
     """
     n_items, size = a.shape[1], table_size(min(a.shape[1], CHUNK), kinds.table)
     tables, at = new_tables(ROWS * size, kinds.table)
-    starts, tile = at + size * np.arange(ROWS), np.empty((ROWS, COLS), kinds.sum.dtype)
-    total = np.empty((panel.shape[0] if n_items > CHUNK else 0, ROWS, COLS), kinds.total.dtype)
+    starts, tile = empty(ROWS, np.int64), empty((ROWS, COLS), kinds.sum.dtype)
+    total = empty((panel.shape[0] if n_items > CHUNK else 0, ROWS, COLS), kinds.total.dtype)
+    for r in range(ROWS):
+        starts[r] = at + size * r
     for row in range(ROWS * start, ROWS * stop, ROWS):
         if n_items > CHUNK:
             _long_sums(a, row, panel, scale, tables, starts, tile, total, out)

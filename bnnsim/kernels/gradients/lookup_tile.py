@@ -22,6 +22,7 @@ from numba.extending import intrinsic
 
 import bnnsim.kernels.gradients.five_lookup as five
 import bnnsim.kernels.gradients.four_lookup as four
+from bnnsim.kernels._arrays import empty
 from bnnsim.kernels._jit import JIT_OFF, always_inline, both, inline
 from bnnsim.kernels._llvm import I32, I64, item_pointer, splat, vector_pointer
 from bnnsim.kernels._twins import Tile, twin_of
@@ -89,7 +90,7 @@ def entry_size(panel):
 @inline
 def new_tables(size, kind):
     """Room for tables of `size` items in all of the type of array `kind`, and where it starts: on a cache line."""
-    room = np.empty(size + 64, kind.dtype)
+    room = empty(size + 64, kind.dtype)
     return room, aligned(room)
 
 

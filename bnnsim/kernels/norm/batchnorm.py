@@ -8,6 +8,7 @@ threads cannot change a bit. Kernels that sum run over units; 16 of them at once
 
 import numpy as np
 
+from bnnsim.kernels._arrays import zeros
 from bnnsim.kernels._jit import inline, kernel
 from bnnsim.kernels.norm.batchnorm_tiles import LANES, affine_word, gradient_lanes, sum_gradients, sum_powers
 from bnnsim.kernels.norm.pseudo_gradient import through_sign
@@ -27,7 +28,7 @@ def affine(h, mean, scale, shift):
 def column_moments(h, mean, variance, start, stop):
     """Mean and (biased) variance of each unit, from exact integer sums about its first value."""
     n_rows, n_units, whole = h.shape[0], h.shape[1], start + (stop - start) // LANES * LANES
-    sums, squares = np.zeros(stop - start, np.int64), np.zeros(stop - start, np.int64)
+    sums, squares = zeros(stop - start, np.int64), zeros(stop - start, np.int64)
     for first in range(0, n_rows, CHUNK_ROWS):
         last = min(first + CHUNK_ROWS, n_rows)
         for u in range(start, whole, LANES):
@@ -55,7 +56,7 @@ def affine_rows(h, mean, scale, shift, out, start, stop):
 def affine_sign(h, mean, scale, shift, words, start, stop):
     """Batch norm and sign of every row -> words (R, ceil(U / 64)): bit = output >= 0."""
     n_units = h.shape[1]
-    y = np.full(64, -1.0)
+    y = zeros(64, np.float64)
     for n in range(start, stop):
         for v in range(n_units // 64):
             words[n, v] = affine_word(h, n * n_units + 64 * v, mean, scale, shift, 64 * v)

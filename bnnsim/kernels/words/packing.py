@@ -6,14 +6,15 @@ N rows, F features of a row in W = ceil(F / 64) words, feature f at bit f % 64 o
 
 import numpy as np
 
-from bnnsim.kernels._jit import inline, kernel
+from bnnsim.kernels._arrays import empty
+from bnnsim.kernels._jit import kernel, raw_inline
 from bnnsim.kernels.words.bit_fields import ONE
 from bnnsim.kernels.words.vector_words import sign_word
 
 ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
-@inline
+@raw_inline
 def unit_mask(n_units, v):
     """The bits of word v that exist."""
     left = n_units - 64 * v
@@ -109,7 +110,7 @@ def nibble_panel(words, panel, start, stop):
                         panel[p, w, 4 * pair + 2 * side + half] = entry
 
 
-@inline
+@raw_inline
 def transpose_64(block):
     """Transpose 64 words as a 64 x 64 bit matrix in place (Hacker's Delight, section 7-3, for bit i = column i)."""
     width = np.uint64(32)
@@ -129,7 +130,7 @@ def transpose_64(block):
 def transpose_bits(words, turned, start, stop):
     """words (U, W) -> turned (64 W, ceil(U / 64)): bit u of row f is bit f of row u. Runs over words."""
     n_units = words.shape[0]
-    block = np.empty(64, np.uint64)
+    block = empty(64, np.uint64)
     for w in range(start, stop):
         for group in range(turned.shape[1]):
             for i in range(64):

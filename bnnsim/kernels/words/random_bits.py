@@ -9,7 +9,8 @@ and one pass over the draws serves any number of rates.
 
 import numpy as np
 
-from bnnsim.kernels._jit import always_inline, inline, kernel
+from bnnsim.kernels._arrays import zeros
+from bnnsim.kernels._jit import always_inline, kernel, raw_inline
 from bnnsim.kernels.words.packing import ALL, unit_mask
 from bnnsim.kernels.words.vector_words import draws_below, draws_equal, multiply_high
 
@@ -19,7 +20,7 @@ SECOND_KEY = np.uint64(0xA5A5A5A5A5A5A5A5)
 HALF, LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 
 
-@inline
+@raw_inline
 def philox(counter, key0, key1):
     """Four uint64 for counter (counter, 0, 0, 0)."""
     c0, c1, c2, c3 = counter, np.uint64(0), np.uint64(0), np.uint64(0)
@@ -40,7 +41,7 @@ def _draw_word(index, n_bits, key0, key1, draws):
             np.uint64(8 * index + block), key0, key1)
 
 
-@inline
+@raw_inline
 def _second_draws(index, bits, key0, key1, low):
     """Which of the bits whose first draw was a tie flip by their second draw; once in 2^32 draws."""
     flips = np.uint64(0)
@@ -56,7 +57,7 @@ def _second_draws(index, bits, key0, key1, low):
 def flip_masks(n_features, key0, key1, high, low, masks, start, stop):
     """Masks (R, N, ceil(F / 64)) of flips at R rates; at rate r each bit's is (high[r] * 2^32 + low[r]) / 2^64."""
     n_rates, _, n_words = masks.shape
-    draws = np.zeros(32, np.uint64)
+    draws = zeros(32, np.uint64)
     for n in range(start, stop):
         for w in range(n_words):
             index, n_bits = n * n_words + w, min(64, n_features - 64 * w)
