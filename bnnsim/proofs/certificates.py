@@ -5,7 +5,7 @@ anywhere, a bound is propagated layer by layer, and is never too large: k flips 
 smallest tolerances T with sum(T + 1) <= k; each changes the summands it enters by 2; a unit behind them changes only
 where more than T of the summands that hold it on its side can change; and what changes in the last hidden layer brings
 each rival closer by what its own weights say. Convolutions share a weight between positions: a flip counts for a whole
-feature map.
+feature map. A padding that repeats its border shares inputs: one counts as often as a position reads it.
 
 N images, L layers, K numbers of flips.
 """

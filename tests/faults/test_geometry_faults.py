@@ -28,7 +28,8 @@ def test_every_weight_has_its_cell(case, units_on):
         unit, weight = (part.ravel() for part in np.indices(signs.shape))
         array, row, column = mapping.address(network, i, unit, weight)
         assert len(set(zip(array.tolist(), row.tolist(), column.tolist()))) == layer.n_bits == signs.size
-        np.testing.assert_array_equal(mapping.weight(network, array, row, column), (np.full(len(unit), i), unit, weight))
+        found = mapping.weight(network, array, row, column)
+        np.testing.assert_array_equal(found, (np.full(len(unit), i), unit, weight))
         flipped = (broken.layers[i].signs() != signs).ravel()
         cells = [bool(chip.array(int(a))[r, c]) for a, r, c in zip(array, row, column)]
         np.testing.assert_array_equal(cells, flipped)

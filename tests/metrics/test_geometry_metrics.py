@@ -163,3 +163,16 @@ def test_what_needs_scores_of_a_dense_layer_says_so(last, came, measure):
     network, images = ending_in(last)
     with pytest.raises(ValueError, match=f"needs a network whose last layer is dense and gives scores; {came}"):
         measure(network, labelled(network, images))
+
+
+@pytest.mark.parametrize(("args", "came"), [([], "--what prediction needs"), (["--what", "importance", "--method",
+                                                                               "readout"], "--method readout needs")])
+def test_explain_says_so_before_it_measures(args, came, tmp_path, capsys):
+    import bnnsim.explain as explain
+
+    network, _ = ending_in("conv")
+    network.save(tmp_path / "net.h5")
+    with pytest.raises(SystemExit):
+        explain.main([str(tmp_path / "net.h5"), *args])
+    printed = capsys.readouterr()
+    assert printed.out == "" and f"{came} a network whose last layer is dense" in printed.err
