@@ -7,11 +7,14 @@ convolution: the weight) that promises most for each flip is flipped; then the n
 N images, U units in V words, P positions, Q after pooling, F weights of a unit, C classes.
 """
 
+import functools
+
 import numpy as np
 
 from bnnsim.checks import check_images, check_int
+from bnnsim.kernels.forward.geometry import Pool
 from bnnsim.packed.blocks import check_scores, reads
-from bnnsim.packed.forward import affine_scores
+from bnnsim.packed.forward import affine_scores, window_counts
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.packed.replication import folded
 from bnnsim.packed.stages import Stage
@@ -62,13 +65,15 @@ def breaking_flips(network: PackedNetwork, images: np.ndarray, layer: int,
 Maps = tuple[slice, np.ndarray, np.ndarray]             # which rows and columns of maps (N, ., ., U)
 
 
-def _entries(stage: Stage) -> list[tuple[Maps, Maps]]:
-    """Of each entry that a max-pool's windows have: which windows (N, PH, PW, U) have it, and where (N, OH, OW, U)."""
-    windows, found = stage.layer.windows, []
+@functools.lru_cache(maxsize=64)
+def _entries(windows: Pool, sizes: tuple[int, int]) -> list[tuple[Maps, Maps]]:
+    """For each entry of a max-pool's windows: which windows (N, PH, PW, U) have it, and where, on maps (N, OH, OW, U)
+    of these sizes.
+    """
+    counts, found = window_counts(sizes, windows), []
     for a, b in np.ndindex(*windows[:2]):
         places = []
-        for count, size, stride, at in zip(stage.pooled_shape, stage.map_shape, windows[2:4],
-                                           (a - windows.top, b - windows.left)):
+        for count, size, stride, at in zip(counts, sizes, windows[2:4], (a - windows.top, b - windows.left)):
             place = np.arange(count) * stride + at
             inside = np.flatnonzero((place >= 0) & (place < size))
             places.append((inside, place[inside]))
@@ -83,7 +88,7 @@ def _pooled(stage: Stage, maps: np.ndarray, join: np.ufunc) -> np.ndarray:
         return maps
     least = False if maps.dtype == bool else np.iinfo(maps.dtype).min
     out = np.full((len(maps), *stage.pooled_shape, maps.shape[3]), least, maps.dtype)
-    for q, p in _entries(stage):
+    for q, p in _entries(stage.layer.windows, stage.map_shape):
         out[q] = join(out[q], maps[p])
     return out
 
@@ -163,7 +168,7 @@ class _Attack:
         maps = h.reshape(len(h), *stage.map_shape, -1)
         largest = _pooled(stage, maps, np.maximum)
         by_window, steep, out = slope.reshape(largest.shape), steep.reshape(maps.shape), np.zeros(maps.shape)
-        for q, p in _entries(stage):
+        for q, p in _entries(stage.layer.windows, stage.map_shape):
             out[p] += (maps[p] == largest[q]) * by_window[q] * steep[p]
         return out.reshape(h.shape).astype(np.float32)
 

@@ -51,8 +51,8 @@ def reach_dense(rows, x, reached, words, h, theta, most, own, out, start, stop):
 
 
 @inline
-def _can_cross(x, reached, weight, mask, g, row, column, h, theta, most, own):
-    """Whether one pre-activation of a convolution can; x, reached (H, W, Cw), weight (kh, kw, Cw), mask (Cw,)."""
+def _can_cross(x, reached, weight, g, row, column, h, theta, most, own):
+    """Whether one pre-activation of a convolution can; x, reached (H, W, Cw), weight (kh, kw, Cw)."""
     need, above = crossing(h, theta), h >= theta
     if need > most:
         return False
@@ -63,38 +63,47 @@ def _can_cross(x, reached, weight, mask, g, row, column, h, theta, most, own):
             j = column * g.column_stride + b * g.column_step - g.left
             if found < need and 0 <= i < g.height and 0 <= j < g.width:
                 for w in range(x.shape[2]):
-                    if reached[i, j, w] & mask[w] != 0:
-                        found += count_bits(_pushing(x[i, j, w], weight[a, b, w], above) & reached[i, j, w] & mask[w])
+                    if reached[i, j, w] != 0:
+                        found += count_bits(_pushing(x[i, j, w], weight[a, b, w], above) & reached[i, j, w])
     return found >= need
+
+
+@inline
+def _window_can_change(x, reached, weight, g, bounds, h, theta, most, own):
+    """Whether a window's output can: without an entry >= theta where any entry can cross; else where all of those can.
+
+    h (OH, OW); the others as `_can_cross` has them.
+    """
+    one, any_can, all_can = False, False, True
+    for row in range(bounds[0], bounds[1]):
+        for column in range(bounds[2], bounds[3]):
+            above = h[row, column] >= theta
+            if one and not (above and all_can):
+                continue
+            can = _can_cross(x, reached, weight, g, row, column, h[row, column], theta, most, own)
+            any_can |= can
+            if above:
+                one, all_can = True, all_can and can
+    return all_can if one else any_can
 
 
 @kernel
 def reach_conv(rows, x, reached, words, masks, h, theta, most, own, g, pool, out, start, stop):
     """x (N, H, W, Cw), reached (R, H, W, Cw), words (K, kh, kw, Cw), h (N, OH, OW, K) -> out (R, PH, PW, V), zeroed.
 
-    A window without an entry >= theta changes where any entry can cross; else all entries >= theta must be able to.
     masks (G, Cw): the channels that units of each group read.
     """
-    each = words.shape[0] // masks.shape[0]
+    each, seen = words.shape[0] // masks.shape[0], np.empty(reached.shape[1:], np.uint64)
     for r in range(start, stop):
-        n = rows[r]
-        for i in range(out.shape[1]):
-            for j in range(out.shape[2]):
-                top, bottom, left, right = window_bounds(g, pool, i, j)
-                for k in range(words.shape[0]):
-                    one, any_can, all_can = False, False, True
-                    for row in range(top, bottom):
-                        for column in range(left, right):
-                            above = h[n, row, column, k] >= theta[k]
-                            if one and not (above and all_can):
-                                continue
-                            can = _can_cross(x[n], reached[r], words[k], masks[k // each], g, row, column,
-                                             h[n, row, column, k], theta[k], most[r], own[r])
-                            any_can |= can
-                            if above:
-                                one, all_can = True, all_can and can
-                    if (all_can if one else any_can):
-                        out[r, i, j, k >> 6] |= ONE << np.uint64(k & 63)
+        for group in range(masks.shape[0]):
+            seen[:] = reached[r] & masks[group]
+            for i in range(out.shape[1]):
+                for j in range(out.shape[2]):
+                    bounds = window_bounds(g, pool, i, j)
+                    for k in range(group * each, (group + 1) * each):
+                        if _window_can_change(x[rows[r]], seen, words[k], g, bounds, h[rows[r], :, :, k], theta[k],
+                                              most[r], own[r]):
+                            out[r, i, j, k >> 6] |= ONE << np.uint64(k & 63)
 
 
 # ---------------------------------------------------------------- flips of a layer's own weights
