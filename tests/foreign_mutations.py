@@ -4,6 +4,7 @@ import io
 import zipfile
 
 import foreign_files as foreign
+import foreign_geometry as geometry
 import numpy as np
 from mutations import VALUES
 
@@ -25,7 +26,20 @@ def good_files():
             "packed.npz": (foreign.npz(arrays, True), SPEC), "x.h5": (foreign.keras_h5(*keras), {}),
             "weights.h5": (foreign.keras_h5(*keras, topology=False), SPEC), "x.keras": (foreign.keras_zip(*keras), {}),
             "x.h": (foreign.c_header(dense), DENSE), "x.txt": (bits, {**DENSE, "spec": "FC9", "weights": "bits"}),
-            **onnx}
+            **onnx, **geometries()}
+
+
+def geometries():
+    """Files whose layers have more than plain geometry."""
+    found = {}
+    for name in ("replicate", "pools", "along columns", "same, in groups"):
+        layers, images, *_ = geometry.made(name)
+        shape, columns = images.shape[1:], name == "along columns"
+        found[f"{name}.onnx"] = geometry.onnx_of(layers, shape, columns, auto=name.startswith("same")), {}
+        found[f"{name}.pt"] = foreign.torch_zip(foreign.state_dict(layers)), {
+            "spec": geometry.spec_of(layers), "input_shape": shape, "norm_first": True}
+    keras = geometry.keras_layers(layers, shape)
+    return {**found, "geometry.h5": (foreign.keras_h5(*keras), {})}
 
 
 def mutated(content, rng):

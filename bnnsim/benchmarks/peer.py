@@ -40,9 +40,11 @@ from bnnsim.benchmarks.timing import REST_SECONDS, WrongResultError, alternated,
 from bnnsim.checks import FilePath
 from bnnsim.datasets.split import Split
 from bnnsim.kernels import thread_count
+from bnnsim.packed.settings import once
 from bnnsim.training.model import Sequential
 
 KINDS = ("training", "inference", "sweep")
+PLAIN = ("kind", "stride", "padding", "pad_value", "pool")       # what a peer is told: the networks have no more
 RATE = 0.05                         # of the sweep point
 LOSS_TOLERANCE = 1e-3               # relative: float32 may still turn an activation round
 
@@ -109,7 +111,8 @@ def _write(path: FilePath, split: Split, input_offset: int, layers: Sequence[Map
     """The file that a peer reads; `layers` are dicts of settings and arrays."""
     arrays: dict[str, Any] = {f"{i}.{key}": value for i, layer in enumerate(layers) for key, value in layer.items()
                               if isinstance(value, np.ndarray)}
-    settings = [{key: value for key, value in layer.items() if not isinstance(value, np.ndarray)} for layer in layers]
+    settings = [{key: once(layer[key]) if isinstance(layer[key], tuple) else layer[key] for key in PLAIN}
+                for layer in layers]
     text = json.dumps({"input_offset": input_offset, "layers": settings})
     np.savez(path, images=split.images, labels=split.labels, network=text, **arrays)
 
@@ -131,8 +134,8 @@ def _latent(model: Sequential, layers: Sequence[Mapping[str, Any]]) -> list[dict
     """Layers as `unpacked` gives them, with the model's latent weights and shifts in place of bits and thresholds."""
     weights = [layer.parameters["weight"] for layer in model.weighted]
     shifts = [layer.parameters["beta"] for layer in model.layers if "beta" in layer.parameters]
-    return [{**{key: layer[key] for key in ("kind", "stride", "padding", "pad_value", "pool")}, "weight": weight,
-             "beta": shift} for layer, weight, shift in zip(layers, weights, shifts, strict=True)]
+    return [{**{key: layer[key] for key in PLAIN}, "weight": weight, "beta": shift}
+            for layer, weight, shift in zip(layers, weights, shifts, strict=True)]
 
 
 @dataclass(frozen=True)

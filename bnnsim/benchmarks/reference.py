@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 import bnnsim.packed.bits as bits
+from bnnsim.kernels.forward.geometry import Pool
 from bnnsim.packed import PackedNetwork
+from bnnsim.packed.replication import replicated
 
 
 def unpacked(network: PackedNetwork) -> list[dict[str, Any]]:
-    """One dict a layer: kind, pool, padding, stride, pad_value, `weight` (+-1 int8, dense (U, F) in H, W, C order or
-    conv (K, kh, kw, C)), and threshold and inverted, or mean, scale and shift for the last."""
+    """One dict a layer: kind and settings as `PackedLayer` has them, `weight` (+-1 int8, dense (U, F) in H, W, C order
+    or conv (K, kh, kw, C / groups)), and threshold and inverted, or mean, scale and shift for the last."""
     layers = []
     for layer in network.layers:
         fields = layer.fields()
@@ -23,24 +25,30 @@ def unpacked(network: PackedNetwork) -> list[dict[str, Any]]:
     return layers
 
 
-def _pooled(h, size):
-    """Largest of each window of h (N, H, W, K)."""
-    n, height, width, channels = h.shape
-    h = h[:, :height // size * size, :width // size * size]
-    return h.reshape(n, height // size, size, width // size, size, channels).max(axis=(2, 4))
+def _pooled(h: np.ndarray, pool: Pool) -> np.ndarray:
+    """Largest of each window of h (N, H, W, K), of what lies inside of it."""
+    sides = (0, 0), (pool.top, pool.bottom), (pool.left, pool.right), (0, 0)
+    h = np.pad(h, sides, constant_values=-np.inf)
+    windows = np.lib.stride_tricks.sliding_window_view(h, (pool.height, pool.width), axis=(1, 2))
+    return windows[:, ::pool.row_stride, ::pool.column_stride].max(axis=(4, 5))
 
 
 def reference_scores(network: PackedNetwork, images: np.ndarray) -> np.ndarray:
     """Scores (N, n_classes) float64 of images (N, C, H, W) uint8; float32 sums of integers, exact below 2^24."""
     x = images.transpose(0, 2, 3, 1).astype(np.float32) - network.input_offset
-    layers = unpacked(network)
-    for stage, layer in zip(network.stages, layers):
-        weight = layer["weight"].reshape(len(layer["weight"]), -1).astype(np.float32)
+    for stage in network.stages:
+        layer = stage.layer
+        if layer.replicate:
+            x = replicated(x, layer.padding, stage.input_shape)
         x = x.reshape(len(x), stage.geometry.height, stage.geometry.width, -1)
-        h = _pooled((stage.windows(x) @ weight.T).reshape(len(x), *stage.map_shape, -1), layer["pool"])
-        if "threshold" in layer:
-            x = np.where((h >= layer["threshold"]) ^ layer["inverted"], np.float32(1), np.float32(-1))
-    return (h[:, 0, 0].astype(np.float64) - layers[-1]["mean"]) * layers[-1]["scale"] + layers[-1]["shift"]
+        h = (stage.windows(x) @ stage.signs_by_summand.astype(np.float32)).reshape(len(x), *stage.map_shape, -1)
+        if layer.threshold is not None:
+            theta, inverted = layer.comparison
+            x = np.where((_pooled(h, layer.windows) >= theta) ^ inverted, np.float32(1), np.float32(-1))
+    if layer.threshold is not None:
+        return x.reshape(len(x), -1).astype(np.float64)
+    mean, scale, shift = layer.output_affine
+    return (h.sum(axis=(1, 2), dtype=np.float64) - mean) * scale + shift
 
 
 def agree(network: PackedNetwork, predicted: np.ndarray, images: np.ndarray) -> bool:

@@ -5,7 +5,8 @@
     0,0,0,0,0,0,0,1,0
 
 A weight is number tap * (features of a tap) + feature of its unit; taps of a kernel are counted along its rows, a dense
-layer has one tap, whose features stand in H, W, C order. bit is what is stored, 1 for +1; fault, where there is a fault
+layer has one tap, whose features stand in H, W, C order; of a convolution in groups they are those of the unit's own
+group. bit is what is stored, 1 for +1; fault, where there is a fault
 map, is 0 for a sound cell, 1 where it flips, 2 where it is stuck at 0, 3 where it is stuck at 1. Arrays, rows, columns
 count from 0, as `ArrayMapping` has them; a table goes through arrays one by one, and through a row at a time.
 """

@@ -4,40 +4,20 @@ What cannot be represented is refused by its name in the file: nothing is droppe
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from bnnsim.interop.drafts import Draft, compose, fields_of, shifted_apart
 from bnnsim.interop.input_codes import Code
-from bnnsim.interop.steps import Affine, Flatten, LeftOut, Network, Pool, Sign, Step, Weigh
+from bnnsim.interop.steps import Affine, Flatten, LeftOut, Network, Pool, Sign, Step, Total, Weigh, in_words
 from bnnsim.interop.weights import Reading, signs_and_scale
+from bnnsim.packed.forward import Pair
 
 NO_SIGN = ("a network without any sign between its layers is no binary network, and plain ONNX exports of PyTorch's "
            "sign may have lost it: export with the sign as an operator (Sign, BipolarQuant, Greater and Where), or "
            "give the state dict and a spec")
-
-
-@dataclass
-class Draft:
-    """A layer while its steps are folded in: e = (h - mean) * scale + shift of its sums h."""
-
-    weigh: Weigh
-    weight: np.ndarray
-    fields: dict[str, Any]
-    mean: np.ndarray
-    scale: np.ndarray
-    shift: np.ndarray
-    at_zero: int | None = None                      # of its sign, once there is one
-    pool: int = 1
-    pooled_late: bool = False                       # pooled behind an affine step or its sign
-    flatten: str | None = None                      # of what reads it
-    touched: bool = False                           # whether an affine step was folded in
-    most: int = 1                                   # of the size of what it weighs
-    turned: tuple[int, ...] = ()                    # units whose weights were turned over
-    any_parity: bool = False                        # whether its sums can be even and odd
-    sources: list[str] = field(default_factory=list)
-    folded: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -52,9 +32,10 @@ class Row:
     turned: tuple[int, ...] = ()
 
 
-def fold(network: Network, code: Code, reading: Reading) -> tuple[list[dict[str, Any]], Code, list[Row]]:
+def fold(network: Network, input_shape: tuple[int, int, int], code: Code,
+         reading: Reading) -> tuple[list[dict[str, Any]], Code, list[Row]]:
     """(layers as from_arrays takes them, how pixels enter, what became of what)."""
-    chain = _Chain(code, reading)
+    chain = _Chain(input_shape[1:], code, reading)
     for step in network.steps:
         chain.take(step)
     return chain.ended()
@@ -63,10 +44,11 @@ def fold(network: Network, code: Code, reading: Reading) -> tuple[list[dict[str,
 class _Chain:
     """What has been read so far: layers, and what their bits mean to the next, value = bit * a + c."""
 
-    def __init__(self, code: Code, reading: Reading) -> None:
-        self.code, self.reading = code, reading
+    def __init__(self, sizes: Pair, code: Code, reading: Reading) -> None:
+        self.sizes, self.code, self.reading = sizes, code, reading
         self.layers: list[Draft] = []
         self.a, self.c = code.scale, code.shift
+        self.apart = np.zeros(1)                    # of pixels: shifts beyond c, of each channel or value
         self.flatten: str | None = None
         self.ended_by = ""                          # what only scores may pass, such as a softmax
         self.needs_sign = ""                        # what was left out as it keeps signs, such as a tanh
@@ -79,8 +61,8 @@ class _Chain:
         if self.needs_sign and isinstance(step, (Weigh, Affine)):
             raise ValueError(f"{self.needs_sign} is left out before a sign alone, but {step.name} follows it")
         takers: dict[type[Step], Callable[[Any], None]] = {
-            Weigh: self._weigh, Affine: self._affine, Pool: self._pool, Sign: self._sign, Flatten: self._flatten,
-            LeftOut: self._leave_out}
+            Weigh: self._weigh, Affine: self._affine, Pool: self._pool, Total: self._total, Sign: self._sign,
+            Flatten: self._flatten, LeftOut: self._leave_out}
         takers[type(step)](step)
 
     @property
@@ -99,6 +81,9 @@ class _Chain:
     def _sign(self, step: Sign) -> None:
         draft, self.needs_sign = self._open, ""
         if draft is not None:
+            if draft.totalled:
+                raise ValueError(f"{step.name} stands behind {draft.folded[-1]}: sums over positions are scores, of "
+                                 "the last layer")
             draft.at_zero = step.at_zero
             draft.folded.append(f"sign {step.name}")
             self.a, self.c = 1.0, 0.0
@@ -119,31 +104,42 @@ class _Chain:
         self.a, self.c = 1.0, 0.0
 
     def _binary_input(self, step: Sign) -> None:
+        if self.apart.any():
+            raise ValueError(f"{step.name} takes signs of an input that is shifted by {self.apart.size} values: one "
+                             "level for all channels is represented")
         self.code = self.code.binarized(self.a, self.c, step.at_zero, step.name)
         self.front.append(f"sign {step.name}")
         self.a, self.c = self.code.scale, self.code.shift
 
+    def _affine_of_input(self, step: Affine) -> None:
+        """Of pixels or bits: what they mean; shifts that differ by channel only of pixels."""
+        shifts = np.asarray(step.shift - step.mean * step.scale).reshape(-1)
+        scale, n_shifts, where = np.unique(step.scale), len(np.unique(shifts)), "bits" if self.layers else "the input"
+        if len(scale) != 1 or scale[0] <= 0 or (self.layers and n_shifts > 1):
+            n = max(step.mean.size, step.scale.size, step.shift.size)
+            raise ValueError(f"{step.name} scales {where} by {len(scale)} values and shifts by {n_shifts} ({n} "
+                             "channels): one positive scale for all can be folded, and of bits one shift")
+        shift = float(shifts[0] if n_shifts == 1 else shifts.mean())
+        self.a, self.c = self.a * float(scale[0]), self.c * float(scale[0]) + shift
+        if self.apart.size in (1, shifts.size) or n_shifts == 1:
+            self.apart = self.apart * float(scale[0]) + (shifts - shift if n_shifts > 1 else 0.0)
+        else:
+            raise ValueError(f"{step.name} shifts the input by {shifts.size} values, and {self.apart.size} did before")
+        if not 1e-100 < self.a < 1e100 or not abs(self.c) < 1e100:
+            raise ValueError(f"{step.name} scales {where} to {self.a:g} and shifts by {self.c:g}, which is out of "
+                             "range")
+        (self.layers[-1].folded if self.layers else self.front).append(step.name)
+
     def _affine(self, step: Affine) -> None:
         draft = self._open
         if draft is None:
-            sizes = {part.size for part in (step.mean, step.scale, step.shift)}
-            scale, shift = (np.unique(part) for part in (step.scale, step.shift - step.mean * step.scale))
-            where = "the input" if not self.layers else "bits"
-            if len(scale) != 1 or len(shift) != 1 or scale[0] <= 0:
-                raise ValueError(f"{step.name} scales {where} by {len(scale)} values and shifts by {len(shift)} "
-                                 f"({max(sizes)} channels): one positive scale and one shift for all can be folded")
-            self.a, self.c = self.a * float(scale[0]), self.c * float(scale[0]) + float(shift[0])
-            if not 1e-100 < self.a < 1e100 or not abs(self.c) < 1e100:
-                raise ValueError(f"{step.name} scales {where} to {self.a:g} and shifts by {self.c:g}, which is out of "
-                                 "range")
-            (self.layers[-1].folded if self.layers else self.front).append(step.name)
-            return
+            return self._affine_of_input(step)
         units = len(draft.weight)
         for part, value in (("mean", step.mean), ("scale", step.scale), ("shift", step.shift)):
             if value.size not in (1, units):
                 raise ValueError(f"{step.name}: {part} has {value.size} values behind {draft.weigh.name}, which has "
                                  f"{units} units")
-        _compose(draft, *(value.reshape(-1) for value in (step.mean, step.scale, step.shift)))
+        compose(draft, *(value.reshape(-1) for value in (step.mean, step.scale, step.shift)))
         draft.sources += step.sources
         draft.folded.append(step.name)
 
@@ -151,11 +147,26 @@ class _Chain:
         if not self.layers:
             raise ValueError(f"{step.name} pools the input: it must follow a convolution")
         draft = self.layers[-1]
-        if draft.weight.ndim != 4 or draft.pool != 1 or self.flatten:
+        if draft.weight.ndim != 4 or draft.pool or draft.totalled or self.flatten:
             raise ValueError(f"{step.name} pools behind {draft.folded[-1] if draft.folded else draft.weigh.name}: one "
                              "pooling behind a convolution can be folded")
-        draft.pool, draft.pooled_late = step.size, draft.touched or draft.at_zero is not None
-        draft.folded.append(f"pool {step.size} {step.name}")
+        draft.pool, draft.pooled_late = step, draft.touched or draft.at_zero is not None
+        draft.folded.append(str(step))
+        self.sizes = step.sizes(self.sizes)
+
+    def _total(self, step: Total) -> None:
+        """Of (h - mean) * scale + shift over P positions: (sum of h - P mean) * scale + P shift."""
+        if not self.layers or self.layers[-1].weight.ndim != 4 or self.flatten:
+            raise ValueError(f"{step.name} adds up positions: it must follow a convolution")
+        draft, n = self.layers[-1], self.sizes[0] * self.sizes[1]
+        if n > 1:
+            if draft.pool or draft.at_zero is not None or draft.totalled:
+                raise ValueError(f"{step.name} adds up positions behind {draft.folded[-1]}: only a last convolution's "
+                                 "sums are, before pooling and signs")
+            draft.mean, draft.shift, draft.totalled, self.sizes = n * draft.mean, n * draft.shift, True, (1, 1)
+            if step.average:
+                compose(draft, np.zeros(1), np.array([1 / n]), np.zeros(1))
+        draft.folded.append(f"{'average' if step.average else 'sum'} over {n} positions {step.name}")
 
     def _weigh(self, step: Weigh) -> None:
         if self._open is not None:
@@ -169,24 +180,26 @@ class _Chain:
         if weight.ndim == 4:
             draft.fields = _geometry(step, *(self.code.pad(step.name, step.pad_value) if not self.layers else
                                              _pad_of_bits(step, self.a, self.c)))
-            draft.fields["order"] = "HWC"
+            self.sizes = step.sizes(self.sizes)
         elif self.flatten and (not self.layers or self.layers[-1].weight.ndim == 4):
             draft.fields["flatten"] = self.flatten
-        draft.any_parity = (not self.layers and not self.code.binary) or (max(step.pads) > 0
+        draft.any_parity = (not self.layers and not self.code.binary) or (max(step.pads) > 0 and not step.replicate
                                                                           and draft.fields["pad_value"] == 0)
         draft.most = 255 if not self.layers and not self.code.binary else 1
         self._meaning(draft)
         if scale is not None:
-            _compose(draft, np.zeros(1), scale, np.zeros(1))
+            compose(draft, np.zeros(1), scale, np.zeros(1))
         self.layers.append(draft)
         self.a, self.c, self.flatten = 1.0, 0.0, None
 
     def _meaning(self, draft: Draft) -> None:
         """Sums of what bits, or pixels less the offset, mean: a * h + c * (sum of weights)."""
         a, c = (self.code.scale, self.code.rest) if not self.layers else (self.a, self.c)
-        if (a, c) != (1.0, 0.0):
-            total = draft.weight.reshape(len(draft.weight), -1).sum(1, dtype=np.float64)
-            _compose(draft, -total * (c / a), np.array([a]), np.zeros(1))
+        rest = c * draft.weight.reshape(len(draft.weight), -1).sum(1, dtype=np.float64)
+        if not self.layers and self.apart.any():
+            rest = rest + shifted_apart(draft.weigh, draft.weight, self.apart, self.sizes, self.flatten)
+        if a != 1 or rest.any():
+            compose(draft, -rest / a, np.array([a]), np.zeros(1))
             draft.touched = False                   # a is positive: pooling behind it is pooling before
 
     def ended(self) -> tuple[list[dict[str, Any]], Code, list[Row]]:
@@ -194,37 +207,32 @@ class _Chain:
         if not self.layers:
             raise ValueError("there is no layer with weights")
         last = self.layers[-1]
-        if last.at_zero is not None:
-            raise ValueError(f"{last.folded[-1]} stands behind the last weights: the scores must be real numbers")
+        if last.at_zero is not None and last.weight.ndim == 4:
+            raise ValueError(f"{last.folded[-1]} stands behind the last weights, a convolution's: only a last dense "
+                             "layer may give signs as scores")
         if self.needs_sign:
             raise ValueError(f"{self.needs_sign} stands behind the last weights, and changes scores")
-        if last.pool != 1:
-            raise ValueError(f"{last.folded[-1]} stands behind the last weights")
+        if last.pool:
+            raise ValueError(f"{last.pool} stands behind the last weights")
+        if last.weight.ndim == 4 and self.sizes != (1, 1):
+            raise ValueError(f"{last.weigh.name} has the last weights, and gives a map of {in_words(self.sizes)}: a "
+                             "sum or average over its positions must make scores of it")
         if len(self.layers) > 1 and all(layer.at_zero is None for layer in self.layers[:-1]):
             raise ValueError(NO_SIGN)
-        return ([_fields(draft, self.reading, i == len(self.layers) - 1) for i, draft in enumerate(self.layers)],
+        return ([fields_of(draft, self.reading, i == len(self.layers) - 1) for i, draft in enumerate(self.layers)],
                 self.code, [_row(i, draft) for i, draft in enumerate(self.layers)])
 
 
-def _compose(draft: Draft, mean: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> None:
-    """Another affine step behind those that are there; a bias goes into the mean."""
-    if np.all(draft.scale == 1) and np.all(draft.shift == 0):
-        draft.mean, draft.scale, draft.shift = draft.mean + mean, draft.scale * scale, draft.shift + shift
-    else:
-        draft.scale, draft.shift = draft.scale * scale, (draft.shift - mean) * scale + shift
-    draft.touched = True
-
-
 def _geometry(step: Weigh, pad_value: int, reason: str) -> dict[str, Any]:
-    top, left, bottom, right = step.pads
-    if len({top, left, bottom, right}) != 1:
-        raise ValueError(f"{step.name} pads {top} rows above, {bottom} below, {left} columns left and {right} right: "
-                         "bnnsim pads all four sides alike")
-    if step.stride[0] != step.stride[1]:
-        raise ValueError(f"{step.name} has strides {step.stride[0]} and {step.stride[1]}: bnnsim has one for both axes")
-    if top and reason:
+    found = {"order": "HWC", "stride": step.stride, "padding": step.pads, "dilation": step.dilation,
+             "groups": step.groups}
+    if not any(step.pads):
+        return {**found, "pad_value": 0}
+    if step.replicate:
+        return {**found, "replicate": True}
+    if reason:
         raise ValueError(reason)
-    return {"stride": step.stride[0], "padding": top, "pad_value": pad_value if top else 0}
+    return {**found, "pad_value": pad_value}
 
 
 def _pad_of_bits(step: Weigh, a: float, c: float) -> tuple[int, str]:
@@ -234,62 +242,6 @@ def _pad_of_bits(step: Weigh, a: float, c: float) -> tuple[int, str]:
         return int(value), ""
     return 0, (f"{step.name} pads with {step.pad_value:g} between bits that mean {c - a:g} and {c + a:g}: it is "
                "neither, nor midway")
-
-
-def _fields(draft: Draft, reading: Reading, last: bool) -> dict[str, Any]:
-    """A layer as from_arrays takes it."""
-    if draft.pooled_late:
-        _pool_first(draft)
-    fields = {**draft.fields, "weight": draft.weight}
-    if draft.pool != 1:
-        fields["pool"] = draft.pool
-    if not last:
-        at_zero = draft.at_zero or reading.at_zero or 0
-        if reading.at_zero not in (None, at_zero):
-            raise ValueError(f"{draft.weigh.name}: the sign of 0 is {at_zero:+d} in the file itself, got sign="
-                             f"'{'>=' if reading.at_zero == 1 else '>'}'")
-        zeros = units_at_zero(draft)
-        if at_zero == 0 and len(zeros):
-            raise ValueError(f"{draft.weigh.name}: the sign of 0 is 0 in this network, no bit, and unit {zeros[0]} can "
-                             f"get there ({len(zeros)} of {len(draft.weight)} units): say what stands for it, "
-                             "sign='>=' for +1 or sign='>' for -1, if the network was trained so")
-        fields["strict"] = at_zero == -1
-        if len(zeros):
-            draft.folded.append(f"0 gives {'-1' if at_zero == -1 else '+1'} ({len(zeros)} units can get there)")
-    units = len(draft.weight)
-    mean, scale, shift = (np.broadcast_to(part, units) for part in (draft.mean, draft.scale, draft.shift))
-    return {**fields, "mean": mean, "var": np.ones(units), "gamma": scale, "beta": shift, "eps": 0.0}
-
-
-def _pool_first(draft: Draft) -> None:
-    """Norm, pool, sign as pool, norm, sign: where the norm falls, the largest of it is the least sum's.
-
-    The least of h is the largest of -h: weights and mean of such a channel are turned over, which changes none of its
-    values. Its stored bits are the trained ones' opposites, which is told.
-    """
-    falling = np.broadcast_to(draft.scale < 0, len(draft.weight))
-    if falling.any():
-        turn = np.where(falling, -1, 1)
-        draft.weight = draft.weight * turn.reshape(-1, 1, 1, 1).astype(draft.weight.dtype)
-        draft.mean, draft.scale = draft.mean * turn, draft.scale * turn
-        draft.turned = tuple(np.flatnonzero(falling).tolist())
-        draft.folded.append(f"weights of {falling.sum()} channels of negative gamma turned over, as they are pooled "
-                            "behind it")
-
-
-def units_at_zero(draft: Draft) -> np.ndarray:
-    """Units whose norm is exactly 0 at a sum that they can have."""
-    units = len(draft.weight)
-    mean, scale, shift = (np.broadcast_to(part, units) for part in (draft.mean, draft.scale, draft.shift))
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        near = np.rint(np.where(scale == 0, 0, mean - shift / scale))
-    fan_in = draft.weight[0].size
-    found = np.zeros(units, bool)
-    for h in (near - 1, near, near + 1):
-        reached = (np.abs(h) <= fan_in * draft.most) & (((h - fan_in) % 2 == 0) | draft.any_parity)
-        with np.errstate(over="ignore"):
-            found |= reached & ((h - mean) * scale + shift == 0)
-    return np.flatnonzero(found)
 
 
 def _row(index: int, draft: Draft) -> Row:

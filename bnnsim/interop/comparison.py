@@ -36,7 +36,8 @@ def compare_sums(network: PackedNetwork, images: np.ndarray, sums: Mapping[str, 
     images : uint8 (N, C, H, W)
     sums : mapping of name to array
         Of each layer the sums of its weights, before batch norm, bias and pooling: (N, U), or of a convolution (N, OH,
-        OW, K) or (N, K, OH, OW). The number in a name is its layer's; names without numbers stand in order.
+        OW, K) or (N, K, OH, OW), along columns also (N, K, OW). The number in a name is its layer's; names without
+        numbers stand in order.
     turned : mapping of layer to units, optional
         Units whose weights have the opposite sign here, as `read_network` had to turn them over.
 
@@ -80,7 +81,7 @@ def _differing(layer: int, name: str, ours: np.ndarray, given: np.ndarray, map_s
         raise ValueError(f"{name} must have the sums of layer {layer}, ({n}, {map_shape[0]}, {map_shape[1]}, {units}) "
                          f"or ({n}, {units}), got {given.dtype} {given.shape}")
     orders: list[np.ndarray] = [given.reshape(ours.shape)]
-    if given.ndim == 4 and given.shape[1] == units:
+    if given.ndim > 2 and given.shape[1] == units:
         orders.append(given.reshape(n, units, positions).transpose(0, 2, 1))
     theirs = min(orders, key=lambda order: int(np.sum(order != ours)))
     wrong = theirs != ours

@@ -17,6 +17,7 @@ from bnnsim.packed.stages import Stage
 
 TEMPLATE = Path(__file__).with_name("export_c.h")
 A_LINE = 8                          # numbers in a line
+REPLICATE = 2                       # as in the template
 
 
 def c_content(network: PackedNetwork, path: str) -> Iterator[bytes]:
@@ -97,12 +98,19 @@ def _score_arrays(name: str, scores: IntegerScores) -> bytes:
 def _table(name: str, network: PackedNetwork) -> bytes:
     rows = []
     for i, stage in enumerate(network.stages):
-        layer, g, (kh, kw, channels) = stage.layer, stage.geometry, stage.patch_shape
-        height, width = g.height, g.width
-        if stage.reads_rows and not stage.reads_pixels:         # what a row was before does not matter
-            height, width, kh, kw, channels = 1, 1, 1, 1, layer.n_in
-        sizes = [height, width, channels, kh, kw, layer.stride, layer.padding, layer.pad_value, layer.pool,
-                 *stage.pooled_shape, layer.units, _step(network, i), _words(stage).shape[1]]
-        ending = ["0", "0"] if layer.threshold is None else [f"{name}_thresholds{i}", f"{name}_inverted{i}"]
+        sizes = [*_read_sizes(stage, network, i), *stage.map_shape, stage.layer.units, *stage.layer.windows[:6],
+                 *stage.pooled_shape, _step(network, i), _words(stage).shape[1]]
+        ending = ["0", "0"] if stage.layer.threshold is None else [f"{name}_thresholds{i}", f"{name}_inverted{i}"]
         rows.append(f"    {{{', '.join([*map(str, sizes), f'{name}_weights{i}', *ending])}}},\n")
     return f"static const {name}_layer {name}_layers[{len(rows)}] = {{\n{''.join(rows)}}};\n\n".encode()
+
+
+def _read_sizes(stage: Stage, network: PackedNetwork, i: int) -> list[int]:
+    """What a layer reads, and how: the first fields of the struct."""
+    layer, shape = stage.layer, stage.input_shape
+    step = _step(network, i - 1) if i else 0                    # pixels have none
+    if stage.reads_rows:                                        # what a row of bits was before does not matter
+        height, width, channels = (shape[0], shape[1], shape[2]) if stage.reads_pixels else (1, 1, layer.n_in)
+        return [height, width, step, channels, layer.units, height, width, 1, 1, 1, 1, 0, 0, 0]
+    return [shape[0], shape[1], step, layer.n_in, layer.units // layer.groups, *layer.words.shape[1:3], *layer.stride,
+            *layer.dilation, *layer.padding[:2], REPLICATE if layer.replicate else layer.pad_value]

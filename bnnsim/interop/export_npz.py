@@ -1,8 +1,9 @@
 """A network as .npz: arrays that NumPy alone reads, and what they make beside them; `load_network` reads it back.
 
-layerI.weight, int8 +-1, (U, F) or (K, kh, kw, C); layerI.threshold int32 and layerI.inverted bool, y = (h >= threshold)
-xor inverted; of a last layer that gives scores mean, scale, shift, float64, score = (h - mean) * scale + shift. What
-`bnnsim.packed.schema` has beside arrays stands in "bnnsim", JSON in bytes. Features of a row are in H, W, C order.
+layerI.weight, int8 +-1, (U, F) or (K, kh, kw, C / groups); layerI.threshold int32 and layerI.inverted bool, y = (h >=
+threshold) xor inverted; of a last layer that gives scores mean, scale, shift, float64, score = (h - mean) * scale +
+shift. "bnnsim" is JSON in bytes: what `bnnsim.packed.schema` has beside arrays. Features of a row stand in H, W, C
+order.
 """
 
 import io
@@ -28,7 +29,7 @@ def npz_content(network: PackedNetwork) -> bytes:
     """The bytes of the file."""
     head = {"format": FORMAT, "format_version": FORMAT_VERSION, "input_shape": list(network.input_shape),
             "input_offset": int(network.input_offset), "metadata": network.metadata,
-            "layers": [{name: getattr(layer, name) for name in ("kind", "n_in", *SETTINGS)}
+            "layers": [{name: _plain(getattr(layer, name)) for name in ("kind", "n_in", *SETTINGS)}
                        for layer in network.layers]}
     arrays = {HEAD: np.frombuffer(file_format.to_json("the network", head).encode(), np.uint8)}
     for i, layer in enumerate(network.layers):
@@ -37,6 +38,11 @@ def npz_content(network: PackedNetwork) -> bytes:
     file = io.BytesIO()
     np.savez_compressed(file, allow_pickle=False, **arrays)
     return file.getvalue()
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def read_exported(path: FilePath) -> PackedNetwork | None:
@@ -60,6 +66,9 @@ def read_exported(path: FilePath) -> PackedNetwork | None:
 
 def _layer(i: int, settings: dict[str, Any], arrays: dict[str, np.ndarray], ending: dict[str, np.dtype]) -> PackedLayer:
     check_keys(f"layers[{i}]", settings, ("kind", "n_in"), SETTINGS)
+    wrong = [name for name, value in settings.items() if isinstance(value, list) and set(map(type, value)) - {int}]
+    if wrong:
+        raise ValueError(f"layers[{i}] {wrong[0]} must be integers, got {str(settings[wrong[0]])[:60]}")
     weight = arrays[f"layer{i}.weight"]
     if weight.ndim not in (2, 4) or weight.size == 0 or weight.shape[-1] != settings["n_in"]:
         raise ValueError(f"layer{i}.weight must be (U, F) or (K, kh, kw, C) with a last axis of n_in, got "

@@ -3,7 +3,8 @@
 A hidden layer is Conv or MatMul, MaxPool, less (threshold - 1/2), times -1 where inverted, Sign: sums are integers, so
 that Sign never meets 0, of which ONNX would make 0. All of it is exact in float32, whatever the order of a sum: where a
 sum has 2**23 or more, the network is refused. Scores are float64, so that nothing is lost; float32 would round them to
-24 bits. Padding with +-1 is a Pad before the Conv. A QONNX graph takes one image, as its tools want all sizes known.
+24 bits. Padding with +-1, or with the border, is a Pad before the Conv; a last convolution's sums go through ReduceSum.
+A last layer with thresholds ends in its Sign. A QONNX graph takes one image, as its tools want all sizes known.
 
 U units, F features, K and C channels out and in, kh and kw a kernel's sizes.
 
@@ -12,6 +13,7 @@ References
 onnx.proto3 of ONNX (field numbers) [V: file]; qonnx 1.0.0, its operator BipolarQuant [V: code].
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,6 +27,7 @@ UINT8, FLOAT, INT64, DOUBLE = 2, 1, 7, 11
 TYPES = {"float32": FLOAT, "int64": INT64, "float64": DOUBLE}
 MAX_BYTES = 2**31 - 2**20           # protocol buffers end there
 MAX_HIDDEN, MAX_LAST = 2**23, 2**24
+Value = int | str | Sequence[int]     # of an attribute
 
 
 # ---------------------------------------------------------------- the wire format
@@ -47,10 +50,12 @@ def put(number: int, value: int | str | bytes) -> bytes:
     return varint(number << 3 | 2) + varint(len(data)) + data
 
 
-def attribute(name: str, value: int | list[int]) -> bytes:
-    """AttributeProto of an integer, or integers."""
+def attribute(name: str, value: Value) -> bytes:
+    """AttributeProto of an integer, a text, or integers."""
     if isinstance(value, int):
         return put(1, name) + put(3, value) + put(20, 2)
+    if isinstance(value, str):
+        return put(1, name) + put(4, value) + put(20, 3)
     return put(1, name) + b"".join(put(8, each) for each in value) + put(20, 7)
 
 
@@ -80,15 +85,14 @@ class Graph:
     names: set[str] = field(default_factory=set)
 
     def node(self, op: str, output: str, *constants: np.ndarray | str, domain: str = "",
-             **attributes: int | list[int]) -> None:
+             **attributes: Value) -> None:
         """Add an operation on the head and constants."""
         inputs = [self.head, *(self.constant(f"{output}.{i}", each) if isinstance(each, np.ndarray) else each
                                for i, each in enumerate(constants))]
         self._put(op, inputs, output, domain, attributes)
         self.head = output
 
-    def _put(self, op: str, inputs: list[str], output: str, domain: str,
-             attributes: dict[str, int | list[int]]) -> None:
+    def _put(self, op: str, inputs: list[str], output: str, domain: str, attributes: dict[str, Value]) -> None:
         data = b"".join(put(1, name) for name in inputs) + put(2, output) + put(3, output) + put(4, op)
         data += b"".join(put(5, attribute(name, value)) for name, value in attributes.items())
         self.nodes.append(put(1, data + (put(7, domain) if domain else b"")))
@@ -132,6 +136,8 @@ def onnx_content(network: PackedNetwork, quantized: bool = False) -> bytes:
     graph.node("Cast", "pixels", to=FLOAT)
     for stage in network.stages:
         _add_layer(graph, stage)
+    if network.layers[-1].threshold is not None:
+        graph.node("Cast", "scores", to=DOUBLE)
     data = b"".join([*graph.nodes, put(2, "bnnsim"), *graph.constants,
                      put(11, value_info("images", UINT8, list(network.input_shape), quantized)),
                      put(12, value_info("scores", DOUBLE, [network.n_classes], quantized))])
@@ -150,23 +156,16 @@ def _check_exact(stage: Stage) -> None:
 
 
 def _add_layer(graph: Graph, stage: Stage) -> None:
-    layer, name, padding = stage.layer, f"layer{stage.index}", stage.layer.padding
+    layer, name = stage.layer, f"layer{stage.index}"
     if stage.offset:
         graph.node("Sub", "levels", np.array(stage.offset, np.float32))
-    kernel = layer.signs().reshape(-1, *stage.patch_shape).transpose(0, 3, 1, 2).astype(np.float32)
     if stage.reads_rows:
-        if len(stage.input_shape) == 3:
-            graph.node("Flatten", f"{name}.rows", axis=1)
-        weight = np.ascontiguousarray(kernel.reshape(layer.units, -1).T)      # rows in C, H, W order, as Flatten's
-        graph.node("MatMul", f"{name}.sums", graph.weights(f"{name}.weight", weight))
+        _add_dense(graph, stage, name)
     else:
-        if padding and layer.pad_value:
-            graph.node("Pad", f"{name}.padded", np.array([0, 0, padding, padding] * 2), np.array(layer.pad_value, "f4"))
-            padding = 0
-        graph.node("Conv", f"{name}.sums", graph.weights(f"{name}.weight", kernel), pads=[padding] * 4,
-                   strides=[layer.stride] * 2, kernel_shape=list(kernel.shape[2:]))
-    if layer.pool > 1:
-        graph.node("MaxPool", f"{name}.pooled", kernel_shape=[layer.pool] * 2, strides=[layer.pool] * 2)
+        _add_conv(graph, stage, name)
+    if layer.pools:
+        pool = layer.windows
+        graph.node("MaxPool", f"{name}.pooled", kernel_shape=pool[:2], strides=pool[2:4], pads=pool[4:])
     if layer.threshold is None:
         _add_scores(graph, stage)
         return
@@ -177,8 +176,34 @@ def _add_layer(graph: Graph, stage: Stage) -> None:
     graph.sign(f"{name}.bits")
 
 
+def _add_dense(graph: Graph, stage: Stage, name: str) -> None:
+    if len(stage.input_shape) == 3:
+        graph.node("Flatten", f"{name}.rows", axis=1)
+    kernel = stage.layer.signs().reshape(-1, *stage.patch_shape).transpose(0, 3, 1, 2).astype(np.float32)
+    weight = np.ascontiguousarray(kernel.reshape(stage.layer.units, -1).T)        # rows in C, H, W order, as Flatten's
+    graph.node("MatMul", f"{name}.sums", graph.weights(f"{name}.weight", weight))
+
+
+def _add_conv(graph: Graph, stage: Stage, name: str) -> None:
+    layer, pads = stage.layer, stage.layer.padding
+    around = np.array([0, 0, *pads[:2], 0, 0, *pads[2:]])
+    if layer.replicate and any(pads):
+        graph.node("Pad", f"{name}.padded", around, mode="edge")
+    elif layer.pad_value and any(pads):
+        graph.node("Pad", f"{name}.padded", around, np.array(layer.pad_value, "f4"))
+    if layer.replicate or layer.pad_value:
+        pads = (0, 0, 0, 0)
+    sizes = layer.words.shape[1:3]
+    kernel = layer.signs().reshape(-1, *sizes, layer.n_in).transpose(0, 3, 1, 2).astype(np.float32)
+    graph.node("Conv", f"{name}.sums", graph.weights(f"{name}.weight", np.ascontiguousarray(kernel)), pads=pads,
+               strides=layer.stride, dilations=layer.dilation, group=layer.groups, kernel_shape=sizes)
+
+
 def _add_scores(graph: Graph, stage: Stage) -> None:
+    """Of a convolution sums over its positions first."""
     mean, scale, shift = stage.layer.output_affine
+    if not stage.reads_rows:
+        graph.node("ReduceSum", "totals", np.array([2, 3]), keepdims=0)
     graph.node("Cast", "sums", to=DOUBLE)
     if mean.any():
         graph.node("Sub", "about", mean)

@@ -25,13 +25,16 @@ class IntegerScores:
 
 
 def integer_scores(stage: Stage) -> IntegerScores:
-    """Of a last layer.
+    """Of a last layer; where it has thresholds its sums stand for their signs, which are the scores.
 
     Raises
     ------
     ValueError
         Where two scores lie so close together that integers would order them otherwise, or tie others.
     """
+    if stage.layer.threshold is not None:
+        units = stage.layer.units
+        return IntegerScores(np.ones(units, np.int64), np.zeros(units, np.int64), 0)
     mean, scale, shift = (list(map(Fraction, part.tolist())) for part in stage.layer.output_affine)
     start = [b - m * a for m, a, b in zip(mean, scale, shift)]
     largest = max(abs(a) * stage.bound + abs(b) + 1 for a, b in zip(scale, start))
@@ -48,8 +51,8 @@ def integer_scores(stage: Stage) -> IntegerScores:
 
 def _check_order(stage: Stage, made: IntegerScores) -> None:
     """All sums that can be: their scores in order, and equal, as in float64."""
-    step = 1 if stage.reads_pixels else 2                       # a last layer is dense: no summand is missing
-    h = np.arange(-stage.bound, stage.bound + 1, step, dtype=np.int64)
+    most, step = (stage.bound, 1) if stage.reads_pixels else (int(stage.n_summands.sum()), 2)
+    h = np.arange(-most, most + 1, step, dtype=np.int64)
     if len(h) * stage.layer.units > MAX_CHECKED:
         raise ValueError(f"the last layer has {len(h) * stage.layer.units:,} different scores, too many to check that "
                          "integers keep their order")

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from bnnsim.interop.bounded import read_bytes
-from bnnsim.interop.steps import Flatten, Network, Pool, Sign, Step, Weigh, affine
+from bnnsim.interop.spec_geometry import conv_settings, kernel_of, pool_of
+from bnnsim.interop.steps import Flatten, Network, Sign, Step, Total, Weigh, affine
 from bnnsim.training.spec_words import Token, parse_spec
 
 MAX_BYTES = 2**26                   # of one file
@@ -31,7 +32,7 @@ def read_finn(folder: str, names: Sequence[str], spec: object, input_shape: tupl
         raise ValueError("FINN's files hold bits, not which layers they make: give a spec such as 'C64p0 C64p0 MP2 "
                          "FC10', and input_shape")
     words, files = parse_spec(spec), _files(folder, names)
-    layers = [word for word in words if "pool" not in word]
+    layers = [word for word in words if "units" in word or "channels" in word]
     if sorted({layer for layer, _ in files}) != list(range(len(layers))):
         raise ValueError(f"spec has {len(layers)} layers, the folder those of numbers "
                          f"{sorted({layer for layer, _ in files})}")
@@ -40,9 +41,11 @@ def read_finn(folder: str, names: Sequence[str], spec: object, input_shape: tupl
     i = 0
     for word in words:
         if "pool" in word:
-            size = int(word["pool"])
-            steps.append(Pool(f"MP{size}", size))
-            shape = (shape[0], shape[1] // size, shape[2] // size)
+            pool = pool_of(word, (shape[1], shape[2]))
+            steps.append(pool)
+            shape = (shape[0], *pool.sizes(shape[1:]))
+        elif "sum" in word:
+            steps.append(Total("SUM", False))
         else:
             made, shape = _layer(i, word, shape, files, i == len(layers) - 1)
             steps += made
@@ -65,26 +68,24 @@ def _files(folder: str, names: Sequence[str]) -> Files:
 
 def _layer(i: int, word: Token, shape: tuple[int, ...], files: Files, last: bool) -> tuple[list[Step], tuple[int, ...]]:
     """(steps of a layer, the shape (C, H, W) or (F,) behind it)."""
-    units = int(word.get("units") or word["channels"])
-    rows, _, columns = word.get("kernel", "3").partition("x")
-    kernel = (int(rows), int(columns or rows)) if "channels" in word else ()
-    stride, padding = int(word.get("stride", 1)), int(word.get("padding", 1)) if kernel else 0
-    if kernel and len(shape) != 3:
+    units, is_conv = word.get("units") or word["channels"], "channels" in word
+    if is_conv and len(shape) != 3:
         raise ValueError(f"C{units} cannot follow an FC")
-    n_columns = int(np.prod([*kernel, shape[0]] if kernel else shape))
+    kernel = kernel_of(word) if is_conv else ()
+    settings = conv_settings(word, (shape[1], shape[2])) if is_conv else {}
+    groups = settings.get("groups", 1)
+    n_columns = int(np.prod([*kernel, shape[0] // groups] if kernel else shape))
     weights = files.get((i, "weights"), [])
     weight, rows_there = _weights(i, [_words(path) for path in weights], n_columns, units)
     name = f"{i}-*-weights.bin" + (f" ({rows_there - units} rows of filling left out)" if rows_there != units else "")
     if kernel:
-        weight = weight.reshape(units, *kernel, shape[0])
+        weight = weight.reshape(units, *kernel, shape[0] // groups)
     made: list[Step] = [] if kernel or len(shape) == 1 else [Flatten("flatten", "HWC")]
-    made.append(Weigh(name, weight, (stride, stride), (padding,) * 4, sources=(name,)))
+    weigh = Weigh(name, weight, sources=(name,), **settings)
+    made.append(weigh)
     if not last:
         made += [_threshold(i, files, units, n_columns), Sign("sign >", -1)]
-    if kernel:
-        sizes = [(size + 2 * padding - k) // stride + 1 for size, k in zip(shape[1:], kernel)]
-        return made, (units, *sizes)
-    return made, (units,)
+    return made, (units, *weigh.sizes(shape[1:])) if kernel else (units,)
 
 
 def _words(path: str) -> np.ndarray:

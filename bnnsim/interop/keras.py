@@ -114,6 +114,8 @@ def _of_group(root: Node, name: str, shapes: dict[str, tuple[int, ...]]) -> dict
                 found[leaf.removesuffix(":0")] = node.value
             else:
                 todo.append(node)
+    if "depthwise_kernel" in shapes and "kernel" in found:      # as Keras 3 calls it
+        found["depthwise_kernel"] = found["kernel"]
     return _checked(name, found, shapes)
 
 

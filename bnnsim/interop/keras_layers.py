@@ -1,6 +1,6 @@
 """Layers of Keras and Larq by their configurations into steps; arrays come by a function, when a layer asks for them.
 
-H, W a map, K and C channels out and in, F features.
+What is 1-D there is a map of one row here. H, W a map, K and C channels out and in, F features.
 """
 
 import math
@@ -10,13 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from bnnsim.interop.steps import Flatten, LeftOut, Network, Pool, Sign, Step, Weigh, affine, batch_norm
+from bnnsim.interop.spec_geometry import by_channel
+from bnnsim.interop.steps import Flatten, LeftOut, Network, Pool, Sign, Step, Total, Weigh, affine, batch_norm
+from bnnsim.packed.forward import Pair, Sides
+from bnnsim.packed.settings import same_padding
 
 Config = Mapping[str, Any]
 Take = Callable[[int, str, dict[str, tuple[int, ...]]], dict[str, np.ndarray]]  # (layer, its name, shapes) -> arrays
 
 SIGNS = ("ste_sign", "approx_sign", "swish_sign")
-CHANGES_NOTHING = ("Dropout", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "ActivityRegularization")
+CONVOLUTIONS = ("Conv1D", "QuantConv1D", "Conv2D", "QuantConv2D")
+DEPTHWISE = ("DepthwiseConv1D", "DepthwiseConv2D", "QuantDepthwiseConv2D")
+CHANGES_NOTHING = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianNoise", "GaussianDropout",
+                   "ActivityRegularization")
 OF_SCORES = ("softmax", "log_softmax", "sigmoid")
 
 
@@ -25,15 +31,18 @@ def network_of(layers: Sequence[Config], take: Take, form: str) -> Network:
     steps: list[Step] = []
     shape: tuple[int, ...] = ()
     first: tuple[int, ...] = ()
+    along_columns = any(layer["class_name"].endswith("1D") for layer in layers)
     for i, layer in enumerate(layers):
         config = layer["config"]
         given = config.get("batch_input_shape", config.get("batch_shape"))
         if not shape and given is not None:
-            first = shape = _input_shape(given)
+            first = shape = _input_shape(given, along_columns)
         if layer["class_name"] == "InputLayer":
             continue
         if not shape:
             raise ValueError("the model does not tell the shape of its input")
+        if along_columns and config.get("axis") in (2, [2]):
+            config = {**config, "axis": -1}
         made, shape = _steps(i, layer["class_name"], config, shape, take)
         steps += made
     if len(first) == 1:
@@ -42,11 +51,12 @@ def network_of(layers: Sequence[Config], take: Take, form: str) -> Network:
     return Network(form, tuple(steps), (channels, height, width))
 
 
-def _input_shape(given: object) -> tuple[int, ...]:
+def _input_shape(given: object, along_columns: bool) -> tuple[int, ...]:
+    """Of a 1-D model a row (1, L, C)."""
     if not isinstance(given, list) or not 2 <= len(given) <= 4 or type(given[0]) not in (int, type(None)) or \
             any(type(n) is not int or not 0 < n < 2**20 for n in given[1:]):
         raise ValueError(f"the input's shape must be sizes behind the batch's, got {str(given)[:80]}")
-    return tuple(given[1:])
+    return (1, *given[1:]) if along_columns and len(given) == 3 else tuple(given[1:])
 
 
 def _steps(i: int, kind: str, config: Config, shape: tuple[int, ...], take: Take) -> tuple[list[Step], tuple[int, ...]]:
@@ -54,14 +64,16 @@ def _steps(i: int, kind: str, config: Config, shape: tuple[int, ...], take: Take
     name = str(config.get("name", f"layer {i}"))
     if config.get("data_format", "channels_last") not in ("channels_last", None):
         raise ValueError(f"{name} has its channels first: only channels_last is read")
-    if kind in ("QuantConv2D", "Conv2D"):
-        return _conv(i, name, config, shape, take)
+    if kind in CONVOLUTIONS or kind in DEPTHWISE:
+        return _conv(i, name, kind, config, shape, take)
     if kind in ("QuantDense", "Dense"):
         return _dense(i, name, config, shape, take)
     if kind == "BatchNormalization":
         return _norm(i, name, config, shape, take), shape
-    if kind == "MaxPooling2D":
-        return _pool(name, config, shape)
+    if kind in ("MaxPooling1D", "MaxPooling2D"):
+        return _pool(name, kind, config, shape)
+    if kind in ("GlobalAveragePooling1D", "GlobalAveragePooling2D"):
+        return [Total(name, True)], shape[-1:]
     if kind == "Flatten":
         return [Flatten(name, "HWC")], (math.prod(shape),)
     if kind in ("Activation", "Softmax"):
@@ -79,11 +91,12 @@ def _weighing(i: int, name: str, config: Config, shapes: dict[str, tuple[int, ..
     """(steps before, the kernel, whether it is latent, steps behind)."""
     before: list[Step] = [] if (quantizer := _word(config.get("input_quantizer"))) in ("", "no_op") else \
         [_sign(f"{name}'s input", quantizer)]
-    quantizer = _word(config.get("kernel_quantizer"))
+    part = next(iter(shapes))
+    quantizer = _word(config.get("kernel_quantizer" if part == "kernel" else "depthwise_quantizer"))
     if config.get("use_bias", True):
-        shapes["bias"] = (shapes["kernel"][-1],)
+        shapes["bias"] = (math.prod(shapes[part][-1 if part == "kernel" else -2:]),)
     arrays = take(i, name, shapes)
-    kernel, behind = arrays["kernel"], list[Step]()
+    kernel, behind = arrays[part], list[Step]()
     if quantizer in ("magnitude_aware_sign", "magnitude_aware_sign_unclipped"):
         behind.append(affine(f"{name}'s magnitudes", scale=np.abs(kernel.astype(np.float64)).mean(
             axis=tuple(range(kernel.ndim - 1)))))
@@ -95,31 +108,44 @@ def _weighing(i: int, name: str, config: Config, shapes: dict[str, tuple[int, ..
     return before, kernel, quantizer not in ("", "no_op"), behind
 
 
-def _conv(i: int, name: str, config: Config, shape: tuple[int, ...], take: Take) -> tuple[list[Step], tuple[int, ...]]:
+def _conv(i: int, name: str, kind: str, config: Config, shape: tuple[int, ...],
+          take: Take) -> tuple[list[Step], tuple[int, ...]]:
     if len(shape) != 3:
         raise ValueError(f"{name} is a convolution of what has the shape {shape}")
-    size, stride = _pair(name, config, "kernel_size"), _pair(name, config, "strides")
-    if config.get("groups", 1) != 1 or _pair(name, config, "dilation_rate") != (1, 1):
-        raise ValueError(f"{name} has groups or dilation, which are not represented")
-    channels = _whole(name, config, "filters")
-    before, kernel, latent, behind = _weighing(i, name, config, {"kernel": (*size, shape[2], channels)}, take)
-    pads, out = [0, 0, 0, 0], []
-    for axis in (0, 1):
-        n, k, s = shape[axis], size[axis], stride[axis]
-        if config.get("padding") == "same":
-            total = max((-(-n // s) - 1) * s + k - n, 0)
-            pads[axis], pads[axis + 2] = total // 2, total - total // 2
-        elif config.get("padding") != "valid":
-            raise ValueError(f"{name}: a padding {str(config.get('padding'))[:40]!r} is not represented")
-        out.append((n + pads[axis] + pads[axis + 2] - k) // s + 1)
-    value = config.get("pad_values", 0.0)
-    if min(out) < 1:
-        raise ValueError(f"{name}: a kernel of {size} for a map of {shape[:2]}")
+    size, stride = _sizes(name, kind, config, "kernel_size"), _sizes(name, kind, config, "strides")
+    dilation, groups = _sizes(name, kind, config, "dilation_rate"), config.get("groups", 1)
+    row = size[1:] if kind.endswith("1D") else size
+    if kind in DEPTHWISE:
+        multiplier = _whole(name, {"depth_multiplier": 1, **config}, "depth_multiplier")
+        channels, groups = shape[2] * multiplier, shape[2]
+        shapes = {"depthwise_kernel": (*row, shape[2], multiplier)}
+    else:
+        channels, groups = _whole(name, config, "filters"), _whole(name, {"groups": 1, **config}, "groups")
+        if shape[2] % groups or channels % groups:
+            raise ValueError(f"{name} has {groups} groups for {shape[2]} channels in and {channels} out")
+        shapes = {"kernel": (*row, shape[2] // groups, channels)}
+    before, kernel, latent, behind = _weighing(i, name, config, shapes, take)
+    kernel = kernel[None] if kind.endswith("1D") else kernel
+    value, pads = config.get("pad_values", 0.0), _pads(name, kind, config, shape, size, stride, dilation)
     if not isinstance(value, (int, float)):
-        raise ValueError(f"{name}: pads with {str(value)[:40]}, or is larger than what it reads")
-    weigh = Weigh(name, kernel.transpose(3, 0, 1, 2), stride, (pads[0], pads[1], pads[2], pads[3]), float(value),
-                  latent, sources=(f"{name}/kernel",))
-    return [*before, weigh, *behind], (*out, channels)
+        raise ValueError(f"{name}: pads with {str(value)[:40]}, which is no number")
+    weight = by_channel(kernel) if kind in DEPTHWISE else kernel.transpose(3, 0, 1, 2)
+    weigh = Weigh(name, weight, stride, pads, float(value), False, dilation, groups, latent,
+                  sources=(f"{name}/{next(iter(shapes))}",))
+    return [*before, weigh, *behind], (*weigh.sizes(shape), channels)
+
+
+def _pads(name: str, kind: str, config: Config, shape: tuple[int, ...], size: Pair, stride: Pair,
+          dilation: Pair = (1, 1)) -> Sides:
+    """Of the padding that a layer names, on a map (H, W, C)."""
+    word = config.get("padding", "valid")
+    if word == "valid":
+        return 0, 0, 0, 0
+    if word == "causal" and kind.endswith("Conv1D"):
+        return 0, dilation[1] * (size[1] - 1), 0, 0
+    if word != "same":
+        raise ValueError(f"{name}: a padding {str(word)[:40]!r} is not represented")
+    return same_padding(shape[:2], size, stride, dilation)
 
 
 def _dense(i: int, name: str, config: Config, shape: tuple[int, ...], take: Take) -> tuple[list[Step], tuple[int, ...]]:
@@ -143,14 +169,13 @@ def _norm(i: int, name: str, config: Config, shape: tuple[int, ...], take: Take)
                        tuple(f"{name}/{part}" for part in parts))]
 
 
-def _pool(name: str, config: Config, shape: tuple[int, ...]) -> tuple[list[Step], tuple[int, ...]]:
-    size = _pair(name, config, "pool_size")
-    stride = size if config.get("strides") is None else _pair(name, config, "strides")
-    if size[0] != size[1] or stride != size or len(shape) != 3 or \
-            (config.get("padding", "valid") != "valid" and (shape[0] % size[0] or shape[1] % size[0])):
-        raise ValueError(f"{name} pools {size} by strides {stride} with padding {str(config.get('padding'))[:20]!r}: "
-                         "bnnsim pools squares that do not overlap, without padding")
-    return [Pool(name, size[0])], (shape[0] // size[0], shape[1] // size[0], shape[2])
+def _pool(name: str, kind: str, config: Config, shape: tuple[int, ...]) -> tuple[list[Step], tuple[int, ...]]:
+    if len(shape) != 3:
+        raise ValueError(f"{name} pools what has the shape {shape}")
+    size = _sizes(name, kind, config, "pool_size")
+    stride = size if config.get("strides") is None else _sizes(name, kind, config, "strides")
+    pool = Pool(name, size, stride, _pads(name, kind, config, shape, size, stride))
+    return [pool], (*pool.sizes(shape), shape[2])
 
 
 def _activation(name: str, given: object) -> list[Step]:
@@ -178,12 +203,15 @@ def _word(given: object) -> str:
     return snake_case(given.split(">")[-1]) if isinstance(given, str) else ""
 
 
-def _pair(name: str, config: Config, key: str) -> tuple[int, int]:
-    value = config.get(key, 1)
-    value = [value, value] if type(value) is int else value
-    if not isinstance(value, list) or len(value) != 2 or any(type(n) is not int or not 0 < n < 2**16 for n in value):
-        raise ValueError(f"{name}: {key} must be two sizes, got {str(config.get(key))[:60]}")
-    return value[0], value[1]
+def _sizes(name: str, kind: str, config: Config, key: str) -> Pair:
+    """Of rows and columns; 1 of the rows of what is 1-D."""
+    value, n = config.get(key, 1), 1 if kind.endswith("1D") else 2
+    value = [value] * n if type(value) is int else value
+    if not isinstance(value, list) or len(value) != n or any(type(size) is not int or not 0 < size < 2**16
+                                                             for size in value):
+        wanted = "a size" if n == 1 else "two sizes"
+        raise ValueError(f"{name}: {key} must be {wanted}, got {str(config.get(key))[:60]}")
+    return (1, value[0]) if n == 1 else (value[0], value[1])
 
 
 def _whole(name: str, config: Config, key: str) -> int:

@@ -13,11 +13,12 @@ from bnnsim.checks import FilePath, check_choice, check_real
 from bnnsim.interop.arrays_files import Arrays
 from bnnsim.interop.comparison import SumsDiffer, compare_sums
 from bnnsim.interop.input_codes import Code, Input, code_of
-from bnnsim.interop.spec import Conventions, steps_of
+from bnnsim.interop.spec import NO_SHAPE, Conventions, steps_of
 from bnnsim.interop.steps import Network, Weigh
 from bnnsim.interop.weights import SIGNS, Reading, signs_and_scale
 from bnnsim.packed.network import PackedNetwork
 
+ARRAYS = ("weight", "threshold", "inverted", "gamma", "beta", "mean", "var")
 Spec = str | Sequence[Mapping[str, Any]]
 Shape = tuple[int, int, int]
 
@@ -118,7 +119,7 @@ def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
     popcount : bool
         Whether thresholds are numbers of agreeing bits.
     norm_first : bool, optional
-        Whether poolings of a spec follow their batch norms; asked for where it matters.
+        Whether poolings and the SUM of a spec follow their batch norms; asked for where it matters.
     eps : float
         Of batch norms whose file has none.
     flatten : "CHW" or "HWC", optional
@@ -156,7 +157,7 @@ def _read(paths: list[FilePath], spec: Spec | None, input_shape: Shape | None, c
             arrays = arrays_files.has_arrays(content.arrays or {})
             if spec is not None and not isinstance(spec, str):
                 return _listed(arrays, spec, input_shape, code, reading, content.form)
-            network = _with_spec(arrays, spec, content.form, conventions, reading.at_zero)
+            network = _with_spec(arrays, spec, input_shape, content.form, conventions, reading.at_zero)
         else:
             network = content.network
         return _imported(network, input_shape or network.input_shape, code, reading)
@@ -179,19 +180,19 @@ def _own(paths: Sequence[FilePath]) -> Imported | None:
     return Imported(network, "bnnsim", Code(1.0, 0.0, offset=network.input_offset))
 
 
-def _with_spec(arrays: Arrays, spec: str | None, form: str, conventions: Conventions,
+def _with_spec(arrays: Arrays, spec: str | None, input_shape: Shape | None, form: str, conventions: Conventions,
                at_zero: int | None) -> Network:
     if spec is None:
         found = "\n".join(f"  {name} {value.dtype} {value.shape}" for name, value in list(arrays.items())[:50])
         raise ValueError(f"{form} has arrays, but not which layers they make: give a spec such as 'C64 MP2 FC10', or a "
                          f"layer list; there are\n{found}")
-    return steps_of(arrays, spec, form, conventions, 1 if at_zero is None else at_zero)
+    return steps_of(arrays, spec, input_shape, form, conventions, 1 if at_zero is None else at_zero)
 
 
 def _imported(network: Network, input_shape: Shape | None, code: Code, reading: Reading) -> Imported:
-    fields, code, rows = chain.fold(network, code, reading)
     if input_shape is None:
-        raise ValueError("the file does not tell the shape of an image: give input_shape=(channels, height, width)")
+        raise ValueError(NO_SHAPE)
+    fields, code, rows = chain.fold(network, input_shape, code, reading)
     return Imported(_packed(fields, input_shape, code, network.form), network.form, code, rows)
 
 
@@ -199,24 +200,25 @@ def _listed(arrays: Arrays, layers: Sequence[Mapping[str, Any]], input_shape: Sh
             reading: Reading, form: str) -> Imported:
     """A layer list: from_arrays's fields, with names of arrays."""
     if input_shape is None:
-        raise ValueError("the file does not tell the shape of an image: give input_shape=(channels, height, width)")
+        raise ValueError(NO_SHAPE)
     code = code.settled(code.scale, code.shift)
     if (code.scale, code.rest) != (1.0, 0.0):
         raise ValueError("a layer list takes input='pixels' or 'binary': fold other scales into its first norm")
     fields, rows = [], []
     for i, layer in enumerate(layers):
-        names = {key: value for key, value in layer.items()
-                 if isinstance(value, str) and key not in ("order", "flatten")}
+        names = {key: layer[key] for key in ARRAYS if isinstance(layer.get(key), str)}
         missing = [value for value in names.values() if value not in arrays]
         if missing or "weight" not in names:
             raise ValueError(f"layers[{i}] names {', '.join(missing) or 'no weight'}; the file has "
                              f"{', '.join(list(arrays)[:30])}")
         given: dict[str, Any] = {**layer, **{key: arrays[value] for key, value in names.items()}}
+        if given["weight"].ndim == 3:                           # a convolution along columns
+            given["weight"] = given["weight"][:, :, None] if layer.get("order") == "CHW" else given["weight"][:, None]
         signs, scale, note = signs_and_scale(Weigh(names["weight"], given["weight"]), reading)
         if scale is not None:
             raise ValueError(f"{names['weight']} has +-s a unit: in a layer list fold s into the norm, or give a spec")
-        fields.append({**given, "weight": signs, **({"strict": True} if reading.at_zero == -1 and i < len(layers) - 1
-                                                    and "strict" not in layer else {})})
+        to_bits = i < len(layers) - 1 or "threshold" in layer
+        fields.append({**({"strict": True} if reading.at_zero == -1 and to_bits else {}), **given, "weight": signs})
         kind = "conv" if signs.ndim == 4 else "dense"
         rows.append(chain.Row(i, kind, signs.shape, tuple(names.values()), tuple(note)))
     return Imported(_packed(fields, input_shape, code, form), form, code, rows)

@@ -1,6 +1,6 @@
 """ONNX and QONNX graphs that are chains, into steps; whatever is no part of a chain is refused by its node's name.
 
-Shapes are those of one image, (C, H, W), (H, W, C) or (F,): a batch's size is left aside.
+Shapes are those of one image, (C, H, W), (H, W, C), (C, L) or (F,): a batch's size is left aside.
 """
 
 import math
@@ -12,8 +12,10 @@ import numpy as np
 from bnnsim.checks import FilePath
 from bnnsim.interop.chain import NO_SIGN
 from bnnsim.interop.onnx_constants import OPERATIONS, value_of
+from bnnsim.interop.onnx_geometry import padded_by, pads_of, pair, with_overhang
 from bnnsim.interop.protobuf import OnnxGraph, OnnxNode, read_graph
-from bnnsim.interop.steps import Flatten, LeftOut, Network, Pool, Sign, Step, Weigh, affine, batch_norm
+from bnnsim.interop.steps import Flatten, LeftOut, Network, Pool, Sign, Step, Total, Weigh, affine, batch_norm
+from bnnsim.packed.forward import Pair, Sides
 
 DOMAINS = {"": "ONNX", "ai.onnx": "ONNX", "onnx.brevitas": "QONNX", "qonnx.custom_op.general": "QONNX",
            "finn.custom_op.general": "QONNX"}
@@ -49,7 +51,7 @@ class _Chain:
         self.order = "CHW"
         self.first: tuple[int, ...] = self.shape
         self.steps: list[Step] = []
-        self.padded: tuple[list[int], float] | None = None      # what a Pad before a convolution has put around its map
+        self.padded: tuple[Sides, float, str] | None = None     # what a Pad before a convolution has put around its map
         self.is_quantized = any(DOMAINS.get(node.domain) == "QONNX" for node in graph.nodes)
 
     def take(self, node: OnnxNode) -> None:
@@ -141,39 +143,55 @@ class _Chain:
         self.steps.append(Weigh(str(node), weight, sources=(source,)))
         self.shape = (len(weight),)
 
+    @property
+    def sizes(self) -> Pair:
+        """(H, W) of the map, of one row where there is but one axis."""
+        return (self.shape[-2], self.shape[-1]) if len(self.shape) == 3 else (1, self.shape[-1])
+
     def conv(self, node: OnnxNode) -> None:
-        """A convolution of weights (K, C, kh, kw)."""
-        weight, given = self.weights(node, 1, 4), node.attributes
-        if len(self.shape) != 3 or self.order != "CHW" or weight.shape[1] != self.shape[0]:
-            raise ValueError(f"{node}: weights of shape {weight.shape} for data of {self.shape} in {self.order} order")
-        if given.get("group", 1) != 1 or set(given.get("dilations", [1])) != {1} or \
-                given.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
-            raise ValueError(f"{node} has groups, dilation or auto_pad {given.get('auto_pad')}, which are not "
-                             "represented")
-        pads, strides, value = _whole(node, "pads", 4, 0), _whole(node, "strides", 2, 1), 0.0
+        """A convolution of weights (K, C / groups, kh, kw), or (K, C / groups, kw)."""
+        n_axes = self._map_axes(node)
+        weight, groups = self.weights(node, 1, n_axes + 2), node.attributes.get("group", 1)
+        if type(groups) is not int or groups < 1 or weight.shape[1] * groups != self.shape[0] or len(weight) % groups:
+            raise ValueError(f"{node}: weights of shape {weight.shape} in {str(groups)[:20]} groups for data of "
+                             f"{self.shape}")
+        if n_axes == 1 and not any(isinstance(step, Weigh) for step in self.steps):
+            self.first = (self.shape[0], 1, self.shape[1])
+        kernel = (1, weight.shape[2]) if n_axes == 1 else (weight.shape[2], weight.shape[3])
+        stride, dilation = pair(node, "strides", n_axes), pair(node, "dilations", n_axes)
+        pads, value, mode = pads_of(node, self.sizes, kernel, stride, dilation, n_axes), 0.0, "constant"
         if self.padded is not None:
             if max(pads):
                 raise ValueError(f"{node} pads a map that a Pad has padded before")
-            (top, left, bottom, right), value = self.padded
-            pads, self.padded = (top, left, bottom, right), None
-        self.steps.append(Weigh(str(node), weight.transpose(0, 2, 3, 1), (strides[0], strides[1]),
-                                (pads[0], pads[1], pads[2], pads[3]), value, sources=(node.inputs[1],)))
-        size = [(self.shape[1 + i] + pads[i] + pads[i + 2] - weight.shape[2 + i]) // strides[i] + 1 for i in (0, 1)]
-        self.shape = (len(weight), *size)
+            (pads, value, mode), self.padded = self.padded, None
+        weigh = Weigh(str(node), np.moveaxis(weight, 1, -1).reshape(len(weight), *kernel, -1), stride, pads, value,
+                      mode == "edge", dilation, groups, sources=(node.inputs[1],))
+        self.steps.append(weigh)
+        self.shape = (len(weight), *weigh.sizes(self.sizes)[2 - n_axes:])
         bias = self.optional(node, 2)
         if bias is not None:
             self.steps.append(affine(f"{node}'s bias", shift=bias.reshape(-1), sources=(node.inputs[2],)))
 
+    def _map_axes(self, node: OnnxNode) -> int:
+        """Of a map, with its channels first: 2, or 1."""
+        if len(self.shape) not in (2, 3) or self.order != "CHW":
+            raise ValueError(f"{node} wants a map with its channels first, and reads data of {self.shape} in "
+                             f"{self.order} order")
+        return len(self.shape) - 1
+
     def pad(self, node: OnnxNode) -> None:
-        """A number around a map, which a convolution reads."""
-        given, sizes, value = node.attributes, self.optional(node, 1), self.optional(node, 2)
-        found = given.get("pads", []) if sizes is None else [int(n) for n in sizes.reshape(-1)[:9]]
-        number = float(given.get("value", 0.0)) if value is None else float(value.reshape(-1)[0])
-        if given.get("mode", "constant") != "constant" or len(self.shape) != 3 or self.order != "CHW" or \
-                not isinstance(found, list) or len(found) != 8 or any(found[i] for i in (0, 1, 4, 5)) or \
-                any(not 0 <= n < 2**16 for n in found) or len(node.inputs) > 3 or not math.isfinite(number):
-            raise ValueError(f"{node} pads {self.shape} by {str(found)[:60]}: a number around a map is represented")
-        self.padded = [found[i] for i in (2, 3, 6, 7)], number
+        """A number, or the border, around a map, which a convolution reads."""
+        value, mode = self.optional(node, 2), node.attributes.get("mode", "constant")
+        number = float(node.attributes.get("value", 0.0)) if value is None else float(value.reshape(-1)[0])
+        pads = padded_by(node, self.optional(node, 1), self._map_axes(node))
+        if mode not in ("constant", "edge") or pads is None or len(node.inputs) > 3 or not math.isfinite(number):
+            raise ValueError(f"{node} pads {self.shape} by {str(self._given_pads(node))[:60]} in mode "
+                             f"{str(mode)[:20]!r}: a number around a map is represented, or its border ('edge')")
+        self.padded = pads, number, mode
+
+    def _given_pads(self, node: OnnxNode) -> object:
+        given = self.optional(node, 1)
+        return node.attributes.get("pads") if given is None else given.reshape(-1).tolist()
 
     # ------------------------------------------------------------ what follows
 
@@ -250,16 +268,40 @@ class _Chain:
     # ------------------------------------------------------------ shapes
 
     def pool(self, node: OnnxNode) -> None:
-        """Max-pooling of squares that do not overlap."""
-        size, given = _whole(node, "kernel_shape", 2, 1), node.attributes
-        strides = _whole(node, "strides", 2, 1)
-        if len(self.shape) != 3 or self.order != "CHW" or size[0] != size[1] or strides != size or \
-                given.get("ceil_mode", 0) or set(given.get("pads", [0])) != {0} or \
-                given.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
-            raise ValueError(f"{node} pools {size} by strides {strides}: bnnsim pools squares that do not overlap, "
-                             "without padding")
-        self.steps.append(Pool(str(node), size[0]))
-        self.shape = (self.shape[0], self.shape[1] // size[0], self.shape[2] // size[0])
+        """Max-pooling; what it reads outside of the map is left out."""
+        n_axes = self._map_axes(node)
+        size, stride = pair(node, "kernel_shape", n_axes), pair(node, "strides", n_axes)
+        pads = pads_of(node, self.sizes, size, stride, (1, 1), n_axes)
+        if pair(node, "dilations", n_axes) != (1, 1):
+            raise ValueError(f"{node} pools values that lie apart (dilations), which is not represented")
+        if node.attributes.get("ceil_mode", 0):
+            pads = with_overhang(self.sizes, size, stride, pads)
+        made = Pool(str(node), size, stride, pads)
+        self.steps.append(made)
+        self.shape = (self.shape[0], *made.sizes(self.sizes)[2 - n_axes:])
+
+    def average(self, node: OnnxNode) -> None:
+        """The average over all positions; an AveragePool of as much."""
+        n_axes = self._map_axes(node)
+        if node.op == "AveragePool" and (pair(node, "kernel_shape", n_axes) != self.sizes or
+                                         any(node.attributes.get("pads", []))):
+            raise ValueError(f"{node} averages parts of a map of {self.sizes}: only all positions together are "
+                             "represented")
+        self.steps.append(Total(str(node), True))
+        self.shape = (self.shape[0], *(1,) * n_axes)
+
+    def reduce(self, node: OnnxNode) -> None:
+        """The sum, or average, over all positions."""
+        given, n = self.optional(node, 1), len(self.shape) + 1
+        axes = node.attributes.get("axes", []) if given is None else given.reshape(-1)[:9].tolist()
+        channels = n - 1 if self.order == "HWC" and n == 4 else 1
+        wanted = sorted({*range(1, n)} - {channels})
+        if n < 3 or not isinstance(axes, list) or sorted(axis % n for axis in axes) != wanted:
+            raise ValueError(f"{node} adds up axes {str(axes)[:60]} of {self.shape}: all positions of a map, {wanted}, "
+                             "are represented")
+        self.steps.append(Total(str(node), node.op == "ReduceMean"))
+        self.shape = tuple(1 if axis in wanted else size for axis, size in enumerate(self.shape, 1)
+                           if axis not in wanted or node.attributes.get("keepdims", 1))
 
     def flatten(self, node: OnnxNode) -> None:
         """Rows of all values of an image."""
@@ -330,14 +372,6 @@ def _hint(node: OnnxNode) -> str:
     return f"; known are {', '.join(sorted({*NODES, *OPERATIONS}))}" if node.domain in ("", "ai.onnx") else ""
 
 
-def _whole(node: OnnxNode, key: str, n: int, default: int) -> tuple[int, ...]:
-    value = node.attributes.get(key, [default] * n)
-    if not isinstance(value, list) or len(value) != n or \
-            any(type(i) is not int or not default <= i < 2**16 for i in value):
-        raise ValueError(f"{node}: {key} must be {n} sizes, got {str(value)[:60]}")
-    return tuple(value)
-
-
 Take = Callable[[_Chain, OnnxNode], Any]
 NODES: dict[str, Take] = {
     "MatMul": _Chain.matmul, "Gemm": _Chain.gemm, "Conv": _Chain.conv, "Pad": _Chain.pad,
@@ -345,6 +379,8 @@ NODES: dict[str, Take] = {
     "Sign": _Chain.sign, "BipolarQuant": _Chain.bipolar, "MultiThreshold": _Chain.multi_threshold,
     "Quant": _Chain.quant,
     "Neg": _Chain.negate, "Where": _Chain.where, "MaxPool": _Chain.pool, "Flatten": _Chain.flatten,
+    **dict.fromkeys(("GlobalAveragePool", "AveragePool"), _Chain.average),
+    **dict.fromkeys(("ReduceSum", "ReduceMean"), _Chain.reduce),
     "Reshape": _Chain.reshape, "Transpose": _Chain.transpose, "Clip": _Chain.keeps_signs, "Tanh": _Chain.keeps_signs,
     **dict.fromkeys(("Add", "Sub", "Mul", "Div"), _Chain.arithmetic),
     **dict.fromkeys(("Greater", "GreaterOrEqual", "Less", "LessOrEqual"), _Chain.compare),

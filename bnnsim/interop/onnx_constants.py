@@ -47,9 +47,15 @@ def _gather(node: OnnxNode, given: Arrays) -> np.ndarray:
 
 
 def _slice(node: OnnxNode, given: Arrays) -> np.ndarray:
-    if given[0].ndim != 1 or len(given) > 4 or len(given) < 3:
+    """Of shapes and of pads, which PyTorch turns round by it, steps and axes included."""
+    if given[0].ndim not in (1, 2) or given[0].size > SMALL or len(given) not in (3, 4, 5):
         raise ValueError("only parts of shapes are cut out")
-    return given[0][int(given[1].reshape(-1)[0]):int(given[2].reshape(-1)[0])]
+    starts, ends, axes, steps = ([int(n) for n in value.reshape(-1)[:2]] for value in (
+        *given[1:], *(np.arange(given[1].size), np.ones(given[1].size))[len(given) - 3:]))
+    cut = [slice(None)] * given[0].ndim
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        cut[axis] = slice(start, end, step)
+    return given[0][tuple(cut)]
 
 
 def _concat(node: OnnxNode, given: Arrays) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Arrays by name and a spec such as "C64 MP2 FC10" into steps: names are matched in order, sizes are checked.
 
-A layer's weights are the next array of two or four axes; its batch norm, thresholds and bias are those of as many
-values that stand behind it, or the next ones where all norms stand in a row. U units.
+A layer's weights are the next array of two to four axes, where three are a convolution along columns; its batch norm,
+thresholds and bias are those of as many values that stand behind it, or the next ones where all norms stand in a row.
+U units.
 """
 
 import re
@@ -11,12 +12,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bnnsim.interop.arrays_files import Arrays
-from bnnsim.interop.steps import Affine, Flatten, Network, Pool, Sign, Step, Weigh, affine, batch_norm
+from bnnsim.interop.spec_geometry import by_channel, conv_settings, kernel_of, pool_of, said
+from bnnsim.interop.steps import Affine, Flatten, Network, Sign, Step, Total, Weigh, affine, batch_norm
+from bnnsim.packed.forward import Pair
 from bnnsim.training.spec_words import Token, parse_spec
 
 ENDINGS = {"mean": "mean", "running_mean": "mean", "moving_mean": "mean", "var": "var", "variance": "var",
            "running_var": "var", "moving_variance": "var", "moving_var": "var", "gamma": "gamma", "beta": "beta"}
 INVERSE = ("inv_std", "invstd", "inv_stdev", "rstd", "istd")
+NO_SHAPE = "the file does not tell the shape of an image: give input_shape=(channels, height, width)"
 IGNORED = ("num_batches_tracked",)
 
 
@@ -47,7 +51,7 @@ class Conventions:
     flatten : "CHW" (PyTorch) or "HWC" (Keras), the order in which a dense layer reads a map
     layout : "pytorch" (K, C, kh, kw) and (U, F), or "keras" (kh, kw, C, K) and (F, U)
     popcount : whether thresholds are numbers of agreeing bits
-    norm_first : whether a pooling follows its batch norm; None: refused where it matters
+    norm_first : whether a pooling, or a SUM, follows its batch norm; None: refused where it matters
     """
 
     eps: float = 1e-5
@@ -57,22 +61,26 @@ class Conventions:
     norm_first: bool | None = None
 
 
-def steps_of(arrays: Arrays, spec: str, form: str, conventions: Conventions, at_zero: int = 1) -> Network:
+def steps_of(arrays: Arrays, spec: str, input_shape: tuple[int, int, int] | None, form: str, conventions: Conventions,
+             at_zero: int = 1) -> Network:
     """The chain that a spec describes, with the arrays as its weights."""
     words, found = parse_spec(spec), _sorted(arrays)
-    layers = [word for word in words if "pool" not in word]
+    layers = [word for word in words if "units" in word or "channels" in word]
     if len(layers) != len(found.weights):
         names = ", ".join(f"{name} {value.shape}" for name, value in found.weights[:20])
         raise ValueError(f"spec has {len(layers)} layers, the file {len(found.weights)} arrays of weights: "
                          f"{names or 'none'}; give a layer list, which names those that count")
+    if input_shape is None:
+        raise ValueError(NO_SHAPE)
     norms = _norms_of(found, len(layers))
     steps: list[Step] = []
-    i = -1
+    sizes, i = input_shape[1:], -1
     for word, after in zip(words, [*words[1:], {}]):
-        if "pool" in word:
+        if word not in layers:
             continue
         i += 1
-        steps += _layer(i, word, after, found, norms[i], conventions, at_zero, i == len(layers) - 1)
+        made, sizes = _layer(i, word, after, sizes, found, norms[i], conventions)
+        steps += made if i == len(layers) - 1 else [*made, Sign("sign", at_zero)]
     _check_all_used(found, norms)
     return Network(form, tuple(steps))
 
@@ -95,7 +103,7 @@ def _sorted(arrays: Arrays) -> Sorted:
             found.places.setdefault(prefix, len(found.weights))
             norm.parts[part] = value
             norm.names.append(name)
-        elif value.ndim in (2, 4):
+        elif value.ndim in (2, 3, 4):
             found.weights.append((name, value))
         elif leaf == "bias" and value.ndim == 1:
             found.biases[prefix] = (name, value)
@@ -133,57 +141,69 @@ def _check_all_used(found: Sorted, norms: Sequence[tuple[str, Norm] | None]) -> 
                          "what it does not name")
 
 
-def _layer(i: int, word: Token, after: Token, found: Sorted, norm: tuple[str, Norm] | None, conventions: Conventions,
-           at_zero: int, last: bool) -> list[Step]:
-    """The steps of one word, and of the pooling behind it."""
+def _layer(i: int, word: Token, after: Token, sizes: Pair, found: Sorted, norm: tuple[str, Norm] | None,
+           conventions: Conventions) -> tuple[list[Step], Pair]:
+    """(Steps of one word on a map of these sizes, and of the pooling or SUM behind it; the sizes behind them)."""
     name, value = found.weights[i]
-    weigh = _weigh(name, value, word, conventions)
+    weigh = _weigh(name, value, word, sizes, conventions)
     units = len(weigh.weight)
-    middle: list[Step] = []
+    bias: list[Step] = []
+    norms: list[Step] = []
     prefix = name.replace("/", ".").removesuffix(":0").rpartition(".")[0]
     if prefix in found.biases:
-        bias, values = found.biases.pop(prefix)
-        middle.append(affine(bias, shift=_of_size(bias, values, units), sources=(bias,)))
+        key, values = found.biases.pop(prefix)
+        bias.append(affine(key, shift=_of_size(key, values, units), sources=(key,)))
     if norm is not None:
         parts = {part: _of_size(f"{norm[0]} {part}", values, units) for part, values in norm[1].parts.items()}
         missing = {"mean", "var"} - set(parts)
         if missing:
             raise ValueError(f"the batch norm {norm[0]} of {name} has no {' and no '.join(sorted(missing))}")
-        middle.append(batch_norm(norm[0], parts, conventions.eps, tuple(norm[1].names)))
-    elif not last or any(place == i + 1 for place, _, _ in found.thresholds):
-        middle += _threshold(i, found, weigh, conventions)
-    return [*([Flatten("flatten", conventions.flatten)] if "units" in word else []), weigh,
-            *_pooled(middle, weigh, after, conventions), *([] if last else [Sign("sign", at_zero)])]
+        norms.append(batch_norm(norm[0], parts, conventions.eps, tuple(norm[1].names)))
+    elif i < len(found.weights) - 1 or any(place == i + 1 for place, _, _ in found.thresholds):
+        norms += _threshold(i, found, weigh, conventions)
+    if "channels" in word:
+        sizes = weigh.sizes(sizes)
+    steps, sizes = _pooled(bias, norms, weigh, after, sizes, conventions)
+    return [*([Flatten("flatten", conventions.flatten)] if "units" in word else []), weigh, *steps], sizes
 
 
-def _pooled(middle: list[Step], weigh: Weigh, after: Token, conventions: Conventions) -> list[Step]:
-    if "pool" not in after:
-        return middle
-    falling = any(isinstance(step, Affine) and np.any(step.scale < 0) for step in middle)
-    if falling and conventions.norm_first is None:
-        raise ValueError(f"{weigh.name}: its batch norm has a negative gamma, so whether it stands before the pooling "
+def _pooled(bias: list[Step], norms: list[Step], weigh: Weigh, after: Token, sizes: Pair,
+            conventions: Conventions) -> tuple[list[Step], Pair]:
+    """(Bias, norm, and between or behind them what pools or adds up; the sizes behind it)."""
+    affines = [step for step in norms if isinstance(step, Affine)]
+    if "pool" in after:
+        pool: Step = pool_of(after, sizes)
+        sizes = pool_of(after, sizes).sizes(sizes)
+        what, matters = "has a negative gamma", any(np.any(step.scale < 0) for step in affines)
+    elif "sum" in after:
+        pool = Total("SUM", False)
+        what = "shifts what it reads"
+        matters = sizes != (1, 1) and any(np.any(step.mean != 0) or np.any(step.shift != 0) for step in affines)
+    else:
+        return [*bias, *norms], sizes
+    if matters and conventions.norm_first is None:
+        raise ValueError(f"{weigh.name}: its batch norm {what}, so whether it stands before the pooling or sum "
                          "decides what comes out: say norm_first=True (conv, norm, pool, sign) or norm_first=False")
-    pool = Pool(f"MP{after['pool']}", int(after["pool"]))
-    return [*middle, pool] if conventions.norm_first else [pool, *middle]
+    return [*bias, *norms, pool] if conventions.norm_first else [*bias, pool, *norms], sizes
 
 
-def _weigh(name: str, value: np.ndarray, word: Token, conventions: Conventions) -> Weigh:
-    keras = conventions.layout == "keras"
+def _weigh(name: str, value: np.ndarray, word: Token, sizes: Pair, conventions: Conventions) -> Weigh:
     if ("units" in word) != (value.ndim == 2):
-        raise ValueError(f"spec wants {_said(word)}, but {name}, which is next, has the shape {value.shape}")
-    units = int(word.get("units") or word["channels"])
-    given = value.shape[-1] if keras else value.shape[0]
-    if units != given:
-        raise ValueError(f"spec wants {_said(word)}, but {name}, which is next, has {given} units ({value.shape})")
+        raise ValueError(f"spec wants {said(word)}, but {name}, which is next, has the shape {value.shape}")
+    units = word.get("units") or word["channels"]
+    if conventions.layout == "keras":
+        weight = by_channel(value) if "depthwise" in name and value.ndim == 4 else np.moveaxis(value, -1, 0)
+    else:
+        weight = np.moveaxis(value, 1, -1)
+    if units != len(weight):
+        raise ValueError(f"spec wants {said(word)}, but {name}, which is next, has {len(weight)} units ({value.shape})")
     if "units" in word:
-        return Weigh(name, value.T if keras else value, sources=(name,))
-    weight = value.transpose(3, 0, 1, 2) if keras else value.transpose(0, 2, 3, 1)
-    rows, _, columns = word.get("kernel", "3").partition("x")
-    if weight.shape[1:3] != (int(rows), int(columns or rows)):
-        raise ValueError(f"spec wants {_said(word)}, but {name} has a kernel of {weight.shape[1]} x {weight.shape[2]}: "
+        return Weigh(name, weight, sources=(name,))
+    weight = weight[:, None] if weight.ndim == 3 else weight
+    if weight.shape[1:3] != kernel_of(word):
+        raise ValueError(f"spec wants {said(word)}, but {name} has a kernel of {weight.shape[1]} x {weight.shape[2]}: "
                          f"say C{units}k{weight.shape[1]}x{weight.shape[2]}, or the other layout of its axes")
-    stride, padding = int(word.get("stride", 1)), int(word.get("padding", 1))
-    return Weigh(name, weight, (stride, stride), (padding,) * 4, sources=(name,))
+    return Weigh(name, weight, sources=(name,), **conv_settings(word, sizes))
 
 
 def _threshold(i: int, found: Sorted, weigh: Weigh, conventions: Conventions) -> list[Step]:
@@ -195,7 +215,7 @@ def _threshold(i: int, found: Sorted, weigh: Weigh, conventions: Conventions) ->
         values = values.astype(np.int64) @ (1 << np.arange(values.shape[1] - 1, -1, -1, dtype=np.int64))
     t = _of_size(name, values, len(weigh.weight)).astype(np.float64)
     if conventions.popcount:
-        if max(weigh.pads):
+        if max(weigh.pads) and not weigh.replicate and weigh.pad_value == 0:
             raise ValueError(f"{name}: thresholds of popcounts say nothing where a padding of 0 is no bit")
         t = 2 * t - weigh.weight[0].size
     return [affine(name, mean=t, sources=(name,))]
@@ -205,7 +225,3 @@ def _of_size(name: str, values: np.ndarray, units: int) -> np.ndarray:
     if values.size != units or values.dtype.kind not in "biuf":
         raise ValueError(f"{name} must have {units} values, one for each unit, got {values.dtype} {values.shape}")
     return values.reshape(-1)
-
-
-def _said(word: Token) -> str:
-    return f"FC{word['units']}" if "units" in word else f"C{word['channels']}"

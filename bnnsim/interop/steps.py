@@ -3,12 +3,14 @@
 U units, F features, K and C channels out and in, kh and kw a kernel's sizes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from bnnsim.checks import check_finite
+from bnnsim.packed.forward import NO_PADDING, Pair, Sides
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,17 +23,25 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Weigh(Step):
-    """A dense layer of weights (U, F), or a convolution of (K, kh, kw, C); real values, not checked yet.
+    """A dense layer of weights (U, F), or a convolution of (K, kh, kw, C / groups); real values, not checked yet.
 
-    pads : (top, left, bottom, right), of `pad_value` in what the network computes with
+    pads : (top, left, bottom, right), of `pad_value` in what the network computes with, or of the border
+    replicate : whether it is the border that is repeated
     latent : whether the network computes with the signs of the weights, that of 0 being +1
     """
 
     weight: np.ndarray
-    stride: tuple[int, int] = (1, 1)
-    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    stride: Pair = (1, 1)
+    pads: Sides = NO_PADDING
     pad_value: float = 0.0
+    replicate: bool = False
+    dilation: Pair = (1, 1)
+    groups: int = 1
     latent: bool = False
+
+    def sizes(self, given: Sequence[int]) -> Pair:
+        """Of the map that a convolution makes of one of these sizes."""
+        return sizes_behind(self.name, given, self.weight.shape[1:3], self.stride, self.pads, self.dilation)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +55,26 @@ class Affine(Step):
 
 @dataclass(frozen=True, eq=False)
 class Pool(Step):
-    """The largest of each square of values, which do not overlap."""
+    """The largest of each window; what lies outside of the map is left out of one."""
 
-    size: int
+    size: Pair
+    stride: Pair
+    pads: Sides = NO_PADDING
+
+    def __str__(self) -> str:
+        by = "" if self.stride == self.size else f" by {in_words(self.stride)}"
+        return f"pool {in_words(self.size)}{by}{f' padded {in_words(self.pads)}' if any(self.pads) else ''} {self.name}"
+
+    def sizes(self, given: Sequence[int]) -> Pair:
+        """Of the map that it makes of one of these sizes."""
+        return sizes_behind(self.name, given, self.size, self.stride, self.pads)
+
+
+@dataclass(frozen=True, eq=False)
+class Total(Step):
+    """The sum over all positions of a map, or its average."""
+
+    average: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +105,22 @@ class Network:
     form: str
     steps: tuple[Step, ...]
     input_shape: tuple[int, int, int] | None = None
+
+
+def sizes_behind(name: str, sizes: Sequence[int], kernel: Sequence[int], stride: Pair, pads: Sides = NO_PADDING,
+                 dilation: Pair = (1, 1)) -> Pair:
+    """(OH, OW) of what windows make of a map (H, W)."""
+    rows, columns = ((size + before + after - apart * (taps - 1) - 1) // step + 1 for size, before, after, apart, taps,
+                     step in zip(sizes, pads[:2], pads[2:], dilation, kernel, stride))
+    if min(rows, columns) < 1:
+        raise ValueError(f"{name}: a kernel of {in_words(kernel)} for a map of {in_words(sizes)} with padding "
+                         f"{in_words(pads)} and dilation {in_words(dilation)}")
+    return rows, columns
+
+
+def in_words(numbers: Sequence[int]) -> str:
+    """3 for 3 and 3, 3 x 1 for 3 and 1."""
+    return str(numbers[0]) if len(set(numbers)) == 1 else " x ".join(map(str, numbers))
 
 
 def affine(name: str, mean: npt.ArrayLike = 0.0, scale: npt.ArrayLike = 1.0, shift: npt.ArrayLike = 0.0,

@@ -5,6 +5,7 @@ output positions. Shapes are checked where a network is put together (`layers`, 
 """
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from bnnsim.kernels.forward.xnor_tile import fill_panel
 from bnnsim.packed.words import n_words, pad_words, repack
 
 INT32 = np.iinfo(np.int32)
+PART_BYTES = 1 << 18                        # of pre-activations that are used up before the next ones: a part of L2
 
 Pair = tuple[int, int]                      # of rows, of columns
 Sides = tuple[int, int, int, int]           # top, left, bottom, right
@@ -54,6 +56,25 @@ class Layout:
         out = empty((len(x), *n_positions, width), np.int32)
         split(self.kernels[0], len(x), x, *self.args, out)
         return np.ascontiguousarray(out[..., :self.units]).reshape(len(x), *self.sizes, self.units)
+
+    def sums_in_parts(self, x: np.ndarray, visit: Callable[[int, np.ndarray], None]) -> None:
+        """Pre-activations of a few images at a time, handed to ``visit(first image, h)`` while they are in cache.
+
+        In the threads of `split`; h (n, OH, OW, U) int32 is valid until `visit` returns.
+        """
+        width = 16 * ((self.units + 15) // 16)
+        n_positions = math.prod(self.sizes)
+        n = max(1, PART_BYTES // (4 * n_positions * width))
+
+        def run(start: int, stop: int) -> None:
+            room = np.empty((n, n_positions, width), np.int32)
+            for first in range(start, stop, n):
+                part = x[first:min(first + n, stop)]
+                h = room[:len(part)]
+                self.kernels[0](part, *self.args, h, 0, len(part))
+                visit(first, np.ascontiguousarray(h[..., :self.units]).reshape(len(part), *self.sizes, self.units))
+
+        split(run, len(x))
 
     def bits(self, x: np.ndarray) -> np.ndarray:
         """Output bits (N, ..., V) of a block x, in the calling thread."""
@@ -207,20 +228,9 @@ def dense_forward(x: np.ndarray, words: np.ndarray, n_features: int) -> np.ndarr
     return dense(words, n_features).sums(x)
 
 
-def conv_forward(x: np.ndarray, words: np.ndarray, n_channels: int, geometry: Geometry, pad_value: int) -> np.ndarray:
-    """Packed x (N, H, W, Cw) and weights (K, kh, kw, Cw) -> pre-activations (N, OH, OW, K) int32."""
-    return conv(words, n_channels, geometry, pad_value).sums(x)
-
-
 def pixels_dense_forward(images: np.ndarray, offset: int, words: np.ndarray, n_features: int) -> np.ndarray:
     """images (N, C, H, W) uint8 and weights (U, W) -> pre-activations (N, U) int32."""
     return pixels_dense(words, n_features, offset).sums(images)
-
-
-def pixels_conv_forward(images: np.ndarray, offset: int, words: np.ndarray, n_channels: int, geometry: Geometry,
-                        pad_value: int) -> np.ndarray:
-    """images (N, C, H, W) uint8 and weights (K, kh, kw, Cw) -> pre-activations (N, OH, OW, K) int32."""
-    return pixels_conv(words, n_channels, geometry, offset, pad_value).sums(images)
 
 
 def affine_scores(h: np.ndarray, mean: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> np.ndarray:

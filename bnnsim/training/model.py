@@ -10,7 +10,9 @@ from bnnsim.checks import check_images, check_labels, check_split
 from bnnsim.packed.schema import check_input_shape
 from bnnsim.training.gradients import Gradient
 from bnnsim.training.layers.batchnorm import Norm
+from bnnsim.training.layers.conv import Convolution
 from bnnsim.training.layers.layer import Layer
+from bnnsim.training.layers.pool import MaxPool2d
 from bnnsim.training.layers.weighted import Weighted
 from bnnsim.training.optimizers import ByParts, Optimizer
 from bnnsim.training.regularisers import Penalty
@@ -110,14 +112,22 @@ class Sequential:
         read : function (index, layer) -> (words, mask), or None
             How layer number `index` with weights reads its bits from memory: see `Weighted.forward_train`.
         """
-        x, caches, index = check_images(images, self.input_shape), [], 0
-        for layer in self.layers:
-            if isinstance(layer, Weighted):
-                x, cache = layer.forward_train(x, *(read(index, layer) if read else (None, None)))
-                index += 1
-            else:
+        x, caches, index = check_images(images, self.input_shape), list[Any](), 0
+        for i, (layer, after) in enumerate(zip(self.layers, [*self.layers[1:], None])):
+            if len(caches) > i:
+                continue                                        # a max-pool, done with its convolution
+            if not isinstance(layer, Weighted):
                 x, cache = layer.forward_train(x)
-            caches.append(cache)
+                caches.append(cache)
+                continue
+            words, mask = read(index, layer) if read else (None, None)
+            index += 1
+            if isinstance(layer, Convolution) and isinstance(after, MaxPool2d):
+                x, both = layer.forward_train_pooled(x, after, words, mask)
+                caches += both
+            else:
+                x, cache = layer.forward_train(x, words, mask)
+                caches.append(cache)
         return x, caches
 
     def backward(self, dscores: np.ndarray, caches: list[Any], precision: str = "fixed16",

@@ -345,6 +345,13 @@ def test_the_reference_is_right_for_every_kind_of_layer(plan):
     np.testing.assert_array_equal(reference.reference_scores(network, images), network.scores(images))
 
 
+def test_the_reference_is_right_for_every_geometry():
+    for spec in ("C6k3x2s2x1p1x0x2x3d1x2 MP3x2s2x1p1 FC5", "C6rep MP3s2same C8g2plus C8g8minus FC5", "C6 C4g2k2 SUM"):
+        network = packing.pack(bnnsim.architectures.build(spec, (2, 9, 8), rng=0))
+        images = np.random.default_rng(1).integers(0, 256, (5, 2, 9, 8), np.uint8)
+        np.testing.assert_array_equal(reference.reference_scores(network, images), network.scores(images))
+
+
 @pytest.mark.tiny
 def test_unpacked_weights_are_the_stored_bits():
     network = packing.pack(bnnsim.architectures.build("C3 MP2 FC10", (1, 8, 8), rng=0))

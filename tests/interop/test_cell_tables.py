@@ -62,6 +62,27 @@ def test_lines_are_what_they_say(tmp_path, mapping):
         assert [int(part) for part in mapping.address(NETWORK, i, unit, tap * layer.n_in + feature)] == cell
 
 
+def test_features_of_a_group_are_its_own(tmp_path):
+    """Each line against the array of weights (K, kh, kw, C / groups) that made the network; faults there and back."""
+    rng = np.random.default_rng(1)
+    weights = rng.choice([-1, 1], (6, 3, 2, 2)), rng.choice([-1, 1], (12, 2, 2, 1)), rng.choice([-1, 1], (3, 48))
+    network = bnnsim.PackedNetwork.from_arrays(
+        [{"weight": weights[0], "groups": 2, "threshold": np.zeros(6), "order": "HWC"},
+         {"weight": weights[1], "groups": 6, "threshold": np.zeros(12), "order": "HWC"}, {"weight": weights[2]}],
+        (4, 5, 4))
+    mapping = ArrayMapping(5, 7, "columns")
+    chip = FaultMap.record(FAULT, network, rng=1, mapping=mapping)
+    bnnsim.export_network(network, tmp_path / "x.csv", faults=chip)
+    back = read_cells(tmp_path / "x.csv", emptied(network))
+    assert same(back.memory, network) and back.faults == chip
+    lines = [[int(value) for value in line.values()] for line in lines_of(tmp_path / "x.csv")]
+    assert len(lines) == network.n_bits == sum(weight.size for weight in weights)
+    for i, unit, tap, feature, *cell, bit, _ in lines:
+        row = weights[i].reshape(len(weights[i]), -1, weights[i].shape[-1])[unit, tap]
+        assert (row[feature] > 0) == bit
+        assert [int(part) for part in mapping.address(network, i, unit, tap * len(row) + feature)] == cell
+
+
 def test_what_a_tester_reads_out(tmp_path):
     """array, row, column, bit, in any order of lines and columns; and layer, unit, tap, feature alone."""
     mapping, chip = MAPPINGS[0], FaultMap.record(FAULT, NETWORK, rng=2)

@@ -62,7 +62,8 @@ def test_the_first_layer_that_differs_is_an_error(here, capsys):
     (["x.onnx", "--check", "x.onnx", "sums.npz"], "x.onnx: no zip file"),
     (["x.onnx", "--input-shape", "2,6"], "input_shape must be channels,height,width such as 1,28,28, got '2,6'"),
     (["x.onnx", "--input", "rgb"], "input must be one of 'pixels'"), (["none.pt"], "none.pt"),
-    (["images.npz", "--spec", "FC4"], "images.npz: images uint8 (12, 2, 6, 6)|spec wants FC4, but images")])
+    (["images.npz", "--spec", "FC4", "--input-shape", "2,6,6"],
+     "images.npz: images uint8 (12, 2, 6, 6)|spec wants FC4, but images")])
 def test_bad_input_is_one_line(here, capsys, words, message):
     said = refused(words, capsys)
     assert any(part in said for part in message.split("|")), said

@@ -4,6 +4,8 @@ import shutil
 import subprocess
 import warnings
 
+import foreign_files as foreign
+import foreign_geometry as geometry
 import foreign_mutations
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ import bnnsim
 import bnnsim.interop as interop
 import bnnsim.interop.export_onnx as export_onnx
 import bnnsim.packed.kinds as kinds
-import bnnsim.packed.schema as schema
+import bnnsim.packed.layer as layer
 from bnnsim.interop.export import FORMATS, format_of, outputs_of
 from bnnsim.interop.export_c import prefix_of
 from bnnsim.interop.export_scores import integer_scores
@@ -45,9 +47,24 @@ PLANS = {
         5, convs=[], dense=[]), "offset 255": plan(6, offset=255, convs=[{**CONV, "pad_value": "plus"}])}
 
 
-@pytest.fixture(params=PLANS)
+def geometry_of(name):
+    """A network of any geometry with its images; signs behind a last dense layer."""
+    if name != "signs":
+        layers, images, *_ = geometry.made(name)
+        arrays = foreign.state_dict(layers)
+        return bnnsim.PackedNetwork.from_arrays(
+            [{key: arrays.get(value, value) if isinstance(value, str) else value for key, value in fields.items()}
+             for fields in geometry.listed(layers)], images.shape[1:], 7), images
+    rng = np.random.default_rng(1)
+    weights = rng.choice([-1, 1], (9, 12)), rng.choice([-1, 1], (5, 9))
+    fields = [{"weight": weight, "threshold": rng.integers(-size, size, len(weight)),
+               "inverted": rng.random(len(weight)) < 0.5} for weight, size in zip(weights, (900, 3))]
+    return bnnsim.PackedNetwork.from_arrays(fields, (1, 3, 4)), rng.integers(0, 256, (20, 1, 3, 4), np.uint8)
+
+
+@pytest.fixture(params=[*PLANS, *geometry.ALL, "signs"])
 def made(request):
-    return network_of(PLANS[request.param])
+    return network_of(PLANS[request.param]) if request.param in PLANS else geometry_of(request.param)
 
 
 @pytest.mark.tiny
@@ -128,7 +145,9 @@ def test_pads_that_are_not_represented(tmp_path, nodes, message):
 def test_exports_know_all_that_a_layer_has():
     """A kind or a setting more must be written, or refused, by each format: then it goes into this list."""
     assert set(kinds.KINDS) == {"dense", "conv"}
-    assert set(schema.COMMON) == {"kind", "n_in", "words", "stride", "padding", "pad_value", "pool"}
+    assert set(layer.SETTINGS) == {"stride", "padding", "pad_value", "replicate", "dilation", "groups", "pool",
+                                   "pool_stride", "pool_padding"}
+    assert [*layer.ARRAYS] == ["words", "threshold", "inverted", "mean", "scale", "shift"]
 
 
 # ---------------------------------------------------------------- other runtimes
@@ -191,9 +210,11 @@ def check_c(folder, network, images):
     found = np.array([list(map(int, line.split())) for line in out.splitlines()])
     np.testing.assert_array_equal(found[:, 0], network.predict(images))
     np.testing.assert_array_equal(found[:, 1], found[:, 0])
-    made, scores = integer_scores(network.stages[-1]), network.scores(images)
+    made, scores, last = integer_scores(network.stages[-1]), network.scores(images), network.layers[-1]
     whole = found[:, 2:]
-    h = network.stages[-1].sums(network.run(0, images, len(network.layers) - 1))[:, 0].astype(np.int64)
+    h = network.stages[-1].sums(network.run(0, images, len(network.layers) - 1)).sum(1, dtype=np.int64)
+    if last.threshold is not None:
+        h = np.where((h >= last.threshold) ^ last.inverted, 1, -1)
     np.testing.assert_array_equal(whole, made.factor * h + made.term)
     np.testing.assert_allclose(np.ldexp(whole.astype(float), -made.exponent), scores, rtol=1e-12,
                                atol=1e-12 * np.abs(scores).max())
@@ -282,6 +303,26 @@ def test_memory_contents_of_convolutions(tmp_path):
         assert [int(row, 16) for row in rows] == [int("".join(map(str, row.astype(int))), 2) for row in signs]
 
 
+def test_memory_contents_of_groups_and_borders(tmp_path):
+    """A unit's row has its own group's weights; where the border is repeated all summands are bits."""
+    network, _ = geometry_of("groups")
+    bnnsim.export_network(network, tmp_path / "x.mem")
+    comment, rows = words_of(tmp_path / "x.layer0.weight.mem")
+    assert "6 units of 18 weights in 2 groups" in comment and len(rows[0]) == 5
+    signs = network.layers[0].signs() > 0
+    assert [int(row, 16) for row in rows] == [int("".join(map(str, row.astype(int))), 2) for row in signs]
+    network = bnnsim.pack(bnnsim.architectures.build("C10 C10rep FC3", (1, 5, 5), rng=0))
+    bnnsim.export_network(network, tmp_path / "y.mem")
+    assert "least numbers of agreeing bits, of 90" in words_of(tmp_path / "y.layer1.threshold.mem")[0]
+
+
+def test_memory_contents_end_in_thresholds(tmp_path):
+    """Signs as scores have neither factor nor term."""
+    files = bnnsim.export_network(geometry_of("signs")[0], tmp_path / "x.mem")
+    assert [path.rpartition("x.")[2] for path in files] == [
+        f"layer{i}.{name}.mem" for i in (0, 1) for name in ("weight", "threshold", "inverted")]
+
+
 def test_memory_texts_are_read_back(tmp_path):
     """By the reader of such texts, where it knows all that they say: +-1 in, and no unit inverted."""
     rng = np.random.default_rng(4)
@@ -338,7 +379,8 @@ def test_files_appear_whole_or_not_at_all(tmp_path, monkeypatch):
     (lambda head, arrays: head["layers"].pop(), "missing: layer0.mean|unknown: 'layer"),
     (lambda head, arrays: arrays.update({"layer0.weight": arrays["layer0.weight"] * 2}), "layer0.weight must"),
     (lambda head, arrays: arrays.update({"layer0.weight": arrays["layer0.weight"][:, :1]}), "a last axis of n_in"),
-    (lambda head, arrays: arrays.pop("layer0.threshold"), "missing: layer0.threshold"),
+    (lambda head, arrays: arrays.pop("layer0.threshold"), "missing: layer0.mean, .*unknown: 'layer0.inverted'"),
+    (lambda head, arrays: head["layers"][0].update(stride=[1, [1]]), r"layers\[0\] stride must be integers"),
     (lambda head, arrays: head["layers"][0].update(kind="lstm"), "kind must be one of"),
     (lambda head, arrays: arrays.update({"layer0.threshold": arrays["layer0.threshold"].astype(float)}), "int32")])
 def test_a_changed_npz_is_refused(tmp_path, change, message):

@@ -1,11 +1,13 @@
 """What files leave open, or mean otherwise: taken exactly, or refused by name; never dropped or guessed."""
 
 import foreign_files as foreign
+import foreign_geometry as geometry
 import numpy as np
 import pytest
 
 import bnnsim
 import bnnsim.interop as interop
+from bnnsim.interop.onnx_geometry import with_overhang
 
 SHAPE = (2, 6, 6)
 
@@ -115,6 +117,29 @@ def test_signs_of_the_input_make_it_binary(tmp_path, given, level):
     assert imported.network.reads_bits and imported.code.level == level
     with pytest.raises(ValueError, match="takes signs of its input, and what it reads is not known: say input='unit'"):
         bnnsim.load_network(tmp_path / "x.onnx")
+
+
+@pytest.mark.parametrize("name", ["by axis", "groups", "mean", "mean alone", "replicate", "dense"])
+def test_shifts_of_each_channel_of_the_input(tmp_path, rng, name):
+    """u - 20 c of channel c: folded where nothing but the border is padded; the offset is the mean of theirs."""
+    layers, images = (geometry.made(name)[:2] if name != "dense" else
+                      ([{**fields, "units": len(fields["weight"])} for fields in foreign.plan(rng, conv=False)],
+                       foreign.images_of(rng)))
+    shape = images.shape[1:]
+    shifts = 20 * np.arange(1, shape[0] + 1).reshape(-1, 1, 1)
+    (tmp_path / "x.onnx").write_bytes(geometry.onnx_of(layers, shape, shifts=shifts.astype("f4")))
+    if name in ("by axis", "groups"):
+        with pytest.raises(ValueError, match=f"pads an input that is shifted by {shape[0]} values"):
+            bnnsim.load_network(tmp_path / "x.onnx")
+        return
+    network, x = bnnsim.load_network(tmp_path / "x.onnx"), images.astype(int) - shifts
+    for fields in layers:
+        h = geometry.convolved(x, fields["weight"], fields) if fields["weight"].ndim == 4 else \
+            x.reshape(len(x), -1) @ fields["weight"].T
+        scores = geometry.behind(h, fields)
+        x = np.where(scores > 0, 1, -1)
+    np.testing.assert_allclose(network.scores(images), scores, rtol=1e-5, atol=1e-5 * np.abs(scores).max())
+    assert network.input_offset == 10 * (1 + shape[0]) and len(np.unique(scores)) > 5
 
 
 def test_scales_that_vanish_are_refused(tmp_path):
@@ -261,12 +286,13 @@ KERAS = {
     "relu": (lambda c: c["config"].update(activation="relu"), "conv0's activation is 'relu', no sign .* constants"),
     "dorefa": (lambda c: c["config"].update(kernel_quantizer={"class_name": "DoReFa"}), "weights through 'do_re_fa'"),
     "input": (lambda c: c["config"].update(input_quantizer="ste_tern"), "conv0's input is 'ste_tern', no sign"),
-    "groups": (lambda c: c["config"].update(groups=2), "conv0 has groups or dilation"),
+    "groups": (lambda c: c["config"].update(groups=2), "conv0 has 2 groups for 2 channels in and 5 out"),
+    "causal": (lambda c: c["config"].update(padding="causal"), "a padding 'causal' is not represented"),
+    "dilation": (lambda c: c["config"].update(dilation_rate=[0, 1]), "dilation_rate must be two sizes"),
     "channels first": (lambda c: c["config"].update(data_format="channels_first"), "only channels_last"),
     "class": (lambda c: c.update(class_name="Conv3D"), "conv0 is a Conv3D, which is not represented"),
     "relu layer": (lambda c: c.update(class_name="ReLU"), "conv0 is a ReLU.*: a ReLU before a sign makes constants"),
-    "too large": (lambda c: c["config"].update(strides=[9, 9]), "pool0 pools a map of .1, 1.|conv1: a kernel of .1, "
-                                                                "2. for a map of .0, 0."),
+    "too large": (lambda c: c["config"].update(strides=[9, 9]), "pool0: a kernel of 2 for a map of 1"),
     "pad value": (lambda c: c["config"].update(pad_values="x"), "pads with x"),
     "filters": (lambda c: c["config"].update(filters=2**40), "filters must be a number of units"),
     "kernel": (lambda c: c["config"].update(filters=6), "wanted kernel of shape .3, 3, 2, 6., got float32 .3, 3, 2, "
@@ -291,18 +317,77 @@ def test_real_weights_of_keras_are_refused(tmp_path, rng):
         bnnsim.load_network(tmp_path / "x.h5")
 
 
-@pytest.mark.parametrize("more, message", [
-    ({"pads": [0, 0, 1, 1]}, "my_Conv .Conv. pads 0 rows above, 1 below, 0 columns left and 1 right"),
-    ({"strides": [1, 2]}, "my_Conv .Conv. has strides 1 and 2"), ({"group": 2}, "has groups"),
-    ({"dilations": [2, 2]}, "dilation"), ({"auto_pad": "SAME_UPPER"}, "auto_pad SAME_UPPER")])
-def test_geometry_that_is_not_represented_is_refused(tmp_path, more, message):
-    nodes = [n("Conv", ["x", "k"], "c", **more), n("Sign", ["c"], "s"), n("Flatten", ["s"], "f"),
-             n("MatMul", ["f", "w"], "y")]
-    places = {"pads": 36, "strides": 15}.get(next(iter(more)), 25)
-    constants = {"k": np.ones((3, 2, 2, 2), "f4"), "w": np.ones((3 * places, 2), "f4")}
-    (tmp_path / "x.onnx").write_bytes(foreign.onnx(nodes, constants, SHAPE, "y"))
+def conv_graph(tmp_path, *nodes, at="c", shape=SHAPE, **constants):
+    """A convolution, whatever is given, a sign and a dense layer; or what is given alone, where `at` is None."""
+    head = [n("Conv", ["x", "k"], "c")]
+    tail = [n("Sign", [at], "s"), n("Flatten", ["s"], "f"), n("MatMul", ["f", "w"], "y")] if at else []
+    constants = {"k": np.ones((3, 2, 2, 2), "f4"), "w": np.ones((75, 2), "f4"), **constants}
+    (tmp_path / "x.onnx").write_bytes(foreign.onnx([*head, *nodes, *tail], constants, shape, "y"))
+    return bnnsim.load_network(tmp_path / "x.onnx", sign=">=")
+
+
+SUM = {"axes": [2, 3], "keepdims": 0}
+GEOMETRY = {
+    "parts averaged": ([n("AveragePool", ["c"], "p", kernel_shape=[2, 2])], "p", "averages parts of a map of .5, 5."),
+    "values that lie apart": ([n("MaxPool", ["c"], "p", kernel_shape=[2, 2], dilations=[2, 2])], "p", "lie apart"),
+    "a strange auto_pad": ([n("MaxPool", ["c"], "p", kernel_shape=[2, 2], auto_pad="SOME")], "p", "auto_pad 'SOME'"),
+    "pools of three axes": ([n("MaxPool", ["c"], "p", kernel_shape=[2, 2, 2])], "p", "kernel_shape must be 2 sizes"),
+    "pooled twice": ([n("MaxPool", ["c"], "a", kernel_shape=[2, 2]),
+                      n("MaxPool", ["a"], "y", kernel_shape=[2, 2])], None, "one pooling behind a convolution"),
+    "one axis added up": ([n("ReduceSum", ["c"], "p", axes=[2])], "p", r"adds up axes \[2\] .* all positions"),
+    "sums behind a sign": ([n("Sign", ["c"], "b"), n("ReduceSum", ["b"], "y", **SUM)], None, "behind sign my_Sign"),
+    "sums of pools": ([n("MaxPool", ["c"], "p", kernel_shape=[2, 2]), n("ReduceMean", ["p"], "y", **SUM)], None,
+                      "behind pool 2 by 1 my_MaxPool"),
+    "signs of sums": ([n("ReduceSum", ["c"], "p", **SUM), n("Sign", ["p"], "y")], None, "positions are scores"),
+    "weights behind sums": ([n("ReduceSum", ["c"], "p", **SUM), n("MatMul", ["p", "few"], "y")], None,
+                            "a network without any sign between its layers"),
+    "a map of scores": ([n("Identity", ["c"], "y")], None, "gives a map of 5: a sum or average over its positions"),
+    "signs of a last map": ([n("Sign", ["c"], "y")], None, "only a last dense layer may give signs as scores"),
+    "pooled scores": ([n("MaxPool", ["c"], "y", kernel_shape=[5, 5])], None, "stands behind the last weights"),
+}
+
+
+@pytest.mark.parametrize("name", GEOMETRY)
+def test_geometry_that_is_not_represented_is_refused(tmp_path, name):
+    nodes, at, message = GEOMETRY[name]
     with pytest.raises(ValueError, match=message):
-        bnnsim.load_network(tmp_path / "x.onnx", sign=">=")
+        conv_graph(tmp_path, *nodes, at=at, few=np.ones((3, 2), "f4"))
+
+
+@pytest.mark.parametrize("ceil, sizes", [(0, (2, 2)), (1, (3, 3))])
+def test_windows_that_reach_past_the_map(tmp_path, ceil, sizes):
+    """ceil_mode: a map of 5, windows of 2 side by side; the last one has one row."""
+    network = conv_graph(tmp_path, n("MaxPool", ["c"], "p", kernel_shape=[2, 2], strides=[2, 2], ceil_mode=ceil),
+                         at="p", w=np.ones((3 * sizes[0] * sizes[1], 2), "f4"))
+    assert network.stages[0].output_shape == (*sizes, 3) and network.layers[0].pool_padding == (0, 0, ceil, ceil)
+
+
+def test_no_window_begins_past_the_map():
+    """A map of 4 by 3, padded by one: a fourth window of two would begin in the padding behind."""
+    assert with_overhang((4, 4), (1, 2), (3, 3), (0, 0, 0, 0)) == (0, 0, 0, 1)
+    assert with_overhang((5, 4), (2, 2), (3, 3), (0, 1, 0, 1)) == (0, 1, 0, 0)
+
+
+def test_the_smaller_half_of_a_same_padding_may_come_last(tmp_path):
+    for auto, pads in (("SAME_UPPER", (0, 0, 1, 1)), ("SAME_LOWER", (1, 1, 0, 0))):
+        nodes = [n("Conv", ["x", "k"], "c", auto_pad=auto), n("ReduceSum", ["c"], "y", **SUM)]
+        (tmp_path / "x.onnx").write_bytes(foreign.onnx(nodes, {"k": np.ones((3, 2, 2, 2), "f4")}, SHAPE, "y"))
+        assert bnnsim.load_network(tmp_path / "x.onnx").layers[0].padding == pads
+
+
+@pytest.mark.parametrize("sign", [">=", ">"])
+def test_signs_behind_a_last_dense_layer_are_scores(tmp_path, rng, sign):
+    """With ties, and gamma of both signs."""
+    weight, mean = rng.choice([-1.0, 1.0], (72, 5)).astype("f4"), rng.integers(-2, 3, 5).astype("f4") * 2
+    gamma = np.array([1, -1, 2, -2, 0], "f4")
+    nodes = [n("Flatten", ["x"], "f"), n("MatMul", ["f", "w"], "h"), n("Sub", ["h", "mean"], "a"),
+             n("Mul", ["a", "gamma"], "b"), n("Sign", ["b"], "y")]
+    (tmp_path / "x.onnx").write_bytes(foreign.onnx(nodes, {"w": weight, "mean": mean, "gamma": gamma}, SHAPE, "y"))
+    images = interop.binary_images(foreign.images_of(rng, 300))
+    network = bnnsim.load_network(tmp_path / "x.onnx", input="binary", sign=sign)
+    z = ((images.reshape(300, -1).astype(int) - 1) @ weight - mean) * gamma
+    np.testing.assert_array_equal(network.scores(images), np.where(z >= 0 if sign == ">=" else z > 0, 1, -1))
+    assert (z[:, :4] == 0).any(0).all() and network.layers[-1].threshold is not None
 
 
 def test_layers_without_signs_between_them_are_refused(tmp_path, rng):

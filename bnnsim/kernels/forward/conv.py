@@ -62,8 +62,9 @@ def xnor_conv(x, panel, fill, g, n_columns, columns, x_at, table, table_at, out,
     for n in range(start, stop):
         for group in range(panel.shape[0]):
             _place_words(x, n, group * padded.shape[2], g, columns, padded)
-            xnor_sums(padded, x_at, out.shape[1], run_stride, g.kernel_height, panel[group], table, table_at[group], out,
-                      n * out.shape[1] * out.shape[2] + 16 * group * panel.shape[1], out.shape[2])
+            at = n * out.shape[1] * out.shape[2] + 16 * group * panel.shape[1]
+            xnor_sums(padded, x_at, out.shape[1], run_stride, g.kernel_height, panel[group], table, table_at[group],
+                      out, at, out.shape[2])
 
 
 @kernel

@@ -1,26 +1,28 @@
 """Binarized convolutions: on packed activations, and on the pixels of the input."""
 
 from abc import abstractmethod
+from functools import partial
 
 import numpy as np
 
 from bnnsim.checks import check_images, check_input, check_int
 from bnnsim.kernels import split
 from bnnsim.kernels.forward.geometry import Geometry
-from bnnsim.packed.forward import NO_POOL, Pair, conv_forward, pixels_conv_forward
-from bnnsim.packed.groups import grouped_conv
+from bnnsim.packed.forward import NO_POOL, Layout, Pair, conv, pixels_conv
+from bnnsim.packed.groups import Grouped, grouped_conv
 from bnnsim.packed.layer import PackedLayer
 from bnnsim.packed.replication import folded, geometry_of, replicated
 from bnnsim.packed.settings import check_setting, once, settings_of
 from bnnsim.packed.words import n_words
 from bnnsim.training.gradients import Consume, Gradient, conv_dweight, conv_dx, pixels_conv_dweight
 from bnnsim.training.grouped_gradients import grouped_dweight, grouped_dx
-from bnnsim.training.layers.weighted import Weighted
+from bnnsim.training.layers.pool import MaxPool2d, PoolCache
+from bnnsim.training.layers.weighted import Weighted, WeightedCache
 
 Padding = int | tuple[int, ...] | str
 
 
-class _Convolution(Weighted):
+class Convolution(Weighted):
     """What both share: sizes, and the geometry of one input."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int | Pair, stride: int | Pair, padding: Padding,
@@ -63,6 +65,25 @@ class _Convolution(Weighted):
         rows = self.gradient.reshape(-1, self.n_in)
         split(lambda start, stop: consume(start, rows[start:stop]), len(rows))
 
+    @abstractmethod
+    def layout(self, x: np.ndarray, words: np.ndarray) -> Layout | Grouped:
+        """The convolution of inputs of this size by these words, as the forward kernels read it."""
+
+    def preactivations(self, x: np.ndarray, words: np.ndarray) -> np.ndarray:
+        """h (N, OH, OW, K) int32."""
+        return self.layout(x, words).sums(self.padded(x))
+
+    def forward_train_pooled(self, x: np.ndarray, pool: MaxPool2d, words: np.ndarray | None,
+                             mask: np.ndarray | None) -> tuple[np.ndarray, tuple[WeightedCache, PoolCache]]:
+        """`forward_train` of this layer and of the max-pool behind it: h goes from one to the other in cache."""
+        x, words = self.checked(x), self.words if words is None else words
+        layout, shape = self.layout(x, words), (len(x), *self.output_shape(self.input_size(x)))
+        if isinstance(layout, Grouped):
+            out, found = pool.forward_train(layout.sums(self.padded(x)))
+        else:
+            out, found = pool.made_of_parts(shape, partial(layout.sums_in_parts, self.padded(x)))
+        return out, (WeightedCache(x, words, mask), found)
+
     def padded(self, x: np.ndarray) -> np.ndarray:
         """Input with the border repeated around it, where the padding is so."""
         channels_first = self.takes == "pixels"
@@ -78,7 +99,7 @@ class _Convolution(Weighted):
         return g
 
 
-class Conv2d(_Convolution):
+class Conv2d(Convolution):
     """Convolution of packed x (N, H, W, ceil(C / 64)) uint64 -> h (N, OH, OW, K) int32.
 
     Parameters
@@ -118,12 +139,12 @@ class Conv2d(_Convolution):
         """(H, W, C)."""
         return (*x.shape[1:3], self.in_channels)
 
-    def preactivations(self, x: np.ndarray, words: np.ndarray) -> np.ndarray:
-        """h (N, OH, OW, K) int32."""
-        g, x = self.geometry(*x.shape[1:3]), self.padded(x)
+    def layout(self, x: np.ndarray, words: np.ndarray) -> Layout | Grouped:
+        """Of packed inputs."""
+        g = self.geometry(*x.shape[1:3])
         if self.groups > 1:
-            return grouped_conv(words, self.n_in, self.groups, g, self.pad_value, None, None, None, NO_POOL).sums(x)
-        return conv_forward(x, words, self.in_channels, g, self.pad_value)
+            return grouped_conv(words, self.n_in, self.groups, g, self.pad_value, None, None, None, NO_POOL)
+        return conv(words, self.in_channels, g, self.pad_value)
 
     def input_gradient(self, dout: Gradient, x: np.ndarray, words: np.ndarray,
                        precision: str = "fixed16") -> np.ndarray | None:
@@ -146,7 +167,7 @@ class Conv2d(_Convolution):
             grouped_dweight(dout, x, self.n_in, self.groups, False, dweight, out)
 
 
-class InputConv2d(_Convolution):
+class InputConv2d(Convolution):
     """Convolution of pixels minus an offset: images (N, C, H, W) uint8 -> h (N, OH, OW, K) int32.
 
     `pad_value` is in pixel levels after the offset: "zero" pads with exactly 0.
@@ -179,13 +200,12 @@ class InputConv2d(_Convolution):
         """(C, H, W)."""
         return x.shape[1:]
 
-    def preactivations(self, x: np.ndarray, words: np.ndarray) -> np.ndarray:
-        """h (N, OH, OW, K) int32."""
-        g, x = self.geometry(*x.shape[2:]), self.padded(x)
+    def layout(self, x: np.ndarray, words: np.ndarray) -> Layout | Grouped:
+        """Of images."""
+        g = self.geometry(*x.shape[2:])
         if self.groups > 1:
-            return grouped_conv(words, self.n_in, self.groups, g, self.pad_value, self.offset, None, None,
-                                NO_POOL).sums(x)
-        return pixels_conv_forward(x, self.offset, words, self.in_channels, g, self.pad_value)
+            return grouped_conv(words, self.n_in, self.groups, g, self.pad_value, self.offset, None, None, NO_POOL)
+        return pixels_conv(words, self.in_channels, g, self.offset, self.pad_value)
 
     def input_gradient(self, dout: Gradient, x: np.ndarray, words: np.ndarray,
                        precision: str = "fixed16") -> np.ndarray | None:

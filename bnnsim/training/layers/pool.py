@@ -1,6 +1,7 @@
 """Layers without parameters: max-pooling and sums of pre-activations, and flattening of packed conv activations."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -66,13 +67,22 @@ class MaxPool2d(Layer):
     def forward_train(self, x: np.ndarray) -> tuple[np.ndarray, PoolCache]:
         """The largest of each window, and which it was."""
         x = check_input("MaxPool2d", x, np.int32, np.shape(x)[-1] if np.ndim(x) else 0, 4)
-        out = empty((len(x), *self.output_shape(x.shape[1:])), np.int32)
+        return self.made_of_parts(x.shape, lambda visit: split(lambda a, b: visit(a, x[a:b]), len(x)))
+
+    def made_of_parts(self, shape: tuple[int, ...], give: Callable[[Callable[[int, np.ndarray], None]], None]
+                      ) -> tuple[np.ndarray, PoolCache]:
+        """`forward_train` of h of this shape, of which `give` hands images to ``visit(first, h)``, a part at a time."""
+        out = empty((shape[0], *self.output_shape(shape[1:])), np.int32)
         winner = empty(out.shape, np.uint8)
-        if self.windows.is_plain:
-            split(pool.max_pool, len(x), x, self.windows.height, out, winner)
-        else:
-            split(pool.max_pool_windows, len(x), x, self.windows, out, winner)
-        return out, PoolCache(winner, x.shape)
+        kernel, windows = (pool.max_pool, self.windows.height) if self.windows.is_plain else \
+            (pool.max_pool_windows, self.windows)
+
+        def visit(first: int, h: np.ndarray) -> None:
+            part = slice(first, first + len(h))
+            kernel(h, windows, out[part], winner[part], 0, len(h))
+
+        give(visit)
+        return out, PoolCache(winner, shape)
 
     def backward(self, dout: Gradient, cache: PoolCache) -> tuple[Gradient, dict[str, np.ndarray]]:
         """dh, of windows side by side a `Pooled`: the gradient and the winners, from which a convolution reads."""
