@@ -59,7 +59,7 @@ def test_pynq_cnv(tmp_path):
 
 
 def thumbnail(path):
-    """A picture as the network's authors prepare it [M, recalled]: small, on white, 2 p / 255 - 1 in steps of 1 / 128."""
+    """A picture as the authors prepare it [M, recalled]: small, on white, 2 p / 255 - 1 in steps of 1 / 128."""
     with Image.open(path) as picture:
         picture.thumbnail((32, 32), Image.Resampling.LANCZOS)
         square = Image.new("RGBA", (32, 32), (255, 255, 255, 0))
