@@ -30,6 +30,11 @@ def _padded_words(g, n_columns, fill):
 def _place_words(x, n, first, g, columns, padded):
     """Words first.. of each position of image n."""
     for i in range(g.height):
+        if g.column_step == 1:                                  # side by side as they are: copied faster
+            for j in range(g.width):
+                for w in range(padded.shape[2]):
+                    padded[g.top + i, g.left + j, w] = x[n, i, j, first + w]
+            continue
         for j in range(g.width):
             at = columns[g.left + j]
             for w in range(padded.shape[2]):
@@ -37,8 +42,25 @@ def _place_words(x, n, first, g, columns, padded):
 
 
 @inline
+def _pool_squares(bits, width, size, inverted, out):
+    """`pool_bits` of squares side by side, which is all that most networks have."""
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            for v in range(out.shape[2]):
+                word = np.uint64(0)
+                for di in range(size):
+                    for dj in range(size):
+                        word |= bits[(i * size + di) * width + j * size + dj, v]
+                out[i, j, v] = word ^ inverted[v]
+
+
+@inline
 def pool_bits(bits, g, pool, inverted, out):
     """bits (OH * OW, V) of one image -> out (., ., V): OR of what a window holds of them, then xor inverted."""
+    padded = max(pool.top, pool.left, pool.bottom, pool.right) > 0
+    if pool.height == pool.width == pool.row_stride == pool.column_stride and not padded:
+        _pool_squares(bits, g.out_width, pool.height, inverted, out)
+        return
     for i in range(out.shape[0]):
         row = i * pool.row_stride - pool.top
         for j in range(out.shape[1]):
@@ -88,6 +110,10 @@ def _place_pixels(images, n, g, n_columns, columns, padded):
     for c in range(channels):
         for i in range(g.height):
             row = (g.top + i) * n_columns
+            if g.column_step == 1:                              # side by side as they are: copied faster
+                for j in range(g.width):
+                    padded[(row + g.left + j) * channels + c] = images[n, c, i, j]
+                continue
             for j in range(g.width):
                 padded[(row + columns[g.left + j]) * channels + c] = images[n, c, i, j]
 
