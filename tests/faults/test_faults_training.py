@@ -12,7 +12,7 @@ from bnnsim.faults import (ArrayMapping, AsymmetricFlips, BitFlips, Compose, Eac
                            StuckLine)
 from bnnsim.packed.memory import Memory, of_model
 from bnnsim.seeding import child_root
-from bnnsim.training.layers.conv import _Convolution
+from bnnsim.training.layers.conv import Convolution
 from bnnsim.training.layers.weighted import Weighted
 from bnnsim.training.packing import pack
 from bnnsim.training.step import train_step
@@ -31,7 +31,7 @@ def run(spec=SPEC, shape=(1, 6, 6), epochs=2, **settings):
 @pytest.fixture
 def reads(monkeypatch):
     """(stored words, words read, mask) of each forward of each layer with weights, in order."""
-    seen, forward, pooled = [], Weighted.forward_train, _Convolution.forward_train_pooled
+    seen, forward, pooled = [], Weighted.forward_train, Convolution.forward_train_pooled
 
     def see(layer, words, mask):
         seen.append((layer.words.copy(), None if words is None else words.copy(),
@@ -45,11 +45,11 @@ def reads(monkeypatch):
         see(self, words, mask)
         return pooled(self, x, pool, words, mask)
 
-    for kind in [*Weighted.__subclasses__(), *_Convolution.__subclasses__()]:
+    for kind in [*Weighted.__subclasses__(), *Convolution.__subclasses__()]:
         assert "forward_train" not in vars(kind)
-        assert kind is _Convolution or "forward_train_pooled" not in vars(kind)
+        assert kind is Convolution or "forward_train_pooled" not in vars(kind)
     monkeypatch.setattr(Weighted, "forward_train", spy)
-    monkeypatch.setattr(_Convolution, "forward_train_pooled", pooled_spy)
+    monkeypatch.setattr(Convolution, "forward_train_pooled", pooled_spy)
     return seen
 
 
