@@ -12,6 +12,7 @@ from bnnsim.faults import (ArrayMapping, AsymmetricFlips, BitFlips, Compose, Eac
                            StuckLine)
 from bnnsim.packed.memory import Memory, of_model
 from bnnsim.seeding import child_root
+from bnnsim.training.layers.conv import Convolution
 from bnnsim.training.layers.weighted import Weighted
 from bnnsim.training.packing import pack
 from bnnsim.training.step import train_step
@@ -30,16 +31,25 @@ def run(spec=SPEC, shape=(1, 6, 6), epochs=2, **settings):
 @pytest.fixture
 def reads(monkeypatch):
     """(stored words, words read, mask) of each forward of each layer with weights, in order."""
-    seen, forward = [], Weighted.forward_train
+    seen, forward, pooled = [], Weighted.forward_train, Convolution.forward_train_pooled
+
+    def see(layer, words, mask):
+        seen.append((layer.words.copy(), None if words is None else words.copy(),
+                     None if mask is None else mask.copy()))
 
     def spy(self, x, words=None, mask=None):
-        seen.append((self.words.copy(), None if words is None else words.copy(),
-                     None if mask is None else mask.copy()))
+        see(self, words, mask)
         return forward(self, x, words, mask)
 
-    for kind in Weighted.__subclasses__():
+    def pooled_spy(self, x, pool, words, mask):
+        see(self, words, mask)
+        return pooled(self, x, pool, words, mask)
+
+    for kind in [*Weighted.__subclasses__(), *Convolution.__subclasses__()]:
         assert "forward_train" not in vars(kind)
+        assert kind is Convolution or "forward_train_pooled" not in vars(kind)
     monkeypatch.setattr(Weighted, "forward_train", spy)
+    monkeypatch.setattr(Convolution, "forward_train_pooled", pooled_spy)
     return seen
 
 
@@ -104,7 +114,7 @@ def test_conv_layers_too(reads):
     split = Split(RNG.integers(0, 256, (16, 3, 4, 4), np.uint8), RNG.integers(0, 3, 16), "noise")
     model = architectures.build("C70 MP2 C9 FC20 FC3", (3, 4, 4), rng=0)
     fitting.fit(model, split, 1, rng=0, faults=AsymmetricFlips(1.0, 0.0), progress=False, batch_size=16)
-    for (stored, words, _), layer in zip(reads, model.weighted):
+    for (stored, words, _), layer in zip(reads, model.weighted, strict=True):
         n_in = layer.parameters["weight"].shape[-1]
         assert count(words) == words[..., 0].size * n_in and words.shape == stored.shape
 
