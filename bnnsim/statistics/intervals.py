@@ -75,7 +75,7 @@ def mean_interval(accuracies: npt.ArrayLike, level: float = 0.95, n_images: int 
     0.9050 in [0.8824, 0.9236]
     >>> interval = mean_interval([1.0, 1.0, 1.0], n_images=2000)
     >>> print(f"[{interval.low:.4f}, {interval.high:.4f}]")
-    [0.9988, 1.0000]
+    [0.9990, 1.0000]
     """
     chips, level = chips_that_ran("accuracies", accuracies), check_level(level)
     n_images, mean = None if n_images is None else check_int("n_images", n_images, 1), float(chips.mean())
