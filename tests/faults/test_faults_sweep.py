@@ -305,7 +305,7 @@ BAD = {
     "texts": (dict(rates=["0.1"]), TypeError, "must be a probability"),
     "True": (dict(rates=[True]), TypeError, "must be a probability"),
     "two axes": (dict(rates=[[0.1, 0.2]]), TypeError, "must be a probability"),
-    "no trials": (dict(trials=0), ValueError, "trials must be >= 1"),
+    "no trials": (dict(trials=0), ValueError, "trials must be in .1, "),
     "half a trial": (dict(trials=1.5), TypeError, "trials must be an integer"),
     "seed": (dict(rng=-3), ValueError, "rng must be a seed"),
     "image size": (dict(split=split_of((1, 2, 3))), ValueError, "images must have shape"),
