@@ -129,7 +129,7 @@ def sums(layer, x, shape):
 
 def bits(layer, x):
     """Output words of a layer laid out by `operands`; bits past the last unit come zeroed, and are to stay so."""
-    out = np.zeros((len(x), *layer.sizes, n_words(layer.units)), np.uint64)
+    out = np.zeros((len(x), *layer.pooled, n_words(layer.units)), np.uint64)
     split(layer.kernels[1], len(x), x, *layer.args, *layer.end, out)
     return out
 
