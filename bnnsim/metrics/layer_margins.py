@@ -111,8 +111,14 @@ class _MarginSums:
         power = stage.squares(x).astype(np.float64)
         inverse = np.where(power > 0, FIXED / (4 * np.sqrt(np.maximum(power, 1))), 0.0)
         parts = [np.zeros(size, np.int64) for size in (self.n_bins, stage.layer.units, stage.layer.units)]
-        add_margins(h, stage.border[0], stage.twice_s, inverse, self.width, *parts, 0, len(h))
-        return [*parts, np.array([power.size]), np.array([np.count_nonzero(power)])]
+        counts, *of_units = parts
+        n_groups, each = power.shape[2], stage.layer.units // power.shape[2]
+        for group in range(n_groups):
+            units = slice(group * each, (group + 1) * each)
+            add_margins(np.ascontiguousarray(h[..., units]), stage.border[0],
+                        np.ascontiguousarray(stage.twice_s[:, units]), np.ascontiguousarray(inverse[..., group]),
+                        self.width, counts, *(part[units] for part in of_units), 0, len(h))
+        return [*parts, np.array([power[..., 0].size]), np.count_nonzero(power, axis=(0, 1)).repeat(each)]
 
     def result(self, counts: np.ndarray, sums: np.ndarray, over_spread: np.ndarray, n_entries: np.ndarray,
                n_spread: np.ndarray) -> LayerMargins:

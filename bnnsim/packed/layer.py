@@ -108,7 +108,8 @@ def each_of(value: Any, n: int) -> Any:
     """A setting of n numbers, of which one integer may be given for all."""
     if n and isinstance(value, (int, np.integer)) and not isinstance(value, bool):
         return (int(value),) * n
-    return tuple(value) if n and isinstance(value, (list, np.ndarray)) else value
+    is_many = isinstance(value, list) or isinstance(value, np.ndarray) and value.ndim > 0
+    return tuple(value) if n and is_many else value
 
 
 def largest_preactivation(layer: PackedLayer, first: bool, offset: int) -> int:

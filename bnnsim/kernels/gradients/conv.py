@@ -81,9 +81,10 @@ def _slots(sixes, g):
     for s in range(sixes.shape[0]):
         for r in range(ROWS):
             if sixes[s, r] >= 0:
-                row = sixes[s, r] // g.width
-                last = max(last, row)
-                span = max(span, last - row)
+                last = max(last, sixes[s, r] // g.width)
+        for r in range(ROWS):
+            if sixes[s, r] >= 0:
+                span = max(span, last - sixes[s, r] // g.width)
     return min(g.out_height, (span + g.row_step * (g.kernel_height - 1)) // g.row_stride + 2)
 
 

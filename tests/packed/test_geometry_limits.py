@@ -1,0 +1,61 @@
+"""Packed layers of geometry at their limits, and settings that are none."""
+
+import numpy as np
+import pytest
+
+import bnnsim
+from bnnsim import PackedNetwork
+from bnnsim.packed.clean_pass import CleanPass
+
+
+@pytest.mark.parametrize("name", ["stride", "padding", "pool", "pool_stride", "pool_padding", "dilation"])
+@pytest.mark.parametrize("value", [[[1, 1], [1, 1]], [[1], [1]], np.array(1), np.ones((2, 2), int), ((1, 2), 3), [{}, 1]])
+def test_settings_that_are_none_are_refused_by_name(name, value):
+    fields = {"weight": np.ones((4, 3, 3, 2), int), "threshold": np.zeros(4), "order": "HWC", name: value}
+    with pytest.raises((TypeError, ValueError), match=rf"layers\[0\] {name}.* must be an integer"):
+        PackedNetwork.from_arrays([fields, {"weight": np.ones((2, 4), int)}], (2, 6, 6))
+
+
+def test_a_dense_layer_reads_all_whatever_its_padding_is_called():
+    plain, same = (PackedNetwork.from_arrays([{"weight": np.ones((2, 72), int), **more}], (2, 6, 6))
+                   for more in ({}, {"padding": "same", "pool_padding": "same"}))
+    assert plain.checksum == same.checksum
+
+
+def test_broken_copies_of_one_layer_with_thresholds():
+    rng = np.random.default_rng(0)
+    network = PackedNetwork.from_arrays([{"weight": rng.choice([-1, 1], (5, 12)),
+                                          "threshold": rng.integers(-300, 300, 5)}], (1, 3, 4))
+    images = rng.integers(0, 256, (150, 1, 3, 4), dtype=np.uint8)
+    broken = bnnsim.faults.BitFlips(0.1).apply(network, 3)
+    assert broken.checksum != network.checksum
+    np.testing.assert_array_equal(CleanPass(network, images).predict(broken), broken.predict(images))
+
+
+def test_one_tap_has_no_dilation():
+    """Its columns would be moved apart, up to 65,536 for each there is."""
+    rng = np.random.default_rng(0)
+    one = [PackedNetwork.from_arrays([{"weight": weight, "order": "HWC", "dilation": dilation}], (1, 7, 3))
+           for weight in [rng.choice([-1, 1], (2, 3, 1, 1))] for dilation in (2, (2, 60_000))]
+    assert one[0].stages[0].geometry == one[1].stages[0].geometry
+    images = rng.integers(0, 256, (4, 1, 7, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(one[0].scores(images), one[1].scores(images))
+
+
+def test_margins_of_groups_that_read_pixels_are_those_of_each_alone():
+    rng = np.random.default_rng(0)
+    weight, theta = rng.choice([-1, 1], (6, 2, 3, 2)), rng.integers(-300, 300, 6)
+    images = rng.integers(0, 256, (9, 4, 5, 6), dtype=np.uint8)
+    images[:, 2:] //= 4
+    images[:2, :2, :3] = 100                                    # the offset: no summands at some positions
+
+    def found(part, channels, **more):
+        first = {"weight": weight[part], "threshold": theta[part], "order": "HWC", "padding": 1, **more}
+        last = {"weight": np.ones((2, 36 * len(theta[part])), int)}
+        network = PackedNetwork.from_arrays([first, last], (len(channels), 5, 6), 100)
+        return bnnsim.metrics.margins(network, images[:, channels]).layers[0]
+
+    whole = found(slice(0, 6), [0, 1, 2, 3], groups=2)
+    parts = found(slice(0, 3), [0, 1]), found(slice(3, 6), [2, 3])
+    np.testing.assert_array_equal(whole.over_spread, np.concatenate([part.over_spread for part in parts]))
+    np.testing.assert_array_equal(whole.by_neuron, np.concatenate([part.by_neuron for part in parts]))
