@@ -50,7 +50,7 @@ class OwnFlips:
 
     def given(self, x: np.ndarray) -> Moments:
         """Their moments."""
-        return self.stage.sums(x)[:, 0], self.stage.squares(x)[:, 0, 0].astype(np.float64)
+        return self.stage.sums(x)[:, 0], self.stage.squares(x)[:, 0].astype(np.float64)
 
     def drawn(self, given: Moments, p: float, chance: np.ndarray) -> np.ndarray:
         """Output words of a draw."""

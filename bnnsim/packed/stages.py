@@ -256,11 +256,8 @@ class Stage(ABC):
         return np.ascontiguousarray(signs.T)
 
     def squares(self, x: np.ndarray) -> np.ndarray:
-        """Sum of the squared summands of each position, (N, P, G) int64; p (1 - p) times 4 of it is h's variance.
-
-        G = 1 where all units read the same or as many bits, else the number of groups.
-        """
+        """Sum of the squared summands of each position, (N, P) int64; p (1 - p) times 4 of it is h's variance."""
         if not self.reads_pixels:
-            return np.broadcast_to(self.n_summands[:, None], (len(x), self.n_positions, 1))
-        patches = self.patches(x).reshape(len(x), self.n_positions, -1, self.layer.groups, self.layer.n_in)
-        return np.einsum("nptgc,nptgc->npg", patches, patches, dtype=np.int64)
+            return np.broadcast_to(self.n_summands, (len(x), self.n_positions))
+        patches = self.patches(x)
+        return np.einsum("npf,npf->np", patches, patches, dtype=np.int64)
