@@ -9,7 +9,8 @@ from bnnsim.packed.clean_pass import CleanPass
 
 
 @pytest.mark.parametrize("name", ["stride", "padding", "pool", "pool_stride", "pool_padding", "dilation"])
-@pytest.mark.parametrize("value", [[[1, 1], [1, 1]], [[1], [1]], np.array(1), np.ones((2, 2), int), ((1, 2), 3), [{}, 1]])
+@pytest.mark.parametrize("value", [[[1, 1], [1, 1]], [[1], [1]], np.array(1), np.ones((2, 2), int), ((1, 2), 3),
+                                   [{}, 1]])
 def test_settings_that_are_none_are_refused_by_name(name, value):
     fields = {"weight": np.ones((4, 3, 3, 2), int), "threshold": np.zeros(4), "order": "HWC", name: value}
     with pytest.raises((TypeError, ValueError), match=rf"layers\[0\] {name}.* must be an integer"):
@@ -59,3 +60,56 @@ def test_margins_of_groups_that_read_pixels_are_those_of_each_alone():
     parts = found(slice(0, 3), [0, 1]), found(slice(3, 6), [2, 3])
     np.testing.assert_array_equal(whole.over_spread, np.concatenate([part.over_spread for part in parts]))
     np.testing.assert_array_equal(whole.by_neuron, np.concatenate([part.by_neuron for part in parts]))
+
+
+def layer(weight, **more):
+    return {"weight": weight, "order": "HWC", "threshold": np.zeros(len(weight)), **more}
+
+
+ONE = np.ones((1, 1, 1, 1), int)
+HOSTILE = [                         # a few bytes that ask for much: kernels take tables and buffers in proportion
+    ([layer(ONE, padding=65_536)], "values of its input with a padding"),
+    ([layer(ONE, padding=65_536, replicate=True)], "values of its input with a padding"),
+    ([layer(ONE, dilation=65_535, stride=65_536, pool_stride=10**9)], "pool_stride must be in"),
+    ([layer(ONE, groups=10**6)], "1000000 groups must part"),
+    ([layer(np.ones((1, 1, 60_000, 1), int), padding=(0, 59_999, 0, 59_999))], "output positions times .* taps"),
+    ([layer(ONE, padding=2047, pool=2048, pool_stride=1)], "its pool's windows times that of their entries"),
+    ([layer(ONE, padding=2047)] + 4 * [layer(ONE)] + [layer(ONE, pool_stride=4095)], r"output positions times .* of layers up to \[4\]"),
+    ([{"weight": ONE, "order": "HWC", "padding": 2047}], "values of its output"),
+]
+
+
+@pytest.mark.parametrize("row", range(len(HOSTILE)))
+def test_what_would_take_too_much_is_refused(row):
+    layers, message = HOSTILE[row]
+    with pytest.raises(ValueError, match=message):
+        PackedNetwork.from_arrays([*layers, {"weight": np.ones((2, 1), int)}] if row + 1 < len(HOSTILE) else layers,
+                                  (1, 1, 1))
+
+
+def test_sums_of_groups_that_run_together_fit():
+    """Each group's would; 64 of them, added up with the others' weights, would wrap."""
+    weight = np.ones((64, 363, 363, 1), np.int8)
+    with pytest.raises(ValueError, match="groups that share a word, twice, which must fit int32"):
+        PackedNetwork.from_arrays([{"weight": weight, "groups": 64, "order": "HWC"}], (64, 363, 363), 255)
+
+
+def test_large_maps_go_through_a_few_images_at_a_time(monkeypatch):
+    import bnnsim.packed.network as packed
+
+    rng = np.random.default_rng(0)
+
+    def made():
+        return PackedNetwork.from_arrays(
+            [layer(weights[0], padding=2, replicate=True), layer(weights[1], groups=2, pool=2),
+             {"weight": weights[2], "order": "HWC"}], (2, 6, 6), 100)
+
+    weights = [rng.choice([-1, 1], shape) for shape in ((4, 3, 3, 2), (4, 2, 2, 2), (3, 1, 1, 4))]
+    images = rng.integers(0, 256, (70, 2, 6, 6), dtype=np.uint8)
+    whole, out = made().scores(images), np.empty((70, 3))
+    monkeypatch.setattr(packed, "BLOCK_BYTES", 30_000)
+    few = made()
+    assert 1 <= few.most_images < 64
+    np.testing.assert_array_equal(few.scores(images), whole)
+    np.testing.assert_array_equal(few.run(1, few.run(0, images, 1), out=out), whole)
+    np.testing.assert_array_equal(out, whole)
