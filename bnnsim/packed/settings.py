@@ -27,7 +27,7 @@ def check_setting(name: str, value: Any, n: int, least: int, most: int | None = 
         value *= 2
     if not isinstance(value, tuple) or len(value) != n:
         raise ValueError(f"{name} must be an integer, or {n} of them ({AXES[n]}), got {value!r}")
-    if len(set(map(repr, value))) == 1:                         # whatever stands there
+    if len(set(map(repr, value))) == 1:                         # by what they look like: not all have a hash
         return (check_int(name, value[0], least, most),) * n
     return tuple(check_int(f"{name}[{i}]", size, least, most) for i, size in enumerate(value))
 

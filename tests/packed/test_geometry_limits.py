@@ -74,7 +74,8 @@ HOSTILE = [                         # a few bytes that ask for much: kernels tak
     ([layer(ONE, groups=10**6)], "1000000 groups must part"),
     ([layer(np.ones((1, 1, 60_000, 1), int), padding=(0, 59_999, 0, 59_999))], "output positions times .* taps"),
     ([layer(ONE, padding=2047, pool=2048, pool_stride=1)], "its pool's windows times that of their entries"),
-    ([layer(ONE, padding=2047)] + 4 * [layer(ONE)] + [layer(ONE, pool_stride=4095)], r"output positions times .* of layers up to \[4\]"),
+    ([layer(ONE, padding=2047), *4 * [layer(ONE)], layer(ONE, pool_stride=4095)],
+     r"output positions times .* of layers up to \[4\]"),
     ([{"weight": ONE, "order": "HWC", "padding": 2047}], "values of its output"),
 ]
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import bnnsim
-from bnnsim.training.layers import Conv2d, MaxPool2d
+from bnnsim.training.layers import BatchNorm, BatchNormSign, Conv2d, Dense, InputConv2d, MaxPool2d, SumPositions
+from bnnsim.training.model import Sequential
 
 
 @pytest.mark.parametrize("stride", [1, 2, (2, 1), (1, 2)])
@@ -36,3 +37,21 @@ def test_settings_may_be_arrays():
     layer = Conv2d(1, 1, np.array([3, 2]), np.array([1, 2]), np.array([1, 0, 0, 1]), generator=stream)
     assert (layer.kernel, layer.stride, layer.padding) == ((3, 2), (1, 2), (1, 0, 0, 1))
     assert MaxPool2d(np.array([2, 3])).windows[:4] == (2, 3, 2, 3)
+
+
+@pytest.mark.parametrize(("layers", "message"), [
+    ([MaxPool2d(2), SumPositions(), BatchNorm(4)], "SumPositions, must stand between .* behind MaxPool2d"),
+    ([SumPositions(), BatchNormSign(4), Dense(4, 2, np.random.default_rng(0)), BatchNorm(2)],
+     "behind InputConv2d as layer 1 of 5"),
+])
+def test_sums_that_could_not_be_packed_are_refused_before_they_are_trained(layers, message):
+    first = InputConv2d(1, 4, offset=0, generator=np.random.default_rng(0))
+    with pytest.raises(ValueError, match=message):
+        Sequential([first, *layers], (1, 6, 6))
+
+
+def test_sums_over_positions_must_fit():
+    first = InputConv2d(3, 2, offset=0, generator=np.random.default_rng(0))
+    with pytest.raises(ValueError, match="largest sum, which must fit int32"):
+        Sequential([first, SumPositions(), BatchNorm(2)], (3, 600, 600))
+    Sequential([first, SumPositions(), BatchNorm(2)], (3, 500, 500))
