@@ -6,6 +6,7 @@ import pytest
 import bnnsim
 from bnnsim import PackedNetwork
 from bnnsim.packed.clean_pass import CleanPass
+from bnnsim.packed.layer import PackedLayer
 
 
 @pytest.mark.parametrize("name", ["stride", "padding", "pool", "pool_stride", "pool_padding", "dilation"])
@@ -114,3 +115,12 @@ def test_large_maps_go_through_a_few_images_at_a_time(monkeypatch):
     np.testing.assert_array_equal(few.scores(images), whole)
     np.testing.assert_array_equal(few.run(1, few.run(0, images, 1), out=out), whole)
     np.testing.assert_array_equal(out, whole)
+
+
+def test_settings_of_small_numpy_integers_do_not_overflow():
+    fields = {"words": np.ones((2, 3, 3, 1), np.uint64), **{name: np.ones(2) for name in ("mean", "scale", "shift")}}
+    plain, *others = (PackedNetwork([PackedLayer("conv", 1, padding=padding, groups=one, stride=(one, one), **fields)],
+                                    (1, 100, 100)).stages[0]
+                      for one in (1, np.uint8(1)) for padding in (one * 200, (one * 200,) * 4))
+    for other in others:
+        assert other.geometry == plain.geometry and all(type(size) is int for size in other.geometry)
