@@ -46,6 +46,21 @@ def conv_network(seed=0):
                        dense_layer(2, 4, rng), dense_layer(4, 3, rng, last=True)]}
 
 
+def geometry_network(seed=0):
+    """Of version 2: (4, 9, 8) in groups -> 6 channels of 5 x 8, replicated -> 70 in groups, pooled -> sums of 3."""
+    rng = np.random.default_rng(seed)
+
+    def layer(n_in, units, kernel, last=False, **changed):
+        words = naive.pack(rng.choice([-1, 1], (units, *kernel, n_in)))
+        return {"kind": "conv", "n_in": n_in, "words": words, **settings(), **changed, **ending(units, rng, last)}
+
+    return {"input_shape": (4, 9, 8), "input_offset": 3, "metadata": {"who": "me"}, "layers": [
+        layer(2, 6, (3, 2), stride=(2, 1), padding=(1, 0, 0, 3), pad_value=-1, groups=2, dilation=(1, 3)),
+        layer(6, 70, (1, 3), padding=(0, 1, 0, 1), replicate=True),
+        layer(1, 70, (2, 2), groups=70, pool=(3, 2), pool_stride=(1, 2), pool_padding=(1, 0, 2, 1)),
+        layer(70, 3, (1, 1), last=True, dilation=(2, 2))]}
+
+
 def checkpoint(seed=0):
     """(settings, arrays, progress), with each dtype, a scalar and an empty array."""
     rng = np.random.default_rng(seed)

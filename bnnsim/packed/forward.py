@@ -106,6 +106,7 @@ def pixel_panel(words: np.ndarray, n_channels: int) -> np.ndarray:
 def conv_geometry(height: int, width: int, kernel: Pair, stride: Pair = (1, 1), padding: Sides = NO_PADDING,
                   dilation: Pair = (1, 1)) -> Geometry:
     """The sizes that a convolution's kernels need, of rows and columns; an output size below 1 says it does not fit."""
+    dilation = dilation[0] if kernel[0] > 1 else 1, dilation[1] if kernel[1] > 1 else 1     # one tap: nothing to part
     extent = [step * (taps - 1) + 1 for taps, step in zip(kernel, dilation)]
     out = [(size + before + after - k) // step + 1 for size, before, after, k, step
            in zip((height, width), padding[:2], padding[2:], extent, stride)]

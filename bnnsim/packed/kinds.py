@@ -13,7 +13,7 @@ from bnnsim.checks import check_int
 from bnnsim.kernels.forward.geometry import Geometry
 from bnnsim.packed.forward import (NO_POOL, Layout, conv, conv_geometry, dense, pixels_conv, pixels_dense)
 from bnnsim.packed.groups import Grouped, grouped_conv
-from bnnsim.packed.layer import PackedLayer
+from bnnsim.packed.layer import PackedLayer, largest_preactivation
 from bnnsim.packed.replication import geometry_of, replicated
 from bnnsim.packed.settings import once
 from bnnsim.packed.stages import Stage
@@ -94,7 +94,8 @@ class Conv(Stage):
             raise ValueError(f"{name}: a {kernel} kernel with stride {once(layer.stride)}, padding "
                              f"{once(layer.padding)}, dilation {once(layer.dilation)} and pool {once(layer.pool)} must "
                              f"fit its input of {shape[0]} x {shape[1]}, got an output of {sizes[0]} x {sizes[1]}")
-        check_int(f"{name}: the number of values of its output", self.n_positions * layer.units, high=MAX_VALUES)
+        check_int(f"{name}: the number of values of its output", self.n_positions * (16 * -(-layer.units // 16)
+                  if self.keeps_sums else layer.units), high=MAX_VALUES)
 
     def _check_extent(self, name: str) -> None:
         """Running it takes what is in proportion: a few bytes of padding, kernel and stride would else ask for much."""
@@ -106,6 +107,13 @@ class Conv(Stage):
         positions = math.prod(max(size, 0) for size in self.map_shape)
         check_int(f"{name}: the number of its output positions times that of its kernel's taps",
                   positions * math.prod(kernel), high=MAX_PADDED)
+        windows = math.prod(max(size, 0) for size in self.pooled_shape)
+        check_int(f"{name}: the number of its pool's windows times that of their entries",
+                  windows * math.prod(layer.pool), high=MAX_PADDED)
+        if layer.groups > 1 and self.offset is not None:
+            together = max(1, 64 // layer.n_in) * largest_preactivation(layer, True, self.offset)
+            check_int(f"{name}: the sum of the largest pre-activations of groups that share a word, twice, which must "
+                      "fit int32,", 2 * together, high=2**31 - 1)
         if any(before >= size or after >= size for before, after, size
                in zip(layer.pool_padding[:2], layer.pool_padding[2:], layer.pool)):
             raise ValueError(f"{name} pool_padding must be smaller than the pool {once(layer.pool)}, got "

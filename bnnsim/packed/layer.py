@@ -105,10 +105,13 @@ class PackedLayer(RowsOfBits):
 
 
 def each_of(value: Any, n: int) -> Any:
-    """A setting of n numbers, of which one integer may be given for all."""
-    if n and isinstance(value, (int, np.integer)) and not isinstance(value, bool):
-        return (int(value),) * n
-    return tuple(value) if n and isinstance(value, (list, np.ndarray)) else value
+    """A setting of n numbers, of which one integer may be given for all; NumPy's, which overflow, as plain ones."""
+    value = int(value) if isinstance(value, np.integer) else value
+    if n and isinstance(value, int) and not isinstance(value, bool):
+        return (value,) * n
+    if n and (isinstance(value, (list, tuple)) or isinstance(value, np.ndarray) and value.ndim > 0):
+        return tuple(int(size) if isinstance(size, np.integer) else size for size in value)
+    return value
 
 
 def largest_preactivation(layer: PackedLayer, first: bool, offset: int) -> int:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bnnsim.faults.array_mapping import ArrayMapping
 
 BLOCK_IMAGES = 64                   # images that a thread takes through all layers at a time
+BLOCK_BYTES = 2**28                 # that images may take in a layer at a time
 
 
 class PackedNetwork:
@@ -104,6 +105,11 @@ class PackedNetwork:
         schema.check_padding(name, words, stage.layer.n_in)
         return replace(stage, layer=replace(stage.layer, words=words))
 
+    @cached_property
+    def most_images(self) -> int:
+        """How many images `run` takes through the layers at a time, at most."""
+        return max(1, BLOCK_BYTES // max(stage.image_bytes for stage in self.stages))
+
     def run(self, i: int, x: np.ndarray, stop: int | None = None, out: np.ndarray | None = None) -> np.ndarray:
         """Take a block from layer i on to its scores, or to what layer `stop` reads; in the calling thread.
 
@@ -122,7 +128,10 @@ class PackedNetwork:
         -------
         Scores float64 (N, n_classes), or what layer `stop` reads.
         """
-        x = self.stages[i].check_input(x)
+        x, n = self.stages[i].check_input(x), self.most_images
+        if len(x) > n:
+            parts = [self.run(i, x[first:first + n], stop) for first in range(0, len(x), n)]
+            return np.concatenate(parts, out=out)
         for stage in self.stages[i:-1 if stop is None else stop]:
             x = stage.bits(x)
         return self.stages[-1].scores(x, out) if stop is None else x

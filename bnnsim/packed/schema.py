@@ -18,6 +18,7 @@ pool_stride + 1 of them, and columns alike; a dense layer behind it reads its ou
 layer, flattened in H, W, C order.
 """
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ import numpy as np
 
 from bnnsim.checks import check_choice, check_finite, check_int
 from bnnsim.files.announced import Found, check_fits
-from bnnsim.packed.kinds import KINDS, MAX_SIZE, MAX_VALUES, stage_of
+from bnnsim.packed.kinds import KINDS, MAX_PADDED, MAX_SIZE, MAX_VALUES, stage_of
 from bnnsim.packed.layer import HIDDEN, OUTPUT, SETTINGS, PackedLayer
 from bnnsim.packed.settings import check_setting
 from bnnsim.packed.stages import Stage
@@ -37,6 +38,7 @@ NETWORK = ("input_shape", "input_offset", "metadata", "layers")
 COMMON = ("kind", "n_in", "words")
 
 MAX_LAYERS = 1000
+MAX_TAPS = 4 * MAX_PADDED       # output positions times taps of all layers: each has tables of its positions
 MAX_PREACTIVATION = 2**31 - 2   # a threshold lies at most just past it, and is an int32
 
 
@@ -65,12 +67,13 @@ def check_network(network: Fields) -> Fields:
     if not isinstance(layers, (list, tuple)):
         raise TypeError(f"layers must be a list of dicts, got {type(layers).__name__}")
     check_int("the number of layers", len(layers), 1, MAX_LAYERS)
-    clean: list[Fields] = []
+    clean, taps = list[Fields](), 0
     shape: tuple[int, ...] = (height, width, channels)
     for i, layer in enumerate(layers):
         fields, stage = check_layer(i, layer, shape, offset, last=i == len(layers) - 1)
         clean.append(fields)
-        shape = stage.output_shape
+        shape, taps = stage.output_shape, taps + stage.n_positions * math.prod(stage.patch_shape[:2])
+        check_int(f"the number of output positions times that of taps, of layers up to [{i}]", taps, high=MAX_TAPS)
     return {"input_shape": input_shape, "input_offset": offset, "layers": clean,
             "metadata": check_metadata(network["metadata"])}
 

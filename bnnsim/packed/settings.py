@@ -27,7 +27,7 @@ def check_setting(name: str, value: Any, n: int, least: int, most: int | None = 
         value *= 2
     if not isinstance(value, tuple) or len(value) != n:
         raise ValueError(f"{name} must be an integer, or {n} of them ({AXES[n]}), got {value!r}")
-    if len(set(value)) == 1:
+    if len(set(map(repr, value))) == 1:                         # by what they look like: not all have a hash
         return (check_int(name, value[0], least, most),) * n
     return tuple(check_int(f"{name}[{i}]", size, least, most) for i, size in enumerate(value))
 
@@ -66,6 +66,8 @@ def settings_of(name: str, fields: Mapping[str, Any], kernel: Sequence[int], siz
     if isinstance(fields.get("pad_value"), str):
         given = check_choice(f"{name} pad_value", fields.pop("pad_value"), [*PAD_VALUES, "replicate"])
         fields |= {"replicate": True} if given == "replicate" else {"pad_value": PAD_VALUES[given]}
+    if len(kernel) < 2:                                         # a dense layer reads its input whole
+        kernel, sizes = (1, 1), (1, 1)
     same = {key for key in ("padding", "pool_padding") if _named_padding(f"{name} {key}", fields, key) == "same"}
     for key, n in SETTINGS.items():
         if key in fields and key not in same:

@@ -6,6 +6,7 @@ says of itself is arithmetic on that `Geometry`.
 N images, P output positions before pooling, F summands of a position, U units in V words; maps are (H, W, C).
 """
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
@@ -124,6 +125,18 @@ class Stage(ABC):
     def place(self) -> tuple:
         """What two layers have in common that are the same but for their numbers."""
         return self.layer.kind, self.input_shape, self.offset, self.geometry, self.output_shape
+
+    @property
+    def keeps_sums(self) -> bool:
+        """Whether the pre-activations of a block are kept, rather than compared one by one."""
+        return self.layer.groups > 1 or self.layer.mean is not None
+
+    @cached_property
+    def image_bytes(self) -> int:
+        """What a block takes of memory for each of its images, about, while the layer works on it."""
+        dtype, (*_, read) = self.accepts
+        sums = 8 * self.n_positions * 16 * -(-self.layer.units // 16) if self.keeps_sums else 0
+        return sums + dtype.itemsize * math.prod(read) + 8 * math.prod(self.bits_shape)
 
     @cached_property
     def bound(self) -> int:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnnsim.checks import check_images, check_labels, check_split
-from bnnsim.packed.schema import check_input_shape
+from bnnsim.checks import check_images, check_int, check_labels, check_split
+from bnnsim.packed.schema import MAX_PREACTIVATION, check_input_shape
 from bnnsim.training.gradients import Gradient
 from bnnsim.training.layers.batchnorm import Norm
 from bnnsim.training.layers.conv import Convolution
 from bnnsim.training.layers.layer import Layer
-from bnnsim.training.layers.pool import MaxPool2d
+from bnnsim.training.layers.pool import MaxPool2d, SumPositions
 from bnnsim.training.layers.weighted import Weighted
 from bnnsim.training.optimizers import ByParts, Optimizer
 from bnnsim.training.regularisers import Penalty
@@ -54,11 +54,23 @@ class Sequential:
             if layer.takes != given:
                 raise ValueError(f"layers[{i}], {type(layer).__name__}, takes {layer.takes}, but gets {given}: weights "
                                  "give pre-activations, BatchNormSign makes bits of them, BatchNorm or Logits scores")
+            if isinstance(layer, SumPositions):
+                self._check_sum(i, shape)
             shape, given = layer.output_shape(shape), layer.gives
             self.shapes.append(shape)
         if given != "scores" or len(shape) != 1:
             raise ValueError(f"the last layer must give scores (n_classes,), it gives {given} {shape}")
         self.n_classes = shape[0]
+
+    def _check_sum(self, i: int, shape: tuple[int, ...]) -> None:
+        """What has no packed form, or sums that do not fit, must not be trained first."""
+        before = self.layers[i - 1]
+        if not isinstance(before, Convolution) or i + 2 != len(self.layers):
+            raise ValueError(f"layers[{i}], SumPositions, must stand between the last convolution and its BatchNorm or "
+                             f"Logits, got it behind {type(before).__name__} as layer {i} of {len(self.layers)}")
+        level = max(self.input_offset, 255 - self.input_offset) if before.takes == "pixels" else 1
+        check_int(f"layers[{i}], SumPositions: the largest sum, which must fit int32,",
+                  math.prod(shape[:-1]) * before.fan_in * level, high=MAX_PREACTIVATION)
 
     @property
     def weighted(self) -> list[Weighted]:

@@ -10,7 +10,7 @@ import h5py
 import mutations
 import numpy as np
 import pytest
-from weight_files import checkpoint, conv_network
+from weight_files import checkpoint, conv_network, geometry_network
 
 import bnnsim.campaign.result_file as result_file
 import bnnsim.files.file_format as file_format
@@ -48,6 +48,7 @@ def save_many(path):
 
 
 KINDS = {"network": (lambda path: save_network(path, conv_network()), load_network),
+         "geometry": (lambda path: save_network(path, geometry_network()), load_network),
          "checkpoint": (lambda path: save_checkpoint(path, *checkpoint()), load_checkpoint),
          "many arrays": (save_many, load_checkpoint),
          "faults": (save_faults, FaultMap.load),

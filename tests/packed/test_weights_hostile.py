@@ -11,7 +11,8 @@ import h5py
 import mutations
 import numpy as np
 import pytest
-from weight_files import assert_same, checkpoint, dense_network, low_level_dataset, replace_dataset, stored_checksum
+from weight_files import (assert_same, checkpoint, dense_network, geometry_network, low_level_dataset,
+                          replace_dataset, stored_checksum)
 
 import bnnsim.files.hdf5 as hdf5
 import bnnsim.packed.network_file as network_file
@@ -22,10 +23,10 @@ from bnnsim.files.hdf5_structure import read_structure
 def _load(path):
     """Whatever a file of either kind holds."""
     kind = os.path.basename(path).split(".")[0]
-    return network_file.load_network(path) if kind == "network" else checkpoint_file.load_checkpoint(path)
+    return network_file.load_network(path) if kind in ("network", "geometry") else checkpoint_file.load_checkpoint(path)
 
 
-CONTENT = {"network": dense_network(), "checkpoint": checkpoint()}
+CONTENT = {"network": dense_network(), "geometry": geometry_network(), "checkpoint": checkpoint()}
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,7 @@ def good_files(tmp_path_factory):
     """network.h5 and checkpoint.h5, not to be altered."""
     folder = tmp_path_factory.mktemp("good")
     network_file.save_network(folder / "network.h5", CONTENT["network"])
+    network_file.save_network(folder / "geometry.h5", CONTENT["geometry"])
     checkpoint_file.save_checkpoint(folder / "checkpoint.h5", *CONTENT["checkpoint"])
     return folder
 
@@ -412,3 +414,38 @@ def test_a_checkpoint_of_another_model_is_refused_before_it_is_read(copies, monk
     monkeypatch.setattr(hdf5, "read_array", partial(pytest.fail, "something was read"))
     with pytest.raises(ValueError, match=message):
         checkpoint_file.load_checkpoint(copies / "checkpoint.h5", expected)
+
+
+HOSTILE_GEOMETRY = {
+    "version 1": (_attribute("/", "format_version", np.int64(1)), "unknown: 'dilation', 'groups'"),
+    "one stride": (_attribute("layer0", "stride", np.int64(2)), r"stride of /layer0: wanted shape \(2,\)"),
+    "two sides": (_attribute("layer0", "padding", np.ones(2, np.int64)), r"padding of /layer0: wanted shape \(4,\)"),
+    "float stride": (_attribute("layer0", "stride", np.ones(2)), "stride of /layer0: wanted int64"),
+    "no dilation": (_attribute("layer0", "dilation", None), "missing: dilation"),
+    "padding": (_attribute("layer1", "padding", np.full(4, 65_536)), "values of its input with a padding of 65536"),
+    "negative padding": (_attribute("layer0", "padding", np.array([1, 0, -1, 3])), r"padding\[2\] must be in"),
+    "dilation": (_attribute("layer0", "dilation", np.full(2, 65_535)), "dilation 65535 .*must fit its input"),
+    "no dilation at all": (_attribute("layer0", "dilation", np.zeros(2, np.int64)), "dilation must be in"),
+    "groups": (_attribute("layer0", "groups", np.int64(10**6)), "groups must be in"),
+    "other groups": (_attribute("layer0", "groups", np.int64(4)), "4 groups must part the 4 channels"),
+    "pool": (_attribute("layer2", "pool", np.array([3, 2**62])), r"pool\[1\] must be in"),
+    "pool's stride": (_attribute("layer2", "pool_stride", np.array([10**9] * 2)), "pool_stride must be in"),
+    "pool's padding": (_attribute("layer2", "pool_padding", np.array([3, 0, 2, 1])), "pool_padding must be smaller"),
+    "replicate": (_attribute("layer1", "replicate", np.int64(2)), "replicate must be in"),
+    "both paddings": (_attribute("layer1", "pad_value", np.int64(-1)), "pad_value must be 0 where"),
+    "another stride": (_attribute("layer0", "stride", np.array([2, 2])), r"layers\[1\]|checksum"),
+    "pool of scores": (_attribute("layer3", "pool", np.array([2, 2])), "must not have a pool"),
+    "wide kernel": (_dataset("layer0/words", data=np.zeros((6, 1, 60_000, 1), "u8")), "must fit its input"),
+    "both endings": (lambda file: file.copy("layer0/threshold", "layer3/threshold"), "exactly the|unknown|missing"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_GEOMETRY)
+def test_a_hostile_geometry_is_refused(copies, name):
+    change, message = HOSTILE_GEOMETRY[name]
+    path = copies / "geometry.h5"
+    with h5py.File(path, "r+", libver="v110") as file:
+        change(file)
+    with pytest.raises(ValueError, match=message) as caught:
+        network_file.load_network(path)
+    assert str(path) in str(caught.value)

@@ -35,7 +35,7 @@ class Convolution(Weighted):
                              f"{in_channels} and {out_channels}")
         given = {"stride": stride, "padding": padding, "pad_value": pad_value, "dilation": dilation}
         fields = settings_of(type(self).__name__, given, self.kernel, self.kernel)
-        if padding == "same" and fields["stride"] != (1, 1):
+        if isinstance(padding, str) and padding == "same" and fields["stride"] != (1, 1):
             raise ValueError('padding "same" hangs on the size of the input where the stride is not 1: give it as '
                              "(top, left, bottom, right), as bnnsim.layers.same_padding(sizes, kernel, stride) says")
         self.stride, self.padding, self.dilation = (fields[name] for name in ("stride", "padding", "dilation"))
@@ -52,7 +52,7 @@ class Convolution(Weighted):
         found = {"kernel": self.kernel, "stride": once(self.stride), "padding": once(self.padding),
                  "pad_value": self.pad_value}
         unusual = {"dilation": once(self.dilation), "groups": self.groups, "replicate": self.replicate}
-        return found | {name: value for name, value in unusual.items() if value not in (1, False)}
+        return found | {name: value for name, value in unusual.items() if value is True or value not in (1, False)}
 
     def pack_into(self, stored: list[PackedLayer], input_offset: int) -> None:
         """A layer of its own."""

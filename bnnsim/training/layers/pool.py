@@ -138,10 +138,7 @@ class SumPositions(Layer):
         return np.ascontiguousarray(np.broadcast_to(dout[:, None, None], cache)), {}
 
     def pack_into(self, stored: list[PackedLayer], input_offset: int) -> None:
-        """A stored last convolution sums over its positions."""
-        if stored[-1].pools:
-            raise ValueError("SumPositions cannot follow a MaxPool2d: a packed last convolution sums over all of its "
-                             "positions")
+        """A stored last convolution sums over its positions: `Sequential` sees to it that this stands behind one."""
 
 
 class Flatten(Layer):
