@@ -13,8 +13,8 @@ from typing import Any
 
 Token = dict[str, Any]
 
-_HEAD = re.compile(r"(FC|C)(\d+)|(MP)(\d+(?:x\d+)?)|(SUM)")
-_PART = re.compile(r"([kspdg])(\d+(?:x\d+)*)|(same|valid|rep|plus|minus)")
+_HEAD = re.compile(r"(FC|C)([0-9]+)|(MP)([0-9]+(?:x[0-9]+)?)|(SUM)")
+_PART = re.compile(r"([kspdg])([0-9]+(?:x[0-9]+)*)|(same|valid|rep|plus|minus)")
 _NAMES = {"k": "kernel", "s": "stride", "p": "padding", "d": "dilation", "g": "groups"}
 _HEADS = {"FC": "units", "C": "channels", "MP": "pool", "SUM": "sum"}
 _TAKES = {"channels": {*_NAMES.values(), "pad_value"}, "pool": {"stride", "padding"}, "units": set(), "sum": set()}

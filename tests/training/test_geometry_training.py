@@ -159,6 +159,11 @@ def test_words_that_are_none_are_refused(word):
         bnnsim.architectures.build(f"{word} FC3", (1, 8, 8))
 
 
+def test_a_padding_beyond_memory_is_refused():
+    with pytest.raises(ValueError, match="values of an input with a padding of 99999 must be"):
+        bnnsim.architectures.build("C8p99999 FC3", (1, 8, 8))
+
+
 @pytest.mark.parametrize("spec", ["C8 SUM FC3", "FC3 SUM", "SUM", "MP2 FC3", "C8"])
 def test_sums_and_pools_stand_where_they_may(spec):
     with pytest.raises(ValueError, match="spec must|SUM must"):

@@ -9,6 +9,7 @@ from bnnsim.checks import check_images, check_input, check_int
 from bnnsim.kernels import split
 from bnnsim.kernels.forward.geometry import Geometry
 from bnnsim.packed.forward import NO_POOL, Layout, Pair, conv, pixels_conv
+from bnnsim.packed.kinds import MAX_PADDED
 from bnnsim.packed.groups import Grouped, grouped_conv
 from bnnsim.packed.layer import PackedLayer
 from bnnsim.packed.replication import folded, geometry_of, replicated
@@ -92,6 +93,9 @@ class Convolution(Weighted):
 
     def geometry(self, height: int, width: int) -> Geometry:
         """Sizes for an input of this height and width; ValueError where the kernel does not fit."""
+        (top, left, bottom, right), channels = self.padding, self.in_channels
+        check_int(f"the number of values of an input with a padding of {once(self.padding)}",
+                  (height + top + bottom) * (width + left + right) * channels, high=MAX_PADDED)
         g = geometry_of(height, width, self.kernel, self)
         if g.out_height < 1 or g.out_width < 1:
             raise ValueError(f"a {self.kernel[0]} x {self.kernel[1]} kernel with padding {once(self.padding)} and "
