@@ -42,7 +42,8 @@ def fit(model: Sequential, train: "LabelledImages", epochs: int = 20, validation
         schedule: Schedule | None = None, loss: str | Loss = "cross-entropy", regulariser: Regulariser | None = None,
         flip_rate: float | Sequence[float] = 0.0, faults: "Fault | None" = None, gradient: str = "straight-through",
         precision: str = "fixed16", augment: bool = False, keep: str = "last", checkpoint: FilePath | None = None,
-        resume: bool = False, checkpoint_seconds: float = 30.0, progress: bool = True) -> History:
+        resume: bool = False, checkpoint_seconds: float = 30.0, progress: bool = True,
+        validation_share: float | None = None) -> History:
     """Train a model in place.
 
     Parameters
@@ -51,7 +52,8 @@ def fit(model: Sequential, train: "LabelledImages", epochs: int = 20, validation
     train : Split
     epochs : int
     validation : Split, optional
-        Evaluated after each epoch, with running statistics and without bit errors.
+        Evaluated after each epoch, with running statistics and without bit errors: accuracy, and the loss without its
+        regulariser.
     rng : None, int, SeedSequence or Generator
         The root seed; it is logged.
     batch_size : int
@@ -92,6 +94,9 @@ def fit(model: Sequential, train: "LabelledImages", epochs: int = 20, validation
     checkpoint_seconds : float
     progress : bool
         Show a bar with loss and accuracy.
+    validation_share : float, optional
+        Instead of `validation`: this share of each class of `train`, in (0, 1), is drawn by the root seed, held out
+        and evaluated; the rest is trained on. ``train.hold_out(share, seed)`` gives the same two parts.
 
     Returns
     -------
@@ -115,14 +120,21 @@ def fit(model: Sequential, train: "LabelledImages", epochs: int = 20, validation
     >>> len(bnnsim.fit(model, split, epochs=2, rng=0, progress=False).loss)
     2
     """
-    _check_data(model, train, validation, check_choice("keep", keep, ("last", "best")))
+    check_choice("keep", keep, ("last", "best"))
+    _check_data(model, train, validation, validation_share)
+    if keep == "best" and validation is None and validation_share is None:
+        raise ValueError("keep='best' needs validation images: a part of the training images, validation_share=0.1")
+    root = root_seed(rng)
+    if validation_share is not None:
+        validation_share = check_real("validation_share", validation_share, 0, 1, open_low=True)
+        train, validation = _held_out(train, validation_share, root)
     flip_rates = check_errors(flip_rate, faults, model)
     settings = Settings(
         check_int("epochs", epochs, 1), check_int("batch_size", batch_size, 1), check_optimizer(optimizer),
         check_schedule(schedule), check_loss(loss, model), check_regulariser(regulariser, model), flip_rates, faults,
         check_choice("gradient", gradient, ("straight-through", "native")),
-        check_choice("precision", precision, PRECISIONS), bool(augment), keep)
-    run = Run(model, train, validation, root_seed(rng), settings)
+        check_choice("precision", precision, PRECISIONS), bool(augment), keep, validation_share)
+    run = Run(model, train, validation, root, settings)
     keeper = Keeper(checkpoint, check_real("checkpoint_seconds", checkpoint_seconds, 0), run, resume)
     with closing(keeper):
         keeper.start()
@@ -134,18 +146,28 @@ def fit(model: Sequential, train: "LabelledImages", epochs: int = 20, validation
     return run.progress.history
 
 
-def _check_data(model: Sequential, train: "LabelledImages", validation: "LabelledImages | None", keep: str) -> None:
+def _check_data(model: Sequential, train: "LabelledImages", validation: "LabelledImages | None",
+                validation_share: float | None) -> None:
     """A model, and images and labels that are for it."""
     if not isinstance(model, Sequential):
         raise TypeError(f"model must be a Sequential, as bnnsim.architectures makes them, got {type(model).__name__}")
     check_split(train, "train")
-    if keep == "best" and validation is None:
-        raise ValueError("keep='best' needs validation images: a part of the training images")
+    if validation_share is not None and validation is not None:
+        raise ValueError("give validation or validation_share, not both: each says which images are evaluated")
     for split in (train, validation):
         if split is not None:
             check_split(split, "train" if split is train else "validation")
             check_images(split.images, model.input_shape)
             check_labels(split.labels, len(split.images), model.n_classes)
+
+
+def _held_out(train: "LabelledImages", share: float, root: int) -> "tuple[LabelledImages, LabelledImages]":
+    """(training part, validation part)."""
+    hold_out = getattr(train, "hold_out", None)
+    if not callable(hold_out):
+        raise TypeError("validation_share needs a train with a method hold_out(share, rng), as a Split has it, got "
+                        f"{type(train).__name__}; give validation= instead")
+    return hold_out(share, root)
 
 
 def _train(run: Run, keeper: Keeper, progress: bool) -> None:

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class History:
     """What each epoch gave; lists of one entry an epoch. Accuracies are shares of 1, None without validation.
 
-    loss has the regulariser in it. flip_ratio is, for each layer with weights, the share of its binary weights that
+    loss has the regulariser in it, validation_loss has not; it is empty without validation. flip_ratio is, for each layer with weights, the share of its binary weights that
     changed sign from the start of the epoch to its end. kept_epoch is the epoch, from 1, that the model was left at.
     """
 
@@ -30,6 +30,7 @@ class History:
     learning_rate: list[float] = field(default_factory=list)
     flip_ratio: list[list[float]] = field(default_factory=list)
     kept_epoch: int = 0
+    validation_loss: list[float] = field(default_factory=list, repr=False)
 
 
 @dataclass
@@ -41,6 +42,13 @@ class Progress:
     n_right: int = 0
     n_seen: int = 0
     history: History = field(default_factory=History)
+
+    def described(self) -> dict[str, Any]:
+        """Plain JSON, for a checkpoint; without what this run has not."""
+        found = asdict(self)
+        if not self.history.validation_loss:
+            del found["history"]["validation_loss"]
+        return found
 
 
 @dataclass

@@ -33,6 +33,7 @@ class Settings:
     precision: str
     augment: bool
     keep: str
+    validation_share: float | None = None
 
     @property
     def errors(self) -> "Fault | FlipRates | None":
@@ -42,7 +43,8 @@ class Settings:
     def described(self) -> dict:
         """Plain JSON: what two runs must agree on to give the same bytes."""
         optional = {"faults": None if self.faults is None else as_text(self.faults),
-                    "regulariser": None if self.regulariser is None else _described(self.regulariser)}
+                    "regulariser": None if self.regulariser is None else _described(self.regulariser),
+                    "validation_share": self.validation_share}
         return {"epochs": self.epochs, "batch_size": self.batch_size, "optimizer": settings_of(self.optimizer),
                 "schedule": settings_of(self.schedule), "flip_rates": list(self.flip_rates),
                 "loss": _described(self.loss), "gradient": self.gradient, "precision": self.precision,
@@ -52,7 +54,7 @@ class Settings:
     def metadata(self) -> dict[str, str]:
         """Text: what somebody wants to know of a network that was trained so."""
         rates = [repr(rate).removesuffix(".0") for rate in self.flip_rates]
-        optional = {"faults": self.faults, "regulariser": self.regulariser}
+        optional = {"faults": self.faults, "regulariser": self.regulariser, "validation_share": self.validation_share}
         return {"epochs": str(self.epochs), "flip_rate": ",".join(rates if len(set(rates)) > 1 else rates[:1]),
                 "gradient": self.gradient, "optimizer": as_text(self.optimizer), "loss": as_text(self.loss),
                 **{name: as_text(value) for name, value in optional.items() if value is not None}}

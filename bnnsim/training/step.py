@@ -2,7 +2,7 @@
 
 import logging
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from bnnsim.training.plug_ins import name_of
 from bnnsim.training.reading import Read, reader, root_of
 from bnnsim.training.regularisers import Penalty, Regulariser
 from bnnsim.training.run import Run
+
+if TYPE_CHECKING:
+    from bnnsim.datasets.split import LabelledImages
 
 log = logging.getLogger("bnnsim")
 
@@ -91,13 +94,26 @@ def _factor(run: Run, step: int) -> float:
     return check_real("factor(epoch, n_epochs) of the schedule", factor)
 
 
+def _evaluated(run: Run, split: "LabelledImages") -> tuple[float, float]:
+    """(mean loss, accuracy) of the model as it is, with running statistics and without bit errors."""
+    scores, labels = run.model.scores(split.images), split.labels
+    loss, _ = _loss(run.settings.loss, scores, labels)
+    if not math.isfinite(loss):
+        raise FloatingPointError(f"the validation loss is {loss} after step {run.progress.step}: try a lower learning "
+                                 "rate")
+    return loss, float(np.mean(scores.argmax(axis=1) == labels))
+
+
 def end_epoch(run: Run) -> None:
     """Evaluate, and enter the epoch into the history; remember the model where it is the best so far."""
     progress, history = run.progress, run.progress.history
     for name, value in run.model.arrays().items():              # hidden ones can be NaN under a finite loss
         if not np.isfinite(value).all():
             raise FloatingPointError(f"{name} is not finite at step {progress.step}: try a lower learning rate")
-    validation = run.model.accuracy(run.validation) if run.validation is not None else None
+    validation = None
+    if run.validation is not None:
+        loss, validation = _evaluated(run, run.validation)
+        history.validation_loss.append(loss)
     history.loss.append(progress.loss_sum / progress.n_seen)
     history.accuracy.append(progress.n_right / progress.n_seen)
     history.learning_rate.append(run.settings.optimizer.learning_rate * _factor(run, progress.step - 1))
