@@ -29,6 +29,7 @@ from bnnsim.proofs import certificates as certificates
 from bnnsim.proofs import universal as universal
 from bnnsim.training import Sequential as Sequential
 from bnnsim.training import architectures as architectures
+from bnnsim.training import callbacks as callbacks
 from bnnsim.training import estimators as estimators
 from bnnsim.training import fit as fit
 from bnnsim.training import layers as layers

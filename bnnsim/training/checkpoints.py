@@ -88,7 +88,7 @@ class Keeper:
                 arrays[full] = check_array(f"the optimizer's state[{key!r}][{name!r}]", moments[name], np.float32,
                                            (parameters[key].size,))
         arrays |= self.run.epoch_words | {f"best.{name}": value for name, value in self.run.best.items()}
-        checkpoint_file.save_checkpoint(self.path, self.run.described(), arrays, self.run.progress.described())
+        checkpoint_file.save_checkpoint(self.path, self.run.described(), arrays, self.run.stored())
         self.saved_at, self.saved_step = time.monotonic(), self.run.progress.step
 
     def save_if_due(self) -> None:

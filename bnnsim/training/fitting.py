@@ -8,7 +8,7 @@ its last checkpoint, at any step, as if nothing had happened.
 import logging
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -19,9 +19,10 @@ import bnnsim.training.step as step
 from bnnsim.checks import FilePath, check_choice, check_images, check_int, check_labels, check_real, check_split
 from bnnsim.kernels import recycling
 from bnnsim.seeding import RandomSource, root_seed
+from bnnsim.training.callbacks import Callback, check_callbacks
 from bnnsim.training.checkpoints import Keeper
 from bnnsim.training.gradients import PRECISIONS
-from bnnsim.training.losses import Loss, check_loss
+from bnnsim.training.losses import Loss, check_loss, class_weights
 from bnnsim.training.model import Sequential
 from bnnsim.training.optimizers import Optimizer, check_optimizer
 from bnnsim.training.reading import check_errors
@@ -43,7 +44,8 @@ def fit(model: Sequential, train: "LabelledImages", epochs: int = 20, validation
         flip_rate: float | Sequence[float] = 0.0, faults: "Fault | None" = None, gradient: str = "straight-through",
         precision: str = "fixed16", augment: bool = False, keep: str = "last", checkpoint: FilePath | None = None,
         resume: bool = False, checkpoint_seconds: float = 30.0, progress: bool = True,
-        validation_share: float | None = None) -> History:
+        validation_share: float | None = None, callbacks: Sequence[Callback] = (),
+        class_weight: str | Mapping[int, float] | None = None) -> History:
     """Train a model in place.
 
     Parameters
@@ -97,11 +99,19 @@ def fit(model: Sequential, train: "LabelledImages", epochs: int = 20, validation
     validation_share : float, optional
         Instead of `validation`: this share of each class of `train`, in (0, 1), is drawn by the root seed, held out
         and evaluated; the rest is trained on. ``train.hold_out(share, seed)`` gives the same two parts.
+    callbacks : list of Callback
+        Called after each epoch, in this order: EarlyStopping, CsvLog, LearningRateLog, or any object of your own with
+        ``on_epoch_end(model, row)``, which gives True to stop: see `bnnsim.callbacks`.
+    class_weight : dict of int to float, or "balanced"
+        Makes the loss the weighted mean of its images': sum_i w[y_i] l_i / sum_i w[y_i] over the batch, in training and
+        in validation. A class that the dict does not name weighs 1; "balanced" is N / (classes * images of the class)
+        over the images that are trained on. See `bnnsim.losses.ClassWeighted`.
 
     Returns
     -------
     History
-        The model's ``metadata`` says how it was trained, for `pack`.
+        The model's ``metadata`` says how it was trained, for `pack`. The history is ``model.history`` too, from the
+        start on: after a Ctrl-C it has the epochs that were finished.
 
     Raises
     ------
@@ -128,17 +138,21 @@ def fit(model: Sequential, train: "LabelledImages", epochs: int = 20, validation
     if validation_share is not None:
         validation_share = check_real("validation_share", validation_share, 0, 1, open_low=True)
         train, validation = _held_out(train, validation_share, root)
+    weights = None if class_weight is None else class_weights(class_weight, train.labels, model.n_classes)
     flip_rates = check_errors(flip_rate, faults, model)
     settings = Settings(
         check_int("epochs", epochs, 1), check_int("batch_size", batch_size, 1), check_optimizer(optimizer),
-        check_schedule(schedule), check_loss(loss, model), check_regulariser(regulariser, model), flip_rates, faults,
+        check_schedule(schedule), check_loss(loss, model, weights), check_regulariser(regulariser, model), flip_rates,
+        faults,
         check_choice("gradient", gradient, ("straight-through", "native")),
-        check_choice("precision", precision, PRECISIONS), bool(augment), keep, validation_share)
+        check_choice("precision", precision, PRECISIONS), bool(augment), keep, validation_share,
+        check_callbacks(callbacks, keep, validation is not None, checkpoint is not None))
     run = Run(model, train, validation, root, settings)
     keeper = Keeper(checkpoint, check_real("checkpoint_seconds", checkpoint_seconds, 0), run, resume)
     with closing(keeper):
         keeper.start()
         log.info("training with seed %d", run.root)
+        model.history = run.progress.history
         _train(run, keeper, progress)
     if run.best:
         model.load_arrays(run.best)
@@ -173,7 +187,7 @@ def _held_out(train: "LabelledImages", share: float, root: int) -> "tuple[Labell
 def _train(run: Run, keeper: Keeper, progress: bool) -> None:
     """All steps that are left."""
     with _deferred_interrupt() as interrupted, _bar(run, progress) as bar, recycling():
-        while run.progress.step < run.n_steps:
+        while not run.done:
             step.train_step(run)
             bar.update(1)
             if run.progress.step % run.steps_per_epoch == 0:

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 class History:
     """What each epoch gave; lists of one entry an epoch. Accuracies are shares of 1, None without validation.
 
-    loss has the regulariser in it, validation_loss has not; it is empty without validation. flip_ratio is, for each layer with weights, the share of its binary weights that
-    changed sign from the start of the epoch to its end. kept_epoch is the epoch, from 1, that the model was left at.
+    loss has the regulariser in it, validation_loss has not; it is empty without validation. flip_ratio is, for each
+    layer with weights, the share of its binary weights that changed sign from the start of the epoch to its end.
+    kept_epoch is the epoch, from 1, that the model was left at.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -32,22 +33,33 @@ class History:
     kept_epoch: int = 0
     validation_loss: list[float] = field(default_factory=list, repr=False)
 
+    def row(self, epoch: int) -> dict[str, Any]:
+        """What an epoch, from 1, gave, by name; None where there was no validation."""
+        at = epoch - 1
+        return {"epoch": epoch, "loss": self.loss[at], "accuracy": self.accuracy[at],
+                "validation_loss": self.validation_loss[at] if self.validation_loss else None,
+                "validation_accuracy": self.validation_accuracy[at], "learning_rate": self.learning_rate[at],
+                "flip_ratio": self.flip_ratio[at]}
+
 
 @dataclass
 class Progress:
-    """Where a run stands: steps done, and sums over the present epoch."""
+    """Where a run stands: steps done, sums over the present epoch, and whether a callback ended it."""
 
     step: int = 0
     loss_sum: float = 0.0
     n_right: int = 0
     n_seen: int = 0
     history: History = field(default_factory=History)
+    stopped: bool = False
 
     def described(self) -> dict[str, Any]:
         """Plain JSON, for a checkpoint; without what this run has not."""
         found = asdict(self)
         if not self.history.validation_loss:
             del found["history"]["validation_loss"]
+        if not self.stopped:
+            del found["stopped"]
         return found
 
 
@@ -79,7 +91,7 @@ class Run:
         self.n_steps = self.settings.epochs * self.steps_per_epoch
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
         self.start_epoch()
-        if self.settings.keep == "best":
+        if self.keeps_best:
             self.keep_arrays()
 
     def _check_batches(self) -> None:
@@ -90,6 +102,16 @@ class Run:
             raise ValueError(f"{what} must be >= 2 for a model with batch norm behind a dense layer, got 1: of one "
                              "image it gives its shift, whatever the image, and nothing is learnt")
         self.steps_per_epoch -= n_images % size == 1
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the model is left at its best epoch, not at the last."""
+        return self.settings.keep == "best" or any(getattr(each, "best", False) for each in self.settings.callbacks)
+
+    @property
+    def done(self) -> bool:
+        """Whether no step is left."""
+        return self.progress.step >= self.n_steps or self.progress.stopped
 
     def keep_arrays(self) -> None:
         """Remember the model as it is now."""
@@ -105,8 +127,16 @@ class Run:
         return [int(np.bitwise_count(layer.words ^ words).sum(dtype=np.int64)) / layer.n_bits
                 for layer, words in zip(self.model.weighted, self.epoch_words.values())]
 
+    def stored(self) -> dict[str, Any]:
+        """The progress as a checkpoint holds it: plain JSON."""
+        states = [getattr(each, "state", {}) for each in self.settings.callbacks]
+        return self.progress.described() | ({"callbacks": states} if states else {})
+
     def restore(self, progress: Mapping[str, Any]) -> None:
         """Take up the progress that a checkpoint holds."""
+        progress = dict(progress)
+        for callback, state in zip(self.settings.callbacks, progress.pop("callbacks", [])):
+            setattr(callback, "state", state)
         self.progress = Progress(**{**progress, "history": History(**progress["history"])})
 
     def batch_indices(self, step: int) -> np.ndarray:
@@ -131,4 +161,5 @@ class Run:
         return {"architecture": self.model.describe(), **({"dataset": data_set} if data_set else {}),
                 **({"reading": reading.text()} if reading is not None else {}),
                 "seed": str(self.root), "kept_epoch": str(self.progress.history.kept_epoch),
+                **({"stopped_after": str(len(self.progress.history.loss))} if self.progress.stopped else {}),
                 **self.settings.metadata()}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import bnnsim.training.callbacks as callbacks
 from bnnsim.checks import check_array, check_real
 from bnnsim.seeding import generator
 from bnnsim.training.layers.batchnorm import Norm
@@ -105,7 +106,7 @@ def _evaluated(run: Run, split: "LabelledImages") -> tuple[float, float]:
 
 
 def end_epoch(run: Run) -> None:
-    """Evaluate, and enter the epoch into the history; remember the model where it is the best so far."""
+    """Evaluate, enter the epoch into the history, tell callbacks; remember the model where it is the best so far."""
     progress, history = run.progress, run.progress.history
     for name, value in run.model.arrays().items():              # hidden ones can be NaN under a finite loss
         if not np.isfinite(value).all():
@@ -120,9 +121,12 @@ def end_epoch(run: Run) -> None:
     history.flip_ratio.append(run.flip_ratio())
     best = max((accuracy for accuracy in history.validation_accuracy if accuracy is not None), default=-1.0)
     history.validation_accuracy.append(validation)
-    if run.settings.keep == "last" or (validation is not None and validation > best):
+    progress.stopped, chosen = callbacks.call(run.settings.callbacks, run.model, history.row(len(history.loss)))
+    if chosen is None:
+        chosen = run.settings.keep == "last" or (validation is not None and validation > best)
+    if chosen:
         history.kept_epoch = len(history.loss)
-        if run.settings.keep == "best":
+        if run.keeps_best:
             run.keep_arrays()
     log.info("epoch %d of %d: loss %.4f, accuracy %.4f, validation %s", len(history.loss), run.settings.epochs,
              history.loss[-1], history.accuracy[-1], validation)
