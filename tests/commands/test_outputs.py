@@ -26,6 +26,7 @@ WRITES = [
     ("train", ["--dataset", "fashion-subset"], "--out", "net.h5"),
     ("train", ["--dataset", "fashion-subset"], "--plot", "curves.png"),
     ("evaluate", [], "--out", "predictions.csv"),
+    ("evaluate", [], "--plot", "confusion.png"),
     ("ber_sweep", [], "--out", "sweep.csv"),
     ("ber_sweep", [], "--plot", "sweep.svg"),
     ("device_sweep", [], "--plot", "card.pdf"),
