@@ -99,6 +99,8 @@ OPTIONS = (
     Option("holdout", "keep N training images for validation, and the epoch that is best on them; else the last epoch "
            "is kept", shared.integer(0), 0, int, "N"),
     shared.SEED, shared.out("store the packed network", ".h5"),
+    Option("history", "write what each epoch gave", shared.writable(".json", ".csv"), metavar="FILE", scope="run",
+           outputs=shared.itself),
     replace(shared.PLOT, help=f"draw the training curves: {shared.FIGURE_HELP}"),
     Option("checkpoint", "written every 30 s, at the end and on Ctrl-C", shared.writable(".h5"), metavar="FILE.h5"),
     replace(shared.RESUME, help="go on from the checkpoint"), shared.QUIET)
@@ -220,9 +222,10 @@ def work(options: argparse.Namespace) -> None:
     if options.out:
         pack(model, {"holdout": str(options.holdout), "test_accuracy": f"{accuracy:.4f}", "test_images": str(len(test)),
                      "command": options.command}).save(options.out)
+    if options.history:
+        history.save(options.history)
     if options.plot:
-        import bnnsim.figures.training as training
-        training.training_curves(history, options.plot)
+        history.plot(options.plot)
     print(network.summary())                                     # behind what took hours: nobody may read it
     print(f"{test.name}: {100 * accuracy:.2f} % of all {len(test):,} images, epoch {history.kept_epoch} of "
           f"{options.epochs}, seed {options.seed}")

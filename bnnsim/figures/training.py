@@ -28,12 +28,16 @@ def training_curves(history: "History", path: FilePath | None = None) -> Figure:
     """
     figure, (left, right) = new_panels((8.0, 3.6), 1, 2)
     epochs = np.arange(1, len(history.loss) + 1)
-    left.plot(epochs, history.loss, color=COLOURS[0], marker="o", markersize=3)
+    left.plot(epochs, history.loss, color=COLOURS[0], marker="o", markersize=3, label="training")
     left.set_ylabel("training loss")
+    if history.validation_loss:
+        losses = [np.nan if loss is None else loss for loss in history.validation_loss]
+        left.plot(epochs, losses, color=COLOURS[1], marker="s", markersize=3, linestyle="--", label="validation")
+        left.set_ylabel("loss")
     right.plot(epochs, 100 * np.array(history.accuracy), color=COLOURS[0], marker="o", markersize=3, label="training")
-    if history.validation_accuracy and history.validation_accuracy[0] is not None:
-        right.plot(epochs, 100 * np.array(history.validation_accuracy), color=COLOURS[1], marker="s", markersize=3,
-                   linestyle="--", label="validation")
+    if any(accuracy is not None for accuracy in history.validation_accuracy):
+        accuracies = 100 * np.array(history.validation_accuracy, np.float64)
+        right.plot(epochs, accuracies, color=COLOURS[1], marker="s", markersize=3, linestyle="--", label="validation")
     right.set_ylabel("accuracy (%)")
     right.legend(loc="lower right", frameon=False)
     for axes in (left, right):

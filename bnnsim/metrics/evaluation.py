@@ -1,8 +1,9 @@
 """Evaluation: a network's answers on labelled images, as a whole and by class.
 
-C classes. Of the confusion matrix M, with M[i, j] images of class i that are called j: recall_i is M[i, i] over the
-row's sum, precision_j is M[j, j] over the column's, F1 their harmonic mean, 2 M[i, i] / (row's + column's sum);
-balanced accuracy is the mean recall, and macro F1 the mean F1, of the classes that have images. 0 / 0 is NaN here, None in JSON.
+C classes. M[i, j] of the confusion matrix are the images of class i that are called j. Recall of class i is M[i, i]
+over the sum of its row, precision over that of its column, F1 their harmonic mean, 2 M[i, i] over both sums together.
+Balanced accuracy is the mean recall, macro F1 the mean F1, of the classes that have images. 0 / 0 is NaN here, None in
+JSON.
 """
 
 from dataclasses import dataclass

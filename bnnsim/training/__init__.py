@@ -42,9 +42,9 @@ from bnnsim.training import architectures, callbacks, estimators, layers, losses
 from bnnsim.training.adaptation import reestimate_batch_norm, rescale_thresholds
 from bnnsim.training.checkpoint_file import load_checkpoint, load_settings, save_checkpoint
 from bnnsim.training.fitting import fit
+from bnnsim.training.history import History
 from bnnsim.training.model import Sequential
 from bnnsim.training.packing import pack
-from bnnsim.training.run import History
 from bnnsim.training.step import augmented
 
 __all__ = ["History", "Sequential", "architectures", "augmented", "callbacks", "estimators", "fit", "layers",

@@ -15,13 +15,13 @@ import numpy as np
 
 import bnnsim.files.atomic as atomic
 from bnnsim.checks import FilePath, check_choice, check_int, check_real
+from bnnsim.training.history import COLUMNS
 from bnnsim.training.plug_ins import check_plug_in, name_of
 
 if TYPE_CHECKING:
     from bnnsim.training.model import Sequential
 
 log = logging.getLogger("bnnsim")
-COLUMNS = ("epoch", "loss", "accuracy", "validation_loss", "validation_accuracy", "learning_rate")
 MONITORS = ("validation_loss", "validation_accuracy", "loss", "accuracy")
 
 
@@ -85,7 +85,7 @@ class EarlyStopping:
     def on_epoch_end(self, model: "Sequential", row: Mapping[str, Any]) -> bool:
         """True after `patience` epochs without a better one."""
         value = float(row[self.monitor]) * (1 if self.monitor.endswith("loss") else -1)
-        if row["epoch"] == 1:                                           # of another run before
+        if row["epoch"] == 1:                                           # it served another run before
             self.state.clear()
         if not self.state or value < self.state["least"] - self.min_delta:
             self.state.update(least=value, since=0)

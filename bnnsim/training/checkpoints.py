@@ -101,6 +101,11 @@ class Keeper:
         if self._lock is not None:
             locks.close_and_remove(self._lock)
 
+    @property
+    def loaded(self) -> bool:
+        """Whether a checkpoint was taken up."""
+        return self.saved_step >= 0
+
     def hint(self) -> str:
         """What to do after an interrupt."""
         done = f"interrupted after {self.run.progress.step} of {self.run.n_steps} steps"

@@ -22,12 +22,13 @@ from bnnsim.seeding import RandomSource, root_seed
 from bnnsim.training.callbacks import Callback, check_callbacks
 from bnnsim.training.checkpoints import Keeper
 from bnnsim.training.gradients import PRECISIONS
+from bnnsim.training.history import History
 from bnnsim.training.losses import Loss, check_loss, class_weights
 from bnnsim.training.model import Sequential
 from bnnsim.training.optimizers import Optimizer, check_optimizer
 from bnnsim.training.reading import check_errors
 from bnnsim.training.regularisers import Regulariser, check_regulariser
-from bnnsim.training.run import History, Run
+from bnnsim.training.run import Run
 from bnnsim.training.schedules import Schedule, check_schedule
 from bnnsim.training.settings import Settings
 
@@ -45,7 +46,7 @@ def fit(model: Sequential, train: "LabelledImages", epochs: int = 20, validation
         precision: str = "fixed16", augment: bool = False, keep: str = "last", checkpoint: FilePath | None = None,
         resume: bool = False, checkpoint_seconds: float = 30.0, progress: bool = True,
         validation_share: float | None = None, callbacks: Sequence[Callback] = (),
-        class_weight: str | Mapping[int, float] | None = None) -> History:
+        class_weight: str | Mapping[int, float] | None = None, initial_epoch: int = 0) -> History:
     """Train a model in place.
 
     Parameters
@@ -106,6 +107,11 @@ def fit(model: Sequential, train: "LabelledImages", epochs: int = 20, validation
         Makes the loss the weighted mean of its images': sum_i w[y_i] l_i / sum_i w[y_i] over the batch, in training and
         in validation. A class that the dict does not name weighs 1; "balanced" is N / (classes * images of the class)
         over the images that are trained on. See `bnnsim.losses.ClassWeighted`.
+    initial_epoch : int
+        To go on for more epochs than a training had: those that ``model.history`` has, ``len(model.history.loss)``;
+        `epochs` is the number in all. Weights are those that the model was left at, the history grows, and seed and
+        schedule go on at that epoch: with the same optimizer, which has its moments, and a schedule that does not look
+        at `epochs`, such as Constant, the bytes are those of one longer training. A new optimizer begins anew.
 
     Returns
     -------
@@ -141,16 +147,19 @@ def fit(model: Sequential, train: "LabelledImages", epochs: int = 20, validation
     weights = None if class_weight is None else class_weights(class_weight, train.labels, model.n_classes)
     flip_rates = check_errors(flip_rate, faults, model)
     settings = Settings(
-        check_int("epochs", epochs, 1), check_int("batch_size", batch_size, 1), check_optimizer(optimizer),
-        check_schedule(schedule), check_loss(loss, model, weights), check_regulariser(regulariser, model), flip_rates,
-        faults,
+        check_int("epochs", epochs, 1), check_int("batch_size", batch_size, 1),
+        check_optimizer(optimizer, initial_epoch != 0), check_schedule(schedule), check_loss(loss, model, weights),
+        check_regulariser(regulariser, model), flip_rates, faults,
         check_choice("gradient", gradient, ("straight-through", "native")),
         check_choice("precision", precision, PRECISIONS), bool(augment), keep, validation_share,
-        check_callbacks(callbacks, keep, validation is not None, checkpoint is not None))
+        check_callbacks(callbacks, keep, validation is not None, checkpoint is not None),
+        check_int("initial_epoch", initial_epoch, 0, epochs - 1))
     run = Run(model, train, validation, root, settings)
     keeper = Keeper(checkpoint, check_real("checkpoint_seconds", checkpoint_seconds, 0), run, resume)
     with closing(keeper):
         keeper.start()
+        if not keeper.loaded:
+            run.go_on()
         log.info("training with seed %d", run.root)
         model.history = run.progress.history
         _train(run, keeper, progress)

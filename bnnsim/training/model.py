@@ -20,8 +20,8 @@ from bnnsim.training.regularisers import Penalty
 if TYPE_CHECKING:
     from bnnsim.datasets.split import LabelledImages
     from bnnsim.faults.array_mapping import ArrayMapping
+    from bnnsim.training.history import History
     from bnnsim.training.reading import Read
-    from bnnsim.training.run import History
 
 EVALUATION_BATCH = 500
 

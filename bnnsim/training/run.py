@@ -1,5 +1,6 @@
 """A training under way: what is trained on what, how far it is, and what is remembered on the way."""
 
+import copy
 import math
 import re
 from collections.abc import Mapping
@@ -8,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bnnsim.checks import check_array
 from bnnsim.seeding import generator
+from bnnsim.training.history import History
 from bnnsim.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,34 +20,11 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class History:
-    """What each epoch gave; lists of one entry an epoch. Accuracies are shares of 1, None without validation.
-
-    loss has the regulariser in it, validation_loss has not; it is empty without validation. flip_ratio is, for each
-    layer with weights, the share of its binary weights that changed sign from the start of the epoch to its end.
-    kept_epoch is the epoch, from 1, that the model was left at.
-    """
-
-    loss: list[float] = field(default_factory=list)
-    accuracy: list[float] = field(default_factory=list)
-    validation_accuracy: list[float | None] = field(default_factory=list)
-    learning_rate: list[float] = field(default_factory=list)
-    flip_ratio: list[list[float]] = field(default_factory=list)
-    kept_epoch: int = 0
-    validation_loss: list[float] = field(default_factory=list, repr=False)
-
-    def row(self, epoch: int) -> dict[str, Any]:
-        """What an epoch, from 1, gave, by name; None where there was no validation."""
-        at = epoch - 1
-        return {"epoch": epoch, "loss": self.loss[at], "accuracy": self.accuracy[at],
-                "validation_loss": self.validation_loss[at] if self.validation_loss else None,
-                "validation_accuracy": self.validation_accuracy[at], "learning_rate": self.learning_rate[at],
-                "flip_ratio": self.flip_ratio[at]}
-
-
-@dataclass
 class Progress:
-    """Where a run stands: steps done, sums over the present epoch, and whether a callback ended it."""
+    """Where a run stands: steps done, sums over the present epoch, and whether a callback ended it.
+
+    first_step is the one at which the optimizer was new: it counts its steps from there.
+    """
 
     step: int = 0
     loss_sum: float = 0.0
@@ -52,15 +32,14 @@ class Progress:
     n_seen: int = 0
     history: History = field(default_factory=History)
     stopped: bool = False
+    first_step: int = 0
 
     def described(self) -> dict[str, Any]:
         """Plain JSON, for a checkpoint; without what this run has not."""
         found = asdict(self)
         if not self.history.validation_loss:
             del found["history"]["validation_loss"]
-        if not self.stopped:
-            del found["stopped"]
-        return found
+        return {name: value for name, value in found.items() if value or name not in ("stopped", "first_step")}
 
 
 @dataclass
@@ -112,6 +91,24 @@ class Run:
     def done(self) -> bool:
         """Whether no step is left."""
         return self.progress.step >= self.n_steps or self.progress.stopped
+
+    def go_on(self) -> None:
+        """Begin behind the epochs that the model's history has, where `initial_epoch` says so."""
+        history, epoch = self.model.history, self.settings.initial_epoch
+        if not epoch:
+            return
+        if history is None or len(history.loss) != epoch:
+            found = 0 if history is None else len(history.loss)
+            raise ValueError(f"initial_epoch must be as many epochs as model.history has, {found}, got {epoch}; "
+                             "model.history = History.load(path) brings one back")
+        self.progress = Progress(step=epoch * self.steps_per_epoch, history=copy.deepcopy(history))
+        optimizer, arrays = self.settings.optimizer, self.model.arrays()
+        if not optimizer.state:
+            self.progress.first_step = self.progress.step
+        for key, moments in optimizer.state.items():
+            for name, value in moments.items():
+                size = arrays[key].size if key in arrays else 0
+                check_array(f"the optimizer's state[{key!r}][{name!r}]", value, np.float32, (size,))
 
     def keep_arrays(self) -> None:
         """Remember the model as it is now."""

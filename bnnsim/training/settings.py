@@ -36,6 +36,7 @@ class Settings:
     keep: str
     validation_share: float | None = None
     callbacks: tuple[Callback, ...] = ()
+    initial_epoch: int = 0
 
     @property
     def errors(self) -> "Fault | FlipRates | None":
@@ -47,7 +48,8 @@ class Settings:
         optional = {"faults": None if self.faults is None else as_text(self.faults),
                     "regulariser": None if self.regulariser is None else _described(self.regulariser),
                     "validation_share": self.validation_share,
-                    "callbacks": [settings_of(each) for each in self.callbacks] or None}
+                    "callbacks": [settings_of(each) for each in self.callbacks] or None,
+                    "initial_epoch": self.initial_epoch or None}
         return {"epochs": self.epochs, "batch_size": self.batch_size, "optimizer": settings_of(self.optimizer),
                 "schedule": settings_of(self.schedule), "flip_rates": list(self.flip_rates),
                 "loss": _described(self.loss), "gradient": self.gradient, "precision": self.precision,

@@ -50,8 +50,8 @@ def train_step(run: Run) -> None:
         loss += added
     if not math.isfinite(loss):
         raise FloatingPointError(f"the loss is {loss} at step {progress.step}: try a lower learning rate")
-    run.model.backward_update(dscores, caches, settings.optimizer, _factor(run, progress.step), progress.step + 1,
-                              settings.precision, penalties)
+    run.model.backward_update(dscores, caches, settings.optimizer, _factor(run, progress.step),
+                              progress.step + 1 - progress.first_step, settings.precision, penalties)
     progress.step += 1
     progress.loss_sum += loss * len(labels)
     progress.n_right += int(np.sum(scores.argmax(axis=1) == labels))
@@ -114,16 +114,18 @@ def end_epoch(run: Run) -> None:
     validation = None
     if run.validation is not None:
         loss, validation = _evaluated(run, run.validation)
-        history.validation_loss.append(loss)
+        history.validation_loss += [None] * (len(history.loss) - len(history.validation_loss)) + [loss]
+    elif history.validation_loss:
+        history.validation_loss.append(None)
     history.loss.append(progress.loss_sum / progress.n_seen)
     history.accuracy.append(progress.n_right / progress.n_seen)
     history.learning_rate.append(run.settings.optimizer.learning_rate * _factor(run, progress.step - 1))
     history.flip_ratio.append(run.flip_ratio())
-    best = max((accuracy for accuracy in history.validation_accuracy if accuracy is not None), default=-1.0)
+    best = history.validation_accuracy[history.kept_epoch - 1] if history.kept_epoch else None
     history.validation_accuracy.append(validation)
     progress.stopped, chosen = callbacks.call(run.settings.callbacks, run.model, history.row(len(history.loss)))
     if chosen is None:
-        chosen = run.settings.keep == "last" or (validation is not None and validation > best)
+        chosen = run.settings.keep == "last" or (validation is not None and (best is None or validation > best))
     if chosen:
         history.kept_epoch = len(history.loss)
         if run.keeps_best:

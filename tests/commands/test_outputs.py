@@ -25,6 +25,7 @@ from bnnsim.training.packing import pack
 WRITES = [
     ("train", ["--dataset", "fashion-subset"], "--out", "net.h5"),
     ("train", ["--dataset", "fashion-subset"], "--plot", "curves.png"),
+    ("train", ["--dataset", "fashion-subset"], "--history", "history.json"),
     ("evaluate", [], "--out", "predictions.csv"),
     ("evaluate", [], "--plot", "confusion.png"),
     ("ber_sweep", [], "--out", "sweep.csv"),
