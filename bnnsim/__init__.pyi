@@ -40,6 +40,7 @@ from bnnsim.training import reestimate_batch_norm as reestimate_batch_norm
 from bnnsim.training import regularisers as regularisers
 from bnnsim.training import rescale_thresholds as rescale_thresholds
 from bnnsim.training import schedules as schedules
+from bnnsim.training import unpack as unpack
 
 __version__: str
 plotting = figures                          # what is drawn is asked for by this word

@@ -46,7 +46,8 @@ from bnnsim.training.history import History
 from bnnsim.training.model import Sequential
 from bnnsim.training.packing import pack
 from bnnsim.training.step import augmented
+from bnnsim.training.unpacking import unpack
 
 __all__ = ["History", "Sequential", "architectures", "augmented", "callbacks", "estimators", "fit", "layers",
            "load_checkpoint", "load_settings", "losses", "optimizers", "pack", "reestimate_batch_norm", "regularisers",
-           "rescale_thresholds", "save_checkpoint", "schedules"]
+           "rescale_thresholds", "save_checkpoint", "schedules", "unpack"]
