@@ -26,11 +26,11 @@ def unpack(network: PackedNetwork, split: "LabelledImages", latent: float = 0.1,
            ste: str | Estimator = "clipped") -> Sequential:
     """A model that computes what a packed network does, to be trained on by `fit`.
 
-    Its bits, and so its thresholds and hidden activations, are the network's on every image; its scores are to a
-    float32's rounding. What a packed network has lost is not that of the training it came from: latent weights, of
-    which it has the signs alone, are all +-`latent`, so none is nearer to a flip than another; batch norm has gamma +-1
-    (hidden layers), with statistics taken from `split` and the beta that puts the threshold in its place; and the
-    optimizer begins anew.
+    Its bits, thresholds and hidden activations are the network's on every image; its scores are up to rounding in
+    float64, which can decide between two that were equal. What a packed network has lost is not as it was when that
+    was trained: latent weights, of which it has the signs alone, are all +-`latent`, so none is nearer to a flip than
+    another; batch norm has gamma +-1 (hidden layers), with statistics taken from `split` and the beta that puts the
+    threshold in its place; and the optimizer begins anew.
 
     Parameters
     ----------
@@ -51,9 +51,9 @@ def unpack(network: PackedNetwork, split: "LabelledImages", latent: float = 0.1,
     --------
     >>> import bnnsim
     >>> train, _ = bnnsim.load_embedded()
-    >>> network = bnnsim.pack(bnnsim.architectures.build("FC16 FC10", (1, 28, 28), rng=0))
-    >>> model = bnnsim.unpack(network, train[:100])
-    >>> bool((model.predict(train.images[:100]) == network.predict(train.images[:100])).all())
+    >>> network = bnnsim.PackedNetwork.load(bnnsim.datasets.data_file("fashion_fcnn.h5"))
+    >>> model = bnnsim.unpack(network, train[:200])
+    >>> model.accuracy(train[:200]) == network.accuracy(train[:200])
     True
     """
     if not isinstance(network, PackedNetwork):
@@ -125,13 +125,16 @@ def _place_norms(model: Sequential, stored: Sequence[PackedLayer], offset: int, 
                 x = layer.forward(x)
     for i, (norm, packed) in enumerate(zip(norms, stored)):
         mean, square = sums[id(norm)] / n_rows[id(norm)]
-        norm.running["variance"] = np.maximum(square - mean * mean, 0.0)
+        norm.running["variance"] = np.maximum(square - mean * mean, norm.eps)
         deviation = np.sqrt(norm.running["variance"] + norm.eps)
         if packed.threshold is None:
             middle, scale, shift = packed.output_affine
-            norm.parameters["gamma"] = (scale * deviation).astype(np.float32)
-            norm.parameters["beta"] = (shift + (mean - middle) * scale).astype(np.float32)
-            norm.running["mean"] = mean
+            norm.parameters["gamma"] = gamma = (scale * deviation).astype(np.float32)
+            norm.parameters["beta"] = beta = (shift + (mean - middle) * scale).astype(np.float32)
+            safe = np.where(scale == 0, 1.0, scale)         # what was rounded to float32 goes into the statistics
+            norm.running["mean"] = np.where(scale == 0, mean, middle + (beta - shift) / safe)
+            exact = np.maximum(np.square(gamma / safe) - norm.eps, 0.0)
+            norm.running["variance"] = np.where(gamma == 0, norm.running["variance"], exact)
         else:
             bound = largest_preactivation(packed, i == 0, offset)
             middle = np.clip(packed.comparison[0].astype(np.int64), -bound, bound + 1) - 0.5

@@ -24,7 +24,7 @@ def trained(spec, **settings):
 @pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize("output_norm", [True, False])
 def test_it_computes_what_the_network_does(spec, output_norm):
-    """Bits exactly, on images that it has not seen; scores to a float32's rounding."""
+    """Bits exactly, on images that it has not seen; scores up to rounding."""
     network = trained(spec, output_norm=output_norm)
     model, images = unpack(network, small_split(300)), small_split(200, 3).images
     again = pack(model)
@@ -35,7 +35,7 @@ def test_it_computes_what_the_network_does(spec, output_norm):
             np.testing.assert_array_equal(one.inverted, two.inverted)
         assert {**one.fields(), **dict.fromkeys(one.ending), "words": 0} == {
             **two.fields(), **dict.fromkeys(one.ending), "words": 0}
-    np.testing.assert_allclose(model.scores(images), network.scores(images), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(model.scores(images), network.scores(images), rtol=1e-11, atol=1e-11)
     assert isinstance(model.layers[-1], Logits) != output_norm
     if not output_norm:
         np.testing.assert_array_equal(model.scores(images), network.scores(images))
@@ -77,7 +77,7 @@ def test_thresholds_that_no_sum_reaches_stay_out_of_reach():
     for split in (small_split(300), bnnsim.Split(np.zeros((3, 1, 6, 6), np.uint8), np.zeros(3, np.uint8), "black")):
         again = pack(unpack(network, split))
         np.testing.assert_array_equal(again.layers[1].threshold, np.clip(theta.astype(np.int64), -40, 41))
-        np.testing.assert_allclose(again.scores(images), network.scores(images), rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(again.scores(images), network.scores(images), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.jit_off
