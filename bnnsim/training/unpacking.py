@@ -27,10 +27,10 @@ def unpack(network: PackedNetwork, split: "LabelledImages", latent: float = 0.1,
     """A model that computes what a packed network does, to be trained on by `fit`.
 
     Its bits, thresholds and hidden activations are the network's on every image; its scores are up to rounding in
-    float64, which can decide between two that were equal. What a packed network has lost is not as it was when that
-    was trained: latent weights, of which it has the signs alone, are all +-`latent`, so none is nearer to a flip than
-    another; batch norm has gamma +-1 (hidden layers), with statistics taken from `split` and the beta that puts the
-    threshold in its place; and the optimizer begins anew.
+    float64, which can decide between two that were equal. What a packed network has lost is made up: latent weights, of
+    which it has the signs alone, are all +-`latent`, so none is nearer to a flip than another; batch norm has gamma +-1
+    (hidden layers), with statistics taken from `split` and the beta that puts the threshold in its place; and the
+    optimizer begins anew.
 
     Parameters
     ----------

@@ -6,6 +6,7 @@ import pytest
 from training_run import interrupt_at, run, small_model, state, stop
 
 import bnnsim.train as train
+from bnnsim.packed.network import PackedNetwork
 from bnnsim.training.callbacks import CsvLog
 from bnnsim.training.history import History
 from bnnsim.training.optimizers import Adam, Bop, Sgd
@@ -69,6 +70,22 @@ def test_the_command_writes_it(tmp_path, monkeypatch, capsys):
     assert train.main(["--dataset", "fashion-subset", "--network", "FC16 FC10", "--epochs", "2", "--holdout", "100",
                        "--quiet", "--history", "h.csv"]) == 0
     assert len(History.load("h.csv").validation_loss) == 2
+
+
+def test_the_command_stops_early(tmp_path, monkeypatch, capsys):
+    """And is left at the epoch that was best on what was held out."""
+    monkeypatch.chdir(tmp_path)
+    assert train.main(["--dataset", "fashion-subset", "--network", "FC16 FC10", "--epochs", "40", "--holdout", "100",
+                       "--patience", "1", "--class-weight", "balanced", "--learning-rate", "0.1", "--quiet",
+                       "--history", "h.json", "--out", "net.h5"]) == 0
+    history = History.load("h.json")
+    assert history.kept_epoch == len(history.loss) - 1 < 39
+    assert f"epoch {history.kept_epoch} of {len(history.loss)}, seed 0" in capsys.readouterr().out
+    said = PackedNetwork.load("net.h5").metadata
+    assert said["stopped_after"] == str(len(history.loss)) and said["loss"].startswith("ClassWeighted(loss=cross_entr")
+    with pytest.raises(SystemExit):
+        train.main(["--dataset", "fashion-subset", "--patience", "1"])
+    assert "--patience needs --holdout N" in capsys.readouterr().err
 
 
 # more epochs
