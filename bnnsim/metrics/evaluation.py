@@ -104,8 +104,8 @@ class Evaluation:
 
     def plot(self, path: FilePath | None = None) -> "Figure":
         """Draw the confusion matrix: see `bnnsim.figures.confusion_matrix`."""
-        from bnnsim.figures.training import confusion_matrix
-        return confusion_matrix(self, path)
+        import bnnsim.figures.training as training
+        return training.confusion_matrix(self, path)
 
     def rows(self) -> list[dict[str, Any]]:
         """One dict of FIELDS for all images ("all") and for each class that has images."""

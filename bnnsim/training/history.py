@@ -45,8 +45,8 @@ class History:
 
     def plot(self, path: FilePath | None = None) -> "Figure":
         """Draw loss and accuracy over epochs: see `bnnsim.figures.training_curves`."""
-        from bnnsim.figures.training import training_curves
-        return training_curves(self, path)
+        import bnnsim.figures.training as training
+        return training.training_curves(self, path)
 
     def save(self, path: FilePath) -> None:
         """Write it, by the path's ending, as .json, or as .csv with a line an epoch; both give it back equal.
