@@ -29,6 +29,7 @@ from bnnsim.proofs import certificates as certificates
 from bnnsim.proofs import universal as universal
 from bnnsim.training import Sequential as Sequential
 from bnnsim.training import architectures as architectures
+from bnnsim.training import callbacks as callbacks
 from bnnsim.training import estimators as estimators
 from bnnsim.training import fit as fit
 from bnnsim.training import layers as layers
@@ -39,6 +40,7 @@ from bnnsim.training import reestimate_batch_norm as reestimate_batch_norm
 from bnnsim.training import regularisers as regularisers
 from bnnsim.training import rescale_thresholds as rescale_thresholds
 from bnnsim.training import schedules as schedules
+from bnnsim.training import unpack as unpack
 
 __version__: str
 plotting = figures                          # what is drawn is asked for by this word

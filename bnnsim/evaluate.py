@@ -3,6 +3,7 @@
     python -m bnnsim.evaluate
     python -m bnnsim.evaluate fcnn.h5 cnn.h5 --dataset fashion --format csv
     python -m bnnsim.evaluate fcnn.h5 --out predictions.csv
+    python -m bnnsim.evaluate --confusion --plot confusion.png
     python -m bnnsim.evaluate --fault "Compose([BitFlips(0.05), StuckAt(0.01, 0.01)])" --trial 3
 
 The intervals are Wilson's at 95 %, for the choice of the test images. Without a network: the FCNN that comes with the
@@ -22,6 +23,7 @@ import numpy as np
 import bnnsim.commands.command_line as command_line
 import bnnsim.commands.options as shared
 import bnnsim.files.atomic as atomic
+from bnnsim.commands.options import Option
 
 if TYPE_CHECKING:
     from bnnsim.faults.protocol import Fault
@@ -33,6 +35,9 @@ OPTIONS = (
     replace(shared.FAULT, help=f"of one chip, {shared.FAULT.help}; as ber_sweep has it at that rate, seed and chip"),
     replace(shared.SEED, help="with --fault: root seed of the errors"),
     replace(shared.TRIAL, help="with --fault: which chip"),
+    Option("confusion", "in the table or the JSON, what is taken for what: confusion matrix, precision, recall and "
+           "F1 of each class, balanced accuracy", shared.switch, False, scope="run"),
+    replace(shared.PLOT, help=f"draw the confusion matrix of one network: {shared.FIGURE_HELP}"),
     shared.form("table", "csv", "json"), shared.out("write each image's label and predicted classes", ".csv"))
 
 
@@ -77,9 +82,12 @@ def show(evaluations: "Sequence[Evaluation]", options: argparse.Namespace) -> No
     chip = {"fault": options.fault, "seed": options.seed, "trial": options.trial} if options.fault else {}
     if options.format == "table":
         print(*(f"{name}: {value}" for name, value in chip.items()), table(evaluations), sep="\n")
+        for one in evaluations if options.confusion else ():
+            print("", one.table(), sep="\n")
     elif options.format == "json":
         print(json.dumps([{"network": one.name, "checksum": one.network.checksum, "split_sha256": one.split.sha256,
-                           **chip, "rows": one.rows()} for one in evaluations], indent=1))
+                           **chip, "rows": one.rows(), **(one.scores() if options.confusion else {})}
+                          for one in evaluations], indent=1))
     else:
         from bnnsim.metrics.evaluation import FIELDS
         writer = csv.DictWriter(sys.stdout, FIELDS, lineterminator="\n")
@@ -113,6 +121,8 @@ def work(options: argparse.Namespace) -> None:
     import bnnsim.commands.inputs as inputs
     from bnnsim.metrics.evaluation import Evaluation
 
+    if options.plot and len(options.networks) > 1:
+        raise ValueError(f"--plot draws the confusion matrix of one network: give one, not {len(options.networks)}")
     fault = shared.make_fault(options.fault) if options.fault else None
     networks = inputs.load_networks(options.networks)
     test = inputs.load_test(options, options.networks, networks)
@@ -120,6 +130,8 @@ def work(options: argparse.Namespace) -> None:
              for name, network in networks.items()]
     if options.out:
         write_predictions(options.out, found)
+    if options.plot:
+        found[0].plot(options.plot)
     show(found, options)
     for note in filter(None, map(hint, found) if fault is None else ()):
         print(f"python -m bnnsim.evaluate: {note}", file=sys.stderr)

@@ -29,6 +29,7 @@ from bnnsim.commands.number_lists import parse_probabilities
 from bnnsim.commands.options import Option
 from bnnsim.datasets.catalogue import CATALOGUE
 from bnnsim.datasets.split import Split, hold_out
+from bnnsim.training.callbacks import EarlyStopping
 
 if TYPE_CHECKING:
     from bnnsim.faults.protocol import Fault
@@ -98,7 +99,12 @@ OPTIONS = (
            f"{', '.join(name for name, known in CATALOGUE.items() if known.augment)} only)", shared.switch),
     Option("holdout", "keep N training images for validation, and the epoch that is best on them; else the last epoch "
            "is kept", shared.integer(0), 0, int, "N"),
+    Option("patience", "with --holdout: stop after N epochs, one after the other, that were not better than the best",
+           shared.integer(1), None, int, "N"),
+    Option("class_weight", "balanced: images of rare classes weigh more in the loss", shared.one_of(("balanced",))),
     shared.SEED, shared.out("store the packed network", ".h5"),
+    Option("history", "write what each epoch gave", shared.writable(".json", ".csv"), metavar="FILE", scope="run",
+           outputs=shared.itself),
     replace(shared.PLOT, help=f"draw the training curves: {shared.FIGURE_HELP}"),
     Option("checkpoint", "written every 30 s, at the end and on Ctrl-C", shared.writable(".h5"), metavar="FILE.h5"),
     replace(shared.RESUME, help="go on from the checkpoint"), shared.QUIET)
@@ -185,6 +191,8 @@ def check_options(options: argparse.Namespace) -> None:
     """Refuse what does not go together, before the work."""
     if options.out and options.checkpoint and os.path.realpath(options.out) == os.path.realpath(options.checkpoint):
         raise ValueError("--out and --checkpoint must be two files: the network would replace the checkpoint")
+    if options.patience and not options.holdout:
+        raise ValueError("--patience needs --holdout N: images on which no epoch was better")
     if options.resume and not options.checkpoint:
         raise ValueError("--resume needs --checkpoint FILE.h5, from which the training goes on")
     if options.rescale is not None and options.reestimate is not None:
@@ -206,9 +214,11 @@ def work(options: argparse.Namespace) -> None:
     model = architectures.make_model(network_name, train,
                                      not (options.no_output_norm or options.loss in INTEGER_LOSSES), options.seed, ste)
     part, validation = hold_out(train, options.holdout, options.seed)
+    stopping = [EarlyStopping("validation_accuracy", options.patience)] if options.patience else []
     history = fit(
         model, part, options.epochs, validation, options.seed, batch_size=options.batch_size,
-        keep="last" if validation is None else "best",
+        keep="last" if validation is None or stopping else "best", callbacks=stopping,
+        class_weight=options.class_weight,
         optimizer=optimizer, schedule=SCHEDULES[options.schedule](), loss=loss, regulariser=direct,
         flip_rate=flip_rate, faults=faults, gradient=options.gradient, precision=options.precision,
         checkpoint=options.checkpoint, resume=options.resume,
@@ -220,12 +230,13 @@ def work(options: argparse.Namespace) -> None:
     if options.out:
         pack(model, {"holdout": str(options.holdout), "test_accuracy": f"{accuracy:.4f}", "test_images": str(len(test)),
                      "command": options.command}).save(options.out)
+    if options.history:
+        history.save(options.history)
     if options.plot:
-        import bnnsim.figures.training as training
-        training.training_curves(history, options.plot)
+        history.plot(options.plot)
     print(network.summary())                                     # behind what took hours: nobody may read it
     print(f"{test.name}: {100 * accuracy:.2f} % of all {len(test):,} images, epoch {history.kept_epoch} of "
-          f"{options.epochs}, seed {options.seed}")
+          f"{len(history.loss)}, seed {options.seed}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -29,21 +29,25 @@ regulariser
     Protocol `regularisers.Regulariser`: a frozen dataclass that is called with (model, caches) and gives its value
     and, for each batch norm whose gradients it changes, a `regularisers.Penalty`.
     tests/training/test_regularisers.py, by differences of the definition.
+callback
+    Protocol `callbacks.Callback`: an object with ``on_epoch_end(model, row)``, and ``state`` for checkpoints.
+    tests/training/test_callbacks.py.
 layer
     Protocol `layers.Layer`, on whose base, or on `layers.Weighted` or `layers.Norm`, a class writes what is its own.
     `pack` asks it for ``pack_into``; what `packed` cannot store yet begins there, in packed/layer.py.
     Its name in `layers`; tests/training/test_layers.py, against tests/naive.py.
 """
 
-from bnnsim.training import architectures, estimators, layers, losses, optimizers, regularisers, schedules
+from bnnsim.training import architectures, callbacks, estimators, layers, losses, optimizers, regularisers, schedules
 from bnnsim.training.adaptation import reestimate_batch_norm, rescale_thresholds
 from bnnsim.training.checkpoint_file import load_checkpoint, load_settings, save_checkpoint
 from bnnsim.training.fitting import fit
+from bnnsim.training.history import History
 from bnnsim.training.model import Sequential
 from bnnsim.training.packing import pack
-from bnnsim.training.run import History
 from bnnsim.training.step import augmented
+from bnnsim.training.unpacking import unpack
 
-__all__ = ["History", "Sequential", "architectures", "augmented", "estimators", "fit", "layers", "load_checkpoint",
-           "load_settings", "losses", "optimizers", "pack", "reestimate_batch_norm", "regularisers",
-           "rescale_thresholds", "save_checkpoint", "schedules"]
+__all__ = ["History", "Sequential", "architectures", "augmented", "callbacks", "estimators", "fit", "layers",
+           "load_checkpoint", "load_settings", "losses", "optimizers", "pack", "reestimate_batch_norm", "regularisers",
+           "rescale_thresholds", "save_checkpoint", "schedules", "unpack"]

@@ -4,7 +4,6 @@ import logging
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from io import FileIO
 
 import numpy as np
@@ -89,7 +88,7 @@ class Keeper:
                 arrays[full] = check_array(f"the optimizer's state[{key!r}][{name!r}]", moments[name], np.float32,
                                            (parameters[key].size,))
         arrays |= self.run.epoch_words | {f"best.{name}": value for name, value in self.run.best.items()}
-        checkpoint_file.save_checkpoint(self.path, self.run.described(), arrays, asdict(self.run.progress))
+        checkpoint_file.save_checkpoint(self.path, self.run.described(), arrays, self.run.stored())
         self.saved_at, self.saved_step = time.monotonic(), self.run.progress.step
 
     def save_if_due(self) -> None:
@@ -101,6 +100,11 @@ class Keeper:
         """Let other runs have the checkpoint."""
         if self._lock is not None:
             locks.close_and_remove(self._lock)
+
+    @property
+    def loaded(self) -> bool:
+        """Whether a checkpoint was taken up."""
+        return self.saved_step >= 0
 
     def hint(self) -> str:
         """What to do after an interrupt."""

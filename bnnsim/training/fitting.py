@@ -8,7 +8,7 @@ its last checkpoint, at any step, as if nothing had happened.
 import logging
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -19,14 +19,16 @@ import bnnsim.training.step as step
 from bnnsim.checks import FilePath, check_choice, check_images, check_int, check_labels, check_real, check_split
 from bnnsim.kernels import recycling
 from bnnsim.seeding import RandomSource, root_seed
+from bnnsim.training.callbacks import Callback, check_callbacks
 from bnnsim.training.checkpoints import Keeper
 from bnnsim.training.gradients import PRECISIONS
-from bnnsim.training.losses import Loss, check_loss
+from bnnsim.training.history import History
+from bnnsim.training.losses import Loss, check_loss, class_weights
 from bnnsim.training.model import Sequential
 from bnnsim.training.optimizers import Optimizer, check_optimizer
 from bnnsim.training.reading import check_errors
 from bnnsim.training.regularisers import Regulariser, check_regulariser
-from bnnsim.training.run import History, Run
+from bnnsim.training.run import Run
 from bnnsim.training.schedules import Schedule, check_schedule
 from bnnsim.training.settings import Settings
 
@@ -42,7 +44,9 @@ def fit(model: Sequential, train: "LabelledImages", epochs: int = 20, validation
         schedule: Schedule | None = None, loss: str | Loss = "cross-entropy", regulariser: Regulariser | None = None,
         flip_rate: float | Sequence[float] = 0.0, faults: "Fault | None" = None, gradient: str = "straight-through",
         precision: str = "fixed16", augment: bool = False, keep: str = "last", checkpoint: FilePath | None = None,
-        resume: bool = False, checkpoint_seconds: float = 30.0, progress: bool = True) -> History:
+        resume: bool = False, checkpoint_seconds: float = 30.0, progress: bool = True,
+        validation_share: float | None = None, callbacks: Sequence[Callback] = (),
+        class_weight: str | Mapping[int, float] | None = None, initial_epoch: int = 0) -> History:
     """Train a model in place.
 
     Parameters
@@ -51,7 +55,8 @@ def fit(model: Sequential, train: "LabelledImages", epochs: int = 20, validation
     train : Split
     epochs : int
     validation : Split, optional
-        Evaluated after each epoch, with running statistics and without bit errors.
+        Evaluated after each epoch, with running statistics and without bit errors: accuracy, and the loss without its
+        regulariser.
     rng : None, int, SeedSequence or Generator
         The root seed; it is logged.
     batch_size : int
@@ -92,11 +97,27 @@ def fit(model: Sequential, train: "LabelledImages", epochs: int = 20, validation
     checkpoint_seconds : float
     progress : bool
         Show a bar with loss and accuracy.
+    validation_share : float, optional
+        Instead of `validation`: this share of each class of `train`, in (0, 1), is drawn by the root seed, held out
+        and evaluated; the rest is trained on. ``train.hold_out(share, seed)`` gives the same two parts.
+    callbacks : list of Callback
+        Called after each epoch, in this order: EarlyStopping, CsvLog, LearningRateLog, or any object of your own with
+        ``on_epoch_end(model, row)``, which gives True to stop: see `bnnsim.callbacks`.
+    class_weight : dict of int to float, or "balanced"
+        Makes the loss the weighted mean of its images': sum_i w[y_i] l_i / sum_i w[y_i] over the batch, in training and
+        in validation. A class that the dict does not name weighs 1; "balanced" is N / (classes * images of the class)
+        over the images that are trained on. See `bnnsim.losses.ClassWeighted`.
+    initial_epoch : int
+        To go on for more epochs than a training had: those that ``model.history`` has, ``len(model.history.loss)``;
+        `epochs` is the number in all. Weights are those that the model was left at, the history grows, and seed and
+        schedule go on at that epoch: with the same optimizer, which has its moments, and a schedule that does not look
+        at `epochs`, such as Constant, the bytes are those of one longer training. A new optimizer begins anew.
 
     Returns
     -------
     History
-        The model's ``metadata`` says how it was trained, for `pack`.
+        The model's ``metadata`` says how it was trained, for `pack`. The history is ``model.history`` too, from the
+        start on: after a Ctrl-C it has the epochs that were finished.
 
     Raises
     ------
@@ -115,18 +136,32 @@ def fit(model: Sequential, train: "LabelledImages", epochs: int = 20, validation
     >>> len(bnnsim.fit(model, split, epochs=2, rng=0, progress=False).loss)
     2
     """
-    _check_data(model, train, validation, check_choice("keep", keep, ("last", "best")))
+    check_choice("keep", keep, ("last", "best"))
+    _check_data(model, train, validation, validation_share)
+    if keep == "best" and validation is None and validation_share is None:
+        raise ValueError("keep='best' needs validation images: a part of the training images, validation_share=0.1")
+    root = root_seed(rng)
+    if validation_share is not None:
+        validation_share = check_real("validation_share", validation_share, 0, 1, open_low=True)
+        train, validation = _held_out(train, validation_share, root)
+    weights = None if class_weight is None else class_weights(class_weight, train.labels, model.n_classes)
     flip_rates = check_errors(flip_rate, faults, model)
     settings = Settings(
-        check_int("epochs", epochs, 1), check_int("batch_size", batch_size, 1), check_optimizer(optimizer),
-        check_schedule(schedule), check_loss(loss, model), check_regulariser(regulariser, model), flip_rates, faults,
+        check_int("epochs", epochs, 1), check_int("batch_size", batch_size, 1),
+        check_optimizer(optimizer, initial_epoch != 0), check_schedule(schedule), check_loss(loss, model, weights),
+        check_regulariser(regulariser, model), flip_rates, faults,
         check_choice("gradient", gradient, ("straight-through", "native")),
-        check_choice("precision", precision, PRECISIONS), bool(augment), keep)
-    run = Run(model, train, validation, root_seed(rng), settings)
+        check_choice("precision", precision, PRECISIONS), bool(augment), keep, validation_share,
+        check_callbacks(callbacks, keep, validation is not None, checkpoint is not None),
+        check_int("initial_epoch", initial_epoch, 0, epochs - 1))
+    run = Run(model, train, validation, root, settings)
     keeper = Keeper(checkpoint, check_real("checkpoint_seconds", checkpoint_seconds, 0), run, resume)
     with closing(keeper):
         keeper.start()
+        if not keeper.loaded:
+            run.go_on()
         log.info("training with seed %d", run.root)
+        model.history = run.progress.history
         _train(run, keeper, progress)
     if run.best:
         model.load_arrays(run.best)
@@ -134,13 +169,14 @@ def fit(model: Sequential, train: "LabelledImages", epochs: int = 20, validation
     return run.progress.history
 
 
-def _check_data(model: Sequential, train: "LabelledImages", validation: "LabelledImages | None", keep: str) -> None:
+def _check_data(model: Sequential, train: "LabelledImages", validation: "LabelledImages | None",
+                validation_share: float | None) -> None:
     """A model, and images and labels that are for it."""
     if not isinstance(model, Sequential):
         raise TypeError(f"model must be a Sequential, as bnnsim.architectures makes them, got {type(model).__name__}")
     check_split(train, "train")
-    if keep == "best" and validation is None:
-        raise ValueError("keep='best' needs validation images: a part of the training images")
+    if validation_share is not None and validation is not None:
+        raise ValueError("give validation or validation_share, not both: each says which images are evaluated")
     for split in (train, validation):
         if split is not None:
             check_split(split, "train" if split is train else "validation")
@@ -148,10 +184,19 @@ def _check_data(model: Sequential, train: "LabelledImages", validation: "Labelle
             check_labels(split.labels, len(split.images), model.n_classes)
 
 
+def _held_out(train: "LabelledImages", share: float, root: int) -> "tuple[LabelledImages, LabelledImages]":
+    """(training part, validation part)."""
+    hold_out = getattr(train, "hold_out", None)
+    if not callable(hold_out):
+        raise TypeError("validation_share needs a train with a method hold_out(share, rng), as a Split has it, got "
+                        f"{type(train).__name__}; give validation= instead")
+    return hold_out(share, root)
+
+
 def _train(run: Run, keeper: Keeper, progress: bool) -> None:
     """All steps that are left."""
     with _deferred_interrupt() as interrupted, _bar(run, progress) as bar, recycling():
-        while run.progress.step < run.n_steps:
+        while not run.done:
             step.train_step(run)
             bar.update(1)
             if run.progress.step % run.steps_per_epoch == 0:

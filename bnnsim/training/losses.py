@@ -5,13 +5,15 @@ has a method ``check(model)`` too, which raises ValueError for those that it doe
 best those of `training.elementary`: NumPy's differ in the last digit from one CPU to the next.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from bnnsim.checks import check_choice, check_real
+from bnnsim.checks import check_choice, check_int, check_real
 from bnnsim.training.elementary import exp, log, tanh
+from bnnsim.training.plug_ins import as_text
 
 if TYPE_CHECKING:
     from bnnsim.training.model import Sequential
@@ -189,17 +191,78 @@ class MarginCrossEntropy:
         return loss, (dz * (1.0 - bounded * bounded)).astype(np.float32)
 
 
+@dataclass(frozen=True, repr=False)
+class ClassWeighted:
+    """A loss whose images weigh what their classes do: L = sum_i w[y_i] l_i / sum_i w[y_i] over the batch.
+
+    l_i is the loss of image i alone, of which the loss inside gives the mean; w the weights by class. So a batch's loss
+    is the weighted mean of its images', the same for weights c w, and that of the loss inside where weights are equal.
+    The gradient is that of L: w[y_i] N / sum_j w[y_j] times the one inside, in float64, rounded to float32 at the end.
+
+    Parameters
+    ----------
+    loss : Loss
+        A mean over images, each with its own part of the scores: images of one weight are asked together.
+    weights : tuple of float, > 0
+        One a class.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> loss, dscores = ClassWeighted(cross_entropy, (1.0, 3.0))(np.zeros((2, 2)), np.array([0, 1], np.uint8))
+    >>> round(loss, 4), dscores.tolist()
+    (0.6931, [[-0.125, 0.125], [0.375, -0.375]])
+    """
+
+    loss: Loss
+    weights: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        for i, weight in enumerate(self.weights):
+            check_real(f"class_weight of class {i}", weight, 0, open_low=True)
+
+    def __repr__(self) -> str:
+        return f"ClassWeighted(loss={as_text(self.loss)}, weights={self.weights})"
+
+    def __call__(self, scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
+        weights = np.array(self.weights)[labels]
+        total, loss, dscores = float(weights.sum()), 0.0, np.empty(scores.shape, np.float32)
+        for weight in np.unique(weights):
+            rows = np.flatnonzero(weights == weight)
+            share = float(weight) * len(rows) / total           # 1 exactly, where all weigh the same
+            mean, gradient = self.loss(scores[rows], labels[rows])
+            loss += share * mean
+            dscores[rows] = share * gradient.astype(np.float64)
+        return loss, dscores
+
+
+def class_weights(class_weight: str | Mapping[int, float], labels: np.ndarray, n_classes: int) -> tuple[float, ...]:
+    """The weight of each class, from `fit`'s ``class_weight``."""
+    if isinstance(class_weight, Mapping):
+        for label in class_weight:
+            check_int("a class of class_weight", label, 0, n_classes - 1)
+        return tuple(check_real(f"class_weight of class {label}", class_weight.get(label, 1.0), 0, open_low=True)
+                     for label in range(n_classes))
+    if not isinstance(class_weight, str):
+        raise TypeError("class_weight must be \"balanced\" or a dict of class to weight, such as {3: 2.0}, got "
+                        f"{class_weight!r:.200}")
+    check_choice("class_weight", class_weight, ("balanced",))
+    counts = np.bincount(labels, minlength=n_classes).tolist()
+    n_seen = sum(count > 0 for count in counts)
+    return tuple(len(labels) / (n_seen * count) if count else 1.0 for count in counts)
+
+
 # Those that ship, by the words that ``fit(loss="mhl")`` and the command line take.
 LOSSES: dict[str, Loss] = {"cross-entropy": cross_entropy, "mhl": ModifiedHinge(), "squared-hinge": SquaredHinge(),
                            "mcel": MarginCrossEntropy()}
 
 
-def check_loss(loss: str | Loss, model: "Sequential") -> Loss:
-    """A loss that suits the model, from its name in LOSSES or from itself."""
+def check_loss(loss: str | Loss, model: "Sequential", weights: tuple[float, ...] | None = None) -> Loss:
+    """A loss that suits the model, from its name in LOSSES or from itself; with weights of classes, where given."""
     if isinstance(loss, str) or not callable(loss):
         loss = LOSSES[check_choice("loss", loss, LOSSES)]
     if isinstance(loss, type):
         raise TypeError(f"loss must be an object such as {loss.__name__}(), got the class {loss.__name__}")
     if hasattr(loss, "check"):
         loss.check(model)
-    return loss
+    return loss if weights is None else ClassWeighted(loss, weights)

@@ -20,6 +20,7 @@ from bnnsim.training.regularisers import Penalty
 if TYPE_CHECKING:
     from bnnsim.datasets.split import LabelledImages
     from bnnsim.faults.array_mapping import ArrayMapping
+    from bnnsim.training.history import History
     from bnnsim.training.reading import Read
 
 EVALUATION_BATCH = 500
@@ -42,11 +43,14 @@ class Sequential:
         Output shape of each layer, without the batch.
     metadata : dict of str to str
         How it was trained: `fit` leaves it here, and `pack` gives it to the network.
+    history : History or None
+        Of the last `fit`, also of one that was interrupted.
     """
 
     def __init__(self, layers: Sequence[Layer], input_shape: tuple[int, int, int]) -> None:
         self.layers, self.input_shape = list(layers), check_input_shape(input_shape)
         self.metadata: dict[str, str] = {}
+        self.history: History | None = None
         self.shapes: list[tuple[int, ...]] = []
         shape: tuple[int, ...] = self.input_shape
         given = "pixels"

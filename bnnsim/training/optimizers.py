@@ -51,13 +51,14 @@ class ByParts(Optimizer, Protocol):
         """
 
 
-def check_optimizer(optimizer: Optimizer | None) -> Optimizer:
-    """An optimizer without moments of another run; Adam where none is given."""
+def check_optimizer(optimizer: Optimizer | None, going_on: bool = False) -> Optimizer:
+    """An optimizer, without moments of another run but where that goes on; Adam where none is given."""
     optimizer = Adam() if optimizer is None else optimizer
     check_plug_in("optimizer", optimizer, ("update", "moments_of"), "bnnsim.optimizers.Adam()",
                   ("learning_rate", "state"))
-    if optimizer.state:
-        raise ValueError("optimizer must be a new one: this one has the moments of another run")
+    if optimizer.state and not going_on:
+        raise ValueError("optimizer must be a new one: this one has the moments of another run, which only a run with "
+                         "initial_epoch goes on from")
     return optimizer
 
 

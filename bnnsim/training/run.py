@@ -1,14 +1,17 @@
 """A training under way: what is trained on what, how far it is, and what is remembered on the way."""
 
+import copy
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bnnsim.checks import check_array
 from bnnsim.seeding import generator
+from bnnsim.training.history import History
 from bnnsim.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,30 +20,26 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class History:
-    """What each epoch gave; lists of one entry an epoch. Accuracies are shares of 1, None without validation.
-
-    loss has the regulariser in it. flip_ratio is, for each layer with weights, the share of its binary weights that
-    changed sign from the start of the epoch to its end. kept_epoch is the epoch, from 1, that the model was left at.
-    """
-
-    loss: list[float] = field(default_factory=list)
-    accuracy: list[float] = field(default_factory=list)
-    validation_accuracy: list[float | None] = field(default_factory=list)
-    learning_rate: list[float] = field(default_factory=list)
-    flip_ratio: list[list[float]] = field(default_factory=list)
-    kept_epoch: int = 0
-
-
-@dataclass
 class Progress:
-    """Where a run stands: steps done, and sums over the present epoch."""
+    """Where a run stands: steps done, sums over the present epoch, and whether a callback ended it.
+
+    first_step is the one at which the optimizer was new: it counts its steps from there.
+    """
 
     step: int = 0
     loss_sum: float = 0.0
     n_right: int = 0
     n_seen: int = 0
     history: History = field(default_factory=History)
+    stopped: bool = False
+    first_step: int = 0
+
+    def described(self) -> dict[str, Any]:
+        """Plain JSON, for a checkpoint; without what this run has not."""
+        found = asdict(self)
+        if not self.history.validation_loss:
+            del found["history"]["validation_loss"]
+        return {name: value for name, value in found.items() if value or name not in ("stopped", "first_step")}
 
 
 @dataclass
@@ -71,7 +70,7 @@ class Run:
         self.n_steps = self.settings.epochs * self.steps_per_epoch
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
         self.start_epoch()
-        if self.settings.keep == "best":
+        if self.keeps_best:
             self.keep_arrays()
 
     def _check_batches(self) -> None:
@@ -82,6 +81,34 @@ class Run:
             raise ValueError(f"{what} must be >= 2 for a model with batch norm behind a dense layer, got 1: of one "
                              "image it gives its shift, whatever the image, and nothing is learnt")
         self.steps_per_epoch -= n_images % size == 1
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the model is left at its best epoch, not at the last."""
+        return self.settings.keep == "best" or any(getattr(each, "best", False) for each in self.settings.callbacks)
+
+    @property
+    def done(self) -> bool:
+        """Whether no step is left."""
+        return self.progress.step >= self.n_steps or self.progress.stopped
+
+    def go_on(self) -> None:
+        """Begin behind the epochs that the model's history has, where `initial_epoch` says so."""
+        history, epoch = self.model.history, self.settings.initial_epoch
+        if not epoch:
+            return
+        if history is None or len(history.loss) != epoch:
+            found = 0 if history is None else len(history.loss)
+            raise ValueError(f"initial_epoch must be as many epochs as model.history has, {found}, got {epoch}; "
+                             "model.history = History.load(path) brings one back")
+        self.progress = Progress(step=epoch * self.steps_per_epoch, history=copy.deepcopy(history))
+        optimizer, arrays = self.settings.optimizer, self.model.arrays()
+        if not optimizer.state:
+            self.progress.first_step = self.progress.step
+        for key, moments in optimizer.state.items():
+            for name, value in moments.items():
+                size = arrays[key].size if key in arrays else 0
+                check_array(f"the optimizer's state[{key!r}][{name!r}]", value, np.float32, (size,))
 
     def keep_arrays(self) -> None:
         """Remember the model as it is now."""
@@ -97,8 +124,16 @@ class Run:
         return [int(np.bitwise_count(layer.words ^ words).sum(dtype=np.int64)) / layer.n_bits
                 for layer, words in zip(self.model.weighted, self.epoch_words.values())]
 
+    def stored(self) -> dict[str, Any]:
+        """The progress as a checkpoint holds it: plain JSON."""
+        states = [getattr(each, "state", {}) for each in self.settings.callbacks]
+        return self.progress.described() | ({"callbacks": states} if states else {})
+
     def restore(self, progress: Mapping[str, Any]) -> None:
         """Take up the progress that a checkpoint holds."""
+        progress = dict(progress)
+        for callback, state in zip(self.settings.callbacks, progress.pop("callbacks", [])):
+            setattr(callback, "state", state)
         self.progress = Progress(**{**progress, "history": History(**progress["history"])})
 
     def batch_indices(self, step: int) -> np.ndarray:
@@ -123,4 +158,6 @@ class Run:
         return {"architecture": self.model.describe(), **({"dataset": data_set} if data_set else {}),
                 **({"reading": reading.text()} if reading is not None else {}),
                 "seed": str(self.root), "kept_epoch": str(self.progress.history.kept_epoch),
+                **{name: text for name, text in self.model.metadata.items() if name == "unpacked_from"},
+                **({"stopped_after": str(len(self.progress.history.loss))} if self.progress.stopped else {}),
                 **self.settings.metadata()}

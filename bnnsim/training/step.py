@@ -2,10 +2,11 @@
 
 import logging
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import bnnsim.training.callbacks as callbacks
 from bnnsim.checks import check_array, check_real
 from bnnsim.seeding import generator
 from bnnsim.training.layers.batchnorm import Norm
@@ -15,6 +16,9 @@ from bnnsim.training.plug_ins import name_of
 from bnnsim.training.reading import Read, reader, root_of
 from bnnsim.training.regularisers import Penalty, Regulariser
 from bnnsim.training.run import Run
+
+if TYPE_CHECKING:
+    from bnnsim.datasets.split import LabelledImages
 
 log = logging.getLogger("bnnsim")
 
@@ -46,8 +50,8 @@ def train_step(run: Run) -> None:
         loss += added
     if not math.isfinite(loss):
         raise FloatingPointError(f"the loss is {loss} at step {progress.step}: try a lower learning rate")
-    run.model.backward_update(dscores, caches, settings.optimizer, _factor(run, progress.step), progress.step + 1,
-                              settings.precision, penalties)
+    run.model.backward_update(dscores, caches, settings.optimizer, _factor(run, progress.step),
+                              progress.step + 1 - progress.first_step, settings.precision, penalties)
     progress.step += 1
     progress.loss_sum += loss * len(labels)
     progress.n_right += int(np.sum(scores.argmax(axis=1) == labels))
@@ -91,22 +95,40 @@ def _factor(run: Run, step: int) -> float:
     return check_real("factor(epoch, n_epochs) of the schedule", factor)
 
 
+def _evaluated(run: Run, split: "LabelledImages") -> tuple[float, float]:
+    """(mean loss, accuracy) of the model as it is, with running statistics and without bit errors."""
+    scores, labels = run.model.scores(split.images), split.labels
+    loss, _ = _loss(run.settings.loss, scores, labels)
+    if not math.isfinite(loss):
+        raise FloatingPointError(f"the validation loss is {loss} after step {run.progress.step}: try a lower learning "
+                                 "rate")
+    return loss, float(np.mean(scores.argmax(axis=1) == labels))
+
+
 def end_epoch(run: Run) -> None:
-    """Evaluate, and enter the epoch into the history; remember the model where it is the best so far."""
+    """Evaluate, enter the epoch into the history, tell callbacks; remember the model where it is the best so far."""
     progress, history = run.progress, run.progress.history
     for name, value in run.model.arrays().items():              # hidden ones can be NaN under a finite loss
         if not np.isfinite(value).all():
             raise FloatingPointError(f"{name} is not finite at step {progress.step}: try a lower learning rate")
-    validation = run.model.accuracy(run.validation) if run.validation is not None else None
+    validation = None
+    if run.validation is not None:
+        loss, validation = _evaluated(run, run.validation)
+        history.validation_loss += [None] * (len(history.loss) - len(history.validation_loss)) + [loss]
+    elif history.validation_loss:
+        history.validation_loss.append(None)
     history.loss.append(progress.loss_sum / progress.n_seen)
     history.accuracy.append(progress.n_right / progress.n_seen)
     history.learning_rate.append(run.settings.optimizer.learning_rate * _factor(run, progress.step - 1))
     history.flip_ratio.append(run.flip_ratio())
-    best = max((accuracy for accuracy in history.validation_accuracy if accuracy is not None), default=-1.0)
+    best = history.validation_accuracy[history.kept_epoch - 1] if history.kept_epoch else None
     history.validation_accuracy.append(validation)
-    if run.settings.keep == "last" or (validation is not None and validation > best):
+    progress.stopped, chosen = callbacks.call(run.settings.callbacks, run.model, history.row(len(history.loss)))
+    if chosen is None:
+        chosen = run.settings.keep == "last" or (validation is not None and (best is None or validation > best))
+    if chosen:
         history.kept_epoch = len(history.loss)
-        if run.settings.keep == "best":
+        if run.keeps_best:
             run.keep_arrays()
     log.info("epoch %d of %d: loss %.4f, accuracy %.4f, validation %s", len(history.loss), run.settings.epochs,
              history.loss[-1], history.accuracy[-1], validation)

@@ -25,7 +25,9 @@ from bnnsim.training.packing import pack
 WRITES = [
     ("train", ["--dataset", "fashion-subset"], "--out", "net.h5"),
     ("train", ["--dataset", "fashion-subset"], "--plot", "curves.png"),
+    ("train", ["--dataset", "fashion-subset"], "--history", "history.json"),
     ("evaluate", [], "--out", "predictions.csv"),
+    ("evaluate", [], "--plot", "confusion.png"),
     ("ber_sweep", [], "--out", "sweep.csv"),
     ("ber_sweep", [], "--plot", "sweep.svg"),
     ("device_sweep", [], "--plot", "card.pdf"),

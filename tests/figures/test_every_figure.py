@@ -60,6 +60,8 @@ DRAW = {
         certificates.certified_flips(network(), few().images), few().labels, title="a network"),
     "chip_histogram": lambda: figures.chip_histogram(swept(), 0.1),
     "class_curves": lambda: figures.class_curves(swept(), "two"),
+    "confusion_matrix": lambda: figures.confusion_matrix(
+        metrics.Evaluation("a_network", network(), few(), network().predict(few().images))),
     "critical_histogram": lambda: figures.critical_histogram(metrics.critical_bits(network(), few(), 2)),
     "error_rates": lambda: figures.error_rates(CARD, "time", condition="weak", n_points=9),
     "fault_map": lambda: figures.fault_map(network(), BitFlips(0.01).apply(network(), 1), 1),

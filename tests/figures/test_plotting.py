@@ -12,7 +12,7 @@ import bnnsim.figures.sweeps as sweeps
 import bnnsim.figures.training as training
 from bnnsim.campaign.result import SweepResult
 from bnnsim.campaign.result_file import NOT_RUN
-from bnnsim.training.run import History
+from bnnsim.training import History
 
 RATES = np.array([0, 1e-4, 1e-3, 1e-2, 0.3])
 TOTALS = np.array([250, 150, 400])
