@@ -187,6 +187,6 @@ def decimal_mark(table: Table, numeric: Sequence[int], asked: str | None) -> str
     if doubtful is not None:
         line, column, text = doubtful
         raise MeasurementError(f"{table.where(line)}, column {table.header[column]}: {text!r} may be a decimal "
-                               "comma or a separator of thousands, as all numbers with commas here; say decimal=',', or write "
-                               "them without")
+                               "comma or a separator of thousands, as all numbers with commas here; say decimal=',', "
+                               "or write them without")
     return "."
