@@ -182,7 +182,7 @@ def read_as(table: Table, found: Sequence[Column], mark: str, said: Mapping[str,
     if not shown and mark == "." and table.separator in ("", ","):
         return ""
     words = ", ".join(f"{name!r}: {_as_said(column)}" for name, column in shown.items())
-    guessed = [name for name in shown if name not in said]
+    guessed = [name for name, column in shown.items() if name not in said and column.quantity]
     how = f" ({len(guessed)} of {len(found)} guessed by name)" if guessed else ""
     return (f"{table.name}: columns={{{words}}}{how}"
             + (f", separated by {_separator(table)}" if table.separator else "") + f", decimal={mark!r}")
