@@ -67,7 +67,7 @@ def main() -> None:
         row, (card,) = swept.rows[0], swept.card.rows
         found[name] = {**row, **{key: value for key, value in card.items() if key not in ("source", "note")}}
         print(f"{name + ':':14} LRS {card['lrs_median_ohm']:.0f} ohm, HRS {card['hrs_median_ohm']:.0f} ohm, "
-              f"BER {row['ber']:.3g}, {100 * row['mean']:.2f} %, {1e6 * row['energy_joule']:.3g} uJ to program")
+              f"BER {row['ber']:.3g}, {100 * row['mean']:.2f} %, {1e6 * (row['energy_joule'] or 0):.3g} uJ to program")
     different = [name for name, each in found.items() if each != found["plain"]]
     if different:
         raise RuntimeError(f"not the same card and accuracy: {', '.join(different)}")
