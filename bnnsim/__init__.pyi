@@ -16,6 +16,7 @@ from bnnsim import training as training
 from bnnsim.campaign import SweepResult as SweepResult
 from bnnsim.campaign import sweep as sweep
 from bnnsim.campaign import sweep_card as sweep_card
+from bnnsim.campaign import sweep_measurements as sweep_measurements
 from bnnsim.campaign import warmup as warmup
 from bnnsim.datasets import Split as Split
 from bnnsim.datasets import load_dataset as load_dataset

@@ -3,9 +3,11 @@
     python -m bnnsim.device_sweep
     python -m bnnsim.device_sweep teaching --axis cycles --at condition=weak --cell 1T1R,2T2R --ecc none,secded
     python -m bnnsim.device_sweep my_cells.json --axis voltage --networks mine.h5 --dataset fashion --drop 0.5
+    python -m bnnsim.device_sweep stored.h5 --plot again.png --format csv
 
 Without arguments: what the FCNNs that come with the library still get right in the HfO2 2T2R memory of Hirtzlin et al.
-2019, at its reference, low and ultra-low power conditions, on the embedded 2,000 test images of Fashion-MNIST.
+2019, at its reference, low and ultra-low power conditions, on the embedded 2,000 test images of Fashion-MNIST. Given
+what --out left: printed and drawn again.
 """
 
 import argparse
@@ -24,7 +26,6 @@ from bnnsim.commands.options import Option
 
 if TYPE_CHECKING:
     from bnnsim.campaign.card import CardSweep, CardTolerated
-    from bnnsim.datasets.split import Split
 
 NETWORKS = ("fashion_fcnn", "fashion_fcnn_flip")
 CODES = {"none": "none", "secded": "secded(72,64)"}
@@ -39,7 +40,8 @@ def check_axis(name: str, value: Any) -> str:
 
 OPTIONS = (
     Option("card", "a device card: a JSON file, or one that comes with the library: hfo2_2t2r, teaching, "
-           "sram_synthetic, dram_synthetic", shared.path, "hfo2_2t2r", metavar="CARD", flag="", nargs="?"),
+           "sram_synthetic, dram_synthetic; or a file that --out left",
+           shared.path, "hfo2_2t2r", metavar="CARD", flag="", nargs="?"),
     Option("axis", "what changes, such as condition, cycles, time, voltage (default: the first that the card has)",
            check_axis),
     Option("values", "places on it: v,v,... or start:stop:count, in log steps where the axis is logarithmic; of "
@@ -61,7 +63,7 @@ OPTIONS = (
     shared.RESUME,
     replace(shared.PLOT, help=f"draw accuracy, error rates and energy along the axis: {shared.FIGURE_HELP}"),
     replace(shared.PLOT, name="pareto", help=f"draw accuracy over energy and over devices: {shared.FIGURE_HELP}"),
-    shared.form("table", "json"), shared.QUIET)
+    shared.form("table", "csv", "json"), shared.QUIET)
 
 
 def arguments() -> command_line.Parser:
@@ -104,14 +106,18 @@ def parse_at(texts: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def show(found: "CardSweep", options: argparse.Namespace, split: "Split") -> None:
+def show(found: "CardSweep", options: argparse.Namespace) -> None:
     """Print the table, and how far the axis can go."""
+    if options.format == "csv":
+        print(found.csv(), end="")
+        return
     if options.format == "json":
         print(json.dumps({"card": found.card.name, "card_sha256": found.card.checksum, "axis": found.axis,
                           "checksum": found.result.checksum, "rows": found.rows}, indent=1))
         return
     print(f"{found.card!r}")
-    print(f"{split.name}: all {len(split):,} images, {options.trials} chips a place, seed {found.result.seed}\n")
+    result, trials = found.result, found.result.n_trials().max()
+    print(f"{result.split}: all {result.n_images:,} images, {trials} chips a place, seed {result.seed}\n")
     print(found.table())
     for note in found.card.notes(found.at.get("condition")):
         print(f"note on {found.card.name}: {note}")
@@ -144,6 +150,9 @@ def work(options: argparse.Namespace) -> None:
     import bnnsim.devices as devices
     from bnnsim.campaign import sweep_card
 
+    if str(options.card).endswith(".h5"):
+        draw_and_show(stored(options), options)
+        return
     check_one_place(options.workers, options.dask)
     card = devices.load_card(options.card)
     at = parse_at(options.at)
@@ -158,11 +167,27 @@ def work(options: argparse.Namespace) -> None:
             codes=split_codes(options.ecc), at=at, trials=options.trials, rng=options.seed,
             extrapolate=options.extrapolate, executor=executor, workers=options.workers, out=options.out,
             resume=options.resume, progress=not options.quiet, provenance={"command": options.command})
+    draw_and_show(found, options)
+
+
+def draw_and_show(found: "CardSweep", options: argparse.Namespace) -> None:
+    """The figures that were asked for, and the text."""
     if options.plot:
         found.plot(options.plot)
     if options.pareto:
         found.plot_pareto(options.pareto)
-    show(found, options, split)
+    show(found, options)
+
+
+def stored(options: argparse.Namespace) -> "CardSweep":
+    """The sweep in a file that --out left; nothing of it can be asked for anew."""
+    from bnnsim.campaign import CardSweep
+
+    given = [name for name in ("axis", "values", "at", "cell", "networks", "out") if getattr(options, name)]
+    if given:
+        raise ValueError(f"--{given[0]} must not be given with {options.card}, which holds a sweep: draw and print it "
+                         "by --plot, --pareto, --drop and --format, or name its card to sweep anew")
+    return CardSweep.load(options.card)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

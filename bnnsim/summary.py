@@ -96,7 +96,8 @@ def results_text(result: "SweepResult") -> str:
               f"checksum: {found['checksum']}"]
     if found["stopping"]:
         lines.append("stopping: " + ", ".join(f"{key} {value}" for key, value in found["stopping"].items()))
-    lines += [f"{key}: {value}" for key, value in sorted(result.provenance.items()) if key != "command"]
+    lines += [f"{key}: {value}" for key, value in sorted(result.provenance.items())
+              if key not in ("command", "card_sweep")]
     return "\n".join([*lines, f"command: {found['command'] or 'none was stored'}"])
 
 

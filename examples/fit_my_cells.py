@@ -1,7 +1,7 @@
 """From a table of measured resistances to the accuracy of a network: fit, look, make a device card, sweep.
 
 The CSV file needs the columns state (LRS or HRS) and resistance_ohm; condition, cycles, time_second and
-temperature_kelvin may be added. The file that comes with bnnsim is synthetic.
+temperature_kelvin may be added; other names, units: instrument_csvs.py. The file that comes with bnnsim is synthetic.
 
     python examples/fit_my_cells.py
     python examples/fit_my_cells.py my_cells.csv --model empirical --network mine.h5 --dataset fashion

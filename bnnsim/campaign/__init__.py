@@ -18,10 +18,12 @@ from bnnsim.campaign.sweeps import sweep
 if TYPE_CHECKING:
     from bnnsim.campaign.card import CardSweep
     from bnnsim.campaign.card_sweep import sweep_card
+    from bnnsim.campaign.measured import sweep_measurements
     from bnnsim.campaign.warm import warmup
 
-__all__ = ["CardSweep", "SweepResult", "sweep", "sweep_card", "warmup"]
-_LATER = {"CardSweep": "card", "sweep_card": "card_sweep", "warmup": "warm"}     # sweeps need no devices, no training
+__all__ = ["CardSweep", "SweepResult", "sweep", "sweep_card", "sweep_measurements", "warmup"]
+_LATER = {"CardSweep": "card", "sweep_card": "card_sweep", "sweep_measurements": "measured",
+          "warmup": "warm"}                            # sweeps need no devices, no training
 
 
 def __getattr__(name: str) -> Any:

@@ -7,11 +7,13 @@ S series (a network in a kind of cell, with or without a code), P places on the 
 
 import contextlib
 import math
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
+import bnnsim.files.atomic as atomic
 from bnnsim.campaign.result import SweepResult
 from bnnsim.checks import FilePath
 from bnnsim.devices import AXES, DeviceCard
@@ -214,6 +216,42 @@ class CardSweep:
         is_log = AXES[self.axis].log and straight.min() > 0
         place = float(np.interp(np.log(ber), np.log(bers[order]), np.log(straight) if is_log else straight))
         return math.exp(place) if is_log else place
+
+    def csv(self) -> str:
+        """A line a series and place: the keys of `rows`, axis, trials, n_images, seed and card; nothing for None."""
+        import bnnsim.campaign.card_file as card_file
+
+        return card_file.csv_text(self)
+
+    def save(self, path: FilePath) -> None:
+        """Write a .csv table, or the HDF5 file of the results, which has the card and what the axis means in it.
+
+        ``sweep_card(..., out=path)`` leaves the same file.
+        """
+        if os.fsdecode(path).lower().endswith(".csv"):
+            with atomic.replaced(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+                file.write(self.csv())
+        else:
+            self.result.save(path)
+
+    @classmethod
+    def load(cls, path: FilePath, card: DeviceCard | None = None) -> "CardSweep":
+        """Read and check what `save` or ``sweep_card(..., out=path)`` wrote.
+
+        Parameters
+        ----------
+        path : path
+        card : DeviceCard, optional
+            Only needed where it was too large for the file (some 700 kB, as with all samples of an "empirical" fit).
+
+        Raises
+        ------
+        ValueError
+            Where the file holds other results, or those of another card.
+        """
+        import bnnsim.campaign.card_file as card_file
+
+        return card_file.load(path, card)
 
     def plot(self, path: FilePath | None = None) -> "Figure":
         """Accuracy, bit error rate and energy along the axis: see `bnnsim.figures.cards.card_curves`."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
+import bnnsim.campaign.card_file as card_file
 from bnnsim.campaign.card import CardPlace, CardSeries, CardSweep, place_numbers
 from bnnsim.campaign.sweeps import SweepOptions, sweep
 from bnnsim.checks import check_choice, check_real
@@ -23,6 +24,17 @@ from bnnsim.seeding import RandomSource
 
 if TYPE_CHECKING:
     from bnnsim.datasets.split import LabelledImages
+
+
+class CardOptions(SweepOptions, total=False):
+    """Keywords of `sweep_card`."""
+
+    cells: Sequence[str] | None
+    codes: Sequence[str]
+    at: Mapping[str, Any] | None
+    trials: int
+    rng: RandomSource
+    extrapolate: bool
 
 
 def sweep_card(card: DeviceCard, networks: PackedNetwork | Mapping[str, PackedNetwork], split: "LabelledImages",
@@ -85,21 +97,15 @@ def sweep_card(card: DeviceCard, networks: PackedNetwork | Mapping[str, PackedNe
     kinds = list(dict.fromkeys(itertools.product(cells or [own], codes)))
     for (cell, _), place in itertools.product(kinds, asked.places):
         asked.error_rates(cell, place)                           # what the card does not know is said before the work
-    settings["provenance"] = {**(settings.get("provenance") or {}), "card": asked.said([cell for cell, _ in kinds])}
+    series, costs, clean = asked.known(nets, split, kinds)
+    settings["provenance"] = {**(settings.get("provenance") or {}), "card": asked.said([cell for cell, _ in kinds]),
+                              **card_file.described(card, axis, asked.places, asked.at, series, costs, clean)}
     result = sweep(nets, split, place_numbers(card, axis, asked.places), trials, rng,
                    faults={f"{cell}, {code}": asked.fault(cell, code) for cell, code in kinds}, **settings)
-    found = CardSweep(card, axis, asked.places, asked.at, result, [], [])
-    mean, interval, columns = result.mean(), result.interval(), found.columns()
-    for name, network in nets.items():
-        clean = network.accuracy(split)
-        for cell, code in kinds:
-            s, series = len(found.series), asked.series(name, network, cell, code)
-            found.series.append(series)
-            for place, r in zip(asked.places, columns):
-                low, high = interval[s, r].tolist()
-                found.rows.append({**series, **asked.costs(network, series, place), "clean": clean,
-                                   "mean": float(mean[s, r]), "low": low, "high": high})
-    return found
+    rates = result.rates.tolist()
+    columns = [rates.index(number) for number in place_numbers(card, axis, asked.places)]
+    return CardSweep(card, axis, asked.places, asked.at, result, series,
+                     card_file.rows_of(result, columns, series, costs, clean))
 
 
 @dataclass(frozen=True)
@@ -133,7 +139,10 @@ class _Asked:
         elif (known := self.card.under(self.at.get("condition"))).axis == AXES[self.axis].key:
             places |= {at: None for column in known.columns.values() for at in column.grid}
         marks = {cell: either(self.card.rate_mark(cell, **self.where(place)) for place in places) for cell in cells}
-        return f"{self.card.name}, error rates " + ", ".join(f"of {cell} {mark}" for cell, mark in marks.items())
+        text = f"{self.card.name}, error rates " + ", ".join(f"of {cell} {mark}" for cell, mark in marks.items())
+        if self.axis == "condition":                             # in the results file, rates are their numbers
+            return f"{text}; conditions: " + ", ".join(f"{i} {name}" for i, name in enumerate(self.card.conditions))
+        return "; at ".join([text, *(f"{key} {value}" for key, value in self.at.items())])
 
     def series(self, name: str, network: PackedNetwork, cell: str, code: str) -> CardSeries:
         """What a network takes in a kind of cell, with a code."""
@@ -142,6 +151,18 @@ class _Asked:
         n_devices = self.card.n_devices(network, cell, bits, self.at.get("condition", self.card.conditions[0]))
         return {"network": name, "cell": cell, "code": code, "bits_per_weight": bits,
                 "devices_per_weight": n_devices / network.n_bits}
+
+    def known(self, networks: Mapping[str, PackedNetwork], split: "LabelledImages", kinds: Sequence[tuple[str, str]]
+              ) -> tuple[list[CardSeries], list[list[CardPlace]], list[float]]:
+        """What is known before a chip is made: series, what each costs at each place, its accuracy without errors."""
+        series, costs, clean = list[CardSeries](), list[list[CardPlace]](), list[float]()
+        for name, network in networks.items():
+            accuracy = network.accuracy(split)
+            for cell, code in kinds:
+                series.append(self.series(name, network, cell, code))
+                costs.append([self.costs(network, series[-1], place) for place in self.places])
+                clean.append(accuracy)
+        return series, costs, clean
 
     def costs(self, network: PackedNetwork, series: CardSeries, place: float | str) -> CardPlace:
         """Error rates and energies of a series at a place."""

@@ -5,11 +5,12 @@ it hangs on the shape of a tail that n samples do not show.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import bnnsim.devices.drift_fit as drift_fit
 from bnnsim.checks import FilePath
 from bnnsim.devices.cards import DeviceCard
 from bnnsim.devices.cells import Cell1T1R, Cell2T2R, make_cell
@@ -84,6 +85,10 @@ class PlaceFit:
         The same of the samples themselves, without a model: at that reference, and over all pairs.
     contradictions : tuple of str
         What speaks against the model; empty where nothing does.
+    energy_joule : dict of str to float
+        Mean energy_set_joule and energy_reset_joule of its rows, where they were measured.
+    pulses : dict of str to float
+        Mean pulses that it took to program "LRS" and "HRS", likewise.
     """
 
     place: Mapping[str, Any]
@@ -92,6 +97,8 @@ class PlaceFit:
     rates: Mapping[str, RateInterval]
     seen: Mapping[str, RateInterval]
     contradictions: tuple[str, ...]
+    energy_joule: Mapping[str, float] = field(default_factory=dict)
+    pulses: Mapping[str, float] = field(default_factory=dict)
 
     def cell(self, kind: str = "2T2R") -> Cell1T1R | Cell2T2R:
         """A `Cell1T1R` or `Cell2T2R` of the fitted states."""
@@ -101,6 +108,11 @@ class PlaceFit:
     def n_samples(self) -> int:
         """Of the state that has fewer."""
         return min(len(self.lrs.samples_ohm), len(self.hrs.samples_ohm))
+
+    def numbers(self) -> dict[str, Any]:
+        """Both states as a card's row has them."""
+        return {f"{name}_{key}": value for name, state in (("lrs", self.lrs), ("hrs", self.hrs))
+                for key, value in state.fitted.keys().items()}
 
     def rate_text(self, cell: str, digits: int = 3) -> str:
         """The bit error rate of a cell, and what it rests on where n samples cannot show one that low."""
@@ -128,15 +140,20 @@ class PlaceFit:
 
 @dataclass(frozen=True, eq=False)
 class DeviceFit:
-    """What `fit` found: one `PlaceFit` for each place in the measurements."""
+    """What `fit` found: one `PlaceFit` for each place in the measurements; `read_as` is how columns were guessed."""
 
     places: Sequence[PlaceFit]
     model: str
     level: float
+    read_as: str = ""
 
     def card(self, name: str, source: str, licence: str = "not stated", memory: str = "RRAM",
-             description: str = "", provenance: str = "measured") -> DeviceCard:
-        """The fitted states as a device card.
+             description: str = "", provenance: str = "measured",
+             values: Mapping[str, float] | None = None) -> DeviceCard:
+        """The fitted states as a device card, with the energies that were measured.
+
+        Where both cycles and time were measured, states over cycles are those of the least time, and drift with time is
+        a straight line of ln R over log10(time) through all cycles (`bnnsim.devices.drift_fit`).
 
         Parameters
         ----------
@@ -146,6 +163,8 @@ class DeviceFit:
         licence, memory, description : str
         provenance : str
             How the samples are known, a mark of `bnnsim.devices.marks`: "measured", or "synthetic" and the like.
+        values : dict of str to float, optional
+            More keys of each row, of `bnnsim.devices.card_schema`, such as ``{"energy_set_joule": 2e-12}``.
 
         Raises
         ------
@@ -153,19 +172,36 @@ class DeviceFit:
             Where provenance is no such mark, or more than one of cycles, time and temperature varies under one
             condition.
         """
-        rows = []
-        for each in self.places:
-            numbers = {f"{name}_{key}": value for name, state in (("lrs", each.lrs), ("hrs", each.hrs))
-                       for key, value in state.fitted.keys().items()}
-            rows.append({**each.place, **numbers, "note": self._note(each), "provenance": provenance,
-                         "source": source})
-        return DeviceCard(name, memory, description, licence, tuple(rows))
+        given, rows = dict(values or {}), list[dict[str, Any]]()
+        for condition in dict.fromkeys(each.place.get("condition") for each in self.places):
+            rows += self._rows([each for each in self.places if each.place.get("condition") == condition], given)
+        return DeviceCard(name, memory, description, licence,
+                          tuple({**row, "provenance": provenance, "source": source} for row in rows))
+
+    def _rows(self, places: Sequence[PlaceFit], values: Mapping[str, float]) -> list[dict[str, Any]]:
+        """Rows of a card, of one condition, without their provenance."""
+        if not drift_fit.has_both(places):
+            return [{**each.place, **each.numbers(), **each.energy_joule, **values, "note": self._note(each)}
+                    for each in places]
+        drift = drift_fit.drift_of(places, values)
+        fixed = {key: value for key, value in places[0].place.items() if key == "condition"}
+        rows: list[dict[str, Any]] = [{**fixed, **drift, "note": "drift of the medians with time, one slope at all "
+                                       "cycles, fitted by bnnsim.devices.fit"}]
+        for cycles in dict.fromkeys(each.place["cycles"] for each in places):
+            first = min((each for each in places if each.place["cycles"] == cycles),
+                        key=lambda each: each.place["time_second"])
+            rows.append({**fixed, "cycles": cycles, **drift_fit.programmed(first, drift), **first.energy_joule,
+                         **{key: value for key, value in values.items() if key not in drift},
+                         "note": self._note(first)})
+        return rows
 
     def _note(self, each: PlaceFit) -> str:
         """What a card says of a place: counts, rates, and what contradicts them."""
         counts = f"{len(each.lrs.samples_ohm)} LRS and {len(each.hrs.samples_ohm)} HRS samples"
         rates = ", ".join(f"{cell} {each.rate_text(cell, 2)}" for cell in each.rates)
         note = f"{self.model} fitted to {counts} by bnnsim.devices.fit; bit error rates: {rates}"
+        if each.pulses:
+            note += "; mean pulses: " + ", ".join(f"{n:.3g} to {state}" for state, n in sorted(each.pulses.items()))
         return f"{note}; {each.warning(self.model)}"[:MAX_NOTE] if each.contradictions else note
 
     def table(self) -> str:
@@ -173,8 +209,12 @@ class DeviceFit:
         samples show beside them, and what contradicts the model."""
         lines = [f"{self.model}; p: Anderson-Darling test of log-normal / of normal conductance; dAIC: normal "
                  "conductance over log-normal; the better of both need not be good"]
+        lines += [f"read as {line}" for line in self.read_as.splitlines()]
         for each in self.places:
             lines += [each.name, each.lrs.line("LRS"), each.hrs.line("HRS")]
+            if each.energy_joule or each.pulses:
+                lines.append("  " + ", ".join([*(f"{key} {value:.4g}" for key, value in each.energy_joule.items()),
+                                               *(f"{n:.3g} pulses to {state}" for state, n in each.pulses.items())]))
             for cell, (_, low, high) in each.rates.items():
                 lines.append(f"  {cell}  bit error rate {each.rate_text(cell)}, {100 * self.level:g} % interval "
                              f"{low:.3g} to {high:.3g}")

@@ -13,12 +13,13 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 import bnnsim.devices.contradictions as contradictions
-from bnnsim.checks import FilePath, check_choice, check_int
+from bnnsim.checks import check_choice, check_int
 from bnnsim.devices.cells import DEVICES_PER_BIT, Cell1T1R, make_cell
+from bnnsim.devices.column_choice import Columns
 from bnnsim.devices.distributions import KINDS, Empirical, LogNormal, NormalConductance
 from bnnsim.devices.fitted import DeviceFit, PlaceFit, StateFit
 from bnnsim.devices.goodness import akaike, anderson_darling, n_outliers
-from bnnsim.devices.measurements import read_measurements
+from bnnsim.devices.measurements import Measurements, Place, Source, read_measurements
 from bnnsim.devices.sample_rates import RateInterval, none_seen
 from bnnsim.devices.states import KnownState, State, samples_of
 from bnnsim.seeding import RandomSource, generator, root_seed
@@ -28,16 +29,16 @@ MIN_SAMPLES = 8
 ASIDE = 1e-3                        # chance by which good samples are set aside: some 1 %
 
 
-def fit(path: FilePath, model: str = "log-normal", n_resamples: int = 1000, level: float = 0.95,
-        rng: RandomSource = 0, drop_invalid: bool = False) -> DeviceFit:
+def fit(table: Source, model: str = "log-normal", n_resamples: int = 1000, level: float = 0.95,
+        rng: RandomSource = 0, drop_invalid: bool = False, columns: Columns | None = None) -> DeviceFit:
     """Fit the states of a memory to measured resistances: see `bnnsim.devices.measurements` for columns and units.
 
     Parameters
     ----------
-    path : path
-        CSV file with columns ``resistance_ohm`` and ``state``, and optionally ``condition``, ``cycles``,
-        ``time_second``, ``temperature_kelvin``; each combination of these is fitted by itself, and must have 8 samples
-        or more of each state.
+    table : path, data frame, dict of {"LRS", "HRS"} to these, or Measurements
+        Resistances and states, and optionally ``condition``, ``cycles``, ``time_second``, ``temperature_kelvin``; each
+        combination of these is fitted by itself, and must have 8 samples or more of each state. Energies and pulses a
+        row go into the card. See `read_measurements`.
     model : {"log-normal", "normal-conductance", "empirical"}
         What the states become. Fitted rates are held against those that the samples show by themselves; where they
         contradict each other, or the samples the model, a UserWarning says what was found, as the table does. Then take
@@ -50,6 +51,9 @@ def fit(path: FilePath, model: str = "log-normal", n_resamples: int = 1000, leve
         Of the bootstrap; the default gives the same intervals for the same file.
     drop_invalid : bool
         Leave out, and count, readings that are no resistances (overflow codes such as 9.91e37, OVLD, nan, <= 0 ohm).
+    columns : dict of str to str, None or dict, optional
+        What columns are: ``{"R": "resistance_kohm", "device": None}``; by default what their names say, which is
+        logged. See `read_measurements`, which also takes ``decimal``.
 
     Returns
     -------
@@ -89,7 +93,7 @@ def fit(path: FilePath, model: str = "log-normal", n_resamples: int = 1000, leve
     """
     kind = KINDS[check_choice("model", model, KINDS)]
     n_resamples, level = check_int("n_resamples", n_resamples, 100, 100_000), check_level(level)
-    root, places, read = root_seed(rng), list[PlaceFit](), read_measurements(path, drop_invalid)
+    root, places, read = root_seed(rng), list[PlaceFit](), _measurements(table, columns, drop_invalid)
     for i, (place, states) in enumerate(read.ohm.items()):
         where = ", ".join(f"{key} {value}" for key, value in place) or "the table"
         dropped = read.n_dropped.get(place, {"LRS": 0, "HRS": 0})
@@ -98,12 +102,33 @@ def fit(path: FilePath, model: str = "log-normal", n_resamples: int = 1000, leve
             rates = _intervals(lrs, hrs, kind, n_resamples, level, generator(root, "bootstrap", i))
             reference = Cell1T1R(lrs.fitted, hrs.fitted).r_reference_ohm
         except ValueError as error:
-            raise ValueError(f"{where}{' ' if str(error).startswith('must') else ': '}{error}") from error
+            remedy = _remedy(read, place) if str(error).startswith("must have") else ""
+            raise ValueError(f"{where}{' ' if str(error).startswith('must') else ': '}{error}{remedy}") from error
         found = [] if kind is Empirical else contradictions.found(lrs, hrs, model, rates, reference)
         seen = contradictions.seen_rates(lrs, hrs, reference, level)
-        places.append(PlaceFit(dict(place), lrs, hrs, rates, seen, tuple(found)))
+        places.append(PlaceFit(dict(place), lrs, hrs, rates, seen, tuple(found), read.energy_joule.get(place, {}),
+                               read.pulses.get(place, {})))
     _warn(model, [each for each in places if each.contradictions])
-    return DeviceFit(tuple(places), model, level)
+    return DeviceFit(tuple(places), model, level, read.read_as)
+
+
+def _measurements(table: Source, columns: Columns | None, drop_invalid: bool) -> Measurements:
+    if not isinstance(table, Measurements):
+        return read_measurements(table, columns, drop_invalid)
+    if columns is not None or drop_invalid:
+        raise ValueError("columns and drop_invalid must be given to read_measurements, where these come from")
+    return table
+
+
+def _remedy(read: Measurements, place: Place) -> str:
+    """What to do about too few samples of a state."""
+    for state, other in (("LRS", "HRS"), ("HRS", "LRS")):
+        if not any(len(states[state]) for states in read.ohm.values()):
+            return f"; the table has {other} only: fit({{'LRS': ..., 'HRS': ...}}) takes a table of each state"
+    if len(read.ohm) > 1:
+        columns = " or ".join(key for key, _ in place)
+        return f"; there are {len(read.ohm):,} places: say None in columns= of what need not be told apart ({columns})"
+    return ""
 
 
 def _warn(model: str, places: Sequence[PlaceFit]) -> None:

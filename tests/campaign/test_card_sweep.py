@@ -158,6 +158,26 @@ def test_the_command_draws_and_prints_how_far_the_axis_goes(tmp_path, capsys):
     assert all((tmp_path / name).stat().st_size > 5_000 for name in ("curves.png", "pareto.png", "volts.h5"))
 
 
+def test_the_command_prints_and_draws_a_stored_sweep_again(tmp_path, capsys):
+    paths = [str(tmp_path / name) for name in ("volts.h5", "first.png", "again.png")]
+    common = ["--quiet", "--drop", "2"]
+    assert device_sweep.main(["sram_synthetic", "--values", "0.5:0.6:3", "--trials", "2", "--out", paths[0], "--plot",
+                              paths[1], *common]) == 0
+    first = capsys.readouterr().out
+    assert device_sweep.main([paths[0], "--plot", paths[2], *common]) == 0
+    assert capsys.readouterr().out == first
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "first.png").read_bytes()
+    assert device_sweep.main([paths[0], "--format", "csv", *common]) == 0
+    assert capsys.readouterr().out.startswith("network,cell,code,axis,place,ber,")
+    for options, message in ((["--axis", "voltage"], "--axis must not be"), (["--cell", "6T"], "--cell must not")):
+        with pytest.raises(SystemExit):
+            device_sweep.main([paths[0], *options, *common])
+        assert message in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        device_sweep.main([str(data_file("fashion_fcnn_flip.h5")), *common])
+    assert "open it with PackedNetwork.load" in capsys.readouterr().err
+
+
 def accuracies(found):
     return {(row["network"], row["cell"], row["code"], row["place"]): row["mean"] for row in found.rows}
 

@@ -1,0 +1,148 @@
+"""Sweeps of device cards in files: what comes back is what was saved, and what cannot be is refused."""
+
+import csv
+import io
+import math
+
+import numpy as np
+import pytest
+
+import bnnsim
+import bnnsim.devices as devices
+import bnnsim.summary as summary
+from bnnsim import PackedNetwork, load_embedded
+from bnnsim.campaign import CardSweep
+from bnnsim.campaign.card_file import COLUMNS
+from bnnsim.datasets.shipped import data_file
+
+
+@pytest.fixture(scope="module")
+def network():
+    return PackedNetwork.load(data_file("fashion_fcnn_flip.h5"))
+
+
+@pytest.fixture(scope="module")
+def test():
+    return load_embedded()[1].take(np.arange(100))
+
+
+def sweep(card, network, split, axis, places=None, **settings):
+    return bnnsim.sweep_card(devices.load_card(card), network, split, axis, places, trials=2, rng=5, progress=False,
+                             **settings)
+
+
+KINDS = [("hfo2_2t2r", "condition", {"codes": ["none", "secded(8,4)"], "cells": ["1T1R", "2T2R"]}),
+         ("teaching", "cycles", {"at": {"condition": "weak", "time_second": 100}}), ("sram_synthetic", "voltage", {})]
+
+
+@pytest.mark.parametrize("card, axis, settings", KINDS, ids=[kind[1] for kind in KINDS])
+def test_what_was_saved_comes_back_and_is_drawn_again(network, test, tmp_path, card, axis, settings):
+    found = sweep(card, {"a": network, "b": network}, test, axis, **settings)
+    found.save(tmp_path / "s.h5")
+    again = CardSweep.load(tmp_path / "s.h5")
+    assert again.rows == found.rows and again.series == found.series and again.at == found.at
+    assert (again.axis, again.places, again.card.checksum) == (found.axis, found.places, found.card.checksum)
+    assert again.table() == found.table() and again.csv() == found.csv()
+    again.plot(tmp_path / "again.png"), found.plot(tmp_path / "found.png")
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "found.png").read_bytes()
+    if axis != "condition":
+        assert again.tolerated() == found.tolerated()
+
+
+def test_the_file_of_a_campaign_is_that_of_its_sweep_and_what_was_run_before_stays_in_it(network, test, tmp_path):
+    path = tmp_path / "out.h5"
+    sweep("sram_synthetic", network, test, "voltage", [0.5, 0.6], out=path)
+    found = sweep("sram_synthetic", network, test, "voltage", [0.55, 0.6], out=path, resume=True)
+    again = CardSweep.load(path)
+    assert again.rows == found.rows and again.places == [0.55, 0.6] and len(again.result.rates) == 3
+
+
+def test_stored_results_say_what_their_axis_means(network, test, tmp_path):
+    """A stored sweep over conditions had the numbers 0, 1, 2, and nothing told which they were."""
+    found = sweep("hfo2_2t2r", network, test, "condition", out=tmp_path / "out.h5")
+    stored = bnnsim.SweepResult.load(tmp_path / "out.h5")
+    assert "conditions: 0 reference, 1 low power, 2 ultra-low power" in stored.table()
+    assert "1 low power" in stored.plot().axes[0].get_title().replace("\n", " ")
+    assert "card_sweep" not in summary.results_text(stored)
+    weak = sweep("teaching", network, test, "cycles", [1, 1e4], at={"condition": "weak"})
+    assert "at condition weak" in weak.result.table() and found.result.checksum == stored.checksum
+
+
+def test_the_csv_is_tidy(network, test, tmp_path):
+    found = sweep("hfo2_2t2r", network, test, "condition", codes=["none", "secded(8,4)"])
+    found.save(tmp_path / "s.csv")
+    text = (tmp_path / "s.csv").read_text(encoding="utf-8")
+    lines = list(csv.DictReader(io.StringIO(text)))
+    assert text == found.csv() and tuple(lines[0]) == COLUMNS and len(lines) == len(found.rows) == 6
+    for line, row in zip(lines, found.rows):
+        for key, value in row.items():
+            assert line[key] == ("" if value is None else value if isinstance(value, str) else repr(value))
+        assert (line["axis"], line["trials"], line["n_images"], line["seed"], line["card"]) == \
+            ("condition", "2", "100", "5", "hfo2_2t2r")
+
+
+def test_a_card_too_large_for_the_file_is_given_again(network, test, tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [{"condition": name, **{f"{state}_samples_ohm": np.round(ohm * np.exp(rng.standard_normal(16_000) / 9), 8)
+                                   .tolist() for state, ohm in (("lrs", 5e3), ("hrs", 4e4))},
+             "provenance": "synthetic", "source": "a test"} for name in ("one", "two")]
+    card = devices.DeviceCard("large", "RRAM", "", "", rows)
+    found = bnnsim.sweep_card(card, network, test, "condition", trials=1, rng=0, progress=False)
+    found.save(tmp_path / "s.h5")
+    with pytest.raises(ValueError, match=r"s.h5: the card was too large .* CardSweep.load\(path, card\)"):
+        CardSweep.load(tmp_path / "s.h5")
+    assert CardSweep.load(tmp_path / "s.h5", card).rows == found.rows
+    with pytest.raises(ValueError, match="the results are of another card than <DeviceCard 'teaching'"):
+        CardSweep.load(tmp_path / "s.h5", devices.load_card("teaching"))
+
+
+CHANGES = [
+    (lambda said: said.pop("axis"), "is damaged: KeyError"),
+    (lambda said: said.update(axis="colour"), "its axis and places must be those of a device card"),
+    (lambda said: said.update(places=[]), "its axis and places must be"),
+    (lambda said: said.update(places=[0.5, 0.7]), "its series and places must be as many"),
+    (lambda said: said.update(at={"colour": 1}), "its axis and places must be"),
+    (lambda said: said.update(clean=[]), "its series and places must be as many"),
+    (lambda said: said.update(series={}), "its series and places must be as many"),
+    (lambda said: said["costs"][0][0].update(rate_mark="sure"), "a row cannot be"),
+    (lambda said: said["costs"][0][0].update(ber="0.1"), "a row cannot be"),
+    (lambda said: said["costs"][0][0].update(energy_joule=[1]), "a row cannot be"),
+    (lambda said: said["costs"][0][0].update(more=1), "a row cannot be"),
+    (lambda said: said["card"]["rows"][0].update(ber=2), "must be"),
+    (lambda said: said["card"].update(name="other"), "the results are of another card"),
+    (lambda said: said.update(card=[1]), "a device card must be a JSON object")]
+
+
+def test_files_that_say_something_else_are_refused(network, test, tmp_path):
+    found, path = sweep("sram_synthetic", network, test, "voltage", [0.5, 0.6]), tmp_path / "s.h5"
+    text = bnnsim.files.file_format.to_json("provenance", found.result.provenance)
+    for change, message in CHANGES:
+        provenance = bnnsim.files.file_format.from_json("provenance", text)
+        change(provenance["card_sweep"])
+        found.result.provenance.clear()
+        found.result.provenance.update(provenance)
+        found.save(path)
+        with pytest.raises(ValueError, match=f"s.h5: .*{message}"):
+            CardSweep.load(path)
+    bnnsim.sweep(network, test, [0.1], trials=1, rng=0, progress=False).save(path)
+    with pytest.raises(ValueError, match="holds no sweep of a device card; SweepResult.load opens"):
+        CardSweep.load(path)
+
+
+def test_from_measurements_to_accuracy_at_once(network, test, tmp_path):
+    """The same as fitting, making a card and sweeping it, energies included."""
+    rng, lines = np.random.default_rng(1), ["state;R (kohm);E (pJ)"]
+    for state, median in (("SET", 5.0), ("RESET", 60.0)):
+        lines += [f"{state};{median * math.exp(0.4 * z):.4f};1,5".replace(".", ",") for z in rng.standard_normal(50)]
+    (tmp_path / "cells.csv").write_text("\n".join(lines), encoding="utf-8")
+    found = bnnsim.sweep_measurements(tmp_path / "cells.csv", network, test, cells=["1T1R", "2T2R"], trials=2, rng=5,
+                                      progress=False)
+    card = devices.fit(tmp_path / "cells.csv").card("cells.csv", "measured: cells.csv")
+    by_hand = bnnsim.sweep_card(card, network, test, "sigma", [1.0], cells=["1T1R", "2T2R"], trials=2, rng=5,
+                                progress=False)
+    assert found.rows == by_hand.rows and found.result.checksum == by_hand.result.checksum
+    assert [row["energy_joule"] for row in found.rows] == pytest.approx([1.5e-12 * network.n_bits,
+                                                                         3e-12 * network.n_bits])
+    sample = bnnsim.sweep_measurements(data_file("devices/sample_measurements.csv"), network, test, "sigma", [1.0, 1.2],
+                                       at={"condition": "weak"}, trials=1, rng=0, progress=False)
+    assert sample.places == [1.0, 1.2]
