@@ -23,7 +23,8 @@ from bnnsim.checks import FilePath
 from bnnsim.statistics import Difference, Tolerated
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from bnnsim.figures.scales import Scale
+    from bnnsim.figures.style import Drawn, Width
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,11 +180,12 @@ class SweepResult:
         """Read and check an HDF5 file that `save` wrote."""
         return cls(**result_file.load(path))
 
-    def plot(self, path: FilePath | None = None) -> "Figure":
+    def plot(self, path: FilePath | None = None, *, ax: "Drawn | None" = None, width: "Width" = None,
+             xscale: "Scale" = "log", published: FilePath | None = None) -> "Drawn":
         """Draw accuracy over the rates: see `bnnsim.plotting.ber_curve`."""
         import bnnsim.figures.sweeps as sweeps
 
-        return sweeps.ber_curve(self, path)
+        return sweeps.ber_curve(self, path, ax=ax, width=width, xscale=xscale, published=published)
 
     @property
     def checksum(self) -> str:

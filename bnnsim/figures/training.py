@@ -3,28 +3,32 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from bnnsim.checks import FilePath
-from bnnsim.figures.style import COLOURS, new_panels, written
+from bnnsim.figures.style import COLOURS, Drawn, Width, new_panels, written
 
 if TYPE_CHECKING:
     from bnnsim.training import History
 
 
-def training_curves(history: "History", path: FilePath | None = None) -> Figure:
+def training_curves(history: "History", path: FilePath | None = None, *, ax: "Drawn | None" = None,
+                    width: Width = None) -> "Drawn":
     """Loss and accuracy over epochs.
 
     Parameters
     ----------
     history : History
     path : path, optional
+    ax : sequence of two matplotlib.axes.Axes, optional
+        Drawn on and returned, instead of a new figure.
+    width : {"column", "page"}, float or (float, float), optional
+        Of a new figure: one or two columns of a paper, inches, or inches of both sides.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure, or `ax`
     """
-    figure, (left, right) = new_panels((8.0, 3.6), 1, 2)
+    figure, (left, right) = new_panels((8.0, 3.6), 1, 2, ax=ax, width=width)
     epochs = np.arange(1, len(history.loss) + 1)
     left.plot(epochs, history.loss, color=COLOURS[0], marker="o", markersize=3)
     left.set_ylabel("training loss")
@@ -37,4 +41,4 @@ def training_curves(history: "History", path: FilePath | None = None) -> Figure:
     for axes in (left, right):
         axes.set_xlabel("epoch")
         axes.locator_params(axis="x", integer=True)
-    return written(figure, path)
+    return written(figure, path, ax)
