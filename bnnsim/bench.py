@@ -7,9 +7,10 @@
     python -m bnnsim.bench --isa avx2 --only none --compare examples/peers/torch_peer.py --peer-python TORCH/bin/python
     python -m bnnsim.bench --isa generic --only inference --compare examples/peers/torch_peer.py --peer-python ...
 
-Sections: kernels, beside the machine's limit; training, inference and sweep of the papers' three networks; startup and
-memory of fresh processes; with --scaling and --compare those too. A line is the median, with quartiles. By default
-training is timed for some steps and the CIFAR-10 CNN for a part of its images, and said so; --full times all.
+Sections: kernels, beside the machine's limit; convolutions of every geometry, beside the plain one; training, inference
+and sweep of the papers' three networks; startup and memory of fresh processes; with --scaling and --compare those too.
+A line is the median, with quartiles. By default training is timed for some steps and the CIFAR-10 CNN for a part of its
+images, and said so; --full times all.
 Fashion-MNIST is the full set where it is found, else the embedded subset; CIFAR-10 is random pixels of the right shape.
 Run it alone on the machine.
 """
@@ -32,7 +33,7 @@ from bnnsim.commands.options import Option
 if TYPE_CHECKING:
     from bnnsim.benchmarks.sizes import Images, Sizes
 
-SECTIONS = ("kernels", "training", "inference", "sweep", "startup", "memory")
+SECTIONS = ("kernels", "geometry", "training", "inference", "sweep", "startup", "memory")
 NETWORKS = ("fcnn", "cnn", "cifar")
 FORMAT = {"format": "bnnsim benchmark", "format_version": 1}
 
@@ -92,6 +93,7 @@ def command_of(options: argparse.Namespace) -> str:
 
 def sections(options: argparse.Namespace, sizes: "Sizes", images: "Images") -> Iterator[tuple[str, Any]]:
     """(section, generator of its measurements), in the order in which they are run."""
+    import bnnsim.benchmarks.geometry as geometry
     import bnnsim.benchmarks.kernels as kernels
     import bnnsim.benchmarks.networks as networks
     import bnnsim.benchmarks.peer as peer
@@ -101,6 +103,8 @@ def sections(options: argparse.Namespace, sizes: "Sizes", images: "Images") -> I
     for section in options.only:
         if section == "kernels":
             yield section, kernels.measure(sizes)
+        elif section == "geometry":
+            yield section, geometry.measure(sizes)
         elif section == "startup":
             yield section, processes.startup(sizes)
         elif section == "memory":

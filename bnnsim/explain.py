@@ -88,8 +88,13 @@ def work(options: argparse.Namespace) -> None:
     """Load, measure, print, draw."""
     import bnnsim.commands.inputs as inputs
     import bnnsim.metrics as metrics
+    from bnnsim.packed.blocks import check_scores
 
     name, network = inputs.load_network(options.network)
+    if "prediction" in options.what:
+        check_scores(network, "--what prediction")
+    if "importance" in options.what and options.method == "readout":
+        check_scores(network, "--method readout")
     split = inputs.load_test(options, [options.network] if options.network else [], {name: network})
     print(f"{name}, {network.n_bits:,} binary weights; {split.name}, all {len(split):,} images")
     for what in options.what:

@@ -34,7 +34,7 @@ IN_README = (*(f"{work.title}: epoch of {work.epoch_images:,} images" for work i
              *(f"{title}: one image, 1 thread" for title in SMALL),
              *(f"{title}: one chip at BER {RATES[0]:g}, {TEST_IMAGES:,} images" for title in SMALL))
 TITLES = {"kernels": "Kernels", "training": "Training", "inference": "Inference", "sweep": "Sweeps",
-          "startup": "Start-up", "memory": "Peak memory", "scaling": "Scaling"}
+          "geometry": "Geometry", "startup": "Start-up", "memory": "Peak memory", "scaling": "Scaling"}
 Json = dict[str, Any]               # a part of the report
 SIZES = {"quick": "a quick run", "full": "a full run", "tiny": "a tiny run, whose times mean nothing"}
 

@@ -6,6 +6,7 @@ A network is a list of dicts of plain arrays, as `of_packed` reads them off; S s
 import itertools
 
 import naive
+import naive_geometry as geometry
 import numpy as np
 
 
@@ -15,7 +16,8 @@ def of_packed(network):
     for layer in network.layers:
         shape = (*layer.words.shape[:-1], layer.n_in)
         weight = naive.unpack(layer.words.reshape(-1, layer.words.shape[-1]), layer.n_in).reshape(shape)
-        names = ("stride", "padding", "pad_value", "pool", "threshold", "inverted", "mean", "scale", "shift")
+        names = ("stride", "padding", "pad_value", "replicate", "dilation", "groups", "pool", "pool_stride",
+                 "pool_padding", "threshold", "inverted", "mean", "scale", "shift")
         layers.append({"weight": weight, **{name: getattr(layer, name) for name in names}})
     return layers
 
@@ -28,18 +30,28 @@ def flipped(weight, sets):
     return out.reshape(len(sets), *weight.shape)
 
 
+def conv(layer, x, weight):
+    """Pre-activations of x (1 or S, H, W, C) under weights (1 or S, K, kh, kw, n_in)."""
+    wide = geometry.padded(x, layer["padding"], layer["pad_value"], layer["replicate"])
+    rows, columns = (geometry.places(x.shape[1 + axis], weight.shape[2 + axis], layer["stride"][axis],
+                                     layer["dilation"][axis], layer["padding"][axis], layer["padding"][2 + axis])
+                     for axis in (0, 1))
+    patches = np.stack([wide[:, row][:, :, column] for row in rows for column in columns], axis=1)
+    n_in, found = weight.shape[4], []
+    for group, own in enumerate(np.split(weight, layer["groups"], axis=1)):
+        part = patches[..., group * n_in:(group + 1) * n_in].reshape(len(x), patches.shape[1], -1)
+        found.append(part @ own.reshape(*own.shape[:2], -1).swapaxes(1, 2))
+    h = np.concatenate(found, axis=2)
+    return h.reshape(len(h), len(rows), len(columns), -1)
+
+
 def classes(layers, image, offset, weights=None):
     """Classes (S,) of one image (C, H, W); weights: those of each layer, (1 or S, ...), its own where absent."""
     x = naive.pixels(image[None], offset)
     for i, layer in enumerate(layers):
         weight = (weights or {}).get(i, layer["weight"][None])
         if layer["weight"].ndim == 4:
-            patches = naive.patches(x, weight.shape[2:4], layer["stride"], layer["padding"], layer["pad_value"])
-            size = patches.shape[1:3]
-            h = patches.reshape(len(x), size[0] * size[1], -1) @ weight.reshape(*weight.shape[:2], -1).swapaxes(1, 2)
-            h, q = h.reshape(len(h), *size, -1), layer["pool"]
-            h = h[:, :size[0] // q * q, :size[1] // q * q]
-            h = h.reshape(len(h), size[0] // q, q, size[1] // q, q, -1).max((2, 4))
+            h = geometry.pool(conv(layer, x, weight), layer["pool"], layer["pool_stride"], layer["pool_padding"])
         else:
             h = (weight @ x.reshape(len(x), -1, 1))[..., 0]
         if layer["threshold"] is not None:

@@ -1,13 +1,19 @@
 """Margins, tolerance, importance and single flips by definition, on +-1 integers; imports nothing from bnnsim.
 
-A network is a list of dicts with ``weight`` (U, F) or (K, kh, kw, C), a conv's ``stride``, ``padding``, ``pad_value``,
-and ``pool``, then ``theta`` and ``inverted``, or ``mean``, ``scale``, ``shift`` of the last layer.
+A network is a list of dicts with ``weight`` (U, F) or (K, kh, kw, C / groups), a conv's settings by `naive_geometry`'s
+names, then ``theta`` and ``inverted``, or, where theta is None, ``mean``, ``scale``, ``shift`` of the last layer.
 """
 
 import itertools
 
 import naive
+import naive_geometry as geometry
 import numpy as np
+
+NAMES = {"stride": "stride", "padding": "padding", "pad_value": "value", "replicate": "replicate",
+         "dilation": "dilation", "groups": "groups", "pool": "pool", "pool_stride": "pool_stride",
+         "pool_padding": "pool_padding", "threshold": "theta", "inverted": "inverted", "mean": "mean",
+         "scale": "scale", "shift": "shift"}
 
 
 def of_packed(network):
@@ -15,44 +21,58 @@ def of_packed(network):
     blocks = []
     for layer in network.layers:
         rows = naive.unpack(layer.words.reshape(-1, layer.words.shape[-1]), layer.n_in)
-        block = {"weight": rows.reshape(*layer.words.shape[:-1], layer.n_in), "pool": layer.pool[0],
-                 "stride": layer.stride[0], "padding": layer.padding[0]}           # alike on both axes
-        names = {"pad_value": "pad_value", "theta": "threshold", "inverted": "inverted", "mean": "mean",
-                 "scale": "scale", "shift": "shift"}
-        blocks.append(block | {name: getattr(layer, key) for name, key in names.items()})
+        block = {"weight": rows.reshape(*layer.words.shape[:-1], layer.n_in)}
+        blocks.append(block | {name: getattr(layer, key) for key, name in NAMES.items()})
     return blocks
 
 
+def places(block, x):
+    """For each output row, and column, the padded inputs that it reads."""
+    return [geometry.places(x.shape[1 + axis], block["weight"].shape[1 + axis], block["stride"][axis],
+                            block["dilation"][axis], block["padding"][axis], block["padding"][2 + axis])
+            for axis in (0, 1)]
+
+
 def reads(block, x):
-    """What each position reads (N, P, F), padding with its value, and whether it exists."""
+    """What each position reads of all channels (N, P, F), padding with its value, and whether it exists."""
     if block["weight"].ndim == 2:
         flat = x.reshape(len(x), 1, -1)
         return flat, np.ones_like(flat, bool)
-    settings = block["weight"].shape[1:3], block["stride"], block["padding"]
-    found = naive.patches(x, *settings, block["pad_value"])
-    inside = naive.patches(np.ones_like(x), *settings, abs(block["pad_value"])) != 0
-    return (part.reshape(len(x), found.shape[1] * found.shape[2], -1) for part in (found, inside))
+    rows, columns = places(block, x)
+    padding = block["padding"]
+    values = geometry.padded(x, padding, block["value"], block["replicate"])
+    exists = geometry.padded(np.ones_like(x), padding, abs(block["value"]), block["replicate"]) != 0
+    return tuple(np.stack([wide[:, row][:, :, column] for row in rows for column in columns], axis=1).reshape(
+        len(x), len(rows) * len(columns), -1) for wide in (values, exists))
+
+
+def wide_weight(block):
+    """Weights (U, F) in the order of `reads`, 0 where another group reads."""
+    weight, groups = block["weight"], block["groups"]
+    if groups == 1:
+        return weight.reshape(len(weight), -1)
+    n_in, each = weight.shape[3], len(weight) // groups
+    wide = np.zeros((*weight.shape[:3], groups * n_in), int)
+    for u in range(len(weight)):
+        wide[u, :, :, u // each * n_in:(u // each + 1) * n_in] = weight[u]
+    return wide.reshape(len(wide), -1)
 
 
 def map_shape(block, x):
     """(OH, OW) before pooling; (1, 1) of a dense layer."""
-    if block["weight"].ndim == 2:
-        return 1, 1
-    return tuple(naive.out_size(size, kernel, block["stride"], block["padding"])
-                 for size, kernel in zip(x.shape[1:3], block["weight"].shape[1:3]))
+    return (1, 1) if block["weight"].ndim == 2 else tuple(len(some) for some in places(block, x))
 
 
-def pooled(passed, shape, pool):
-    """OR over windows: passed (P, ...) bool -> (Q, ...)."""
+def pooled(passed, shape, block):
+    """OR over windows: passed (P, ...) bool -> (rows, columns of windows, ...)."""
     grid = passed.reshape(*shape, *passed.shape[1:])
-    rows = [grid[i * pool:(i + 1) * pool, j * pool:(j + 1) * pool].any((0, 1))
-            for i in range(shape[0] // pool) for j in range(shape[1] // pool)]
-    return np.array(rows)
+    found = geometry.windows(shape, block["pool"], block["pool_stride"], block["pool_padding"])
+    return np.array([[np.any([grid[at] for at in entries], axis=0) for entries in row] for row in found])
 
 
 def sums(block, x):
     """Pre-activations (N, P, U)."""
-    return reads_of(block, x) @ block["weight"].reshape(len(block["weight"]), -1).T
+    return reads_of(block, x) @ wide_weight(block).T
 
 
 def reads_of(block, x):
@@ -62,17 +82,19 @@ def reads_of(block, x):
 def outputs(block, x):
     """+-1 (N, H, W, U) or (N, U)."""
     shape, h = map_shape(block, x), sums(block, x)
-    bits = np.array([pooled(one >= block["theta"], shape, block["pool"]) for one in h]) != block["inverted"]
+    bits = np.array([pooled(one >= block["theta"], shape, block) for one in h]) != block["inverted"]
     y = np.where(bits, 1, -1)
-    return y[:, 0] if block["weight"].ndim == 2 else \
-        y.reshape(len(x), shape[0] // block["pool"], shape[1] // block["pool"], -1)
+    return y[:, 0, 0] if block["weight"].ndim == 2 else y
 
 
 def scores(blocks, x):
     """Scores of what the first of the blocks reads."""
     for block in blocks[:-1]:
         x = outputs(block, x)
-    return naive.batch_norm(sums(blocks[-1], x)[:, 0], *(blocks[-1][name] for name in ("mean", "scale", "shift")))
+    last = blocks[-1]
+    if last["theta"] is not None:
+        return outputs(last, x)
+    return naive.batch_norm(sums(last, x).sum(1), *(last[name] for name in ("mean", "scale", "shift")))
 
 
 def inputs(blocks, images, offset):
@@ -92,13 +114,14 @@ def midway(theta, n_summands, is_first):
 
 
 def margins(block, x, is_first):
-    """|h - s| (N, P, U); sums of squares of what is read (N, P)."""
+    """|h - s|, and sums of squares of what is read, (N, P, U) each."""
     values, inside = reads(block, x)
-    count = inside.sum(-1)
+    own = (wide_weight(block) != 0).T.astype(int)
+    count, squares = inside.astype(int) @ own, values.astype(np.int64)**2 @ own
     largest = block["weight"][0].size * (1 if not is_first else max(1, abs(block["level"])))
     theta = np.clip(block["theta"].astype(np.int64), -largest, largest + 1)
-    s = np.array([[[midway(t, n, is_first) for t in theta] for n in row] for row in count])
-    return np.abs(sums(block, x) - s), (values.astype(np.int64)**2).sum(-1)
+    s = np.array([[[midway(t, n, is_first) for t, n in zip(theta, unit)] for unit in row] for row in count])
+    return np.abs(sums(block, x) - s), squares
 
 
 def tolerance(block, x, u):
@@ -106,11 +129,12 @@ def tolerance(block, x, u):
 
     All flips are tried, the smallest sets first.
     """
-    values, weight = reads_of(block, x)[0], block["weight"][u].reshape(-1)
+    weight = wide_weight(block)[u]
+    values, weight = reads_of(block, x)[0][:, weight != 0], weight[weight != 0]
     masks = np.array(list(itertools.product((0, 1), repeat=weight.size)))
     h = values @ (weight * (1 - 2 * masks)).T
-    bits = pooled(h >= block["theta"][u], map_shape(block, x), block["pool"])
-    changed = (bits != bits[:, :1]).any(0)
+    bits = pooled(h >= block["theta"][u], map_shape(block, x), block)
+    changed = (bits != bits[..., :1]).any((0, 1))
     return int(masks.sum(1)[changed].min()) - 1 if changed.any() else None
 
 

@@ -49,7 +49,8 @@ def first_layer_weights(network: PackedNetwork, path: FilePath | None = None, n_
     """
     layer = network.layers[0]
     n = min(check_int("n_units", n_units, 1), layer.units)
-    rows, columns, channels = network.stages[0].patch_shape
+    rows, columns = network.stages[0].patch_shape[:2]
+    channels = layer.fan_in // (rows * columns)
     tiles = _side_by_side(_bits(layer, layer.words[:n]).reshape(n, rows, columns, channels))
     gap = 1 if channels == 1 else 2                                 # between units; 1 between channels
     n_columns = min(n, int(np.ceil(np.sqrt(n * tiles.shape[1] / tiles.shape[2]))))
@@ -174,7 +175,7 @@ def _draw_counts(figure: Figure, axes: Axes, counts: np.ndarray, block: Sequence
 
 def _label(axes: Axes, stage: Stage) -> None:
     if stage.shares_weights:
-        sizes = " x ".join(map(str, stage.patch_shape))
+        sizes = " x ".join(map(str, (*stage.patch_shape[:2], stage.layer.n_in)))
         axes.set_xlabel(f"weight (height, width, channel of a {sizes} kernel)")
         axes.set_ylabel("unit (output channel)")
     else:

@@ -113,7 +113,7 @@ def _by_block(network: PackedNetwork, split: LabelledImages, i: int) -> np.ndarr
         part = np.zeros((stage.layer.units, stage.layer.fan_in), np.int32)
         reads = stage.patches(xs[0])[:, 0].copy() if stage.reads_pixels else xs[i]
         args = (reads, inversions.words[i], stage.sums(xs[i])[:, 0])
-        if i == inversions.last:
+        if i == inversions.last and inversions.affine is not None:
             kernel = ablation.weights_of_output_pixels if stage.reads_pixels else ablation.weights_of_output
             kernel(*args, *inversions.affine, labels[block], part, 0, len(part))
         else:

@@ -23,7 +23,7 @@ import numpy as np
 from bnnsim.checks import FilePath, check_int, check_probability
 from bnnsim.datasets.split import LabelledImages
 from bnnsim.metrics.flip_statistics import Flips, OutputFlips, OwnFlips, SharedFlips
-from bnnsim.packed.blocks import BLOCK, check_labelled, each_block, hidden_stages
+from bnnsim.packed.blocks import BLOCK, check_labelled, check_scores, each_block, hidden_stages
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.packed.words import unpack_signs
 from bnnsim.seeding import RandomSource, root_seed, stream_key
@@ -156,7 +156,8 @@ def predicted_accuracy(network: PackedNetwork, split: LabelledImages, rates: Seq
     Raises
     ------
     TypeError, ValueError
-        Where a rate is no probability, or the split does not fit the network.
+        Where a rate is no probability, the split does not fit the network, or the network's last layer is no dense one
+        with scores.
 
     References
     ----------
@@ -175,7 +176,7 @@ def predicted_accuracy(network: PackedNetwork, split: LabelledImages, rates: Seq
     True
     """
     ps = np.array([check_probability(f"rates[{i}]", rate) for i, rate in enumerate(rates)])
-    images = check_labelled(network, split).images
+    images = check_labelled(check_scores(network, "predicted_accuracy"), split).images
     labels = split.labels.astype(np.int64)
     if draws is None:
         draws = DRAWS_OF_CHIPS if any(stage.shares_weights for stage in network.stages) else DRAWS

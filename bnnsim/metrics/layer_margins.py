@@ -107,12 +107,23 @@ class _MarginSums:
 
     def parts(self, x: np.ndarray) -> list[np.ndarray]:
         """Of a block: counts by bin, sums and sums of margins in spreads of each unit, entries, those with summands."""
-        stage, h = self.stage, self.stage.sums(x)
-        power = stage.squares(x).astype(np.float64)
-        inverse = np.where(power > 0, FIXED / (4 * np.sqrt(np.maximum(power, 1))), 0.0)
-        parts = [np.zeros(size, np.int64) for size in (self.n_bins, stage.layer.units, stage.layer.units)]
-        add_margins(h, stage.border[0], stage.twice_s, inverse, self.width, *parts, 0, len(h))
-        return [*parts, np.array([power.size]), np.array([np.count_nonzero(power)])]
+        stage, h, powers = self.stage, self.stage.sums(x), self.powers(x)
+        counts, sums, over_spread = (np.zeros(size, np.int64) for size in (self.n_bins, *2 * [stage.layer.units]))
+        each = stage.layer.units // len(powers)
+        for group, power in enumerate(powers):
+            own = slice(group * each, (group + 1) * each)
+            inverse = np.where(power > 0, FIXED / (4 * np.sqrt(np.maximum(power, 1))), 0.0)
+            add_margins(np.ascontiguousarray(h[..., own]), stage.border[0], np.ascontiguousarray(stage.twice_s[:, own]),
+                        inverse, self.width, counts, sums[own], over_spread[own], 0, len(h))
+        return [counts, sums, over_spread, np.array([powers[0].size]), np.count_nonzero(powers, axis=(1, 2))]
+
+    def powers(self, x: np.ndarray) -> np.ndarray:
+        """Sums of squared summands (G, N, P), of the groups of a layer whose summands differ in size."""
+        stage, layer = self.stage, self.stage.layer
+        if layer.groups == 1 or not stage.reads_pixels:
+            return stage.squares(x)[None].astype(np.float64)
+        patches = stage.patches(x).astype(np.float64).reshape(len(x), stage.n_positions, -1, layer.groups, layer.n_in)
+        return np.einsum("nptgc,nptgc->gnp", patches, patches)
 
     def result(self, counts: np.ndarray, sums: np.ndarray, over_spread: np.ndarray, n_entries: np.ndarray,
                n_spread: np.ndarray) -> LayerMargins:
@@ -121,7 +132,8 @@ class _MarginSums:
         layer = self.stage.layer
         return LayerMargins(self.stage.index, layer.kind, layer.units, layer.fan_in,
                             self.stage.bound // layer.fan_in, np.arange(filled + 1) * (self.width / 2),
-                            counts[:filled], sums / (2 * n_entries), over_spread / (FIXED * np.maximum(n_spread, 1)))
+                            counts[:filled], sums / (2 * n_entries),
+                            over_spread / (FIXED * np.maximum(n_spread, 1).repeat(layer.units // len(n_spread))))
 
 
 def margins(network: PackedNetwork, images: np.ndarray) -> Margins:

@@ -39,13 +39,16 @@ class Inversions:
     def __init__(self, network: PackedNetwork) -> None:
         self.network, self.stages = network, network.stages
         self.words = [stage.layer.words.copy() for stage in self.stages]
-        self.affine = network.layers[-1].output_affine
-        self.last = len(self.stages) - 1
+        self.last, output = len(self.stages) - 1, network.layers[-1]
+        self.affine = output.output_affine if output.threshold is None else None
 
     def change(self, i: int, xs: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
-        """int8 (N, U): +1 where an image becomes right, -1 where it becomes wrong. labels int64 (N,)."""
+        """int8 (N, U): +1 where an image becomes right, -1 where it becomes wrong. labels int64 (N,).
+
+        Of the last layer where it has thresholds, too: its outputs are the scores then.
+        """
         out = np.empty((len(labels), self.stages[i].layer.units), np.int8)
-        if i < self.last - 2 or self.stages[i].shares_weights:
+        if i < self.last - 2 or self.stages[i].shares_weights or self.affine is None:
             self._whole_tail(i, xs, labels, out)
             return out
         scores = (xs[-1], self.words[-1], self.stages[-1].sums(xs[-1])[:, 0], *self.affine, labels, out, 0, len(out))
@@ -60,11 +63,16 @@ class Inversions:
     def _whole_tail(self, i: int, xs: Sequence[np.ndarray], labels: np.ndarray, out: np.ndarray) -> None:
         """By running the layers behind layer i, once for each of its neurons."""
         x = self.stages[i].bits(xs[i])
-        right = self.network.run(i + 1, x).argmax(axis=1) == labels
+
+        def right() -> np.ndarray:
+            scores = self.network.run(i + 1, x) if i < self.last else unpack_signs(x, out.shape[1])
+            return scores.argmax(axis=1) == labels
+
+        clean = right()
         for u in range(out.shape[1]):
             bit = np.uint64(1) << np.uint64(u % 64)
             x[..., u // 64] ^= bit
-            out[:, u] = (self.network.run(i + 1, x).argmax(axis=1) == labels).astype(np.int8) - right
+            out[:, u] = right().astype(np.int8) - clean
             x[..., u // 64] ^= bit
 
 
@@ -227,7 +235,7 @@ def _ablate(network: PackedNetwork, split: LabelledImages) -> Importance:
 
 
 def _readout(network: PackedNetwork, split: LabelledImages) -> Importance:
-    stage, output = network.stages[-2], network.layers[-1]
+    stage, output = network.stages[-2], blocks.check_scores(network, "importance by 'readout'").layers[-1]
     if stage.shares_weights:
         raise ValueError("method 'readout' needs a last hidden layer that is dense, got a convolution: use 'ablate'")
     weights = output.signs() * output.output_affine[1][:, None]

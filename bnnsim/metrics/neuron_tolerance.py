@@ -121,8 +121,8 @@ class _ToleranceSums:
         """Of a block: of each unit T and how often it is NEVER; how often T is 0, 1, ...; the paper's form."""
         stage, layer, h = self.stage, self.stage.layer, self.stage.sums(x)
         paper = np.empty((len(x), layer.units))
-        kernels.paper_tolerance(h, self.s, 2.0 * (stage.bound // layer.fan_in), stage.map_shape[1], layer.pool, paper,
-                                0, len(h))
+        kernels.paper_tolerance(h, self.s, 2.0 * (stage.bound // layer.fan_in), stage.geometry, layer.windows,
+                                stage.pooled_shape, paper, 0, len(h))
         found = neuron_tolerance(stage, x, h)
         never = found == NEVER
         return [np.where(never, 0, found).sum(0, dtype=np.int64), never.sum(0),
@@ -134,8 +134,8 @@ class _ToleranceSums:
         layer, n = self.stage.layer, n_images - never
         with np.errstate(invalid="ignore"):
             by_neuron = np.where(n > 0, sums / np.maximum(n, 1), np.nan)
-        return LayerTolerance(self.stage.index, layer.kind, layer.units, layer.fan_in, layer.pool == 1, by_neuron,
-                              counts, int(never.sum()), paper / (FIXED * n_images))
+        return LayerTolerance(self.stage.index, layer.kind, layer.units, layer.fan_in, layer.pool == (1, 1),
+                              by_neuron, counts, int(never.sum()), paper / (FIXED * n_images))
 
 
 def bit_error_tolerance(network: PackedNetwork, images: np.ndarray,

@@ -52,6 +52,17 @@ def hidden_stages(network: PackedNetwork) -> tuple[Stage, ...]:
     return network.stages[:-1]
 
 
+def check_scores(network: PackedNetwork, what: str) -> PackedNetwork:
+    """A network whose last layer is dense and gives scores, as `what` needs it."""
+    last = check_packed(network).stages[-1]
+    if last.shares_weights or last.layer.threshold is not None:
+        came = "is a convolution, whose sums over all positions give them" if last.shares_weights else \
+            "has thresholds, which give +-1"
+        raise ValueError(f"{what} needs a network whose last layer is dense and gives scores; layer {last.index}, the "
+                         f"last, {came}")
+    return network
+
+
 # ---------------------------------------------------------------- the pass
 
 def reads(network: PackedNetwork, x: np.ndarray, first: int = 0) -> list[np.ndarray]:

@@ -133,7 +133,7 @@ class CleanPass:
         theta is brought to just past the largest |h| first: as stored it may be any int32, and the difference none.
         """
         stage = self.network.stages[0]
-        if stage.shares_weights or stage.layer.threshold is None:
+        if stage.shares_weights or len(self.network.stages) == 1:
             return None
         threshold, shape = stage.theta.astype(np.int32), (self.n_blocks, stage.layer.units, BLOCK)
 

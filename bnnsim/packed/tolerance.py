@@ -30,9 +30,9 @@ def tolerance(stage: Stage, x: np.ndarray, h: np.ndarray) -> np.ndarray:
         split(kernels.tolerance_pixels, len(h), stage.patches(x), h, stage.theta, stage.signs_by_summand, found)
     else:
         split(kernels.tolerance_bits, len(h), h, stage.n_summands, stage.theta, found)
-    if stage.layer.pool == 1:
+    if not stage.layer.pools:
         return found
-    (height, width), (_, map_width) = stage.pooled_shape, stage.map_shape
-    out = np.empty((len(h), height * width, stage.layer.units), np.int32)
-    split(kernels.pool_tolerance, len(h), found, h, stage.theta, map_width, stage.layer.pool, out)
+    rows, columns = stage.pooled_shape
+    out = np.empty((len(h), rows * columns, stage.layer.units), np.int32)
+    split(kernels.pool_tolerance, len(h), found, h, stage.theta, stage.geometry, stage.layer.windows, columns, out)
     return out

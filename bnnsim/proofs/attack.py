@@ -7,16 +7,21 @@ convolution: the weight) that promises most for each flip is flipped; then the n
 N images, U units in V words, P positions, Q after pooling, F weights of a unit, C classes.
 """
 
+import functools
+
 import numpy as np
 
 from bnnsim.checks import check_images, check_int
-from bnnsim.packed.blocks import check_packed, reads
-from bnnsim.packed.forward import affine_scores
+from bnnsim.kernels.forward.geometry import Pool
+from bnnsim.packed.blocks import check_scores, reads
+from bnnsim.packed.forward import affine_scores, window_counts
 from bnnsim.packed.network import PackedNetwork
+from bnnsim.packed.replication import folded
 from bnnsim.packed.stages import Stage
 from bnnsim.packed.tolerance import NEVER, tolerance
 from bnnsim.packed.words import pack_bits, unpack_signs
 from bnnsim.training.gradients import conv_dx, dense_dx
+from bnnsim.training.grouped_gradients import grouped_dx
 
 BLOCK_IMAGES = 64
 MOST_STEPS = 1000
@@ -44,7 +49,8 @@ def breaking_flips(network: PackedNetwork, images: np.ndarray, layer: int,
     A progressive bit search as in Rakin et al., ICCV 2019 [M], for binary weights; slopes and the search by units are
     ours.
     """
-    images, n_layers = check_images(images, check_packed(network).input_shape), len(network.layers)
+    images = check_images(images, check_scores(network, "breaking_flips").input_shape)
+    n_layers = len(network.layers)
     layer = check_int("layer", layer, -n_layers, n_layers - 1) % n_layers
     most_steps = check_int("most_steps", most_steps, 1)
     attack = _Rows if layer == n_layers - 1 else _Taps if network.stages[layer].shares_weights else _Units
@@ -53,6 +59,49 @@ def breaking_flips(network: PackedNetwork, images: np.ndarray, layer: int,
         found += attack(network, images[first:first + BLOCK_IMAGES], layer).run(most_steps)
     return found
 
+
+# ---------------------------------------------------------------- windows and slopes of a convolution
+
+Maps = tuple[slice, np.ndarray, np.ndarray]             # which rows and columns of maps (N, ., ., U)
+
+
+@functools.lru_cache(maxsize=64)
+def _entries(windows: Pool, sizes: tuple[int, int]) -> list[tuple[Maps, Maps]]:
+    """For each entry of a max-pool's windows: which windows (N, PH, PW, U) have it, and where, on maps (N, OH, OW, U)
+    of these sizes.
+    """
+    counts, found = window_counts(sizes, windows), []
+    for a, b in np.ndindex(*windows[:2]):
+        places = []
+        for count, size, stride, at in zip(counts, sizes, windows[2:4], (a - windows.top, b - windows.left)):
+            place = np.arange(count) * stride + at
+            inside = np.flatnonzero((place >= 0) & (place < size))
+            places.append((inside, place[inside]))
+        (i, row), (j, column) = places
+        found.append(((slice(None), i[:, None], j), (slice(None), row[:, None], column)))
+    return found
+
+
+def _pooled(stage: Stage, maps: np.ndarray, join: np.ufunc) -> np.ndarray:
+    """What `join` makes of the entries of each window: maps (N, OH, OW, U) -> (N, PH, PW, U)."""
+    if not stage.layer.pools:
+        return maps
+    least = False if maps.dtype == bool else np.iinfo(maps.dtype).min
+    out = np.full((len(maps), *stage.pooled_shape, maps.shape[3]), least, maps.dtype)
+    for q, p in _entries(stage.layer.windows, stage.map_shape):
+        out[q] = join(out[q], maps[p])
+    return out
+
+
+def _conv_slopes(stage: Stage, dh: np.ndarray) -> np.ndarray:
+    """Slopes by pre-activations (N, OH, OW, U) of a convolution -> by its inputs (N, H, W, C)."""
+    layer, words = stage.layer, stage.layer.words.copy()
+    slope = conv_dx(dh, words, layer.n_in, stage.geometry) if layer.groups == 1 else \
+        grouped_dx(dh, words, layer.n_in, layer.groups, stage.geometry, "fixed16")
+    return folded(slope, layer.padding) if layer.replicate else slope
+
+
+# ---------------------------------------------------------------- attacks
 
 class _Attack:
     """A block of images under attack; subclasses flip something for some of the images, and say what it was."""
@@ -106,25 +155,22 @@ class _Attack:
         slope = (signs[self.clean[alive]] - signs[rival]).astype(np.float32)
         for stage, sums in reversed(list(zip(self.behind[:-1], h))):
             dh = self.through_sign(stage, sums, slope.reshape(n, -1, stage.layer.units))
-            words, n_in = stage.layer.words.copy(), stage.layer.n_in
-            slope = conv_dx(dh.reshape(n, *stage.map_shape, -1), words, n_in, stage.geometry) \
-                if stage.shares_weights else dense_dx(dh[:, 0], words, n_in)
+            slope = _conv_slopes(stage, dh.reshape(n, *stage.map_shape, -1)) if stage.shares_weights else \
+                dense_dx(dh[:, 0], stage.layer.words.copy(), stage.layer.n_in)
         return slope.reshape(n, -1, self.layer.units)
 
     def through_sign(self, stage: Stage, h: np.ndarray, slope: np.ndarray) -> np.ndarray:
         """Slopes by outputs (N, Q, U) -> by pre-activations (N, P, U); of a window the largest entry has all of it."""
         d = h - stage.theta
         steep = np.where(stage.inverted, -1, 1) / (np.where(d >= 0, d >> 1, ~d >> 1) + 1)
-        n, q, units, (height, width) = len(h), stage.layer.pool, stage.layer.units, stage.pooled_shape
-        if q == 1:
+        if not stage.layer.pools:
             return (slope * steep).astype(np.float32)
-        part, maps = (slice(None), slice(height * q), slice(width * q)), (n, *stage.map_shape, units)
-        cut = h.reshape(maps)[part].reshape(n, height, q, width, q, units)
-        largest = cut == cut.max(axis=(2, 4), keepdims=True)
-        out = np.zeros(maps, np.float32)
-        out[part] = (largest * slope.reshape(n, height, 1, width, 1, units)).reshape(
-            n, height * q, width * q, units) * steep.reshape(maps)[part]
-        return out.reshape(h.shape)
+        maps = h.reshape(len(h), *stage.map_shape, -1)
+        largest = _pooled(stage, maps, np.maximum)
+        by_window, steep, out = slope.reshape(largest.shape), steep.reshape(maps.shape), np.zeros(maps.shape)
+        for q, p in _entries(stage.layer.windows, stage.map_shape):
+            out[p] += (maps[p] == largest[q]) * by_window[q] * steep[p]
+        return out.reshape(h.shape).astype(np.float32)
 
 
 class _Units(_Attack):
@@ -163,13 +209,12 @@ class _Taps(_Attack):
     def __init__(self, network: PackedNetwork, images: np.ndarray, i: int) -> None:
         super().__init__(network, images, i)
         self.patches = self.stage.patches(self.x)
-        self.tried = np.zeros((len(images), *self.weights.shape), bool)
+        self.weights = self.stage.signs_by_summand.T              # over all channels, 0 where another group reads
+        self.tried = np.repeat(self.weights[None] == 0, len(images), axis=0)
 
     def outputs(self, alive: np.ndarray) -> np.ndarray:
-        (height, width), (rows, columns), q = self.stage.pooled_shape, self.stage.map_shape, self.layer.pool
-        above = (self.h[alive] >= self.stage.theta).reshape(len(alive), rows, columns, -1)
-        above = above[:, :height * q, :width * q].reshape(len(alive), height, q, width, q, -1)
-        return pack_bits(above.any(axis=(2, 4)) ^ self.stage.inverted)
+        above = (self.h[alive] >= self.stage.theta).reshape(len(alive), *self.stage.map_shape, -1)
+        return pack_bits(_pooled(self.stage, above, np.logical_or) ^ self.stage.inverted)
 
     def step(self, alive: np.ndarray, rival: np.ndarray, h: list[np.ndarray]) -> np.ndarray:
         dh = self.through_sign(self.stage, self.h[alive], self.slopes(alive, rival, h))
@@ -181,7 +226,9 @@ class _Taps(_Attack):
             u, f = divmod(number, self.weights.shape[1])
             self.h[n, :, u] -= 2 * self.weights[u, f] * self.patches[n, :, f].astype(np.int32)
             self.tried[n, u, f] = True
-            self.flips[n].append(number)
+            tap, channel = divmod(f, self.stage.patch_shape[2])
+            n_in = self.layer.n_in
+            self.flips[n].append(u * self.layer.fan_in + tap * n_in + channel % n_in)
         return going_on
 
 

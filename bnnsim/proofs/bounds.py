@@ -14,6 +14,7 @@ from bnnsim.kernels import split
 from bnnsim.packed.blocks import reads
 from bnnsim.packed.forward import affine_scores
 from bnnsim.packed.network import PackedNetwork
+from bnnsim.packed.stages import Stage
 from bnnsim.packed.tolerance import NEVER, tolerance
 from bnnsim.packed.words import n_words, pack_bits, unpack_bits
 
@@ -103,17 +104,24 @@ class BlockBounds:
 
     # ------------------------------------------------------------ from layer to layer
 
+    @cached_property
+    def _taps(self) -> dict[int, tuple[np.ndarray, np.ndarray, int]]:
+        """Of each convolution behind another: its weights and masks as `reach_conv` reads them, and `_repeats`."""
+        return {stage.index: (*_over_all_channels(stage), _repeats(stage)) for stage in self.stages[1:-1]
+                if stage.shares_weights}
+
     def _reached(self, i: int, rows: np.ndarray, reached: np.ndarray, most: np.ndarray, own: np.ndarray) -> np.ndarray:
         """Outputs of layer i that can change: see `kernels.analysis.reach`."""
         stage, h = self.stages[i], self.h[i]
         out = np.zeros((len(rows), *stage.bits_shape), np.uint64)
-        args = (rows, self.x[i], stage.read(reached), stage.layer.words.copy())
+        args = (rows, self.x[i], stage.read(reached))
         if stage.shares_weights:
+            words, masks, repeats = self._taps[i]
             h = h.reshape(len(h), *stage.map_shape, -1)
-            split(reach.reach_conv, len(rows), *args, h, stage.theta, most, own, stage.geometry, stage.layer.pool,
-                  out)
+            split(reach.reach_conv, len(rows), *args, words, masks, h, stage.theta, repeats * most, own,
+                  stage.geometry, stage.layer.windows, out)
         else:
-            split(reach.reach_dense, len(rows), *args, h[:, 0], stage.theta, most, own, out)
+            split(reach.reach_dense, len(rows), *args, stage.layer.words.copy(), h[:, 0], stage.theta, most, own, out)
         return out
 
     def _gains(self, rows: np.ndarray, reached: np.ndarray, most: np.ndarray) -> np.ndarray:
@@ -163,14 +171,14 @@ class BlockBounds:
     def _single_flips(self, i: int, rows: np.ndarray) -> np.ndarray:
         """1 for those images of rows whose class no single flip in convolution i changes, by trying; 0 else (N,)."""
         stage, layer, cost = self.stages[i], self.stages[i].layer, self._costs[i]
-        weights, out = layer.signs(), np.zeros(len(self.y), np.int64)
+        weights, out = np.ascontiguousarray(stage.signs_by_summand.T), np.zeros(len(self.y), np.int64)
         for first in range(0, len(rows), SINGLE_IMAGES):
             at = rows[first:first + SINGLE_IMAGES]
             x = self.x[i][at]
             found = np.empty((len(at), layer.units, layer.fan_in, n_words(cost.shape[1])), np.uint64)
             count = np.zeros((len(at), layer.units), np.int64)
             split(reach.flip_patterns, len(at), stage.patches(x), weights, self.h[i][at], stage.theta, cost[at],
-                  stage.map_shape[1], layer.pool, found, count)
+                  stage.geometry, layer.windows, stage.pooled_shape[1], found, count)
             image, unit, which = np.nonzero(np.arange(layer.fan_in) < count[..., None])
             bits = stage.bits(x)[image]
             _invert(bits, found[image, unit, which], unit)
@@ -210,6 +218,25 @@ class BlockBounds:
             alive = alive[(gained[alive] < self.lead[alive]).all(axis=1) & (k <= most[alive])]
             out[alive] = k
         return out if self.last else most
+
+
+def _over_all_channels(stage: Stage) -> tuple[np.ndarray, np.ndarray]:
+    """(weights (K, kh, kw, Cw) of a convolution over all channels, masks (G, Cw) of those that each group reads)."""
+    layer, shape = stage.layer, stage.patch_shape
+    if layer.groups == 1:
+        return layer.words.copy(), pack_bits(np.ones((1, layer.n_in), bool))
+    signs = stage.signs_by_summand.T.reshape(layer.units, *shape)
+    return pack_bits(signs > 0), pack_bits(np.repeat(np.eye(layer.groups, dtype=bool), layer.n_in, axis=1))
+
+
+def _repeats(stage: Stage) -> int:
+    """At most so many summands of one position are the same input: more than one where the padding repeats borders."""
+    layer, g, most = stage.layer, stage.geometry, 1
+    for out, taps, stride, step, before, size in zip(g[-2:], layer.words.shape[1:3], layer.stride, layer.dilation,
+                                                     layer.padding, stage.input_shape if layer.replicate else ()):
+        at = np.arange(out)[:, None] * stride + np.arange(taps) * step - before
+        most *= max(int(np.bincount(row).max()) for row in np.clip(at, 0, size - 1))
+    return most
 
 
 def _invert(bits: np.ndarray, patterns: np.ndarray, unit: np.ndarray) -> None:

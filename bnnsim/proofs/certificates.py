@@ -5,7 +5,7 @@ anywhere, a bound is propagated layer by layer, and is never too large: k flips 
 smallest tolerances T with sum(T + 1) <= k; each changes the summands it enters by 2; a unit behind them changes only
 where more than T of the summands that hold it on its side can change; and what changes in the last hidden layer brings
 each rival closer by what its own weights say. Convolutions share a weight between positions: a flip counts for a whole
-feature map.
+feature map. A padding that repeats its border shares inputs: one counts as often as a position reads it.
 
 N images, L layers, K numbers of flips.
 """
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnsim.checks import FilePath, check_images, check_int, check_labels
-from bnnsim.packed.blocks import check_packed
+from bnnsim.packed.blocks import check_scores
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.proofs.bounds import BLOCK_IMAGES, BlockBounds
 
@@ -105,7 +105,7 @@ def certified_flips(network: PackedNetwork, images: np.ndarray, singles: bool = 
     Raises
     ------
     TypeError, ValueError
-        Where the network is none, or the images do not fit it.
+        Where the network is none or its last layer no dense one with scores, or the images do not fit it.
 
     References
     ----------
@@ -113,7 +113,7 @@ def certified_flips(network: PackedNetwork, images: np.ndarray, singles: bool = 
     docs/equations.rst 6.2, with an output batch norm [D, checked by enumeration]; the propagation between
     layers, the pooled bound and the sum over layers are ours [D, checked by enumeration].
     """
-    images = check_images(images, check_packed(network).input_shape)
+    images = check_images(images, check_scores(network, "certified_flips").input_shape)
     n = len(images)
     found = Certificates(np.zeros((n, len(network.layers)), np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64))
     for first in range(0, n, BLOCK_IMAGES):

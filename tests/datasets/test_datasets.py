@@ -146,7 +146,7 @@ def test_fashion_files_are_not_taken_for_mnist(tmp_path, monkeypatch):
 
 
 def gz(array):
-    return gzip.compress(idx_bytes(array))
+    return gzip.compress(idx_bytes(array), mtime=0)
 
 
 LABELS = (np.arange(20) % 10).astype(np.uint8)
@@ -165,7 +165,7 @@ PIXELS = np.zeros((20, 28, 28), np.uint8)
     (IDX_NAMES[0], gz(PIXELS)[:-8] + b"\1" * 8, "truncated or damaged"),
     (IDX_NAMES[0], gz(PIXELS)[:12] + b"\xff" * 30, "truncated or damaged"),
     (IDX_NAMES[0], b"\x1f\x8b\x09", "truncated or damaged"),
-    (IDX_NAMES[0], gzip.compress(struct.pack(">4I", 0x803, 20, 28, 28) + bytes(40_000_000)), "got more"),
+    (IDX_NAMES[0], gzip.compress(struct.pack(">4I", 0x803, 20, 28, 28) + bytes(40_000_000), mtime=0), "got more"),
     (IDX_NAMES[0], struct.pack(">4I", 0x803, 2**32 - 1, 2**32 - 1, 28), "wanted 1 to 1073741824 bytes"),
     (IDX_NAMES[0], struct.pack(">4I", 0x803, 0, 28, 28), "header that announces 0"),
     (IDX_NAMES[0], gz(np.zeros((20, 32, 32), np.uint8)), "28 x 28 pixels, got 32 x 32"),
@@ -322,7 +322,7 @@ def test_a_compressed_file_that_is_refused_can_be_read_decompressed(tmp_path, mo
     monkeypatch.setattr(readers, "MAX_INFLATED", 1000)
     content = idx_bytes(np.zeros((20, 28, 28), np.uint8))
     images = np.random.default_rng(0).integers(0, 256, (9, 28, 28))
-    (tmp_path / "a.gz").write_bytes(gzip.compress(content))
+    (tmp_path / "a.gz").write_bytes(gzip.compress(content, mtime=0))
     with pytest.raises(ValueError, match="decompress it .gunzip."):
         readers.read_idx(tmp_path / "a.gz", 3)
     (tmp_path / "a").write_bytes(gzip.decompress((tmp_path / "a.gz").read_bytes()))

@@ -302,7 +302,7 @@ def letters(tmp_path):
     """IDX files as EMNIST has them: of 26 classes, from 1 on, 6 x 7 pixels."""
     labels = np.arange(52, dtype=np.uint8) % 26 + 1
     images = RNG.integers(0, 256, (52, 6, 7), np.uint8)
-    (tmp_path / "emnist-letters-train-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx_bytes(images)))
+    (tmp_path / "emnist-letters-train-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx_bytes(images), mtime=0))
     (tmp_path / "emnist-letters-train-labels-idx1-ubyte").write_bytes(idx_bytes(labels))
     return tmp_path / "emnist-letters-train-images-idx3-ubyte.gz", images, labels
 

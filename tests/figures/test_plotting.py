@@ -242,6 +242,23 @@ def test_first_layer_weights_of_a_conv_layer_are_kernels():
     check_readable(figure)
 
 
+def test_kernels_of_groups_have_the_channels_that_they_read():
+    rng = np.random.default_rng(0)
+    kernels = rng.choice([-1, 1], (4, 2, 3, 2))
+    network = bnnsim.PackedNetwork.from_arrays(
+        [{"weight": kernels, "threshold": np.zeros(4, np.int32), "groups": 2, "order": "HWC"},
+         {"weight": rng.choice([-1, 1], (3, 4 * 4 * 3))}], (4, 5, 5))
+    figure = networks.first_layer_weights(network)
+    mosaic = figure.axes[0].images[0].get_array()
+    for channel in (0, 1):
+        wanted = (kernels[0, ..., channel] + 1) / 2
+        assert np.array_equal(mosaic[2:4, 2 + 4 * channel:5 + 4 * channel], wanted)
+    assert "2 x 3 weights each of 2 channels" in figure.axes[0].get_title()
+    broken = bnnsim.faults.BitFlips(0.3).apply(network, rng=0)
+    drawn = networks.fault_map(network, broken, 0)
+    assert drawn.axes[0].images[0].get_array().shape == (4, 12) and "2 x 3 x 2 kernel" in drawn.axes[0].get_xlabel()
+
+
 @pytest.mark.parametrize(("spec", "layer", "cells", "block"), [
     ("FC70 FC10", 0, (70, 30), None),
     ("C70 C65 FC10", 1, (65, 315), "1 unit x 2 weights"),

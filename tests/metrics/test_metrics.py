@@ -58,7 +58,7 @@ def check_margins(network, images):
         counts, _ = np.histogram(ref, [*layer.edges[:-1], np.inf])
         np.testing.assert_array_equal(layer.counts, counts)
         there = power > 0
-        spread = (ref[there] / (2 * np.sqrt(power[there]))[:, None]).sum(0) / max(there.sum(), 1)
+        spread = (there * ref / (2 * np.sqrt(np.maximum(power, 1)))).sum((0, 1)) / np.maximum(there.sum((0, 1)), 1)
         np.testing.assert_allclose(layer.over_spread, spread, atol=2e-6)
 
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_calls import in_threads
 
+import bnnsim.proofs.attack as attack
 import bnnsim.proofs.bounds as bounds
 import bnnsim.proofs.certificates as certificates
 from bnnsim.kernels import are_compiled
@@ -57,6 +58,24 @@ SHAPES = {
         2, (2, 2), 3, rng, padding=1, pool=2), output(2, 12, rng, norm)]),
     "strides": ((2, 4, 4), lambda rng, norm: [conv(2, (2, 1), 2, rng, 200, stride=2), conv(
         2, (2, 2), 2, rng, padding=1, pad_value=1), dense(3, 18, rng), output(2, 3, rng, norm)]),
+    "overlapping pools": ((1, 4, 3), lambda rng, norm: [
+        conv(2, (2, 1), 1, rng, 200, dilation=(2, 1), padding=(1, 0, 1, 2), pool=(2, 3), pool_stride=(1, 2),
+             pool_padding=(1, 0, 0, 2)), conv(2, (1, 2), 2, rng, pool=(2, 2), pool_stride=1, pool_padding=1),
+        output(3, 30, rng, norm)]),
+    "windows apart": ((1, 5, 4), lambda rng, norm: [
+        conv(3, (1, 2), 1, rng, 200, pool=(1, 2), pool_stride=(2, 1)),
+        conv(2, (2, 2), 3, rng, stride=(1, 2), pool=1, pool_stride=(2, 1)), output(2, 2, rng, norm)]),
+    "replicated": ((1, 2, 2), lambda rng, norm: [
+        conv(2, (2, 2), 1, rng, 200, padding=(1, 0, 0, 1), replicate=True), conv(
+            2, (3, 2), 2, rng, padding=(2, 1, 1, 0), replicate=True, dilation=(1, 2)), output(2, 6, rng, norm)]),
+    "replicated thrice": ((1, 1, 2), lambda rng, norm: [
+        conv(3, (1, 1), 1, rng, 200), conv(2, (1, 4), 3, rng, 6, padding=(0, 3, 0, 3), replicate=True), dense(
+            2, 10, rng), output(2, 2, rng, norm)]),
+    "groups": ((4, 2, 2), lambda rng, norm: [
+        conv(4, (2, 1), 2, rng, 300, groups=2, padding=(1, 0, 0, 0)), conv(4, (2, 2), 1, rng, groups=4, pool=(1, 1)),
+        output(3, 4, rng, norm)]),
+    "groups of groups": ((1, 2, 3), lambda rng, norm: [
+        conv(6, (1, 1), 1, rng, 200), conv(4, (1, 2), 3, rng, groups=2), dense(2, 16, rng), output(2, 2, rng, norm)]),
 }
 
 
@@ -142,6 +161,34 @@ def test_bounds_are_not_the_trivial_zero_and_a_larger_one_would_be_wrong():
         breaks = [naive_flips.classes(layers, image, 100, {2: naive_flips.flipped(output, [numbers[:size]])})[0] != n
                   for size in range(k + 1)]
         assert breaks == [False] * k + [True]
+
+
+def test_an_input_that_a_padding_repeats_counts_as_often_as_it_is_read():
+    """One pixel, read by all four taps: its one flip changes four summands, not one of the three that are needed."""
+    layers = [{"weight": np.ones((1, 1, 1, 1), int), "threshold": [1]},
+              {"weight": np.ones((1, 1, 4, 1), int), "threshold": [0], "padding": (0, 3, 0, 0), "replicate": True,
+               "order": "HWC"},
+              {"weight": np.array([[1], [-1]])}]
+    network, image = PackedNetwork.from_arrays(layers, (1, 1, 1)), np.full((1, 1, 1, 1), 100, np.uint8)
+    assert network.with_words({0: np.zeros((1, 1, 1, 1), np.uint64)}).predict(image) == [1]
+    found = certified_flips(network, image)
+    assert found.layers[0, 0] == found.whole[0] == found.predictions[0] == 0
+
+
+def no_scores(last):
+    """A network whose last layer gives none, or sums over positions."""
+    first = {"weight": np.ones((2, 1, 1, 1), int), "threshold": [0, 0]}
+    return PackedNetwork.from_arrays([first, {"weight": np.ones((2, 1, 1, 2), int), "order": "HWC"} if last == "conv"
+                                      else {"weight": np.ones((2, 2), int), "threshold": [0, 0]}], (1, 1, 1))
+
+
+@pytest.mark.parametrize(("last", "came"), [("conv", "layer 1, the last, is a convolution"),
+                                            ("thresholds", "layer 1, the last, has thresholds")])
+@pytest.mark.parametrize("call", [certified_flips, lambda network, images: attack.breaking_flips(network, images, 0)])
+def test_a_last_layer_without_scores_of_its_own_is_refused(call, last, came):
+    """Before any work: images of another shape are not looked at."""
+    with pytest.raises(ValueError, match=f"_flips needs a network whose last layer is dense and gives scores; {came}"):
+        call(no_scores(last), None)
 
 
 def test_blocks_and_threads_change_nothing(monkeypatch):

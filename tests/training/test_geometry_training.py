@@ -4,7 +4,7 @@ import naive
 import naive_geometry
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import bnnsim
@@ -37,8 +37,12 @@ def arguments(chosen):
             chosen["groups"])
 
 
+NARROW = {"stride": (1, 1), "padding": (0,) * 4, "dilation": (1, 1), "groups": 66, "pad_value": "zero"}
+
+
 @pytest.mark.parametrize("precision", ["fixed16", "float32"])
 @few
+@example((NARROW, 3, 1, 66, 66, (1, 1)), False, 0)              # six inputs of more rows than their taps reach
 @given(convolutions(), st.booleans(), st.integers(0, 2**32 - 1))
 def test_gradients(precision, convolution, pixels, seed):
     chosen, height, width, channels, units, kernel = convolution

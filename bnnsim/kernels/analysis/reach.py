@@ -4,13 +4,14 @@ R rows, each a question about image rows[r] of N; x what the layer reads, `reach
 the same packed form; h pre-activations int32, W words, U or K units in V words. An output falls on the other side of
 its threshold only where at least T + 1 summands that push towards its present side change (`tolerance.crossing`); no
 more of them change than there are inputs in `reached` that push so, plus own[r] flipped weights, and no more than
-most[r].
+most[r]. A padding that repeats its border makes several summands of one input: of such a layer x, `reached` and
+the geometry are those of the padded map, and most[r] counts summands.
 """
 
 import numpy as np
 
 from bnnsim.kernels._jit import inline, kernel
-from bnnsim.kernels.analysis.tolerance import crossing
+from bnnsim.kernels.analysis.tolerance import crossing, window_bounds
 
 ONE = np.uint64(1)
 
@@ -67,64 +68,77 @@ def _can_cross(x, reached, weight, g, row, column, h, theta, most, own):
     return found >= need
 
 
+@inline
+def _window_can_change(x, reached, weight, g, bounds, h, theta, most, own):
+    """Whether a window's output can: without an entry >= theta where any entry can cross; else where all of those can.
+
+    h (OH, OW); the others as `_can_cross` has them.
+    """
+    one, any_can, all_can = False, False, True
+    for row in range(bounds[0], bounds[1]):
+        for column in range(bounds[2], bounds[3]):
+            above = h[row, column] >= theta
+            if one and not (above and all_can):
+                continue
+            can = _can_cross(x, reached, weight, g, row, column, h[row, column], theta, most, own)
+            any_can |= can
+            if above:
+                one, all_can = True, all_can and can
+    return all_can if one else any_can
+
+
 @kernel
-def reach_conv(rows, x, reached, words, h, theta, most, own, g, pool, out, start, stop):
+def reach_conv(rows, x, reached, words, masks, h, theta, most, own, g, pool, out, start, stop):
     """x (N, H, W, Cw), reached (R, H, W, Cw), words (K, kh, kw, Cw), h (N, OH, OW, K) -> out (R, PH, PW, V), zeroed.
 
-    A window without an entry >= theta changes where any entry can cross; else all entries >= theta must be able to.
+    masks (G, Cw): the channels that units of each group read.
     """
+    each, seen = words.shape[0] // masks.shape[0], np.empty(reached.shape[1:], np.uint64)
     for r in range(start, stop):
-        n = rows[r]
-        for i in range(out.shape[1]):
-            for j in range(out.shape[2]):
-                for k in range(words.shape[0]):
-                    one, any_can, all_can = False, False, True
-                    for entry in range(pool * pool):
-                        row, column = i * pool + entry // pool, j * pool + entry % pool
-                        above = h[n, row, column, k] >= theta[k]
-                        if one and not (above and all_can):
-                            continue
-                        can = _can_cross(x[n], reached[r], words[k], g, row, column, h[n, row, column, k], theta[k],
-                                         most[r], own[r])
-                        any_can |= can
-                        if above:
-                            one, all_can = True, all_can and can
-                    if (all_can if one else any_can):
-                        out[r, i, j, k >> 6] |= ONE << np.uint64(k & 63)
+        for group in range(masks.shape[0]):
+            seen[:] = reached[r] & masks[group]
+            for i in range(out.shape[1]):
+                for j in range(out.shape[2]):
+                    bounds = window_bounds(g, pool, i, j)
+                    for k in range(group * each, (group + 1) * each):
+                        if _window_can_change(x[rows[r]], seen, words[k], g, bounds, h[rows[r], :, :, k], theta[k],
+                                              most[r], own[r]):
+                            out[r, i, j, k >> 6] |= ONE << np.uint64(k & 63)
 
 
 # ---------------------------------------------------------------- flips of a layer's own weights
 
 @inline
-def _pooled(h, theta, k, row, column, out_width, pool, value, patches, f):
+def _pooled(h, theta, k, bounds, out_width, value, patches, f):
     """Whether a pooled output's comparison is 1 once each h has moved by `value` times its summand f."""
-    for entry in range(pool * pool):
-        p = (row * pool + entry // pool) * out_width + column * pool + entry % pool
-        if h[p, k] + value * np.int64(patches[p, f]) >= theta[k]:
-            return True
+    for row in range(bounds[0], bounds[1]):
+        for p in range(row * out_width + bounds[2], row * out_width + bounds[3]):
+            if h[p, k] + value * np.int64(patches[p, f]) >= theta[k]:
+                return True
     return False
 
 
 @kernel
-def flip_patterns(patches, weights, h, theta, cost, out_width, pool, found, count, start, stop):
+def flip_patterns(patches, weights, h, theta, cost, g, pool, n_across, found, count, start, stop):
     """The different sets of outputs that single flips change, for each unit of a convolution.
 
-    patches (N, P, F) int16, weights (K, F) int8, h (N, P, K), cost (N, Q, K) -> found (N, K, F, words), of which count
-    (N, K) are filled; a set has a bit for each of the Q pooled outputs. Flips that change none are left out.
+    patches (N, P, F) int16, weights (K, F) int8, 0 where a unit reads nothing, h (N, P, K), cost (N, Q, K) -> found (N,
+    K, ., words), of which count (N, K) are filled; a set has a bit for each of the Q pooled outputs, n_across a row.
+    Flips that change none are left out.
     """
-    n_across = out_width // pool
     for n in range(start, stop):
         for k in range(weights.shape[0]):
             count[n, k] = 0
             near = np.flatnonzero(cost[n, :, k] <= 1)
             for f in range(weights.shape[1] if len(near) else 0):
+                if weights[k, f] == 0:
+                    continue
                 at, change = count[n, k], False
                 found[n, k, at] = np.uint64(0)
                 for p in near:
-                    row, column = p // n_across, p % n_across
-                    before = _pooled(h[n], theta, k, row, column, out_width, pool, 0, patches[n], f)
-                    after = _pooled(h[n], theta, k, row, column, out_width, pool, -2 * np.int64(weights[k, f]),
-                                    patches[n], f)
+                    bounds = window_bounds(g, pool, p // n_across, p % n_across)
+                    before = _pooled(h[n], theta, k, bounds, g.out_width, 0, patches[n], f)
+                    after = _pooled(h[n], theta, k, bounds, g.out_width, -2 * np.int64(weights[k, f]), patches[n], f)
                     if before != after:
                         found[n, k, at, p >> 6] |= ONE << np.uint64(p & 63)
                         change = True

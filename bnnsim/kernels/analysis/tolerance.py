@@ -83,44 +83,56 @@ def tolerance_pixels(patches, h, theta, signs, out, start, stop):
                 flips[u] = flips[u] if need[u] <= 0 else never
 
 
+@inline
+def window_bounds(g, pool, i, j):
+    """(first row, row behind the last, first column, column behind the last) of what window i, j has of the map."""
+    row, column = i * pool.row_stride - pool.top, j * pool.column_stride - pool.left
+    return (max(row, 0), min(row + pool.height, g.out_height), max(column, 0),
+            min(column + pool.width, g.out_width))
+
+
 @kernel
-def pool_tolerance(tolerance, h, theta, width, pool, out, start, stop):
+def pool_tolerance(tolerance, h, theta, g, pool, n_across, out, start, stop):
     """T of pooled outputs, (N, P, U) -> out (N, Q, U): the largest of a window's entries >= theta; else its least.
 
     Exact for a pooled comparison of 0, a lower bound for 1: entries may need other flips than the dearest alone.
     """
-    n_units, n_across = h.shape[2], width // pool
+    n_units = h.shape[2]
     low, high = np.empty(n_units, np.int32), np.empty(n_units, np.int32)
     for n in range(start, stop):
         for q in range(out.shape[1]):
             low[:] = NEVER
             high[:] = -1
-            for entry in range(pool * pool):
-                p = (q // n_across * pool + entry // pool) * width + q % n_across * pool + entry % pool
-                for u in range(n_units):
-                    value = tolerance[n, p, u]
-                    low[u] = min(low[u], value)
-                    high[u] = max(high[u], value if h[n, p, u] >= theta[u] else np.int32(-1))
+            top, bottom, left, right = window_bounds(g, pool, q // n_across, q % n_across)
+            for row in range(top, bottom):
+                for p in range(row * g.out_width + left, row * g.out_width + right):
+                    for u in range(n_units):
+                        value = tolerance[n, p, u]
+                        low[u] = min(low[u], value)
+                        high[u] = max(high[u], value if h[n, p, u] >= theta[u] else np.int32(-1))
             for u in range(n_units):
                 out[n, q, u] = high[u] if high[u] >= 0 else low[u]
 
 
 @kernel
-def paper_tolerance(h, s, divisor, width, pool, out, start, stop):
-    """(|h - s| - 1) / divisor of the pooled pre-activations, s (U,) float64: its least over positions, out (N, U)."""
-    n_units, height = h.shape[2], h.shape[1] // width
+def paper_tolerance(h, s, divisor, g, pool, windows, out, start, stop):
+    """(|h - s| - 1) / divisor of the pooled pre-activations, s (U,) float64: its least over positions, out (N, U).
+
+    windows : (rows, columns) of them
+    """
+    n_units = h.shape[2]
     largest = np.empty(n_units, np.int32)
     for n in range(start, stop):
         out[n] = np.inf
-        for i in range(height // pool):
-            for j in range(width // pool):
-                first = i * pool * width + j * pool
+        for i in range(windows[0]):
+            for j in range(windows[1]):
+                top, bottom, left, right = window_bounds(g, pool, i, j)
                 for u in range(n_units):
-                    largest[u] = h[n, first, u]
-                for entry in range(1, pool * pool):
-                    p = first + entry // pool * width + entry % pool
-                    for u in range(n_units):
-                        largest[u] = max(largest[u], h[n, p, u])
+                    largest[u] = h[n, top * g.out_width + left, u]
+                for row in range(top, bottom):
+                    for p in range(row * g.out_width + left, row * g.out_width + right):
+                        for u in range(n_units):
+                            largest[u] = max(largest[u], h[n, p, u])
                 for u in range(n_units):
                     out[n, u] = min(out[n, u], abs(largest[u] - s[u]))
         for u in range(n_units):

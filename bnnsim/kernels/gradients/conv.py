@@ -62,7 +62,9 @@ def _source(at, shift, stride, size):
 @inline
 def _read_by(positions, g, n_slots, row_size, position_size, zeros, starts):
     """Where the tables stand of what reached input positions (6): starts (T, 6); `zeros` where nothing did."""
-    starts[:] = zeros
+    for tap in range(starts.shape[0]):
+        for r in range(ROWS):
+            starts[tap, r] = zeros
     for r in range(ROWS):
         i, j = positions[r] // g.width + g.top, positions[r] % g.width + g.left
         for di in range(g.kernel_height if positions[r] >= 0 else 0):
@@ -79,11 +81,10 @@ def _slots(sixes, g):
     """Rows of outputs that a ring must hold: those that six positions read, and that later ones have asked for."""
     last, span = 0, 0
     for s in range(sixes.shape[0]):
+        last = max(last, sixes[s].max() // g.width)
         for r in range(ROWS):
             if sixes[s, r] >= 0:
-                row = sixes[s, r] // g.width
-                last = max(last, row)
-                span = max(span, last - row)
+                span = max(span, last - sixes[s, r] // g.width)
     return min(g.out_height, (span + g.row_step * (g.kernel_height - 1)) // g.row_stride + 2)
 
 
@@ -117,8 +118,8 @@ def _sum_segments(tables, starts, live, n_live, n_chunks, n_items, panel, p_off,
             partial[:] = 0
         for which in range(n_live):
             tap = live[which]
-            lookup_tile(tables, starts[tap], 1, n_items, panel, p_off + tap * panel.shape[2] * entry_size(panel),
-                        partial, 0, which > 0)
+            lookup_tile(tables, starts[tap:tap + 1], 1, n_items, panel,
+                        p_off + tap * panel.shape[2] * entry_size(panel), partial, 0, which > 0)
         return True
     tile[:] = 0
     here = np.empty(ROWS, np.int64)
@@ -158,14 +159,18 @@ def conv_dx(dout, winner, size, panel, n_chunks, n_items, g, sixes, kinds, out, 
     n_slots = _slots(sixes, g)
     tables, zeros = new_tables((n_slots * g.out_width + 1) * position_size, kinds.table)
     tables[zeros:zeros + position_size] = 0
-    starts, live, places = np.empty((n_taps, ROWS), np.int64), np.empty(n_taps, np.int64), window_places(size, g)
+    starts, live = np.empty((len(sixes), n_taps, ROWS), np.int64), np.empty((len(sixes), n_taps), np.int64)
+    n_live, needed, places = np.empty(len(sixes), np.int64), np.empty(len(sixes), np.int64), window_places(size, g)
+    for s in range(sixes.shape[0]):                             # once for all images
+        needed[s] = min(g.out_height, (sixes[s].max() // g.width + g.top) // g.row_stride + 1)
+        _read_by(sixes[s], g, n_slots, row_size, position_size, zeros, starts[s])
+        n_live[s] = _live_taps(starts[s], zeros, live[s])
     tile, wide = np.empty((ROWS, COLS), kinds.sum.dtype), np.empty((ROWS, COLS), kinds.total.dtype)
     for n in range(start, stop):
         scale, built = unit_of(dout[n].reshape(-1), fixed), 0
         inverse = 1.0 / scale
         for s in range(sixes.shape[0]):
-            needed = min(g.out_height, (sixes[s].max() // g.width + g.top) // g.row_stride + 1)
-            for oh in range(built, needed):
+            for oh in range(built, needed[s]):
                 for ow in range(g.out_width):
                     if size == 1:
                         at = ((n * g.out_height + oh) * g.out_width + ow) * n_units
@@ -177,11 +182,9 @@ def conv_dx(dout, winner, size, panel, n_chunks, n_items, g, sixes, kinds, out, 
                     for chunk in range(n_chunks):
                         build_tables(fixed, n_items * chunk, n_items, tables,
                                      at + table_size(n_items, tables) * chunk)
-            built = max(built, needed)
-            _read_by(sixes[s], g, n_slots, row_size, position_size, zeros, starts)
-            n_live = _live_taps(starts, zeros, live)
+            built = max(built, needed[s])
             for w in range(panel.shape[0]):
-                exact = _sum_segments(tables, starts, live, n_live, n_chunks, n_items, panel,
+                exact = _sum_segments(tables, starts[s], live[s], n_live[s], n_chunks, n_items, panel,
                                       w * panel.shape[1] * panel.shape[2] * entry_size(panel), wide, tile)
                 for r in range(ROWS):
                     if sixes[s, r] >= 0:
