@@ -23,6 +23,9 @@ from bnnsim.checks import FilePath
 from bnnsim.statistics import Difference, Tolerated
 
 if TYPE_CHECKING:
+    import pandas
+    import xarray
+
     from bnnsim.figures.scales import Scale
     from bnnsim.figures.style import Drawn, Width
 
@@ -164,8 +167,33 @@ class SweepResult:
         return result_tables.table(self)
 
     def csv(self) -> str:
-        """One line a cell: network, split, fault, axis, rate, trial, ber, accuracy, n_images, seed."""
+        """A tidy table, a line a cell, of the columns of `bnnsim.campaign.result_tables.SCHEMA`.
+
+        series, split, fault, axis, value, trial, ber_measured, right, n_images, accuracy, seed.
+        """
         return result_tables.csv_text(self)
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """The table of `csv` as pandas has it, a row a cell; ``pip install 'bnnsim[pandas]'``.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            Where pandas is not installed.
+        """
+        return result_tables.data_frame(self)
+
+    def to_xarray(self) -> "xarray.Dataset":
+        """accuracy, ber_measured and right over series, value, trial and class; ``pip install 'bnnsim[xarray]'``.
+
+        nan, and -1 right answers, where sequential stopping asked for no cell.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            Where xarray is not installed.
+        """
+        return result_tables.data_set(self)
 
     def save(self, path: FilePath) -> None:
         """Write a .csv table, or an HDF5 file, whole or not at all."""
