@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
+import bnnsim.files.html_text as html_text
 from bnnsim.campaign.result import SweepResult
 from bnnsim.checks import FilePath
 from bnnsim.devices import AXES, DeviceCard
@@ -160,6 +161,9 @@ class CardSweep:
                  ("" if relative is None else f"1/{1 / relative:.3g}" if relative < 1 else f"{relative:.3g}",
                   row["relative_mark"]), *((text, row["rate_mark"]) for text in of_rates)]
         return [(text, "" if mark is None else MARKS[mark]) for text, mark in known]
+
+    def _repr_html_(self) -> str:
+        return html_text.text(f"CardSweep: {self.card.name} along {self.axis}", self.table())
 
     def columns(self) -> list[int]:
         """Where the places stand among the rates of the result, which may have more, of a file that was resumed."""

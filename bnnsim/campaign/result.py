@@ -166,6 +166,9 @@ class SweepResult:
         """Text: per series and rate the bits that read wrong, the mean, its interval over chips, and the spread."""
         return result_tables.table(self)
 
+    def _repr_html_(self) -> str:
+        return result_tables.html(self)
+
     def csv(self) -> str:
         """A tidy table, a line a cell, of the columns of `bnnsim.campaign.result_tables.SCHEMA`.
 

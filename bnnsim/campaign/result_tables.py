@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 
 import numpy as np
 
+import bnnsim.files.html_text as html_text
 from bnnsim.faults.axis import in_words
 
 if TYPE_CHECKING:
@@ -80,6 +81,16 @@ def table(result: "SweepResult") -> str:
     return "\n".join([*lines, "", str(card)] if card else lines)
 
 
+def html(result: "SweepResult") -> str:
+    """What notebooks show: a line a series and place, accuracies in percent."""
+    head = ("series", in_words(result.axis), "wrong bits", "chips", "mean %", "95 % interval", "min %", "max %")
+    lines = [(row["network"], row["rate"], row["ber"], row["trials"], f"{100 * row['mean']:.2f}",
+              f"{100 * row['low']:.2f}..{100 * row['high']:.2f}", f"{100 * row['min']:.2f}", f"{100 * row['max']:.2f}")
+             for row in rows(result)]
+    caption = f"SweepResult: {result.split}, {result.n_images:,} images, seed {result.seed}"
+    return html_text.table(caption, lines, head, str(result.provenance.get("card", "")))
+
+
 def columns(result: "SweepResult") -> dict[str, np.ndarray]:
     """The columns of `SCHEMA`, a value a cell that ran, series by series, place by place, chip by chip."""
     s, r, t = np.nonzero(result.ran)
@@ -87,8 +98,9 @@ def columns(result: "SweepResult") -> dict[str, np.ndarray]:
     names, splits, faults = (_each(entry[key] for entry in entries)[s] for key in KEYS)
     return {"series": names, "split": splits, "fault": faults, "axis": np.full(len(s), result.axis, object),
             "value": result.rates[r], "trial": t, "ber_measured": result.ber[s, r, t],
-            "right": result.right[s, r, t].sum(axis=1), "n_images": np.array([entry["n_images"] for entry in entries])[s],
-            "accuracy": result.accuracy[s, r, t], "seed": np.full(len(s), str(result.seed), object)}
+            "right": result.right[s, r, t].sum(axis=1),
+            "n_images": np.array([entry["n_images"] for entry in entries])[s], "accuracy": result.accuracy[s, r, t],
+            "seed": np.full(len(s), str(result.seed), object)}
 
 
 def _each(texts: Iterable[str]) -> np.ndarray:
