@@ -38,7 +38,7 @@ def test_explain_tells_what_it_measured(stored, capsys):
     assert [one["mean"] for one in found["margins"]["layers"]] == [one.mean for one in margins.layers]
     assert found["tolerance"]["network"] == bnnsim.metrics.bit_error_tolerance(network, images).network
     assert [len(one["share"]) for one in found["importance"]["layers"]] == [24, 16]
-    assert len(found["prediction"]["accuracy"]) == 2
+    assert len(found["prediction"]["accuracy"]) == 3                    # rate 0, too
     assert [row["rate"] for row in found["prediction"]["injected"]] == [0, 0.01, 0.1]
     assert found["critical"]["bits"] == 24 * 16 and len(found["critical"]["worst"]) == 10
 
