@@ -195,16 +195,17 @@ def legend_below(figure: Figure, labels: Iterable[str], marked: bool = True, ax:
     `lines` are those of `line_style` by default, 0, 1, ... with markers or without.
     """
     width = min(figure.get_figwidth(), WIDTH)
-    texts, letter = [wrapped(label, width) for label in labels], 0.06 if width < NARROW else 0.08
+    texts = [wrapped(label, width) for label in labels]
+    letter, line = (0.06, 0.14) if width < NARROW else (0.08, 0.19)             # inches
     lines = lines or [Line2D([], [], **line_style(i, marked)) for i in range(len(texts))]
     if ax is not None:
         axes = np.ravel(np.asarray(ax, object))[0]
         axes.legend(lines, texts, fontsize=7, handlelength=LEGEND["handlelength"], framealpha=0.8)
         return
-    longest = max(len(line) for text in texts for line in text.split("\n"))
+    longest = max(len(part) for text in texts for part in text.split("\n"))
     n_columns = max(1, min(len(texts), int(width / (0.7 + letter * longest))))
     n_lines = sum(text.count("\n") + 1 for text in texts) / n_columns
-    figure.set_figheight(figure.get_figheight() + 2.4 * letter * (np.ceil(n_lines) - 1))
+    figure.set_figheight(figure.get_figheight() + line * (np.ceil(n_lines) - 1))
     figure.legend(lines, texts, **LEGEND, ncols=n_columns)
 
 
