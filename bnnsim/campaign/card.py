@@ -20,7 +20,7 @@ from bnnsim.devices.marks import MARKS, explained, weakest
 from bnnsim.statistics import tolerated
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from bnnsim.figures.style import Drawn, Width
 
 AFTER = "BER after code"
 UNITS = {name: axis.unit and f" {axis.unit}" for name, axis in AXES.items()}      # as they follow a number
@@ -219,17 +219,17 @@ class CardSweep:
         place = float(np.interp(np.log(ber), np.log(bers[order]), np.log(straight) if is_log else straight))
         return math.exp(place) if is_log else place
 
-    def plot(self, path: FilePath | None = None) -> "Figure":
+    def plot(self, path: FilePath | None = None, *, ax: "Drawn | None" = None, width: "Width" = None) -> "Drawn":
         """Accuracy, bit error rate and energy along the axis: see `bnnsim.figures.cards.card_curves`."""
         import bnnsim.figures.cards as cards
 
-        return cards.card_curves(self, path)
+        return cards.card_curves(self, path, ax=ax, width=width)
 
-    def plot_pareto(self, path: FilePath | None = None) -> "Figure":
+    def plot_pareto(self, path: FilePath | None = None, *, ax: "Drawn | None" = None, width: "Width" = None) -> "Drawn":
         """Accuracy over energy and over devices: see `bnnsim.figures.cards.pareto`."""
         import bnnsim.figures.cards as cards
 
-        return cards.pareto(self, path)
+        return cards.pareto(self, path, ax=ax, width=width)
 
 
 def place_numbers(card: DeviceCard, axis: str, places: list[float | str]) -> list[float]:

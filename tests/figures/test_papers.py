@@ -3,6 +3,7 @@
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from readable import check_readable
 from test_plotting import legend_of, swept
 
@@ -124,3 +125,14 @@ def test_bad_tables_are_refused_by_name(text, message, tmp_path):
     (tmp_path / "points.csv").write_text(text)
     with pytest.raises(ValueError, match=message):
         read_published(tmp_path / "points.csv")
+
+
+@pytest.mark.parametrize("measure", [lambda net, test: bnnsim.metrics.bit_error_tolerance(net, test.images),
+                                     lambda net, test: bnnsim.metrics.importance(net, test),
+                                     lambda net, test: bnnsim.metrics.critical_bits(net, test, 1),
+                                     lambda net, test: bnnsim.metrics.predicted_accuracy(net, test, [0.01, 0.1]),
+                                     lambda net, test: swept()])
+def test_plot_of_a_result_takes_axes_too(measure):
+    network = bnnsim.pack(bnnsim.architectures.build("FC16 FC12 FC10", (1, 28, 28), rng=0))
+    axes = Figure().subplots()
+    assert measure(network, bnnsim.load_embedded()[1][:40]).plot(ax=axes) is axes and axes.has_data()
