@@ -10,9 +10,10 @@ Without a network: the FCNN that comes with the library, on the embedded 2,000 t
 
 import argparse
 import csv
+import json
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from bnnsim.commands.number_lists import parse_integers
 from bnnsim.commands.options import Option
 
 if TYPE_CHECKING:
+    from bnnsim.datasets.split import Split
     from bnnsim.packed.network import PackedNetwork
     from bnnsim.proofs.certificates import Certificates
 
@@ -33,7 +35,8 @@ OPTIONS = (
            "0,1,2,5,10,20,50,100,200,500,1000", metavar="K,K,..."),
     Option("singles", "try every single flip of convolutions: minutes", shared.switch, False),
     Option("attack", "also look for small breaking sets, greedily: minutes", shared.switch, False),
-    shared.out("write each image's label, class and certificates", ".csv"), shared.PLOT)
+    shared.out("write each image's label, class and certificates", ".csv"), shared.PLOT,
+    shared.form("table", "json"))
 
 
 def arguments() -> command_line.Parser:
@@ -79,6 +82,20 @@ def write(path: str, labels: np.ndarray, found: "Certificates", greedy: Sequence
         writer.writerows((n, *row) for n, row in enumerate(zip(*by_column)))
 
 
+def as_json(name: str, network: "PackedNetwork", test: "Split", found: "Certificates", labels: np.ndarray,
+            options: argparse.Namespace, greedy: Sequence[np.ndarray] | None) -> dict[str, Any]:
+    """What is printed, as JSON: rows of a layer (null: anywhere) and flips; shares of 1."""
+    layers = [*range(found.layers.shape[1]), None]
+    rows = [{"layer": layer, "flips": k, "certified_accuracy": float(share)} for layer in layers
+            for k, share in zip(options.flips, found.accuracy(labels, options.flips, layer))]
+    broken = {} if greedy is None else {"broken_by": [
+        {"set": column, "found": float((sizes > 0).mean()),
+         "median": float(np.median(sizes[sizes > 0])) if (sizes > 0).any() else None}
+        for (column, _), sizes in zip(columns(found), greedy)]}
+    return {"network": name, "checksum": network.checksum, "split": test.name, "split_sha256": test.sha256,
+            "n_images": len(labels), "rows": rows, **broken}
+
+
 def work(options: argparse.Namespace) -> None:
     """Load, certify, print, write."""
     import bnnsim.commands.inputs as inputs
@@ -94,6 +111,9 @@ def work(options: argparse.Namespace) -> None:
     if options.plot:
         import bnnsim.figures.proofs as proofs            # matplotlib, only where it is needed
         proofs.certified_accuracy(found, labels, options.plot, f"{name}, {test.name}")
+    if options.format == "json":
+        print(json.dumps(as_json(name, network, test, found, labels, options, greedy), indent=1))
+        return
     print(f"{name}, {test.name}, {len(images):,} of {len(test):,} images\n{found.table(labels, options.flips)}")
     if greedy:
         print(ratios(found, greedy))

@@ -13,6 +13,8 @@ Fashion-MNIST, everything but "critical".
 """
 
 import argparse
+import json
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -63,7 +65,40 @@ OPTIONS = (
     Option("layer", "critical: which layer", shared.integer(0), 0, int),
     replace(shared.SEED, help="of the prediction's draws and of --check"),
     replace(shared.PLOT, help=f"draw each: FIGURE-margins.png and so on; {shared.FIGURE_HELP}",
-            outputs=lambda value, options: [figure_name(value, what) for what in options.what]))
+            outputs=lambda value, options: [figure_name(value, what) for what in options.what]),
+    shared.form("table", "json"))
+
+
+# what --format json has of each; numbers as tables have them, rates and accuracies as shares of 1
+JSON: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "margins": lambda found: {"layers": [
+        {**_layer(one), "fan_in": one.fan_in, "mean": one.mean, "relative": one.relative,
+         "in_spreads": {"0.01": one.in_spreads(0.01), "0.1": one.in_spreads(0.1)}} for one in found.layers]},
+    "tolerance": lambda found: {"network": found.network, "paper": found.paper, "layers": [
+        {**_layer(one), "exact": one.exact, "mean": one.mean, "least": one.least, "n_never": one.n_never,
+         "counts": one.counts, "paper": one.paper_by_neuron.mean()} for one in found.layers]},
+    "importance": lambda found: {"method": found.method, "variance": found.variance, "layers": [
+        {**_layer(one), "raw": one.raw, "share": one.share, "variance": one.variance,
+         "noise_free_variance": one.reliability.noise_free_variance} for one in found.layers]},
+    "prediction": lambda found: {"rates": found.rates, "accuracy": found.accuracy,
+                                 "standard_error": found.standard_error},
+    "critical": lambda found: {"layer": found.layer, "n_right": found.n_right, "bits": found.effect.size,
+                               "worst": [{"index": index, "gained": gained} for index, gained in found.worst()]}}
+
+
+def _layer(one: Any) -> dict[str, Any]:
+    return {"layer": one.index, "kind": one.kind, "units": one.units}
+
+
+def _plain(value: Any) -> Any:
+    """Arrays as lists, numbers as Python's, nan as null."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def figure_name(path: str, what: str) -> str:
@@ -96,13 +131,24 @@ def work(options: argparse.Namespace) -> None:
     if "importance" in options.what and options.method == "readout":
         check_scores(network, "--method readout")
     split = inputs.load_test(options, [options.network] if options.network else [], {name: network})
-    print(f"{name}, {network.n_bits:,} binary weights; {split.name}, all {len(split):,} images")
+    told: dict[str, Any] = {"network": name, "checksum": network.checksum, "split": split.name,
+                            "split_sha256": split.sha256, "n_images": len(split)}
+    as_text = options.format == "table"
+    if as_text:
+        print(f"{name}, {network.n_bits:,} binary weights; {split.name}, all {len(split):,} images")
     for what in options.what:
         found = WHAT[what](metrics, options, network, split)
         beside = {"result": injected(options, network, split)} if what == "prediction" and options.check else {}
         if options.plot:
             found.plot(figure_name(options.plot, what), **beside)
-        print(f"\n{what}\n{found.table(**beside)}")
+        if as_text:
+            print(f"\n{what}\n{found.table(**beside)}")
+        else:
+            told[what] = _plain(JSON[what](found))
+            if beside:
+                told[what]["injected"] = beside["result"].rows()
+    if not as_text:
+        print(json.dumps(told, indent=1, allow_nan=False))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

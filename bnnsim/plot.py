@@ -2,6 +2,7 @@
 
     python -m bnnsim.plot sweep.h5 --out sweep.png
     python -m bnnsim.plot a.h5 b.h5 --band range --out both.pdf
+    python -m bnnsim.plot sweep.h5 --xscale split --width column --published others.csv --out paper.pdf
     python -m bnnsim.plot sweep.h5 --kind classes --network cnn --out classes.svg
     python -m bnnsim.plot sweep.h5 --kind chips --rate 0.1 --out chips.png
     python -m bnnsim.plot fcnn.h5 --kind faults --layer 1 --rate 0.01 --out faults.png
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
     from bnnsim.packed.network import PackedNetwork
 
 # each kind of figure: what it is drawn of, and the options that it takes
-KINDS = {"ber": ("results", ("band",)), "classes": ("results", ("network",)), "chips": ("results", ("rate",)),
-         "weights": ("network", ()), "faults": ("network", ("layer", "rate", "fault", "seed", "trial")),
-         "array": ("fault map", ("array",))}
+KINDS = {"ber": ("results", ("band", "xscale", "published")), "classes": ("results", ("network", "xscale")),
+         "chips": ("results", ("rate",)), "weights": ("network", ()),
+         "faults": ("network", ("layer", "rate", "fault", "seed", "trial")), "array": ("fault map", ("array",))}
 # what a file may hold: as it is asked for, and as it is found
 WANTED = {"results": "results of ber_sweep --out", "network": "one network file", "fault map": "one fault map"}
 CAME = {"results": "results of a campaign", "network": "a network", "fault map": "a fault map"}
@@ -47,6 +48,12 @@ OPTIONS = (
            outputs=shared.itself),
     Option("band", "ber: the interval of the mean over chips at 95 %%, or the range from the least to the largest "
            "chip (default: interval)", shared.one_of(("interval", "range"))),
+    Option("width", "of one or two columns of a paper (default: 6.4 inches or what the figure needs)",
+           shared.one_of(("column", "page"))),
+    Option("xscale", "ber, classes: of bit error rates; split narrows the plateau (default: log)",
+           shared.one_of(("log", "linear", "split"))),
+    Option("published", "ber: points to draw as well, columns rate, accuracy (a share of 1), citation", shared.path,
+           metavar="POINTS.csv"),
     Option("network", "classes: which series (default: the first)", shared.text, metavar="NAME"),
     Option("rate", "chips, faults: the bit error rate", check_probability, read=float),
     Option("layer", "faults: which layer (default: 0)", shared.integer(0), read=int),
@@ -68,13 +75,15 @@ def draw_results(options: argparse.Namespace, results: "Mapping[str, SweepResult
     first = next(iter(results.values()))
     shown = results if len(results) > 1 else first
     if options.kind == "ber":
-        sweeps.ber_curve(shown, options.out, options.band or "interval")
+        sweeps.ber_curve(shown, options.out, options.band or "interval", width=options.width,
+                         xscale=options.xscale or "log", published=options.published)
     elif options.kind == "chips":
-        sweeps.chip_histogram(shown, options.rate, options.out)
+        sweeps.chip_histogram(shown, options.rate, options.out, width=options.width)
     elif len(results) > 1:
         raise ValueError(f"--kind classes takes one results file, got {len(results)}")
     else:
-        sweeps.class_curves(first, options.network or 0, options.out)
+        sweeps.class_curves(first, options.network or 0, options.out, width=options.width,
+                            xscale=options.xscale or "log")
 
 
 def draw_network(options: argparse.Namespace, network: "PackedNetwork") -> None:
@@ -84,18 +93,18 @@ def draw_network(options: argparse.Namespace, network: "PackedNetwork") -> None:
     from bnnsim.faults.protocol import apply_read
 
     if options.kind == "weights":
-        networks.first_layer_weights(network, options.out)
+        networks.first_layer_weights(network, options.out, width=options.width)
         return
     fault = shared.make_fault(options.fault) if options.fault else BitFlips(options.rate)
     broken = apply_read(fault, network, options.seed or 0, options.trial or 0, 0)
-    networks.fault_map(network, broken, options.layer or 0, options.out)
+    networks.fault_map(network, broken, options.layer or 0, options.out, width=options.width)
 
 
 def draw_array(options: argparse.Namespace, chip: "FaultMap") -> None:
     """A figure of an array of a fault map."""
     import bnnsim.figures.networks as networks
 
-    networks.array_map(chip, options.array or 0, options.out)
+    networks.array_map(chip, options.array or 0, options.out, width=options.width)
 
 
 def holds(stored: "Stored") -> str:

@@ -203,7 +203,7 @@ MISTAKES = {"bnnsim.fit(model, train, epoch=3)": 'Unexpected keyword argument "e
             "bnnsim.fitt": 'no attribute "fitt"', "bnnsim.faults.BitFlip(0.1)": 'no attribute "BitFlip"',
             "bnnsim.plotting.ber_curves": 'no attribute "ber_curves"'}
 KNOWN = {"bnnsim.fit": "def (model", "bnnsim.faults.BitFlips": "def (p", "bnnsim.architectures.build": "def (spec",
-         "bnnsim.plotting.ber_curve": "def (result", **{f"bnnsim.{name}": "" for name in bnnsim.__all__}}
+         "bnnsim.plotting.ber_curve": "(result", **{f"bnnsim.{name}": "" for name in bnnsim.__all__}}
 
 
 def test_editors_and_type_checkers_see_what_is_there(tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 
 import bnnsim.files.atomic as atomic
+import bnnsim.files.html_text as html_text
 from bnnsim.campaign.result import SweepResult
 from bnnsim.checks import FilePath
 from bnnsim.devices import AXES, DeviceCard
@@ -21,7 +22,7 @@ from bnnsim.devices.marks import MARKS, explained, weakest
 from bnnsim.statistics import tolerated
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from bnnsim.figures.style import Drawn, Width
 
 AFTER = "BER after code"
 UNITS = {name: axis.unit and f" {axis.unit}" for name, axis in AXES.items()}      # as they follow a number
@@ -163,6 +164,9 @@ class CardSweep:
                   row["relative_mark"]), *((text, row["rate_mark"]) for text in of_rates)]
         return [(text, "" if mark is None else MARKS[mark]) for text, mark in known]
 
+    def _repr_html_(self) -> str:
+        return html_text.text(f"CardSweep: {self.card.name} along {self.axis}", self.table())
+
     def columns(self) -> list[int]:
         """Where the places stand among the rates of the result, which may have more, of a file that was resumed."""
         rates = self.result.rates.tolist()
@@ -253,17 +257,17 @@ class CardSweep:
 
         return card_file.load(path, card)
 
-    def plot(self, path: FilePath | None = None) -> "Figure":
+    def plot(self, path: FilePath | None = None, *, ax: "Drawn | None" = None, width: "Width" = None) -> "Drawn":
         """Accuracy, bit error rate and energy along the axis: see `bnnsim.figures.cards.card_curves`."""
         import bnnsim.figures.cards as cards
 
-        return cards.card_curves(self, path)
+        return cards.card_curves(self, path, ax=ax, width=width)
 
-    def plot_pareto(self, path: FilePath | None = None) -> "Figure":
+    def plot_pareto(self, path: FilePath | None = None, *, ax: "Drawn | None" = None, width: "Width" = None) -> "Drawn":
         """Accuracy over energy and over devices: see `bnnsim.figures.cards.pareto`."""
         import bnnsim.figures.cards as cards
 
-        return cards.pareto(self, path)
+        return cards.pareto(self, path, ax=ax, width=width)
 
 
 def place_numbers(card: DeviceCard, axis: str, places: list[float | str]) -> list[float]:

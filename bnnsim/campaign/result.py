@@ -23,7 +23,11 @@ from bnnsim.checks import FilePath
 from bnnsim.statistics import Difference, Tolerated
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    import pandas
+    import xarray
+
+    from bnnsim.figures.scales import Scale
+    from bnnsim.figures.style import Drawn, Width
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,9 +166,37 @@ class SweepResult:
         """Text: per series and rate the bits that read wrong, the mean, its interval over chips, and the spread."""
         return result_tables.table(self)
 
+    def _repr_html_(self) -> str:
+        return result_tables.html(self)
+
     def csv(self) -> str:
-        """One line a cell: network, split, fault, axis, rate, trial, ber, accuracy, n_images, seed."""
+        """A tidy table, a line a cell, of the columns of `bnnsim.campaign.result_tables.SCHEMA`.
+
+        series, split, fault, axis, value, trial, ber_measured, right, n_images, accuracy, seed.
+        """
         return result_tables.csv_text(self)
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """The table of `csv` as pandas has it, a row a cell; ``pip install 'bnnsim[pandas]'``.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            Where pandas is not installed.
+        """
+        return result_tables.data_frame(self)
+
+    def to_xarray(self) -> "xarray.Dataset":
+        """accuracy, ber_measured and right over series, value, trial and class; ``pip install 'bnnsim[xarray]'``.
+
+        nan, and -1 right answers, where sequential stopping asked for no cell.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            Where xarray is not installed.
+        """
+        return result_tables.data_set(self)
 
     def save(self, path: FilePath) -> None:
         """Write a .csv table, or an HDF5 file, whole or not at all."""
@@ -179,11 +211,12 @@ class SweepResult:
         """Read and check an HDF5 file that `save` wrote."""
         return cls(**result_file.load(path))
 
-    def plot(self, path: FilePath | None = None) -> "Figure":
+    def plot(self, path: FilePath | None = None, *, ax: "Drawn | None" = None, width: "Width" = None,
+             xscale: "Scale" = "log", published: FilePath | None = None) -> "Drawn":
         """Draw accuracy over the rates: see `bnnsim.plotting.ber_curve`."""
         import bnnsim.figures.sweeps as sweeps
 
-        return sweeps.ber_curve(self, path)
+        return sweeps.ber_curve(self, path, ax=ax, width=width, xscale=xscale, published=published)
 
     @property
     def checksum(self) -> str:

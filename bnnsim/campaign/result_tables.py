@@ -1,15 +1,37 @@
-"""A result as rows, as text for people, and as CSV."""
+"""A result as rows, as text for people, as CSV, and as tables of pandas and xarray."""
 
 import csv
+import importlib
 import io
-from typing import TYPE_CHECKING, TypedDict
+from collections.abc import Iterable
+from types import ModuleType
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import numpy as np
 
+import bnnsim.files.html_text as html_text
 from bnnsim.faults.axis import in_words
 
 if TYPE_CHECKING:
+    import pandas
+    import xarray
+
     from bnnsim.campaign.result import SweepResult
+
+
+# the columns of tidy tables, in CSV and in pandas: a line a cell, a chip of a series at a place
+SCHEMA = {"series": "name of the network, of the fault setting where there are several",
+          "split": "name of the images",
+          "fault": "repr of the fault whose place on the axis is set",
+          "axis": "what value is: bit_error_rate, share_of_stuck_cells, voltage_volt ...; unit last",
+          "value": "number on the axis",
+          "trial": "number of the chip, from 0: the same number is the same chip at every value and in every series",
+          "ber_measured": "share of the weights' bits that read wrong on this chip, after any code",
+          "right": "images that this chip has right",
+          "n_images": "images of the split",
+          "accuracy": "right / n_images, a share of 1",
+          "seed": "root seed of all chips, an integer of any length"}
+KEYS: tuple[Literal["name"], Literal["split"], Literal["fault"]] = ("name", "split", "fault")
 
 
 class Row(TypedDict):
@@ -59,15 +81,66 @@ def table(result: "SweepResult") -> str:
     return "\n".join([*lines, "", str(card)] if card else lines)
 
 
+def html(result: "SweepResult") -> str:
+    """What notebooks show: a line a series and place, accuracies in percent."""
+    head = ("series", in_words(result.axis), "wrong bits", "chips", "mean %", "95 % interval", "min %", "max %")
+    lines = [(row["network"], row["rate"], row["ber"], row["trials"], f"{100 * row['mean']:.2f}",
+              f"{100 * row['low']:.2f}..{100 * row['high']:.2f}", f"{100 * row['min']:.2f}", f"{100 * row['max']:.2f}")
+             for row in rows(result)]
+    caption = f"SweepResult: {result.split}, {result.n_images:,} images, seed {result.seed}"
+    return html_text.table(caption, lines, head, str(result.provenance.get("card", "")))
+
+
+def columns(result: "SweepResult") -> dict[str, np.ndarray]:
+    """The columns of `SCHEMA`, a value a cell that ran, series by series, place by place, chip by chip."""
+    s, r, t = np.nonzero(result.ran)
+    entries = result.settings["series"]
+    names, splits, faults = (_each(entry[key] for entry in entries)[s] for key in KEYS)
+    return {"series": names, "split": splits, "fault": faults, "axis": np.full(len(s), result.axis, object),
+            "value": result.rates[r], "trial": t, "ber_measured": result.ber[s, r, t],
+            "right": result.right[s, r, t].sum(axis=1),
+            "n_images": np.array([entry["n_images"] for entry in entries])[s], "accuracy": result.accuracy[s, r, t],
+            "seed": np.full(len(s), str(result.seed), object)}
+
+
+def _each(texts: Iterable[str]) -> np.ndarray:
+    """Texts as an array of Python's, as pandas has them."""
+    return np.fromiter(texts, np.dtype(object))
+
+
 def csv_text(result: "SweepResult") -> str:
-    """CSV: a line a cell that ran."""
+    """CSV of `SCHEMA`: a line a cell that ran; numbers as Python writes them, so that they are read back the same."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["network", "split", "fault", "axis", "rate", "trial", "ber", "accuracy", "n_images", "seed"])
-    for series, by_rate, bers in zip(result.settings["series"], result.accuracy, result.ber):
-        for rate, trials, of_rate in zip(result.rates, by_rate, bers):
-            for trial in np.flatnonzero(~np.isnan(trials)):
-                writer.writerow([series["name"], series["split"], series["fault"], result.axis, repr(float(rate)),
-                                 trial, repr(float(of_rate[trial])), repr(float(trials[trial])), series["n_images"],
-                                 result.seed])
+    writer.writerow(SCHEMA)
+    writer.writerows(zip(*(column.tolist() for column in columns(result).values())))
     return text.getvalue()
+
+
+def data_frame(result: "SweepResult") -> "pandas.DataFrame":
+    """`SCHEMA` as a pandas table."""
+    return needed("pandas").DataFrame(columns(result))
+
+
+def data_set(result: "SweepResult") -> "xarray.Dataset":
+    """Arrays over series, value, trial and class, with what they are beside them."""
+    entries, dims = result.settings["series"], ("series", "value", "trial")
+    arrays = {"accuracy": (dims, result.accuracy), "ber_measured": (dims, result.ber),
+              "right": ((*dims, "class"), result.right), "class_totals": (("series", "class"), result.class_totals)}
+    if result.predictions is not None:
+        arrays["predictions"] = ((*dims, "image"), result.predictions)
+    beside = {"series": list(result.names), "value": result.rates, "trial": np.arange(result.right.shape[2]),
+              **{key: ("series", [entry[key] for entry in entries]) for key in ("split", "fault", "n_images")}}
+    return needed("xarray").Dataset(arrays, beside, {"axis": result.axis, "seed": str(result.seed),
+                                                     "checksum": result.checksum})
+
+
+def needed(library: str) -> ModuleType:
+    """An optional library; an error that names the extra that installs it, where it is not there."""
+    try:
+        return importlib.import_module(library)
+    except ModuleNotFoundError as error:
+        if error.name != library:                                # there, but something that it needs is not
+            raise
+        message = f"{library} is not installed: pip install 'bnnsim[{library}]'"
+        raise ModuleNotFoundError(message, name=library) from None

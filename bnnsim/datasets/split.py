@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+import bnnsim.files.html_text as html_text
 import bnnsim.seeding as seeding
 from bnnsim.checks import check_choice, check_images, check_int, check_labels, check_real, check_unmasked
 from bnnsim.datasets.features import FeatureCode
@@ -187,6 +188,13 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def _repr_html_(self) -> str:
+        import bnnsim.datasets.class_names as class_names           # which imports this file
+
+        names = class_names.of(self, self.n_classes)
+        counts = np.bincount(self.labels, minlength=self.n_classes).tolist()
+        return html_text.table(repr(self).strip("<>"), zip(names, counts), ("class", "images"))
 
     def __repr__(self) -> str:
         size = " x ".join(map(str, self.images.shape[1:]))

@@ -15,6 +15,7 @@ import bnnsim.datasets.shipped as shipped
 import bnnsim.devices.card_schema as card_schema
 import bnnsim.devices.energy as energy
 import bnnsim.files.atomic as atomic
+import bnnsim.files.html_text as html_text
 from bnnsim.checks import FilePath, check_choice, check_probability, check_real, nearest
 from bnnsim.devices.card_fault import CardFault
 from bnnsim.devices.card_schema import AXES, CardError
@@ -77,6 +78,14 @@ class DeviceCard:
     def checksum(self) -> str:
         """SHA-256 of the content."""
         return hashlib.sha256(json.dumps(self.fields(), sort_keys=True).encode()).hexdigest()
+
+    def _repr_html_(self) -> str:
+        ranges = {name: limits for name, limits in self.axes().items() if name not in ("condition", "sigma")}
+        rows = [("memory", self.memory), ("conditions", ", ".join(filter(None, self.conditions))),
+                *((AXES[name].label, f"{limits[0]:g} to {limits[-1]:g} {AXES[name].unit}")
+                  for name, limits in ranges.items()),
+                ("rows", len(self.rows)), ("licence", self.licence), ("SHA-256", self.checksum[:12])]
+        return html_text.table(f"DeviceCard {self.name}", rows, note=self.description)
 
     def __repr__(self) -> str:
         return f"<DeviceCard {self.name!r}, {len(self.rows)} rows, SHA-256 {self.checksum[:12]}>"

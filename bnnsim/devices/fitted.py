@@ -19,7 +19,7 @@ from bnnsim.devices.sample_rates import RateInterval
 from bnnsim.devices.states import KnownState, samples_of
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from bnnsim.figures.style import Drawn, Width
 
 MAX_NOTE = 1_500                    # characters of a card's note
 
@@ -225,8 +225,9 @@ class DeviceFit:
                 lines.append(f"  WARNING: {each.warning(self.model)}.")
         return "\n".join(lines)
 
-    def plot(self, path: FilePath | None = None, place: int = 0) -> "Figure":
+    def plot(self, path: FilePath | None = None, place: int = 0,
+             *, ax: "Drawn | None" = None, width: "Width" = None) -> "Drawn":
         """Measured against fitted resistances of a place: see `bnnsim.figures.devices.fitted_states`."""
         import bnnsim.figures.devices as devices
 
-        return devices.fitted_states(self, path, place)
+        return devices.fitted_states(self, path, place, ax=ax, width=width)

@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from bnnsim.checks import FilePath
-from bnnsim.figures.style import COLOURS, LEGEND, line_style, new_panels, plain, written
+from bnnsim.figures.style import COLOURS, LEGEND, Drawn, Width, heading, line_style, new_panels, plain, written
 
 SCALING_AXES = {"threads": ("threads", "time of the same work"),
                 "batch": ("images in a batch", "time of a batch"),
@@ -22,7 +21,8 @@ MOST_COLUMNS = 4
 Point = Mapping[str, Any]           # a measurement of section "scaling", as `bnnsim.bench` stores it
 
 
-def scaling_curves(points: Sequence[Point], path: FilePath | None = None) -> Figure:
+def scaling_curves(points: Sequence[Point], path: FilePath | None = None,
+                   *, ax: "Drawn | None" = None, width: Width = None) -> "Drawn":
     """Time over threads, batch, width, depth, images, wrong bits and cells: medians, and bands between the quartiles.
 
     Legends say how time grows with x in the last decade of x, where it was told: x^1.02.
@@ -33,10 +33,14 @@ def scaling_curves(points: Sequence[Point], path: FilePath | None = None) -> Fig
         Those of section "scaling" of `bnnsim.bench`: ``values`` with ``axis``, ``x``, ``series`` and, where there is
         one, ``exponent``, and ``statistics`` of the time in seconds.
     path : path, optional
+    ax : sequence of matplotlib.axes.Axes, optional
+        One a panel, drawn on and returned, instead of a new figure.
+    width : {"column", "page"}, float or (float, float), optional
+        Of a new figure: one or two columns of a paper, inches, or inches of both sides.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure, or `ax`
     """
     by_axis = {name: [point for point in points if point["values"]["axis"] == name] for name in SCALING_AXES}
     shown = {name: some for name, some in by_axis.items() if some}
@@ -44,16 +48,15 @@ def scaling_curves(points: Sequence[Point], path: FilePath | None = None) -> Fig
         raise ValueError("points must have at least one of section 'scaling', got none: run bnnsim.bench --scaling")
     columns = min(MOST_COLUMNS, len(shown))
     rows = -(-len(shown) // columns)
-    figure, panels = new_panels((3.9 * columns, 4.4 * rows), rows, columns)
+    figure, panels = new_panels((3.9 * columns, 4.4 * rows), rows, columns, used=len(shown), ax=ax,
+                                width=width)
     for axes, (name, some) in zip(panels, shown.items()):
         _draw_scaling(axes, some)
         axes.set_xlabel(SCALING_AXES[name][0])
         axes.set_ylabel(SCALING_AXES[name][1])
-    for axes in panels[len(shown):]:
-        axes.remove()
     runs = sorted({point["statistics"]["n"] for point in points})
-    figure.suptitle(f"median of {' or '.join(map(str, runs))} runs; band: quartiles", fontsize=9)
-    return written(figure, path)
+    heading(figure, f"median of {' or '.join(map(str, runs))} runs; band: quartiles", ax)
+    return written(figure, path, ax)
 
 
 def _draw_scaling(axes: Axes, points: Sequence[Point]) -> None:

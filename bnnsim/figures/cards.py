@@ -5,30 +5,37 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from bnnsim.checks import FilePath
 from bnnsim.devices import AXES
 from bnnsim.devices.marks import doubts, either
-from bnnsim.figures.style import BAND, axis_label, legend_below, line_style, new_panels, plain, wrapped, written
+from bnnsim.figures.scales import axis_label
+from bnnsim.figures.style import (BAND, Drawn, Width, heading, legend_below, line_style, new_panels, plain, wrapped,
+                                  written)
 
 if TYPE_CHECKING:
     from bnnsim.campaign import CardSweep
 
 
-def card_curves(sweep: "CardSweep", path: FilePath | None = None) -> Figure:
+def card_curves(sweep: "CardSweep", path: FilePath | None = None,
+                *, ax: "Drawn | None" = None, width: Width = None) -> "Drawn":
     """Accuracy, bit error rate and programming energy along the axis, a panel each.
 
     Parameters
     ----------
     sweep : bnnsim.campaign.CardSweep
     path : path, optional
+    ax : sequence of matplotlib.axes.Axes, optional
+        Three, drawn on and returned, instead of a new figure.
+    width : {"column", "page"}, float or (float, float), optional
+        Of a new figure: one or two columns of a paper, inches, or inches of both sides.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure, or `ax`
     """
-    figure, (top, middle, bottom) = new_panels((6.6, 7.2), 3, sharex=True, height_ratios=(2, 1.3, 1.3))
+    figure, (top, middle, bottom) = new_panels((6.6, 7.2), 3, ax=ax, width=width, sharex=True,
+                                               height_ratios=(2, 1.3, 1.3))
     numbered = sweep.axis == "condition"
     places = np.arange(len(sweep.places)) if numbered else np.array(sweep.places, np.float64)
     order = np.argsort(places)
@@ -46,13 +53,15 @@ def card_curves(sweep: "CardSweep", path: FilePath | None = None) -> Figure:
     middle.set_ylabel(_label(rates, sweep, "rate_mark"))
     middle.set_yscale("log")
     _finish_energy(bottom, sweep)
-    _name_axis(bottom, sweep, places, numbered)
+    for axes in (top, middle, bottom):          # which share their scale only in a figure of one's own
+        _name_axis(axes, sweep, places, numbered, named=axes is bottom)
     top.set_title(_title(sweep, "line", "band"), fontsize=9)
-    legend_below(figure, _names(sweep))
-    return written(figure, path)
+    legend_below(figure, _names(sweep), ax=ax)
+    return written(figure, path, ax)
 
 
-def pareto(sweep: "CardSweep", path: FilePath | None = None) -> Figure:
+def pareto(sweep: "CardSweep", path: FilePath | None = None,
+           *, ax: "Drawn | None" = None, width: Width = None) -> "Drawn":
     """Accuracy over programming energy, and over devices a weight: what is above and left of the others is best.
 
     Energies are joules where the card has them, else parts of its reference.
@@ -61,23 +70,27 @@ def pareto(sweep: "CardSweep", path: FilePath | None = None) -> Figure:
     ----------
     sweep : bnnsim.campaign.CardSweep
     path : path, optional
+    ax : sequence of matplotlib.axes.Axes, optional
+        Two, drawn on and returned, instead of a new figure.
+    width : {"column", "page"}, float or (float, float), optional
+        Of a new figure: one or two columns of a paper, inches, or inches of both sides.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure, or `ax`
 
     Raises
     ------
     ValueError
         Where the card has no energies at all.
     """
-    key, mark, scale, label = "energy_joule", "energy_mark", 1e6, "energy to program the network (uJ)"
+    key, mark, scale, label = "energy_joule", "energy_mark", 1e6, "energy to program the network (µJ)"
     if all(row["energy_joule"] is None for row in sweep.rows):
         key, mark, scale = "energy_relative", "relative_mark", 1.0
         label = "energy to program the network (of the reference)"
     if all(row["energy_relative"] is None is row["energy_joule"] for row in sweep.rows):
         raise ValueError(f"the card {sweep.card.name!r} has no energies to draw accuracy over")
-    figure, (left, right) = new_panels((9.0, 4.6), 1, 2, sharey=True, width_ratios=(1.6, 1))
+    figure, (left, right) = new_panels((9.0, 4.6), 1, 2, ax=ax, width=width, sharey=True, width_ratios=(1.6, 1))
     for s, series in enumerate(sweep.series):
         style = line_style(s)
         mean = 100 * _values(sweep, s, "mean")
@@ -96,9 +109,9 @@ def pareto(sweep: "CardSweep", path: FilePath | None = None) -> Figure:
     right.set_xlabel("devices a weight")
     for axes in (left, right):
         axes.minorticks_off()
-    figure.suptitle(_title(sweep, "points", "bars"), fontsize=9)
-    legend_below(figure, _names(sweep))
-    return written(figure, path)
+    heading(figure, _title(sweep, "points", "bars"), ax)
+    legend_below(figure, _names(sweep), ax=ax)
+    return written(figure, path, ax)
 
 
 # ---------------------------------------------------------------- parts
@@ -163,7 +176,7 @@ def _at(sweep: "CardSweep", places: Sequence[float | str]) -> str:
 
 
 def _finish_energy(axes: Axes, sweep: "CardSweep") -> None:
-    axes.set_ylabel(_label("energy to program\nthe network (uJ)", sweep, "energy_mark"))
+    axes.set_ylabel(_label("energy to program\nthe network (µJ)", sweep, "energy_mark"))
     energies = np.concatenate([_values(sweep, s, "energy_joule") for s in range(len(sweep.series))])
     if np.all(np.isnan(energies)):
         axes.text(0.5, 0.5, "the card has no energies", transform=axes.transAxes, ha="center", color="0.4")
@@ -172,8 +185,9 @@ def _finish_energy(axes: Axes, sweep: "CardSweep") -> None:
         axes.set_yscale("log")
 
 
-def _name_axis(axes: Axes, sweep: "CardSweep", places: np.ndarray, numbered: bool) -> None:
-    axes.set_xlabel(axis_label(sweep.axis))
+def _name_axis(axes: Axes, sweep: "CardSweep", places: np.ndarray, numbered: bool, named: bool) -> None:
+    if named:
+        axes.set_xlabel(axis_label(sweep.axis))
     if numbered:
         axes.set_xticks(places, [plain(str(place)) for place in sweep.places])
         axes.set_xlim(-0.4, len(places) - 0.6)

@@ -14,7 +14,8 @@ from bnnsim.checks import FilePath, check_choice, check_int, check_probability
 from bnnsim.devices import AXES, DeviceCard, DeviceFit, Empirical, converted_rate
 from bnnsim.devices.fitted import PlaceFit, StateFit
 from bnnsim.devices.marks import either
-from bnnsim.figures.style import (COLOURS, LEGEND, axis_label, legend_below, line_style, new_axes, new_panels, plain,
+from bnnsim.figures.scales import axis_label
+from bnnsim.figures.style import (COLOURS, Drawn, Width, heading, legend_below, line_style, new_axes, new_panels, plain,
                                   wrapped, written)
 
 MAX_POINTS = 2000                   # of a quantile plot: more would hide each other
@@ -22,7 +23,8 @@ PROBABILITIES = (1e-4, 1e-3, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
 STATES = (("LRS", "o"), ("HRS", "s"))
 
 
-def fitted_states(fitted: DeviceFit, path: FilePath | None = None, place: int = 0) -> Figure:
+def fitted_states(fitted: DeviceFit, path: FilePath | None = None, place: int = 0,
+                  *, ax: "Drawn | None" = None, width: Width = None) -> "Drawn":
     """Measured resistances against fitted states: a quantile plot, and both densities with their overlap.
 
     In the quantile plot a log-normal is a straight line. The overlap (grey) is the smaller of both densities.
@@ -33,13 +35,17 @@ def fitted_states(fitted: DeviceFit, path: FilePath | None = None, place: int = 
     path : path, optional
     place : int
         Which of ``fitted.places``.
+    ax : sequence of matplotlib.axes.Axes, optional
+        Two, drawn on and returned, instead of a new figure.
+    width : {"column", "page"}, float or (float, float), optional
+        Of a new figure: one or two columns of a paper, inches, or inches of both sides.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure, or `ax`
     """
     there = fitted.places[check_int("place", place, 0, len(fitted.places) - 1)]
-    figure, (left, right) = new_panels((9.0, 4.2), 1, 2, sharex=True)
+    figure, (left, right) = new_panels((9.0, 4.2), 1, 2, ax=ax, width=width, sharex=True)
     grid = _grid(there)
     for (_, marker), state, colour in zip(STATES, (there.lrs, there.hrs), COLOURS):
         _draw_quantiles(left, state, grid, colour, marker)
@@ -52,13 +58,14 @@ def fitted_states(fitted: DeviceFit, path: FilePath | None = None, place: int = 
     right.set_ylim(bottom=0)
     for axes in (left, right):
         axes.set_xscale("log")
-        axes.set_xlabel("resistance (ohm)")
-    _title(figure, fitted, there)
-    return written(figure, path)
+        axes.set_xlabel("resistance (Ω)")
+    _title(figure, fitted, there, ax)
+    return written(figure, path, ax)
 
 
 def error_rates(card: DeviceCard, axis: str, path: FilePath | None = None, cells: Sequence[str] = ("1T1R", "2T2R"),
-                n_points: int = 60, **place: Any) -> Figure:
+                n_points: int = 60, ax: "Drawn | None" = None,
+                width: Width = None, **place: Any) -> "Drawn":
     """Bit error rate of a device card along one axis, a line a kind of cell.
 
     Parameters
@@ -70,17 +77,21 @@ def error_rates(card: DeviceCard, axis: str, path: FilePath | None = None, cells
         One line each; those of other memories have one kind: ``cells=("6T",)``.
     n_points : int
     place : as for `DeviceCard.error_rates`
+    ax : matplotlib.axes.Axes, optional
+        Drawn on and returned, instead of a new figure.
+    width : {"column", "page"}, float or (float, float), optional
+        Of a new figure: one or two columns of a paper, inches, or inches of both sides.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure, or `ax`
     """
     known = card.axes(place.get("condition"))
     limits = known.get(check_choice("axis", axis, AXES))
     if limits is None:
         raise ValueError(f"axis must be one of the card's, {', '.join(known)}, got {axis!r}")
     numbered = axis == "condition"
-    figure, axes = new_axes()
+    figure, axes = new_axes(ax=ax, size=width)
     values, at = _points(axes, axis, limits, n_points)
     marks: list[list[str]] = []
     for i, cell in enumerate(cells):
@@ -95,8 +106,8 @@ def error_rates(card: DeviceCard, axis: str, path: FilePath | None = None, cells
         axes.set_xticks(at, [f"{plain(name)}\n({_by_cell(cells, each)})" for name, each in zip(values, zip(*marks))])
     origin = "" if numbered else f"; data {either(sum(marks, []))}"
     axes.set_title(wrapped(f"{card.name}, {card.memory}" + (f"; {where}" if where else "") + origin), fontsize=9)
-    legend_below(figure, [_cell_name(card, cell, place.get("condition")) for cell in cells], marked=numbered)
-    return written(figure, path)
+    legend_below(figure, [_cell_name(card, cell, place.get("condition")) for cell in cells], marked=numbered, ax=ax)
+    return written(figure, path, ax)
 
 
 def _by_cell(cells: Sequence[str], marks: Sequence[str]) -> str:
@@ -113,7 +124,7 @@ def _cell_name(card: DeviceCard, cell: str, condition: str | None) -> str:
 
 
 def redundancy(codes: Mapping[str, Callable[[float], float]] | None = None, path: FilePath | None = None,
-               rates: Sequence[float] | None = None) -> Figure:
+               rates: Sequence[float] | None = None, *, ax: "Drawn | None" = None, width: Width = None) -> "Drawn":
     """Bit error rate after protection over that of a single device: 2T2R, and codes, at what they store.
 
     Parameters
@@ -124,25 +135,29 @@ def redundancy(codes: Mapping[str, Callable[[float], float]] | None = None, path
     path : path, optional
     rates : sequence of float, optional
         Bit error rates of a 1T1R cell; 1e-4 to 0.2 by default.
+    ax : matplotlib.axes.Axes, optional
+        Drawn on and returned, instead of a new figure.
+    width : {"column", "page"}, float or (float, float), optional
+        Of a new figure: one or two columns of a paper, inches, or inches of both sides.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure, or `ax`
     """
     shown = np.geomspace(1e-4, 0.2, 60) if rates is None else [check_probability("rates", rate) for rate in rates]
     lines: dict[str, Callable[[float], float]] = {
         "one device a bit (1T1R)": lambda p: p,
         "2T2R, two devices a bit (equal sigmas, closed form)": lambda p: converted_rate(p, "1T1R", "2T2R"),
         **(codes or {})}
-    figure, axes = new_axes()
+    figure, axes = new_axes(ax=ax, size=width)
     for i, function in enumerate(lines.values()):
         axes.plot(shown, [function(p) for p in shown], **line_style(i, marked=False))
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("bit error rate of a 1T1R cell")
     axes.set_ylabel("bit error rate as read")
-    legend_below(figure, lines, marked=False)
-    return written(figure, path)
+    legend_below(figure, lines, marked=False, ax=ax)
+    return written(figure, path, ax)
 
 
 # ---------------------------------------------------------------- parts
@@ -197,7 +212,7 @@ def _draw_overlap(axes: Axes, there: PlaceFit, grid: np.ndarray) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(5))
 
 
-def _title(figure: Figure, fitted: DeviceFit, there: PlaceFit) -> None:
+def _title(figure: Figure, fitted: DeviceFit, there: PlaceFit, ax: object) -> None:
     where = ", ".join(f"{key} {value}" for key, value in there.place.items())
     level = f"{100 * fitted.level:g} % interval"
     rates = "\n".join(f"{cell}: {there.rate_text(cell, 2)}, {level} {each.low:.2g} to {each.high:.2g}"
@@ -205,9 +220,8 @@ def _title(figure: Figure, fitted: DeviceFit, there: PlaceFit) -> None:
     counts = f"{len(there.lrs.samples_ohm):,} LRS, {len(there.hrs.samples_ohm):,} HRS samples"
     title = f"{plain(where)}: {counts}" if where else counts
     against = f"\nthe samples contradict {fitted.model}: see table()" if there.contradictions else ""
-    figure.suptitle(f"{title}\nbit error rates\n{rates}{against}", fontsize=9)
+    heading(figure, f"{title}\nbit error rates\n{rates}{against}", ax)
     lines = [Line2D([], [], color=colour, marker=marker, markersize=4) for (_, marker), colour in zip(STATES, COLOURS)]
     fit = "measured (points, bars)" + ("" if fitted.model == "empirical" else f", {fitted.model} (lines)")
-    figure.legend([*lines, Line2D([], [], color="0.2", linewidth=6, alpha=0.8)],
-                  [*(f"{name}, {fit}" for name, _ in STATES), "overlap of the densities"], **LEGEND,
-                  ncols=3 if fitted.model == "empirical" else 2)
+    legend_below(figure, [*(f"{name}, {fit}" for name, _ in STATES), "overlap of the densities"], ax=ax,
+                 lines=[*lines, Line2D([], [], color="0.2", linewidth=6, alpha=0.8)])

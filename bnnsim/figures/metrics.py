@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from bnnsim.checks import FilePath
 from bnnsim.faults.axis import BER
-from bnnsim.figures.style import (COLOURS, LINES, draw_curve, legend_below, line_style, new_axes, new_panels, plain,
-                                  rate_axis, written)
+from bnnsim.figures.scales import Scale, draw_curve, plateau_end, rate_axis
+from bnnsim.figures.style import (COLOURS, LINES, Drawn, Width, heading, legend_below, line_style, new_axes, new_panels,
+                                  plain, written)
 from bnnsim.packed.kinds import KINDS
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ BARS = 60
 Result = TypeVar("Result")
 
 
-def margin_histograms(results: "Margins | Mapping[str, Margins]", path: FilePath | None = None) -> Figure:
+def margin_histograms(results: "Margins | Mapping[str, Margins]", path: FilePath | None = None,
+                      *, ax: "Drawn | None" = None, width: Width = None) -> "Drawn":
     """Histograms of |h - s|, a panel a layer; the largest thousandth of the margins is cut off.
 
     Parameters
@@ -33,19 +34,22 @@ def margin_histograms(results: "Margins | Mapping[str, Margins]", path: FilePath
     results : bnnsim.metrics.Margins, or dict of str to Margins
         Of networks with the same layers.
     path : path, optional
+    ax : sequence of matplotlib.axes.Axes, optional
+        One a panel, drawn on and returned, instead of a new figure.
+    width : {"column", "page"}, float or (float, float), optional
+        Of a new figure: one or two columns of a paper, inches, or inches of both sides.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure, or `ax`
     """
     named = _named(results)
     first = next(iter(named.values()))
     if any(len(margins.layers) != len(first.layers) for margins in named.values()):
         raise ValueError("results must be of networks with the same number of hidden layers")
     n_rows = -(-len(first.layers) // 2)
-    figure, panels = new_panels((8.0, 0.8 + 2.6 * n_rows), n_rows, min(2, len(first.layers)), grid=False)
-    for axes in panels[len(first.layers):]:
-        figure.delaxes(axes)
+    figure, panels = new_panels((8.0, 0.8 + 2.6 * n_rows), n_rows, min(2, len(first.layers)),
+                                used=len(first.layers), ax=ax, width=width, grid=False)
     for i, (axes, layer) in enumerate(zip(panels, first.layers)):
         for s, margins in enumerate(named.values()):
             edges, shares = _coarse(margins.layers[i].edges, margins.layers[i].counts)
@@ -55,26 +59,31 @@ def margin_histograms(results: "Margins | Mapping[str, Margins]", path: FilePath
         axes.set_xlabel("margin |h - s|" + (", pixel levels" if i == 0 else ", summands of size 1"), fontsize=9)
         axes.set_ylabel("share of a bar (%)", fontsize=9)
         axes.set_xlim(left=0)
-    figure.suptitle(f"pre-activation margins, {first.n_images:,} images", fontsize=10)
+    heading(figure, f"pre-activation margins, {first.n_images:,} images", ax)
     if len(named) > 1:
-        legend_below(figure, named, marked=False)
-    return written(figure, path)
+        legend_below(figure, named, marked=False, ax=ax)
+    return written(figure, path, ax)
 
 
-def tolerance_curves(results: "Tolerance | Mapping[str, Tolerance]", path: FilePath | None = None) -> Figure:
+def tolerance_curves(results: "Tolerance | Mapping[str, Tolerance]", path: FilePath | None = None,
+                     *, ax: "Drawn | None" = None, width: Width = None) -> "Drawn":
     """Share of neurons and images that stand a number of flips, a curve a layer.
 
     Parameters
     ----------
     results : bnnsim.metrics.Tolerance, or dict of str to Tolerance
     path : path, optional
+    ax : matplotlib.axes.Axes, optional
+        Drawn on and returned, instead of a new figure.
+    width : {"column", "page"}, float or (float, float), optional
+        Of a new figure: one or two columns of a paper, inches, or inches of both sides.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure, or `ax`
     """
     named = _named(results)
-    figure, axes = new_axes()
+    figure, axes = new_axes(ax=ax, size=width)
     labels = []
     for label, style, layer in _each_layer(named):
         total = layer.counts.sum() + layer.n_never
@@ -88,11 +97,12 @@ def tolerance_curves(results: "Tolerance | Mapping[str, Tolerance]", path: FileP
     axes.set_xlabel("flips T of the neuron's weights, whichever they are")
     axes.set_ylabel("neurons and images that\nstand T flips or more (%)")
     axes.set_title(f"bit error tolerance, {next(iter(named.values())).n_images:,} images", fontsize=10)
-    legend_below(figure, labels)
-    return written(figure, path)
+    legend_below(figure, labels, ax=ax)
+    return written(figure, path, ax)
 
 
-def importance_curves(results: "Importance | Mapping[str, Importance]", path: FilePath | None = None) -> Figure:
+def importance_curves(results: "Importance | Mapping[str, Importance]", path: FilePath | None = None,
+                      *, ax: "Drawn | None" = None, width: Width = None) -> "Drawn":
     """Shares of importance from the largest neuron to the smallest, a curve a layer; equal shares are the line at 1.
 
     Noise of the images makes curves steeper than the neurons' differences are; the legend says by how much.
@@ -101,31 +111,36 @@ def importance_curves(results: "Importance | Mapping[str, Importance]", path: Fi
     ----------
     results : bnnsim.metrics.Importance, or dict of str to Importance
     path : path, optional
+    ax : matplotlib.axes.Axes, optional
+        Drawn on and returned, instead of a new figure.
+    width : {"column", "page"}, float or (float, float), optional
+        Of a new figure: one or two columns of a paper, inches, or inches of both sides.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure, or `ax`
     """
     named = _named(results)
-    figure, axes = new_axes()
+    figure, axes = new_axes(ax=ax, size=width)
     labels = []
     for label, style, layer in _each_layer(named):
         rank = 100 * (np.arange(layer.units) + 0.5) / layer.units
         axes.plot(rank, layer.units * np.sort(layer.share)[::-1], **style, markevery=max(1, layer.units // 8))
         steady = layer.reliability
-        labels.append(f"{label}, variance {layer.variance:.2g}, noise-free {steady.noise_free_variance:.2g}, "
-                      f"reliability {steady}")
+        noise = f", variance {layer.variance:.2g}, noise-free {steady.noise_free_variance:.2g}, reliability {steady}"
+        labels.append(label + noise * (ax is None))             # a legend on the axes has no room for it
     axes.axhline(1, color="0.4", linewidth=0.8, linestyle=":")
     axes.set_xlabel("neurons of the layer, the most important first (%)")
     axes.set_ylabel("importance over that of equal shares")
     first = next(iter(named.values()))
     axes.set_title(f"importance of neurons by {first.method}, {first.n_images:,} images", fontsize=10)
-    legend_below(figure, labels)
-    return written(figure, path)
+    legend_below(figure, labels, ax=ax)
+    return written(figure, path, ax)
 
 
 def predicted_curve(predicted: "PredictedAccuracy", result: "SweepResult | None" = None,
-                    path: FilePath | None = None) -> Figure:
+                    path: FilePath | None = None, *, ax: "Drawn | None" = None, width: Width = None,
+                    xscale: Scale = "log") -> "Drawn":
     """Predicted accuracy over bit error rates with the band of its draws, and a campaign's mean where one is given.
 
     Parameters
@@ -133,15 +148,22 @@ def predicted_curve(predicted: "PredictedAccuracy", result: "SweepResult | None"
     predicted : bnnsim.metrics.PredictedAccuracy
     result : SweepResult, optional
     path : path, optional
+    ax : matplotlib.axes.Axes, optional
+        Drawn on and returned, instead of a new figure.
+    width : {"column", "page"}, float or (float, float), optional
+        Of a new figure: one or two columns of a paper, inches, or inches of both sides.
+    xscale : {"log", "linear", "split"}
+        "split" is log with the plateau narrowed, where no curve has lost a twentieth of its loss.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure, or `ax`
     """
-    figure, axes = new_axes()
+    figure, axes = new_axes(ax=ax, size=width)
     if result is not None and result.axis != BER:
         raise ValueError(f"result must be over bit error rates, as the prediction is, got the axis {result.axis!r}")
-    place = rate_axis(axes, predicted.rates if result is None else np.concatenate([predicted.rates, result.rates]))
+    curves = [(predicted.rates, predicted.accuracy)] + ([] if result is None else [(result.rates, result.mean()[0])])
+    place = rate_axis(axes, np.concatenate([rates for rates, _ in curves]), scale=xscale, knee=plateau_end(curves))
     labels = ["predicted from statistics of flips"]
     text = f"{plain(predicted.split)}, {predicted.right.shape[1]:,} images"
     chance, accuracy = 196 * predicted.standard_error, 100 * predicted.accuracy
@@ -154,23 +176,28 @@ def predicted_curve(predicted: "PredictedAccuracy", result: "SweepResult | None"
         text += "\nbands: 95 % confidence intervals of the mean, over draws or chips"
     axes.set_ylabel("test accuracy (%)")
     axes.set_title(text, fontsize=10)
-    legend_below(figure, labels)
-    return written(figure, path)
+    legend_below(figure, labels, ax=ax)
+    return written(figure, path, ax)
 
 
-def critical_histogram(critical: "CriticalBits", path: FilePath | None = None) -> Figure:
+def critical_histogram(critical: "CriticalBits", path: FilePath | None = None,
+                       *, ax: "Drawn | None" = None, width: Width = None) -> "Drawn":
     """How many bits of a layer have which effect when they alone are wrong.
 
     Parameters
     ----------
     critical : bnnsim.metrics.CriticalBits
     path : path, optional
+    ax : matplotlib.axes.Axes, optional
+        Drawn on and returned, instead of a new figure.
+    width : {"column", "page"}, float or (float, float), optional
+        Of a new figure: one or two columns of a paper, inches, or inches of both sides.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure, or `ax`
     """
-    figure, axes = new_axes(height=3.8)
+    figure, axes = new_axes(height=3.8, ax=ax, size=width)
     values, counts = np.unique(critical.effect, return_counts=True)
     colours = [COLOURS[1] if value < 0 else COLOURS[2] if value > 0 else "0.6" for value in values]
     axes.bar(values, counts / critical.effect.size, width=0.9, color=colours)
@@ -180,7 +207,7 @@ def critical_histogram(critical: "CriticalBits", path: FilePath | None = None) -
     axes.set_ylabel("share of the layer's bits")
     axes.set_title(f"each of the {critical.effect.size:,} bits of layer {critical.layer}, flipped alone", fontsize=10)
     axes.locator_params(axis="x", integer=True)
-    return written(figure, path)
+    return written(figure, path, ax)
 
 
 # ---------------------------------------------------------------- parts

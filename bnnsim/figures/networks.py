@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from bnnsim.checks import FilePath, check_int
 from bnnsim.faults import FaultMap
 from bnnsim.faults.fault_map import KINDS
-from bnnsim.figures.style import LEGEND, written
+from bnnsim.figures.style import WIDTH, Drawn, Width, inches, legend_below, new_panels, written
 from bnnsim.packed import PackedLayer, PackedNetwork, Stage
 from bnnsim.packed.words import unpack_signs
 
@@ -25,7 +25,8 @@ CELLS = ("white", "#0072B2", "#D55E00", "#000000")     # sound, and the kinds of
 GREY = LinearSegmentedColormap.from_list("one flip is seen", ["0.55", "0.0"])
 
 
-def first_layer_weights(network: PackedNetwork, path: FilePath | None = None, n_units: int = 64) -> Figure:
+def first_layer_weights(network: PackedNetwork, path: FilePath | None = None, n_units: int = 64,
+                        *, ax: "Drawn | None" = None, width: Width = None) -> "Drawn":
     """The +-1 weights of the first layer's first units: as images where it is dense, else as kernels.
 
     Several input channels stand side by side, the first on the left.
@@ -37,21 +38,24 @@ def first_layer_weights(network: PackedNetwork, path: FilePath | None = None, n_
         PNG, SVG or PDF.
     n_units : int
         At most so many.
+    ax : matplotlib.axes.Axes, optional
+        Drawn on and returned, instead of a new figure.
+    width : {"column", "page"}, float or (float, float), optional
+        Of a new figure: one or two columns of a paper, inches, or inches of both sides.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure, or `ax`
     """
     layer = network.layers[0]
     n = min(check_int("n_units", n_units, 1), layer.units)
-    height, width = network.stages[0].patch_shape[:2]
-    channels = layer.fan_in // (height * width)
-    tiles = _side_by_side(_bits(layer, layer.words[:n]).reshape(n, height, width, channels))
+    rows, columns = network.stages[0].patch_shape[:2]
+    channels = layer.fan_in // (rows * columns)
+    tiles = _side_by_side(_bits(layer, layer.words[:n]).reshape(n, rows, columns, channels))
     gap = 1 if channels == 1 else 2                                 # between units; 1 between channels
     n_columns = min(n, int(np.ceil(np.sqrt(n * tiles.shape[1] / tiles.shape[2]))))
     image = _mosaic(tiles, n_columns, gap)
-    figure = Figure(figsize=_size(image.shape), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _image_axes(_size(image.shape), ax, width)
     axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="none")
     axes.set_xticks([])
     axes.set_yticks((tiles.shape[1] + gap) * np.arange(-(-n // n_columns)) + gap + tiles.shape[1] / 2 - 0.5,
@@ -59,13 +63,14 @@ def first_layer_weights(network: PackedNetwork, path: FilePath | None = None, n_
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_ylabel("first unit of the row")
-    shape = f"{height} x {width} weights each" + f" of {channels} channels side by side" * (channels > 1)
+    shape = f"{rows} x {columns} weights each" + f" of {channels} channels side by side" * (channels > 1)
     axes.set_title(f"layer 0, {layer.kind}, units 0 to {n - 1} of {layer.units:,}\n{shape}; white +1, black "
                    "\N{MINUS SIGN}1", fontsize=9)
-    return written(figure, path)
+    return written(figure, path, ax)
 
 
-def fault_map(network: PackedNetwork, broken: PackedNetwork, layer: int, path: FilePath | None = None) -> Figure:
+def fault_map(network: PackedNetwork, broken: PackedNetwork, layer: int, path: FilePath | None = None,
+              *, ax: "Drawn | None" = None, width: Width = None) -> "Drawn":
     """Where the stored bits of one layer differ between a network and a broken copy: rows are units.
 
     A layer with more than 600 units or weights a unit is drawn in blocks, each as dark as it has flipped bits, the
@@ -78,16 +83,19 @@ def fault_map(network: PackedNetwork, broken: PackedNetwork, layer: int, path: F
     layer : int
     path : path, optional
         PNG, SVG or PDF.
+    ax : matplotlib.axes.Axes, optional
+        Drawn on and returned, instead of a new figure.
+    width : {"column", "page"}, float or (float, float), optional
+        Of a new figure: one or two columns of a paper, inches, or inches of both sides.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure, or `ax`
     """
     i = check_int("layer", layer, 0, len(network.layers) - 1)
     flipped = _flipped(network, broken, i)
     counts, block = _counted(flipped)
-    figure = Figure(figsize=(6.4, 6.4 if len(counts) > 100 else 3.6), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _image_axes((WIDTH, 6.4 if len(counts) > 100 else 3.6), ax, width)
     _draw_counts(figure, axes, counts, block)
     n_units, n_weights = flipped.shape
     axes.set_xlim(-0.5, n_weights - 0.5)
@@ -96,10 +104,11 @@ def fault_map(network: PackedNetwork, broken: PackedNetwork, layer: int, path: F
     n_flipped = int(flipped.sum())
     axes.set_title(f"layer {i}, {network.layers[i].kind}, {n_units:,} units x {n_weights:,} weights\n{n_flipped:,} of "
                    f"{flipped.size:,} bits flipped, a bit error rate of {n_flipped / flipped.size:.3g}", fontsize=9)
-    return written(figure, path)
+    return written(figure, path, ax)
 
 
-def array_map(chip: FaultMap, array: int, path: FilePath | None = None) -> Figure:
+def array_map(chip: FaultMap, array: int, path: FilePath | None = None,
+              *, ax: "Drawn | None" = None, width: Width = None) -> "Drawn":
     """The broken cells of one array of a fault map: flipped, stuck at 0, stuck at 1.
 
     Parameters
@@ -110,18 +119,21 @@ def array_map(chip: FaultMap, array: int, path: FilePath | None = None) -> Figur
         As its mapping numbers them; up to 600 cells a side are drawn, of larger arrays the first rows and columns.
     path : path, optional
         PNG, SVG or PDF.
+    ax : matplotlib.axes.Axes, optional
+        Drawn on and returned, instead of a new figure.
+    width : {"column", "page"}, float or (float, float), optional
+        Of a new figure: one or two columns of a paper, inches, or inches of both sides.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure, or `ax`
     """
     cells, mapping = chip.array(array), chip.mapping
     assert mapping is not None                                      # array() refuses a map without one
     layer, _ = mapping.layer_of(chip.memory, array)
     shown = cells[:MAX_SIDE, :MAX_SIDE]
-    figure = Figure(figsize=(6.4, float(np.clip(1.6 + 5 * shown.shape[0] / shown.shape[1], 3.0, 8.0))),
-                    layout="constrained")
-    axes = figure.add_subplot()
+    height = float(np.clip(1.6 + 5 * shown.shape[0] / shown.shape[1], 3.0, 8.0))
+    figure, axes = _image_axes((WIDTH, height), ax, width)
     axes.imshow(shown, cmap=ListedColormap(CELLS), vmin=-0.5, vmax=3.5, interpolation="none")
     row, column = "one unit", "one weight of each unit"
     if mapping.units_on != "rows":
@@ -131,14 +143,22 @@ def array_map(chip: FaultMap, array: int, path: FilePath | None = None) -> Figur
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(7, integer=True, min_n_ticks=1))
     counts = [int((cells == kind).sum()) for kind in (1, 2, 3)]
-    patches = [Patch(facecolor=colour, edgecolor="0.5", label=f"{kind} ({count:,})")
-               for colour, kind, count in zip(CELLS[1:], KINDS, counts)]
-    figure.legend(handles=patches, **LEGEND, ncols=3)
+    patches = [Patch(facecolor=colour, edgecolor="0.5") for colour in CELLS[1:]]
+    legend_below(figure, [f"{kind} ({count:,})" for kind, count in zip(KINDS, counts)], ax=ax, lines=patches)
     part = f", the first {shown.shape[0]} x {shown.shape[1]} shown" if shown.size < cells.size else ""
     axes.set_title(f"array {array}, layer {layer}: {cells.shape[0]:,} x {cells.shape[1]:,} cells in use of "
                    f"{mapping.rows:,} x {mapping.columns:,}{part}\n{sum(counts):,} broken, "
                    f"{100 * sum(counts) / cells.size:.3g} %", fontsize=9)
-    return written(figure, path)
+    return written(figure, path, ax)
+
+
+def _image_axes(size: tuple[float, float], ax: object, width: Width) -> tuple[Figure, Axes]:
+    """A figure with axes for an image, framed and without a grid, or the axes that are given."""
+    if width is not None and ax is None:
+        size = inches(width, (size[0], 0.9 * size[1]))
+    figure, (axes,) = new_panels(size, ax=ax, grid=False)
+    axes.spines[:].set_visible(True)
+    return figure, axes
 
 
 def _draw_counts(figure: Figure, axes: Axes, counts: np.ndarray, block: Sequence[int]) -> None:
@@ -209,5 +229,4 @@ def _mosaic(tiles: np.ndarray, n_columns: int, gap: int) -> np.ndarray:
 
 def _size(shape: Sequence[int]) -> tuple[float, float]:
     """Inches of a figure for an image of rows x columns, with its title and labels."""
-    width = 6.4
-    return width, float(np.clip((width - 0.6) * shape[0] / shape[1] + 0.6, 1.6, 8.0))
+    return WIDTH, float(np.clip((WIDTH - 0.6) * shape[0] / shape[1] + 0.6, 1.6, 8.0))

@@ -13,14 +13,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from bnnsim.checks import FilePath
-from bnnsim.figures.style import COLOURS, LEGEND, WIDTH, line_style, new_axes, new_panels, wrapped, written
+from bnnsim.figures.style import (COLOURS, WIDTH, Drawn, Width, heading, legend_below, line_style, new_axes, new_panels,
+                                  wrapped, written)
 
 if TYPE_CHECKING:
     from bnnsim.proofs import Certificates
 
 
 def certified_accuracy(certificates: "Certificates", labels: npt.ArrayLike, path: FilePath | None = None,
-                       title: str = "") -> Figure:
+                       title: str = "", *, ax: "Drawn | None" = None, width: Width = None) -> "Drawn":
     """The share of images that are right and provably stay so, over the number of flipped weights.
 
     Parameters
@@ -30,15 +31,19 @@ def certified_accuracy(certificates: "Certificates", labels: npt.ArrayLike, path
     path : path, optional
         PNG, SVG or PDF.
     title : str
+    ax : matplotlib.axes.Axes, optional
+        Drawn on and returned, instead of a new figure.
+    width : {"column", "page"}, float or (float, float), optional
+        Of a new figure: one or two columns of a paper, inches, or inches of both sides.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure, or `ax`
     """
     if not hasattr(certificates, "flips"):
         raise TypeError("certificates must be Certificates, as certified_flips gives, got "
                         f"{type(certificates).__name__}")
-    figure, axes = new_axes()
+    figure, axes = new_axes(ax=ax, size=width)
     n_layers = certificates.layers.shape[1]
     for layer in (None, *range(n_layers)):
         name = "anywhere in the network"
@@ -55,8 +60,9 @@ def certified_accuracy(certificates: "Certificates", labels: npt.ArrayLike, path
     axes.set_xlabel("flipped weights, whichever they are")
     axes.set_ylabel("certified accuracy (%)")
     axes.set_title(wrapped(f"{title}{'; ' * bool(title)}{len(certificates.predictions):,} images"), fontsize=9)
-    figure.legend(**LEGEND, ncols=3)
-    return written(figure, path)
+    lines, names = axes.get_legend_handles_labels()
+    legend_below(figure, names, ax=ax, lines=lines)
+    return written(figure, path, ax)
 
 
 def _whole_numbers(axis: Axis) -> None:
@@ -66,7 +72,7 @@ def _whole_numbers(axis: Axis) -> None:
 
 
 def tightness(pairs: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]], path: FilePath | None = None,
-              title: str = "") -> Figure:
+              title: str = "", *, ax: "Drawn | None" = None, width: Width = None) -> "Drawn":
     """Certificates beside the sizes of breaking sets that an attack found: the truth lies between.
 
     Parameters
@@ -75,14 +81,18 @@ def tightness(pairs: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]], path: Fi
         Per panel: flips certified, and the size of the smallest breaking set known.
     path : path, optional
     title : str
+    ax : sequence of matplotlib.axes.Axes, optional
+        One a panel, drawn on and returned, instead of a new figure.
+    width : {"column", "page"}, float or (float, float), optional
+        Of a new figure: one or two columns of a paper, inches, or inches of both sides.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure, or `ax`
     """
     if not pairs:
         raise ValueError("pairs must have at least one entry, got an empty dict")
-    figure, panels = new_panels((3.1 * len(pairs) + 0.4, 3.7), 1, len(pairs))
+    figure, panels = new_panels((3.1 * len(pairs) + 0.4, 3.7), 1, len(pairs), ax=ax, width=width)
     for axes, (name, pair), colour in zip(panels, pairs.items(), COLOURS):
         certified, broken = map(np.asarray, pair)
         end = 1.5 * max(broken.max(), 2)
@@ -97,14 +107,18 @@ def tightness(pairs: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]], path: Fi
         median = np.median(certified / broken)
         axes.set_title(wrapped(f"{name}: median ratio {median:.2f}"), fontsize=9)
     panels[0].set_ylabel("flips certified")
-    figure.supxlabel("flips of a breaking set that the attack found", fontsize=10)
+    if ax is None:
+        figure.supxlabel("flips of a breaking set that the attack found", fontsize=10)
+    else:
+        for axes in panels:
+            axes.set_xlabel("flips of a breaking set")
     if title:
-        figure.suptitle(wrapped(title), fontsize=9)
-    return written(figure, path)
+        heading(figure, wrapped(title), ax)
+    return written(figure, path, ax)
 
 
 def approximation(points: Sequence[np.ndarray], wanted: np.ndarray, given: np.ndarray, path: FilePath | None = None,
-                  title: str = "") -> Figure:
+                  title: str = "", *, ax: "Drawn | None" = None, width: Width = None) -> "Drawn":
     """A function, what approximates it, and the error: curves for one input, maps for two.
 
     `bnnsim.universal.draw` makes one of a network.
@@ -117,42 +131,50 @@ def approximation(points: Sequence[np.ndarray], wanted: np.ndarray, given: np.nd
         The function's and the network's values on the grid of these points, flat, the first input slowest.
     path : path, optional
     title : str
+    ax : sequence of matplotlib.axes.Axes, optional
+        Two for one input, three for two: drawn on and returned, instead of a new figure.
+    width : {"column", "page"}, float or (float, float), optional
+        Of a new figure: one or two columns of a paper, inches, or inches of both sides.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure, or `ax`
     """
-    figure = (_draw_curves if len(points) == 1 else _draw_maps)(points, wanted, given)
+    figure = (_draw_curves if len(points) == 1 else _draw_maps)(points, wanted, given, ax, width)
     largest = f"largest error here {np.abs(given - wanted).max():.3g}"
-    figure.suptitle(wrapped("; ".join(filter(None, (title, largest)))), fontsize=9)
-    return written(figure, path)
+    heading(figure, wrapped("; ".join(filter(None, (title, largest)))), ax)
+    return written(figure, path, ax)
 
 
-def _draw_curves(points: Sequence[np.ndarray], wanted: np.ndarray, given: np.ndarray) -> Figure:
-    figure, (top, bottom) = new_panels((WIDTH, 4.4), 2, 1, sharex=True, height_ratios=(2, 1))
+def _draw_curves(points: Sequence[np.ndarray], wanted: np.ndarray, given: np.ndarray, ax: object,
+                 width: Width) -> Figure:
+    figure, (top, bottom) = new_panels((WIDTH, 4.4), 2, 1, ax=ax, width=width, sharex=True, height_ratios=(2, 1))
     top.plot(points[0], wanted, color="0.7", linewidth=4, label="function")
     top.step(points[0], given, color=COLOURS[0], linewidth=1.2, where="mid", label="network")
     top.set_ylabel("value")
-    figure.legend(*top.get_legend_handles_labels(), **LEGEND, ncols=2)
+    lines, names = top.get_legend_handles_labels()
+    legend_below(figure, names, ax=ax, lines=lines)
     bottom.plot(points[0], given - wanted, color=COLOURS[1], linewidth=1)
     bottom.set_ylabel("error")
     bottom.set_xlabel("input")
     return figure
 
 
-def _draw_maps(points: Sequence[np.ndarray], wanted: np.ndarray, given: np.ndarray) -> Figure:
-    figure = Figure(figsize=(10.0, 3.6), layout="constrained")
+def _draw_maps(points: Sequence[np.ndarray], wanted: np.ndarray, given: np.ndarray, ax: object,
+               width: Width) -> Figure:
+    figure, panels = new_panels((10.0, 3.6), 1, 3, ax=ax, width=width, grid=False, sharey=True)
     shape, extent = tuple(map(len, points)), (points[0][0], points[0][-1], points[1][0], points[1][-1])
     least, most = min(wanted.min(), given.min()), max(wanted.max(), given.max())
     error = given - wanted
     maps = (("function", wanted, "viridis", (least, most)), ("network", given, "viridis", (least, most)),
             ("error", error, "RdBu_r", (-np.abs(error).max(), np.abs(error).max())))
-    for axes, (name, values, colours, (low, high)) in zip(figure.subplots(1, 3, sharey=True), maps):
+    for axes, (name, values, colours, (low, high)) in zip(panels, maps):
         image = axes.imshow(values.reshape(shape).T, cmap=colours, vmin=low, vmax=high, extent=extent, origin="lower",
                             interpolation="none", aspect="auto")
         axes.set_box_aspect(1)
+        axes.spines[:].set_visible(True)
         axes.set_title(name, fontsize=9)
         axes.set_xlabel("input 0")
         figure.colorbar(image, ax=axes, shrink=0.9)
-    figure.axes[0].set_ylabel("input 1")
+    panels[0].set_ylabel("input 1")
     return figure

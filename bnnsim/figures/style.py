@@ -1,24 +1,33 @@
-"""What all figures share: how they are written, the looks of axes and lines, the axis of bit error rates, and legends.
+"""What all figures share: how they are written, their sizes, the looks of axes and lines, and legends.
 
-Legends stand below or beside the axes, never on them.
+Legends stand below or beside the axes, never on them, but where a function is given the user's own axes.
 """
 
+import io
 import os
 import textwrap
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, cast
 
+import matplotlib
 import numpy as np
-import numpy.typing as npt
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.text import Text
 
 import bnnsim.files.atomic as atomic
-from bnnsim.checks import FilePath
-from bnnsim.devices import AXES
-from bnnsim.faults.axis import BER, label
+from bnnsim.checks import FilePath, check_choice
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar       # known to type checkers everywhere; at run time it is in Python 3.13
+
+    Drawn = TypeVar("Drawn", bound=Figure | Axes | Sequence[Axes] | np.ndarray, default=Figure)
+else:
+    from typing import TypeVar
+
+    Drawn = TypeVar("Drawn")                    # what is drawn on and returned: a new figure, or the axes given
 
 # Okabe and Ito's colours but yellow, which differ for colour-blind readers. For grey prints markers and line styles
 # differ too, and every second marker is hollow; 7, 10 and 3 have no common factor: no two of 210 lines look the same.
@@ -26,16 +35,28 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = "osD^vP*X<>"
 LINES = ("-", "--", "-.")
 WIDTH = 6.4                         # inches
+WIDTHS = {"column": 3.5, "page": 7.16}          # inches of one and of two columns of a paper
+NARROW = 5.0                        # inches: texts are small below
+LEAST = 0.7                         # a panel is at least so much of its default width
 BAND: dict[str, Any] = {"alpha": 0.2, "linewidth": 0}               # of what is filled around a line
 LEGEND: dict[str, Any] = {"loc": "outside lower center", "fontsize": 9, "frameon": False, "handlelength": 3}
 
-Place = Callable[[np.ndarray], np.ndarray]                          # values to where they stand on an axis
+Width = Literal["column", "page"] | float | tuple[float, float] | None
+
+
+class Picture(Figure):
+    """A figure that notebooks show without a magic word before, and without pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        data = io.BytesIO()
+        self.savefig(data, format="png", dpi=110)
+        return data.getvalue()
 
 
 # ---------------------------------------------------------------- files, axes
 
 def save_figure(figure: Figure, path: FilePath) -> None:
-    """Write a figure.
+    """Write a figure, its fonts in it: TrueType in PDF, texts as texts in SVG.
 
     Parameters
     ----------
@@ -46,35 +67,90 @@ def save_figure(figure: Figure, path: FilePath) -> None:
     ending = os.path.splitext(os.fspath(path))[1].lower()
     if ending not in (".png", ".svg", ".pdf"):
         raise ValueError(f"path must end in .png, .svg or .pdf, got {os.fspath(path)!r}")
-    with atomic.replaced(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+    fonts = matplotlib.rc_context({"pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "none"})
+    with atomic.replaced(path) as temporary, fonts:
+        figure.savefig(temporary, dpi=300 if figure.get_figwidth() < NARROW else 150)
 
 
-def written(figure: Figure, path: FilePath | None) -> Figure:
-    """The figure, stored where a path is given."""
+def written(figure: Figure, path: FilePath | None, ax: "Drawn | None" = None) -> "Drawn":
+    """The figure, or the axes that were given, stored where a path is given."""
+    if ax is not None:
+        for axes in np.ravel(np.asarray(ax, object)):
+            _fit_titles(axes, axes.bbox.width / figure.dpi)
+    elif figure.get_figwidth() < NARROW:
+        _make_small(figure)
     if path is not None:
         save_figure(figure, path)
-    return figure
+    return cast("Drawn", figure if ax is None else ax)
 
 
-def new_axes(width: float = WIDTH, height: float = 4.4) -> tuple[Figure, Axes]:
-    """A figure with one pair of axes: (figure, axes)."""
-    figure, (axes,) = new_panels((width, height))
+def inches(width: Width, size: tuple[float, float]) -> tuple[float, float]:
+    """The size of a figure that has `size` by default: a name of `WIDTHS`, inches of its width, or of both."""
+    if width is None:
+        return size
+    if isinstance(width, str):
+        width = WIDTHS[check_choice("width", width, WIDTHS)]
+    both = np.array(width, np.float64, ndmin=1).tolist()
+    if len(both) > 2 or not all(1 <= side <= 40 for side in both):
+        raise ValueError(f"width must be 'column', 'page', inches from 1 to 40, or (width, height), got {width!r}")
+    return both[0], both[1] if len(both) == 2 else size[1] * float(np.sqrt(both[0] / size[0]))
+
+
+def new_axes(width: float = WIDTH, height: float = 4.4, *, ax: object = None,
+             size: Width = None) -> tuple[Figure, Axes]:
+    """A figure with one pair of axes, or the axes that are given and theirs: (figure, axes)."""
+    figure, (axes,) = new_panels((width, height), ax=ax, width=size)
     return figure, axes
 
 
-def new_panels(size: tuple[float, float], rows: int = 1, columns: int = 1, *, grid: bool = True,
-               **layout: Any) -> tuple[Figure, list[Axes]]:
+def new_panels(size: tuple[float, float], rows: int = 1, columns: int = 1, *, used: int | None = None,
+               ax: object = None, width: Width = None, grid: bool = True, **layout: Any) -> tuple[Figure, list[Axes]]:
     """A figure of so many inches with several axes, row by row: (figure, list of axes).
 
-    `layout` is for `matplotlib.figure.Figure.subplots`, such as ``sharex=True``.
+    Those of a row stand under one another where the width asked for leaves them too little room.
+
+    Parameters
+    ----------
+    size : (float, float)
+    rows, columns : int
+    used : int, optional
+        Panels that are needed; those behind them are left out.
+    ax : Axes, or a sequence of them, optional
+        Drawn on instead, as they are.
+    width : as for `inches`
+    grid : bool
+    layout
+        For `matplotlib.figure.Figure.subplots`, such as ``sharex=True``.
     """
-    figure = Figure(figsize=size, layout="constrained")
+    used = used or rows * columns
+    if ax is not None:
+        return _given(ax, used)
+    size, wanted = inches(width, size), size
+    fit = max(1, int(size[0] / (LEAST * wanted[0] / columns)))
+    if width is not None and fit < columns:
+        of_panel = wanted[0] / columns, wanted[1] / rows
+        rows, columns = -(-used // fit), fit
+        if isinstance(width, (str, float, int)):
+            size = size[0], LEAST * rows * inches(size[0] / fit, of_panel)[1]
+        layout = {name: value for name, value in layout.items() if not name.endswith("_ratios")}
+    figure = Picture(figsize=size, layout="constrained")
     panels = list(figure.subplots(rows, columns, squeeze=False, **layout).reshape(-1))
-    for axes in panels:
+    for axes in panels[used:]:
+        axes.remove()
+    for axes in panels[:used]:
         if grid:
             axes.grid(True, linewidth=0.4, alpha=0.6)
         axes.spines[["top", "right"]].set_visible(False)
+    return figure, panels[:used]
+
+
+def _given(ax: object, n: int) -> tuple[Figure, list[Axes]]:
+    panels = list(np.ravel(np.asarray(ax, object)))
+    if not all(isinstance(axes, Axes) for axes in panels):
+        raise TypeError(f"ax must be matplotlib axes, got {type(ax).__name__}")
+    if len(panels) != n:
+        raise ValueError(f"ax must be {n} axes, one a panel, got {len(panels)}")
+    figure = panels[0].get_figure(root=True)
     return figure, panels
 
 
@@ -93,86 +169,63 @@ def plain(text: str) -> str:
     return " " + text if text.startswith("_") else text
 
 
-def wrapped(text: str) -> str:
-    """`plain` text in lines that fit a figure."""
-    return textwrap.fill(plain(text), 75)
+def wrapped(text: str, width: float = WIDTH) -> str:
+    """`plain` text in lines that fit a figure of so many inches."""
+    return textwrap.fill(plain(text), _letters(width))
 
 
-def legend_below(figure: Figure, labels: Iterable[str], marked: bool = True) -> None:
-    """A legend of lines 0, 1, ... under the axes, in as many columns as fit; the figure grows by its rows."""
-    texts = [wrapped(label) for label in labels]
-    longest = max(len(line) for text in texts for line in text.split("\n"))
-    n_columns = max(1, min(len(texts), int(WIDTH / (0.7 + 0.08 * longest))))
+def _letters(width: float) -> int:
+    """How many of them fit a line of a title or a legend."""
+    return max(16, int(75 * width / WIDTH * (9 / 7 if width < NARROW else 1)))
+
+
+def heading(figure: Figure, text: str, ax: object = None) -> None:
+    """What stands above all panels: above the first of the axes that are given."""
+    if ax is None:
+        figure.suptitle(text, fontsize=9)
+    else:
+        first = np.ravel(np.asarray(ax, object))[0]
+        first.set_title("\n".join(filter(None, (text, first.get_title()))), fontsize=9)
+
+
+def legend_below(figure: Figure, labels: Iterable[str], marked: bool = True, ax: object = None,
+                 lines: Sequence[Artist] | None = None) -> None:
+    """A legend under the axes, in as many columns as fit, by which the figure grows; on the first of the axes given.
+
+    `lines` are those of `line_style` by default, 0, 1, ... with markers or without.
+    """
+    width = min(figure.get_figwidth(), WIDTH)
+    texts = [wrapped(label, width) for label in labels]
+    letter, line = (0.06, 0.14) if width < NARROW else (0.08, 0.19)             # inches
+    lines = lines or [Line2D([], [], **line_style(i, marked)) for i in range(len(texts))]
+    if ax is not None:
+        axes = np.ravel(np.asarray(ax, object))[0]
+        axes.legend(lines, texts, fontsize=7, handlelength=LEGEND["handlelength"], framealpha=0.8)
+        return
+    longest = max(len(part) for text in texts for part in text.split("\n"))
+    n_columns = max(1, min(len(texts), int(width / (0.7 + letter * longest))))
     n_lines = sum(text.count("\n") + 1 for text in texts) / n_columns
-    figure.set_figheight(figure.get_figheight() + 0.19 * (np.ceil(n_lines) - 1))
-    lines = [Line2D([], [], **line_style(i, marked)) for i in range(len(texts))]
+    figure.set_figheight(figure.get_figheight() + line * (np.ceil(n_lines) - 1))
     figure.legend(lines, texts, **LEGEND, ncols=n_columns)
 
 
-# ---------------------------------------------------------------- axes of rates and of devices
-
-def axis_label(axis: str) -> str:
-    """An axis of device cards, a key of `bnnsim.devices.AXES`, with its unit."""
-    unit = AXES[axis].unit
-    return AXES[axis].label + (f" ({unit})" if unit else "")
-
-
-def device_axis(axes: Axes, places: np.ndarray, name: str) -> Place:
-    """Axis of something else than probabilities, log where it spans decades; returns value -> place, the identity."""
-    axes.set_xlabel(label(name))
-    if np.min(places) > 0 and np.max(places) >= 30 * np.min(places):
-        axes.set_xscale("log")
-    return lambda places: places
+def _fit_titles(axes: Axes, width: float) -> None:
+    """Break the lines of titles that are wider than so many inches."""
+    for place in ("left", "center", "right"):
+        lines = axes.get_title(place).split("\n")
+        if max(map(len, lines)) > _letters(width):
+            axes.set_title("\n".join(textwrap.fill(line, _letters(width)) for line in lines), loc=place, fontsize=7)
 
 
-def rate_axis(axes: Axes, rates: npt.ArrayLike, name: str = BER) -> Place:
-    """Log axis of probabilities; 0 stands a decade left of the least, behind a dotted line. Returns rate -> place."""
-    axes.set_xlabel(label(name))
-    rates = np.unique(rates)
-    positive, zero = rates[rates > 0], np.nan
-    if len(positive) == 0:
-        axes.set_xticks([0.0], ["0"])
-        return lambda rates: rates
-    axes.set_xscale("log")
-    ticks = _rate_ticks(positive)
-    if rates[0] == 0:
-        zero = positive[0] / 10
-        axes.axvline(zero * np.sqrt(10), linestyle=":", color="0.5", linewidth=1)
-        ticks = [zero, *ticks]
-    axes.set_xticks(ticks)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: "0" if x == zero else _rate_label(x)))
-    axes.xaxis.set_minor_locator(NullLocator())
-    return lambda rates: np.where(rates > 0, rates, zero)
-
-
-def _rate_ticks(positive: np.ndarray) -> list[float]:
-    """Decades; where fewer than two lie among the rates, the rates themselves, as far apart as labels need."""
-    log = np.log10(positive)
-    decades = 10.0 ** np.arange(np.ceil(log[0] - 1e-9), np.floor(log[-1] + 1e-9) + 1)
-    if len(decades) >= 2:
-        return decades.tolist()
-    ticks, gap = [positive[0]], (log[-1] - log[0] + 1) / 8
-    for rate in positive[1:]:
-        if np.log10(rate / ticks[-1]) >= gap:
-            ticks.append(rate)
-    return ticks
-
-
-def _rate_label(rate: float) -> str:
-    exponent = round(np.log10(rate))
-    return f"$10^{{{exponent}}}$" if np.isclose(rate, 10.0**exponent, rtol=1e-6) else f"{rate:.3g}"
-
-
-def draw_curve(axes: Axes, place: Place, rates: np.ndarray, values: np.ndarray, bounds: np.ndarray | None,
-               style: Mapping[str, Any]) -> None:
-    """One curve in ascending order; rate 0 is a point of its own, without a band: there all chips are alike."""
-    order, places = np.argsort(rates), place(rates)
-    is_zero = (rates[order] == 0) & (places[order] != 0)                    # a rate of 0 on a log axis
-    positive, zero = order[~is_zero], order[is_zero]
-    alone = {"marker": "s", **style, "linestyle": ""}
-    axes.plot(places[positive], values[positive], **style)
-    axes.plot(places[zero], values[zero], **alone)
-    if bounds is not None:
-        axes.fill_between(places[positive], *bounds[:, positive], color=style["color"], **BAND)
-    if bounds is not None and len(positive) == 1:                       # a band without width would not be seen
-        axes.vlines(places[positive], *bounds[:, positive], color=style["color"], alpha=0.4, linewidth=5)
+def _make_small(figure: Figure) -> None:
+    """Texts and markers for one column: 7 points, titles in lines that fit."""
+    size = figure.get_figwidth()
+    for axes in figure.axes:
+        _fit_titles(axes, 0.95 * size)
+        axes.tick_params(labelsize=7)
+        for line in axes.lines:
+            line.set_markersize(0.7 * line.get_markersize())
+    if above := figure.get_suptitle():
+        figure.suptitle("\n".join(textwrap.fill(line, _letters(size)) for line in above.split("\n")), fontsize=7)
+    for text in figure.findobj(Text):
+        text.set_fontsize(min(7.0, float(text.get_fontsize())))

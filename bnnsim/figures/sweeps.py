@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from bnnsim.checks import FilePath, check_choice, check_real
 from bnnsim.datasets.class_names import of_split
 from bnnsim.faults.axis import in_words, is_probability
-from bnnsim.figures.style import (COLOURS, LEGEND, WIDTH, Place, device_axis, draw_curve, legend_below, line_style,
-                                  new_axes, new_panels, plain, rate_axis, wrapped, written)
+from bnnsim.figures.published import draw_published, read_published
+from bnnsim.figures.scales import Place, Scale, device_axis, draw_curve, plateau_end, rate_axis
+from bnnsim.figures.style import (COLOURS, LEGEND, NARROW, WIDTH, Drawn, Width, heading, legend_below, line_style,
+                                  new_axes, new_panels, plain, wrapped, written)
 
 if TYPE_CHECKING:
     from bnnsim.campaign import SweepResult
@@ -38,7 +39,8 @@ class _Series(NamedTuple):
 
 
 def ber_curve(result: "SweepResult | Mapping[str, SweepResult]", path: FilePath | None = None,
-              band: str = "interval") -> Figure:
+              band: str = "interval", *, ax: "Drawn | None" = None, width: Width = None, xscale: Scale = "log",
+              published: FilePath | None = None) -> "Drawn":
     """Accuracy over bit error rate, or another axis of a fault: the mean over chips of each series, and a band.
 
     Parameters
@@ -48,15 +50,23 @@ def ber_curve(result: "SweepResult | Mapping[str, SweepResult]", path: FilePath 
     path : path, optional
     band : {"interval", "range"}
         The 95 % confidence interval of the mean over chips, or from the least to the largest chip.
+    ax : matplotlib.axes.Axes, optional
+        Drawn on and returned, instead of a new figure.
+    width : {"column", "page"}, float or (float, float), optional
+        Of a new figure: one or two columns of a paper, inches, or inches of both sides.
+    xscale : {"log", "linear", "split"}
+        Of probabilities; "split" is log with the plateau narrowed, where no curve has lost a twentieth of its loss.
+    published : path, optional
+        A CSV of points to draw as well: columns rate, accuracy (a share of 1) and citation, which the legend shows.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure, or `ax`
     """
     check_choice("band", band, ("interval", "range"))
-    series = _all_series(result)
-    figure, axes = new_axes()
-    place = _axis_of(axes, series)
+    series, points = _all_series(result), [] if published is None else read_published(published)
+    figure, axes = new_axes(ax=ax, size=width)
+    place = _axis_of(axes, series, xscale, [one.rates for one in points])
     for i, (_, swept, s) in enumerate(series):
         low, high = (swept.interval()[s].T if band == "interval" else
                      (np.nanmin(swept.accuracy[s], axis=1), np.nanmax(swept.accuracy[s], axis=1)))
@@ -68,12 +78,15 @@ def ber_curve(result: "SweepResult | Mapping[str, SweepResult]", path: FilePath 
     counts = np.concatenate([line.counts() for line in series])
     title = f"{_images(series)}; line: mean over {_chips(counts)}" + _card_marks(series)
     axes.set_title(title + (f"\nband: {kind}" if np.any(counts > 1) else ""), fontsize=9)
-    legend_below(figure, [label for label, _, _ in series])
-    return written(figure, path)
+    lines, citations = draw_published(axes, place, points)
+    lines = [Line2D([], [], **line_style(i)) for i in range(len(series))] + lines
+    legend_below(figure, [*(label for label, _, _ in series), *citations], ax=ax, lines=lines)
+    return written(figure, path, ax)
 
 
 def class_curves(result: "SweepResult", name: str | int = 0, path: FilePath | None = None,
-                 class_names: Sequence[str] | None = None) -> Figure:
+                 class_names: Sequence[str] | None = None, *, ax: "Drawn | None" = None, width: Width = None,
+                 xscale: Scale = "log") -> "Drawn":
     """Accuracy of each class over bit error rate, the mean over chips, for one series.
 
     Parameters
@@ -84,16 +97,22 @@ def class_curves(result: "SweepResult", name: str | int = 0, path: FilePath | No
     path : path, optional
     class_names : sequence of str (C,), optional
         By default those of Fashion-MNIST and CIFAR-10 where the split is one of them, else "class 0" and so on.
+    ax : matplotlib.axes.Axes, optional
+        Drawn on and returned, instead of a new figure.
+    width : {"column", "page"}, float or (float, float), optional
+        Of a new figure: one or two columns of a paper, inches, or inches of both sides.
+    xscale : {"log", "linear", "split"}
+        Of probabilities; "split" is log with the plateau narrowed, where no curve has lost a twentieth of its loss.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure, or `ax`
     """
     s = result.index(name)
     series = _Series(result.names[s], result, s)
     names = _class_names(class_names, result.settings["series"][s]["split"], result.per_class.shape[3])
-    figure, axes = new_axes(WIDTH + 1.2)
-    place = _axis_of(axes, [series])
+    figure, axes = new_axes(WIDTH + 1.2, ax=ax, size=width)
+    place = _axis_of(axes, [series], xscale)
     every = {"color": "0.8", "linewidth": 6, "linestyle": "-", "zorder": 1}
     draw_curve(axes, place, result.rates, 100 * result.mean()[s], None, every)
     drawn = np.flatnonzero(result.class_totals[s] > 0).tolist()
@@ -104,13 +123,16 @@ def class_curves(result: "SweepResult", name: str | int = 0, path: FilePath | No
     chips = _chips(series.counts())
     axes.set_title(f"{plain(series.label)}\n{_images([series])}; lines: mean over {chips}", fontsize=9)
     lines = [Line2D([], [], **style) for style in (every, *map(line_style, drawn))]
-    figure.legend(lines, ["all classes", *(plain(names[c]) for c in drawn)],
-                  **{**LEGEND, "loc": "outside right upper"})
-    return written(figure, path)
+    labels = ["all classes", *(names[c] for c in drawn)]
+    if ax is not None or figure.get_figwidth() < NARROW:
+        legend_below(figure, labels, ax=ax, lines=lines)
+    else:
+        figure.legend(lines, [plain(label) for label in labels], **{**LEGEND, "loc": "outside right upper"})
+    return written(figure, path, ax)
 
 
 def chip_histogram(result: "SweepResult | Mapping[str, SweepResult]", rate: float,
-                   path: FilePath | None = None) -> Figure:
+                   path: FilePath | None = None, *, ax: "Drawn | None" = None, width: Width = None) -> "Drawn":
     """How accuracy spreads over chips at one bit error rate: up to 30 chips as points, more as a histogram; the median.
 
     Parameters
@@ -119,10 +141,14 @@ def chip_histogram(result: "SweepResult | Mapping[str, SweepResult]", rate: floa
     rate : float
         One of the result's rates; three digits are enough, as tables print them.
     path : path, optional
+    ax : sequence of matplotlib.axes.Axes, optional
+        One a series, drawn on and returned, instead of a new figure.
+    width : {"column", "page"}, float or (float, float), optional
+        Of a new figure: one or two columns of a paper, inches, or inches of both sides.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure, or `ax`
 
     Raises
     ------
@@ -133,7 +159,7 @@ def chip_histogram(result: "SweepResult | Mapping[str, SweepResult]", rate: floa
     places = [_rate_index(swept.rates, rate) for _, swept, _ in series]
     chips = [swept.accuracy[s, r] for (_, swept, s), r in zip(series, places)]
     chips = [100 * trials[~np.isnan(trials)] for trials in chips]
-    figure, rows = new_panels((WIDTH, 1.4 + 0.9 * len(series)), len(series), sharex=True)
+    figure, rows = new_panels((WIDTH, 1.4 + 0.9 * len(series)), len(series), ax=ax, width=width, sharex=True)
     points = max(map(len, chips)) <= MAX_STRIP
     edges = _edges(np.concatenate(chips), max(swept.n_images for _, swept, _ in series))
     for i, (axes, (label, _, _), trials) in enumerate(zip(rows, series, chips)):
@@ -146,10 +172,11 @@ def chip_histogram(result: "SweepResult | Mapping[str, SweepResult]", rate: floa
     rows[-1].ticklabel_format(axis="x", useOffset=False)
     at = ", ".join(dict.fromkeys(f"{in_words(swept.axis)} {swept.rates[r]:.4g}" for (_, swept, _), r in
                                  zip(series, places)))
-    figure.suptitle(f"{_images(series)}, {at}", fontsize=9)
-    if not points:
+    if ax is None:                              # on axes given: their titles tell the series, a caption the rest
+        heading(figure, f"{_images(series)}, {at}")
+    if not points and ax is None:
         figure.supylabel("chips", fontsize=10)
-    return written(figure, path)
+    return written(figure, path, ax)
 
 
 def _all_series(result: "SweepResult | Mapping[str, SweepResult]") -> list[_Series]:
@@ -186,13 +213,19 @@ def _class_names(names: Sequence[str] | None, split: str, n_classes: int) -> Seq
     return [str(name) for name in names]
 
 
-def _axis_of(axes: Axes, series: Sequence[_Series]) -> Place:
+def _axis_of(axes: Axes, series: Sequence[_Series], xscale: Scale = "log",
+             more: Sequence[np.ndarray] = ()) -> Place:
     """Name and scale the horizontal axis of results, which must be of one kind; returns value -> place."""
     kinds = {swept.axis for _, swept, _ in series}
     if len(kinds) > 1:
         raise ValueError(f"results must be over one axis, got {', '.join(sorted(kinds))}")
-    places, kind = np.concatenate([swept.rates for _, swept, _ in series]), kinds.pop()
-    return (rate_axis if is_probability(kind) else device_axis)(axes, places, kind)
+    places, kind = np.concatenate([*(swept.rates for _, swept, _ in series), *more]), kinds.pop()
+    if is_probability(kind):
+        knee = plateau_end([(swept.rates, swept.mean()[s]) for _, swept, s in series]) if xscale == "split" else None
+        return rate_axis(axes, places, kind, xscale, knee)
+    if xscale != "log":
+        raise ValueError(f"xscale {xscale!r} is for axes of probabilities, and these results are over {kind}")
+    return device_axis(axes, places, kind)
 
 
 def _rate_index(rates: np.ndarray, rate: float) -> int:

@@ -3,30 +3,34 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 
 import bnnsim.datasets.class_names as class_names
 from bnnsim.checks import FilePath
-from bnnsim.figures.style import COLOURS, new_panels, plain, written
+from bnnsim.figures.style import COLOURS, Drawn, Width, new_panels, plain, written
 
 if TYPE_CHECKING:
     from bnnsim.metrics.evaluation import Evaluation
     from bnnsim.training import History
 
 
-def training_curves(history: "History", path: FilePath | None = None) -> Figure:
+def training_curves(history: "History", path: FilePath | None = None, *, ax: "Drawn | None" = None,
+                    width: Width = None) -> "Drawn":
     """Loss and accuracy over epochs.
 
     Parameters
     ----------
     history : History
     path : path, optional
+    ax : sequence of two matplotlib.axes.Axes, optional
+        Drawn on and returned, instead of a new figure.
+    width : {"column", "page"}, float or (float, float), optional
+        Of a new figure: one or two columns of a paper, inches, or inches of both sides.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure, or `ax`
     """
-    figure, (left, right) = new_panels((8.0, 3.6), 1, 2)
+    figure, (left, right) = new_panels((8.0, 3.6), 1, 2, ax=ax, width=width)
     epochs = np.arange(1, len(history.loss) + 1)
     left.plot(epochs, history.loss, color=COLOURS[0], marker="o", markersize=3, label="training")
     left.set_ylabel("training loss")
@@ -43,29 +47,32 @@ def training_curves(history: "History", path: FilePath | None = None) -> Figure:
     for axes in (left, right):
         axes.set_xlabel("epoch")
         axes.locator_params(axis="x", integer=True)
-    return written(figure, path)
+    return written(figure, path, ax)
 
 
 WRITTEN = 20                        # classes up to which cells have their numbers written in
 
 
-def confusion_matrix(evaluation: "Evaluation", path: FilePath | None = None) -> Figure:
+def confusion_matrix(evaluation: "Evaluation", path: FilePath | None = None, *, ax: "Drawn | None" = None,
+                     width: Width = None) -> Drawn:
     """The confusion matrix, in shares of each label's images; cells of up to 20 classes say how many they are.
 
     Parameters
     ----------
     evaluation : bnnsim.metrics.Evaluation
     path : path, optional
+    ax, width
+        Axes to draw on, or a size: see `bnnsim.figures`.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    matplotlib.figure.Figure, or `ax`
     """
     counts = evaluation.confusion
     n = len(counts)
     shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = max(3.2, 0.46 * min(n, WRITTEN))
-    figure, (axes,) = new_panels((side + 2.6, side + 1.6), grid=False)
+    figure, (axes,) = new_panels((side + 2.6, side + 1.6), grid=False, ax=ax, width=width)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
     figure.colorbar(image, ax=axes, label="share of the label's images (%)", shrink=0.8)
     if n <= WRITTEN:
@@ -81,4 +88,4 @@ def confusion_matrix(evaluation: "Evaluation", path: FilePath | None = None) -> 
     axes.set_ylabel("label")
     balanced = 100 * evaluation.balanced_accuracy
     axes.set_title(plain(f"{evaluation.name}, balanced accuracy {balanced:.2f} %"), fontsize=10)
-    return written(figure, path)
+    return written(figure, path, ax)

@@ -17,7 +17,7 @@ from bnnsim.packed.clean_pass import CleanPass
 from bnnsim.packed.network import PackedNetwork
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from bnnsim.figures.style import Drawn, Width
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,11 +56,11 @@ class CriticalBits:
                   for index, gained in self.worst(min(count, n))]
         return "\n".join(lines)
 
-    def plot(self, path: FilePath | None = None) -> "Figure":
+    def plot(self, path: FilePath | None = None, *, ax: "Drawn | None" = None, width: "Width" = None) -> "Drawn":
         """How many bits have which effect: see `bnnsim.figures.metrics.critical_histogram`."""
         import bnnsim.figures.metrics as metrics
 
-        return metrics.critical_histogram(self, path)
+        return metrics.critical_histogram(self, path, ax=ax, width=width)
 
 
 def critical_bits(network: PackedNetwork, split: LabelledImages, layer: int) -> CriticalBits:

@@ -18,7 +18,7 @@ from bnnsim.packed.network import PackedNetwork
 from bnnsim.statistics.intervals import wilson
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from bnnsim.figures.style import Drawn, Width
 
 FIELDS = ("network", "split", "class", "images", "right", "accuracy", "low", "high")
 
@@ -102,10 +102,10 @@ class Evaluation:
                          + f"  {shares[0]:>8}  {shares[1]:>11}  {shares[2]:>6}")
         return "\n".join(lines)
 
-    def plot(self, path: FilePath | None = None) -> "Figure":
+    def plot(self, path: FilePath | None = None, *, ax: "Drawn | None" = None, width: "Width" = None) -> "Drawn":
         """Draw the confusion matrix: see `bnnsim.figures.confusion_matrix`."""
         import bnnsim.figures.training as training
-        return training.confusion_matrix(self, path)
+        return training.confusion_matrix(self, path, ax=ax, width=width)
 
     def rows(self) -> list[dict[str, Any]]:
         """One dict of FIELDS for all images ("all") and for each class that has images."""

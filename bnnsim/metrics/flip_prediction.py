@@ -29,7 +29,7 @@ from bnnsim.packed.words import unpack_signs
 from bnnsim.seeding import RandomSource, root_seed, stream_key
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from bnnsim.figures.style import Drawn, Width
 
     from bnnsim.campaign.result import SweepResult
 
@@ -90,11 +90,12 @@ class PredictedAccuracy:
             lines.append(f"mean absolute difference {100 * self.error(result):.2f} points")
         return "\n".join(lines)
 
-    def plot(self, path: FilePath | None = None, result: "SweepResult | None" = None) -> "Figure":
+    def plot(self, path: FilePath | None = None, result: "SweepResult | None" = None,
+             *, ax: "Drawn | None" = None, width: "Width" = None) -> "Drawn":
         """The curve, beside a campaign's where one is given: see `bnnsim.figures.metrics.predicted_curve`."""
         import bnnsim.figures.metrics as metrics
 
-        return metrics.predicted_curve(self, result, path)
+        return metrics.predicted_curve(self, result, path, ax=ax, width=width)
 
 
 class _Prediction:

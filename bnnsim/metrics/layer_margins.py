@@ -18,7 +18,7 @@ from bnnsim.packed.network import PackedNetwork
 from bnnsim.packed.stages import Stage
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from bnnsim.figures.style import Drawn, Width
 
 BINS = 4096
 
@@ -89,11 +89,11 @@ class Margins:
                   for one in self.layers]
         return "\n".join(lines)
 
-    def plot(self, path: FilePath | None = None) -> "Figure":
+    def plot(self, path: FilePath | None = None, *, ax: "Drawn | None" = None, width: "Width" = None) -> "Drawn":
         """Histograms, a panel a layer: see `bnnsim.figures.metrics.margin_histograms`."""
         import bnnsim.figures.metrics as metrics
 
-        return metrics.margin_histograms(self, path)
+        return metrics.margin_histograms(self, path, ax=ax, width=width)
 
 
 class _MarginSums:

@@ -25,7 +25,7 @@ from bnnsim.training.model import Sequential
 from bnnsim.training.packing import pack
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from bnnsim.figures.style import Drawn, Width
 
 BLOCK = 250                         # images a thread has in hand
 METHODS = ("ablate", "taylor", "readout")
@@ -147,11 +147,11 @@ class Importance:
             lines.append(f"layer {', '.join(noisy)}: more sampling noise than differences of neurons; take more images")
         return "\n".join(lines)
 
-    def plot(self, path: FilePath | None = None) -> "Figure":
+    def plot(self, path: FilePath | None = None, *, ax: "Drawn | None" = None, width: "Width" = None) -> "Drawn":
         """Shares from the largest to the smallest: see `bnnsim.figures.metrics.importance_curves`."""
         import bnnsim.figures.metrics as metrics
 
-        return metrics.importance_curves(self, path)
+        return metrics.importance_curves(self, path, ax=ax, width=width)
 
 
 def _result(stages: Sequence[Stage], sums: Sequence[Sequence[np.ndarray]], method: str, n_images: int) -> Importance:

@@ -21,7 +21,7 @@ from bnnsim.training.layers.batchnorm import BatchNormSign
 from bnnsim.training.model import Sequential
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from bnnsim.figures.style import Drawn, Width
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,11 +99,11 @@ class Tolerance:
         return "\n".join([*lines, f"network T = {self.network:.3f}, in the paper's form {self.paper:.3f}, over "
                           f"{self.n_images:,} images"])
 
-    def plot(self, path: FilePath | None = None) -> "Figure":
+    def plot(self, path: FilePath | None = None, *, ax: "Drawn | None" = None, width: "Width" = None) -> "Drawn":
         """How T is distributed, a curve a layer: see `bnnsim.figures.metrics.tolerance_curves`."""
         import bnnsim.figures.metrics as metrics
 
-        return metrics.tolerance_curves(self, path)
+        return metrics.tolerance_curves(self, path, ax=ax, width=width)
 
 
 def neuron_tolerance(stage: Stage, x: np.ndarray, h: np.ndarray | None = None) -> np.ndarray:

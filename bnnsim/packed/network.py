@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import bnnsim.files.html_text as html_text
 import bnnsim.packed.network_file as network_file
 import bnnsim.packed.schema as schema
 from bnnsim.checks import FilePath, check_array, check_choice, check_images, check_int, check_labels, check_split
@@ -257,6 +258,9 @@ class PackedNetwork:
         total             7,400    230  1.6  7,400  14,800               8  45.2 %        1,000         6,400
         """
         return table_of(self.sizes(mapping), mapping)
+
+    def _repr_html_(self) -> str:
+        return html_text.text(repr(self), self.summary())
 
     def __repr__(self) -> str:
         return f"<PackedNetwork {list(self.input_shape)} -> {self.n_classes}, {self.n_bits:,} binary weights>"

@@ -23,7 +23,7 @@ from bnnsim.packed.network import PackedNetwork
 from bnnsim.proofs.bounds import BLOCK_IMAGES, BlockBounds
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from bnnsim.figures.style import Drawn, Width
 
 FLIPS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
@@ -80,11 +80,12 @@ class Certificates:
         lines += [f"{k:8,}  " + "  ".join(f"{100 * share[j]:8.2f}" for share in shares) for j, k in enumerate(flips)]
         return "\n".join(lines)
 
-    def plot(self, labels: npt.ArrayLike, path: FilePath | None = None, title: str = "") -> "Figure":
+    def plot(self, labels: npt.ArrayLike, path: FilePath | None = None, title: str = "",
+             *, ax: "Drawn | None" = None, width: "Width" = None) -> "Drawn":
         """Certified accuracy over flips, a curve a layer: see `bnnsim.figures.proofs.certified_accuracy`."""
         import bnnsim.figures.proofs as proofs
 
-        return proofs.certified_accuracy(self, labels, path, title)
+        return proofs.certified_accuracy(self, labels, path, title, ax=ax, width=width)
 
 
 def certified_flips(network: PackedNetwork, images: np.ndarray, singles: bool = False) -> Certificates:

@@ -12,7 +12,7 @@ from bnnsim.checks import FilePath, integer_of, real_of
 from bnnsim.files.json_text import parse_json
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from bnnsim.figures.style import Drawn, Width
 
 COLUMNS = ("epoch", "loss", "accuracy", "validation_loss", "validation_accuracy", "learning_rate")
 ENDINGS = (".json", ".csv")
@@ -43,10 +43,10 @@ class History:
                 "validation_accuracy": self.validation_accuracy[at], "learning_rate": self.learning_rate[at],
                 "flip_ratio": self.flip_ratio[at]}
 
-    def plot(self, path: FilePath | None = None) -> "Figure":
+    def plot(self, path: FilePath | None = None, *, ax: "Drawn | None" = None, width: "Width" = None) -> "Drawn":
         """Draw loss and accuracy over epochs: see `bnnsim.figures.training_curves`."""
         import bnnsim.figures.training as training
-        return training.training_curves(self, path)
+        return training.training_curves(self, path, ax=ax, width=width)
 
     def save(self, path: FilePath) -> None:
         """Write it, by the path's ending, as .json, or as .csv with a line an epoch; both give it back equal.

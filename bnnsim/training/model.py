@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import bnnsim.files.html_text as html_text
 from bnnsim.checks import check_images, check_int, check_labels, check_split
 from bnnsim.packed.schema import MAX_PREACTIVATION, check_input_shape
 from bnnsim.training.gradients import Gradient
@@ -212,6 +213,14 @@ class Sequential:
             value[...] = arrays[name]
         for layer in self.weighted:
             layer.refresh()
+
+    def _repr_html_(self) -> str:
+        size = " x ".join(map(str, self.input_shape))
+        rows = [(i, type(layer).__name__, " x ".join(map(str, shape)), sum(v.size for v in layer.parameters.values()))
+                for i, (layer, shape) in enumerate(zip(self.layers, self.shapes))]
+        return html_text.table(f"Sequential: {size} to {self.n_classes} classes", rows,
+                               ("", "layer", "output", "parameters"),
+                               f"{sum(row[-1] for row in rows):,} parameters are trained")
 
     def summary(self, mapping: "ArrayMapping | None" = None) -> str:
         """A table of what `pack` would make of it now, as `PackedNetwork.summary` has it, and what is trained.

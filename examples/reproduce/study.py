@@ -23,7 +23,8 @@ from networks import CIFAR, RECIPES, Size, arguments, checkpoint, commit, load, 
 
 import bnnsim
 from bnnsim.campaign.provenance import cpu_name
-from bnnsim.figures.style import draw_curve, legend_below, line_style, new_axes, rate_axis, save_figure
+from bnnsim.figures.scales import draw_curve, rate_axis
+from bnnsim.figures.style import legend_below, line_style, new_axes, save_figure
 from bnnsim.files.atomic import replaced
 from bnnsim.statistics.intervals import t_quantile
 

@@ -14,6 +14,7 @@ import bnnsim.files.file_format as file_format
 import bnnsim.packed.network as network
 import bnnsim.training.checkpoint_file as checkpoint_file
 from bnnsim.campaign.result import SweepResult
+from bnnsim.campaign.result_tables import SCHEMA
 
 KINDS = {"plain": {}, "predictions": {"predictions": True, "data": {"few": split(5), "many": split(16)}},
          "stopping": {"ci_width": 0.1, "max_trials": 9, "rates": [0.0, 0.02, 0.3]}}
@@ -324,7 +325,8 @@ def test_csv_has_a_line_a_cell(good):
     result = good[1]["stopping"]
     lines = [line.split(",") for line in result.csv().splitlines()]
     assert len(lines) == 1 + result.n_trials().sum() and lines[0] == [
-        "network", "split", "fault", "axis", "rate", "trial", "ber", "accuracy", "n_images", "seed"]
+        "series", "split", "fault", "axis", "value", "trial", "ber_measured", "right", "n_images", "accuracy", "seed"]
+    assert lines[0] == list(SCHEMA)
     assert not any("nan" in line for line in lines)
 
 

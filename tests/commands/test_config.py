@@ -238,7 +238,7 @@ def test_formats_can_be_parsed(here, capsys):
     main("--config", path, "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [float(row["accuracy"]) for row in rows] == result.accuracy.ravel().tolist()
-    assert rows[-1]["network"] == "net1, layers 0" and rows[-1]["rate"] == "0.3" and rows[-1]["seed"] == "4"
+    assert rows[-1]["series"] == "net1, layers 0" and rows[-1]["value"] == "0.3" and rows[-1]["seed"] == "4"
 
 
 @pytest.mark.parametrize("by", ["option", "file"])

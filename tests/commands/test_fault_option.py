@@ -86,7 +86,7 @@ def test_train_meets_the_fault(here):
 
 def test_plot_draws_the_broken_bits(here, monkeypatch):
     seen = []
-    monkeypatch.setattr("bnnsim.figures.networks.fault_map", lambda *found: seen.append(found))
+    monkeypatch.setattr("bnnsim.figures.networks.fault_map", lambda *found, **_: seen.append(found))
     assert plot.main("net.h5|--kind|faults|--fault|StuckAt(0.1, 0)|--trial|2|--out|x.svg".split("|")) == 0
     network, broken, layer, _ = seen[0]
     assert broken.checksum == bnnsim.faults.StuckAt(0.1, 0).apply(network, 0, 2).checksum and layer == 0

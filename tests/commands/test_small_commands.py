@@ -210,7 +210,7 @@ def test_plot_writes_each_kind(arguments, here, tmp_path, capsys):
 
 def test_plot_of_faults_shows_the_chip_that_was_asked_for(here, tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr("bnnsim.figures.networks.fault_map", lambda *found: seen.append(found))
+    monkeypatch.setattr("bnnsim.figures.networks.fault_map", lambda *found, **_: seen.append(found))
     network = bnnsim.PackedNetwork.load("net.h5")
     plot.main("net.h5 --kind faults --rate 0.1 --layer 1 --seed 3 --trial 2 --out x.svg".split())
     wanted = bnnsim.faults.BitFlips(0.1).apply(network, 3, 2)

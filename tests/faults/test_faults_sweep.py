@@ -282,10 +282,10 @@ def test_csv_and_table():
     network, split = network_of("FC20 FC10", (1, 3, 3)), split_of((1, 3, 3), 8)
     found = swept({"mine": network}, split, [0, 0.25], 2)
     lines = found.csv().splitlines()
-    assert lines[0].split(",") == ["network", "split", "fault", "axis", "rate", "trial", "ber", "accuracy",
-                                   "n_images", "seed"]
+    assert lines[0].split(",") == ["series", "split", "fault", "axis", "value", "trial", "ber_measured",
+                                   "right", "n_images", "accuracy", "seed"]
     rows = list(csv.DictReader(lines))
-    cells = {(row["rate"], int(row["trial"])): float(row["accuracy"]) for row in rows}
+    cells = {(row["value"], int(row["trial"])): float(row["accuracy"]) for row in rows}
     assert len(rows) == 4 and cells == {(repr(float(p)), t): found.accuracy[0, r, t]
                                         for r, p in enumerate(found.rates) for t in range(2)}
     table = found.table().splitlines()

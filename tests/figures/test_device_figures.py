@@ -17,7 +17,7 @@ def test_fitted_states_show_samples_densities_and_overlap(tmp_path, fitted):
     figure = devices.fitted_states(fitted, tmp_path / "fit.png", place=1)
     assert (tmp_path / "fit.png").read_bytes().startswith(b"\x89PNG")
     left, right = figure.axes
-    assert left.get_xscale() == right.get_xscale() == "log" and "ohm" in left.get_xlabel()
+    assert left.get_xscale() == right.get_xscale() == "log" and "(Ω)" in left.get_xlabel()
     points = left.lines[0].get_xdata()
     np.testing.assert_array_equal(points, fitted.places[1].lrs.samples_ohm)
     for line in right.lines:                            # densities of ln R integrate to 1

@@ -5,6 +5,8 @@ import inspect
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from readable import check_readable, texts
 
 import bnnsim
@@ -87,6 +89,33 @@ def test_all_texts_can_be_read(name):
     figure = DRAW[name]()
     assert len(texts(figure)) > 3
     check_readable(figure)
+
+
+@pytest.mark.parametrize("width", ["column", "page"])
+@pytest.mark.parametrize("name", DRAW)
+def test_all_texts_can_be_read_in_columns_of_a_paper(name, width, monkeypatch):
+    monkeypatch.setattr(figures, name, functools.partial(getattr(figures, name), width=width))
+    figure = DRAW[name]()
+    assert figure.get_figwidth() == pytest.approx({"column": 3.5, "page": 7.16}[width])
+    assert width == "page" or max(text.get_fontsize() for text in figure.findobj(Text)) <= 7
+    check_readable(figure)
+
+
+PANELS = {"approximation": 2, "card_curves": 3, "chip_histogram": 2, "fitted_states": 2, "margin_histograms": 2,
+          "pareto": 2, "scaling_curves": 7, "tightness": 2, "training_curves": 2}
+
+
+@pytest.mark.parametrize("name", DRAW)
+def test_axes_that_are_given_are_drawn_on_and_returned(name, monkeypatch):
+    n = PANELS.get(name, 1)
+    figure = Figure(figsize=(4.5 * n, 4), layout="constrained")
+    axes = figure.subplots(1, n)
+    monkeypatch.setattr(figures, name, functools.partial(getattr(figures, name), ax=axes))
+    assert DRAW[name]() is axes and not figure.legends and figure._suptitle is None
+    assert all(each.has_data() for each in np.ravel(axes))
+    monkeypatch.setattr(figures, name, functools.partial(getattr(figures, name), ax=figure.subplots(1, n + 1)))
+    with pytest.raises(ValueError, match=f"ax must be {n} axes, one a panel, got {n + 1}"):
+        DRAW[name]()
 
 
 def test_ticks_of_scaling_have_room():
