@@ -22,7 +22,7 @@ def batch(n=40, seed=0):
 
 
 @pytest.mark.jit_off
-@pytest.mark.parametrize("loss", LOSSES, ids=str)
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss if isinstance(loss, str) else type(loss).__name__)
 def test_the_equation(loss):
     """Image by image, from the loss of each alone."""
     scores, labels = batch()
