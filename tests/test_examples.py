@@ -36,7 +36,7 @@ SMALL = {                                                         # options, and
     "train_fashion": ("--dataset fashion-subset --images 500 --epochs 1 --trials 2",
                       "out/training.png out/network.h5 out/sweep.h5 out/sweep.png"),
 }
-STARTS = {".json": b"{", ".h5": b"\x89HDF", ".png": b"\x89PNG", ".csv": b"network,"}
+STARTS = {".json": b"{", ".h5": b"\x89HDF", ".png": b"\x89PNG", ".csv": b"series,"}
 
 
 @pytest.fixture

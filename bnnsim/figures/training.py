@@ -74,10 +74,10 @@ def confusion_matrix(evaluation: "Evaluation", path: FilePath | None = None, *, 
     side = max(3.2, 0.46 * min(n, WRITTEN))
     figure, (axes,) = new_panels((side + 2.6, side + 1.6), grid=False, ax=ax, width=width)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
-    figure.colorbar(image, ax=axes, label="share of the label's images (%)", shrink=0.8)
+    figure.colorbar(image, cax=axes.inset_axes((1.04, 0, 0.05, 1)), label="share of the label's images (%)")
     if n <= WRITTEN:
         names = [plain(name) for name in class_names.of(evaluation.split, n)]
-        axes.set_xticks(range(n), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
+        axes.set_xticks(range(n), names, rotation=90, fontsize=8)
         axes.set_yticks(range(n), names, fontsize=8)
         for i, j in np.ndindex(n, n):
             if counts[i, j]:

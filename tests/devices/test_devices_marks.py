@@ -153,7 +153,7 @@ def test_figures_say_which_points_are_how_well_known(network):
     assert "(dotted: after code)" in axes[1].get_ylabel()
     assert "errors of 2T2R: recalled at asked; energies: synthetic at asked" in axes[0].get_title()
     pareto = found.plot_pareto()
-    assert pareto.axes[0].get_xlabel().endswith("(uJ)\n[read or synthetic]")
+    assert pareto.axes[0].get_xlabel().endswith("(µJ)\n[read or synthetic]")
     assert "recalled at asked" in pareto.get_suptitle()
     after = [row["ber_after_code"] for row in found.rows if row["code"] != "none"]
     dotted = [line for line in axes[1].lines if line.get_linestyle() == ":"][-1]
@@ -165,7 +165,8 @@ def test_the_results_file_knows_how_well_the_card_is_known(network, tmp_path):
     card = card_with(rates="recalled")
     for out in (None, tmp_path / "sweep.h5"):
         found = swept(card, network, places=["sure"], out=out, provenance={"command": "a test"})
-        assert found.result.provenance["card"] == "mine, error rates of 2T2R read or recalled"
+        assert found.result.provenance["card"] == \
+            "mine, error rates of 2T2R read or recalled; conditions: 0 sure, 1 asked"
         assert found.result.provenance["command"] == "a test"
     assert bnnsim.SweepResult.load(out).provenance["card"] == found.result.provenance["card"]
 
