@@ -12,8 +12,6 @@ from bnnsim.statistics.agreement import reach_of_mean
 from bnnsim.statistics.intervals import reach_of_difference
 from bnnsim.statistics.mean_of_chips import limits_of_mean
 
-pytestmark = pytest.mark.jit_off
-
 N_IMAGES, N_SIMULATIONS = 10_000, 4000
 SIGMAS = 3 * math.sqrt(0.95 * 0.05 / N_SIMULATIONS)
 MOVES = np.geomspace(0.001, 500, 14)                            # answers that change, a chip

@@ -9,8 +9,6 @@ from scipy import stats
 from bnnsim.statistics import mean_interval
 from bnnsim.statistics.mean_of_chips import limits_of_mean
 
-pytestmark = pytest.mark.jit_off
-
 N_IMAGES, N_SIMULATIONS = 10_000, 4000
 WRONG = np.geomspace(0.01, 500, 15)                             # answers a chip
 SIGMAS = 3 * math.sqrt(0.95 * 0.05 / N_SIMULATIONS)
