@@ -12,11 +12,13 @@ the `Stage` (does it share weights between positions, which values does a positi
 
 from bnnsim.packed.bits import PackedBits
 from bnnsim.packed.clean_pass import CleanPass
+from bnnsim.packed.graph import PackedGraph
+from bnnsim.packed.graph_schema import Node
 from bnnsim.packed.layer import PackedLayer
 from bnnsim.packed.memory import Memory, MemoryLike, StoredBits, StoredLayer
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.packed.network_file import checksum, load_network, save_network
 from bnnsim.packed.stages import Stage
 
-__all__ = ["CleanPass", "Memory", "MemoryLike", "PackedBits", "PackedLayer", "PackedNetwork", "Stage",
-           "StoredBits", "StoredLayer", "checksum", "load_network", "save_network"]
+__all__ = ["CleanPass", "Memory", "MemoryLike", "Node", "PackedBits", "PackedGraph", "PackedLayer", "PackedNetwork",
+           "Stage", "StoredBits", "StoredLayer", "checksum", "load_network", "save_network"]

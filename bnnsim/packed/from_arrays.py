@@ -79,7 +79,7 @@ def layers_from_arrays(layers: Sequence[Mapping[str, Any]], input_shape: tuple[i
     packed = []
     for i, fields in enumerate(layers):
         layer = _layer(i, fields, shape)
-        stage = stage_of(layer, i, shape, offset)
+        stage = stage_of(layer, i, shape, None if i else offset)
         stage.check(f"layers[{i}]")
         packed.append(replace(layer, **_ending(f"layers[{i}]", fields, layer, stage.bound, i == len(layers) - 1)))
         shape = stage.output_shape

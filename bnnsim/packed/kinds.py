@@ -141,9 +141,9 @@ class Conv(Stage):
 KINDS: dict[str, type[Stage]] = {"dense": Dense, "conv": Conv}
 
 
-def stage_of(layer: PackedLayer, index: int, input_shape: tuple[int, ...], input_offset: int) -> Stage:
-    """A layer at its place; the first reads pixels minus input_offset."""
-    return KINDS[layer.kind](layer, index, input_shape, None if index else input_offset)
+def stage_of(layer: PackedLayer, index: int, input_shape: tuple[int, ...], offset: int | None) -> Stage:
+    """A layer at its place; with an offset it reads pixels minus that, else bits."""
+    return KINDS[layer.kind](layer, index, input_shape, offset)
 
 
 def stages_of(layers: Sequence[PackedLayer], input_shape: tuple[int, int, int], input_offset: int) -> tuple[Stage, ...]:
@@ -152,6 +152,6 @@ def stages_of(layers: Sequence[PackedLayer], input_shape: tuple[int, int, int], 
     shape: tuple[int, ...] = (height, width, channels)
     found: list[Stage] = []
     for i, layer in enumerate(layers):
-        found.append(stage_of(layer, i, shape, input_offset))
+        found.append(stage_of(layer, i, shape, None if i else input_offset))
         shape = found[-1].output_shape
     return tuple(found)

@@ -176,8 +176,12 @@ class PackedNetwork:
 
     @classmethod
     def load(cls, path: FilePath) -> "PackedNetwork":
-        """Read and check a file that `save` wrote."""
+        """Read and check a file that `save` wrote; one of a graph gives a `PackedGraph`."""
         fields = network_file.load_network(path)
+        if "nodes" in fields:
+            from bnnsim.packed.graph import PackedGraph         # which is a PackedNetwork
+
+            return PackedGraph.of_fields(fields)
         layers = [PackedLayer(**layer) for layer in fields["layers"]]
         return cls(layers, fields["input_shape"], fields["input_offset"], fields["metadata"])
 

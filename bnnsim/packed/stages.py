@@ -129,7 +129,7 @@ class Stage(ABC):
     @property
     def keeps_sums(self) -> bool:
         """Whether the pre-activations of a block are kept, rather than compared one by one."""
-        return self.layer.groups > 1 or self.layer.mean is not None
+        return self.layer.groups > 1 or self.layer.threshold is None
 
     @cached_property
     def image_bytes(self) -> int:

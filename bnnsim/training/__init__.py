@@ -43,11 +43,11 @@ from bnnsim.training.adaptation import reestimate_batch_norm, rescale_thresholds
 from bnnsim.training.checkpoint_file import load_checkpoint, load_settings, save_checkpoint
 from bnnsim.training.fitting import fit
 from bnnsim.training.history import History
-from bnnsim.training.model import Sequential
+from bnnsim.training.model import Graph, Sequential, Wired, Wiring
 from bnnsim.training.packing import pack
 from bnnsim.training.step import augmented
 from bnnsim.training.unpacking import unpack
 
-__all__ = ["History", "Sequential", "architectures", "augmented", "callbacks", "estimators", "fit", "layers",
-           "load_checkpoint", "load_settings", "losses", "optimizers", "pack", "reestimate_batch_norm", "regularisers",
-           "rescale_thresholds", "save_checkpoint", "schedules", "unpack"]
+__all__ = ["Graph", "History", "Sequential", "Wired", "Wiring", "architectures", "augmented", "callbacks", "estimators",
+           "fit", "layers", "load_checkpoint", "load_settings", "losses", "optimizers", "pack", "reestimate_batch_norm",
+           "regularisers", "rescale_thresholds", "save_checkpoint", "schedules", "unpack"]

@@ -16,7 +16,7 @@ from bnnsim.training.elementary import exp, log, tanh
 from bnnsim.training.plug_ins import as_text
 
 if TYPE_CHECKING:
-    from bnnsim.training.model import Sequential
+    from bnnsim.training.model import Graph
 
 
 class Loss(Protocol):
@@ -71,13 +71,13 @@ def _targets(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return y
 
 
-def _check_integer(name: str, model: "Sequential") -> None:
+def _check_integer(name: str, model: "Graph") -> None:
     if not model.integer_logits:
         raise ValueError(f"{name} needs integer logits, and this model's scores are batch norm's: build it with "
                          "output_norm=False (--no-output-norm)")
 
 
-def _check_reach(name: str, value: float, model: "Sequential") -> None:
+def _check_reach(name: str, value: float, model: "Graph") -> None:
     """No logit is larger than the output layer's fan-in: a margin above it would never be reached."""
     if model.integer_logits and value > model.output_fan_in:
         raise ValueError(f"{name} must be at most the output layer's fan-in, {model.output_fan_in}, the largest logit "
@@ -114,7 +114,7 @@ class ModifiedHinge:
     def __post_init__(self) -> None:
         check_real("b", self.b, 0, open_low=True)
 
-    def check(self, model: "Sequential") -> None:
+    def check(self, model: "Graph") -> None:
         """ValueError for a model that this loss does not suit."""
         _check_integer("the modified hinge loss", model)
         _check_reach("b", self.b, model)
@@ -142,7 +142,7 @@ class SquaredHinge:
     def __post_init__(self) -> None:
         check_real("margin", self.margin, 0, open_low=True)
 
-    def check(self, model: "Sequential") -> None:
+    def check(self, model: "Graph") -> None:
         """ValueError for a model that this loss does not suit."""
         _check_reach("margin", self.margin, model)
 
@@ -179,7 +179,7 @@ class MarginCrossEntropy:
             raise ValueError(f"margin (m) must be at most 2 * bound, {2 * self.bound}: bounded logits do not differ by "
                              f"more; got {self.margin}")
 
-    def check(self, model: "Sequential") -> None:
+    def check(self, model: "Graph") -> None:
         """ValueError for a model that this loss does not suit."""
         _check_integer("margin cross entropy", model)
 
@@ -257,7 +257,7 @@ LOSSES: dict[str, Loss] = {"cross-entropy": cross_entropy, "mhl": ModifiedHinge(
                            "mcel": MarginCrossEntropy()}
 
 
-def check_loss(loss: str | Loss, model: "Sequential", weights: tuple[float, ...] | None = None) -> Loss:
+def check_loss(loss: str | Loss, model: "Graph", weights: tuple[float, ...] | None = None) -> Loss:
     """A loss that suits the model, from its name in LOSSES or from itself; with weights of classes, where given."""
     if isinstance(loss, str) or not callable(loss):
         loss = LOSSES[check_choice("loss", loss, LOSSES)]

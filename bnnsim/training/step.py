@@ -11,7 +11,7 @@ from bnnsim.checks import check_array, check_real
 from bnnsim.seeding import generator
 from bnnsim.training.layers.batchnorm import Norm
 from bnnsim.training.losses import Loss
-from bnnsim.training.model import Sequential
+from bnnsim.training.model import Graph
 from bnnsim.training.plug_ins import name_of
 from bnnsim.training.reading import Read, reader, root_of
 from bnnsim.training.regularisers import Penalty, Regulariser
@@ -75,7 +75,7 @@ def _loss(loss: Loss, scores: np.ndarray, labels: np.ndarray) -> tuple[float, np
     return float(given[0]), check_array(f"the gradient that {name} gave", given[1], np.float32, scores.shape)
 
 
-def _penalties(regulariser: Regulariser, model: Sequential, caches: list[Any]) -> tuple[float, dict[int, Penalty]]:
+def _penalties(regulariser: Regulariser, model: Graph, caches: list[Any]) -> tuple[float, dict[int, Penalty]]:
     """What a regulariser gives; TypeError or ValueError where that is not a value and Penalties that fit."""
     given, name = regulariser(model, caches), name_of(regulariser)
     if not isinstance(given, tuple) or len(given) != 2 or not isinstance(given[1], dict) or np.ndim(given[0]):

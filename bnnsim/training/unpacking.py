@@ -16,7 +16,7 @@ from bnnsim.training.estimators import Estimator
 from bnnsim.training.layers import (BatchNorm, BatchNormSign, Conv2d, Dense, Flatten, InputConv2d, InputDense, Layer,
                                     Logits, MaxPool2d, SumPositions)
 from bnnsim.training.layers.batchnorm import Norm
-from bnnsim.training.model import EVALUATION_BATCH, Sequential
+from bnnsim.training.model import Sequential
 
 if TYPE_CHECKING:
     from bnnsim.datasets.split import LabelledImages
@@ -114,8 +114,8 @@ def _place_norms(model: Sequential, stored: Sequence[PackedLayer], offset: int, 
     norms = [layer for layer in model.layers if isinstance(layer, Norm) and layer.parameters]
     sums = {id(norm): np.zeros((2, norm.units)) for norm in norms}
     n_rows = dict.fromkeys(sums, 0)
-    for start in range(0, len(images), EVALUATION_BATCH):
-        x = images[start:start + EVALUATION_BATCH]
+    for start in range(0, len(images), model.evaluation_batch):
+        x = images[start:start + model.evaluation_batch]
         for layer in model.layers:
             if id(layer) in sums:
                 rows = x.reshape(-1, x.shape[-1]).astype(np.float64)

@@ -4,6 +4,7 @@ Works on h (N, U) or (N, H, W, U) int32; statistics are taken over all axes but 
 """
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -72,6 +73,10 @@ class Norm(Layer):
     def outputs(self, h: np.ndarray, mean: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> np.ndarray:
         """What the layer gives for h by this affine map."""
 
+    def moments_of(self, rows: np.ndarray) -> Callable[..., None]:
+        """The kernel that gives mean and variance of what it reads."""
+        return batchnorm.column_moments
+
     def _checked(self, h: np.ndarray) -> np.ndarray:
         return check_input(type(self).__name__, h, np.int32, self.units)
 
@@ -84,7 +89,7 @@ class Norm(Layer):
         h = self._checked(h)
         rows = h.reshape(-1, self.units)
         mean, variance = np.empty(self.units), np.empty(self.units)
-        split(batchnorm.column_moments, self.units, rows, mean, variance)
+        split(self.moments_of(rows), self.units, rows, mean, variance)
         unbiased = variance * (len(rows) / max(len(rows) - 1, 1))
         for name, value in (("mean", mean), ("variance", unbiased)):
             self.running[name] += self.momentum * (value - self.running[name])
@@ -152,9 +157,9 @@ class BatchNormSign(Norm):
         split(batchnorm.affine_sign, len(rows), rows, mean, scale, shift, words)
         return words.reshape(*h.shape[:-1], -1)
 
-    def pack_into(self, stored: list[PackedLayer], input_offset: int) -> None:
+    def pack_into(self, stored: list[PackedLayer], input_offset: int | None) -> None:
         """Batch norm and sign as integer thresholds."""
-        bound = largest_preactivation(stored[-1], len(stored) == 1, input_offset)
+        bound = largest_preactivation(stored[-1], input_offset is not None, input_offset or 0)
         mean, scale, shift = self.affine()
         theta, inverted = fold_thresholds(mean, scale, shift, bound)
         stored[-1] = replace(stored[-1], threshold=theta, inverted=inverted)
@@ -167,7 +172,7 @@ class BatchNorm(Norm):
         """Scores (N, U) float64."""
         return affine_scores(h, mean, scale, shift)
 
-    def pack_into(self, stored: list[PackedLayer], input_offset: int) -> None:
+    def pack_into(self, stored: list[PackedLayer], input_offset: int | None) -> None:
         """The affine map of the scores."""
         _pack_scores(stored, *self.affine())
 
@@ -206,6 +211,6 @@ class Logits(Layer):
         """dout."""
         return check_array("dout of Logits", dout, np.float32, (None, self.units)), {}
 
-    def pack_into(self, stored: list[PackedLayer], input_offset: int) -> None:
+    def pack_into(self, stored: list[PackedLayer], input_offset: int | None) -> None:
         """The identity as the affine map of the scores."""
         _pack_scores(stored, *self.affine())

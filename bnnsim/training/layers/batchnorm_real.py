@@ -1,0 +1,40 @@
+"""Batch norm without sign, of pre-activations or reals: a map of reals."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+import bnnsim.kernels.norm.batchnorm as batchnorm
+import bnnsim.kernels.real.channels as channels
+from bnnsim.checks import check_input
+from bnnsim.packed.operations import Affine
+from bnnsim.training.layers.batchnorm import Norm
+
+
+class BatchNormReal(Norm):
+    """Batch norm without sign: h int32 or x float32 (N, ..., U) -> float32, x * scale + shift in float32.
+
+    scale and shift are gamma / sqrt(var + eps) and beta - mean * scale, computed in float64 and rounded once.
+    """
+
+    takes, gives = "pre-activations or reals", "reals"
+
+    def _checked(self, h: np.ndarray) -> np.ndarray:
+        dtype = np.float32 if getattr(h, "dtype", None) == np.float32 else np.int32
+        return check_input(type(self).__name__, h, dtype, self.units)
+
+    def moments_of(self, rows: np.ndarray) -> Callable[..., None]:
+        """The kernel that gives mean and variance of what it reads."""
+        return channels.column_moments if rows.dtype == np.float32 else batchnorm.column_moments
+
+    def outputs(self, h: np.ndarray, mean: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> np.ndarray:
+        """Reals float32 of h's shape."""
+        return _affine(mean, scale, shift).run(h)
+
+    def operation(self) -> Affine:
+        """What it is to a packed graph, by the running statistics."""
+        return _affine(*self.affine())
+
+
+def _affine(mean: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> Affine:
+    return Affine(scale.astype(np.float32), (shift - mean * scale).astype(np.float32))

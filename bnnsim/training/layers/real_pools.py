@@ -1,0 +1,101 @@
+"""Pools of graphs, on maps of reals (N, H, W, C)."""
+
+from typing import Any
+
+import numpy as np
+
+import bnnsim.kernels.gradients.pool as max_pools
+import bnnsim.kernels.real.pools as pools
+import bnnsim.packed.operations as operations
+from bnnsim.kernels import empty, split
+from bnnsim.kernels.forward.geometry import Pool
+from bnnsim.packed.forward import NO_PADDING, Pair
+from bnnsim.packed.operations import LargestPool, Operation
+from bnnsim.packed.settings import check_setting, once
+from bnnsim.training.gradients import Gradient
+from bnnsim.training.layers.real import Gradients, RealLayer
+
+
+class _Pool(RealLayer):
+    """Windows of a size, stride (default: the size) and padding, as `MaxPool2d` takes them."""
+
+    def __init__(self, size: int | Pair = 2, stride: int | Pair | None = None,
+                 padding: int | tuple[int, ...] = 0) -> None:
+        self.size = check_setting("size", size, 2, 1)
+        self.stride = self.size if stride is None else check_setting("stride", stride, 2, 1)
+        self.padding = check_setting("padding", padding, 4, 0)
+
+    def settings(self) -> dict[str, object]:
+        """Size, stride and padding."""
+        return {"size": once(self.size), "stride": once(self.stride), "padding": once(self.padding)}
+
+
+class RealMaxPool2d(_Pool):
+    """The largest of each window; the gradient goes to the first where several tie."""
+
+    def operation(self) -> LargestPool:
+        """What it is to a packed graph."""
+        return operations.LargestPool(self.size, self.stride, self.padding)
+
+    def forward_train(self, *inputs: np.ndarray) -> tuple[np.ndarray, Any]:
+        """The largest; the cache is which it was, and the input's shape."""
+        x, = self.checked(*inputs)
+        out, winner = self.operation().with_winners(x)
+        return out, (winner, x.shape)
+
+    def backward(self, dout: Gradient, cache: Any) -> tuple[np.ndarray, Gradients]:
+        """Each window's gradient is its winner's."""
+        winner, shape = cache
+        dx = empty(shape, np.float32)
+        split(max_pools.max_pool_windows_backward, len(dx), self.gradient_of(dout, winner.shape), winner,
+              self.operation().windows, dx)
+        return dx, {}
+
+
+class AveragePool2d(_Pool):
+    """The average of each window.
+
+    Parameters
+    ----------
+    size, stride, padding
+        As of `MaxPool2d`.
+    whole : bool
+        Whether what lies in the padding counts as zeros, as PyTorch has it, or not at all, as Keras does.
+    """
+
+    def __init__(self, size: int | Pair = 2, stride: int | Pair | None = None, padding: int | tuple[int, ...] = 0,
+                 whole: bool = False) -> None:
+        super().__init__(size, stride, padding)
+        self.whole = bool(whole)
+
+    def settings(self) -> dict[str, object]:
+        """Those of a pool, and whether the padding counts."""
+        return super().settings() | ({"whole": 1} if self.whole else {})
+
+    def operation(self) -> Operation:
+        """What it is to a packed graph."""
+        return operations.AveragePool(self.size, self.stride, self.padding, int(self.whole))
+
+    def backward(self, dout: Gradient, cache: Any) -> tuple[np.ndarray, Gradients]:
+        """Each window's gradient in equal parts to its entries."""
+        x, = cache
+        dx = empty(x.shape, np.float32)
+        dout = self.gradient_of(dout, (len(x), *self.output_shape(x.shape[1:])))
+        split(pools.average_backward, len(dx), dout, Pool(*self.size, *self.stride, *self.padding), self.whole, dx)
+        return dx, {}
+
+
+class GlobalAverage(RealLayer):
+    """The average of each channel over all positions: (N, H, W, C) -> (N, C)."""
+
+    def operation(self) -> Operation:
+        """What it is to a packed graph."""
+        return operations.GlobalAverage()
+
+    def backward(self, dout: Gradient, cache: Any) -> tuple[np.ndarray, Gradients]:
+        """dout in equal parts to all positions."""
+        x, = cache
+        dx, dout = empty(x.shape, np.float32), self.gradient_of(dout, (len(x), x.shape[3]))
+        windows = Pool(*x.shape[1:3], *x.shape[1:3], *NO_PADDING)
+        split(pools.average_backward, len(dx), dout[:, None, None], windows, False, dx)
+        return dx, {}
