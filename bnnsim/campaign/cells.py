@@ -21,6 +21,7 @@ from bnnsim.faults import BitFlips
 from bnnsim.faults.protocol import apply_read, when_drawn
 from bnnsim.kernels import Abandoned, threads, while_wanted
 from bnnsim.packed.clean_pass import CleanPass
+from bnnsim.packed.graph_pass import clean_pass_of
 from bnnsim.packed.memory import wrong_bits
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.packed.shared_arrays import shared
@@ -189,9 +190,9 @@ def pass_of(context: Context, s: int) -> CleanPass:
 
 def _make_pass(context: Context, series: Series) -> CleanPass:
     if context.folder is None:
-        return CleanPass(series.network, series.images)
+        return clean_pass_of(series.network, series.images)
     images = shared(_images_path(context.folder, series), lambda: series.images)
-    return CleanPass(series.network, images, os.path.join(context.folder, f"clean-{series.task}"))
+    return clean_pass_of(series.network, images, os.path.join(context.folder, f"clean-{series.task}"))
 
 
 def remember(context: Context) -> None:

@@ -42,6 +42,8 @@ class PackedGraph(PackedNetwork):
     ----------
     layers, stages : tuple of PackedLayer, tuple of Stage
         Those of bits, in order: what a memory stores.
+    at_layer : tuple of int
+        The node that each of them is.
     places : tuple of Place
         Of each node: what it reads and gives.
 
@@ -64,6 +66,7 @@ class PackedGraph(PackedNetwork):
         found = [place.stage for place in self.places if place.stage is not None]
         self.stages: tuple[Stage, ...] = tuple(found)
         self.layers: tuple[PackedLayer, ...] = tuple(stage.layer for stage in found)
+        self.at_layer = tuple(i for i, place in enumerate(self.places) if place.stage is not None)
 
     def __reduce__(self) -> tuple[type["PackedGraph"], tuple]:
         return PackedGraph, (self.nodes, self.input_shape, self.input_offset, self.metadata)
@@ -139,9 +142,14 @@ class PackedGraph(PackedNetwork):
                     del known[at]
         return known
 
-    def _block_scores(self, images: np.ndarray) -> np.ndarray:
-        value, = self.values({-1: images}).values()
-        return as_scores(value)
+    def crossing(self, cut: int) -> tuple[int, ...]:
+        """The nodes before a cut, -1 too, whose values nodes from the cut on read: what `values` goes on from."""
+        return tuple(sorted(at for at, last in self._last_reader.items() if at < cut <= last))
+
+    def scores_of(self, values: dict[int, np.ndarray]) -> np.ndarray:
+        """Scores float64 (N, n_classes) of what `values` leaves when all nodes are done."""
+        value, = values.values()
+        return value if value.dtype == np.float64 else as_scores(value)
 
     def scores(self, images: np.ndarray) -> np.ndarray:
         """Scores of images (N, C, H, W) uint8: float64 (N, n_classes); a score that is no finite number is -inf."""
@@ -156,7 +164,7 @@ class PackedGraph(PackedNetwork):
         for first in range(start, stop, self.most_images):
             check_wanted()
             block = slice(first, min(first + self.most_images, stop))
-            out[block] = self._block_scores(images[block])
+            out[block] = self.scores_of(self.values({-1: images[block]}))
 
     def run(self, i: int, x: np.ndarray, stop: int | None = None, out: np.ndarray | None = None) -> np.ndarray:
         """Not defined: what a node of a graph reads may come from several."""

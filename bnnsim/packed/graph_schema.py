@@ -27,7 +27,8 @@ from bnnsim.packed.words import n_words
 
 IMAGES = -1                     # the number that stands for the images
 MAX_MACS = 2**36                # real-valued multiply-accumulates of an image
-ITEM_BYTES = {"pixels": 1, "bits": 8, "integers": 4, "reals": 4, "scores": 8}
+DTYPES = {kind: np.dtype(name) for kind, name in (("pixels", np.uint8), ("bits", np.uint64), ("integers", np.int32),
+                                                  ("reals", np.float32), ("scores", np.float64))}
 
 
 class Node(NamedTuple):
@@ -45,11 +46,24 @@ class Place(NamedTuple):
     stage: Stage | None
 
     @property
+    def value_shape(self) -> Shape:
+        """Of its value's array, for one image: bits stand in words."""
+        return self.shape if self.kind != "bits" else (*self.shape[:-1], n_words(self.shape[-1]))
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of its value."""
+        return DTYPES[self.kind]
+
+    @property
+    def value_bytes(self) -> int:
+        """What its value takes for one image."""
+        return self.dtype.itemsize * math.prod(self.value_shape)
+
+    @property
     def image_bytes(self) -> int:
-        """What its value takes for one image, and sums on the way."""
-        size = self.shape if self.kind != "bits" else (*self.shape[:-1], n_words(self.shape[-1]))
-        own = ITEM_BYTES[self.kind] * math.prod(size)
-        return max(own, self.stage.image_bytes) if self.stage is not None else own
+        """The same, and what sums on the way take."""
+        return max(self.value_bytes, self.stage.image_bytes) if self.stage is not None else self.value_bytes
 
     def run(self, what: PackedLayer | Operation, inputs: Sequence[np.ndarray]) -> np.ndarray:
         """The node's value for a block, of what it reads."""
