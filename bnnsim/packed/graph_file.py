@@ -8,7 +8,7 @@
                 of an operation the attribute operation (string), its settings int64 and its arrays float32
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -22,9 +22,6 @@ from bnnsim.packed.layer import HIDDEN, OUTPUT, SETTINGS
 from bnnsim.packed.operations import OPERATIONS
 from bnnsim.packed.operations.joins import MOST_INPUTS
 from bnnsim.packed.schema import MAX_LAYERS, Fields
-
-if TYPE_CHECKING:
-    import h5py
 
 NETWORK, VERSION = "bnnsim-network", 3
 MAX_BYTES = 2**32
@@ -77,8 +74,10 @@ def read_graph(file: hdf5.File, root: Fields) -> Fields:
     return graph
 
 
-def _announced(group: Group) -> Fields:
+def _announced(group: Group | Announced) -> Fields:
     """A node whose arrays are `Announced`."""
+    if not isinstance(group, Group):
+        raise hdf5.Refused(f"wanted {group.name} to be a group, got an array")
     wires = group.attributes.get("inputs")
     if wires is None or len(wires.shape) != 1 or not 1 <= wires.shape[0] <= MOST_INPUTS:
         raise hdf5.Refused(f"{group.name}: wanted an attribute inputs of 1 to {MOST_INPUTS} integers")

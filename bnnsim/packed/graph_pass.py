@@ -5,6 +5,8 @@ start). Behind the last of them only images go on of which a value that crosses 
 clean answer (early stop). All of it gives exactly what ``broken.predict(images)`` gives.
 """
 
+from functools import partial
+
 import numpy as np
 
 from bnnsim.checks import FilePath
@@ -64,7 +66,7 @@ class GraphPass(CleanPass):
         return next(cut for cut in range(node, -1, -1) if self._bytes_at(cut) <= MOST_BYTES)
 
     def _cut_behind(self, node: int) -> int | None:
-        """The cut behind a node at which the least is kept; None behind the last layer of bits, or where it is too much.
+        """The cut behind a node at which the least is kept; None behind the last layer of bits, or if it is too much.
 
         What stands behind that costs little: it is not worth a comparison.
         """
@@ -80,7 +82,7 @@ class GraphPass(CleanPass):
             if any(f"value-{at}" not in self._kept for at in wanted if at >= 0):
                 made = self._make_values(cut)
                 for at, value in made.items():
-                    self._keep(f"value-{at}", lambda value=value: value, value.shape, value.dtype)
+                    self._keep(f"value-{at}", partial(np.asarray, value), value.shape, value.dtype)
         return {at: self.images if at < 0 else self._kept[f"value-{at}"] for at in wanted}
 
     def _make_values(self, cut: int) -> dict[int, np.ndarray]:
@@ -124,4 +126,3 @@ class GraphPass(CleanPass):
             if len(rows):
                 rest = broken.values({at: np.ascontiguousarray(value[rows]) for at, value in values.items()})
                 out[block.start + rows] = broken.scores_of(rest).argmax(axis=1)
-

@@ -15,7 +15,8 @@ and has no threshold. What is not so plain is of version 2, whose layers have th
     stride, dilation, pool, pool_stride int64 (2,); padding, pool_padding int64 (4,); n_in, pad_value, replicate, groups
     int64; kind string
 
-and may have a threshold in the last layer. Version 3 holds graphs: see `bnnsim.packed.graph_file`. A checkpoint has format "bnnsim-checkpoint", format_version 1 and
+and may have a threshold in the last layer. Version 3 holds graphs: see `bnnsim.packed.graph_file`. A checkpoint has
+format "bnnsim-checkpoint", format_version 1 and
 
     /settings     string: a JSON object, what the run was started with
     /progress     string: a JSON object, where it stands

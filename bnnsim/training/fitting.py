@@ -173,7 +173,8 @@ def _check_data(model: Graph, train: "LabelledImages", validation: "LabelledImag
                 validation_share: float | None) -> None:
     """A model, and images and labels that are for it."""
     if not isinstance(model, Graph):
-        raise TypeError(f"model must be a Sequential or a Graph, as bnnsim.architectures makes them, got {type(model).__name__}")
+        raise TypeError("model must be a Sequential or a Graph, as bnnsim.architectures makes them, got "
+                        f"{type(model).__name__}")
     check_split(train, "train")
     if validation_share is not None and validation is not None:
         raise ValueError("give validation or validation_share, not both: each says which images are evaluated")

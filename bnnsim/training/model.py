@@ -84,7 +84,7 @@ class Graph:
             shapes = [self.shapes[at] if at >= 0 else self.input_shape for at in inputs]
             if isinstance(layer, SumPositions):
                 self._check_sum(i, shapes[0])
-            self.shapes.append(layer.output_shape(*shapes))
+            self.shapes.append(_any(layer).output_shape(*shapes))
             kinds.append(layer.gives)
         if not kinds or kinds[-1] not in ("scores", "reals") or len(self.shapes[-1]) != 1:
             came = f"{kinds[-1]} {self.shapes[-1]}" if kinds else "nothing: there is none"
@@ -147,7 +147,7 @@ class Graph:
         for start in range(0, len(images), self.evaluation_batch):
             values = {IMAGES: images[start:start + self.evaluation_batch]}
             for i, layer in enumerate(self.layers):
-                values[i] = layer.forward(*self._read(values, i))
+                values[i] = _any(layer).forward(*self._read(values, i))
                 self._let_go(values, i)
             last = values[len(self.layers) - 1]
             out[start:start + self.evaluation_batch] = last if last.dtype == np.float64 else as_scores(last)
@@ -184,7 +184,7 @@ class Graph:
                 continue                                        # a max-pool, done with its convolution
             given = self._read(values, i)
             if not isinstance(layer, Weighted):
-                values[i], cache = layer.forward_train(*given)
+                values[i], cache = _any(layer).forward_train(*given)
                 caches.append(cache)
             else:
                 words, mask = read(index, layer) if read else (None, None)
@@ -323,6 +323,11 @@ class Graph:
             wires = "" if self.inputs[i] == (i - 1,) else f"<{','.join(map(str, self.inputs[i]))}>"
             words.append(f"{type(layer).__name__}{wires}{list(shape)}" + (f"({settings})" if settings else ""))
         return f"{list(self.input_shape)} {' '.join(words)}"
+
+
+def _any(layer: Layer) -> Any:
+    """A layer that may take several inputs."""
+    return layer
 
 
 def _sum(a: np.ndarray, b: np.ndarray) -> np.ndarray:

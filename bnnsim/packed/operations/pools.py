@@ -70,7 +70,7 @@ class GlobalAverage(Operation):
     def run(self, *inputs: np.ndarray) -> np.ndarray:
         x, = inputs
         out = empty((len(x), 1, 1, x.shape[3]), np.float32)
-        split(pools.average, len(x), x, Pool(*x.shape[1:3], *x.shape[1:3], *NO_PADDING), False, out)
+        split(pools.average, len(x), x, Pool(x.shape[1], x.shape[2], x.shape[1], x.shape[2], *NO_PADDING), False, out)
         return out.reshape(len(x), x.shape[3])
 
 

@@ -17,9 +17,13 @@ class Add(RealLayer):
         """What it is to a packed graph."""
         return operations.Add()
 
+    def forward_train(self, *inputs: np.ndarray) -> tuple[np.ndarray, Any]:
+        """The sum; the cache is how many there are, and their shape."""
+        return self.forward(*inputs), (len(inputs), inputs[0].shape)
+
     def backward(self, dout: Gradient, cache: Any) -> tuple[tuple[np.ndarray, ...], Gradients]:
         """dout, for each."""
-        return (self.gradient_of(dout, cache[0].shape),) * len(cache), {}
+        return (self.gradient_of(dout, cache[1]),) * cache[0], {}
 
 
 class Concatenate(RealLayer):
@@ -29,8 +33,12 @@ class Concatenate(RealLayer):
         """What it is to a packed graph."""
         return operations.Concatenate()
 
+    def forward_train(self, *inputs: np.ndarray) -> tuple[np.ndarray, Any]:
+        """The channels side by side; the cache is the inputs' shapes."""
+        return self.forward(*inputs), [x.shape for x in inputs]
+
     def backward(self, dout: Gradient, cache: Any) -> tuple[tuple[np.ndarray, ...], Gradients]:
         """Each its channels of dout."""
-        ends = np.cumsum([x.shape[-1] for x in cache])
-        dout = self.gradient_of(dout, (*cache[0].shape[:-1], int(ends[-1])))
+        ends = np.cumsum([shape[-1] for shape in cache])
+        dout = self.gradient_of(dout, (*cache[0][:-1], int(ends[-1])))
         return tuple(np.ascontiguousarray(part) for part in np.split(dout, ends[:-1], axis=-1)), {}

@@ -36,24 +36,27 @@ class Layer(Protocol):
     running: dict[str, np.ndarray] = {}
 
     @abstractmethod
-    def output_shape(self, *shapes: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape of an output for inputs of these shapes; ValueError where the layer cannot stand there."""
+    def output_shape(self, shape: tuple[int, ...], /) -> tuple[int, ...]:
+        """Shape of an output for an input of this shape; ValueError where the layer cannot stand there."""
 
     def settings(self) -> dict[str, object]:
         """What it computes with besides its arrays, by name: a checkpoint must agree on it. Values become text."""
         return {}
 
     @abstractmethod
-    def forward(self, *inputs: np.ndarray) -> np.ndarray:
+    def forward(self, x: np.ndarray, /) -> np.ndarray:
         """Output with running statistics; stores nothing, so that threads may share a model."""
 
     @abstractmethod
-    def forward_train(self, *inputs: np.ndarray) -> tuple[np.ndarray, Any]:
+    def forward_train(self, x: np.ndarray, /) -> tuple[np.ndarray, Any]:
         """Output with statistics of this batch, by the same kernels; and the cache, which is what `backward` needs."""
 
     @abstractmethod
     def backward(self, dout: Gradient, cache: Any) -> tuple[Any, dict[str, np.ndarray]]:
-        """dx, of several inputs a tuple of them, None of pixels; and gradients of the parameters, by name, valid until the next call."""
+        """dx, of several inputs a tuple of them, None of pixels; and gradients of the parameters, by name.
+
+        Both are valid until the next call.
+        """
 
     def pack_into(self, stored: list[PackedLayer], input_offset: int | None) -> None:
         """Fold what it computes into the last of the stored layers before it; one with weights adds a new one.

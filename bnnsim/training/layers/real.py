@@ -223,6 +223,9 @@ class ScaleShift(RealLayer):
         """dx, and the gradients of what is learned."""
         x, = cache
         dout = self.gradient_of(dout, x.shape)
-        found = {"scale": lambda: sums(channels.product_sums, dout, x), "shift": lambda: sums(channels.column_sums, dout)}
-        dx = row_by_row(channels.scaled, dout, self.scale) if "scale" in self.parameters else dout
-        return dx, {name: found[name]() for name in self.parameters}
+        found: Gradients = {}
+        if "scale" in self.parameters:
+            found["scale"] = sums(channels.product_sums, dout, x)
+        if "shift" in self.parameters:
+            found["shift"] = sums(channels.column_sums, dout)
+        return row_by_row(channels.scaled, dout, self.scale) if "scale" in self.parameters else dout, found

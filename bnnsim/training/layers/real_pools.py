@@ -76,11 +76,14 @@ class AveragePool2d(_Pool):
         """What it is to a packed graph."""
         return operations.AveragePool(self.size, self.stride, self.padding, int(self.whole))
 
+    def forward_train(self, *inputs: np.ndarray) -> tuple[np.ndarray, Any]:
+        """The averages; the cache is the input's shape."""
+        return self.forward(*inputs), inputs[0].shape
+
     def backward(self, dout: Gradient, cache: Any) -> tuple[np.ndarray, Gradients]:
         """Each window's gradient in equal parts to its entries."""
-        x, = cache
-        dx = empty(x.shape, np.float32)
-        dout = self.gradient_of(dout, (len(x), *self.output_shape(x.shape[1:])))
+        dx = empty(cache, np.float32)
+        dout = self.gradient_of(dout, (len(dx), *self.output_shape(dx.shape[1:])))
         split(pools.average_backward, len(dx), dout, Pool(*self.size, *self.stride, *self.padding), self.whole, dx)
         return dx, {}
 
@@ -92,10 +95,13 @@ class GlobalAverage(RealLayer):
         """What it is to a packed graph."""
         return operations.GlobalAverage()
 
+    def forward_train(self, *inputs: np.ndarray) -> tuple[np.ndarray, Any]:
+        """The averages; the cache is the input's shape."""
+        return self.forward(*inputs), inputs[0].shape
+
     def backward(self, dout: Gradient, cache: Any) -> tuple[np.ndarray, Gradients]:
         """dout in equal parts to all positions."""
-        x, = cache
-        dx, dout = empty(x.shape, np.float32), self.gradient_of(dout, (len(x), x.shape[3]))
-        windows = Pool(*x.shape[1:3], *x.shape[1:3], *NO_PADDING)
+        dx, dout = empty(cache, np.float32), self.gradient_of(dout, (cache[0], cache[3]))
+        windows = Pool(cache[1], cache[2], cache[1], cache[2], *NO_PADDING)
         split(pools.average_backward, len(dx), dout[:, None, None], windows, False, dx)
         return dx, {}
