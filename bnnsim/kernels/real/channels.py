@@ -11,9 +11,11 @@ from bnnsim.kernels._jit import kernel
 from bnnsim.kernels.norm.pseudo_gradient import through_sign
 from bnnsim.kernels.real.channel_tiles import (LANES, add_numbers, add_products, add_products_below, add_squares,
                                                sign_lanes)
+from bnnsim.kernels.real.program_tile import program_lanes
 from bnnsim.kernels.words.packing import unit_mask
 from bnnsim.kernels.words.vector_words import sign_word
 
+PROGRAM_ROWS = 64                  # rows that 16 channels are taken through a program before the next 16
 CHUNK_ROWS = 16                    # rows that 16 channels are summed over before the next 16, whose rows are near
 
 
@@ -77,6 +79,18 @@ def sign(x, threshold, words, start, stop):
             for i in range(min(64, n_channels - first)):
                 side[i] = np.float32(1) if x[n, first + i] >= threshold[first + i] else np.float32(-1)
             words[n, v] = sign_word(side, 0) & unit_mask(n_channels, v)
+
+
+@kernel
+def program(x, other, steps, constants, threshold, out, stores, pieces, start, stop):
+    """A program of `program_tile` on rows of x: to out where `stores`, and to pieces (R, .) uint16 unless it is empty."""
+    n_channels = x.shape[1]
+    flat = pieces.reshape(-1)
+    for first in range(start, stop, PROGRAM_ROWS):
+        n = min(PROGRAM_ROWS, stop - first)
+        for c in range(0, n_channels, LANES):
+            program_lanes(x, other, first * n_channels + c, n_channels, n, c, steps, constants, threshold, out, stores,
+                          flat, first * pieces.shape[1] + c // LANES, pieces.shape[1])
 
 
 # ---------------------------------------------------------------- the way back
