@@ -14,7 +14,7 @@ import numpy as np
 import bnnsim.packed.graph_file as graph_file
 import bnnsim.packed.graph_schema as graph_schema
 from bnnsim.checks import FilePath, check_images
-from bnnsim.kernels import check_wanted, split
+from bnnsim.kernels import check_wanted, recycling, split
 from bnnsim.packed.graph_plan import Step, plan_of
 from bnnsim.packed.graph_schema import Node
 from bnnsim.packed.layer import PackedLayer
@@ -22,8 +22,8 @@ from bnnsim.packed.network import PackedNetwork
 from bnnsim.packed.operations import Operation
 from bnnsim.packed.stages import Stage
 
-MOST_IMAGES = 64                    # that a thread takes through all nodes at a time
-VALUE_BYTES = 2**20                 # that one value of a block may take: what is read next is in cache
+MOST_IMAGES = 32                    # that a thread takes through all nodes at a time
+VALUE_BYTES = 2**21                 # that one value of a block may take: what is read next is in cache
 
 
 class PackedGraph(PackedNetwork):
@@ -172,10 +172,11 @@ class PackedGraph(PackedNetwork):
         return out
 
     def _scores_slice(self, images: np.ndarray, out: np.ndarray, start: int, stop: int) -> None:
-        for first in range(start, stop, self.most_images):
-            check_wanted()
-            block = slice(first, min(first + self.most_images, stop))
-            out[block] = self.scores_of(self.values({-1: images[block]}))
+        with recycling():
+            for first in range(start, stop, self.most_images):
+                check_wanted()
+                block = slice(first, min(first + self.most_images, stop))
+                out[block] = self.scores_of(self.values({-1: images[block]}))
 
     def run(self, i: int, x: np.ndarray, stop: int | None = None, out: np.ndarray | None = None) -> np.ndarray:
         """Not defined: what a node of a graph reads may come from several."""
