@@ -18,6 +18,7 @@ from bnnsim.packed.operations import Add, Affine, Clip, Operation, PReLU, Sign
 from bnnsim.packed.operations.operation import rows
 from bnnsim.packed.words import n_words
 
+CODES: dict[type, int] = {Affine: AFFINE, PReLU: PRELU, Clip: CLIP}
 NO_PIECES = np.zeros((0, 1), np.uint16)
 
 
@@ -56,7 +57,7 @@ class Pass:
 
 
 class Step(NamedTuple):
-    """What is done at a node: a `Pass`, or the node alone, where it is None; and whose values it is the last to read."""
+    """What is done at a node: a `Pass`, or the node alone, where it is None; and whose values it reads last."""
 
     node: int
     taken: Pass | None
@@ -122,8 +123,7 @@ def _code(node: Node, place: Place) -> int | None:
         return None
     if isinstance(what, Add):
         return ADD if len(node.inputs) == 2 else None
-    codes = {Affine: AFFINE, PReLU: PRELU, Clip: CLIP}
-    return codes.get(type(what))
+    return next((code for kind, code in CODES.items() if isinstance(what, kind)), None)
 
 
 def _pass_of(row: list[int], nodes: Sequence[Node], places: Sequence[Place], readers: list[list[int]],

@@ -61,7 +61,8 @@ def _make_sums(lanes, term):
                                  for kind, array in ((signature.args[2], mean), (signature.args[7], out)))
             with cgutils.for_range(builder, I64(LANES // lanes)) as part:
                 first = builder.mul(part.index, I64(lanes))
-                place, middle = vector_pointer(builder, out_ptr, first, wide), _wide(builder, mean_ptr, first, lanes, _F64)
+                place = vector_pointer(builder, out_ptr, first, wide)
+                middle = _wide(builder, mean_ptr, first, lanes, _F64)
                 total = cgutils.alloca_once(builder, wide)
                 builder.store(builder.load(place, align=8), total)
                 with cgutils.for_range(builder, n_rows) as row:

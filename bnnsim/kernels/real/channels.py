@@ -83,7 +83,7 @@ def sign(x, threshold, words, start, stop):
 
 @kernel
 def program(x, other, steps, constants, threshold, out, stores, pieces, start, stop):
-    """A program of `program_tile` on rows of x: to out where `stores`, and to pieces (R, .) uint16 unless it is empty."""
+    """A program of `program_tile` on rows of x: to out where `stores`, to pieces (R, .) uint16 unless it is empty."""
     n_channels = x.shape[1]
     flat = pieces.reshape(-1)
     for first in range(start, stop, PROGRAM_ROWS):

@@ -44,8 +44,9 @@ def _make(n_positions, n_vectors):
                         builder.store(builder.load(place, align=4), slot)
                 with cgutils.for_range(builder, n_channels) as channel:
                     at = builder.add(builder.mul(channel.index, panel_step), first)
-                    weights = [builder.load(vector_pointer(builder, panel_ptr, builder.add(at, I64(LANES * v)), _VECTOR),
-                                            align=4) for v in range(n_vectors)]
+                    pointers = [vector_pointer(builder, panel_ptr, builder.add(at, I64(LANES * v)), _VECTOR)
+                                for v in range(n_vectors)]
+                    weights = [builder.load(pointer, align=4) for pointer in pointers]
                     for pointer, slots in zip(rows, sums):
                         value = splat(builder, builder.load(builder.gep(pointer, [channel.index])), _VECTOR)
                         for weight, slot in zip(weights, slots):

@@ -56,8 +56,8 @@ def _load_input(builder, pointer, at):
 def _program_lanes(_, x, other, at, stride, n_rows, column, steps, constants, threshold, out, stores, pieces, piece_at,
                    piece_stride):
     index = types.intp
-    signature = types.void(x, other, index, index, index, index, steps, constants, threshold, out, types.boolean, pieces,
-                           index, index)
+    signature = types.void(x, other, index, index, index, index, steps, constants, threshold, out, types.boolean,
+                           pieces, index, index)
 
     def generate(context, builder, signature, args):
         kinds = signature.args
