@@ -244,8 +244,9 @@ def programs(rng):
                                                       (0, 1, 4, 6), (False, True), (False, True)):
         x = rng.integers(-2**31, 2**31, (7, 48)).astype(np.int32) if kind == np.int32 else reals(rng, 7, 48)
         pieces = garbage(7 * 4 if signs else 0, np.uint16)
-        yield (x, reals(rng, 7, 48), 48 + 16, 48, n_rows, 16, np.array(steps, np.int64), singles(rng, len(steps), 2, 48),
-               reals(rng, 48), garbage((7, 48), np.float32), stores, pieces, 4 + 1, 4)
+        constants = singles(rng, len(steps), 2, 48)
+        yield (x, reals(rng, 7, 48), 48 + 16, 48, n_rows, 16, np.array(steps, np.int64), constants, reals(rng, 48),
+               garbage((7, 48), np.float32), stores, pieces, 4 + 1, 4)
 
 
 def row_products(rng):
