@@ -144,8 +144,8 @@ def reestimate_batch_norm(model: Model, split: "LabelledImages", faults: "Fault 
     >>> adapted = bnnsim.reestimate_batch_norm(model, train[:500], bnnsim.faults.BitFlips(0.1), rng=0)
     """
     if not isinstance(model, Graph):
-        raise TypeError("model must be a Sequential or a Graph (a packed network has no batch norm any more: give the model, and "
-                        f"pack the result), got {type(model).__name__}")
+        raise TypeError("model must be a Sequential or a Graph (a packed network has no batch norm any more: give the "
+                        f"model, and pack the result), got {type(model).__name__}")
     check_images(check_split(split).images, model.input_shape)
     if faults is not None:
         check_plug_in("faults", faults, ("apply",), "bnnsim.faults.BitFlips(0.01)")
