@@ -136,7 +136,7 @@ class BlurPool2d(RealLayer):
         self.conv.parameters["kernel"][...] = (taps / taps.sum())[..., None]          # exact: over a power of two
 
     def settings(self) -> dict[str, object]:
-        """Size, stride and padding."""
+        """Those of a convolution, but for its groups: one a channel."""
         return {name: value for name, value in self.conv.settings().items() if name != "groups"}
 
     def operation(self) -> Operation:
