@@ -61,7 +61,7 @@ def test_a_student_learns_what_its_teacher_says_of_each_image():
     said = np.random.default_rng(9).integers(0, 10, 60)
     loss = Distillation(10.0 * np.eye(10)[said], temperature=2.0, share=1.0)
     model = small_model("FC256 FC10")
-    bnnsim.fit(model, split, 40, rng=1, batch_size=20, loss=loss, progress=False)
+    bnnsim.fit(model, split, 80, rng=1, batch_size=20, loss=loss, progress=False)
     found = model.predict(split.images)
     assert np.mean(found == said) > 0.9 and np.mean(found == split.labels) < 0.4
 
