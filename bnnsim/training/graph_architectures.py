@@ -2,9 +2,8 @@
 
 w is the width, by which all channels are scaled. Convolutions have no bias; all networks end in a global average and a
 dense layer with real weights. Each function says what is its paper's, how well that is known (the marks of
-docs/equations.rst), and what is otherwise here. Of all: batch norm's momentum is 0.1, latent weights are clipped at 1,
-and that a channel's binary weights are scaled by their mean size is left out, since the batch norm behind them divides
-by it.
+``docs/equations.rst``), and what is otherwise here. Of all: batch norm's momentum is 0.1, latent weights are clipped at
+1, and that a channel's binary weights are scaled by their mean size is left out, since batch norm divides by it.
 """
 
 import numpy as np

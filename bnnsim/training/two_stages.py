@@ -41,7 +41,7 @@ def with_real_weights(model: Graph) -> Graph:
     >>> model = bnnsim.architectures.reactnet_small(rng=0, width=8)
     >>> first = with_real_weights(model)
     >>> len(model.weighted), len(first.weighted)
-    (12, 0)
+    (13, 0)
     """
     if not any(isinstance(layer, Conv2d) for layer in _checked(model).layers):
         raise TypeError("model must have a Conv2d, whose weights the first stage uses as they are, and has none")
