@@ -41,34 +41,34 @@ def blocks_of(network: bnnsim.PackedNetwork) -> dict[str, list[int]]:
                                for n in range(0, len(rest), 2)} | {"1 x 1 of shortcuts": short}
 
 
-def trained(train: bnnsim.Split, options: argparse.Namespace) -> bnnsim.PackedNetwork:
-    model = bnnsim.architectures.bnn_resnet20(rng=options.seed)
-    bnnsim.fit(model, train, options.epochs, rng=options.seed, batch_size=50)
-    return bnnsim.pack(model)
-
-
 def main() -> None:
     options = arguments()
     options.out.mkdir(parents=True, exist_ok=True)
     train, test = (split[:options.images] for split in bnnsim.load_dataset(options.dataset))
-    network = bnnsim.PackedNetwork.load(options.network) if options.network else trained(train, options)
+    if options.network:
+        network = bnnsim.PackedNetwork.load(options.network)
+    else:
+        model = bnnsim.architectures.bnn_resnet20(rng=options.seed)
+        bnnsim.fit(model, train, options.epochs, rng=options.seed, batch_size=50)
+        network = bnnsim.pack(model)
     blocks, figure = blocks_of(network), Figure(figsize=(11, 5), layout="constrained")
     left, right = figure.subplots(1, 2)
     kinds: dict[str, tuple[float, BitFlips | StuckAt]] = {
         "BER 0.1": (0.1, BitFlips(0)), "20 % stuck": (0.2, StuckAt(0.5, 0.5))}
-    for n, (label, (rate, fault)) in enumerate(kinds.items()):
+    for n, (label, (rate, kind)) in enumerate(kinds.items()):
         result = bnnsim.sweep(network, test, [0, rate], options.trials, rng=options.seed,
-                              faults={name: replace(fault, layers=layers) for name, layers in blocks.items()})
+                              faults={name: replace(kind, layers=layers) for name, layers in blocks.items()})
         lost, (low, high) = 100 * (result.mean()[:, 0] - result.mean()[:, 1]), 100 * result.interval()[:, 1].T
         left.barh(np.arange(len(blocks)) - 0.2 + 0.4 * n, lost, 0.38, label=label, xerr=(high - low) / 2)
         print("\n".join(f"{name:22}{label}: {points:6.2f} points lost" for name, points in zip(blocks, lost)))
-    left.set(yticks=range(len(blocks)), yticklabels=list(blocks), xlabel="points of accuracy lost, it alone broken")
-    left.invert_yaxis()
-    left.legend(loc="lower right")
+    left.set(yticks=range(len(blocks)), yticklabels=list(blocks), ylim=(len(blocks) - 0.5, -0.5), xlabel="points lost")
+    left.legend(title="each broken alone", loc="lower right")
     stem, first, *_, short = blocks.values()
-    guards = {"nothing protected": BitFlips(0)} | {name: Protected(BitFlips(0), CODE, layers) for name, layers in (
-        ("1 x 1 of shortcuts protected", short), ("stem, block 1, 1 x 1 protected", stem + first + short))}
-    result = bnnsim.sweep(network, test, RATES, options.trials, rng=options.seed, faults=guards)
+    guards: dict[str, BitFlips | Protected] = {"nothing protected": BitFlips(0)}
+    for name, layers in {"1 x 1 of shortcuts": short, "stem, block 1, 1 x 1": stem + first + short}.items():
+        fault = Protected(BitFlips(0), CODE, layers)
+        guards[f"{name}: {fault.cost(network).cells_per_bit:.2f} cells a bit"] = fault
+    result = bnnsim.sweep({"ResNet-20": network}, test, RATES, options.trials, rng=options.seed, faults=guards)
     print(result.table())
     result.plot(ax=right).set_title(f"where protected: {CODE}; {options.trials} chips", fontsize=9)
     figure.savefig(options.out / "fragile.png", dpi=150)
