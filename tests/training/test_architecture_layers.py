@@ -98,3 +98,24 @@ def test_the_first_stage_has_no_packed_form(rng):
     wiring.add(layers.Pixels(2), layers.Sign(2), conv, layers.GlobalAverage(), layers.RealDense(2, 2, generator=rng))
     with pytest.raises(TypeError, match=r"layers\[2\], LatentConv2d, has no packed form"):
         bnnsim.pack(bnnsim.Graph(wiring.nodes, (2, 4, 4)))
+
+
+def test_a_convolution_of_pixels_has_no_gradient_of_them(rng):
+    """A model's gradients are those that the layer by itself has, in both ways to go back."""
+    wiring = bnnsim.Wiring()
+    stem = layers.RealConv2d(2, 3, bias=True, generator=rng)
+    wiring.add(layers.Pixels(2), stem, layers.GlobalAverage(), layers.RealDense(3, 2, generator=rng))
+    alone = layers.RealConv2d(2, 3, bias=True, generator=rng)
+    alone.parameters["kernel"][...] = stem.parameters["kernel"]
+    model, images = bnnsim.Graph(wiring.nodes, (2, 4, 5)), rng.integers(0, 256, (3, 2, 4, 5)).astype(np.uint8)
+    scores, caches = model.forward_train(images)
+    found = model.backward(np.ones(scores.shape, np.float32), caches)
+    assert stem.of_pixels and found[0] == {} and not alone.of_pixels
+    dmap = model.layers[3].backward(np.ones(scores.shape, np.float32), caches[3])[0]
+    dx, ref = alone.backward(model.layers[2].backward(dmap, caches[2])[0], caches[1])
+    assert dx.shape == (3, 4, 5, 2) and stem.backward(np.zeros((3, 4, 5, 3), np.float32), caches[1])[0] is None
+    assert found[1].keys() == ref.keys() == {"kernel", "bias"}
+    assert all(np.array_equal(found[1][name], ref[name]) for name in ref)
+    before = stem.parameters["kernel"].copy()
+    model.backward_update(np.ones(scores.shape, np.float32), caches, bnnsim.optimizers.Sgd(0.1), 1.0, 1)
+    assert caches == [] and not np.array_equal(before, stem.parameters["kernel"])

@@ -60,6 +60,7 @@ class LatentConv2d(Layer):
 
     def backward(self, dout: Gradient, cache: Any) -> tuple[np.ndarray, Gradients]:
         """dx (N, H, W, C) float32, as a Conv2d gives it, and the gradient of the weights."""
-        dx, found = self.conv.backward(dout, cache)
-        top, left, bottom, right = self.padding
-        return np.ascontiguousarray(dx[:, top:dx.shape[1] - bottom, left:dx.shape[2] - right]), found
+        (x,), conv, (top, left, bottom, right) = cache, self.conv.operation(), self.padding
+        dout = self.conv.gradient_of(dout, (len(x), *conv.output_shape(x.shape[1:])))
+        dx = self.conv.input_gradient(dout, x, conv)[:, top:x.shape[1] - bottom, left:x.shape[2] - right]
+        return np.ascontiguousarray(dx), self.conv.weight_gradients(dout, x, conv)

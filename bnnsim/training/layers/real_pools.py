@@ -144,5 +144,7 @@ class BlurPool2d(RealLayer):
         return self.conv.operation()
 
     def backward(self, dout: Gradient, cache: Any) -> tuple[np.ndarray, Gradients]:
-        """dx: a convolution's; the gradient of its weights is let go."""
-        return self.conv.backward(dout, cache)[0], {}
+        """dx, as a convolution has it."""
+        x, = cache
+        dout = self.gradient_of(dout, (len(x), *self.output_shape(x.shape[1:])))
+        return self.conv.input_gradient(dout, x, self.conv.operation()), {}
