@@ -7,7 +7,7 @@ outside of the memory (`bnnsim.packed.operations`), with an order of evaluation 
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,10 +16,15 @@ import bnnsim.packed.graph_schema as graph_schema
 from bnnsim.checks import FilePath, check_images
 from bnnsim.kernels import check_wanted, split
 from bnnsim.packed.graph_schema import Node
+from bnnsim.packed.graph_sizes import graph_table, sizes_of_graph
 from bnnsim.packed.layer import PackedLayer
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.packed.operations import Operation
+from bnnsim.packed.sizes import Sizes
 from bnnsim.packed.stages import Stage
+
+if TYPE_CHECKING:
+    from bnnsim.faults.array_mapping import ArrayMapping
 
 MOST_IMAGES = 64                    # that a thread takes through all nodes at a time
 VALUE_BYTES = 2**20                 # that one value of a block may take: what is read next is in cache
@@ -173,6 +178,27 @@ class PackedGraph(PackedNetwork):
     def save(self, path: FilePath) -> None:
         """Write an HDF5 file, atomically: see `bnnsim.packed.graph_file`."""
         graph_file.save_graph(path, self._fields())
+
+    def sizes(self, mapping: "ArrayMapping | None" = None) -> list[Sizes]:
+        """Parameters, bytes, devices, arrays and operations of each node, and of all behind them: `NodeSizes`."""
+        return list(sizes_of_graph(self.nodes, self.places, self.reads_bits, mapping))
+
+    def summary(self, mapping: "ArrayMapping | None" = None) -> str:
+        """A table, a row a node: what it reads and gives, parameters, kB, devices and arrays, operations an image.
+
+        Parameters
+        ----------
+        mapping : bnnsim.faults.ArrayMapping, optional
+            The arrays that hold the weights; default 64 x 64.
+
+        Returns
+        -------
+        str
+            As `PackedNetwork.summary` has it, and: the number of each node, and of each layer of bits, as faults and
+            sweeps know it; the nodes that each reads; real parameters, float32 numbers of the operations, which are no
+            bits of the memory, and what they take part in. What a node has none of stays empty.
+        """
+        return graph_table(sizes_of_graph(self.nodes, self.places, self.reads_bits, mapping), mapping)
 
     def __repr__(self) -> str:
         n_real = sum(operation.n_parameters for operation in self.operations)
