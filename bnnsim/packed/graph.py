@@ -14,7 +14,8 @@ import numpy as np
 import bnnsim.packed.graph_file as graph_file
 import bnnsim.packed.graph_schema as graph_schema
 from bnnsim.checks import FilePath, check_images
-from bnnsim.kernels import check_wanted, split
+from bnnsim.kernels import check_wanted, recycling, split
+from bnnsim.packed.graph_plan import Step, plan_of
 from bnnsim.packed.graph_schema import Node
 from bnnsim.packed.graph_sizes import graph_table, sizes_of_graph
 from bnnsim.packed.layer import PackedLayer
@@ -26,8 +27,8 @@ from bnnsim.packed.stages import Stage
 if TYPE_CHECKING:
     from bnnsim.faults.array_mapping import ArrayMapping
 
-MOST_IMAGES = 64                    # that a thread takes through all nodes at a time
-VALUE_BYTES = 2**20                 # that one value of a block may take: what is read next is in cache
+MOST_IMAGES = 32                    # that a thread takes through all nodes at a time
+VALUE_BYTES = 2**21                 # that one value of a block may take: what is read next is in cache
 
 
 class PackedGraph(PackedNetwork):
@@ -65,6 +66,7 @@ class PackedGraph(PackedNetwork):
         self.metadata = fields["metadata"]
         self.nodes = tuple(nodes)
         self.places = graph_schema.places_of(self.nodes, self.input_shape, input_offset)
+        self._plans: dict[tuple[int, int], list[Step]] = {}
         self._number()
 
     def _number(self) -> None:
@@ -110,7 +112,7 @@ class PackedGraph(PackedNetwork):
                 node, place = node._replace(what=stage.layer), place._replace(stage=stage)
             places.append(place)
             nodes.append(node)
-        copy.nodes, copy.places = tuple(nodes), tuple(places)
+        copy.nodes, copy.places, copy._plans = tuple(nodes), tuple(places), self._plans
         copy.input_shape, copy.input_offset, copy.metadata = self.input_shape, self.input_offset, dict(self.metadata)
         copy._number()
         return copy
@@ -139,13 +141,22 @@ class PackedGraph(PackedNetwork):
             The node to stop before; default all are computed, and the last one's value is what is left.
         """
         stop = len(self.nodes) if stop is None else stop
-        for i in range(max(known) + 1, stop):
-            node = self.nodes[i]
-            known[i] = self.places[i].run(node.what, [known[at] for at in node.inputs])
-            for at in set(node.inputs):
-                if self._last_reader[at] == i:
-                    del known[at]
+        for step in self._plan(max(known) + 1, stop):
+            i, taken = step.node, step.taken
+            if taken is not None:
+                known |= zip(taken.nodes, taken.run(*[known[at] for at in taken.inputs]))
+            else:
+                known[i] = self.places[i].run(self.nodes[i].what, [known[at] for at in self.nodes[i].inputs])
+            for at in step.last_of:
+                del known[at]
         return known
+
+    def _plan(self, start: int, stop: int) -> list[Step]:
+        """How nodes start..stop are computed; copies with other words share it."""
+        if (start, stop) not in self._plans:
+            wanted = self.crossing(stop) if stop < len(self.nodes) else (stop - 1,)
+            self._plans[start, stop] = plan_of(self.nodes, self.places, start, stop, wanted)
+        return self._plans[start, stop]
 
     def crossing(self, cut: int) -> tuple[int, ...]:
         """The nodes before a cut, -1 too, whose values nodes from the cut on read: what `values` goes on from."""
@@ -166,10 +177,11 @@ class PackedGraph(PackedNetwork):
         return out
 
     def _scores_slice(self, images: np.ndarray, out: np.ndarray, start: int, stop: int) -> None:
-        for first in range(start, stop, self.most_images):
-            check_wanted()
-            block = slice(first, min(first + self.most_images, stop))
-            out[block] = self.scores_of(self.values({-1: images[block]}))
+        with recycling():
+            for first in range(start, stop, self.most_images):
+                check_wanted()
+                block = slice(first, min(first + self.most_images, stop))
+                out[block] = self.scores_of(self.values({-1: images[block]}))
 
     def run(self, i: int, x: np.ndarray, stop: int | None = None, out: np.ndarray | None = None) -> np.ndarray:
         """Not defined: what a node of a graph reads may come from several."""
