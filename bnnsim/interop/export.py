@@ -114,7 +114,7 @@ def export_network(network: PackedNetwork, path: FilePath, format: str | None = 
     >>> bnnsim.load_network("small.onnx").checksum == network.checksum
     True
     """
-    check_packed(network)
+    check_packed(network, graphs=True)
     path = os.fsdecode(path)
     form = format_of(path) if format is None else FORMATS[check_choice("format", format, FORMATS)]
     if form.contents is not _cells and not (mapping is None and faults is None):

@@ -183,6 +183,14 @@ class PackedGraph(PackedNetwork):
                 block = slice(first, min(first + self.most_images, stop))
                 out[block] = self.scores_of(self.values({-1: images[block]}))
 
+    def layer_inputs(self, images: np.ndarray) -> list[np.ndarray]:
+        """What each layer of bits reads of a block of images, flattened as its kernels take it."""
+        known, found = {-1: images}, []
+        for i, stage in zip(self.at_layer, self.stages):
+            known = self.values(known, i)
+            found.append(stage.read(known[self.nodes[i].inputs[0]]))
+        return found
+
     def run(self, i: int, x: np.ndarray, stop: int | None = None, out: np.ndarray | None = None) -> np.ndarray:
         """Not defined: what a node of a graph reads may come from several."""
         raise TypeError("a graph has no layers in a row: see PackedGraph.values")
