@@ -13,7 +13,7 @@ import numpy as np
 
 import bnnsim.packed.graph_file as graph_file
 import bnnsim.packed.graph_schema as graph_schema
-from bnnsim.checks import FilePath, check_images
+from bnnsim.checks import FilePath, check_images, check_int
 from bnnsim.kernels import check_wanted, recycling, split
 from bnnsim.packed.graph_plan import Step, plan_of
 from bnnsim.packed.graph_schema import Node
@@ -117,6 +117,20 @@ class PackedGraph(PackedNetwork):
         copy._number()
         return copy
 
+    def with_operations(self, operations: Mapping[int, Operation]) -> "PackedGraph":
+        """A copy whose nodes i are the operations[i] given, of the same kinds and sizes; all else is shared."""
+        nodes = list(self.nodes)
+        for i, operation in operations.items():
+            old = nodes[check_int("operations", i, 0, len(nodes) - 1)].what
+            if type(operation) is not type(old) or not isinstance(old, Operation) or any(
+                    getattr(operation, name) != getattr(old, name) for name in old.settings) or any(
+                    getattr(operation, name).shape != getattr(old, name).shape for name in old.arrays):
+                raise ValueError(f"operations[{i}] must be of the kind and the sizes of nodes[{i}]")
+            nodes[i] = nodes[i]._replace(what=operation)
+        copy = self.with_words({})
+        copy.nodes, copy._plans = tuple(nodes), {}
+        return copy
+
     # ------------------------------------------------------------ what it computes
 
     @cached_property
@@ -175,6 +189,10 @@ class PackedGraph(PackedNetwork):
             stage.lay_out()
         split(self._scores_slice, len(images), images, out)
         return out
+
+    def n_nonfinite(self, images: np.ndarray) -> int:
+        """How many scores of images are no finite numbers, and count as the lowest: see `faults.RealBits`."""
+        return int(np.count_nonzero(np.isneginf(self.scores(images))))
 
     def _scores_slice(self, images: np.ndarray, out: np.ndarray, start: int, stop: int) -> None:
         with recycling():
