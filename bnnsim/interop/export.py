@@ -79,7 +79,11 @@ ENDINGS = tuple(ending for form in FORMATS.values() for ending in form.endings)
 
 def export_network(network: PackedNetwork, path: FilePath, format: str | None = None, *,
                    mapping: ArrayMapping | None = None, faults: FaultMap | None = None) -> list[str]:
-    """Write a network for another program; scores that are read back are the same, bit for bit.
+    """Write a network for another program; scores read back are the same, bit for bit, but for those of graphs.
+
+    A graph is written as "onnx", "qonnx" and "csv". Its float32 sums have another order in an ONNX runtime: scores are
+    the same to float32's rounding, where the runtime's optimizations are off (onnxruntime's fold scales into weights,
+    and sums that lie on a sign's threshold then fall elsewhere).
 
     Parameters
     ----------
