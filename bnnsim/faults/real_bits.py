@@ -22,8 +22,8 @@ class RealBits:
     """Each bit of the float32 numbers of a graph's operations flips with probability p, independently.
 
     No other fault touches these numbers, and this one touches no weight of the memory: what sweeps tell as wrong bits
-    is 0 of it alone. A number may become infinite or none at all, and so may scores: such a score counts as the lowest;
-    `PackedGraph.n_nonfinite` tells how many there are.
+    is 0 of it alone. A number may become infinite or none at all, and so may scores: such a score counts as the lowest.
+    Sweeps tell how many there were of each chip, as does `PackedGraph.n_nonfinite`.
 
     Parameters
     ----------
