@@ -100,3 +100,9 @@ def test_the_command_explain(tmp_path, capsys):
     said = capsys.readouterr().err
     assert "--what importance,prediction: g is a graph" in said and "margins, tolerance, critical" in said
     assert said.count("\n") == 1
+
+
+def test_figures_of_margins_say_what_their_layers_sum_up():
+    """A graph's first panel need not be of a layer that reads pixels."""
+    panel, = metrics.margins(small_graphs.packed("bits"), small_graphs.images().images).plot().axes
+    assert panel.get_xlabel() == "margin |h - s|, summands of size 1" and panel.get_title().startswith("layer 1, conv")
