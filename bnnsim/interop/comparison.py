@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from bnnsim.checks import check_images
-from bnnsim.packed.graph import PackedGraph
 from bnnsim.packed.network import PackedNetwork
 
 
@@ -49,9 +48,7 @@ def compare_sums(network: PackedNetwork, images: np.ndarray, sums: Mapping[str, 
     images = check_images(images, network.input_shape)
     x: np.ndarray = images
     by_layer = _by_layer(sums, len(network.layers))
-    given_by_graph = network.layer_inputs(images) if isinstance(network, PackedGraph) else None
     for stage in network.stages:
-        x = x if given_by_graph is None else given_by_graph[stage.index]
         if stage.index in by_layer:
             name, given = by_layer[stage.index]
             ours = stage.sums(x)
@@ -59,7 +56,7 @@ def compare_sums(network: PackedNetwork, images: np.ndarray, sums: Mapping[str, 
             found = _differing(stage.index, name, ours, given, stage.map_shape, stage.layer.fan_in)
             if found is not None:
                 return found
-        if given_by_graph is None and stage.index + 1 < len(network.stages):
+        if stage.index + 1 < len(network.stages):
             x = stage.bits(x)
     return None
 

@@ -12,7 +12,6 @@ import small_graphs
 
 import bnnsim
 import bnnsim.convert as convert
-import bnnsim.interop as interop
 from bnnsim import layers
 from bnnsim.interop.protobuf import read_graph
 
@@ -113,13 +112,3 @@ def test_the_command_converts_and_cells_come_back(tmp_path, monkeypatch, capsys)
     with pytest.raises(SystemExit):
         convert.main(["g.h5", "g.npz"])
     assert "the format npz holds layers in a row" in capsys.readouterr().err
-
-
-def test_sums_of_a_graph_are_compared_layer_by_layer():
-    graph, images = small_graphs.packed(), small_graphs.images().images[:5]
-    sums = {f"layer{stage.index}": graph.values({-1: images}, at + 1)[at] for at, stage in
-            zip(graph.at_layer, graph.stages) if stage.layer.threshold is None}
-    assert set(sums) == {"layer0", "layer2", "layer3"} and interop.compare_sums(graph, images, sums) is None
-    sums["layer3"] = sums["layer3"] + 2 * (np.arange(8) == 1)
-    found = interop.compare_sums(graph, images, sums)
-    assert found is not None and found.layer == 3 and found.n_wrong == 5 * 49
