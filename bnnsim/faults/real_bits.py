@@ -83,7 +83,8 @@ class RealBits:
         check_stored(memory)
         if not isinstance(memory, PackedGraph):
             raise TypeError("RealBits breaks float32 numbers of operations, which only a PackedGraph has, got "
-                            f"{type(memory).__name__}; put it beside others in a Compose, in none of them")
+                            f"{type(memory).__name__}: not a chain, nor what codes, spares, fault maps and training "
+                            "break; put it beside other faults in a Compose")
         root, trial = root_seed(rng), check_int("trial", trial, 0)
         changed = {}
         for i in self._chosen(memory):
