@@ -21,6 +21,14 @@ def clean_pass_of(network: PackedNetwork, images: np.ndarray, prefix: FilePath |
     return (GraphPass if isinstance(network, PackedGraph) else CleanPass)(network, images, prefix)
 
 
+def counted_predictions(network: PackedNetwork, images: np.ndarray) -> tuple[np.ndarray, int]:
+    """Classes of images, and how many scores were no finite numbers, of a graph whose real numbers may be broken."""
+    if not isinstance(network, PackedGraph):
+        return network.predict(images), 0
+    scores = network.scores(images)
+    return scores.argmax(axis=1), int(np.count_nonzero(np.isneginf(scores)))
+
+
 class GraphPass(CleanPass):
     """`CleanPass` of a graph."""
 

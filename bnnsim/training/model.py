@@ -291,11 +291,14 @@ class Graph:
 
     def _repr_html_(self) -> str:
         size = " x ".join(map(str, self.input_shape))
-        rows = [(i, type(layer).__name__, " x ".join(map(str, shape)), sum(v.size for v in layer.parameters.values()))
-                for i, (layer, shape) in enumerate(zip(self.layers, self.shapes))]
+        branched = any(read != (i - 1,) for i, read in enumerate(self.inputs))
+        counts = [sum(value.size for value in layer.parameters.values()) for layer in self.layers]
+        rows = [(i, type(layer).__name__, *([", ".join(map(str, self.inputs[i]))] * branched),
+                 " x ".join(map(str, shape)), n) for i, (layer, shape, n) in
+                enumerate(zip(self.layers, self.shapes, counts))]
         return html_text.table(f"{type(self).__name__}: {size} to {self.n_classes} classes", rows,
-                               ("", "layer", "output", "parameters"),
-                               f"{sum(row[-1] for row in rows):,} parameters are trained")
+                               ("", "layer", *(["reads"] * branched), "output", "parameters"),
+                               f"{sum(counts):,} parameters are trained")
 
     def summary(self, mapping: "ArrayMapping | None" = None) -> str:
         """A table of what `pack` would make of it now, as `PackedNetwork.summary` has it, and what is trained.
