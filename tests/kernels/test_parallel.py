@@ -103,11 +103,11 @@ def start_and_interrupt(thread):
     if threading.current_thread() is threading.main_thread():
         raise KeyboardInterrupt
 
-threading.Thread.start = start_and_interrupt
 from bnnsim.commands.executors import chosen_executor
 from bnnsim.kernels import split, threads
 
 if __name__ == "__main__":
+    threading.Thread.start = start_and_interrupt
     for work in (lambda: split(lambda start, stop: None, 3), lambda: chosen_executor(workers=1).__enter__()):
         try:
             with threads(3):
