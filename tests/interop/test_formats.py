@@ -114,6 +114,15 @@ def test_onnx(tmp_path, rng, sign, at_zero):
     assert imported.form == ("QONNX" if sign in ("BipolarQuant", "MultiThreshold") else "ONNX")
 
 
+def test_onnx_with_its_values_in_another_file(tmp_path, rng):
+    """As torch.onnx.export of today writes models, unless told otherwise."""
+    layers, images = foreign.plan(rng), foreign.images_of(rng)
+    values = bytearray()
+    (tmp_path / "x.onnx").write_bytes(foreign.onnx_of(layers, SHAPE, "Where", values))
+    (tmp_path / "x.data").write_bytes(values)
+    check(interop.read_network(tmp_path / "x.onnx"), layers, images, at_zero=-1)
+
+
 @pytest.mark.parametrize("code, values", [("unit", lambda u: u / 255), ("centred", lambda u: u / 127.5 - 1),
                                           ((0.25, 0.5), lambda u: (u / 255 - 0.25) / 0.5)])
 def test_what_pixels_mean_folds_into_thresholds(tmp_path, rng, code, values):

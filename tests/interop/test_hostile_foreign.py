@@ -1,6 +1,7 @@
 """Foreign files that somebody changed on purpose: refused with a ValueError or read; nothing runs, little is kept."""
 
 import io
+import os
 import pickle
 import struct
 import sys
@@ -332,6 +333,51 @@ def test_onnx_messages_that_nest(tmp_path):
         (tmp_path / "x.onnx").write_bytes(content)
         with pytest.raises(ValueError, match=message):
             interop.load_network(tmp_path / "x.onnx")
+
+
+def beside(**more):
+    """A model of one array of 16 bytes, whose values lie where this says."""
+    entries = {"location": "x.data", "offset": "0", "length": "16", **more}
+    tensor = foreign.field(1, 4) + foreign.field(2, 1) + foreign.field(8, "w") + foreign.field(14, 1) + b"".join(
+        foreign.field(13, foreign.field(1, key) + foreign.field(2, text)) for key, text in entries.items())
+    return foreign.field(7, foreign.field(5, tensor))
+
+
+@pytest.mark.parametrize("entries, message", [
+    ({"location": "../x.data"}, "'../x.data', which is no plain name in the model's own folder"),
+    ({"location": "sub/x.data"}, "no plain name"), ({"location": "/etc/passwd"}, "no plain name"),
+    ({"location": "..\\x.data"}, "no plain name"), ({"location": "C:x.data"}, "no plain name"),
+    ({"location": ".."}, "no plain name"), ({"location": "."}, "no plain name"), ({"location": ""}, "no plain name"),
+    ({"location": "link"}, "link, which is a link or no file.*onnx.save"), ({"location": "pipe"}, "no file at all"),
+    ({"location": "folder"}, "no file at all"), ({"location": "none"}, "cannot be read .*belongs beside the model"),
+    ({"offset": "1"}, "x.data has 16 bytes, of which 16 from 1 on"), ({"offset": "-1"}, "at offset '-1'"),
+    ({"length": "12"}, "it needs 16"), ({"length": "9" * 15, "offset": "0"}, "it needs 16"),
+    ({"length": "9" * 16}, "with length"), ({"offset": "0x0"}, "at offset")])
+def test_onnx_values_in_other_files_than_those_beside_it(tmp_path, entries, message):
+    """A model names them; no path, no link, no pipe, which waits forever, and no byte twice."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (tmp_path / "x.data").write_bytes(bytes(16))
+    (folder / "x.data").write_bytes(bytes(16))
+    (folder / "folder").mkdir()
+    (folder / "link").symlink_to(folder / "x.data")
+    os.mkfifo(folder / "pipe")
+    (folder / "x.onnx").write_bytes(beside(**entries))
+    with pytest.raises(ValueError, match=message):
+        interop.load_network(folder / "x.onnx")
+
+
+def test_onnx_arrays_that_share_values(tmp_path):
+    """Thousands of arrays of a large file beside a small model would be as many times as large."""
+    (tmp_path / "x.data").write_bytes(bytes(16))
+    model = beside()
+    (tmp_path / "x.onnx").write_bytes(model)
+    with pytest.raises(ValueError, match="the graph reads nothing"):
+        interop.load_network(tmp_path / "x.onnx")
+    (tmp_path / "x.onnx").write_bytes(foreign.field(7, 2 * model[2:]))
+    with pytest.raises(ValueError, match="each byte belongs to one tensor"):
+        interop.load_network(tmp_path / "x.onnx")
+    assert foreign.field(7, model[2:]) == model
 
 
 def test_a_file_that_is_missing(tmp_path):
