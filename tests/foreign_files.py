@@ -292,7 +292,7 @@ def keras_layers(layers, shape, quantized=True, sign=True):
     return configs, arrays
 
 
-def keras_h5(configs, arrays, topology=True):
+def keras_h5(configs, arrays, topology=True, **stored):
     out = io.BytesIO()
     with h5py.File(out, "w") as file:
         if topology:
@@ -304,7 +304,7 @@ def keras_h5(configs, arrays, topology=True):
             group = root.create_group(name)
             group.attrs["weight_names"] = [f"{name}/{part}:0" for part in parts]
             for part, values in parts.items():
-                group.create_dataset(f"{name}/{part}:0", data=values)
+                group.create_dataset(f"{name}/{part}:0", data=values, **stored)
     return out.getvalue()
 
 

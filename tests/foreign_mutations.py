@@ -39,7 +39,8 @@ def geometries():
         found[f"{name}.pt"] = foreign.torch_zip(foreign.state_dict(layers)), {
             "spec": geometry.spec_of(layers), "input_shape": shape, "norm_first": True}
     keras = geometry.keras_layers(layers, shape)
-    return {**found, "geometry.h5": (foreign.keras_h5(*keras), {})}
+    return {**found, "geometry.h5": (foreign.keras_h5(*keras), {}),
+            "chunks.h5": (foreign.keras_h5(*keras, compression="gzip", shuffle=True), {})}
 
 
 def mutated(content, rng):

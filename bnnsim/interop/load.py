@@ -11,6 +11,7 @@ import bnnsim.interop.arrays_files as arrays_files
 import bnnsim.interop.chain as chain
 from bnnsim.checks import FilePath, check_choice, check_real
 from bnnsim.interop.arrays_files import Arrays
+from bnnsim.interop.bounded import read_bytes
 from bnnsim.interop.comparison import SumsDiffer, compare_sums
 from bnnsim.interop.input_codes import Code, Input, code_of
 from bnnsim.interop.spec import NO_SHAPE, Conventions, steps_of
@@ -176,6 +177,9 @@ def _own(paths: Sequence[FilePath]) -> Imported | None:
                                                       Code(1.0, 0.0, offset=exported.input_offset))
     if not head.startswith(b"\x89HDF\r\n\x1a\n") or head[8:9] not in (b"\2", b"\3"):
         return None
+    if b"bnnsim-" not in read_bytes(paths[0]):
+        raise ValueError("an HDF5 file of the newest form (libver='latest') that bnnsim did not write: "
+                         "h5repack -f NONE -l CONTI old.h5 new.h5 makes one of the form that Keras writes")
     network = PackedNetwork.load(paths[0])
     return Imported(network, "bnnsim", Code(1.0, 0.0, offset=network.input_offset))
 

@@ -97,10 +97,39 @@ def test_classic_hdf5_is_what_h5py_reads(tmp_path, rng):
         assert sorted(root.members) == sorted(file)
         for i in range(100):
             name = f"g{i:03}/inner/v"
-            np.testing.assert_array_equal(root.find(name).value, file[name][()])
+            np.testing.assert_array_equal(root.find(name).array.value(), file[name][()])
         assert root.attributes["text"] == file.attrs["text"] and root.attributes["texts"] == ["a", "bc", ""]
         assert root.attributes["fixed"] == "fixed" and root.attributes["numbers"].tolist() == [0, 1, 2, 3, 4]
-        assert root.find("scalar").value == 3.5 and root.find("flag").value == 1
+        assert root.find("scalar").array.value() == 3.5 and root.find("flag").array.value() == 1
+
+
+@pytest.mark.parametrize("how", [
+    {"compression": "gzip"}, {"compression": "gzip", "shuffle": True}, {"chunks": True}, {"shuffle": True},
+    {"compression": "gzip", "compression_opts": 9, "chunks": "halves"}, {"chunks": "more", "compression": "gzip"}])
+def test_chunked_hdf5_is_what_h5py_reads(tmp_path, rng, how):
+    """Chunks that fit, that overhang, that are larger than their array; enough for several nodes of a tree."""
+    import h5py
+    shapes = [(7,), (3, 3, 2, 5), (64, 40), (1000, 3), (1, 1)]
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        for i, shape in enumerate(shapes):
+            chunks = {"halves": tuple(size // 2 + 1 for size in shape), "more": tuple(size + 2 for size in shape)}
+            given = {**how, "chunks": chunks.get(how.get("chunks"), True), "maxshape": (None,) * len(shape)}
+            file.create_dataset(f"f{i}", data=rng.normal(size=shape).astype("f4"), **given)
+            file.create_dataset(f"g/i{i}", data=rng.integers(-1, 2, shape), **given)
+        file.create_dataset("many", data=np.arange(5000), chunks=(3,))
+    root = read_classic((tmp_path / "x.h5").read_bytes())
+    with h5py.File(tmp_path / "x.h5") as file:
+        for name in [*(f"f{i}" for i in range(5)), *(f"g/i{i}" for i in range(5)), "many"]:
+            found = root.find(name).array
+            np.testing.assert_array_equal(found.value(), file[name][()])
+            assert found.shape == file[name].shape and found.value().dtype == file[name].dtype
+
+
+def test_a_compressed_keras_model(tmp_path, rng):
+    layers, images = foreign.plan(rng), foreign.images_of(rng)
+    (tmp_path / "x.h5").write_bytes(foreign.keras_h5(*foreign.keras_layers(layers, SHAPE), compression="gzip",
+                                                     shuffle=True))
+    check(interop.read_network(tmp_path / "x.h5"), layers, images)
 
 
 @pytest.mark.parametrize("sign, at_zero", [("Sign", 1), ("BipolarQuant", 1), ("MultiThreshold", 1), ("Where", -1),

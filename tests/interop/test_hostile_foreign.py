@@ -11,13 +11,16 @@ import zipfile
 
 import foreign_files as foreign
 import foreign_mutations as mutations
+import h5py
 import numpy as np
 import pytest
 
 import bnnsim.interop as interop
 import bnnsim.interop.bounded as bounded
+import bnnsim.interop.hdf5_classic as hdf5_classic
 import bnnsim.interop.keras as keras
 from bnnsim.interop.arrays_files import read_c_header, read_memory_text, read_npz
+from bnnsim.interop.hdf5_classic import read_classic
 from bnnsim.interop.torch_files import read_legacy, read_zip
 
 MOST_BYTES = 2**26                  # over twice the file's own size
@@ -245,6 +248,54 @@ def attempted(call):
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 2**22
+
+
+def chunked(tmp_path, data, **stored):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("w", data=data, **stored)
+    return (tmp_path / "x.h5").read_bytes()
+
+
+@pytest.mark.parametrize("stored, message", [
+    ({"compression": "lzf"}, "HDF5: w is packed by the filter 32000.*LZF, .*write it anew with compression='gzip'"),
+    ({"fletcher32": True}, "filter 3, .*h5repack -f NONE -l CONTI"), ({"scaleoffset": 0}, "by the filter 6, ")])
+def test_filters_of_hdf5_that_are_not_read(tmp_path, stored, message):
+    with pytest.raises(ValueError, match=message):
+        read_classic(chunked(tmp_path, np.arange(100), **stored)).find("w").array.value()
+
+
+def test_hdf5_of_the_newest_form(tmp_path):
+    """Only bnnsim's own files have it."""
+    with h5py.File(tmp_path / "x.h5", "w", libver="latest") as file:
+        file.attrs["model_config"] = "{}"
+    with pytest.raises(ValueError, match="x.h5: .*bnnsim did not write: h5repack -f NONE"):
+        interop.load_network(tmp_path / "x.h5")
+
+
+def test_chunks_of_hdf5_that_are_not_there(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("w", (100,), "i4", chunks=(10,))[:50] = 1
+    with pytest.raises(ValueError, match="w of shape .100,. has 5 chunks of .10,., wanted 10"):
+        read_classic((tmp_path / "x.h5").read_bytes()).find("w").array.value()
+
+
+def test_bombs_of_hdf5(tmp_path, monkeypatch):
+    """10 MB of zeros in 10 kB; the same, by a size that lies; each array counts."""
+    monkeypatch.setattr(hdf5_classic, "SLACK", 2**20)
+    zeros = chunked(tmp_path, np.zeros(10_000_000, "i1"), compression="gzip", chunks=(10_000_000,))
+    root = read_classic(zeros)
+    with pytest.raises(ValueError, match="w unpacks to 10,000,000 bytes, in a file of .*no network shrinks like this"):
+        attempted(root.find("w").array.value)
+    small = chunked(tmp_path, np.zeros(300_000, "i1"), compression="gzip", chunks=(300_000,))
+    assert small.count((300_000).to_bytes(8, "little")) >= 1
+    array = read_classic(small).find("w").array
+    with pytest.raises(ValueError, match="w unpacks to 300,000 bytes"):
+        for _ in range(10):
+            array.value()
+    lying = small.replace((300_000).to_bytes(8, "little"), (1000).to_bytes(8, "little")).replace(
+        (300_000).to_bytes(4, "little"), (1000).to_bytes(4, "little"))
+    with pytest.raises(ValueError, match="a chunk of w unpacks to 1,001 bytes or more, wanted 1,000"):
+        read_classic(lying).find("w").array.value()
 
 
 HEADER = b"[" + b"[]," * 690_000 + b"0]"
