@@ -231,6 +231,12 @@ def c_header(arrays):
     return "\n".join(lines).encode()
 
 
+def c_words(bits, width=32):
+    """Rows of bits as hexadecimal literals, the lowest bit first, each row in words of its own."""
+    return [hex(sum(int(bit) << place for place, bit in enumerate(row[at:at + width])))
+            for row in bits for at in range(0, len(row), width)]
+
+
 def memory_text(bits, digits="b"):
     """Words of bits (N, width), the first bit highest."""
     if digits == "h":

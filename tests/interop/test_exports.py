@@ -339,6 +339,38 @@ def test_memory_texts_are_read_back(tmp_path):
     assert all(np.array_equal(a.words, b.words) for a, b in zip(back.layers, network.layers))
 
 
+def spec_of(plan):
+    """A plan's words."""
+    convs = [f"C{conv['channels']}k{conv['kernel'][0]}x{conv['kernel'][1]}s{conv['stride']}p{conv['padding']}"
+             f"{conv['pad_value'].replace('zero', '')}{' MP2' if conv['pool'] == 2 else ''}" for conv in plan["convs"]]
+    return " ".join([*convs, *(f"FC{units}" for units in plan["dense"]), f"FC{plan['classes']}"])
+
+
+@pytest.mark.parametrize("name", [*PLANS, *geometry.ALL, "signs"])
+def test_memory_texts_of_a_network_are_read_back(tmp_path, name):
+    """A folder of them and a spec: what else there is to know, first lines say."""
+    if name in PLANS:
+        network, images = network_of(PLANS[name])
+        spec = spec_of(PLANS[name])
+    else:
+        network, images = geometry_of(name)
+        spec = "FC9 FC5" if name == "signs" else geometry.spec_of(geometry.made(name)[0])
+    bnnsim.export_network(network, tmp_path / "x.mem")
+    back = interop.load_network(tmp_path, spec, input_shape=network.input_shape, weights="bits")
+    assert all(np.array_equal(a.words, b.words) for a, b in zip(back.layers, network.layers, strict=True))
+    assert back.input_offset == network.input_offset
+    np.testing.assert_array_equal(back.predict(images), network.predict(images))
+    np.testing.assert_allclose(back.scores(images), network.scores(images), rtol=1e-9)
+
+
+def test_memory_texts_of_many_layers(tmp_path):
+    """Layer 10 comes behind layer 2."""
+    spec = " ".join(["FC12"] * 12 + ["FC4"])
+    network = bnnsim.pack(bnnsim.architectures.build(spec, (1, 4, 4), rng=0))
+    bnnsim.export_network(network, tmp_path / "x.mem")
+    assert interop.load_network(tmp_path, spec, input_shape=(1, 4, 4), weights="bits").checksum == network.checksum
+
+
 # ---------------------------------------------------------------- the door
 
 def test_a_name_tells_the_format():

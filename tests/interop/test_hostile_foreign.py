@@ -265,10 +265,10 @@ def test_filters_of_hdf5_that_are_not_read(tmp_path, stored, message):
 
 
 def test_hdf5_of_the_newest_form(tmp_path):
-    """Only bnnsim's own files have it."""
+    """bnnsim's own files have it, Keras's not."""
     with h5py.File(tmp_path / "x.h5", "w", libver="latest") as file:
-        file.attrs["model_config"] = "{}"
-    with pytest.raises(ValueError, match="x.h5: .*bnnsim did not write: h5repack -f NONE"):
+        file.attrs["model_config"], file.attrs["keras_version"] = "{}", "3.0"
+    with pytest.raises(ValueError, match="x.h5: an HDF5 file of Keras in the newest form.*h5repack -f NONE"):
         interop.load_network(tmp_path / "x.h5")
 
 
