@@ -25,19 +25,16 @@ def good_files():
             "x.safetensors": (foreign.safetensors(arrays), SPEC), "x.npz": (foreign.npz(arrays), SPEC),
             "packed.npz": (foreign.npz(arrays, True), SPEC), "x.h5": (foreign.keras_h5(*keras), {}),
             "weights.h5": (foreign.keras_h5(*keras, topology=False), SPEC), "x.keras": (foreign.keras_zip(*keras), {}),
-            "x.h": (foreign.c_header(dense), DENSE), **packed(dense), "x.txt": (bits, {**DENSE, "spec": "FC9", "weights": "bits"}),
-            **onnx, **geometries()}
+            "x.h": (foreign.c_header(dense), DENSE), "x.txt": (bits, {**DENSE, "spec": "FC9", "weights": "bits"}),
+            **packed(dense), **onnx, **geometries()}
 
 
 def packed(dense):
-    """Packed words: of a C header, the lowest bit first, and of a text, in hexadecimal digits."""
+    """Packed words of a C header, the lowest bit first."""
     text = "".join(f"const uint32_t {name}[] = {{{', '.join(foreign.c_words(weight > 0))}}};\n"
                    for name, weight in dense.items() if name != "thr1")
     thresholds = foreign.c_header({"thr1": dense["thr1"]})
-    how = {**DENSE, "weights": "bits"}
-    return {"packed.h": (text.encode() + thresholds, {**how, "bit_order": "lsb"}),
-            "packed.memh": (foreign.memory_text((dense["w1"] > 0).astype(int), "h"),
-                            {**how, "spec": "FC9", "bit_order": "msb"})}
+    return {"packed.h": (text.encode() + thresholds, {**DENSE, "weights": "bits", "bit_order": "lsb"})}
 
 
 def geometries():

@@ -85,7 +85,7 @@ def test_the_page_runs_from_top_to_bottom(tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "the sums of 4 layers are the same on 12 images" in printed and "128 x 128 arrays" in printed
     assert (tmp_path / "tester.csv").read_text().startswith("# cells of 64 x 64 arrays, units on columns\n")
-    assert (tmp_path / "chip.layer0.weight.mem").exists()
+    assert (tmp_path / "chip" / "chip.layer0.weight.mem").exists()
 
 
 @pytest.mark.parametrize("name", FOREIGN)

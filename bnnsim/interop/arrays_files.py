@@ -230,6 +230,7 @@ def _c_numbers(name: str, text: str, kind: np.dtype | None) -> np.ndarray:
     A piece of the text at a time, as words take much memory.
     """
     whole = np.dtype(np.uint64 if kind == np.uint64 and "-" not in text else np.int64)
+    least, most = int(np.iinfo(whole).min), int(np.iinfo(whole).max)
     pieces, at, n_values = [np.zeros(0, whole)], 0, 0
     while at < len(text):
         space = re.compile(r"\s").search(text, min(at + PIECE, len(text)))
@@ -243,7 +244,7 @@ def _c_numbers(name: str, text: str, kind: np.dtype | None) -> np.ndarray:
         except ValueError:
             raise ValueError(f"{name} must hold numbers alone, got {' '.join(words)[:60]!r}") from None
         are_whole = all(isinstance(value, int) for value in values)
-        if are_whole and any(not np.iinfo(whole).min <= value <= np.iinfo(whole).max for value in values):
+        if are_whole and values and not least <= min(values) <= max(values) <= most:
             raise ValueError(f"{name} holds integers over 63 bits: if they are packed words, declare it as uint64_t")
         pieces.append(np.array(values, whole if are_whole else np.float64))
         at = end

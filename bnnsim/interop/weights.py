@@ -52,8 +52,8 @@ def signs_and_scale(step: Weigh, reading: Reading) -> tuple[np.ndarray, np.ndarr
         return weight.astype(np.int8), None, []
     if is_bits:
         raise ValueError(f"{step.name}: weights are 0 and 1: if 0 stands for -1 (a network of XNOR and popcount) say "
-                         "weights='bits', if 1 does, weights='sign-bits'; a network that computes with 0 itself is another, "
-                         "and not represented")
+                         "weights='bits', if 1 does, weights='sign-bits'; a network that computes with 0 itself is "
+                         "another, and not represented")
     scale = _scale_of(weight)
     if scale is not None:
         return np.sign(weight).astype(np.int8), scale, ["the scale of each unit's weights"]
