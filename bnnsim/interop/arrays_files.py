@@ -162,6 +162,7 @@ def _without_comments(text: str) -> str:
 _OURS = re.compile(r"// (\d{1,9} (?:units|least|classes)[ :].{0,200}|(?:factor|term) of .{0,200})\n")
 _COMMENT = re.compile(r"//|/\*")
 _C_ARRAY = re.compile(r"([A-Za-z_]\w{0,99})\s{0,20}((?:\[[^\]\[]{0,100}\]\s{0,20}){1,8})=\s{0,20}\{")
+_C_MACRO = re.compile(r"\bU?INT(?:8|16|32|64)_C ?\((-?\w{1,40})\)")
 _NOT_DECIMAL = re.compile(r"[A-Za-z_.]|\b0[0-9]")      # an octal, a hexadecimal, a float, a suffix
 _C_DEFINE = re.compile(r"^[ \t]*#[ \t]*define[ \t]+([A-Za-z_]\w*)[ \t]+\(?(\d{1,9})\)?[ \t]*$", re.MULTILINE)
 
@@ -208,6 +209,8 @@ def _c_type(kind: str) -> np.dtype | None:
 
 
 def _c_values(name: str, axes: list[str], body: str, sizes: dict[str, int], kind: np.dtype | None) -> np.ndarray:
+    if "INT" in body:
+        body = _C_MACRO.sub(r"\1", body)
     values = _c_numbers(name, body.translate(str.maketrans("{},", "   ")), kind)
     shape: list[int] = []
     for axis in axes:

@@ -363,6 +363,28 @@ def test_memory_texts_of_a_network_are_read_back(tmp_path, name):
     np.testing.assert_allclose(back.scores(images), network.scores(images), rtol=1e-9)
 
 
+def test_arrays_of_our_c_headers_are_read_back(tmp_path):
+    """By a layer list: words of taps, of pixels, of rows; thresholds of sums; factors and terms of scores."""
+    convs = [{**CONV, "pool": 2}, {**CONV, "channels": 70, "kernel": (2, 2)}]
+    network, images = network_of(plan(convs=convs, offset=0))
+    bnnsim.export_network(network, tmp_path / "x.h")
+    layers = []
+    for i, stage in enumerate(network.stages):
+        fields, signs = stage.layer, stage.layer.signs()
+        shape = (fields.units, *fields.words.shape[1:3], fields.n_in) if fields.kind == "conv" else signs.shape
+        layers.append({"weight": f"x_weights{i}", "shape": shape})
+        if fields.kind == "conv":
+            layers[-1] |= {"order": "HWC", "padding": fields.padding, "pool": fields.pool, "stride": fields.stride}
+        layers[-1] |= {"threshold": f"x_thresholds{i}", "inverted": f"x_inverted{i}"} if fields.threshold is not None \
+            else {"gamma": "x_factors", "beta": "x_terms", "mean": np.zeros(7), "var": np.ones(7), "eps": 0}
+    back = interop.load_network(tmp_path / "x.h", layers, input_shape=network.input_shape, weights="bits",
+                                bit_order="lsb")
+    assert all(np.array_equal(a.words, b.words) for a, b in zip(back.layers, network.layers, strict=True))
+    np.testing.assert_array_equal(back.predict(images), network.predict(images))
+    with pytest.raises(ValueError, match="not which layers they make"):
+        interop.load_network(tmp_path / "x.h")
+
+
 def test_memory_texts_of_many_layers(tmp_path):
     """Layer 10 comes behind layer 2."""
     spec = " ".join(["FC12"] * 12 + ["FC4"])
