@@ -189,10 +189,13 @@ def _own(paths: Sequence[FilePath]) -> Imported | None:
                                                       Code(1.0, 0.0, offset=exported.input_offset))
     if not head.startswith(b"\x89HDF\r\n\x1a\n") or head[8:9] not in (b"\2", b"\3"):
         return None
-    if b"keras_version" in (data := read_bytes(paths[0])) or b"layer_names" in data:
-        raise ValueError("an HDF5 file of Keras in the newest form (libver='latest'): h5repack -f NONE -l CONTI old.h5 "
-                         "new.h5 makes one of the form that Keras itself writes")
-    network = PackedNetwork.load(paths[0])
+    try:
+        network = PackedNetwork.load(paths[0])
+    except ValueError:
+        if b"keras_version" in (data := read_bytes(paths[0])) or b"layer_names" in data:
+            raise ValueError("an HDF5 file of Keras in the newest form (libver='latest'): h5repack -f NONE -l CONTI "
+                             "old.h5 new.h5 makes one of the form that Keras itself writes") from None
+        raise
     return Imported(network, "bnnsim", Code(1.0, 0.0, offset=network.input_offset))
 
 
@@ -233,13 +236,14 @@ def _listed(arrays: Arrays, layers: Sequence[Mapping[str, Any]], input_shape: Sh
                                        conventions.bit_order, names["weight"] in conventions.texts)
         if given["weight"].ndim == 3:                           # a convolution along columns
             given["weight"] = given["weight"][:, :, None] if layer.get("order") == "CHW" else given["weight"][:, None]
-        signs, scale, note = signs_and_scale(Weigh(names["weight"], given["weight"]), reading)
+        note = [conventions.bit_note(names["weight"], given["weight"])] if "shape" in layer else []
+        signs, scale, told = signs_and_scale(Weigh(names["weight"], given["weight"]), reading)
         if scale is not None:
             raise ValueError(f"{names['weight']} has +-s a unit: in a layer list fold s into the norm, or give a spec")
         to_bits = i < len(layers) - 1 or "threshold" in layer
         fields.append({**({"strict": True} if reading.at_zero == -1 and to_bits else {}), **given, "weight": signs})
         kind = "conv" if signs.ndim == 4 else "dense"
-        rows.append(chain.Row(i, kind, signs.shape, tuple(names.values()), tuple(note)))
+        rows.append(chain.Row(i, kind, signs.shape, tuple(names.values()), (*note, *told)))
     return Imported(_packed(fields, input_shape, code, form), form, code, rows)
 
 

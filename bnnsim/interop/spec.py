@@ -68,6 +68,14 @@ class Conventions:
     bit_order: str | None = None
     texts: Mapping[str, Digits] = field(default_factory=dict)
 
+    def bit_note(self, name: str, weight: np.ndarray) -> str:
+        """Which bit of its words an array's first weight was, for the table."""
+        text = self.texts.get(name)
+        if text is None and (self.bit_order is None or weight.dtype != np.uint8):
+            return ""
+        is_lowest = self.bit_order == "lsb" and not (text and text.note)
+        return f"of each word the {'lowest' if is_lowest else 'highest'} bit first"
+
 
 def steps_of(arrays: Arrays, spec: str, input_shape: tuple[int, int, int] | None, form: str, conventions: Conventions,
              at_zero: int = 1) -> Network:
@@ -109,9 +117,9 @@ def _sorted(arrays: Arrays, packed: bool) -> Sorted:
                              "inv_std ** 2 and eps as 0")
         if "thres" in name.lower() or re.search(r"(^|[._])(thr|theta)\d*$", name.lower()):
             found.thresholds.append((len(found.weights), name, value))
-        elif "inverted" in name.lower():
+        elif re.search(r"(^|[._])inverted\d*$", name.lower()):
             found.inverted.append((name, value))
-        elif leaf in SCORES and value.ndim == 2 and value.shape[1] == 64:
+        elif leaf in SCORES and value.dtype == np.uint8 and value.shape[1:] == (64,):
             found.scores[leaf] = (name, value)
         elif leaf in ENDINGS or _is_norm(arrays, name, prefix):
             part = ENDINGS.get(leaf, "gamma" if leaf == "weight" else "beta")
@@ -218,13 +226,14 @@ def _weigh(name: str, value: np.ndarray, word: Token, sizes: Pair, conventions: 
         weight = np.moveaxis(value, 1, -1)
     if units != len(weight):
         raise ValueError(f"spec wants {said(word)}, but {name}, which is next, has {len(weight)} units ({value.shape})")
+    note = conventions.bit_note(name, weight)
     if "units" in word:
-        return Weigh(name, weight, sources=(name,))
+        return Weigh(name, weight, note=note, sources=(name,))
     weight = weight[:, None] if weight.ndim == 3 else weight
     if weight.shape[1:3] != kernel_of(word):
         raise ValueError(f"spec wants {said(word)}, but {name} has a kernel of {weight.shape[1]} x {weight.shape[2]}: "
                          f"say C{units}k{weight.shape[1]}x{weight.shape[2]}, or the other layout of its axes")
-    return Weigh(name, weight, sources=(name,), **conv_settings(word, sizes))
+    return Weigh(name, weight, note=note, sources=(name,), **conv_settings(word, sizes))
 
 
 def _threshold(i: int, found: Sorted, weigh: Weigh, conventions: Conventions) -> list[Step]:

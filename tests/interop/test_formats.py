@@ -324,6 +324,8 @@ def test_packed_words_of_c(tmp_path, rng, kind, width, bit_order, as_number, run
         bnnsim.load_network(tmp_path / "x.h", weights="bits", **how)
     with pytest.raises(ValueError, match="weights are 0 and 1: if 0 stands for -1"):
         bnnsim.load_network(tmp_path / "x.h", bit_order=bit_order, **how)
+    table = interop.read_network(tmp_path / "x.h", weights="bits", bit_order=bit_order, **how).table()
+    assert table.count(f"of each word the {'lowest' if bit_order == 'lsb' else 'highest'} bit first") == 2
     opposite = bnnsim.load_network(tmp_path / "x.h", weights="sign-bits", bit_order=bit_order, **how)
     np.testing.assert_array_equal(opposite.layers[0].signs(), -network.layers[0].signs())
 
