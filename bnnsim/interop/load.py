@@ -14,8 +14,8 @@ from bnnsim.interop.arrays_files import Arrays
 from bnnsim.interop.bounded import read_bytes
 from bnnsim.interop.comparison import SumsDiffer, compare_sums
 from bnnsim.interop.input_codes import Code, Input, code_of
-from bnnsim.interop.packed_words import BIT_ORDERS, unpacked
-from bnnsim.interop.spec import NO_SHAPE, Conventions, steps_of
+from bnnsim.interop.packed_words import BIT_ORDERS, SAY, unpacked
+from bnnsim.interop.spec import NO_SHAPE, Conventions, numbers_of, steps_of
 from bnnsim.interop.steps import Network, Weigh
 from bnnsim.interop.weights import SIGNS, Reading, signs_and_scale
 from bnnsim.packed.network import PackedNetwork
@@ -223,7 +223,10 @@ def _listed(arrays: Arrays, layers: Sequence[Mapping[str, Any]], input_shape: Sh
     code = code.settled(code.scale, code.shift)
     if (code.scale, code.rest) != (1.0, 0.0):
         raise ValueError("a layer list takes input='pixels' or 'binary': fold other scales into its first norm")
+    if conventions.norm_first:
+        raise ValueError("a layer list has its poolings before its norms: give a spec, which takes norm_first=True")
     fields, rows = [], []
+    first_dense = True                                          # which reads a map, or an image
     for i, layer in enumerate(layers):
         names = {key: layer[key] for key in ARRAYS if isinstance(layer.get(key), str)}
         missing = [value for value in names.values() if value not in arrays]
@@ -231,9 +234,8 @@ def _listed(arrays: Arrays, layers: Sequence[Mapping[str, Any]], input_shape: Sh
             raise ValueError(f"layers[{i}] names {', '.join(missing) or 'no weight'}; the file has "
                              f"{', '.join(list(arrays)[:30])}")
         given: dict[str, Any] = {**layer, **{key: arrays[value] for key, value in names.items()}}
-        if "shape" in given:
-            given["weight"] = unpacked(names["weight"], given["weight"], _shape(i, given.pop("shape")),
-                                       conventions.bit_order, names["weight"] in conventions.texts)
+        given["weight"] = _weights(i, names["weight"], given, conventions)
+        given.pop("shape", None)
         if given["weight"].ndim == 3:                           # a convolution along columns
             given["weight"] = given["weight"][:, :, None] if layer.get("order") == "CHW" else given["weight"][:, None]
         note = [conventions.bit_note(names["weight"], given["weight"])] if "shape" in layer else []
@@ -243,8 +245,41 @@ def _listed(arrays: Arrays, layers: Sequence[Mapping[str, Any]], input_shape: Sh
         to_bits = i < len(layers) - 1 or "threshold" in layer
         fields.append({**({"strict": True} if reading.at_zero == -1 and to_bits else {}), **given, "weight": signs})
         kind = "conv" if signs.ndim == 4 else "dense"
+        fields[-1] |= _conventional(fields[-1], names, conventions, first_dense and kind == "dense")
+        first_dense = first_dense and kind == "conv"
         rows.append(chain.Row(i, kind, signs.shape, tuple(names.values()), (*note, *told)))
     return Imported(_packed(fields, input_shape, code, form), form, code, rows)
+
+
+def _weights(i: int, name: str, layer: Mapping[str, Any], conventions: Conventions) -> np.ndarray:
+    """Of a layer of a list; unpacked, where it has a shape."""
+    text, value = conventions.texts.get(name), np.asarray(layer["weight"])
+    if "shape" in layer:
+        order = "msb" if text is not None and text.note else conventions.bit_order
+        return unpacked(name, value, _shape(i, layer["shape"]), order, text is not None)
+    if text is not None and (text.base == 16 or conventions.bit_order is not None):
+        raise ValueError(f"{name} has packed words: give layers[{i}] the 'shape' of its weights, and {SAY}")
+    return value
+
+
+def _conventional(layer: dict[str, Any], names: Mapping[str, str], conventions: Conventions,
+                  reads_map: bool) -> dict[str, Any]:
+    """What a layer of a list does not say itself, and its thresholds as those of sums."""
+    found: dict[str, Any] = {"eps": conventions.eps} if "var" in layer and "eps" not in layer else {}
+    if reads_map and "flatten" not in layer:
+        found["flatten"] = conventions.flatten
+    fan_in = layer["weight"][0].size
+    for key in {"threshold", "inverted"} & set(names):
+        if names[key] in conventions.texts:
+            found[key] = numbers_of(names[key], layer[key], conventions.texts[names[key]], fan_in)
+    if "threshold" not in layer:
+        return found
+    note = conventions.texts[names["threshold"]].note if names.get("threshold") in conventions.texts else ""
+    if "agreeing" in note or (conventions.popcount and not note):
+        if np.any(layer.get("padding", 0)) and layer.get("pad_value", 0) in (0, "zero") and not layer.get("replicate"):
+            raise ValueError(f"{names['weight']}: thresholds of popcounts say nothing where a padding of 0 is no bit")
+        found["threshold"] = 2 * np.asarray(found.get("threshold", layer["threshold"])).astype(np.int64) - fan_in
+    return found
 
 
 def _shape(i: int, given: Any) -> tuple[int, ...]:

@@ -242,7 +242,7 @@ def _threshold(i: int, found: Sorted, weigh: Weigh, conventions: Conventions) ->
         raise ValueError(f"{weigh.name} is a hidden layer, and has neither a batch norm nor thresholds behind it")
     _, name, values = found.thresholds.pop(0)
     if name in conventions.texts and len(values) == len(weigh.weight):
-        values = _numbers(name, values, conventions.texts[name], weigh.weight[0].size)
+        values = numbers_of(name, values, conventions.texts[name], weigh.weight[0].size)
     t = _of_size(name, values, len(weigh.weight)).astype(np.float64)
     note = conventions.texts[name].note if name in conventions.texts else ""
     if "agreeing" in note or (conventions.popcount and not note):
@@ -278,7 +278,7 @@ def _signed(digits: np.ndarray) -> np.ndarray:
     return np.packbits(filled, axis=1).view(">i8").reshape(-1).astype(np.int64)
 
 
-def _numbers(name: str, digits: np.ndarray, told: Digits, most: int) -> np.ndarray:
+def numbers_of(name: str, digits: np.ndarray, told: Digits, most: int) -> np.ndarray:
     """The numbers that rows of bits are, the first digit highest."""
     places = np.arange(digits.shape[1] - 1, -1, -1)
     if "two's complement" in told.note and digits.shape[1] <= 64:

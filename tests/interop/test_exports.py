@@ -378,7 +378,7 @@ def test_arrays_of_our_c_headers_are_read_back(tmp_path):
         layers[-1] |= {"threshold": f"x_thresholds{i}", "inverted": f"x_inverted{i}"} if fields.threshold is not None \
             else {"gamma": "x_factors", "beta": "x_terms", "mean": np.zeros(7), "var": np.ones(7), "eps": 0}
     back = interop.load_network(tmp_path / "x.h", layers, input_shape=network.input_shape, weights="bits",
-                                bit_order="lsb")
+                                bit_order="lsb", flatten="HWC")
     assert all(np.array_equal(a.words, b.words) for a, b in zip(back.layers, network.layers, strict=True))
     np.testing.assert_array_equal(back.predict(images), network.predict(images))
     with pytest.raises(ValueError, match="not which layers they make"):

@@ -396,6 +396,54 @@ def test_packed_words_that_can_be_read_in_two_ways(tmp_path):
         bnnsim.load_network(tmp_path / "x.h", **how)
 
 
+@pytest.mark.parametrize("digits, more", [("b", {}), ("b", {"bit_order": "lsb"}), ("h", {"bit_order": "msb"})])
+def test_a_layer_list_of_memory_texts(tmp_path, rng, digits, more):
+    """A convolution's rows have a shape and an order; thresholds are numbers, of popcounts where that is said."""
+    weight, t, last = rng.choice([-1, 1], (8, 2, 3, 3)), rng.integers(5, 14, 8), rng.choice([-1, 1], (4, 8 * 16))
+    images = interop.binary_images(foreign.images_of(rng))
+    turn = -1 if more.get("bit_order") == "lsb" else 1
+    for name, bits in {"1": weight.reshape(8, -1)[:, ::turn] > 0, "1_t": t[:, None] >> np.arange(7, -1, -1) & 1,
+                       "2": last[:, ::turn] > 0}.items():
+        (tmp_path / f"{name}.mem{digits}").write_bytes(foreign.memory_text(bits.astype(int), digits))
+    listed = [{"weight": "1", "shape": weight.shape, "order": "CHW", "threshold": "1_t"},
+              {"weight": "2", "shape": last.shape}]
+    how = {"input_shape": SHAPE, "input": "binary", "weights": "bits", "popcount": True, **more}
+    if not more:
+        with pytest.raises(ValueError, match="1 has packed words: say bit_order="):
+            bnnsim.load_network(tmp_path, listed, **how)
+        how["bit_order"] = "msb"
+    h = foreign.convolved(images.astype(int) - 1, weight, 0)
+    bits = np.where(h >= (2 * t - 18)[:, None, None], 1, -1)
+    np.testing.assert_array_equal(bnnsim.load_network(tmp_path, listed, **how).scores(images),
+                                  bits.reshape(len(images), -1) @ last.T)              # flatten is PyTorch's, CHW
+    del listed[1]["shape"]
+    with pytest.raises(ValueError, match=r"2 has packed words: give layers\[1\] the 'shape' of its weights, and say"):
+        bnnsim.load_network(tmp_path, listed, **how)
+    listed[0] |= {"padding": 1}
+    with pytest.raises(ValueError, match="1: thresholds of popcounts say nothing where a padding of 0 is no bit"):
+        bnnsim.load_network(tmp_path, listed, **how)
+
+
+def test_what_is_said_for_all_layers_of_a_list(tmp_path, rng):
+    """eps, flatten and popcount hold for those that say nothing else; norm_first cannot."""
+    layers, images = foreign.plan(rng), foreign.images_of(rng)
+    (tmp_path / "x.pt").write_bytes(foreign.torch_zip(foreign.state_dict(layers)))
+    listed = [{"weight": f"features.{2 * i}.weight", "gamma": f"features.{2 * i + 1}.weight",
+               "beta": f"features.{2 * i + 1}.bias", "mean": f"features.{2 * i + 1}.running_mean",
+               "var": f"features.{2 * i + 1}.running_var"} for i in range(4)]
+    listed[0] |= {"order": "CHW", "padding": 1, "pool": 2}
+    listed[1] |= {"order": "CHW"}
+    check(interop.read_network(tmp_path / "x.pt", listed, input_shape=SHAPE, eps=foreign.EPS), layers, images)
+    with pytest.raises(ValueError, match="a layer list has its poolings before its norms"):
+        bnnsim.load_network(tmp_path / "x.pt", listed, input_shape=SHAPE, norm_first=True)
+    first, t, last = integer_network(rng)
+    (tmp_path / "x.h").write_bytes(foreign.c_header({"w1": first, "thr1": t, "w2": last}))
+    images = interop.binary_images(images)
+    network = bnnsim.load_network(tmp_path / "x.h", [{"weight": "w1", "threshold": "thr1"}, {"weight": "w2"}],
+                                  input_shape=SHAPE, input="binary", popcount=True)
+    np.testing.assert_array_equal(network.scores(images), integer_scores(first, t, last, images.astype(int) - 1))
+
+
 def test_tables_of_structs_in_c(tmp_path, rng):
     """They are no numbers: a layer list leaves them out, a spec cannot; neither breaks the arrays beside."""
     first, t, last = integer_network(rng)
