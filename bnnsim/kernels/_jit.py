@@ -139,10 +139,10 @@ class _Lower(Lower):
         self._once, self._lent = {name for name, n in Counter(assigned).items() if n == 1}, set()
 
     def lower_assign(self, ty, inst):
-        value, found = inst.value, super().lower_assign(ty, inst)
-        if inst.target.name in self._once and (isinstance(value, ir.Arg)
-                                               or isinstance(value, ir.Var) and value.name in self._lent):
-            self._lent.add(inst.target.name)
+        value, name, found = inst.value, inst.target.name, super().lower_assign(ty, inst)
+        if isinstance(value, ir.Arg) and name in self._once \
+                or isinstance(value, ir.Var) and value.name in self._lent and name in self._singly_assigned_vars:
+            self._lent.add(name)
             self.decref(ty, found)                              # what was counted just now: LLVM removes both
         return found
 

@@ -182,14 +182,15 @@ def _sum_in_parts(kernel: Callable[..., Any], n_items: int, shape: tuple[int, ..
                   *args: Any) -> np.ndarray:
     """Run a dW kernel on a part of the items a thread, each into a total of its own; integer sums are exact."""
     parts = slices(n_items, thread_count() if precision == "fixed16" else FLOAT_PARTS)
-    totals = np.zeros((len(parts), *shape), PRECISIONS[precision].total.dtype)
+    totals = empty((len(parts), *shape), PRECISIONS[precision].total.dtype)
+    totals[:] = 0
 
     def run(first: int, last: int) -> None:
         for part in range(first, last):
             kernel(*args, totals[part], *parts[part])
 
     split(run, len(parts))
-    return totals.sum(0)
+    return totals.sum(0) if len(parts) > 1 else totals[0]
 
 
 def conv_dweight(dh: Gradient, x: np.ndarray, n_channels: int, geometry: Geometry, pad_value: int, precision: str,

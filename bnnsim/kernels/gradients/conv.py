@@ -13,7 +13,7 @@ import numpy as np
 
 from bnnsim.kernels._jit import always_inline, inline, kernel
 from bnnsim.kernels.forward.geometry import columns_inside
-from bnnsim.kernels.gradients.fixed_point import SIDE, fix_row, fix_turned, unit_of
+from bnnsim.kernels.gradients.fixed_point import SIDE, fix_row, fix_turned, scale_of
 from bnnsim.kernels.gradients.lookup_tile import (COLS, MAX_ITEMS, ROWS, add_tile, build_tables, entry_rows, entry_size,
                                                   lookup_tile, new_tables, scale_row, table_size, turn_words, whole)
 from bnnsim.kernels.gradients.pool import keep_winners
@@ -107,16 +107,20 @@ def _read_by(reads, cuts, g, cut_size, zeros, starts, live):
 
 
 @inline
-def _units(values, fixed, scale):
-    """The unit of each group's gradients of an image (OH, OW, K): scale (G,)."""
-    if len(scale) == 1:
-        scale[0] = unit_of(values.reshape(-1), fixed)
-        return
-    scale[:] = 0.0
-    rows = values.reshape(-1, values.shape[2] // len(scale))
-    for row in range(len(rows)):
-        size, group = unit_of(rows[row], fixed), row % len(scale)
-        scale[group] = scale[group] if size <= scale[group] else size
+def _find_units(values, fixed, scale):
+    """The unit in which each group of an image (OH, OW, K) fills the type of `fixed`: scale (G,)."""
+    n_groups = len(scale)
+    bits = values.view(np.int32).reshape(-1, values.size if n_groups == 1 else values.shape[2] // n_groups)
+    largest = np.zeros(n_groups, np.int32)                      # by their bits, as `fixed_point.largest_size` says
+    for row in range(len(bits) if fixed.itemsize == 2 else 0):
+        found = np.int32(0)
+        for u in range(bits.shape[1]):
+            size = np.int32(bits[row, u] & np.int32(0x7FFFFFFF))
+            found = size if size > found else found
+        largest[row % n_groups] = max(found, largest[row % n_groups])
+    sizes = largest.view(np.float32)
+    for group in range(n_groups):
+        scale[group] = scale_of(np.float64(sizes[group])) if fixed.itemsize == 2 else 1.0
 
 
 @always_inline
@@ -185,7 +189,7 @@ def conv_dx(dout, winner, size, panel, cuts, g, reads, kinds, out, start, stop):
     scale, inverse = np.empty(cuts.n_groups), np.empty(cuts.n_groups)
     tile, wide = np.empty((ROWS, COLS), kinds.sum.dtype), np.empty((ROWS, COLS), kinds.total.dtype)
     for n in range(start, stop):
-        _units(dout[n], fixed, scale)
+        _find_units(dout[n], fixed, scale)
         for group in range(cuts.n_groups):
             inverse[group] = 1.0 / scale[group]
         built = 0
