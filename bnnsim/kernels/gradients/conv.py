@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bnnsim.kernels._arrays import empty, zeros
 from bnnsim.kernels._jit import always_inline, inline, kernel
 from bnnsim.kernels.forward.geometry import columns_inside
 from bnnsim.kernels.gradients.fixed_point import SIDE, fix_row, fix_turned, scale_of
@@ -27,7 +28,7 @@ def window_places(size, g):
 
     Once a call: divisions would take longer than the rows that they find.
     """
-    places = np.empty((3, g.out_height * g.out_width), np.int64)
+    places = empty((3, g.out_height * g.out_width), np.int64)
     for i in range(g.out_height):
         for j in range(g.out_width):
             at = i * g.out_width + j
@@ -84,23 +85,24 @@ class Cuts(NamedTuple):
 
 
 @inline
-def _read_by(reads, cuts, g, cut_size, zeros, starts, live):
-    """Where the tables stand of what reached each six: starts (S, G, T, n_chunks, 6), `zeros` where nothing did.
+def _read_by(reads, cuts, g, cut_size, nothing, starts, live):
+    """Where the tables stand of what reached each six: starts (S, G, T, n_chunks, 6), `nothing` where nothing did.
 
-    live (S, T) : whether anything did, by that tap.
+    live (S, T) uint8 : 1 where anything did, by that tap.
     """
-    sixes, spans, taps, rows, columns, _, _ = reads
+    sixes, spans, taps, rows, columns, _, n_slots = reads
     for s in range(starts.shape[0]):
         for tap in range(spans[s, 0], spans[s, 1]):
-            live[s, tap] = False
+            live[s, tap] = 0
             for r in range(ROWS):
-                start, step, position = zeros, 0, sixes[s, r]
+                start, step, position = nothing, 0, sixes[s, r]
                 if position >= 0:
                     oh = rows[position // g.width, taps[tap, 0]]
                     ow = columns[position % g.width, taps[tap, 1]]
                     if oh >= 0 and ow >= 0:
-                        start += cut_size * (1 + cuts.n_groups * cuts.n_chunks * (oh % reads.n_slots * g.out_width + ow))
-                        step, live[s, tap] = cut_size, True
+                        slot = oh % n_slots * g.out_width + ow
+                        start += cut_size * (1 + cuts.n_groups * cuts.n_chunks * slot)
+                        step, live[s, tap] = cut_size, 1
                 for group in range(cuts.n_groups):
                     for chunk in range(cuts.n_chunks):
                         starts[s, group, tap, chunk, r] = start + step * (group * cuts.n_chunks + chunk)
@@ -111,7 +113,7 @@ def _find_units(values, fixed, scale):
     """The unit in which each group of an image (OH, OW, K) fills the type of `fixed`: scale (G,)."""
     n_groups = len(scale)
     bits = values.view(np.int32).reshape(-1, values.size if n_groups == 1 else values.shape[2] // n_groups)
-    largest = np.zeros(n_groups, np.int32)                      # by their bits, as `fixed_point.largest_size` says
+    largest = zeros(n_groups, np.int32)                         # by their bits, as `fixed_point.largest_size` says
     for row in range(len(bits) if fixed.itemsize == 2 else 0):
         found = np.int32(0)
         for u in range(bits.shape[1]):
@@ -148,7 +150,8 @@ def _sum_taps(tables, starts, live, s, group, spans, cuts, panel, p_off, tile, p
         for chunk in range(cuts.n_chunks if live[s, first] else 0):
             segment = first * cuts.n_chunks + chunk
             at = ROWS * ((s * cuts.n_groups + group) * n_taps * cuts.n_chunks + segment)
-            lookup_tile(tables, starts, at, last - first, cuts.n_items, panel, p_off + size * segment, partial, 0, found)
+            lookup_tile(tables, starts, at, last - first, cuts.n_items, panel, p_off + size * segment, partial, 0,
+                        found)
             found = exact
             if not exact:
                 add_tile(partial, tile)
@@ -178,16 +181,16 @@ def conv_dx(dout, winner, size, panel, cuts, g, reads, kinds, out, start, stop):
     """
     n_units, n_words = dout.shape[3] // cuts.n_groups, panel.shape[0] // cuts.n_groups
     n_cuts, group_items = cuts.n_groups * cuts.n_chunks, cuts.n_items * cuts.n_chunks
-    values, fixed = np.zeros((1, dout.shape[3]), np.float32), np.zeros(cuts.n_items * n_cuts, kinds.gradient.dtype)
+    values, fixed = zeros((1, dout.shape[3]), np.float32), zeros(cuts.n_items * n_cuts, kinds.gradient.dtype)
     cut_size, places = table_size(cuts.n_items, kinds.table), window_places(size, g)
-    tables, zeros = new_tables((reads.n_slots * g.out_width * n_cuts + 1) * cut_size, kinds.table)
-    tables[zeros:zeros + cut_size] = 0
-    starts = np.empty((len(reads.sixes), cuts.n_groups, len(reads.taps), cuts.n_chunks, ROWS), np.int64)
-    live = np.empty((len(reads.sixes), len(reads.taps)), np.bool_)
-    _read_by(reads, cuts, g, cut_size, zeros, starts, live)
-    sixes, spans, needed = reads.sixes, reads.spans, reads.needed                 # once: each look counts references, by atomics
-    scale, inverse = np.empty(cuts.n_groups), np.empty(cuts.n_groups)
-    tile, wide = np.empty((ROWS, COLS), kinds.sum.dtype), np.empty((ROWS, COLS), kinds.total.dtype)
+    tables, nothing = new_tables((reads.n_slots * g.out_width * n_cuts + 1) * cut_size, kinds.table)
+    tables[nothing:nothing + cut_size] = 0
+    starts = empty((len(reads.sixes), cuts.n_groups, len(reads.taps), cuts.n_chunks, ROWS), np.int64)
+    live = empty((len(reads.sixes), len(reads.taps)), np.uint8)
+    _read_by(reads, cuts, g, cut_size, nothing, starts, live)
+    sixes, spans, needed = reads.sixes, reads.spans, reads.needed           # once: each look counts a reference
+    scale, inverse = empty(cuts.n_groups, np.float64), empty(cuts.n_groups, np.float64)
+    tile, wide = empty((ROWS, COLS), kinds.sum.dtype), empty((ROWS, COLS), kinds.total.dtype)
     for n in range(start, stop):
         _find_units(dout[n], fixed, scale)
         for group in range(cuts.n_groups):
@@ -202,7 +205,7 @@ def conv_dx(dout, winner, size, panel, cuts, g, reads, kinds, out, start, stop):
                     else:
                         gradient_row(dout, winner, size, n, places, oh * g.out_width + ow, values, 0)
                         _fix_groups(values, 0, n_units, inverse, fixed, group_items)
-                    at = zeros + cut_size * (1 + n_cuts * (oh % reads.n_slots * g.out_width + ow))
+                    at = nothing + cut_size * (1 + n_cuts * (oh % reads.n_slots * g.out_width + ow))
                     for cut in range(n_cuts):
                         build_tables(fixed, cuts.n_items * cut, cuts.n_items, tables, at + cut_size * cut)
             built = needed[s]
@@ -301,14 +304,16 @@ def conv_dweight(dout, winner, size, inverse, x, fill, zero_pad, g, kinds, total
     """
     n_all, n_taps = dout.shape[0] * g.out_height * g.out_width, g.kernel_height * g.kernel_width
     n_blocks, n_columns = total.shape[0], total.shape[1]
-    rows, fixed = np.zeros((SIDE, dout.shape[3]), np.float32), np.zeros((ROWS * n_blocks, CHUNK), kinds.gradient.dtype)
-    panel = np.empty((n_columns, CHUNK // entry_rows(kinds.panel), entry_size(kinds.panel)), kinds.panel.dtype)
-    sums, table_room = np.zeros(total.shape, kinds.sum.dtype), table_size(CHUNK, kinds.table)
-    gathered, runs = np.empty((x.shape[3], CHUNK), np.uint64), np.empty((5, CHUNK), np.int64)
-    padded = np.empty((n_taps // 64 + 1 if zero_pad else 0, CHUNK), np.uint64)
+    rows, fixed = zeros((SIDE, dout.shape[3]), np.float32), zeros((ROWS * n_blocks, CHUNK), kinds.gradient.dtype)
+    panel = empty((n_columns, CHUNK // entry_rows(kinds.panel), entry_size(kinds.panel)), kinds.panel.dtype)
+    sums, table_room = zeros(total.shape, kinds.sum.dtype), table_size(CHUNK, kinds.table)
+    gathered, runs = empty((x.shape[3], CHUNK), np.uint64), empty((5, CHUNK), np.int64)
+    padded = empty((n_taps // 64 + 1 if zero_pad else 0, CHUNK), np.uint64)
     tables, at = new_tables(ROWS * table_room, kinds.table)
     most = 1 if kinds.gradient.itemsize == 4 else MAX_ITEMS // CHUNK              # chunks before an int32 wraps
-    starts, places = at + table_room * np.arange(ROWS), window_places(size, g)
+    starts, places = empty(ROWS, np.int64), window_places(size, g)
+    for r in range(ROWS):
+        starts[r] = at + table_room * r
     for chunk in range(start, stop):
         n_rows = min(CHUNK, n_all - chunk * CHUNK)
         n_wide = whole(n_rows, kinds.table)

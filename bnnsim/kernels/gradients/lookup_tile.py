@@ -132,8 +132,8 @@ FIXED = FOURS if not (JIT_OFF or _OF_FIVE.runs_here) and any(tile.runs_here for 
 def lookup_tile(tables, rows, r_off, n_segments, n_items, panel, p_off, out, o_off, add):
     """out (6, 64), int32 or float32, = sums over `n_segments` of `n_items` gradients.
 
-    The tables of segment s and row r start at rows[r_off + 6 s + r]; the panel's entries of one segment follow those of the one
-    before. Where `add` is true the sums are added to what `out` holds.
+    The tables of segment s and row r start at rows[r_off + 6 s + r]; the panel's entries of one segment follow those of
+    the one before. Where `add` is true the sums are added to what `out` holds.
     """
     sums = four.sums if tables.dtype == np.uint8 else five.sums
     sums(tables, rows, r_off, n_segments, n_items, panel, p_off, out, o_off, add)
