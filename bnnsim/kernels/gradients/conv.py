@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bnnsim.kernels._arrays import empty, zeros
-from bnnsim.kernels._jit import always_inline, inline, kernel
+from bnnsim.kernels._jit import always_inline, inline, kernel, raw_inline
 from bnnsim.kernels.forward.geometry import columns_inside
 from bnnsim.kernels.gradients.fixed_point import SIDE, fix_row, fix_turned, scale_of
 from bnnsim.kernels.gradients.lookup_tile import (COLS, MAX_ITEMS, ROWS, add_tile, build_tables, entry_rows, entry_size,
@@ -220,7 +220,7 @@ def conv_dx(dout, winner, size, panel, cuts, g, reads, kinds, out, start, stop):
 
 # ---------------------------------------------------------------- dW
 
-@inline
+@raw_inline
 def _chunk_runs(first, n_rows, g, runs):
     """Output positions first.. cut into runs of one row of outputs: their number, and runs (5, .) int64.
 
@@ -237,7 +237,7 @@ def _chunk_runs(first, n_rows, g, runs):
     return n_runs
 
 
-@inline
+@raw_inline
 def _fix_chunk(dout, winner, size, first, n_rows, inverse, places, rows, fixed, n_wide):
     """dH of output positions first.., n_rows of them -> fixed (6 M, CHUNK) int16, transposed; 0 up to n_wide."""
     n_positions, n_units = places.shape[1], dout.shape[3]
@@ -257,7 +257,7 @@ def _fix_chunk(dout, winner, size, first, n_rows, inverse, places, rows, fixed, 
             fix_turned(source, at, column, inverse, fixed, row)
 
 
-@inline
+@raw_inline
 def _pad(fill, start, stop, tap, gathered, padded):
     """Positions start..stop of the chunk are padding to `tap`: the padded bits (Pw, CHUNK) say so."""
     for q in range(start, stop):
@@ -267,7 +267,7 @@ def _pad(fill, start, stop, tap, gathered, padded):
             padded[tap >> 6, q] |= np.uint64(1) << np.uint64(tap & 63)
 
 
-@inline
+@raw_inline
 def _gather_tap(x, runs, n_runs, tap, fill, g, gathered, padded):
     """What `tap` reads at each position of the chunk -> gathered (Cw, CHUNK)."""
     di, dj = tap // g.kernel_width, tap % g.kernel_width
@@ -285,7 +285,7 @@ def _gather_tap(x, runs, n_runs, tap, fill, g, gathered, padded):
         _pad(fill, q + high, q + length, tap, gathered, padded)
 
 
-@inline
+@raw_inline
 def _turn_chunk(words, n_rows, panel, column):
     """words (., CHUNK) -> panel (., E, .) from `column` on."""
     for w in range(words.shape[0]):

@@ -8,7 +8,7 @@ The tile sums pairs of rows of the batch (dense) or of output positions (conv) i
 import numpy as np
 
 from bnnsim.kernels._arrays import empty, zeros
-from bnnsim.kernels._jit import inline, kernel
+from bnnsim.kernels._jit import kernel, raw_inline
 from bnnsim.kernels.forward.geometry import columns_inside
 from bnnsim.kernels.gradients.conv import gradient_row, window_places
 from bnnsim.kernels.gradients.dense import store_sums
@@ -19,7 +19,7 @@ from bnnsim.kernels.gradients.multiply_add_tile import COLS, ROWS, multiply_add
 MAX_PAIRS = 128                     # 256 terms of 32767 * 255
 
 
-@inline
+@raw_inline
 def _flatten_pixels(images, n, offset, row):
     """Image n -> row (>= F,) int16 in H, W, C order."""
     channels, height, width = images.shape[1:]
@@ -29,7 +29,7 @@ def _flatten_pixels(images, n, offset, row):
                 row[(i * width + j) * channels + c] = np.int16(np.int16(images[n, c, i, j]) - offset)
 
 
-@inline
+@raw_inline
 def _pair(first, second):
     """Two int16 in one int32, as the tile reads them."""
     return (np.int32(first) & np.int32(0xFFFF)) | (np.int32(second) << np.int32(16))
@@ -53,7 +53,7 @@ def pixels_panel(images, offset, panel, start, stop):
                 panel[v, pair, c] = _pair(rows[0, COLS * v + c], rows[1, COLS * v + c])
 
 
-@inline
+@raw_inline
 def _sum_pairs(a, row, panel, p_off, n_pairs, tile, total):
     """Rows row.. (6) of a (M, 2 P) times n_pairs pairs of the panel -> tile int32, or total.
 
@@ -96,7 +96,7 @@ def pixels_dense_float(a, pixels, scale, kinds, out, start, stop):
                 out[m, f] += a[m, n] * pixels[n, f]
 
 
-@inline
+@raw_inline
 def _patch_rows(images, n, offset, pad_value, g, rows):
     """Image n -> rows (>= kh * kw * C, >= OH * OW) int16: what each weight reads at each output position."""
     channels = images.shape[1]
@@ -117,7 +117,7 @@ def _patch_rows(images, n, offset, pad_value, g, rows):
                     row[at + high:at + g.out_width] = pad_value
 
 
-@inline
+@raw_inline
 def _gradient_panel(dout, winner, size, n, inverse, places, rows, panel):
     """dH of image n -> panel (V, P, 64) int32, two int16 each: gradients of two positions."""
     n_units, direct = dout.shape[3], places.shape[1] // 2 if size == 1 and dout.shape[3] % COLS == 0 else 0
