@@ -17,7 +17,6 @@ import hashlib
 import logging
 import os
 import tempfile
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,12 +24,11 @@ from typing import Any
 import numba
 import numpy as np
 from numba import extending
-from numba.core import config, ir
+from numba.core import config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, _CacheLocator
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import PassManager, register_pass
-from numba.core.lowering import Lower
 from numba.core.typed_passes import NativeLowering
 
 NUMBA: Any = config                 # Numba's settings: it makes their names when it is loaded, unseen by type checkers
@@ -126,51 +124,6 @@ def _say_once() -> None:
     logging.getLogger("bnnsim.kernels").info("compiling kernels for this CPU: some seconds, once; later runs find them")
 
 
-class _Lower(Lower):
-    """What a function is given stays its caller's until it returns: no references to it are counted.
-
-    Numba counts some at the start and the end of each call, by atomic operations, and those of a part that a loop
-    calls took a quarter to a half of the time of a convolution's gradients.
-    """
-
-    def pre_lower(self):
-        super().pre_lower()
-        assigned = [inst.target.name for block in self.blocks.values() for inst in block.find_insts(ir.Assign)]
-        self._once, self._lent = {name for name, n in Counter(assigned).items() if n == 1}, set()
-
-    def lower_assign(self, ty, inst):
-        value, name, found = inst.value, inst.target.name, super().lower_assign(ty, inst)
-        if isinstance(value, ir.Arg) and name in self._once \
-                or isinstance(value, ir.Var) and value.name in self._lent and name in self._singly_assigned_vars:
-            self._lent.add(name)
-            self.decref(ty, found)                              # what was counted just now: LLVM removes both
-        return found
-
-    def delvar(self, name):
-        if name not in self._lent:
-            super().delvar(name)
-
-
-@register_pass(mutates_CFG=True, analysis_only=False)
-class _KernelLowering(NativeLowering):
-    _name = "bnnsim_kernel_lowering"
-
-    @property
-    def lowering_class(self):
-        return _Lower
-
-
-class _KernelCompiler(CompilerBase):
-    lowering: type[NativeLowering] = _KernelLowering
-
-    def define_pipelines(self):
-        passes = PassManager("bnnsim")
-        for kind, why in DefaultPassBuilder.define_nopython_pipeline(self.state).passes:
-            passes.add_pass(self.lowering if kind is NativeLowering else kind, why)
-        passes.finalize()
-        return [passes]
-
-
 class _PartLibrary(JITCodeLibrary):
     """LLVM's code of a part, as it is linked into a kernel's."""
 
@@ -184,7 +137,7 @@ class _RawLibrary(_PartLibrary):
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
-class _PartLowering(_KernelLowering):
+class _PartLowering(NativeLowering):
     _name = "bnnsim_part_lowering"
 
     def run_pass(self, state):
@@ -198,8 +151,15 @@ class _PartLowering(_KernelLowering):
         return True
 
 
-class _PartCompiler(_KernelCompiler):
-    lowering, library = _PartLowering, _PartLibrary
+class _PartCompiler(CompilerBase):
+    library = _PartLibrary
+
+    def define_pipelines(self):
+        passes = PassManager("bnnsim_part")
+        for kind, why in DefaultPassBuilder.define_nopython_pipeline(self.state).passes:
+            passes.add_pass(_PartLowering if kind is NativeLowering else kind, why)
+        passes.finalize()
+        return [passes]
 
 
 class _RawCompiler(_PartCompiler):
@@ -219,8 +179,7 @@ def kernel(function: Callable[..., Any]) -> Any:
     """Compile a loop over arrays; cached on disk where a folder is writable, silently uncached elsewhere."""
     if JIT_OFF:
         return np.errstate(over="ignore")(function)             # uint64 arithmetic is meant to wrap
-    inner: dict[str, Any] = dict(pipeline_class=_KernelCompiler) if numba.version_info.short in TRIED else {}
-    dispatcher = numba.njit(**_FLAGS, **inner)(function)
+    dispatcher = numba.njit(**_FLAGS)(function)
     if cache_folder() is not None:
         dispatcher._cache = _KernelCache(function)
     return dispatcher
