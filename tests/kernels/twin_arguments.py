@@ -121,14 +121,17 @@ def looked_up(rng):
     """
     shapes = [(1, 0, 0, 0), (1, 1, 0, 0), (3, 6, 64, 5), (2, 13, 7, 1), (1, 259, 0, 0), (70, 2, 1, 3)]
     for (n_segments, n_steps, p_off, o_off), add in product(shapes, (False, True)):
-        rows = rng.integers(0, 99, 6 * n_segments)
+        r_off = p_off % 7
+        rows = rng.integers(0, 99, r_off + 6 * n_segments)
         panel = rng.integers(0, 2**32, p_off + n_segments * -(-n_steps // 6) * 64, dtype=np.uint32)
         for kind in (np.float32, np.int32) if n_segments * n_steps < 100 else ():
             tables = (rng.normal(size=32 * n_steps + 99) * 10**6).astype(kind)
-            yield (tables, rows, n_segments, 5 * n_steps, panel, p_off, garbage(o_off + 6 * 64 + 3, kind), o_off, add)
+            out = garbage(o_off + 6 * 64 + 3, kind)
+            yield tables, rows, r_off, n_segments, 5 * n_steps, panel, p_off, out, o_off, add
         tables = rng.choice(np.array([0, 1, 62, 63, 63, 63], np.uint8), 99 + 64 + 192 * n_steps)
         panel = rng.integers(0, 16, p_off + n_segments * n_steps * 256, dtype=np.uint8)
-        yield (tables, rows, n_segments, 16 * n_steps, panel, p_off, garbage(o_off + 6 * 64 + 3, np.int32), o_off, add)
+        out = garbage(o_off + 6 * 64 + 3, np.int32)
+        yield tables, rows, r_off, n_segments, 16 * n_steps, panel, p_off, out, o_off, add
 
 
 def spread(rng):
