@@ -15,6 +15,7 @@ from bnnsim.packed.words import unpack_signs
 
 EXTREMES = np.array([np.inf, -np.inf, np.nan, 1e-45, -1e-45, 1.1754942e-38, 3.4028235e38, -3.4028235e38, -0.0, 0.0, 1.0,
                      -1.0, 1e-30, 0.1, np.nextafter(np.float32(1), np.float32(2))], np.float32)
+QUIET = pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")     # interpreted, NumPy says so
 CHANNELS = st.sampled_from([1, 2, 3, 7, 15, 16, 17, 33, 63, 64, 65, 70, 130])
 
 
@@ -74,6 +75,7 @@ def test_operations_of_channels(case):
 
 
 @pytest.mark.tiny
+@QUIET
 @pytest.mark.jit_off
 @pytest.mark.parametrize("shape", [(1, 1), (2, 65), (2, 1, 3, 17)])
 @pytest.mark.parametrize("extreme", [0.0, 0.4])
@@ -89,6 +91,7 @@ def test_pixels(case):
     same(in_threads(Pixels(scale, shift).run, images), naive_graph.pixels(images, scale, shift))
 
 
+@QUIET
 @pytest.mark.jit_off
 def test_what_extreme_values_become():
     """As the docstrings promise: no number gives bit -1, is no maximum, and passes a clip."""
@@ -130,9 +133,9 @@ def check_pools(case):
     for whole in (0, 1):
         same(in_threads(AveragePool(*windows, whole).run, x), naive_graph.average_pool(x, *windows, whole))
     same(in_threads(GlobalAverage().run, x), naive_graph.global_average(x))
-    for given in (x, rng.integers(-9, 9, shape).astype(np.int32)):
-        wanted = naive_graph.largest_pool(given, *windows)
-        for came, want in zip(in_threads(LargestPool(*windows).with_winners, given), wanted):
+    for each in (x, rng.integers(-9, 9, shape).astype(np.int32)):
+        wanted = naive_graph.largest_pool(each, *windows)
+        for came, want in zip(in_threads(LargestPool(*windows).with_winners, each), wanted):
             same(came, want)
 
 
@@ -142,6 +145,7 @@ def test_pools(case):
     check_pools(case)
 
 
+@QUIET
 @pytest.mark.jit_off
 @pytest.mark.parametrize("extreme", [0.0, 0.4])
 def test_pools_interpreted(extreme):
@@ -187,6 +191,7 @@ CONVS = [((2, 3, 3, 5), (3, 2, 3, 5), dict(stride=(2, 1), padding=(0, 2, 1, 0)))
          ((1, 2, 2, 6), (4, 1, 1, 3), dict(groups=2, padding=(1, 1, 1, 1)))]
 
 
+@QUIET
 @pytest.mark.jit_off
 @pytest.mark.parametrize("shape, sizes, fields", CONVS)
 def test_convolutions_interpreted(shape, sizes, fields):
