@@ -9,6 +9,7 @@ import numpy as np
 
 from bnnsim.checks import check_images, check_split
 from bnnsim.kernels import split
+from bnnsim.packed.graph import PackedGraph
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.packed.stages import Stage
 
@@ -21,10 +22,14 @@ Parts = Sequence[Sequence[np.ndarray]]
 
 # ---------------------------------------------------------------- what such a pass is given
 
-def check_packed(network: PackedNetwork) -> PackedNetwork:
-    """A PackedNetwork."""
+def check_packed(network: PackedNetwork, graphs: bool = False) -> PackedNetwork:
+    """A PackedNetwork; one with branches only where the caller says that it can deal with `graphs`."""
     if not isinstance(network, PackedNetwork):
         raise TypeError(f"network must be a PackedNetwork, as bnnsim.pack gives, got {type(network).__name__}")
+    if isinstance(network, PackedGraph) and not graphs:
+        raise TypeError("network must be a PackedNetwork of layers in a row, got a PackedGraph: this is defined for "
+                        "layers each of which reads the one before alone. Of a graph ask what its bit errors do with "
+                        "bnnsim.sweep, also layer by layer: BitFlips(rate, layers=(0,))")
     return network
 
 
