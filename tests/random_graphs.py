@@ -25,6 +25,16 @@ def graph(seed, n_steps=9, extreme=False):
     return _Growth(np.random.default_rng(seed), extreme).grown(n_steps)
 
 
+def for_fashion(seed=0):
+    """One for images of 28 x 28, of 12,544 bits: sums and the mean of pixels side by side."""
+    rng, n = np.random.default_rng(seed), 16
+    layer = PackedLayer("dense", 784, naive.pack(rng.choice([-1, 1], (n, 784))))
+    end = RealDense(rng.normal(size=(10, n + 1)).astype(np.float32), np.zeros(10, np.float32))
+    one, zero = np.ones(n, np.float32), np.zeros(n, np.float32)
+    return PackedGraph([Node(layer, (-1,)), Node(Affine(one, zero), (0,)), Node(Pixels(one[:1] / 10, zero[:1]), (-1,)),
+                        Node(GlobalAverage(), (2,)), Node(Concatenate(), (1, 3)), Node(end, (4,))], (1, 28, 28))
+
+
 class _Growth:
     """Nodes so far; of each value, -1 the images, its kind and shape."""
 

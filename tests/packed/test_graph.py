@@ -3,7 +3,6 @@
 import pickle
 from dataclasses import replace
 
-import naive
 import naive_graph
 import numpy as np
 import pytest
@@ -26,7 +25,7 @@ from bnnsim.packed.graph_schema import Node
 from bnnsim.packed.layer import PackedLayer
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.packed.network_file import load_network
-from bnnsim.packed.operations import Affine, Concatenate, GlobalAverage, Operation, Pixels, RealDense
+from bnnsim.packed.operations import Affine, Operation, RealDense
 
 SEEDS = range(30)
 
@@ -308,12 +307,7 @@ def test_a_sweep_that_grows_is_the_one_that_was_large_at_once(swept, tmp_path):
 
 
 def test_the_command_takes_graphs_and_workers(tmp_path, capsys):
-    rng = np.random.default_rng(0)
-    layer = PackedLayer("dense", 784, naive.pack(rng.choice([-1, 1], (16, 784))))
-    end = RealDense(rng.normal(size=(10, 17)).astype(np.float32), np.zeros(10, np.float32))
-    pixels = Pixels(np.full(1, 0.1, np.float32), np.zeros(1, np.float32))
-    PackedGraph([Node(layer, (-1,)), Node(affine(16), (0,)), Node(pixels, (-1,)), Node(GlobalAverage(), (2,)),
-                 Node(Concatenate(), (1, 3)), Node(end, (4,))], (1, 28, 28)).save(tmp_path / "g.h5")
+    random_graphs.for_fashion().save(tmp_path / "g.h5")
     common = [str(tmp_path / "g.h5"), "--dataset", "fashion-subset", "--rates", "0.01,0.2", "--trials", "2", "--quiet"]
     results = []
     for name, more in (("one", []), ("two", ["--workers", "2"])):
