@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bnnsim.checks import check_images
+from bnnsim.packed.blocks import check_packed
 from bnnsim.packed.network import PackedNetwork
 
 
@@ -45,7 +46,7 @@ def compare_sums(network: PackedNetwork, images: np.ndarray, sums: Mapping[str, 
     -------
     SumsDiffer or None
     """
-    images = check_images(images, network.input_shape)
+    images = check_images(images, check_packed(network).input_shape)
     x: np.ndarray = images
     by_layer = _by_layer(sums, len(network.layers))
     for stage in network.stages:

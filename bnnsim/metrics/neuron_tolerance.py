@@ -212,7 +212,7 @@ def real_thresholds(model: Sequential) -> list[np.ndarray]:
     Buschjaeger et al. 2020, section IV [R].
     """
     found = []
-    for layer in getattr(model, "layers", ()):
+    for layer in model.layers if isinstance(model, Sequential) else ():
         if isinstance(layer, BatchNormSign):
             mean, scale, shift = layer.affine()
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):

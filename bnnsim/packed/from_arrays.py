@@ -78,10 +78,11 @@ def layers_from_arrays(layers: Sequence[Mapping[str, Any]], input_shape: tuple[i
     shape: tuple[int, ...] = (height, width, channels)
     packed = []
     for i, fields in enumerate(layers):
-        layer = _layer(i, fields, shape)
-        stage = stage_of(layer, i, shape, None if i else offset)
-        stage.check(f"layers[{i}]")
-        packed.append(replace(layer, **_ending(f"layers[{i}]", fields, layer, stage.bound, i == len(layers) - 1)))
+        layer, name = _layer(i, fields, shape), f"layers[{i}]"
+        bound = stage_of(layer, i, shape, None if i else offset).bound
+        packed.append(replace(layer, **_ending(name, fields, layer, bound, i == len(layers) - 1)))
+        stage = stage_of(packed[-1], i, shape, None if i else offset)
+        stage.check(name)                                       # with its ending, which says if it keeps its sums
         shape = stage.output_shape
     return packed
 

@@ -64,7 +64,7 @@ class PackedGraph(PackedNetwork):
         fields = graph_schema.check_graph(graph_schema.fields_of(nodes, input_shape, input_offset, metadata or {}))
         self.input_shape, self.input_offset = fields["input_shape"], input_offset
         self.metadata = fields["metadata"]
-        self.nodes = tuple(nodes)
+        self.nodes = tuple(map(graph_schema.node_of, fields["nodes"]))          # settings as plain pairs and sides
         self.places = graph_schema.places_of(self.nodes, self.input_shape, input_offset)
         self._plans: dict[tuple[int, int], list[Step]] = {}
         self._number()

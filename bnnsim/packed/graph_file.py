@@ -5,7 +5,7 @@
     /node0 ...  a group a node: attribute inputs int64 (n,), the nodes that it reads, -1 the images; then
                 of a layer of bits the attributes and datasets of version 2, with threshold and inverted, or mean,
                 scale and shift, or none of them;
-                of an operation the attribute operation (string), its settings int64 and its arrays float32
+                of an operation the attribute operation (string), its settings int64 and its arrays float32, finite
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 
 import bnnsim.files.file_format as file_format
 import bnnsim.files.hdf5 as hdf5
-from bnnsim.checks import FilePath
+from bnnsim.checks import FilePath, check_finite
 from bnnsim.files.announced import Announced
 from bnnsim.files.hdf5_structure import Group
 from bnnsim.packed.graph_schema import check_graph
@@ -31,7 +31,7 @@ _BITS: dict[str, Any] = {"kind": str, "n_in": (), **{name: (n,) if n else () for
 
 def save_graph(path: FilePath, graph: Fields) -> None:
     """Write a graph, the plain dict of `graph_schema`, to an HDF5 file, whole or not at all."""
-    graph = check_graph(graph)
+    graph = _check_finite(check_graph(graph))
     metadata = file_format.to_json("metadata", graph["metadata"])
     root = file_format.root_attributes(NETWORK, VERSION, _checksum(graph))
     with hdf5.new_file(path) as file:
@@ -69,7 +69,7 @@ def read_graph(file: hdf5.File, root: Fields) -> Fields:
     for node in graph["nodes"]:
         for name, value in _arrays(node).items():
             node[name] = hdf5.read_array(file, value)
-    graph = _checked(graph)
+    graph = _checked(graph, whole=True)
     file_format.check_checksum("the network", root["checksum"], _checksum(graph))
     return graph
 
@@ -96,11 +96,20 @@ def _announced(group: Group | Announced) -> Fields:
     return {**hdf5.read_attributes(group, wanted), **{name: hdf5.announce(group[name]) for name in names}}
 
 
-def _checked(graph: Fields) -> Fields:
+def _checked(graph: Fields, whole: bool = False) -> Fields:
     try:
-        return check_graph(graph)
+        return _check_finite(check_graph(graph)) if whole else check_graph(graph)
     except (ValueError, TypeError) as error:
         raise hdf5.Refused(str(error)) from error
+
+
+def _check_finite(graph: Fields) -> Fields:
+    """Files hold finite numbers: what faults may leave of an operation's in memory is no network to keep."""
+    for i, node in enumerate(graph["nodes"]):
+        for name, value in _arrays(node).items():
+            if value.dtype.kind == "f":
+                check_finite(f"nodes[{i}] {name}", value)
+    return graph
 
 
 def _arrays(node: Fields) -> Fields:

@@ -33,6 +33,7 @@ class GraphPass(CleanPass):
     """`CleanPass` of a graph."""
 
     network: PackedGraph
+    graphs = True
 
     def predict(self, broken: PackedNetwork) -> np.ndarray:
         """Classes int64 (N,) of the images under `broken`, a copy of the graph with other bits: see `with_words`."""

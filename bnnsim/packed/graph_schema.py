@@ -27,6 +27,7 @@ from bnnsim.packed.words import n_words
 
 IMAGES = -1                     # the number that stands for the images
 MAX_MACS = 2**36                # real-valued multiply-accumulates of an image
+MAX_TOGETHER = 4 * MAX_VALUES   # values of all nodes of an image: branches keep them for long
 DTYPES = {kind: np.dtype(name) for kind, name in (("pixels", np.uint8), ("bits", np.uint64), ("integers", np.int32),
                                                   ("reals", np.float32), ("scores", np.float64))}
 
@@ -150,7 +151,7 @@ def places_of(nodes: Sequence[Node], input_shape: tuple[int, int, int], input_of
     channels, height, width = input_shape
     images = Place((height, width, channels), "pixels", None)
     found: list[Place] = []
-    n_layers = taps = macs = 0
+    n_layers = taps = macs = values = 0
     for i, node in enumerate(nodes):
         name, read = f"nodes[{i}]", [images if at == IMAGES else found[at] for at in node.inputs]
         if isinstance(node.what, Operation):
@@ -162,6 +163,8 @@ def places_of(nodes: Sequence[Node], input_shape: tuple[int, int, int], input_of
             if (stage := found[-1].stage) is not None:
                 taps += stage.n_positions * math.prod(stage.patch_shape[:2])
         check_int(f"{name}: the number of values of its output", math.prod(found[-1].shape), high=MAX_VALUES)
+        values += math.prod(found[-1].shape)
+        check_int(f"the number of values of nodes up to [{i}] together", values, high=MAX_TOGETHER)
         check_int(f"the number of output positions times that of taps, of nodes up to [{i}]", taps, high=MAX_TAPS)
         check_int(f"the number of real-valued multiply-accumulates of nodes up to [{i}]", macs, high=MAX_MACS)
     _check_end(nodes, found)

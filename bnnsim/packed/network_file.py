@@ -66,7 +66,7 @@ def save_network(path: FilePath, network: Fields) -> None:
     path : str or os.PathLike
         A file that is there is replaced.
     network : dict
-        See `bnnsim.packed.schema`.
+        See `bnnsim.packed.schema`, and `bnnsim.packed.graph_schema` of graphs.
 
     Raises
     ------
@@ -75,6 +75,8 @@ def save_network(path: FilePath, network: Fields) -> None:
     OSError
         Where the file cannot be written; the one that was there is unchanged.
     """
+    if _is_graph(network):
+        return graph_file.save_graph(path, network)
     network = check_network(network)
     metadata = file_format.to_json("metadata", network["metadata"])
     version = _version(network)
@@ -118,9 +120,13 @@ def checksum(network: Fields) -> str:
     Parameters
     ----------
     network : dict
-        See `bnnsim.packed.schema`.
+        See `bnnsim.packed.schema`, and `bnnsim.packed.graph_schema` of graphs.
     """
-    return _network_checksum(check_network(network))
+    return graph_file.checksum(network) if _is_graph(network) else _network_checksum(check_network(network))
+
+
+def _is_graph(network: Fields) -> bool:
+    return isinstance(network, dict) and "nodes" in network
 
 
 def _arrays(layer: Fields) -> Fields:

@@ -68,8 +68,9 @@ def rescale_thresholds(network: Network, trained_at: Rates, target: Rates) -> Ne
                   for i, (layer, factor) in enumerate(zip(network.layers, factors))]
         return PackedNetwork(layers, network.input_shape, network.input_offset,
                              network.metadata | {"rescaled_for": _text(target)})
-    raise TypeError("network must be a Sequential or a PackedNetwork, of layers in a row: what a graph adds up has no "
-                    f"threshold to rescale, and `reestimate_batch_norm` is for it; got {type(network).__name__}")
+    hint = ", a graph, in which sums are read by more than thresholds: reestimate_batch_norm(model, split, faults) " \
+        "takes a Graph" if isinstance(network, Graph | PackedGraph) else ""
+    raise TypeError(f"network must be a Sequential or a PackedNetwork, got {type(network).__name__}{hint}")
 
 
 def _factors(trained_at: Rates, target: Rates, n_layers: int) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 
 import bnnsim.files.html_text as html_text
 import bnnsim.kernels.real.channels as channels
+import bnnsim.training.wires as wires
 from bnnsim.checks import check_images, check_int, check_labels, check_split
 from bnnsim.kernels import empty, split
 from bnnsim.packed.graph import as_scores
@@ -72,7 +73,8 @@ class Graph:
 
     def __init__(self, nodes: Sequence[Wired], input_shape: tuple[int, int, int]) -> None:
         self.input_shape = check_input_shape(input_shape)
-        self.layers, self.inputs = [wired.layer for wired in nodes], [tuple(wired.inputs) for wired in nodes]
+        wires.check_nodes(nodes)
+        self.layers, self.inputs = [layer for layer, _ in nodes], [tuple(at) for _, at in nodes]
         self.metadata: dict[str, str] = {}
         self.history: History | None = None
         self.shapes: list[tuple[int, ...]] = []
@@ -88,7 +90,7 @@ class Graph:
                 self._check_sum(i, shapes[0])
             if isinstance(layer, RealConv2d):
                 layer.of_pixels = all(isinstance(self.layers[at], Pixels) for at in inputs)
-            self.shapes.append(_any(layer).output_shape(*shapes))
+            self.shapes.append(self._shape_of(i, shapes))
             kinds.append(layer.gives)
         if not kinds or kinds[-1] not in ("scores", "reals") or len(self.shapes[-1]) != 1:
             came = f"{kinds[-1]} {self.shapes[-1]}" if kinds else "nothing: there is none"
@@ -102,6 +104,16 @@ class Graph:
         unread = [i for i, n in enumerate(self.n_readers[:-1]) if n == 0]
         if unread:
             raise ValueError(f"every layer but the last must be read by another, layers {unread[:5]} are not")
+        self._check_packable()
+
+    def _check_packable(self) -> None:
+        wires.check_packable(self.layers, self.inputs, self.n_readers)
+
+    def _shape_of(self, i: int, shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
+        try:
+            return _any(self.layers[i]).output_shape(*shapes)
+        except ValueError as error:
+            raise ValueError(f"layers[{i}], {type(self.layers[i]).__name__}: {error}") from None
 
     def _misfit(self, i: int, given: str) -> str:
         layer = self.layers[i]
@@ -131,7 +143,7 @@ class Graph:
     @property
     def integer_logits(self) -> bool:
         """Whether scores are integers, with no batch norm behind the last layer."""
-        return not self.layers[-1].parameters
+        return self.layers[-1].gives == "scores" and not self.layers[-1].parameters
 
     @property
     def needs_batches(self) -> bool:
@@ -368,6 +380,9 @@ class Sequential(Graph):
     def __init__(self, layers: Sequence[Layer], input_shape: tuple[int, int, int]) -> None:
         super().__init__([Wired(layer, (i - 1,)) for i, layer in enumerate(layers)], input_shape)
 
+    def _check_packable(self) -> None:
+        """In a row each layer folds into the one before, or says why not when it is packed."""
+
 
 class Wiring:
     """Nodes of a `Graph`, one after the other.
@@ -397,8 +412,7 @@ class Wiring:
         int
             The number of the last of them: what others take as inputs.
         """
-        at: tuple[int, ...] = (len(self.nodes) - 1,) if inputs is None else \
-            (inputs,) if isinstance(inputs, int) else tuple(inputs)
+        at = (len(self.nodes) - 1,) if inputs is None else wires.as_inputs(inputs)
         for layer in layers:
             self.nodes.append(Wired(layer, at))
             at = (len(self.nodes) - 1,)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bnnsim.checks import check_images, check_real, check_split
+from bnnsim.packed.graph import PackedGraph
 from bnnsim.packed.layer import PackedLayer, largest_preactivation
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.training.estimators import Estimator
@@ -56,8 +57,9 @@ def unpack(network: PackedNetwork, split: "LabelledImages", latent: float = 0.1,
     >>> model.accuracy(train[:200]) == network.accuracy(train[:200])
     True
     """
-    if not isinstance(network, PackedNetwork):
-        raise TypeError(f"network must be a PackedNetwork, got {type(network).__name__}")
+    if not isinstance(network, PackedNetwork) or isinstance(network, PackedGraph):
+        hint = "; train on the Graph that it was packed from" if isinstance(network, PackedGraph) else ""
+        raise TypeError(f"network must be a PackedNetwork of layers in a row, got {type(network).__name__}{hint}")
     if network.layers[-1].threshold is not None:
         raise ValueError("network must give scores: the last layer of this one gives signs, which have no gradient")
     check_images(check_split(split).images, network.input_shape)

@@ -4,6 +4,6 @@ Every result is a fixed sequence of float32 operations, rounded one by one: each
 number of threads nor the width of a CPU's vectors changes, and no product is fused with an addition. So bits agree on
 every CPU. What lies in a padding is left out of a sum, not added as zero.
 
-To add an operation: its kernel here, the class around it in `bnnsim.real`, and the layer that trains it in
+To add an operation: its kernel here, the class around it in `bnnsim.packed.operations`, and the layer that trains it in
 bnnsim/training/layers.
 """

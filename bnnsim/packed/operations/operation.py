@@ -5,8 +5,9 @@ What goes along an edge of a graph is of one kind: "pixels" uint8 (N, C, H, W), 
 float64 (N, n_classes). Shapes exclude the batch.
 """
 
+import dataclasses
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -62,6 +63,10 @@ class Operation(ABC):
                 value = np.ascontiguousarray(value, np.float32).view()
                 value.flags.writeable = False
                 object.__setattr__(self, name, value)
+
+    def __reduce__(self) -> tuple[type["Operation"], tuple]:
+        """Sent to another process without what can be laid out anew there."""
+        return type(self), tuple(getattr(self, field.name) for field in dataclasses.fields(cast(Any, self)))
 
 
 def rows(x: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Pools of maps: the average, and the largest, of windows."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -7,11 +8,13 @@ import numpy as np
 
 import bnnsim.kernels.gradients.pool as integer_pools
 import bnnsim.kernels.real.pools as pools
+from bnnsim.checks import check_int
 from bnnsim.kernels import empty, split
 from bnnsim.kernels.forward.geometry import Pool
 from bnnsim.packed.forward import NO_PADDING, Pair, Sides, window_counts
 from bnnsim.packed.operations.operation import MAX_SIZE, Operation, Shape
 
+MOST_READ = 2**24               # entries of a channel's windows together: a few bytes would else ask for much
 MOST_ENTRIES = 15               # rows, and columns, of a window whose largest is sought: its winner is one byte
 
 
@@ -37,6 +40,9 @@ class _Pool(Operation):
                              f"got {shape}")
         if any(at >= size for at, size in zip(self.padding, self.size * 2)):
             raise ValueError(f"{self.word}: padding must be smaller than the size {self.size}, got {self.padding}")
+        entries = min(self.size[0], shape[0]) * min(self.size[1], shape[1])
+        check_int(f"{self.word}: the number of its windows times that of their entries", math.prod(counts) * entries,
+                  high=MOST_READ)
         return (*counts, shape[2])
 
 
