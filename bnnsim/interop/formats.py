@@ -8,6 +8,7 @@ import bnnsim.interop.arrays_files as arrays_files
 from bnnsim.checks import FilePath
 from bnnsim.interop.arrays_files import Arrays
 from bnnsim.interop.bounded import MAX_MEMBERS
+from bnnsim.interop.protobuf import OnnxGraph
 from bnnsim.interop.steps import Network
 
 C_SOURCES = (".h", ".hpp", ".hh", ".c", ".cpp", ".cc")
@@ -17,7 +18,7 @@ TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."         # the magic number
 
 @dataclass(frozen=True)
 class Content:
-    """What a file holds: a chain of steps, or arrays by name, which take a spec.
+    """What a file holds: a chain of steps, arrays by name, which take a spec, or a graph of ONNX, which may be a chain.
 
     layout : of the arrays' axes, "pytorch" or "keras"
     """
@@ -26,6 +27,7 @@ class Content:
     network: Network | None = None
     arrays: Arrays | None = None
     layout: str = "pytorch"
+    onnx: OnnxGraph | None = None
 
 
 def read_content(paths: Sequence[FilePath], spec: object = None, input_shape: tuple[int, int, int] | None = None
@@ -52,8 +54,8 @@ def read_content(paths: Sequence[FilePath], spec: object = None, input_shape: tu
     if arrays_files.is_text(head) and (ending in MEMORY_TEXTS or not ending):
         return Content("memory text", arrays=arrays_files.read_memory_texts([first]))
     if ending == ".onnx" or head.startswith(b"\x08"):
-        from bnnsim.interop.onnx_chain import read_onnx
-        return _content(read_onnx(first), "pytorch", "ONNX")
+        from bnnsim.interop.protobuf import read_graph
+        return Content("ONNX", onnx=read_graph(first))
     raise ValueError(f"its first bytes are {head[:8]!r}, which is none of the formats that are known: Keras .h5 and "
                      ".keras, PyTorch .pt and .pth, safetensors, ONNX, .npz, a folder of FINN .bin, C headers, "
                      "$readmemb text")

@@ -12,7 +12,10 @@ import bnnsim.interop.chain as chain
 from bnnsim.checks import FilePath, check_choice, check_real
 from bnnsim.interop.arrays_files import Arrays
 from bnnsim.interop.comparison import SumsDiffer, compare_sums
+from bnnsim.interop.graph_lowering import NOTHING_IN_MEMORY, lower
+from bnnsim.interop.graph_parts import Sketch, Value
 from bnnsim.interop.input_codes import Code, Input, code_of
+from bnnsim.interop.protobuf import OnnxGraph
 from bnnsim.interop.spec import NO_SHAPE, Conventions, steps_of
 from bnnsim.interop.steps import Network, Weigh
 from bnnsim.interop.weights import SIGNS, Reading, signs_and_scale
@@ -150,6 +153,8 @@ def _read(paths: list[FilePath], spec: Spec | None, input_shape: Shape | None, c
     with np.errstate(all="ignore"):                             # what overflows is refused, as it is not finite
         from bnnsim.interop.formats import read_content
         content = read_content(paths, spec, input_shape)
+        if content.onnx is not None:
+            return _of_onnx(content.onnx, input_shape, code, reading)
         if content.network is None:
             order = conventions.flatten or ("HWC" if content.layout == "keras" else "CHW")
             conventions = replace(conventions, flatten=check_choice("flatten", order, ("CHW", "HWC")),
@@ -161,6 +166,36 @@ def _read(paths: list[FilePath], spec: Spec | None, input_shape: Shape | None, c
         else:
             network = content.network
         return _imported(network, input_shape or network.input_shape, code, reading)
+
+
+def _of_onnx(graph: OnnxGraph, input_shape: Shape | None, code: Code, reading: Reading) -> Imported:
+    """A chain of layers of bits, or else a graph."""
+    from bnnsim.interop.onnx_chain import chain_of
+    from bnnsim.interop.onnx_graph import has_branches, sketch_of
+
+    if not has_branches(graph):
+        try:
+            network = chain_of(graph)
+            return _imported(network, input_shape or network.input_shape, code, reading)
+        except ValueError as error:
+            refused = str(error)
+        try:
+            return _graph_imported(*sketch_of(graph, code, reading), "ONNX")
+        except ValueError as error:
+            raise ValueError(_both(refused, str(error))) from None
+    return _graph_imported(*sketch_of(graph, code, reading), "ONNX")
+
+
+def _both(chain: str, graph: str) -> str:
+    """Why a chain is refused; and why it is no graph of bits and float32 either, if that says more."""
+    if graph == NOTHING_IN_MEMORY or graph in chain or len(chain) + len(graph) > 500:
+        return chain
+    return f"{chain} [with layers of float32 beside those of bits: {graph}]"
+
+
+def _graph_imported(sketch: Sketch, scores: Value, form: str) -> Imported:
+    network, rows = lower(sketch, scores, {"imported from": form})
+    return Imported(network, form, sketch.code, rows)
 
 
 def _own(paths: Sequence[FilePath]) -> Imported | None:

@@ -7,6 +7,7 @@ import numpy as np
 from bnnsim.interop.protobuf import TYPES, OnnxNode
 
 SMALL = 2**16                       # values that a result may have beside the largest array of the file
+MOST_EXPANDED = 2**22               # of an Expand to a map's shape, which takes no memory by itself
 
 Arrays = list[np.ndarray]
 
@@ -26,7 +27,8 @@ def value_of(node: OnnxNode, given: Arrays, most: int) -> np.ndarray:
             found = np.asarray(OPERATIONS[node.op](node, given))
     except (ValueError, IndexError, TypeError, KeyError, OverflowError) as error:
         raise ValueError(f"{node} of constants cannot be computed: {str(error)[:200]}") from None
-    _check_size(node, found.size, most)
+    if node.op != "Expand":
+        _check_size(node, found.size, most)
     return found
 
 
@@ -79,6 +81,27 @@ def _filled(node: OnnxNode, given: Arrays) -> np.ndarray:
     return np.full(shape, np.asarray(node.attributes.get("value", np.float32(0))).reshape(-1)[0])
 
 
+def _expanded(node: OnnxNode, given: Arrays) -> np.ndarray:
+    """To a shape; 0 stands for a batch of any size."""
+    shape = [max(int(n), 1) for n in given[1].reshape(-1)[:8]]
+    shape = list(np.broadcast_shapes(tuple(shape), given[0].shape))
+    if float(np.prod(shape, dtype=np.float64)) > MOST_EXPANDED:
+        raise ValueError(f"{shape} values")
+    return np.broadcast_to(given[0], shape)
+
+
+def _reduced(node: OnnxNode, given: Arrays) -> np.ndarray:
+    axes = _axes(node, given) or tuple(range(given[0].ndim))
+    total = given[0].sum(axes, keepdims=bool(node.attributes.get("keepdims", 1)))
+    n = np.prod([given[0].shape[axis] for axis in axes], dtype=np.float64)
+    return (total / n).astype(given[0].dtype) if node.op == "ReduceMean" else total
+
+
+def _clipped(node: OnnxNode, given: Arrays) -> np.ndarray:
+    low = given[1] if len(given) > 1 else node.attributes.get("min", -np.inf)
+    return np.clip(given[0], low, given[2] if len(given) > 2 else node.attributes.get("max", np.inf))
+
+
 def _cast(node: OnnxNode, given: Arrays) -> np.ndarray:
     return given[0].astype(TYPES[node.attributes["to"]])
 
@@ -97,7 +120,8 @@ ELEMENTWISE: dict[str, Operation] = {
     "BipolarQuant": _bipolar}
 OPERATIONS: dict[str, Operation] = {
     **ELEMENTWISE, "Sqrt": lambda _, g: np.sqrt(g[0]), "Reciprocal": lambda _, g: 1 / g[0], "Neg": lambda _, g: -g[0],
-    "Sign": lambda _, g: np.sign(g[0]), "Identity": lambda _, g: g[0], "Cast": _cast, "Constant": _constant,
+    "Abs": lambda _, g: np.abs(g[0]), "ReduceMean": _reduced, "ReduceSum": _reduced, "Clip": _clipped,
+    "Expand": _expanded, "Sign": lambda _, g: np.sign(g[0]), "Identity": lambda _, g: g[0], "Cast": _cast, "Constant": _constant,
     "Transpose": lambda node, g: g[0].transpose(node.attributes.get("perm")),
     "Reshape": lambda _, g: g[0].reshape([int(n) for n in g[1].reshape(-1)[:8]]),
     "Unsqueeze": lambda node, g: np.expand_dims(g[0], _axes(node, g)),
