@@ -219,7 +219,7 @@ class _Emission:
         """Whether a norm only shifts what one sign reads: x + b >= 0 is x >= -b, in float32 too."""
         norm, readers, at = self.parts[i].what, self.readers[i], self.parts[i].inputs[0]
         return (isinstance(norm, Norm) and len(readers) == 1 and isinstance(self.parts[readers[0]].what, Signs)
-                and at != IMAGES and at not in self.integers and bool(np.all(norm.scale == 1)))
+                and at != IMAGES and bool(np.all(norm.scale == 1)))
 
     def _sign(self, i: int, sign: Signs) -> None:
         part, at = self.parts[i], self.parts[i].inputs[0]
@@ -257,10 +257,9 @@ class _Emission:
             raise TypeError(f"{part.name} is no operation")
         if isinstance(what, LargestPool) and part.inputs[0] in self.integers:
             self.integers.add(i)
-            inputs = (self.made[part.inputs[0]],)
+            self._add([i], Node(what, (self.made[part.inputs[0]],)))
         else:
-            inputs = tuple(self._number(at) for at in part.inputs)
-        self._add([i], Node(what, inputs))
+            self._add([i], Node(what, tuple(self._number(at) for at in part.inputs)))
 
 
 def _float32(name: str, value: np.ndarray, n: int) -> np.ndarray:
@@ -288,5 +287,3 @@ def _often_zero(parts: list[Part], live: list[int]) -> dict[int, bool]:
         else:
             found[i] = isinstance(what, Weighing) or any(before)
     return found
-
-

@@ -273,8 +273,9 @@ class Sketch:
         """Sums of pixels less an offset, if that is what it reads and the weights are +-1, or +-s a unit."""
         part, scale = self.parts[x.part], scale_of(step.weight)
         norm = part.what
-        if scale is None or not _is_binary(step.weight) or not isinstance(norm, Norm) or part.inputs != (IMAGES,) or norm.scale.size > 1 or \
-                norm.shift.size > 1 or not norm.scale.item() > 0:
+        if scale is None or not _is_binary(step.weight) or not isinstance(norm, Norm) or part.inputs != (IMAGES,):
+            return None
+        if norm.scale.size > 1 or norm.shift.size > 1 or not norm.scale.item() > 0:
             return None
         code = self.code.settled(norm.scale.item(), norm.shift.item())
         pad, reason = code.pad(step.name, step.pad_value)
@@ -282,18 +283,19 @@ class Sketch:
             return None
         self.offset, signs = code.offset, np.sign(step.weight).astype(np.int8)
         any_parity = not self.code.binary or (any(step.pads) and pad == 0)
-        h = self._put(step.name, Weighing(step, signs, _geometry(step, pad), 1 if self.code.binary else 255, any_parity),
-                      (IMAGES,), self._shape_behind(step, x), step.sources)
+        what = Weighing(step, signs, _geometry(step, pad), 1 if self.code.binary else 255, any_parity)
+        h = self._put(step.name, what, (IMAGES,), self._shape_behind(step, x), step.sources)
         return self._meaning(step, h, signs, None if np.all(scale == 1) else scale, code.scale, code.rest)
 
     def _weigh_reals(self, step: Weigh, x: Value, bias: np.ndarray) -> Value:
         if any(step.pads) and (step.replicate or step.pad_value != 0):
-            raise ValueError(f"{step.name} pads numbers with {'the border' if step.replicate else step.pad_value}: only "
-                             "0 is represented")
+            raise ValueError(f"{step.name} pads numbers with {'the border' if step.replicate else step.pad_value}: "
+                             "only 0 is represented")
         if _is_binary(step.weight):
-            raise ValueError(f"{step.name} has weights of one bit, and reads numbers of {self.parts[x.part].name}: layers "
-                             "of bits read signs, or an image that is scaled and shifted by one number each; plain ONNX "
-                             "exports of PyTorch's sign may have lost it: export with the sign as an operator")
+            raise ValueError(f"{step.name} has weights of one bit, and reads numbers of {self.parts[x.part].name}: "
+                             "layers of bits read signs, or an image that is scaled and shifted by one number each; "
+                             "plain ONNX exports of PyTorch's sign may have lost it: export with the sign as an "
+                             "operator")
         weight, bias = step.weight.astype(np.float32), check_finite(f"{step.name}: bias", bias).astype(np.float32)
         if weight.ndim == 2:
             return self.operation(step.name, RealDense(weight, bias), [x], step.sources)

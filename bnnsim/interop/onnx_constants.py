@@ -121,7 +121,8 @@ ELEMENTWISE: dict[str, Operation] = {
 OPERATIONS: dict[str, Operation] = {
     **ELEMENTWISE, "Sqrt": lambda _, g: np.sqrt(g[0]), "Reciprocal": lambda _, g: 1 / g[0], "Neg": lambda _, g: -g[0],
     "Abs": lambda _, g: np.abs(g[0]), "ReduceMean": _reduced, "ReduceSum": _reduced, "Clip": _clipped,
-    "Expand": _expanded, "Sign": lambda _, g: np.sign(g[0]), "Identity": lambda _, g: g[0], "Cast": _cast, "Constant": _constant,
+    "Expand": _expanded, "Sign": lambda _, g: np.sign(g[0]), "Identity": lambda _, g: g[0],
+    "Cast": _cast, "Constant": _constant,
     "Transpose": lambda node, g: g[0].transpose(node.attributes.get("perm")),
     "Reshape": lambda _, g: g[0].reshape([int(n) for n in g[1].reshape(-1)[:8]]),
     "Unsqueeze": lambda node, g: np.expand_dims(g[0], _axes(node, g)),

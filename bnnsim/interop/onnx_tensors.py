@@ -5,6 +5,7 @@ Sizes are those of one image, (C, H, W), (H, W, C), (C, L) or (F,).
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -74,8 +75,8 @@ def by_channel(node: OnnxNode, data: Tensor, value: np.ndarray) -> np.ndarray:
     n = len(data.sizes) + 1
     shape = (1,) * (n - value.ndim) + value.shape
     if len(shape) != n or any(size not in (1, wanted) for size, wanted in zip(shape, (1, *data.sizes))):
-        raise ValueError(f"{node}: a constant of shape {value.shape} for data of {data.sizes}: wanted one value, or one "
-                         "a channel")
+        raise ValueError(f"{node}: a constant of shape {value.shape} for data of {data.sizes}: wanted one value, or "
+                         "one a channel")
     rest = value.reshape(shape[1:])
     if len(data.sizes) == 1 and len(data.value.shape) == 3:             # a map in a row
         rest = rest.reshape(map_shape(data))
@@ -102,3 +103,25 @@ def dense_weights(node: OnnxNode, data: Tensor, weight: np.ndarray) -> np.ndarra
     if len(data.value.shape) == 1 or data.order == "HWC":
         return weight
     return weight.reshape(len(weight), *map_shape(data)).transpose(0, 2, 3, 1).reshape(weight.shape)
+
+
+def changed(x: Tensor, value: Value | None = None, **more: Any) -> Tensor:
+    """A tensor with another value, or other sizes."""
+    fields: dict[str, Any] = {"sizes": x.sizes, "order": x.order, **more}
+    return Tensor(x.value if value is None else value, **fields)
+
+
+def map_axes(node: OnnxNode, x: Tensor) -> int:
+    """Of a map, with its channels first: 2, or 1."""
+    if len(x.sizes) not in (2, 3) or x.order != "CHW":
+        raise ValueError(f"{node} wants a map with its channels first, and reads data of {x.sizes} in {x.order} order")
+    return len(x.sizes) - 1
+
+
+def with_pad(node: OnnxNode, x: Tensor, pads: Sides) -> tuple[Sides, float, str]:
+    """Its own padding, or that of a Pad before it."""
+    if x.padded is None:
+        return pads, 0.0, "constant"
+    if any(pads):
+        raise ValueError(f"{node} pads a map that a Pad has padded before")
+    return x.padded

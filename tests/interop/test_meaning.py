@@ -339,8 +339,6 @@ GEOMETRY = {
                       n("MaxPool", ["a"], "y", kernel_shape=[2, 2])], None, "one pooling behind a convolution"),
     "one axis added up": ([n("ReduceSum", ["c"], "p", axes=[2])], "p", r"adds up axes \[2\] .* all positions"),
     "sums behind a sign": ([n("Sign", ["c"], "b"), n("ReduceSum", ["b"], "y", **SUM)], None, "behind sign my_Sign"),
-    "sums of pools": ([n("MaxPool", ["c"], "p", kernel_shape=[2, 2]), n("ReduceMean", ["p"], "y", **SUM)], None,
-                      "behind pool 2 by 1 my_MaxPool"),
     "signs of sums": ([n("ReduceSum", ["c"], "p", **SUM), n("Sign", ["p"], "y")], None, "positions are scores"),
     "weights behind sums": ([n("ReduceSum", ["c"], "p", **SUM), n("MatMul", ["p", "few"], "y")], None,
                             "a network without any sign between its layers"),
