@@ -135,7 +135,8 @@ class _Emission:
         self.made[parts[-1]] = len(self.nodes) - 1
         self.folded.update(parts[:-1])
         sources = tuple(source for i in parts for source in self.parts[i].sources) or (first.name,)
-        self.rows.append(Row(len(self.nodes) - 1, kind, shape, sources, (*first.folded, *folded), turned))
+        self.rows.append(Row(len(self.nodes) - 1, kind, shape, sources, (*first.folded, *folded), turned,
+                             isinstance(what, Operation)))
 
     def _number(self, at: int) -> int:
         """The node that gives a part's value as float32."""

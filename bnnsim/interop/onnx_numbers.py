@@ -105,6 +105,7 @@ def total(reader: "Reader", node: OnnxNode, *xs: Tensor) -> Tensor:
 
 
 def difference(reader: "Reader", node: OnnxNode, first: Data, second: Data) -> Data:
+    """First less second; what is less a tensor that is not represented may still be read as (a - b) + b."""
     refused = next((each for each in (first, second) if isinstance(each, Refused)), None)
     try:
         if isinstance(first, Tensor) and isinstance(second, Tensor):

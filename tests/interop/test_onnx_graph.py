@@ -274,6 +274,20 @@ def test_sums_of_pools(tmp_path, rng):
     check(tmp_path, g, images)
 
 
+def test_sums_of_layers_of_bits_are_compared(tmp_path, rng):
+    """The first that differs is named; channels that were turned over are turned back."""
+    g, images = framed(rng, pooled_late)
+    imported = read(tmp_path, g.file(g.output), sign=">=")
+    first = g.values["t0"]
+    second = next(value for name, value in g.values.items() if value.ndim == 4 and value.shape[1] == 4)
+    assert imported.rows[0].turned == (1,)
+    assert imported.compare(images, {"0": first, "1": second}) is None
+    wrong = second.copy()
+    wrong[2, 1, 0, 1] += 2
+    assert "layer 1 (1): 1 of 64 sums differ, first of image 2, row 0, column 1, unit 1" in str(
+        imported.compare(images, {"0": first, "1": wrong}))
+
+
 def test_faults_and_sweeps_take_what_was_read(tmp_path):
     g = graphs.good_graphs()["residual"]
     network = read(tmp_path, g.file(g.output)).network
