@@ -6,6 +6,7 @@ import zipfile
 import foreign_files as foreign
 import foreign_geometry as geometry
 import foreign_graphs as graphs
+import foreign_keras as keras_graphs
 import numpy as np
 from mutations import VALUES
 
@@ -32,7 +33,8 @@ def good_files():
 
 def graph_files():
     """Graphs with branches and real-valued parts."""
-    return {f"{name}.onnx": (g.file(g.output), {"input": "unit"}) for name, g in graphs.good_graphs().items()}
+    files = {f"{name}.onnx": (g.file(g.output), {"input": "unit"}) for name, g in graphs.good_graphs().items()}
+    return {**files, "functional.h5": (keras_graphs.written(*keras_graphs.model(np.random.default_rng(0))), {})}
 
 
 def geometries():

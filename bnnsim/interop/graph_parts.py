@@ -288,14 +288,14 @@ class Sketch:
         return self._meaning(step, h, signs, None if np.all(scale == 1) else scale, code.scale, code.rest)
 
     def _weigh_reals(self, step: Weigh, x: Value, bias: np.ndarray) -> Value:
-        if any(step.pads) and (step.replicate or step.pad_value != 0):
-            raise ValueError(f"{step.name} pads numbers with {'the border' if step.replicate else step.pad_value}: "
-                             "only 0 is represented")
         if _is_binary(step.weight):
             raise ValueError(f"{step.name} has weights of one bit, and reads numbers of {self.parts[x.part].name}: "
                              "layers of bits read signs, or an image that is scaled and shifted by one number each; "
                              "plain ONNX exports of PyTorch's sign may have lost it: export with the sign as an "
                              "operator")
+        if any(step.pads) and (step.replicate or step.pad_value != 0):
+            raise ValueError(f"{step.name} pads numbers with {'the border' if step.replicate else step.pad_value}: "
+                             "only 0 is represented")
         weight, bias = step.weight.astype(np.float32), check_finite(f"{step.name}: bias", bias).astype(np.float32)
         if weight.ndim == 2:
             return self.operation(step.name, RealDense(weight, bias), [x], step.sources)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 
@@ -13,13 +13,14 @@ from bnnsim.checks import FilePath, check_choice, check_real
 from bnnsim.interop.arrays_files import Arrays
 from bnnsim.interop.comparison import SumsDiffer, compare_sums
 from bnnsim.interop.graph_lowering import NOTHING_IN_MEMORY, lower
-from bnnsim.interop.graph_parts import Sketch, Value
 from bnnsim.interop.input_codes import Code, Input, code_of
-from bnnsim.interop.protobuf import OnnxGraph
 from bnnsim.interop.spec import NO_SHAPE, Conventions, steps_of
 from bnnsim.interop.steps import Network, Weigh
 from bnnsim.interop.weights import SIGNS, Reading, signs_and_scale
 from bnnsim.packed.network import PackedNetwork
+
+if TYPE_CHECKING:
+    from bnnsim.interop.formats import Model
 
 ARRAYS = ("weight", "threshold", "inverted", "gamma", "beta", "mean", "var")
 Spec = str | Sequence[Mapping[str, Any]]
@@ -154,8 +155,8 @@ def _read(paths: list[FilePath], spec: Spec | None, input_shape: Shape | None, c
     with np.errstate(all="ignore"):                             # what overflows is refused, as it is not finite
         from bnnsim.interop.formats import read_content
         content = read_content(paths, spec, input_shape)
-        if content.onnx is not None:
-            return _of_onnx(content.onnx, input_shape, code, reading)
+        if content.model is not None:
+            return _of_model(content.model, input_shape, code, reading)
         if content.network is None:
             order = conventions.flatten or ("HWC" if content.layout == "keras" else "CHW")
             conventions = replace(conventions, flatten=check_choice("flatten", order, ("CHW", "HWC")),
@@ -169,22 +170,23 @@ def _read(paths: list[FilePath], spec: Spec | None, input_shape: Shape | None, c
         return _imported(network, input_shape or network.input_shape, code, reading)
 
 
-def _of_onnx(graph: OnnxGraph, input_shape: Shape | None, code: Code, reading: Reading) -> Imported:
+def _of_model(model: "Model", input_shape: Shape | None, code: Code, reading: Reading) -> Imported:
     """A chain of layers of bits, or else a graph."""
-    from bnnsim.interop.onnx_chain import chain_of
-    from bnnsim.interop.onnx_graph import has_branches, sketch_of
-
-    if not has_branches(graph):
+    refused = ""
+    if not model.has_branches:
         try:
-            network = chain_of(graph)
+            network = model.chain()
             return _imported(network, input_shape or network.input_shape, code, reading)
         except ValueError as error:
             refused = str(error)
-        try:
-            return _graph_imported(*sketch_of(graph, code, reading), "ONNX")
-        except ValueError as error:
-            raise ValueError(_both(refused, str(error))) from None
-    return _graph_imported(*sketch_of(graph, code, reading), "ONNX")
+    try:
+        sketch, scores = model.sketch(code, reading)
+        graph, rows = lower(sketch, scores, {"imported from": model.form})
+    except ValueError as error:
+        raise ValueError(_both(refused, str(error)) if refused else str(error)) from None
+    if input_shape not in (None, graph.input_shape):
+        raise ValueError(f"input_shape is {graph.input_shape} in the file, got {input_shape}")
+    return Imported(graph, model.form, sketch.code, rows)
 
 
 def _both(chain: str, graph: str) -> str:
@@ -192,11 +194,6 @@ def _both(chain: str, graph: str) -> str:
     if graph == NOTHING_IN_MEMORY or graph in chain or len(chain) + len(graph) > 500:
         return chain
     return f"{chain} [with layers of float32 beside those of bits: {graph}]"
-
-
-def _graph_imported(sketch: Sketch, scores: Value, form: str) -> Imported:
-    network, rows = lower(sketch, scores, {"imported from": form})
-    return Imported(network, form, sketch.code, rows)
 
 
 def _own(paths: Sequence[FilePath]) -> Imported | None:

@@ -5,6 +5,7 @@ behind, such as the polynomial of (sign(x) - p(x)) + p(x), need not be understoo
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,13 +13,35 @@ import bnnsim.interop.onnx_maps as maps
 import bnnsim.interop.onnx_numbers as numbers
 from bnnsim.interop.graph_parts import Sketch, Value
 from bnnsim.interop.input_codes import Code
-from bnnsim.interop.onnx_chain import DOMAINS, OF_SCORES
+from bnnsim.interop.onnx_chain import DOMAINS, OF_SCORES, chain_of
 from bnnsim.interop.onnx_constants import OPERATIONS, value_of
 from bnnsim.interop.onnx_tensors import Data, Refused, Tensor, by_channel, straight_through
 from bnnsim.interop.protobuf import OnnxGraph, OnnxNode
+from bnnsim.interop.steps import Network
 from bnnsim.interop.weights import Reading
 
 READ_PADDED = ("Conv", "AveragePool")
+
+
+@dataclass(frozen=True)
+class OnnxModel:
+    """A graph of a file, which may be a chain."""
+
+    graph: OnnxGraph
+    form: str = "ONNX"
+
+    @property
+    def has_branches(self) -> bool:
+        """Whether a tensor is read twice, or a node reads two."""
+        return has_branches(self.graph)
+
+    def chain(self) -> Network:
+        """The nodes as a chain."""
+        return chain_of(self.graph)
+
+    def sketch(self, code: Code, reading: Reading) -> tuple[Sketch, Value]:
+        """(All that the graph computes, its scores)."""
+        return sketch_of(self.graph, code, reading)
 
 
 def sketch_of(graph: OnnxGraph, code: Code, reading: Reading) -> tuple[Sketch, Value]:

@@ -313,8 +313,14 @@ def test_what_keras_has_beside_a_binary_chain_is_refused_by_its_name(tmp_path, r
 
 
 def test_real_weights_of_keras_are_refused(tmp_path, rng):
-    """Without a quantizer weights are what they are."""
+    """Without a quantizer weights are what they are; one such layer is one of float32."""
     layers = with_weights(rng, lambda w: w * rng.uniform(0.1, 1, w.shape))
+    (tmp_path / "x.h5").write_bytes(foreign.keras_h5(*foreign.keras_layers(layers, SHAPE, quantized=False)))
+    images = foreign.images_of(rng)
+    network = bnnsim.load_network(tmp_path / "x.h5")
+    assert len(network.layers) == 1
+    np.testing.assert_allclose(network.scores(images), foreign.sums(layers, images)[1], rtol=1e-5, atol=1e-5)
+    layers[1]["weight"] = layers[1]["weight"] * rng.uniform(0.1, 1, layers[1]["weight"].shape)
     (tmp_path / "x.h5").write_bytes(foreign.keras_h5(*foreign.keras_layers(layers, SHAPE, quantized=False)))
     with pytest.raises(ValueError, match="dense0: weights must hold only .* say weights='latent'"):
         bnnsim.load_network(tmp_path / "x.h5")
