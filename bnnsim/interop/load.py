@@ -92,6 +92,7 @@ def load_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
     Returns
     -------
     PackedNetwork
+        Of a Keras or ONNX model with branches, or with layers of float32 beside those of bits, a `PackedGraph`.
 
     Raises
     ------

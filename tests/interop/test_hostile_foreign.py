@@ -87,7 +87,7 @@ def test_300_changed_graphs(good, tmp_path):
     said = assaulted(files, tmp_path, 300)
     for name, errors in said.items():
         assert len({error.split(name)[-1][:60] for error in errors if error}) > 20, name
-        assert sum(error is None for error in errors) > 10
+        assert sum(error is None for error in errors) > 5
 
 
 @pytest.mark.slow
