@@ -93,13 +93,13 @@ def layer_from_arrays(i: int, fields: Mapping[str, Any], shape: tuple[int, ...],
     shape, offset : of what it reads, (H, W, C) or (F,); of pixels, which it reads, or None
     gives : "bits", "scores", or "sums", which take neither threshold nor batch norm
     """
-    layer = _layer(i, fields, shape)
+    layer, name = _layer(i, fields, shape), f"layers[{i}]"
+    if gives != "sums":
+        bound = stage_of(layer, i, shape, offset).bound
+        layer = replace(layer, **_ending(name, fields, layer, bound, gives == "scores"))
     stage = stage_of(layer, i, shape, offset)
-    stage.check(f"layers[{i}]")
-    if gives == "sums":
-        return stage
-    ending = _ending(f"layers[{i}]", fields, layer, stage.bound, gives == "scores")
-    return stage_of(replace(layer, **ending), i, shape, offset)
+    stage.check(name)                                           # with its ending, which says if it keeps its sums
+    return stage
 
 
 def _layer(i: int, fields: Mapping[str, Any], shape: tuple[int, ...]) -> PackedLayer:
