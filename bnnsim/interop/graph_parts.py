@@ -224,6 +224,15 @@ class Sketch:
         """(H, W, C) -> (C,)."""
         return self.operation(name, GlobalAverage(), [x])
 
+    def with_zeros(self, name: str, x: Value, before: int, behind: int) -> Value:
+        """So many channels of zeros before and behind its own, as shortcuts without weights have them."""
+        channels = x.shape[-1]
+        check_int(f"{name}: the number of channels", before + channels + behind, 1, 2**16)
+        self.spend(name, (before + channels + behind) * channels)
+        weight = np.zeros((before + channels + behind, 1, 1, channels), np.float32)
+        weight[before:before + channels, 0, 0] = np.eye(channels, dtype=np.float32)
+        return self.operation(name, RealConv(weight, np.zeros(len(weight), np.float32)), [x])
+
     # ------------------------------------------------------------ weights
 
     def weigh(self, step: Weigh, x: Value, bias: np.ndarray | None = None) -> Value:

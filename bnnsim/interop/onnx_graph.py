@@ -184,6 +184,7 @@ NODES: dict[str, Take] = {
     "Not": numbers.opposite, "Where": numbers.where, "Clip": numbers.clip, "Tanh": numbers.tanh, "Sum": numbers.total,
     "Concat": maps.concatenate, "Flatten": maps.flatten, "Reshape": maps.reshape,
     "Transpose": maps.transpose,
+    "Slice": maps.every_other,
     **dict.fromkeys(("Squeeze", "Unsqueeze"), maps.squeeze),
     **dict.fromkeys(("MaxPool", "GlobalMaxPool"), maps.largest),
     **dict.fromkeys(("AveragePool", "GlobalAveragePool"), maps.average),

@@ -40,6 +40,28 @@ def _pool_pads(reader: "Reader", node: OnnxNode, x: Tensor, pads: Sides) -> Side
     return found
 
 
+def every_other(reader: "Reader", node: OnnxNode, x: Tensor) -> Tensor:
+    """A Slice that takes every so many rows, and columns, from the first on, to the end."""
+    starts, ends = (reader.constant(node, i).reshape(-1)[:9].tolist() for i in (1, 2))
+    axes, steps = (default if value is None else value.reshape(-1)[:9].tolist() for value, default in (
+        (reader.optional(node, 3), list(range(len(starts)))), (reader.optional(node, 4), [1] * len(starts))))
+    apart, n = [1] * (len(x.sizes) + 1), len(x.sizes) + 1
+    if not len(starts) == len(ends) == len(axes) == len(steps) or any(type(axis) is not int for axis in axes):
+        raise ValueError(f"{node} has {len(starts)} starts, {len(ends)} ends, {len(axes)} axes")
+    for start, end, axis, step in zip(starts, ends, axes, steps):
+        size = (0, *x.sizes)[axis % n]
+        if start != 0 or end < size or type(step) is not int or not 1 <= step < 2**16 or (axis % n < 2 and step > 1):
+            raise ValueError(f"{node} cuts {start}:{end}:{step} out of axis {axis} of {x.sizes}: every so many rows "
+                             "and columns are represented")
+        apart[axis % n] *= step
+    if max(apart) == 1:
+        return x
+    n_axes = map_axes(node, x)
+    stride = (1, apart[2]) if n_axes == 1 else (apart[2], apart[3])
+    value = reader.sketch.average(str(node), x.value, (1, 1), stride)
+    return changed(x, value, sizes=(x.sizes[0], *value.shape[2 - n_axes:2]))
+
+
 def average(reader: "Reader", node: OnnxNode, x: Tensor) -> Tensor:
     """The average of each window; GlobalAveragePool: over all positions."""
     n_axes = map_axes(node, x)

@@ -8,7 +8,8 @@ import numpy as np
 from bnnsim.interop.graph_parts import Value
 from bnnsim.interop.onnx_chain import FLOATS
 from bnnsim.interop.onnx_geometry import padded_by, pads_of, pair
-from bnnsim.interop.onnx_tensors import Data, Refused, Tensor, by_channel, changed, dense_weights, map_axes, with_pad
+from bnnsim.interop.onnx_tensors import (Data, Refused, Tensor, by_channel, changed, channels_padded, dense_weights,
+                                         map_axes, with_pad)
 from bnnsim.interop.protobuf import OnnxNode
 from bnnsim.interop.steps import Weigh, batch_norm
 
@@ -62,7 +63,11 @@ def pad(reader: "Reader", node: OnnxNode, x: Tensor) -> Tensor:
     """A number, or the border, around a map, which a convolution reads."""
     value, mode = reader.optional(node, 2), node.attributes.get("mode", "constant")
     number = float(node.attributes.get("value", 0.0)) if value is None or value.size != 1 else float(value.item())
-    pads = padded_by(node, reader.optional(node, 1), map_axes(node, x))
+    given = reader.optional(node, 1)
+    pads = padded_by(node, given, map_axes(node, x))
+    if pads is None and mode == "constant" and number == 0 and (around := channels_padded(node, given, x)) is not None:
+        value_behind = reader.sketch.with_zeros(str(node), x.value, *around)
+        return changed(x, value_behind, sizes=(value_behind.shape[-1], *x.sizes[1:]))
     if mode not in ("constant", "edge") or pads is None or len(node.inputs) > 3 or not math.isfinite(number):
         raise ValueError(f"{node} pads {x.sizes} in mode {str(mode)[:20]!r}: a number around a map is represented, "
                          "or its border ('edge')")

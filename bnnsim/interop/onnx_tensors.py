@@ -118,6 +118,16 @@ def map_axes(node: OnnxNode, x: Tensor) -> int:
     return len(x.sizes) - 1
 
 
+def channels_padded(node: OnnxNode, given: np.ndarray | None, x: Tensor) -> Pair | None:
+    """How many channels a Pad puts before and behind those of a map; None where it pads its rows or columns too."""
+    found = node.attributes.get("pads", []) if given is None else given.reshape(-1)[:9].tolist()
+    n = len(x.sizes) + 1
+    if not isinstance(found, list) or len(found) != 2 * n or any(type(size) is not int for size in found) or \
+            any(size for i, size in enumerate(found) if i % n != 1) or min(found) < 0:
+        return None
+    return found[1], found[n + 1]
+
+
 def with_pad(node: OnnxNode, x: Tensor, pads: Sides) -> tuple[Sides, float, str]:
     """Its own padding, or that of a Pad before it."""
     if x.padded is None:

@@ -151,6 +151,20 @@ def test_a_strict_sign_of_reals(tmp_path, rng):
     assert np.array_equal(sign.threshold, np.full(3, np.nextafter(t, np.float32(np.inf))))
 
 
+def test_a_shortcut_without_weights(tmp_path, rng):
+    """F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 1, 2)): every other row and column, channels of zeros around."""
+    def middle(g, h):
+        x = h
+        for axis in (2, 3):
+            value = g.values[x][:, :, ::2] if axis == 2 else g.values[x][:, :, :, ::2]
+            x = g.node("Slice", [x, *(g.constant([n], "i8") for n in (0, 2**63 - 1, axis, 2))], value)
+        pads = g.constant([0, 1, 0, 0, 0, 2, 0, 0], "i8")
+        x = g.node("Pad", [x, pads], np.pad(g.values[x], ((0, 0), (1, 2), (0, 0), (0, 0))))
+        y = g.conv(g.greater(h, 3.5), graphs.signs(np.random.default_rng(9), 6, 3, 2, 2), stride=(2, 2))
+        return g.add(y, x)
+    check(tmp_path, *framed(rng, middle))
+
+
 # ---------------------------------------------------------------- what exporters write
 
 def polynomial(g, h):
@@ -354,6 +368,8 @@ REFUSED = {
     "rows": (behind(("Reshape", ["last", np.array([1, 6, 18])], {})), r"my_Reshape .* makes \(6, 18\) of \(3, 6, 6\)"),
     "cast": (behind(("Cast", ["last"], {"to": 7})), "my_Cast .Cast. makes other numbers"),
     "a condition": (behind(("Where", ["last", ONE, -ONE], {})), "my_Where .* reads numbers, or signs, as a condition"),
+    "parts": (behind(("Slice", ["last", np.array([1]), np.array([9]), np.array([2]), np.array([2])], {})),
+              "my_Slice .Slice. cuts 1:9:2 out of axis 2"),
     "one axis": (behind(("ReduceMean", ["last"], {"axes": [2]})), r"my_ReduceMean .* adds up axes \[2\]"),
     "clip": (behind(("Clip", ["last", ONE, ONE], {})), "my_Clip .Clip. clips to 1..1"),
     "slopes": (behind(("PRelu", ["last", np.ones((4, 1, 1))], {})), r"my_PRelu .PRelu.: a constant of shape \(4"),
@@ -368,7 +384,7 @@ def test_what_is_refused_by_its_name(tmp_path, rng, name):
     middle, message = REFUSED[name]
     g, _ = framed(rng, middle)
     for key, value in g.constants.items():
-        if value.size in (3, 8) and value.ndim == 1:                   # shapes and pads
+        if value.ndim == 1 and (value.size in (3, 8) or message.startswith("my_Slice")):      # shapes and pads
             g.constants[key] = value.astype(np.int64)
     with pytest.raises(ValueError, match=f"x.onnx: .*{message}"):
         read(tmp_path, g.file(g.output))
