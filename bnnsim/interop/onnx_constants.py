@@ -92,7 +92,10 @@ def _expanded(node: OnnxNode, given: Arrays) -> np.ndarray:
 
 def _reduced(node: OnnxNode, given: Arrays) -> np.ndarray:
     axes = _axes(node, given) or tuple(range(given[0].ndim))
-    total = given[0].sum(axes, keepdims=bool(node.attributes.get("keepdims", 1)))
+    keep = bool(node.attributes.get("keepdims", 1))
+    if node.op == "ReduceProd":
+        return given[0].prod(axes, keepdims=keep)
+    total = given[0].sum(axes, keepdims=keep)
     n = np.prod([given[0].shape[axis] for axis in axes], dtype=np.float64)
     return (total / n).astype(given[0].dtype) if node.op == "ReduceMean" else total
 
@@ -117,11 +120,14 @@ ELEMENTWISE: dict[str, Operation] = {
     "Pow": lambda _, g: np.power(g[0].astype(np.float64), g[1]), "Greater": lambda _, g: g[0] > g[1],
     "GreaterOrEqual": lambda _, g: g[0] >= g[1], "Less": lambda _, g: g[0] < g[1],
     "LessOrEqual": lambda _, g: g[0] <= g[1], "Where": lambda _, g: np.where(g[0], g[1], g[2]),
-    "BipolarQuant": _bipolar}
+    "BipolarQuant": _bipolar,
+    "Min": lambda _, g: np.minimum(g[0], g[-1]), "Max": lambda _, g: np.maximum(g[0], g[-1])}
 OPERATIONS: dict[str, Operation] = {
     **ELEMENTWISE, "Sqrt": lambda _, g: np.sqrt(g[0]), "Reciprocal": lambda _, g: 1 / g[0], "Neg": lambda _, g: -g[0],
-    "Abs": lambda _, g: np.abs(g[0]), "ReduceMean": _reduced, "ReduceSum": _reduced, "Clip": _clipped,
-    "Expand": _expanded, "Sign": lambda _, g: np.sign(g[0]), "Identity": lambda _, g: g[0],
+    "Log": lambda _, g: np.log(g[0]), "Exp": lambda _, g: np.exp(g[0]), "Round": lambda _, g: np.rint(g[0]),
+    "Floor": lambda _, g: np.floor(g[0]), "Ceil": lambda _, g: np.ceil(g[0]), "Tanh": lambda _, g: np.tanh(g[0]),
+    "Abs": lambda _, g: np.abs(g[0]), "ReduceMean": _reduced, "ReduceSum": _reduced, "ReduceProd": _reduced,
+    "Clip": _clipped, "Expand": _expanded, "Sign": lambda _, g: np.sign(g[0]), "Identity": lambda _, g: g[0],
     "Cast": _cast, "Constant": _constant,
     "Transpose": lambda node, g: g[0].transpose(node.attributes.get("perm")),
     "Reshape": lambda _, g: g[0].reshape([int(n) for n in g[1].reshape(-1)[:8]]),

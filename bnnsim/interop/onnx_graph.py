@@ -112,24 +112,24 @@ class Reader:
             self.tensors[node.outputs[0]] = Refused(str(error))
 
     def _made(self, node: OnnxNode, data: list[Data]) -> Data:
-        if node.op not in NODES or not data:
-            return Refused(f"{node} of constants is not represented" if not data else
-                           f"{node} is not represented; known are {', '.join(sorted(NODES))}")
         if node.op == "Add" and len(data) == 2 and (signs := straight_through(*data)) is not None:
             return signs
         if node.op == "Sub" and len(data) == 2:
             return numbers.difference(self, node, *data)
         if node.op in SIGNS and isinstance(data[0], Refused) and data[0].same_sign is not None:
             data[0] = data[0].same_sign
-        tensors = []
-        for each in data:
-            if isinstance(each, Refused):
-                return each
+        refused = next((each for each in data if isinstance(each, Refused)), None)
+        if refused is not None:
+            return refused
+        if node.op not in NODES or not data:
+            return Refused(f"{node} of constants is not represented" if not data else
+                           f"{node} is not represented; known are {', '.join(sorted(NODES))}")
+        tensors = [each for each in data if isinstance(each, Tensor)]
+        for each in tensors:
             if each.ended_by and node.op not in ("Identity", "Cast"):
                 raise ValueError(f"{node} stands behind {each.ended_by}, which only scores may pass")
             if each.padded is not None and node.op not in READ_PADDED:
                 raise ValueError(f"{node} reads a padded map: only convolutions and averages do")
-            tensors.append(each)
         if len(tensors) > 1 and node.op not in JOINS:
             raise ValueError(f"{node} computes with two maps: only sums of maps, and maps side by side, are "
                              "represented")

@@ -218,6 +218,33 @@ def test_latent_weights_behind_their_sign_and_scale(tmp_path, rng):
     assert np.array_equal(network.layers[1].signs(), np.sign(w).transpose(0, 2, 3, 1).reshape(4, -1))
 
 
+def test_weights_by_their_deviation_and_a_power_of_two(tmp_path, rng):
+    """IR-Net's: signs of (w - mean) / deviation, scaled by 2 ^ round(log2 of their mean size), of constants."""
+    images = rng.integers(0, 256, (4, *SHAPE), np.uint8)
+    g = graphs.Graph(images)
+    bits = g.greater(g.conv("x", graphs.signs(rng, 3, 2, 3, 3)), 0.5)
+    w = rng.normal(0.1, 1, (4, 3, 3, 3)).astype("f4")
+    g.constants |= {"w": w, "two": np.float32([2.0]), "n": np.float32([27]), "halves": np.float32([0.5]),
+                    "shape": np.array([4, 3, 3, 3]), "at": np.array([1, 2, 3])}
+    for op, inputs, output, more in (
+            ("ReduceMean", ["w"], "m", {"axes": [1, 2, 3]}), ("Sub", ["w", "m"], "d", {}),
+            ("Mul", ["d", "d"], "dd", {}),
+            ("ReduceSum", ["dd"], "sum", {"axes": [1, 2, 3]}), ("Gather", ["shape", "at"], "sizes", {}),
+            ("ReduceProd", ["sizes"], "count", {"keepdims": 0}), ("Cast", ["count"], "many", {"to": 1}),
+            ("Div", ["sum", "many"], "var", {}), ("Sqrt", ["var"], "std", {}), ("Div", ["d", "std"], "z", {}),
+            ("Abs", ["z"], "size", {}), ("ReduceMean", ["size"], "mean", {"axes": [1, 2, 3]}),
+            ("Log", ["mean"], "log", {}),
+            ("Log", ["two"], "log2", {}), ("Div", ["log", "log2"], "power", {}), ("Round", ["power"], "whole", {}),
+            ("Pow", ["two", "whole"], "scale", {}), ("Sign", ["z"], "s", {}), ("Mul", ["s", "scale"], "final", {})):
+        g.nodes.append(foreign.node(op, inputs, output, **more))
+    z = (w - w.mean((1, 2, 3), keepdims=True)).astype("f8")
+    z /= np.sqrt((z**2).mean((1, 2, 3), keepdims=True))
+    scale = 2 ** np.rint(np.log2(np.abs(z).mean((1, 2, 3), keepdims=True)))
+    y = g.node("Conv", [bits, "final"], graphs.convolved(g.values[bits], scale * np.sign(z)))
+    g.output = g.flatten(g.mean(g.add(y, y)))
+    check(tmp_path, g, images)
+
+
 def test_a_shift_expanded_to_the_shape_of_the_map(tmp_path, rng):
     """x + bias.expand_as(x) with a batch of any size: Shape and Expand."""
     def middle(g, h):
