@@ -200,7 +200,7 @@ def _of_model(model: "Model", input_shape: Shape | None, code: Code, reading: Re
         raise ValueError(_both(refused, str(error)) if refused else str(error)) from None
     if input_shape not in (None, graph.input_shape):
         raise ValueError(f"input_shape is {graph.input_shape} in the file, got {input_shape}")
-    return Imported(graph, model.form, sketch.code, rows)
+    return Imported(graph, model.form, replace(sketch.code, offset=graph.input_offset), rows)
 
 
 def _both(chain: str, graph: str) -> str:

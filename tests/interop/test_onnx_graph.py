@@ -306,6 +306,43 @@ def test_what_the_network_was_trained_to_read(tmp_path, code, of):
     assert imported.table().startswith("ONNX; input: ")
 
 
+@pytest.mark.parametrize("code, of, offset", [("binary", lambda u: u.astype("f8") - 1, 1),
+                                              ("centred", lambda u: u / 127.5 - 1, 128)])
+def test_layers_of_bits_that_read_the_image(tmp_path, rng, code, of, offset):
+    """+-1, or pixels less an offset; two layers read it, of which one pads with 0."""
+    images = rng.integers(0, 2, (4, *SHAPE), np.uint8) * np.uint8(2) if code == "binary" else \
+        rng.integers(0, 256, (4, *SHAPE), np.uint8)
+    pads = (1,) * 4 if code == "binary" else (0,) * 4
+    g = graphs.Graph(of(images))
+    first, second = (g.conv("x", graphs.signs(rng, 3, 2, 3, 3), pads=pads) for _ in range(2))
+    h = g.add(first, second)
+    g.output = g.gemm(g.flatten(g.mean(h)), rng.normal(0, 1, (2, 3)), np.zeros(2))
+    imported = check(tmp_path, g, images, exact=False, input=code)
+    assert imported.network.input_offset == imported.code.offset == offset and len(imported.network.layers) == 2
+    assert imported.network.reads_bits == (code == "binary")
+
+
+def test_a_binary_layer_on_an_image_of_its_own_shifts_is_refused(tmp_path, rng):
+    def middle(g, h):
+        shifted = g.arithmetic("Sub", "x", [[[1.0]], [[2.0]]])
+        return g.add(h, g.conv(shifted, graphs.signs(rng, 3, 2, 3, 3), pads=(1,) * 4))
+    g, _ = framed(rng, middle)
+    with pytest.raises(ValueError, match="has weights of one bit, and reads numbers of Sub_t1"):
+        read(tmp_path, g.file(g.output))
+
+
+def test_a_sign_of_the_image(tmp_path, rng):
+    """What the network reads must be said; pixels are float32 then, and the sign an operation."""
+    images = rng.integers(0, 256, (4, *SHAPE), np.uint8)
+    g = graphs.Graph(images / 127.5 - 1)
+    bits = g.greater("x", 0.2)
+    h = g.conv(bits, graphs.signs(rng, 3, 2, 3, 3))
+    g.output = g.gemm(g.flatten(g.mean(g.add(h, h))), rng.normal(0, 1, (2, 3)), np.zeros(2))
+    check(tmp_path, g, images, exact=False, input="centred")
+    with pytest.raises(ValueError, match="takes signs of its input, and what it reads is not known: say"):
+        read(tmp_path, g.file(g.output))
+
+
 def test_sums_of_pools(tmp_path, rng):
     """A map of sums, pooled and averaged, is scores: no chain, but a graph."""
     images = rng.integers(0, 256, (4, *SHAPE), np.uint8)
