@@ -23,7 +23,7 @@ import bnnsim.packed.forward as operands
 from bnnsim.kernels import slices, split, thread_count, threads
 from bnnsim.kernels.forward.geometry import Pool
 from bnnsim.packed.forward import conv, conv_geometry, dense
-from bnnsim.training.gradients import input_sixes
+from bnnsim.training.reads import reads_of
 
 GARBAGE = 0x5A
 FLOAT_KINDS = lookup_tile.FLOAT
@@ -214,12 +214,12 @@ def conv_dx(dh, weights, x_shape, stride, padding, kinds):
     g, (k, kh, kw, channels) = geometry(x_shape, weights.shape[1:3], stride, padding), weights.shape
     n_chunks = -(-k // dense_gradients.CHUNK)
     n_items = lookup_tile.whole(-(-k // n_chunks), kinds.table)
-    taps = np.zeros((kh * kw, n_items * n_chunks, n_words(channels)), np.uint64)
-    taps[:, :k] = np.moveaxis(pack(weights).reshape(k, kh * kw, -1), 0, 1)
+    taps, reads = np.zeros((kh * kw, n_items * n_chunks, n_words(channels)), np.uint64), reads_of(g)
+    taps[:, :k] = np.moveaxis(pack(weights)[:, reads.taps[:, 0], reads.taps[:, 1]], 0, 1)
     panel = lookup_panel(taps.reshape(kh * kw * n_chunks, n_items, -1), kinds.panel)
     out = dirty((x_shape[0], g.height * g.width, channels), np.float32)
-    split(conv_gradients.conv_dx, len(out), dh.astype(np.float32), NO_WINNER, 1, panel, n_chunks, n_items, g,
-          input_sixes(g), kinds, out)
+    split(conv_gradients.conv_dx, len(out), dh.astype(np.float32), NO_WINNER, 1, panel,
+          conv_gradients.Cuts(1, n_chunks, n_items), g, reads, kinds, out)
     return out.reshape(x_shape)
 
 

@@ -191,7 +191,7 @@ def inline(function: Callable[..., Any]) -> Any:
 
 
 def raw_inline(function: Callable[..., Any]) -> Any:
-    """`inline` that is optimised in its kernel alone, which compiles faster; gradients of conv layers ran slower."""
+    """`inline` that is optimised in its kernel alone, which compiles faster; a convolution's dX ran slower."""
     return _part(function, _RawCompiler)
 
 

@@ -7,22 +7,28 @@ outside of the memory (`bnnsim.packed.operations`), with an order of evaluation 
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import bnnsim.packed.graph_file as graph_file
 import bnnsim.packed.graph_schema as graph_schema
-from bnnsim.checks import FilePath, check_images
-from bnnsim.kernels import check_wanted, split
+from bnnsim.checks import FilePath, check_images, check_int
+from bnnsim.kernels import check_wanted, recycling, split
+from bnnsim.packed.graph_plan import Step, plan_of
 from bnnsim.packed.graph_schema import Node
+from bnnsim.packed.graph_sizes import graph_table, sizes_of_graph
 from bnnsim.packed.layer import PackedLayer
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.packed.operations import Operation
+from bnnsim.packed.sizes import Sizes
 from bnnsim.packed.stages import Stage
 
-MOST_IMAGES = 64                    # that a thread takes through all nodes at a time
-VALUE_BYTES = 2**20                 # that one value of a block may take: what is read next is in cache
+if TYPE_CHECKING:
+    from bnnsim.faults.array_mapping import ArrayMapping
+
+MOST_IMAGES = 32                    # that a thread takes through all nodes at a time
+VALUE_BYTES = 2**21                 # that one value of a block may take: what is read next is in cache
 
 
 class PackedGraph(PackedNetwork):
@@ -60,6 +66,7 @@ class PackedGraph(PackedNetwork):
         self.metadata = fields["metadata"]
         self.nodes = tuple(nodes)
         self.places = graph_schema.places_of(self.nodes, self.input_shape, input_offset)
+        self._plans: dict[tuple[int, int], list[Step]] = {}
         self._number()
 
     def _number(self) -> None:
@@ -105,9 +112,23 @@ class PackedGraph(PackedNetwork):
                 node, place = node._replace(what=stage.layer), place._replace(stage=stage)
             places.append(place)
             nodes.append(node)
-        copy.nodes, copy.places = tuple(nodes), tuple(places)
+        copy.nodes, copy.places, copy._plans = tuple(nodes), tuple(places), self._plans
         copy.input_shape, copy.input_offset, copy.metadata = self.input_shape, self.input_offset, dict(self.metadata)
         copy._number()
+        return copy
+
+    def with_operations(self, operations: Mapping[int, Operation]) -> "PackedGraph":
+        """A copy whose nodes i are the operations[i] given, of the same kinds and sizes; all else is shared."""
+        nodes = list(self.nodes)
+        for i, operation in operations.items():
+            old = nodes[check_int("operations", i, 0, len(nodes) - 1)].what
+            if type(operation) is not type(old) or not isinstance(old, Operation) or any(
+                    getattr(operation, name) != getattr(old, name) for name in old.settings) or any(
+                    getattr(operation, name).shape != getattr(old, name).shape for name in old.arrays):
+                raise ValueError(f"operations[{i}] must be of the kind and the sizes of nodes[{i}]")
+            nodes[i] = nodes[i]._replace(what=operation)
+        copy = self.with_words({})
+        copy.nodes, copy._plans = tuple(nodes), {}
         return copy
 
     # ------------------------------------------------------------ what it computes
@@ -134,13 +155,22 @@ class PackedGraph(PackedNetwork):
             The node to stop before; default all are computed, and the last one's value is what is left.
         """
         stop = len(self.nodes) if stop is None else stop
-        for i in range(max(known) + 1, stop):
-            node = self.nodes[i]
-            known[i] = self.places[i].run(node.what, [known[at] for at in node.inputs])
-            for at in set(node.inputs):
-                if self._last_reader[at] == i:
-                    del known[at]
+        for step in self._plan(max(known) + 1, stop):
+            i, taken = step.node, step.taken
+            if taken is not None:
+                known |= zip(taken.nodes, taken.run(*[known[at] for at in taken.inputs]))
+            else:
+                known[i] = self.places[i].run(self.nodes[i].what, [known[at] for at in self.nodes[i].inputs])
+            for at in step.last_of:
+                del known[at]
         return known
+
+    def _plan(self, start: int, stop: int) -> list[Step]:
+        """How nodes start..stop are computed; copies with other words share it."""
+        if (start, stop) not in self._plans:
+            wanted = self.crossing(stop) if stop < len(self.nodes) else (stop - 1,)
+            self._plans[start, stop] = plan_of(self.nodes, self.places, start, stop, wanted)
+        return self._plans[start, stop]
 
     def crossing(self, cut: int) -> tuple[int, ...]:
         """The nodes before a cut, -1 too, whose values nodes from the cut on read: what `values` goes on from."""
@@ -160,11 +190,24 @@ class PackedGraph(PackedNetwork):
         split(self._scores_slice, len(images), images, out)
         return out
 
+    def n_nonfinite(self, images: np.ndarray) -> int:
+        """How many scores of images are no finite numbers, and count as the lowest: see `faults.RealBits`."""
+        return int(np.count_nonzero(np.isneginf(self.scores(images))))
+
     def _scores_slice(self, images: np.ndarray, out: np.ndarray, start: int, stop: int) -> None:
-        for first in range(start, stop, self.most_images):
-            check_wanted()
-            block = slice(first, min(first + self.most_images, stop))
-            out[block] = self.scores_of(self.values({-1: images[block]}))
+        with recycling():
+            for first in range(start, stop, self.most_images):
+                check_wanted()
+                block = slice(first, min(first + self.most_images, stop))
+                out[block] = self.scores_of(self.values({-1: images[block]}))
+
+    def layer_inputs(self, images: np.ndarray) -> list[np.ndarray]:
+        """What each layer of bits reads of a block of images, flattened as its kernels take it."""
+        known, found = {-1: images}, []
+        for i, stage in zip(self.at_layer, self.stages):
+            known = self.values(known, i)
+            found.append(stage.read(known[self.nodes[i].inputs[0]]))
+        return found
 
     def run(self, i: int, x: np.ndarray, stop: int | None = None, out: np.ndarray | None = None) -> np.ndarray:
         """Not defined: what a node of a graph reads may come from several."""
@@ -173,6 +216,27 @@ class PackedGraph(PackedNetwork):
     def save(self, path: FilePath) -> None:
         """Write an HDF5 file, atomically: see `bnnsim.packed.graph_file`."""
         graph_file.save_graph(path, self._fields())
+
+    def sizes(self, mapping: "ArrayMapping | None" = None) -> list[Sizes]:
+        """Parameters, bytes, devices, arrays and operations of each node, and of all behind them: `NodeSizes`."""
+        return list(sizes_of_graph(self.nodes, self.places, self.reads_bits, mapping))
+
+    def summary(self, mapping: "ArrayMapping | None" = None) -> str:
+        """A table, a row a node: what it reads and gives, parameters, kB, devices and arrays, operations an image.
+
+        Parameters
+        ----------
+        mapping : bnnsim.faults.ArrayMapping, optional
+            The arrays that hold the weights; default 64 x 64.
+
+        Returns
+        -------
+        str
+            As `PackedNetwork.summary` has it, and: the number of each node, and of each layer of bits, as faults and
+            sweeps know it; the nodes that each reads; real parameters, float32 numbers of the operations, which are no
+            bits of the memory, and what they take part in. What a node has none of stays empty.
+        """
+        return graph_table(sizes_of_graph(self.nodes, self.places, self.reads_bits, mapping), mapping)
 
     def __repr__(self) -> str:
         n_real = sum(operation.n_parameters for operation in self.operations)

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from bnnsim.checks import FilePath
-from bnnsim.kernels import check_wanted, split
+from bnnsim.kernels import check_wanted, recycling, split
 from bnnsim.packed.clean_pass import MOST_BYTES, CleanPass
 from bnnsim.packed.graph import PackedGraph
 from bnnsim.packed.network import PackedNetwork
@@ -19,6 +19,14 @@ from bnnsim.packed.network import PackedNetwork
 def clean_pass_of(network: PackedNetwork, images: np.ndarray, prefix: FilePath | None = None) -> CleanPass:
     """The clean pass of a network, with or without branches: see `CleanPass`."""
     return (GraphPass if isinstance(network, PackedGraph) else CleanPass)(network, images, prefix)
+
+
+def counted_predictions(network: PackedNetwork, images: np.ndarray) -> tuple[np.ndarray, int]:
+    """Classes of images, and how many scores were no finite numbers, of a graph whose real numbers may be broken."""
+    if not isinstance(network, PackedGraph):
+        return network.predict(images), 0
+    scores = network.scores(images)
+    return scores.argmax(axis=1), int(np.count_nonzero(np.isneginf(scores)))
 
 
 class GraphPass(CleanPass):
@@ -108,21 +116,26 @@ class GraphPass(CleanPass):
     def _slice(self, broken: PackedGraph, kept: tuple[dict[int, np.ndarray], dict[int, np.ndarray] | None],
                stop: int | None, answers: np.ndarray | None, out: np.ndarray, first: int, last: int) -> None:
         """Classes of the images of blocks first..last."""
+        with recycling():
+            for b in range(first, last):
+                check_wanted()
+                self._block(broken, kept, stop, answers, out, b)
+
+    def _block(self, broken: PackedGraph, kept: tuple[dict[int, np.ndarray], dict[int, np.ndarray] | None],
+               stop: int | None, answers: np.ndarray | None, out: np.ndarray, b: int) -> None:
         (known, behind), n = kept, broken.most_images
-        for b in range(first, last):
-            check_wanted()
-            block = slice(b * n, min((b + 1) * n, len(out)))
-            values = broken.values({at: value[block] for at, value in known.items()}, stop)
-            if behind is None or answers is None:
-                out[block] = broken.scores_of(values).argmax(axis=1)
-                continue
-            count = block.stop - block.start
-            differs = np.zeros(count, bool)
-            for at, value in values.items():
-                if at >= 0:
-                    differs |= (value != behind[at][block]).reshape(count, -1).any(1)
-            out[block] = answers[block]
-            rows = np.flatnonzero(differs)
-            if len(rows):
-                rest = broken.values({at: np.ascontiguousarray(value[rows]) for at, value in values.items()})
-                out[block.start + rows] = broken.scores_of(rest).argmax(axis=1)
+        block = slice(b * n, min((b + 1) * n, len(out)))
+        values = broken.values({at: value[block] for at, value in known.items()}, stop)
+        if behind is None or answers is None:
+            out[block] = broken.scores_of(values).argmax(axis=1)
+            return
+        count = block.stop - block.start
+        differs = np.zeros(count, bool)
+        for at, value in values.items():
+            if at >= 0:
+                differs |= (value != behind[at][block]).reshape(count, -1).any(1)
+        out[block] = answers[block]
+        rows = np.flatnonzero(differs)
+        if len(rows):
+            rest = broken.values({at: np.ascontiguousarray(value[rows]) for at, value in values.items()})
+            out[block.start + rows] = broken.scores_of(rest).argmax(axis=1)

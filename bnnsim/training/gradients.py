@@ -10,7 +10,6 @@ Shapes are checked where a network is put together (`layers`, `packed`); here th
 W = ceil(F / 64) words, U units; C input channels in Cw words, K output channels, T = kh * kw taps.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +24,7 @@ import bnnsim.kernels.gradients.pool as pool
 from bnnsim.kernels import empty, slices, split, thread_count
 from bnnsim.kernels.forward.geometry import Geometry
 from bnnsim.packed.words import n_words, pad_words
+from bnnsim.training.reads import reads_of
 
 Gradient = np.ndarray | pool.Pooled
 Consume = Callable[[int, np.ndarray], None]
@@ -116,43 +116,25 @@ def dense_dx(dh: np.ndarray, words: np.ndarray, n_features: int, precision: str 
     return out
 
 
-@functools.lru_cache(maxsize=64)
-def input_sixes(g: Geometry) -> np.ndarray:
-    """Input positions as the dX kernel takes them, six at a time (., 6): with a stride those that the same taps reach.
+def conv_dx(dh: Gradient, words: np.ndarray, n_channels: int, geometry: Geometry, precision: str = "fixed16",
+            groups: int = 1) -> np.ndarray:
+    """dh (N, OH, OW, K) float32 or Pooled, and weights (K, kh, kw, Cw) -> dX (N, H, W, C) float32.
 
-    -1 is none. Strides leave few columns of a kind: they are taken from two rows of a kind at once.
+    With groups, C = groups * n_channels of whole words, and each group of dX is that of its part of K.
     """
-    if g.column_stride == 1:
-        return _by_six(np.arange(g.height * g.width))
-    rows, columns = np.arange(g.height), np.arange(g.width)
-    found = []
-    for first in range(0, g.height, 2 * g.row_stride):
-        for row in range(first, min(first + g.row_stride, g.height)):
-            own = rows[row:first + 2 * g.row_stride:g.row_stride]
-            for column in range(min(g.column_stride, g.width)):
-                found.append(_by_six((g.width * own[:, None] + columns[column::g.column_stride]).reshape(-1)))
-    return np.concatenate(found)
-
-
-def _by_six(positions: np.ndarray) -> np.ndarray:
-    rest = np.full(-len(positions) % lookup.ROWS, -1)
-    return np.concatenate([positions, rest]).reshape(-1, lookup.ROWS)
-
-
-def conv_dx(dh: Gradient, words: np.ndarray, n_channels: int, geometry: Geometry,
-            precision: str = "fixed16") -> np.ndarray:
-    """dh (N, OH, OW, K) float32 or Pooled, and weights (K, kh, kw, Cw) -> dX (N, H, W, C) float32."""
-    entries, (n_units, kh, kw, n_column_words) = _entries(dh), words.shape
+    entries, (n_units, kh, kw, n_column_words), reads = _entries(dh), words.shape, reads_of(geometry)
+    n_units //= groups
     n_chunks = -(-n_units // lookup_products.CHUNK)
     n_items = lookup.whole(-(-n_units // n_chunks), PRECISIONS[precision].table)
-    taps = np.zeros((kh * kw, n_chunks * n_items, n_column_words), np.uint64)
-    taps[:, :n_units] = words.reshape(n_units, kh * kw, n_column_words).transpose(1, 0, 2)
-    panel = _lookup_panel(taps.reshape(kh * kw * n_chunks, -1, n_column_words), precision)
+    taps = np.zeros((kh * kw, n_chunks * n_items, groups, n_column_words), np.uint64)
+    own = words.reshape(groups, n_units, kh, kw, n_column_words)[:, :, reads.taps[:, 0], reads.taps[:, 1]]
+    taps[:, :n_units] = own.transpose(2, 1, 0, 3)
+    panel = _lookup_panel(taps.reshape(kh * kw * n_chunks, n_items, -1), precision)
     n = len(entries[0])
-    out = empty((n, geometry.height * geometry.width, n_channels), np.float32)
-    split(conv_gradients.conv_dx, n, *entries, panel, n_chunks, n_items, geometry, input_sixes(geometry),
+    out = empty((n, geometry.height * geometry.width, groups * n_channels), np.float32)
+    split(conv_gradients.conv_dx, n, *entries, panel, conv_gradients.Cuts(groups, n_chunks, n_items), geometry, reads,
           PRECISIONS[precision], out)
-    return out.reshape(n, geometry.height, geometry.width, n_channels)
+    return out.reshape(n, geometry.height, geometry.width, -1)
 
 
 # ---------------------------------------------------------------- dW of dense layers, in blocks of rows
@@ -200,14 +182,15 @@ def _sum_in_parts(kernel: Callable[..., Any], n_items: int, shape: tuple[int, ..
                   *args: Any) -> np.ndarray:
     """Run a dW kernel on a part of the items a thread, each into a total of its own; integer sums are exact."""
     parts = slices(n_items, thread_count() if precision == "fixed16" else FLOAT_PARTS)
-    totals = np.zeros((len(parts), *shape), PRECISIONS[precision].total.dtype)
+    totals = empty((len(parts), *shape), PRECISIONS[precision].total.dtype)
+    totals[:] = 0
 
     def run(first: int, last: int) -> None:
         for part in range(first, last):
             kernel(*args, totals[part], *parts[part])
 
     split(run, len(parts))
-    return totals.sum(0)
+    return totals.sum(0) if len(parts) > 1 else totals[0]
 
 
 def conv_dweight(dh: Gradient, x: np.ndarray, n_channels: int, geometry: Geometry, pad_value: int, precision: str,

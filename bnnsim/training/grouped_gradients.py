@@ -18,6 +18,8 @@ def grouped_dx(dh: Gradient, words: np.ndarray, n_in: int, groups: int, g: Geome
     Groups that run together do so twice, with opposite weights where another group reads: those sums cancel, and half
     of the rest is theirs.
     """
+    if n_in % 64 == 0:
+        return conv_dx(dh, words, n_in, g, precision, groups)
     dense, found = scattered(dh), []
     for part in parts_of(n_in, groups, len(words)):
         own, wide = _of(part, dense), part.wide_words(words, n_in)

@@ -17,6 +17,8 @@ from bnnsim.training.layers.batchnorm import Norm
 from bnnsim.training.layers.conv import Convolution
 from bnnsim.training.layers.layer import Layer
 from bnnsim.training.layers.pool import MaxPool2d, SumPositions
+from bnnsim.training.layers.real import Pixels
+from bnnsim.training.layers.real_weights import RealConv2d
 from bnnsim.training.layers.weighted import Weighted
 from bnnsim.training.optimizers import ByParts, Optimizer
 from bnnsim.training.regularisers import Penalty
@@ -84,6 +86,8 @@ class Graph:
             shapes = [self.shapes[at] if at >= 0 else self.input_shape for at in inputs]
             if isinstance(layer, SumPositions):
                 self._check_sum(i, shapes[0])
+            if isinstance(layer, RealConv2d):
+                layer.of_pixels = all(isinstance(self.layers[at], Pixels) for at in inputs)
             self.shapes.append(_any(layer).output_shape(*shapes))
             kinds.append(layer.gives)
         if not kinds or kinds[-1] not in ("scores", "reals") or len(self.shapes[-1]) != 1:
@@ -210,8 +214,9 @@ class Graph:
         douts: dict[int, Gradient] = {len(self.layers) - 1: dscores}
         gradients: list[dict[str, np.ndarray]] = [{} for _ in self.layers]
         for i in reversed(range(len(self.layers))):
-            dx, gradients[i] = self._layer_backward(i, douts.pop(i), caches[i], precision, penalties)
-            self._hand_on(douts, i, dx)
+            if i in douts:
+                dx, gradients[i] = self._layer_backward(i, douts.pop(i), caches[i], precision, penalties)
+                self._hand_on(douts, i, dx)
         return gradients
 
     def _hand_on(self, douts: dict[int, Gradient], i: int, dx: Any) -> None:
@@ -254,8 +259,11 @@ class Graph:
         """
         douts: dict[int, Gradient] = {len(self.layers) - 1: dscores}
         for i in reversed(range(len(self.layers))):
-            dout: Any = douts.pop(i)
+            dout: Any = douts.pop(i, None)
             layer = self.layers[i]
+            if dout is None:                                    # of Pixels
+                caches.pop()
+                continue
             if isinstance(layer, Weighted) and isinstance(optimizer, ByParts):
                 on_part = optimizer.on_parts(f"{i}.weight", layer.parameters["weight"], factor, step,
                                              layer.bounds["weight"])
@@ -283,11 +291,14 @@ class Graph:
 
     def _repr_html_(self) -> str:
         size = " x ".join(map(str, self.input_shape))
-        rows = [(i, type(layer).__name__, " x ".join(map(str, shape)), sum(v.size for v in layer.parameters.values()))
-                for i, (layer, shape) in enumerate(zip(self.layers, self.shapes))]
+        branched = any(read != (i - 1,) for i, read in enumerate(self.inputs))
+        counts = [sum(value.size for value in layer.parameters.values()) for layer in self.layers]
+        rows = [(i, type(layer).__name__, *([", ".join(map(str, self.inputs[i]))] * branched),
+                 " x ".join(map(str, shape)), n) for i, (layer, shape, n) in
+                enumerate(zip(self.layers, self.shapes, counts))]
         return html_text.table(f"{type(self).__name__}: {size} to {self.n_classes} classes", rows,
-                               ("", "layer", "output", "parameters"),
-                               f"{sum(row[-1] for row in rows):,} parameters are trained")
+                               ("", "layer", *(["reads"] * branched), "output", "parameters"),
+                               f"{sum(counts):,} parameters are trained")
 
     def summary(self, mapping: "ArrayMapping | None" = None) -> str:
         """A table of what `pack` would make of it now, as `PackedNetwork.summary` has it, and what is trained.

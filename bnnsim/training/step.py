@@ -10,7 +10,7 @@ import bnnsim.training.callbacks as callbacks
 from bnnsim.checks import check_array, check_real
 from bnnsim.seeding import generator
 from bnnsim.training.layers.batchnorm import Norm
-from bnnsim.training.losses import Loss
+from bnnsim.training.losses import Loss, of_images
 from bnnsim.training.model import Graph
 from bnnsim.training.plug_ins import name_of
 from bnnsim.training.reading import Read, reader, root_of
@@ -43,7 +43,7 @@ def train_step(run: Run) -> None:
     if settings.augment:
         images = augmented(images, generator(run.root, "augment", progress.step))
     scores, caches = run.model.forward_train(images, _read(run))
-    loss, dscores = _loss(settings.loss, scores, labels)
+    loss, dscores = _loss(of_images(settings.loss, chosen, len(run.train.images)), scores, labels)
     penalties: dict[int, Penalty] = {}
     if settings.regulariser is not None:
         added, penalties = _penalties(settings.regulariser, run.model, caches)

@@ -10,6 +10,7 @@ words, whose outputs are multiples of 16.
 
 import numpy as np
 
+from bnnsim.kernels._arrays import empty, zeros
 from bnnsim.kernels._jit import inline, kernel
 from bnnsim.kernels.forward.pixel_tile import pixel_bits, pixel_sums
 from bnnsim.kernels.forward.xnor_tile import xnor_bits, xnor_sums
@@ -18,7 +19,7 @@ from bnnsim.kernels.forward.xnor_tile import xnor_bits, xnor_sums
 @inline
 def _padded_words(g, n_columns, fill):
     """A padded image (PH, PW, Cw) of `fill` words."""
-    padded = np.empty((g.top + g.height + g.bottom, n_columns, fill.shape[0]), np.uint64)
+    padded = empty((g.top + g.height + g.bottom, n_columns, fill.shape[0]), np.uint64)
     for i in range(padded.shape[0]):                            # by loops: `padded[:, :] = fill` compiles 2.6 seconds
         for j in range(padded.shape[1]):
             for w in range(padded.shape[2]):
@@ -94,7 +95,7 @@ def xnor_conv_bits(x, panel, fill, g, n_columns, columns, x_at, table, table_at,
     """The same to bits, pooled: out (N, rows, columns of windows, V)."""
     padded = _padded_words(g, n_columns, fill)
     run_stride = g.row_step * padded.shape[1] * padded.shape[2]
-    bits = np.zeros((x_at.shape[0], out.shape[3]), np.uint64)
+    bits = zeros((x_at.shape[0], out.shape[3]), np.uint64)
     for n in range(start, stop):
         for group in range(panel.shape[0]):
             _place_words(x, n, group * padded.shape[2], g, columns, padded)
@@ -121,7 +122,10 @@ def _place_pixels(images, n, g, n_columns, columns, padded):
 @inline
 def _padded_pixels(images, g, n_columns, offset):
     """A padded image of pixels that count 0, flat, with room for the last step of four."""
-    return np.full((g.top + g.height + g.bottom) * n_columns * images.shape[1] + 4, offset, np.uint8)
+    padded = empty((g.top + g.height + g.bottom) * n_columns * images.shape[1] + 4, np.uint8)
+    for i in range(len(padded)):
+        padded[i] = offset
+    return padded
 
 
 @kernel
@@ -141,7 +145,7 @@ def pixels_conv_bits(images, offset, panel, g, n_columns, columns, x_at, table, 
     """The same to bits, pooled: out (N, rows, columns of windows, V)."""
     padded = _padded_pixels(images, g, n_columns, offset)
     run_stride = g.row_step * n_columns * images.shape[1]
-    bits = np.zeros((x_at.shape[0], out.shape[3]), np.uint64)
+    bits = zeros((x_at.shape[0], out.shape[3]), np.uint64)
     for n in range(start, stop):
         _place_pixels(images, n, g, n_columns, columns, padded)
         pixel_bits(padded, x_at, x_at.shape[0], run_stride, g.kernel_height, panel, table, table_at, bits, 0,

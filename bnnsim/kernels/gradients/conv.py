@@ -7,11 +7,14 @@ scattered array would be zeros. size = 1 is no pooling, dout is dH and winner is
 x (N, H, W, Cw), C input channels in Cw words, K output channels, T = kh * kw taps, g a `geometry.Geometry`.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
-from bnnsim.kernels._jit import always_inline, inline, kernel
+from bnnsim.kernels._arrays import empty, zeros
+from bnnsim.kernels._jit import always_inline, inline, kernel, raw_inline
 from bnnsim.kernels.forward.geometry import columns_inside
-from bnnsim.kernels.gradients.fixed_point import SIDE, fix_row, fix_turned, unit_of
+from bnnsim.kernels.gradients.fixed_point import SIDE, fix_row, fix_turned, scale_of
 from bnnsim.kernels.gradients.lookup_tile import (COLS, MAX_ITEMS, ROWS, add_tile, build_tables, entry_rows, entry_size,
                                                   lookup_tile, new_tables, scale_row, table_size, turn_words, whole)
 from bnnsim.kernels.gradients.pool import keep_winners
@@ -25,7 +28,7 @@ def window_places(size, g):
 
     Once a call: divisions would take longer than the rows that they find.
     """
-    places = np.empty((3, g.out_height * g.out_width), np.int64)
+    places = empty((3, g.out_height * g.out_width), np.int64)
     for i in range(g.out_height):
         for j in range(g.out_width):
             at = i * g.out_width + j
@@ -50,150 +53,174 @@ def gradient_row(dout, winner, size, n, places, position, rows, r):
 
 # ---------------------------------------------------------------- dX
 
-@inline
-def _source(at, shift, stride, size):
-    """The output index whose tap, `shift` from its first, reads padded input index `at`; or less than 0."""
-    place = at - shift
-    if stride > 1:
-        place = place // stride if place % stride == 0 else -1
-    return place if place < size else -1
+class Reads(NamedTuple):
+    """Which outputs each input position reached, by which taps: `training.reads`.
 
+    With a stride, taps and input positions are of several kinds: what one kind of positions reached, it did by one
+    kind of taps. Positions of one kind are taken together, six at a time, and taps are sorted by their kinds.
 
-@inline
-def _read_by(positions, g, n_slots, row_size, position_size, zeros, starts):
-    """Where the tables stand of what reached input positions (6): starts (T, 6); `zeros` where nothing did."""
-    for tap in range(starts.shape[0]):
-        for r in range(ROWS):
-            starts[tap, r] = zeros
-    for r in range(ROWS):
-        i, j = positions[r] // g.width + g.top, positions[r] % g.width + g.left
-        for di in range(g.kernel_height if positions[r] >= 0 else 0):
-            oh = _source(i, di * g.row_step, g.row_stride, g.out_height)
-            row = zeros + position_size + oh % n_slots * row_size
-            for dj in range(g.kernel_width if oh >= 0 else 0):
-                ow = _source(j, dj * g.column_step, g.column_stride, g.out_width)
-                if ow >= 0:
-                    starts[di * g.kernel_width + dj, r] = row + ow * position_size
-
-
-@inline
-def _slots(sixes, g):
-    """Rows of outputs that a ring must hold: those that six positions read, and that later ones have asked for."""
-    last, span = 0, 0
-    for s in range(sixes.shape[0]):
-        last = max(last, sixes[s].max() // g.width)
-        for r in range(ROWS):
-            if sixes[s, r] >= 0:
-                span = max(span, last - sixes[s, r] // g.width)
-    return min(g.out_height, (span + g.row_step * (g.kernel_height - 1)) // g.row_stride + 2)
-
-
-@inline
-def _live_taps(starts, zeros, live):
-    """How many taps read anything at any of six positions, and which: live[:number]."""
-    n_live = 0
-    for tap in range(starts.shape[0]):
-        reads = False
-        for r in range(ROWS):
-            reads |= starts[tap, r] != zeros
-        if reads:
-            live[n_live] = tap
-            n_live += 1
-    return n_live
-
-
-@inline
-def _sum_segments(tables, starts, live, n_live, n_chunks, n_items, panel, p_off, tile, partial):
-    """tile (6, 64) int64 = sums over all taps and chunks, widened before an int32 can wrap; True if it was not needed.
-
-    starts (T, 6) of each tap's first chunk, of which `live` read anything: where a stride leaves few of them, the
-    others are passed over. `partial` (6, 64) int32 has the sums where widening was not needed. Of float32 the same in
-    float64 and float32.
+    sixes (S, 6) : input positions taken together, -1 is none
+    spans (S, 2) : the taps of their kind, first and last + 1
+    taps (T, 2) : row and column of each tap
+    rows (H, kh), columns (W, kw) : the output row that an input row reached by a row of taps, or -1; columns alike
+    needed (S,) : so many rows of outputs reached these positions or some before
+    n_slots : rows of outputs that a ring of them must hold
     """
-    if starts.shape[0] * n_items <= MAX_ITEMS and n_chunks == 1:
-        if 4 * n_live > 3 * starts.shape[0]:
-            lookup_tile(tables, starts, starts.shape[0], n_items, panel, p_off, partial, 0, False)
-            return True
-        if n_live == 0:
-            partial[:] = 0
-        for which in range(n_live):
-            tap = live[which]
-            lookup_tile(tables, starts[tap:tap + 1], 1, n_items, panel,
-                        p_off + tap * panel.shape[2] * entry_size(panel), partial, 0, which > 0)
-        return True
-    tile[:] = 0
-    here = np.empty(ROWS, np.int64)
-    for tap in range(starts.shape[0]):
-        for chunk in range(n_chunks):
-            for r in range(ROWS):
-                here[r] = starts[tap, r] + table_size(n_items, tables) * chunk
-            at = p_off + (tap * n_chunks + chunk) * panel.shape[2] * entry_size(panel)
-            lookup_tile(tables, here, 1, n_items, panel, at, partial, 0, False)
-            add_tile(partial, tile)
-    return False
+
+    sixes: np.ndarray
+    spans: np.ndarray
+    taps: np.ndarray
+    rows: np.ndarray
+    columns: np.ndarray
+    needed: np.ndarray
+    n_slots: int
+
+
+class Cuts(NamedTuple):
+    """How the K output channels stand: n_groups groups, each in n_chunks of n_items."""
+
+    n_groups: int
+    n_chunks: int
+    n_items: int
 
 
 @inline
-def _store_position(tile, wide, exact, scale, r, w, out, position):
-    """Row r of the tile's sums -> out (H * W, C) float32 [position, 64 w..]."""
-    n_columns = min(COLS, out.shape[1] - COLS * w)
+def _read_by(reads, cuts, g, cut_size, nothing, starts, live):
+    """Where the tables stand of what reached each six: starts (S, G, T, n_chunks, 6), `nothing` where nothing did.
+
+    live (S, T) uint8 : 1 where anything did, by that tap.
+    """
+    sixes, spans, taps, rows, columns, _, n_slots = reads
+    for s in range(starts.shape[0]):
+        for tap in range(spans[s, 0], spans[s, 1]):
+            live[s, tap] = 0
+            for r in range(ROWS):
+                start, step, position = nothing, 0, sixes[s, r]
+                if position >= 0:
+                    oh = rows[position // g.width, taps[tap, 0]]
+                    ow = columns[position % g.width, taps[tap, 1]]
+                    if oh >= 0 and ow >= 0:
+                        slot = oh % n_slots * g.out_width + ow
+                        start += cut_size * (1 + cuts.n_groups * cuts.n_chunks * slot)
+                        step, live[s, tap] = cut_size, 1
+                for group in range(cuts.n_groups):
+                    for chunk in range(cuts.n_chunks):
+                        starts[s, group, tap, chunk, r] = start + step * (group * cuts.n_chunks + chunk)
+
+
+@inline
+def _find_units(values, fixed, scale):
+    """The unit in which each group of an image (OH, OW, K) fills the type of `fixed`: scale (G,)."""
+    n_groups = len(scale)
+    bits = values.view(np.int32).reshape(-1, values.size if n_groups == 1 else values.shape[2] // n_groups)
+    largest = zeros(n_groups, np.int32)                         # by their bits, as `fixed_point.largest_size` says
+    for row in range(len(bits) if fixed.itemsize == 2 else 0):
+        found = np.int32(0)
+        for u in range(bits.shape[1]):
+            size = np.int32(bits[row, u] & np.int32(0x7FFFFFFF))
+            found = size if size > found else found
+        largest[row % n_groups] = max(found, largest[row % n_groups])
+    sizes = largest.view(np.float32)
+    for group in range(n_groups):
+        scale[group] = scale_of(np.float64(sizes[group])) if fixed.itemsize == 2 else 1.0
+
+
+@always_inline
+def _fix_groups(values, v_off, n_units, inverse, fixed, room):
+    """values[v_off..] -> fixed int16, n_units in `room` places for each group's `inverse`."""
+    for group in range(len(inverse)):
+        fix_row(values, v_off + n_units * group, n_units, inverse[group], fixed, room * group)
+
+
+@always_inline
+def _sum_taps(tables, starts, live, s, group, spans, cuts, panel, p_off, tile, partial):
+    """partial (6, 64) int32 = sums over taps and chunks of six s, True; or tile int64, False, if they might wrap.
+
+    Taps that reached nothing are passed over. Of float32 the same in float64 and float32.
+    """
+    n_taps, size = live.shape[1], panel.shape[2] * entry_size(panel)
+    exact = n_taps * cuts.n_items <= MAX_ITEMS and cuts.n_chunks == 1
+    first, end, found = spans[s, 0], spans[s, 1], False
+    if not exact:
+        tile[:] = 0
+    while first < end:
+        last = first + 1
+        while exact and last < end and live[s, last] and live[s, first]:
+            last += 1
+        for chunk in range(cuts.n_chunks if live[s, first] else 0):
+            segment = first * cuts.n_chunks + chunk
+            at = ROWS * ((s * cuts.n_groups + group) * n_taps * cuts.n_chunks + segment)
+            lookup_tile(tables, starts, at, last - first, cuts.n_items, panel, p_off + size * segment, partial, 0,
+                        found)
+            found = exact
+            if not exact:
+                add_tile(partial, tile)
+        first = last
+    if exact and not found:
+        partial[:] = 0
+    return exact
+
+
+@always_inline
+def _store_position(tile, wide, exact, scale, r, w, out, n, position):
+    """Row r of the tile's sums -> out (N, H * W, C) float32 [n, position, 64 w..]."""
+    n_columns = min(COLS, out.shape[2] - COLS * w)
     if exact and n_columns == COLS:
-        scale_row(tile, COLS * r, scale, out, position * out.shape[1] + COLS * w)
+        scale_row(tile, COLS * r, scale, out, (n * out.shape[1] + position) * out.shape[2] + COLS * w)
     else:
         for c in range(n_columns):
-            out[position, COLS * w + c] = np.float32((tile[r, c] if exact else wide[r, c]) * scale)
+            out[n, position, COLS * w + c] = np.float32((tile[r, c] if exact else wide[r, c]) * scale)
 
 
 @kernel
-def conv_dx(dout, winner, size, panel, n_chunks, n_items, g, sixes, kinds, out, start, stop):
-    """dH, panel (Cw, T * n_chunks, E, .) of weights (T, K, C) -> out (N, H * W, C) float32.
+def conv_dx(dout, winner, size, panel, cuts, g, reads, kinds, out, start, stop):
+    """dH, panel (G * Cw, T * n_chunks, E, .) of weights (T, K / G, G * C) -> out (N, H * W, G * C) float32.
 
-    The K channels stand in n_chunks of n_items; kinds as in `dense.lookup_dense`; sixes (., 6) are the input positions
-    taken together, row after row, -1 behind the last. Tables of as many rows of outputs as six inputs may read stay in
-    a ring; each is built once an image.
+    kinds as in `dense.lookup_dense`. Groups are of whole words where there are several. Tables of as many rows of
+    outputs as positions may read stay in a ring; each is built once an image.
     """
-    n_units, n_taps = dout.shape[3], g.kernel_height * g.kernel_width
-    values, fixed = np.zeros((1, n_units), np.float32), np.zeros(n_items * n_chunks, kinds.gradient.dtype)
-    position_size = table_size(n_items, kinds.table) * n_chunks
-    row_size = position_size * g.out_width
-    n_slots = _slots(sixes, g)
-    tables, zeros = new_tables((n_slots * g.out_width + 1) * position_size, kinds.table)
-    tables[zeros:zeros + position_size] = 0
-    starts, live = np.empty((len(sixes), n_taps, ROWS), np.int64), np.empty((len(sixes), n_taps), np.int64)
-    n_live, needed, places = np.empty(len(sixes), np.int64), np.empty(len(sixes), np.int64), window_places(size, g)
-    for s in range(sixes.shape[0]):                             # once for all images
-        needed[s] = min(g.out_height, (sixes[s].max() // g.width + g.top) // g.row_stride + 1)
-        _read_by(sixes[s], g, n_slots, row_size, position_size, zeros, starts[s])
-        n_live[s] = _live_taps(starts[s], zeros, live[s])
-    tile, wide = np.empty((ROWS, COLS), kinds.sum.dtype), np.empty((ROWS, COLS), kinds.total.dtype)
+    n_units, n_words = dout.shape[3] // cuts.n_groups, panel.shape[0] // cuts.n_groups
+    n_cuts, group_items = cuts.n_groups * cuts.n_chunks, cuts.n_items * cuts.n_chunks
+    values, fixed = zeros((1, dout.shape[3]), np.float32), zeros(cuts.n_items * n_cuts, kinds.gradient.dtype)
+    cut_size, places = table_size(cuts.n_items, kinds.table), window_places(size, g)
+    tables, nothing = new_tables((reads.n_slots * g.out_width * n_cuts + 1) * cut_size, kinds.table)
+    tables[nothing:nothing + cut_size] = 0
+    starts = empty((len(reads.sixes), cuts.n_groups, len(reads.taps), cuts.n_chunks, ROWS), np.int64)
+    live = empty((len(reads.sixes), len(reads.taps)), np.uint8)
+    _read_by(reads, cuts, g, cut_size, nothing, starts, live)
+    sixes, spans, needed = reads.sixes, reads.spans, reads.needed           # once: each look counts a reference
+    scale, inverse = empty(cuts.n_groups, np.float64), empty(cuts.n_groups, np.float64)
+    tile, wide = empty((ROWS, COLS), kinds.sum.dtype), empty((ROWS, COLS), kinds.total.dtype)
     for n in range(start, stop):
-        scale, built = unit_of(dout[n].reshape(-1), fixed), 0
-        inverse = 1.0 / scale
-        for s in range(sixes.shape[0]):
+        _find_units(dout[n], fixed, scale)
+        for group in range(cuts.n_groups):
+            inverse[group] = 1.0 / scale[group]
+        built = 0
+        for s in range(len(sixes)):
             for oh in range(built, needed[s]):
                 for ow in range(g.out_width):
                     if size == 1:
-                        at = ((n * g.out_height + oh) * g.out_width + ow) * n_units
-                        fix_row(dout, at, n_units, inverse, fixed, 0)
+                        at = ((n * g.out_height + oh) * g.out_width + ow) * dout.shape[3]
+                        _fix_groups(dout, at, n_units, inverse, fixed, group_items)
                     else:
                         gradient_row(dout, winner, size, n, places, oh * g.out_width + ow, values, 0)
-                        fix_row(values, 0, n_units, inverse, fixed, 0)
-                    at = zeros + position_size + oh % n_slots * row_size + ow * position_size
-                    for chunk in range(n_chunks):
-                        build_tables(fixed, n_items * chunk, n_items, tables,
-                                     at + table_size(n_items, tables) * chunk)
-            built = max(built, needed[s])
+                        _fix_groups(values, 0, n_units, inverse, fixed, group_items)
+                    at = nothing + cut_size * (1 + n_cuts * (oh % reads.n_slots * g.out_width + ow))
+                    for cut in range(n_cuts):
+                        build_tables(fixed, cuts.n_items * cut, cuts.n_items, tables, at + cut_size * cut)
+            built = needed[s]
             for w in range(panel.shape[0]):
-                exact = _sum_segments(tables, starts[s], live[s], n_live[s], n_chunks, n_items, panel,
-                                      w * panel.shape[1] * panel.shape[2] * entry_size(panel), wide, tile)
+                group = w // n_words
+                exact = _sum_taps(tables, starts, live, s, group, spans, cuts, panel,
+                                  w * panel.shape[1] * panel.shape[2] * entry_size(panel), wide, tile)
                 for r in range(ROWS):
                     if sixes[s, r] >= 0:
-                        _store_position(tile, wide, exact, scale, r, w, out[n], sixes[s, r])
+                        _store_position(tile, wide, exact, scale[group], r, w, out, n, sixes[s, r])
 
 
 # ---------------------------------------------------------------- dW
 
-@inline
+@raw_inline
 def _chunk_runs(first, n_rows, g, runs):
     """Output positions first.. cut into runs of one row of outputs: their number, and runs (5, .) int64.
 
@@ -210,7 +237,7 @@ def _chunk_runs(first, n_rows, g, runs):
     return n_runs
 
 
-@inline
+@raw_inline
 def _fix_chunk(dout, winner, size, first, n_rows, inverse, places, rows, fixed, n_wide):
     """dH of output positions first.., n_rows of them -> fixed (6 M, CHUNK) int16, transposed; 0 up to n_wide."""
     n_positions, n_units = places.shape[1], dout.shape[3]
@@ -230,7 +257,7 @@ def _fix_chunk(dout, winner, size, first, n_rows, inverse, places, rows, fixed, 
             fix_turned(source, at, column, inverse, fixed, row)
 
 
-@inline
+@raw_inline
 def _pad(fill, start, stop, tap, gathered, padded):
     """Positions start..stop of the chunk are padding to `tap`: the padded bits (Pw, CHUNK) say so."""
     for q in range(start, stop):
@@ -240,7 +267,7 @@ def _pad(fill, start, stop, tap, gathered, padded):
             padded[tap >> 6, q] |= np.uint64(1) << np.uint64(tap & 63)
 
 
-@inline
+@raw_inline
 def _gather_tap(x, runs, n_runs, tap, fill, g, gathered, padded):
     """What `tap` reads at each position of the chunk -> gathered (Cw, CHUNK)."""
     di, dj = tap // g.kernel_width, tap % g.kernel_width
@@ -258,7 +285,7 @@ def _gather_tap(x, runs, n_runs, tap, fill, g, gathered, padded):
         _pad(fill, q + high, q + length, tap, gathered, padded)
 
 
-@inline
+@raw_inline
 def _turn_chunk(words, n_rows, panel, column):
     """words (., CHUNK) -> panel (., E, .) from `column` on."""
     for w in range(words.shape[0]):
@@ -277,14 +304,16 @@ def conv_dweight(dout, winner, size, inverse, x, fill, zero_pad, g, kinds, total
     """
     n_all, n_taps = dout.shape[0] * g.out_height * g.out_width, g.kernel_height * g.kernel_width
     n_blocks, n_columns = total.shape[0], total.shape[1]
-    rows, fixed = np.zeros((SIDE, dout.shape[3]), np.float32), np.zeros((ROWS * n_blocks, CHUNK), kinds.gradient.dtype)
-    panel = np.empty((n_columns, CHUNK // entry_rows(kinds.panel), entry_size(kinds.panel)), kinds.panel.dtype)
-    sums, table_room = np.zeros(total.shape, kinds.sum.dtype), table_size(CHUNK, kinds.table)
-    gathered, runs = np.empty((x.shape[3], CHUNK), np.uint64), np.empty((5, CHUNK), np.int64)
-    padded = np.empty((n_taps // 64 + 1 if zero_pad else 0, CHUNK), np.uint64)
+    rows, fixed = zeros((SIDE, dout.shape[3]), np.float32), zeros((ROWS * n_blocks, CHUNK), kinds.gradient.dtype)
+    panel = empty((n_columns, CHUNK // entry_rows(kinds.panel), entry_size(kinds.panel)), kinds.panel.dtype)
+    sums, table_room = zeros(total.shape, kinds.sum.dtype), table_size(CHUNK, kinds.table)
+    gathered, runs = empty((x.shape[3], CHUNK), np.uint64), empty((5, CHUNK), np.int64)
+    padded = empty((n_taps // 64 + 1 if zero_pad else 0, CHUNK), np.uint64)
     tables, at = new_tables(ROWS * table_room, kinds.table)
     most = 1 if kinds.gradient.itemsize == 4 else MAX_ITEMS // CHUNK              # chunks before an int32 wraps
-    starts, places = at + table_room * np.arange(ROWS), window_places(size, g)
+    starts, places = empty(ROWS, np.int64), window_places(size, g)
+    for r in range(ROWS):
+        starts[r] = at + table_room * r
     for chunk in range(start, stop):
         n_rows = min(CHUNK, n_all - chunk * CHUNK)
         n_wide = whole(n_rows, kinds.table)
@@ -300,7 +329,7 @@ def conv_dweight(dout, winner, size, inverse, x, fill, zero_pad, g, kinds, total
             for r in range(ROWS):
                 build_tables(fixed, (ROWS * m + r) * CHUNK, n_wide, tables, starts[r])
             for column in range(n_columns):
-                lookup_tile(tables, starts, 1, n_wide, panel, column * panel.shape[1] * panel.shape[2],
+                lookup_tile(tables, starts, 0, 1, n_wide, panel, column * panel.shape[1] * panel.shape[2],
                             sums, (m * n_columns + column) * ROWS * COLS, True)
         if (chunk - start + 1) % most == 0 or chunk + 1 == stop:
             for m in range(n_blocks):

@@ -59,7 +59,7 @@ def _long_sums(a, row, panel, scale, tables, starts, tile, total, out):
             build_tables(a, (row + r) * a.shape[1] + first, count, tables, starts[r])
         for word in range(panel.shape[0]):
             entry = word * panel.shape[2] + first // entry_rows(panel)
-            lookup_tile(tables, starts, 1, count, panel, entry * entry_size(panel), tile, 0, False)
+            lookup_tile(tables, starts, 0, 1, count, panel, entry * entry_size(panel), tile, 0, False)
             add_tile(tile, total[word])
     for word in range(panel.shape[0]):
         for r in range(min(ROWS, out.shape[0] - row)):
@@ -88,5 +88,5 @@ def lookup_dense(a, panel, scale, kinds, out, start, stop):
                 build_tables(a, (row + r) * n_items, n_items, tables, starts[r])
             for word in range(panel.shape[0]):
                 at = word * panel.shape[2] * entry_size(panel)
-                lookup_tile(tables, starts, 1, n_items, panel, at, tile, 0, False)
+                lookup_tile(tables, starts, 0, 1, n_items, panel, at, tile, 0, False)
                 store_sums(tile, row, word, scale, out)

@@ -7,7 +7,8 @@ The tile sums pairs of rows of the batch (dense) or of output positions (conv) i
 
 import numpy as np
 
-from bnnsim.kernels._jit import inline, kernel
+from bnnsim.kernels._arrays import empty, zeros
+from bnnsim.kernels._jit import kernel, raw_inline
 from bnnsim.kernels.forward.geometry import columns_inside
 from bnnsim.kernels.gradients.conv import gradient_row, window_places
 from bnnsim.kernels.gradients.dense import store_sums
@@ -18,7 +19,7 @@ from bnnsim.kernels.gradients.multiply_add_tile import COLS, ROWS, multiply_add
 MAX_PAIRS = 128                     # 256 terms of 32767 * 255
 
 
-@inline
+@raw_inline
 def _flatten_pixels(images, n, offset, row):
     """Image n -> row (>= F,) int16 in H, W, C order."""
     channels, height, width = images.shape[1:]
@@ -28,7 +29,7 @@ def _flatten_pixels(images, n, offset, row):
                 row[(i * width + j) * channels + c] = np.int16(np.int16(images[n, c, i, j]) - offset)
 
 
-@inline
+@raw_inline
 def _pair(first, second):
     """Two int16 in one int32, as the tile reads them."""
     return (np.int32(first) & np.int32(0xFFFF)) | (np.int32(second) << np.int32(16))
@@ -40,7 +41,7 @@ def pixels_panel(images, offset, panel, start, stop):
 
     Runs over pairs of images.
     """
-    rows = np.zeros((2, COLS * panel.shape[0]), np.int16)
+    rows = zeros((2, COLS * panel.shape[0]), np.int16)
     for pair in range(start, stop):
         _flatten_pixels(images, 2 * pair, offset, rows[0])
         if 2 * pair + 1 < images.shape[0]:
@@ -52,7 +53,7 @@ def pixels_panel(images, offset, panel, start, stop):
                 panel[v, pair, c] = _pair(rows[0, COLS * v + c], rows[1, COLS * v + c])
 
 
-@inline
+@raw_inline
 def _sum_pairs(a, row, panel, p_off, n_pairs, tile, total):
     """Rows row.. (6) of a (M, 2 P) times n_pairs pairs of the panel -> tile int32, or total.
 
@@ -74,7 +75,7 @@ def _sum_pairs(a, row, panel, p_off, n_pairs, tile, total):
 @kernel
 def pixels_dense_dweight(a, panel, scale, kinds, out, start, stop):
     """a (6 T, 2 P) int16, panel (V, P, 128) int16 -> out (M, F) float32 = (a times panel) * scale (M,). Runs over T."""
-    tile, total = np.empty((ROWS, COLS), np.int32), np.empty((ROWS, COLS), np.int64)
+    tile, total = empty((ROWS, COLS), np.int32), empty((ROWS, COLS), np.int64)
     for row in range(ROWS * start, ROWS * stop, ROWS):
         for v in range(panel.shape[0]):
             if _sum_pairs(a, row, panel, COLS * v * panel.shape[1], panel.shape[1], tile, total):
@@ -95,7 +96,7 @@ def pixels_dense_float(a, pixels, scale, kinds, out, start, stop):
                 out[m, f] += a[m, n] * pixels[n, f]
 
 
-@inline
+@raw_inline
 def _patch_rows(images, n, offset, pad_value, g, rows):
     """Image n -> rows (>= kh * kw * C, >= OH * OW) int16: what each weight reads at each output position."""
     channels = images.shape[1]
@@ -116,7 +117,7 @@ def _patch_rows(images, n, offset, pad_value, g, rows):
                     row[at + high:at + g.out_width] = pad_value
 
 
-@inline
+@raw_inline
 def _gradient_panel(dout, winner, size, n, inverse, places, rows, panel):
     """dH of image n -> panel (V, P, 64) int32, two int16 each: gradients of two positions."""
     n_units, direct = dout.shape[3], places.shape[1] // 2 if size == 1 and dout.shape[3] % COLS == 0 else 0
@@ -143,10 +144,10 @@ def pixels_conv_dweight(dout, winner, size, inverse, images, offset, pad_value, 
     Runs over images; slices run at once need a `total` each.
     """
     n_pairs = (g.out_height * g.out_width + 1) // 2
-    rows, places = np.zeros((2, inverse.shape[0]), np.float32), window_places(size, g)
-    patches = np.zeros((total.shape[0], 2 * n_pairs), np.int16)
-    panel = np.empty((total.shape[1], n_pairs, COLS), np.int32)
-    tile, wide = np.empty((ROWS, COLS), np.int32), np.empty((ROWS, COLS), np.int64)
+    rows, places = zeros((2, inverse.shape[0]), np.float32), window_places(size, g)
+    patches = zeros((total.shape[0], 2 * n_pairs), np.int16)
+    panel = empty((total.shape[1], n_pairs, COLS), np.int32)
+    tile, wide = empty((ROWS, COLS), np.int32), empty((ROWS, COLS), np.int64)
     for n in range(start, stop):
         _patch_rows(images, n, offset, np.int16(pad_value), g, patches)
         _gradient_panel(dout, winner, size, n, inverse, places, rows, panel)
@@ -163,8 +164,8 @@ def pixels_conv_float(dout, winner, size, inverse, images, offset, pad_value, g,
     """`pixels_conv_dweight` of float32: total (., 1, 64 V) float64, sums of an image in float32."""
     n_features, n_positions = g.kernel_height * g.kernel_width * images.shape[1], g.out_height * g.out_width
     places = window_places(size, g)
-    row, sums = np.zeros((1, dout.shape[3]), np.float32), np.empty((n_features, dout.shape[3]), np.float32)
-    patches = np.zeros((n_features, n_positions), np.int16)
+    row, sums = zeros((1, dout.shape[3]), np.float32), empty((n_features, dout.shape[3]), np.float32)
+    patches = zeros((n_features, n_positions), np.int16)
     for n in range(start, stop):
         _patch_rows(images, n, offset, np.int16(pad_value), g, patches)
         sums[:] = np.float32(0)

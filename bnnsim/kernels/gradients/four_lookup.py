@@ -209,11 +209,11 @@ class _Sums:
 def sums_tile(lanes, rows, vectors, shuffle):
     """`sums` as vector code: `rows` rows and `vectors` of `lanes` bytes at once, so many as there are registers."""
     def generate(context, builder, signature, args):
-        tables, starts, n_segments, n_items, panel, p_off, out, o_off, add = args
+        tables, starts, r_off, n_segments, n_items, panel, p_off, out, o_off, add = args
         table_ptr = item_pointer(context, builder, signature.args[0], tables, I64(0), I8)
-        row_ptr = item_pointer(context, builder, signature.args[1], starts, I64(0), I64)
-        panel_ptr = item_pointer(context, builder, signature.args[4], panel, p_off, I8)
-        out_ptr = item_pointer(context, builder, signature.args[6], out, o_off, I32)
+        row_ptr = item_pointer(context, builder, signature.args[1], starts, r_off, I64)
+        panel_ptr = item_pointer(context, builder, signature.args[5], panel, p_off, I8)
+        out_ptr = item_pointer(context, builder, signature.args[7], out, o_off, I32)
         _start_sums(builder, table_ptr, row_ptr, n_segments, out_ptr, builder.trunc(add, I1))
         state, n_quads = _Sums(builder, lanes, rows, vectors, shuffle), builder.lshr(n_items, I64(4))
 
@@ -257,9 +257,9 @@ def _sum_block(builder, state, table_ptr, row_ptr, first, count, n_quads, quad, 
         state.flush(builder.gep(out_ptr, [builder.add(builder.mul(row, I64(COLS)), column)]), shift)
 
 
-def sums(tables, rows, n_segments, n_items, panel, p_off, out, o_off, add):
+def sums(tables, rows, r_off, n_segments, n_items, panel, p_off, out, o_off, add):
     """`lookup_tile.lookup_tile` of such tables."""
-    n_groups, flat, starts = n_items // 4, tables.reshape(-1), rows.reshape(-1)
+    n_groups, flat, starts = n_items // 4, tables.reshape(-1), rows.reshape(-1)[r_off:]
     signs, totals, entries = panel.reshape(-1), out.reshape(-1), np.empty(16, np.int32)
     if not add:
         totals[o_off:o_off + ROWS * COLS] = 0

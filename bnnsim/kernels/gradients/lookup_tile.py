@@ -111,9 +111,9 @@ def _loops(function):
 
 def _sums(of_four, of_five):
     @intrinsic
-    def lookup(_, tables, rows, n_segments, n_items, panel, p_off, out, o_off, add):
+    def lookup(_, tables, rows, r_off, n_segments, n_items, panel, p_off, out, o_off, add):
         index = types.intp
-        signature = types.void(tables, rows, index, index, panel, index, out, index, types.boolean)
+        signature = types.void(tables, rows, index, index, index, panel, index, out, index, types.boolean)
         return signature, of_four if tables.dtype == types.uint8 else of_five
 
     return lookup
@@ -129,14 +129,14 @@ FIXED = FOURS if not (JIT_OFF or _OF_FIVE.runs_here) and any(tile.runs_here for 
 
 
 @twin_of(_OF_FIVE, *_OF_FOUR, Tile(_sums(_loops(four.sums), _loops(five.sums))))
-def lookup_tile(tables, rows, n_segments, n_items, panel, p_off, out, o_off, add):
+def lookup_tile(tables, rows, r_off, n_segments, n_items, panel, p_off, out, o_off, add):
     """out (6, 64), int32 or float32, = sums over `n_segments` of `n_items` gradients.
 
-    The tables of segment s and row r start at rows[6 s + r]; the panel's entries of one segment follow those of the one
-    before. Where `add` is true the sums are added to what `out` holds.
+    The tables of segment s and row r start at rows[r_off + 6 s + r]; the panel's entries of one segment follow those of
+    the one before. Where `add` is true the sums are added to what `out` holds.
     """
     sums = four.sums if tables.dtype == np.uint8 else five.sums
-    sums(tables, rows, n_segments, n_items, panel, p_off, out, o_off, add)
+    sums(tables, rows, r_off, n_segments, n_items, panel, p_off, out, o_off, add)
 
 
 def _tables(of_five):

@@ -23,7 +23,7 @@ _F32, _F64 = ir.FloatType(), ir.DoubleType()
 _SINGLE, _WIDE, _WHOLE = (ir.VectorType(item, LANES) for item in (_F32, _F64, I32))
 
 
-def _item(array):
+def item_of(array):
     """h is int32, or of a map of reals float32."""
     return _F32 if array.dtype == types.float32 else I32
 
@@ -130,7 +130,7 @@ def _make_sum_gradients(lanes):
         def generate(context, builder, signature, args):
             dout, h, at, stride, n_rows, norm, column, ste, dgamma, dbeta = args
             dout_ptr = item_pointer(context, builder, signature.args[0], dout, at, _F32)
-            h_ptr = item_pointer(context, builder, signature.args[1], h, at, _item(signature.args[1]))
+            h_ptr = item_pointer(context, builder, signature.args[1], h, at, item_of(signature.args[1]))
             norm_ptr = item_pointer(context, builder, signature.args[5], norm, column, _F64)
             outs = [item_pointer(context, builder, kind, array, column, _F64)
                     for kind, array in zip(signature.args[8:], (dgamma, dbeta))]
@@ -182,7 +182,7 @@ def _gradient_lanes(_, dout, h, at, stride, norm, means, column, ste, dh):
     def generate(context, builder, signature, args):
         dout, h, at, stride, norm, means, column, ste, dh = args
         dout_ptr = item_pointer(context, builder, signature.args[0], dout, at, _F32)
-        h_ptr = item_pointer(context, builder, signature.args[1], h, at, _item(signature.args[1]))
+        h_ptr = item_pointer(context, builder, signature.args[1], h, at, item_of(signature.args[1]))
         norm_ptr = item_pointer(context, builder, signature.args[4], norm, column, _F64)
         means_ptr = item_pointer(context, builder, signature.args[5], means, column, _F64)
         out_ptr = item_pointer(context, builder, signature.args[8], dh, at, _F32)

@@ -9,8 +9,14 @@ import numpy as np
 from bnnsim.kernels._arrays import zeros
 from bnnsim.kernels._jit import kernel
 from bnnsim.kernels.norm.pseudo_gradient import through_sign
+from bnnsim.kernels.real.channel_tiles import (LANES, add_numbers, add_products, add_products_below, add_squares,
+                                               sign_lanes)
+from bnnsim.kernels.real.program_tile import program_lanes
 from bnnsim.kernels.words.packing import unit_mask
 from bnnsim.kernels.words.vector_words import sign_word
+
+PROGRAM_ROWS = 64                  # rows that 16 channels are taken through a program before the next 16
+CHUNK_ROWS = 16                    # rows that 16 channels are summed over before the next 16, whose rows are near
 
 
 # ---------------------------------------------------------------- forward
@@ -75,6 +81,18 @@ def sign(x, threshold, words, start, stop):
             words[n, v] = sign_word(side, 0) & unit_mask(n_channels, v)
 
 
+@kernel
+def program(x, other, steps, constants, threshold, out, stores, pieces, start, stop):
+    """A program of `program_tile` on rows of x: to out where `stores`, to pieces (R, .) uint16 unless it is empty."""
+    n_channels = x.shape[1]
+    flat = pieces.reshape(-1)
+    for first in range(start, stop, PROGRAM_ROWS):
+        n = min(PROGRAM_ROWS, stop - first)
+        for c in range(0, n_channels, LANES):
+            program_lanes(x, other, first * n_channels + c, n_channels, n, c, steps, constants, threshold, out, stores,
+                          flat, first * pieces.shape[1] + c // LANES, pieces.shape[1])
+
+
 # ---------------------------------------------------------------- the way back
 
 @kernel
@@ -107,53 +125,68 @@ def clip_backward(dout, x, low, high, out, start, stop):
 @kernel
 def sign_backward(dout, x, threshold, ste, out, start, stop):
     """dout times the pseudo-gradient `ste` at x - threshold: see `norm.pseudo_gradient`."""
+    n_channels = x.shape[1]
+    whole = n_channels // LANES * LANES
     for n in range(start, stop):
-        row, given, at = out[n], dout[n], x[n]
-        for c in range(row.shape[0]):
-            row[c] = np.float32(through_sign(given[c], np.float64(at[c]) - np.float64(threshold[c]), ste))
+        for c in range(0, whole, LANES):
+            sign_lanes(dout, x, n * n_channels + c, threshold, c, ste, out)
+        for c in range(whole, n_channels):
+            y = np.float64(x[n, c]) - np.float64(threshold[c])
+            out[n, c] = np.float32(through_sign(dout[n, c], y, ste))
 
 
 @kernel
 def column_sums(dout, out, start, stop):
     """out (C,) float64: the sum of each channel. Runs over channels."""
+    n_rows, n_channels, whole = dout.shape[0], dout.shape[1], start + (stop - start) // LANES * LANES
     out[start:stop] = 0.0
-    for n in range(dout.shape[0]):
-        for c in range(start, stop):
-            out[c] += np.float64(dout[n, c])
+    for first in range(0, n_rows, CHUNK_ROWS):
+        last = min(first + CHUNK_ROWS, n_rows)
+        for c in range(start, whole, LANES):
+            add_numbers(dout, dout, out, first * n_channels + c, n_channels, last - first, c, out)
+        for n in range(first, last):
+            for c in range(whole, stop):
+                out[c] += np.float64(dout[n, c])
 
 
 @kernel
 def product_sums(dout, x, out, start, stop):
     """out (C,) float64: the sum of dout * x of each channel. Runs over channels."""
+    n_rows, n_channels, whole = dout.shape[0], dout.shape[1], start + (stop - start) // LANES * LANES
     out[start:stop] = 0.0
-    for n in range(dout.shape[0]):
-        for c in range(start, stop):
-            out[c] += np.float64(dout[n, c]) * np.float64(x[n, c])
+    for first in range(0, n_rows, CHUNK_ROWS):
+        last = min(first + CHUNK_ROWS, n_rows)
+        for c in range(start, whole, LANES):
+            add_products(dout, x, out, first * n_channels + c, n_channels, last - first, c, out)
+        for n in range(first, last):
+            for c in range(whole, stop):
+                out[c] += np.float64(dout[n, c]) * np.float64(x[n, c])
 
 
 @kernel
 def slope_sums(dout, x, out, start, stop):
     """out (C,) float64: the sum of dout * x of each channel where x is not above 0. Runs over channels."""
+    n_rows, n_channels, whole = dout.shape[0], dout.shape[1], start + (stop - start) // LANES * LANES
     out[start:stop] = 0.0
-    for n in range(dout.shape[0]):
-        for c in range(start, stop):
-            out[c] += 0.0 if x[n, c] > 0 else np.float64(dout[n, c]) * np.float64(x[n, c])
+    for first in range(0, n_rows, CHUNK_ROWS):
+        last = min(first + CHUNK_ROWS, n_rows)
+        for c in range(start, whole, LANES):
+            add_products_below(dout, x, out, first * n_channels + c, n_channels, last - first, c, out)
+        for n in range(first, last):
+            for c in range(whole, stop):
+                out[c] += 0.0 if x[n, c] > 0 else np.float64(dout[n, c]) * np.float64(x[n, c])
 
 
 @kernel
-def column_moments(x, mean, variance, start, stop):
-    """Mean and (biased) variance (C,) float64 of each channel: of the differences from its mean. Runs over channels."""
-    n_rows = x.shape[0]
-    mean[start:stop] = 0.0
-    variance[start:stop] = 0.0
-    for n in range(n_rows):
-        for c in range(start, stop):
-            mean[c] += np.float64(x[n, c])
-    for c in range(start, stop):
-        mean[c] /= n_rows
-    for n in range(n_rows):
-        for c in range(start, stop):
-            centred = np.float64(x[n, c]) - mean[c]
-            variance[c] += centred * centred
-    for c in range(start, stop):
-        variance[c] /= n_rows
+def square_sums(x, mean, out, start, stop):
+    """out (C,) float64: the sum of the squared differences of x from mean, of each channel. Runs over channels."""
+    n_rows, n_channels, whole = x.shape[0], x.shape[1], start + (stop - start) // LANES * LANES
+    out[start:stop] = 0.0
+    for first in range(0, n_rows, CHUNK_ROWS):
+        last = min(first + CHUNK_ROWS, n_rows)
+        for c in range(start, whole, LANES):
+            add_squares(x, x, mean, first * n_channels + c, n_channels, last - first, c, out)
+        for n in range(first, last):
+            for c in range(whole, stop):
+                centred = np.float64(x[n, c]) - mean[c]
+                out[c] += centred * centred

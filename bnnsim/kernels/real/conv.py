@@ -8,6 +8,7 @@ import numpy as np
 
 from bnnsim.kernels._arrays import zeros
 from bnnsim.kernels._jit import inline, kernel
+from bnnsim.kernels.real.madd_tile import POSITIONS, UNITS, madd_four, madd_one
 
 
 @inline
@@ -18,27 +19,46 @@ def _tap(g, i, j, tap):
     return row, column, 0 <= row and row < g.height and 0 <= column and column < g.width
 
 
+@inline
+def _add_taps(x, n, panel, group, g, i, j, count, total):
+    """total (4, K / G) += what `count` positions from (i, j) on sum up of a group."""
+    n_groups, n_taps, n_in, n_units = panel.shape
+    for tap in range(n_taps):
+        row, column, inside = _tap(g, i, j, tap)
+        last = column + (count - 1) * g.column_stride
+        at, at_panel = ((n * g.height + row) * g.width + column) * x.shape[3] + group * n_in, \
+            (group * n_taps + tap) * n_in * n_units
+        step = g.column_stride * x.shape[3]
+        if inside and count == POSITIONS and last < g.width:
+            for k in range(0, n_units, UNITS):
+                madd_four(x, at, step, n_in, panel, at_panel + k, n_units, total, k, n_units)
+        elif 0 <= row and row < g.height:
+            for p in range(count):
+                here = column + p * g.column_stride
+                if 0 <= here and here < g.width:
+                    for k in range(0, n_units, UNITS):
+                        madd_one(x, at + p * step, step, n_in, panel, at_panel + k, n_units, total, p * n_units + k,
+                                 n_units)
+
+
 @kernel
 def conv(x, panel, bias, g, out, start, stop):
-    """The sums, then + bias."""
-    n_groups, n_taps, n_in, n_units = panel.shape
-    total = zeros(n_units, np.float32)
+    """The sums, then + bias. Units of a group stand in the panel in multiples of 32, zeros behind the last."""
+    n_groups, n_units = panel.shape[0], panel.shape[3]
+    n_real = out.shape[3] // n_groups
+    total = zeros((POSITIONS, n_units), np.float32)
     for n in range(start, stop):
         for i in range(g.out_height):
-            for j in range(g.out_width):
+            for j in range(0, g.out_width, POSITIONS):
+                count = min(POSITIONS, g.out_width - j)
                 for group in range(n_groups):
                     total[:] = np.float32(0)
-                    for tap in range(n_taps):
-                        row, column, inside = _tap(g, i, j, tap)
-                        if inside:
-                            values, weights = x[n, row, column], panel[group, tap]
-                            for c in range(n_in):
-                                value, row_of_weights = values[group * n_in + c], weights[c]
-                                for k in range(n_units):
-                                    total[k] += value * row_of_weights[k]
-                    made, first = out[n, i, j], group * n_units
-                    for k in range(n_units):
-                        made[first + k] = total[k] + bias[first + k]
+                    _add_taps(x, n, panel, group, g, i, j, count, total)
+                    first = group * n_real
+                    for p in range(count):
+                        made, sums = out[n, i, j + p], total[p]
+                        for k in range(n_real):
+                            made[first + k] = sums[k] + bias[first + k]
 
 
 @kernel

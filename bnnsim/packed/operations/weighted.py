@@ -68,7 +68,9 @@ class RealConv(Operation):
     @cached_property
     def _constants(self) -> tuple[np.ndarray, np.ndarray]:
         panel = panel_of(self.weight, self.groups)
-        return panel[:, :, 0, 0].T.copy() if is_depthwise(self.weight, self.groups) else panel, np.array(self.bias)
+        if is_depthwise(self.weight, self.groups):
+            return panel[:, :, 0, 0].T.copy(), np.array(self.bias)
+        return np.pad(panel, [(0, 0)] * 3 + [(0, -panel.shape[3] % kernels.UNITS)]), np.array(self.bias)
 
     def run(self, *inputs: np.ndarray) -> np.ndarray:
         x, = inputs

@@ -4,7 +4,6 @@ Works on h (N, U) or (N, H, W, U) int32; statistics are taken over all axes but 
 """
 
 from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -73,9 +72,11 @@ class Norm(Layer):
     def outputs(self, h: np.ndarray, mean: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> np.ndarray:
         """What the layer gives for h by this affine map."""
 
-    def moments_of(self, rows: np.ndarray) -> Callable[..., None]:
-        """The kernel that gives mean and variance of what it reads."""
-        return batchnorm.column_moments
+    def moments_of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and (biased) variance (U,) float64 of what it reads."""
+        mean, variance = np.empty(self.units), np.empty(self.units)
+        split(batchnorm.column_moments, self.units, rows, mean, variance)
+        return mean, variance
 
     def _checked(self, h: np.ndarray) -> np.ndarray:
         return check_input(type(self).__name__, h, np.int32, self.units)
@@ -88,8 +89,7 @@ class Norm(Layer):
         """Outputs by the statistics of h, which move the running ones."""
         h = self._checked(h)
         rows = h.reshape(-1, self.units)
-        mean, variance = np.empty(self.units), np.empty(self.units)
-        split(self.moments_of(rows), self.units, rows, mean, variance)
+        mean, variance = self.moments_of(rows)
         unbiased = variance * (len(rows) / max(len(rows) - 1, 1))
         for name, value in (("mean", mean), ("variance", unbiased)):
             self.running[name] += self.momentum * (value - self.running[name])

@@ -1,12 +1,10 @@
 """Batch norm without sign, of pre-activations or reals: a map of reals."""
 
-from collections.abc import Callable
-
 import numpy as np
 
-import bnnsim.kernels.norm.batchnorm as batchnorm
 import bnnsim.kernels.real.channels as channels
 from bnnsim.checks import check_input
+from bnnsim.kernels import split
 from bnnsim.packed.operations import Affine
 from bnnsim.training.layers.batchnorm import Norm
 
@@ -23,9 +21,15 @@ class BatchNormReal(Norm):
         dtype = np.float32 if getattr(h, "dtype", None) == np.float32 else np.int32
         return check_input(type(self).__name__, h, dtype, self.units)
 
-    def moments_of(self, rows: np.ndarray) -> Callable[..., None]:
-        """The kernel that gives mean and variance of what it reads."""
-        return channels.column_moments if rows.dtype == np.float32 else batchnorm.column_moments
+    def moments_of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and (biased) variance (U,) float64 of what it reads: of reals that of the differences from the mean."""
+        if rows.dtype == np.int32:
+            return super().moments_of(rows)
+        mean, variance = np.empty(self.units), np.empty(self.units)
+        split(channels.column_sums, self.units, rows, mean)
+        mean /= len(rows)
+        split(channels.square_sums, self.units, rows, mean, variance)
+        return mean, variance / len(rows)
 
     def outputs(self, h: np.ndarray, mean: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> np.ndarray:
         """Reals float32 of h's shape."""

@@ -108,6 +108,33 @@ class Pixels(RealLayer):
         return None, {}
 
 
+class AsReals(RealLayer):
+    """Pre-activations as a map of reals, as they are: for what reads reals with no batch norm before it; U units."""
+
+    takes = "pre-activations or reals"
+
+    def __init__(self, units: int) -> None:
+        self.units = check_int("units", units, 1)
+
+    def operation(self) -> Operation:
+        """What it is to a packed graph."""
+        return operations.Affine(np.ones(self.units, np.float32), np.zeros(self.units, np.float32))
+
+    def checked(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Pre-activations int32, or reals float32."""
+        x, = inputs
+        dtype = np.float32 if getattr(x, "dtype", None) == np.float32 else np.int32
+        return check_input(type(self).__name__, x, dtype, self.units),
+
+    def forward_train(self, *inputs: np.ndarray) -> tuple[np.ndarray, Any]:
+        """The same; the cache is the shape."""
+        return self.forward(*inputs), inputs[0].shape
+
+    def backward(self, dout: Gradient, cache: Any) -> tuple[np.ndarray, Gradients]:
+        """dout."""
+        return self.gradient_of(dout, cache), {}
+
+
 class Sign(RealLayer):
     """Bits of reals: +1 where x >= threshold; the way back is a straight-through estimator at x - threshold.
 

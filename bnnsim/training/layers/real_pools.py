@@ -14,6 +14,7 @@ from bnnsim.packed.operations import LargestPool, Operation
 from bnnsim.packed.settings import check_setting, once
 from bnnsim.training.gradients import Gradient
 from bnnsim.training.layers.real import Gradients, RealLayer
+from bnnsim.training.layers.real_weights import RealConv2d
 
 
 class _Pool(RealLayer):
@@ -105,3 +106,45 @@ class GlobalAverage(RealLayer):
         windows = Pool(cache[1], cache[2], cache[1], cache[2], *NO_PADDING)
         split(pools.average_backward, len(dx), dout[:, None, None], windows, False, dx)
         return dx, {}
+
+
+BLUR_TAPS = {2: (1, 1), 3: (1, 2, 1), 5: (1, 4, 6, 4, 1)}
+
+
+class BlurPool2d(RealLayer):
+    """A fixed filter on each channel by itself, with a stride: a pool that does not alias; not trained.
+
+    Parameters
+    ----------
+    n_channels : int
+        C.
+    size : 2, 3 or 5
+        Its taps are the products of 1 1, 1 2 1, or 1 4 6 4 1, of rows and of columns, over their sum: Zhang 2019,
+        arXiv:1904.11486 [C: Larq Zoo's code]. The packed network stores them as a depthwise convolution.
+    stride : int or (int, int)
+    padding : int, (rows, columns), or (top, left, bottom, right)
+        What lies there counts as 0.
+    """
+
+    def __init__(self, n_channels: int, size: int = 3, stride: int | Pair = 2, padding: int | tuple[int, ...] = 1,
+                 ) -> None:
+        if size not in BLUR_TAPS:
+            raise ValueError(f"size must be one of {', '.join(map(str, BLUR_TAPS))}, got {size!r}")
+        self.conv = RealConv2d(n_channels, n_channels, size, stride, padding, groups=n_channels,
+                               generator=np.random.default_rng(0))          # whose draws are written over
+        taps = np.outer(BLUR_TAPS[size], BLUR_TAPS[size])
+        self.conv.parameters["kernel"][...] = (taps / taps.sum())[..., None]          # exact: over a power of two
+
+    def settings(self) -> dict[str, object]:
+        """Those of a convolution, but for its groups: one a channel."""
+        return {name: value for name, value in self.conv.settings().items() if name != "groups"}
+
+    def operation(self) -> Operation:
+        """What it is to a packed graph."""
+        return self.conv.operation()
+
+    def backward(self, dout: Gradient, cache: Any) -> tuple[np.ndarray, Gradients]:
+        """dx, as a convolution has it."""
+        x, = cache
+        dout = self.gradient_of(dout, (len(x), *self.output_shape(x.shape[1:])))
+        return self.conv.input_gradient(dout, x, self.conv.operation()), {}

@@ -37,6 +37,8 @@ class RealConv2d(RealLayer):
         Initial weights are uniform in +-sqrt(6 / fan_in): He et al. 2015, arXiv:1502.01852 [M].
     """
 
+    of_pixels = False           # a Graph says so of one behind Pixels alone: nobody asks for its dx, a tenth of a step
+
     def __init__(self, in_channels: int, out_channels: int, kernel: int | Pair = 3, stride: int | Pair = 1,
                  padding: int | tuple[int, ...] = 1, dilation: int | Pair = 1, groups: int = 1, bias: bool = False, *,
                  generator: np.random.Generator) -> None:
@@ -63,21 +65,30 @@ class RealConv2d(RealLayer):
         return RealConv(self.parameters["kernel"].copy(), self.bias.copy(), self.stride, self.padding, self.dilation,
                         self.groups)
 
-    def backward(self, dout: Gradient, cache: Any) -> tuple[np.ndarray, Gradients]:
-        """dx, and the gradients of weights and bias."""
-        (x,), weight, conv = cache, self.parameters["kernel"], self.operation()
-        g = conv.geometry(*x.shape[1:3])
-        dout = self.gradient_of(dout, (len(x), g.out_height, g.out_width, len(weight)))
-        panel, deep, dx = panel_of(weight, self.groups), is_depthwise(weight, self.groups), empty(x.shape, np.float32)
-        if deep:
+    def input_gradient(self, dout: np.ndarray, x: np.ndarray, conv: RealConv) -> np.ndarray:
+        """dx (N, H, W, C)."""
+        panel, g, dx = panel_of(conv.weight, self.groups), conv.geometry(*x.shape[1:3]), empty(x.shape, np.float32)
+        if is_depthwise(conv.weight, self.groups):
             split(kernels.depthwise_dx, len(x), dout, panel[:, :, 0, 0].T.copy(), g, dx)
         else:
             split(kernels.conv_dx, len(x), dout, panel.transpose(0, 1, 3, 2).copy(), g, dx)
+        return dx
+
+    def weight_gradients(self, dout: np.ndarray, x: np.ndarray, conv: RealConv) -> Gradients:
+        """Of weights and bias."""
+        weight, g = self.parameters["kernel"], conv.geometry(*x.shape[1:3])
+        panel, deep = panel_of(weight, self.groups), is_depthwise(weight, self.groups)
         shape = (panel.shape[1], len(weight)) if deep else panel.shape
         total = _in_parts(kernels.depthwise_dweight if deep else kernels.conv_dweight, dout, x, g, shape)
         total = total.T[:, :, None] if deep else total.transpose(0, 3, 1, 2)
         found = {"kernel": np.ascontiguousarray(total.reshape(weight.shape))}
-        return dx, found | ({"bias": sums(channels.column_sums, dout)} if "bias" in self.parameters else {})
+        return found | ({"bias": sums(channels.column_sums, dout)} if "bias" in self.parameters else {})
+
+    def backward(self, dout: Gradient, cache: Any) -> tuple[np.ndarray | None, Gradients]:
+        """dx, None of pixels, and the gradients of weights and bias."""
+        (x,), conv = cache, self.operation()
+        dout = self.gradient_of(dout, (len(x), *conv.output_shape(x.shape[1:])))
+        return None if self.of_pixels else self.input_gradient(dout, x, conv), self.weight_gradients(dout, x, conv)
 
 
 def _in_parts(kernel: Any, dout: np.ndarray, x: np.ndarray, g: Any, shape: tuple[int, ...]) -> np.ndarray:
