@@ -22,7 +22,11 @@ NO_SIGN = ("a network without any sign between its layers is no binary network, 
 
 @dataclass(frozen=True)
 class Row:
-    """What became of a layer: a line of the table; `turned` are units whose weights have the opposite sign here."""
+    """What became of a layer: a line of the table; `turned` are units whose weights have the opposite sign here.
+
+    layer : its number; of a graph its node's
+    is_operation : whether it is a graph's, on float32
+    """
 
     layer: int
     kind: str
@@ -30,6 +34,7 @@ class Row:
     sources: tuple[str, ...]
     folded: tuple[str, ...]
     turned: tuple[int, ...] = ()
+    is_operation: bool = False
 
 
 def fold(network: Network, input_shape: tuple[int, int, int], code: Code,

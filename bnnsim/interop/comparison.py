@@ -1,14 +1,17 @@
 """Where a network that was read goes wrong: its layers' sums beside those of its own framework. N images, U units."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from bnnsim.checks import check_images
 from bnnsim.packed.blocks import check_packed
+from bnnsim.packed.graph import PackedGraph
+from bnnsim.packed.graph_schema import IMAGES
 from bnnsim.packed.network import PackedNetwork
+from bnnsim.packed.stages import Stage
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,9 @@ def compare_sums(network: PackedNetwork, images: np.ndarray, sums: Mapping[str, 
     -------
     SumsDiffer or None
     """
-    images = check_images(images, check_packed(network).input_shape)
-    x: np.ndarray = images
+    images = check_images(images, check_packed(network, graphs=True).input_shape)
     by_layer = _by_layer(sums, len(network.layers))
-    for stage in network.stages:
+    for stage, x in _layer_by_layer(network, images):
         if stage.index in by_layer:
             name, given = by_layer[stage.index]
             ours = stage.sums(x)
@@ -57,9 +59,22 @@ def compare_sums(network: PackedNetwork, images: np.ndarray, sums: Mapping[str, 
             found = _differing(stage.index, name, ours, given, stage.map_shape, stage.layer.fan_in)
             if found is not None:
                 return found
+    return None
+
+
+def _layer_by_layer(network: PackedNetwork, images: np.ndarray) -> Iterator[tuple[Stage, np.ndarray]]:
+    """Each layer of bits, and what it reads."""
+    if isinstance(network, PackedGraph):
+        known = {IMAGES: images}
+        for stage, at in zip(network.stages, network.at_layer):
+            known = network.values(known, at)
+            yield stage, known[network.nodes[at].inputs[0]]
+        return
+    x = images
+    for stage in network.stages:
+        yield stage, x
         if stage.index + 1 < len(network.stages):
             x = stage.bits(x)
-    return None
 
 
 def _by_layer(sums: Mapping[str, np.ndarray], n_layers: int) -> dict[int, tuple[str, np.ndarray]]:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 
@@ -13,12 +13,16 @@ from bnnsim.checks import FilePath, check_choice, check_int, check_real
 from bnnsim.interop.arrays_files import Arrays
 from bnnsim.interop.bounded import read_bytes
 from bnnsim.interop.comparison import SumsDiffer, compare_sums
+from bnnsim.interop.graph_lowering import NOTHING_IN_MEMORY, lower
 from bnnsim.interop.input_codes import Code, Input, code_of
 from bnnsim.interop.packed_words import BIT_ORDERS, SAY, unpacked
 from bnnsim.interop.spec import NO_SHAPE, Conventions, numbers_of, steps_of
 from bnnsim.interop.steps import Network, Weigh
 from bnnsim.interop.weights import SIGNS, Reading, signs_and_scale
 from bnnsim.packed.network import PackedNetwork
+
+if TYPE_CHECKING:
+    from bnnsim.interop.formats import Model
 
 ARRAYS = ("weight", "threshold", "inverted", "gamma", "beta", "mean", "var")
 Spec = str | Sequence[Mapping[str, Any]]
@@ -59,7 +63,8 @@ class Imported:
 
     def compare(self, images: np.ndarray, sums: Mapping[str, np.ndarray]) -> SumsDiffer | None:
         """The first layer whose sums differ from those of the network's own framework: see `compare_sums`."""
-        return compare_sums(self.network, images, sums, {row.layer: row.turned for row in self.rows})
+        layers = [row for row in self.rows if not row.is_operation]
+        return compare_sums(self.network, images, sums, {i: row.turned for i, row in enumerate(layers)})
 
     def table(self) -> str:
         """Text: how images enter, then a line a layer."""
@@ -90,6 +95,7 @@ def load_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
     Returns
     -------
     PackedNetwork
+        Of a Keras or ONNX model with branches, or with layers of float32 beside those of bits, a `PackedGraph`.
 
     Raises
     ------
@@ -161,6 +167,8 @@ def _read(paths: list[FilePath], spec: Spec | None, input_shape: Shape | None, c
     with np.errstate(all="ignore"):                             # what overflows is refused, as it is not finite
         from bnnsim.interop.formats import read_content
         content = read_content(paths, spec, input_shape)
+        if content.model is not None:
+            return _of_model(content.model, input_shape, code, reading)
         if content.network is None:
             is_ours = any(text.note for text in content.texts.values())
             order = conventions.flatten or ("HWC" if content.layout == "keras" or is_ours else "CHW")
@@ -174,6 +182,32 @@ def _read(paths: list[FilePath], spec: Spec | None, input_shape: Shape | None, c
         else:
             network = content.network
         return _imported(network, input_shape or network.input_shape, code, reading)
+
+
+def _of_model(model: "Model", input_shape: Shape | None, code: Code, reading: Reading) -> Imported:
+    """A chain of layers of bits, or else a graph."""
+    refused = ""
+    if not model.has_branches:
+        try:
+            network = model.chain()
+            return _imported(network, input_shape or network.input_shape, code, reading)
+        except ValueError as error:
+            refused = str(error)
+    try:
+        sketch, scores = model.sketch(code, reading)
+        graph, rows = lower(sketch, scores, {"imported from": model.form})
+    except ValueError as error:
+        raise ValueError(_both(refused, str(error)) if refused else str(error)) from None
+    if input_shape not in (None, graph.input_shape):
+        raise ValueError(f"input_shape is {graph.input_shape} in the file, got {input_shape}")
+    return Imported(graph, model.form, replace(sketch.code, offset=graph.input_offset), rows)
+
+
+def _both(chain: str, graph: str) -> str:
+    """Why a chain is refused; and why it is no graph of bits and float32 either, if that says more."""
+    if graph == NOTHING_IN_MEMORY or graph in chain or len(chain) + len(graph) > 500:
+        return chain
+    return f"{chain} [with layers of float32 beside those of bits: {graph}]"
 
 
 def _own(paths: Sequence[FilePath]) -> Imported | None:

@@ -13,6 +13,7 @@ from bnnsim.packed.kinds import KINDS, stage_of
 from bnnsim.packed.layer import SETTINGS, PackedLayer
 from bnnsim.packed.settings import settings_of
 from bnnsim.packed.signs import check_signs
+from bnnsim.packed.stages import Stage
 from bnnsim.packed.thresholds import batch_scale, fold_thresholds
 from bnnsim.packed.words import pack_signs
 
@@ -56,7 +57,7 @@ def _channels_last(name: str, weight: np.ndarray, order: str | None, n_channels:
                          "PyTorch's (K, C, kh, kw); pass w.transpose(0, 2, 3, 1), or order='CHW' beside it")
     if weight.shape[1:] != (1, 1, 1):
         warnings.warn(f"{name} {weight.shape} is taken as (K, kh, kw, C), but may as well be PyTorch's (K, C, kh, kw): "
-                      "say which, order='HWC' or order='CHW'", stacklevel=4)
+                      "say which, order='HWC' or order='CHW'", stacklevel=5)
     return weight
 
 
@@ -76,15 +77,29 @@ def layers_from_arrays(layers: Sequence[Mapping[str, Any]], input_shape: tuple[i
     """Packed layers of fields as `PackedNetwork.from_arrays` takes them."""
     channels, height, width = input_shape
     shape: tuple[int, ...] = (height, width, channels)
-    packed = []
+    packed: list[PackedLayer] = []
     for i, fields in enumerate(layers):
-        layer, name = _layer(i, fields, shape), f"layers[{i}]"
-        bound = stage_of(layer, i, shape, None if i else offset).bound
-        packed.append(replace(layer, **_ending(name, fields, layer, bound, i == len(layers) - 1)))
-        stage = stage_of(packed[-1], i, shape, None if i else offset)
-        stage.check(name)                                       # with its ending, which says if it keeps its sums
+        stage = layer_from_arrays(i, fields, shape, None if i else offset,
+                                  "scores" if i == len(layers) - 1 else "bits")
+        packed.append(stage.layer)
         shape = stage.output_shape
     return packed
+
+
+def layer_from_arrays(i: int, fields: Mapping[str, Any], shape: tuple[int, ...], offset: int | None,
+                      gives: str) -> Stage:
+    """Layer i at its place, of fields as `PackedNetwork.from_arrays` takes them.
+
+    shape, offset : of what it reads, (H, W, C) or (F,); of pixels, which it reads, or None
+    gives : "bits", "scores", or "sums", which take neither threshold nor batch norm
+    """
+    layer, name = _layer(i, fields, shape), f"layers[{i}]"
+    if gives != "sums":
+        bound = stage_of(layer, i, shape, offset).bound
+        layer = replace(layer, **_ending(name, fields, layer, bound, gives == "scores"))
+    stage = stage_of(layer, i, shape, offset)
+    stage.check(name)                                           # with its ending, which says if it keeps its sums
+    return stage
 
 
 def _layer(i: int, fields: Mapping[str, Any], shape: tuple[int, ...]) -> PackedLayer:
