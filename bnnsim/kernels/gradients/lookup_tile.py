@@ -22,7 +22,7 @@ from numba.extending import intrinsic
 
 import bnnsim.kernels.gradients.five_lookup as five
 import bnnsim.kernels.gradients.four_lookup as four
-from bnnsim.kernels._arrays import empty
+from bnnsim.kernels._arrays import aligned, empty
 from bnnsim.kernels._jit import JIT_OFF, always_inline, both, inline
 from bnnsim.kernels._llvm import I32, I64, item_pointer, splat, vector_pointer
 from bnnsim.kernels._twins import Tile, twin_of
@@ -196,23 +196,6 @@ def scale_row(sums, s_off, scale, out, o_off):
     exact, values = sums.reshape(-1), out.reshape(-1)
     for c in range(COLS):
         values[o_off + c] = np.float32(np.float64(exact[s_off + c]) * scale)
-
-
-@intrinsic
-def _aligned(_, array):
-    def generate(context, builder, signature, args):
-        item = context.get_data_type(signature.args[0].dtype)
-        address = builder.ptrtoint(item_pointer(context, builder, signature.args[0], args[0], I64(0), item), I64)
-        size = signature.args[0].dtype.bitwidth // 8
-        return builder.udiv(builder.and_(builder.neg(address), I64(63)), I64(size))
-
-    return types.intp(array), generate
-
-
-@twin_of(Tile(_aligned))
-def aligned(array):
-    """How many items past the start of an array the next cache line begins."""
-    return (-array.ctypes.data & 63) // array.itemsize
 
 
 @inline
