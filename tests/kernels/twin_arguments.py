@@ -198,6 +198,13 @@ def kept_winners(rng):
                garbage(20, np.float32), 1)
 
 
+def kept_pairs(rng):
+    for first, second in ((0, 1), (2, 2)):
+        winner = rng.integers(0, 3, 140).astype(np.uint8)
+        yield (rng.integers(-2**31, 2**31, 150).astype(np.int32), 5, 80, winner, 7, 71, np.uint8(first),
+               np.uint8(second), garbage(70, np.int32), 3)
+
+
 def pooled(rng):
     """Windows of equal values among them: the first of them wins."""
     for size in (1, 2, 3):
@@ -288,6 +295,7 @@ ARGUMENTS = {
     "gradients.optimizer_steps.bop_lanes": bop,
     "gradients.optimizer_steps.momentum_lanes": momentum,
     "gradients.pool.keep_lanes": kept_winners,
+    "gradients.pool.keep_pairs": kept_pairs,
     "gradients.pool.pool_lanes": pooled,
     "limits.madd_chains": functools.partial(chained, np.int32),
     "limits.xnor_chains": functools.partial(chained, np.uint64),

@@ -16,6 +16,7 @@ from bnnsim.kernels._llvm import I8, I32, I64, item_pointer, splat, vector_point
 from bnnsim.kernels._twins import Tile, twin_of
 
 LANES = 16
+PAIR_COLUMNS = 64                   # of a panel of pairs: see `multiply_add_tile`
 
 
 class Pooled(NamedTuple):
@@ -65,6 +66,45 @@ def keep_winners(values, winner, at, n_values, entry, out, o_off):
         flat, winners, kept = values.reshape(-1), winner.reshape(-1), out.reshape(-1)
         for i in range(whole, n_values):
             kept[o_off + i] = flat[at + i] if winners[at + i] == entry else np.float32(0)
+
+
+@intrinsic
+def _keep_pairs(_, values, first, second, winner, first_at, second_at, first_entry, second_entry, out, o_off):
+    index = types.intp
+    signature = types.void(values, index, index, winner, index, index, types.uint8, types.uint8, out, index)
+
+    def generate(context, builder, signature, args):
+        values, first, second, winner, first_at, second_at, first_entry, second_entry, out, o_off = args
+        whole, bytes_ = ir.VectorType(I32, LANES), ir.VectorType(I8, LANES)
+        v_ptr, w_ptr, o_ptr = (item_pointer(context, builder, signature.args[i], array, I64(0), item)
+                               for i, array, item in ((0, values, I32), (3, winner, I8), (8, out, I32)))
+        sides = (first, first_at, first_entry, 0xFFFF), (second, second_at, second_entry, 0xFFFF0000)
+        for lane in range(0, PAIR_COLUMNS, LANES):
+            kept = ir.Constant(whole, None)
+            for at, won_at, entry, half in sides:
+                found = builder.load(vector_pointer(builder, w_ptr, builder.add(won_at, I64(lane)), bytes_), align=1)
+                won = builder.icmp_unsigned("==", found, splat(builder, entry, bytes_))
+                value = builder.load(vector_pointer(builder, v_ptr, builder.add(at, I64(lane)), whole), align=4)
+                value = builder.and_(value, ir.Constant(whole, [I32(half)] * LANES))
+                kept = builder.or_(kept, builder.select(won, value, ir.Constant(whole, None)))
+            place = vector_pointer(builder, o_ptr, builder.add(o_off, I64(lane)), whole)
+            builder.store(kept, place, align=4)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@twin_of(Tile(_keep_pairs))
+def keep_pairs(values, first, second, winner, first_at, second_at, first_entry, second_entry, out, o_off):
+    """out[o_off..] (64,) int32: low halves of values[first..] where winner[first_at..] is first_entry, else 0.
+
+    High halves are those of values[second..] alike.
+    """
+    flat, winners, kept = values.reshape(-1), winner.reshape(-1), out.reshape(-1)
+    for c in range(PAIR_COLUMNS):
+        low = flat[first + c] & 0xFFFF if winners[first_at + c] == first_entry else 0
+        high = flat[second + c] & -0x10000 if winners[second_at + c] == second_entry else 0
+        kept[o_off + c] = low | high
 
 
 @intrinsic
