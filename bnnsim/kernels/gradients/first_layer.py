@@ -76,8 +76,8 @@ def _sum_pairs(a, row, panel, p_off, n_pairs, tile, total):
 def pixels_dense_dweight(a, panel, scale, kinds, out, start, stop):
     """a (6 T, 2 P) int16, panel (V, P, 128) int16 -> out (M, F) float32 = (a times panel) * scale (M,). Runs over T."""
     tile, total = np.empty((ROWS, COLS), np.int32), np.empty((ROWS, COLS), np.int64)
-    for row in range(ROWS * start, ROWS * stop, ROWS):
-        for v in range(panel.shape[0]):
+    for v in range(panel.shape[0]):                             # 64 columns of the panel stay in L1, rows do not
+        for row in range(ROWS * start, ROWS * stop, ROWS):
             if _sum_pairs(a, row, panel, COLS * v * panel.shape[1], panel.shape[1], tile, total):
                 store_sums(tile, row, v, scale, out)
             else:
