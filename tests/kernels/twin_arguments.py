@@ -107,6 +107,7 @@ def compared_sums(rng):
 def turned_blocks(rng):
     for kind in (np.int16, np.float32):
         yield (singles(rng, 16, 21), 3, 21, rng.normal(0, 100, 20), 2, garbage((16, 23), kind), 4, 23)
+    yield (int16s(rng, 16 * 21), 3, 21, rng.normal(0, 100, 20), 2, garbage((16, 23), np.int16), 4, 23)
 
 
 def fixed_rows(rng):
@@ -114,6 +115,11 @@ def fixed_rows(rng):
     values = np.concatenate([ends, rng.normal(0, 9000, 30)]).astype(np.float32)
     for at, kind in product((0, 3), (np.int16, np.float32)):
         yield values, at, 0.9, garbage(20, kind), 2
+
+
+def fixed_columns(rng):
+    for at, kind in product((0, 3), (np.int16, np.float32)):
+        yield singles(rng, 30), at, rng.normal(0, 100, 20), at, garbage(20, kind), 2
 
 
 def fixed_pairs(rng):
@@ -194,8 +200,8 @@ def momentum(rng):
 
 def kept_winners(rng):
     for entry in range(3):
-        yield (singles(rng, 30), 5, rng.integers(0, 3, 25).astype(np.uint8), 7, np.uint8(entry),
-               garbage(20, np.float32), 1)
+        for values in (singles(rng, 30), int16s(rng, 30)):
+            yield (values, 5, rng.integers(0, 3, 25).astype(np.uint8), 7, np.uint8(entry), garbage(20, values.dtype), 1)
 
 
 def kept_pairs(rng):
@@ -283,6 +289,7 @@ ARGUMENTS = {
        for end in ("bits", "sums") for rows in (6, 1)},
     **{f"forward.pixel_tile.pixel_{end}_{size}": functools.partial(pixels, end == "bits")
        for end in ("bits", "sums") for size in ("6x4", "6x1", "1x1")},
+    "gradients.fixed_point.fix_columns": fixed_columns,
     "gradients.fixed_point.fix_pair": fixed_pairs,
     "gradients.fixed_point.fix_sixteen": fixed_rows,
     "gradients.fixed_point.turn_block": turned_blocks,

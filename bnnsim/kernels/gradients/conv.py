@@ -9,9 +9,9 @@ x (N, H, W, Cw), C input channels in Cw words, K output channels, T = kh * kw ta
 
 import numpy as np
 
-from bnnsim.kernels._jit import always_inline, inline, kernel
+from bnnsim.kernels._jit import inline, kernel, leaf
 from bnnsim.kernels.forward.geometry import columns_inside
-from bnnsim.kernels.gradients.fixed_point import SIDE, fix_row, fix_turned, unit_of
+from bnnsim.kernels.gradients.fixed_point import SIDE, fix_by_column, fix_row, fix_turned, unit_of
 from bnnsim.kernels.gradients.lookup_tile import (COLS, MAX_ITEMS, ROWS, add_tile, build_tables, entry_rows, entry_size,
                                                   lookup_tile, new_tables, scale_row, table_size, turn_words, whole)
 from bnnsim.kernels.gradients.pool import keep_winners
@@ -33,24 +33,24 @@ def window_places(size, g):
     return places
 
 
-@always_inline
+@leaf
 def gradient_row(dout, winner, size, n, places, position, rows, r):
-    """dH of an output position of image n -> rows (., >= K) float32 [r]."""
+    """dH of an output position of image n -> rows (., >= K) of its type [r]."""
     n_units, i, j = dout.shape[3], places[0, position], places[1, position]
     if i >= dout.shape[1] or j >= dout.shape[2]:               # a remainder that no window takes
         for k in range(n_units):
-            rows[r, k] = np.float32(0)
+            rows[r, k] = 0
     elif size == 1:
         for k in range(n_units):
             rows[r, k] = dout[n, i, j, k]
     else:
-        keep_winners(dout, winner, ((n * dout.shape[1] + i) * dout.shape[2] + j) * n_units, n_units,
-                     np.uint8(places[2, position]), rows, r * rows.shape[1])
+        at = ((n * dout.shape[1] + i) * dout.shape[2] + j) * n_units
+        keep_winners(dout, at, winner, at, n_units, np.uint8(places[2, position]), rows, r * rows.shape[1])
 
 
 # ---------------------------------------------------------------- dX
 
-@inline
+@leaf
 def _source(at, shift, stride, size):
     """The output index whose tap, `shift` from its first, reads padded input index `at`; or less than 0."""
     place = at - shift
@@ -59,7 +59,7 @@ def _source(at, shift, stride, size):
     return place if place < size else -1
 
 
-@inline
+@leaf
 def _read_by(positions, g, n_slots, row_size, position_size, zeros, starts):
     """Where the tables stand of what reached input positions (6): starts (T, 6); `zeros` where nothing did."""
     for tap in range(starts.shape[0]):
@@ -88,7 +88,7 @@ def _slots(sixes, g):
     return min(g.out_height, (span + g.row_step * (g.kernel_height - 1)) // g.row_stride + 2)
 
 
-@inline
+@leaf
 def _live_taps(starts, zeros, live):
     """How many taps read anything at any of six positions, and which: live[:number]."""
     n_live = 0
@@ -102,13 +102,13 @@ def _live_taps(starts, zeros, live):
     return n_live
 
 
-@inline
-def _sum_segments(tables, starts, live, n_live, n_chunks, n_items, panel, p_off, tile, partial):
+@leaf
+def _sum_segments(tables, starts, live, n_live, n_chunks, n_items, panel, p_off, here, tile, partial):
     """tile (6, 64) int64 = sums over all taps and chunks, widened before an int32 can wrap; True if it was not needed.
 
     starts (T, 6) of each tap's first chunk, of which `live` read anything: where a stride leaves few of them, the
-    others are passed over. `partial` (6, 64) int32 has the sums where widening was not needed. Of float32 the same in
-    float64 and float32.
+    others are passed over. `partial` (6, 64) int32 has the sums where widening was not needed, `here` (6,) is room. Of
+    float32 the same in float64 and float32.
     """
     if starts.shape[0] * n_items <= MAX_ITEMS and n_chunks == 1:
         if 4 * n_live > 3 * starts.shape[0]:
@@ -122,7 +122,6 @@ def _sum_segments(tables, starts, live, n_live, n_chunks, n_items, panel, p_off,
                         p_off + tap * panel.shape[2] * entry_size(panel), partial, 0, which > 0)
         return True
     tile[:] = 0
-    here = np.empty(ROWS, np.int64)
     for tap in range(starts.shape[0]):
         for chunk in range(n_chunks):
             for r in range(ROWS):
@@ -133,7 +132,7 @@ def _sum_segments(tables, starts, live, n_live, n_chunks, n_items, panel, p_off,
     return False
 
 
-@inline
+@leaf
 def _store_position(tile, wide, exact, scale, r, w, out, position):
     """Row r of the tile's sums -> out (H * W, C) float32 [position, 64 w..]."""
     n_columns = min(COLS, out.shape[1] - COLS * w)
@@ -153,7 +152,8 @@ def conv_dx(dout, winner, size, panel, n_chunks, n_items, g, sixes, kinds, out, 
     a ring; each is built once an image.
     """
     n_units, n_taps = dout.shape[3], g.kernel_height * g.kernel_width
-    values, fixed = np.zeros((1, n_units), np.float32), np.zeros(n_items * n_chunks, kinds.gradient.dtype)
+    fixed = np.zeros((1, n_items * n_chunks), kinds.gradient.dtype)
+    entries = np.empty((1, *dout.shape[1:]) if size > 1 else (1, 0, 0, 0), kinds.gradient.dtype)
     position_size = table_size(n_items, kinds.table) * n_chunks
     row_size = position_size * g.out_width
     n_slots = _slots(sixes, g)
@@ -166,9 +166,12 @@ def conv_dx(dout, winner, size, panel, n_chunks, n_items, g, sixes, kinds, out, 
         _read_by(sixes[s], g, n_slots, row_size, position_size, zeros, starts[s])
         n_live[s] = _live_taps(starts[s], zeros, live[s])
     tile, wide = np.empty((ROWS, COLS), kinds.sum.dtype), np.empty((ROWS, COLS), kinds.total.dtype)
+    here = np.empty(ROWS, np.int64)
     for n in range(start, stop):
         scale, built = unit_of(dout[n].reshape(-1), fixed), 0
-        inverse = 1.0 / scale
+        inverse, won = 1.0 / scale, winner[n:n + 1]
+        if size > 1:
+            fix_row(dout, n * entries.size, entries.size, inverse, entries, 0)
         for s in range(sixes.shape[0]):
             for oh in range(built, needed[s]):
                 for ow in range(g.out_width):
@@ -176,8 +179,7 @@ def conv_dx(dout, winner, size, panel, n_chunks, n_items, g, sixes, kinds, out, 
                         at = ((n * g.out_height + oh) * g.out_width + ow) * n_units
                         fix_row(dout, at, n_units, inverse, fixed, 0)
                     else:
-                        gradient_row(dout, winner, size, n, places, oh * g.out_width + ow, values, 0)
-                        fix_row(values, 0, n_units, inverse, fixed, 0)
+                        gradient_row(entries, won, size, 0, places, oh * g.out_width + ow, fixed, 0)
                     at = zeros + position_size + oh % n_slots * row_size + ow * position_size
                     for chunk in range(n_chunks):
                         build_tables(fixed, n_items * chunk, n_items, tables,
@@ -185,7 +187,7 @@ def conv_dx(dout, winner, size, panel, n_chunks, n_items, g, sixes, kinds, out, 
             built = max(built, needed[s])
             for w in range(panel.shape[0]):
                 exact = _sum_segments(tables, starts[s], live[s], n_live[s], n_chunks, n_items, panel,
-                                      w * panel.shape[1] * panel.shape[2] * entry_size(panel), wide, tile)
+                                      w * panel.shape[1] * panel.shape[2] * entry_size(panel), here, wide, tile)
                 for r in range(ROWS):
                     if sixes[s, r] >= 0:
                         _store_position(tile, wide, exact, scale, r, w, out[n], sixes[s, r])
@@ -193,7 +195,7 @@ def conv_dx(dout, winner, size, panel, n_chunks, n_items, g, sixes, kinds, out, 
 
 # ---------------------------------------------------------------- dW
 
-@inline
+@leaf
 def _chunk_runs(first, n_rows, g, runs):
     """Output positions first.. cut into runs of one row of outputs: their number, and runs (5, .) int64.
 
@@ -210,27 +212,36 @@ def _chunk_runs(first, n_rows, g, runs):
     return n_runs
 
 
-@inline
-def _fix_chunk(dout, winner, size, first, n_rows, inverse, places, rows, fixed, n_wide):
-    """dH of output positions first.., n_rows of them -> fixed (6 M, CHUNK) int16, transposed; 0 up to n_wide."""
-    n_positions, n_units = places.shape[1], dout.shape[3]
+@leaf
+def _fix_chunk(dout, winner, size, first, n_rows, inverse, ones, places, rows, fixed, n_wide):
+    """dH of output positions first.., n_rows of them -> fixed (6 M, CHUNK) int16, transposed; 0 up to n_wide.
+
+    What stands behind a max-pool is fixed a window at a time, into the last of `rows` (17, K), and spread as int16.
+    """
+    n_positions, n_units, last = places.shape[1], dout.shape[3], -1
     for row in range(0, n_wide, SIDE):
-        n_here = max(0, min(SIDE, n_rows - row))
-        source, at = dout.reshape(-1, n_units), first + row
-        if size > 1 or n_here == 0:
-            n, position = (first + row) // n_positions, (first + row) % n_positions
-            for r in range(n_here):
-                gradient_row(dout, winner, size, n, places, position, rows, r)
-                n, position = (n, position + 1) if position + 1 < n_positions else (n + 1, 0)
-            for r in range(n_here, SIDE):
-                for k in range(n_units):
-                    rows[r, k] = np.float32(0)
-            source, at = rows, 0
+        if size == 1:
+            for column in range(0, n_units, SIDE):
+                fix_turned(dout.reshape(-1, n_units), first + row, column, inverse, fixed, row)
+            continue
+        n, position = (first + row) // n_positions, (first + row) % n_positions
+        for r in range(SIDE):
+            i, j = places[0, position], places[1, position]
+            if row + r >= n_rows or i >= dout.shape[1] or j >= dout.shape[2]:   # a remainder that no window takes
+                rows[r] = 0
+            else:
+                at = ((n * dout.shape[1] + i) * dout.shape[2] + j) * n_units
+                if at != last:
+                    fix_by_column(dout, at, inverse, rows, SIDE * n_units)
+                    last = at
+                keep_winners(rows, SIDE * n_units, winner, at, n_units, np.uint8(places[2, position]), rows,
+                             r * n_units)
+            n, position = (n, position + 1) if position + 1 < n_positions else (n + 1, 0)
         for column in range(0, n_units, SIDE):
-            fix_turned(source, at, column, inverse, fixed, row)
+            fix_turned(rows[:SIDE], 0, column, ones, fixed, row)
 
 
-@inline
+@leaf
 def _pad(fill, start, stop, tap, gathered, padded):
     """Positions start..stop of the chunk are padding to `tap`: the padded bits (Pw, CHUNK) say so."""
     for q in range(start, stop):
@@ -240,7 +251,7 @@ def _pad(fill, start, stop, tap, gathered, padded):
             padded[tap >> 6, q] |= np.uint64(1) << np.uint64(tap & 63)
 
 
-@inline
+@leaf
 def _gather_tap(x, runs, n_runs, tap, fill, g, gathered, padded):
     """What `tap` reads at each position of the chunk -> gathered (Cw, CHUNK)."""
     di, dj = tap // g.kernel_width, tap % g.kernel_width
@@ -258,7 +269,7 @@ def _gather_tap(x, runs, n_runs, tap, fill, g, gathered, padded):
         _pad(fill, q + high, q + length, tap, gathered, padded)
 
 
-@inline
+@leaf
 def _turn_chunk(words, n_rows, panel, column):
     """words (., CHUNK) -> panel (., E, .) from `column` on."""
     for w in range(words.shape[0]):
@@ -277,7 +288,8 @@ def conv_dweight(dout, winner, size, inverse, x, fill, zero_pad, g, kinds, total
     """
     n_all, n_taps = dout.shape[0] * g.out_height * g.out_width, g.kernel_height * g.kernel_width
     n_blocks, n_columns = total.shape[0], total.shape[1]
-    rows, fixed = np.zeros((SIDE, dout.shape[3]), np.float32), np.zeros((ROWS * n_blocks, CHUNK), kinds.gradient.dtype)
+    rows, ones = np.zeros((SIDE + 1, dout.shape[3]), kinds.gradient.dtype), np.ones(dout.shape[3])
+    fixed = np.zeros((ROWS * n_blocks, CHUNK), kinds.gradient.dtype)
     panel = np.empty((n_columns, CHUNK // entry_rows(kinds.panel), entry_size(kinds.panel)), kinds.panel.dtype)
     sums, table_room = np.zeros(total.shape, kinds.sum.dtype), table_size(CHUNK, kinds.table)
     gathered, runs = np.empty((x.shape[3], CHUNK), np.uint64), np.empty((5, CHUNK), np.int64)
@@ -289,7 +301,7 @@ def conv_dweight(dout, winner, size, inverse, x, fill, zero_pad, g, kinds, total
         n_rows = min(CHUNK, n_all - chunk * CHUNK)
         n_wide = whole(n_rows, kinds.table)
         n_runs = _chunk_runs(chunk * CHUNK, n_rows, g, runs)
-        _fix_chunk(dout, winner, size, chunk * CHUNK, n_rows, inverse, places, rows, fixed, n_wide)
+        _fix_chunk(dout, winner, size, chunk * CHUNK, n_rows, inverse, ones, places, rows, fixed, n_wide)
         padded[:] = np.uint64(0)
         padded[n_taps >> 6:] = np.uint64(1) << np.uint64(n_taps & 63)
         for tap in range(n_taps):

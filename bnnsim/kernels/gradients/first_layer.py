@@ -7,7 +7,7 @@ The tile sums pairs of rows of the batch (dense) or of output positions (conv) i
 
 import numpy as np
 
-from bnnsim.kernels._jit import inline, kernel
+from bnnsim.kernels._jit import kernel, leaf
 from bnnsim.kernels.forward.geometry import columns_inside
 from bnnsim.kernels.gradients.conv import gradient_row, window_places
 from bnnsim.kernels.gradients.dense import store_sums
@@ -19,7 +19,7 @@ from bnnsim.kernels.gradients.pool import keep_pairs
 MAX_PAIRS = 128                     # 256 terms of 32767 * 255
 
 
-@inline
+@leaf
 def _flatten_pixels(images, n, offset, row):
     """Image n -> row (>= F,) int16 in H, W, C order."""
     channels, height, width = images.shape[1:]
@@ -29,7 +29,7 @@ def _flatten_pixels(images, n, offset, row):
                 row[(i * width + j) * channels + c] = np.int16(np.int16(images[n, c, i, j]) - offset)
 
 
-@inline
+@leaf
 def _pair(first, second):
     """Two int16 in one int32, as the tile reads them."""
     return (np.int32(first) & np.int32(0xFFFF)) | (np.int32(second) << np.int32(16))
@@ -53,7 +53,7 @@ def pixels_panel(images, offset, panel, start, stop):
                 panel[v, pair, c] = _pair(rows[0, COLS * v + c], rows[1, COLS * v + c])
 
 
-@inline
+@leaf
 def _sum_pairs(a, row, panel, p_off, n_pairs, tile, total):
     """Rows row.. (6) of a (M, 2 P) times n_pairs pairs of the panel -> tile int32, or total.
 
@@ -96,7 +96,7 @@ def pixels_dense_float(a, pixels, scale, kinds, out, start, stop):
                 out[m, f] += a[m, n] * pixels[n, f]
 
 
-@inline
+@leaf
 def _patch_rows(images, n, offset, pad_value, g, rows):
     """Image n -> rows (>= kh * kw * C, >= OH * OW) int16: what each weight reads at each output position."""
     channels = images.shape[1]
@@ -117,7 +117,7 @@ def _patch_rows(images, n, offset, pad_value, g, rows):
                     row[at + high:at + g.out_width] = pad_value
 
 
-@inline
+@leaf
 def _gradient_panel(dout, n, inverse, rows, panel):
     """dH (N, OH, OW, K) of image n -> panel (V, P, 64) int32, two int16 each: gradients of two positions."""
     n_units, n_positions = dout.shape[3], dout.shape[1] * dout.shape[2]
@@ -136,7 +136,7 @@ def _gradient_panel(dout, n, inverse, rows, panel):
             fix_pair(rows, COLS * v, rows.shape[1], inverse, COLS * v, panel, (v * panel.shape[1] + pair) * COLS)
 
 
-@inline
+@leaf
 def _fix_entries(dout, winner, n, inverse, rows, entries, won):
     """Entries of image n behind a max-pool -> entries (Q + 1, 64 V) int32, an int16 in each half, and winners alike.
 
@@ -152,7 +152,7 @@ def _fix_entries(dout, winner, n, inverse, rows, entries, won):
             fix_pair(rows, COLS * v, 0, inverse, COLS * v, entries, q * entries.shape[1] + COLS * v)
 
 
-@inline
+@leaf
 def _window(places, position, dout):
     """Number of a position's window, of no window behind the last, and its number there."""
     if position >= places.shape[1] or places[0, position] >= dout.shape[1] or places[1, position] >= dout.shape[2]:
@@ -160,7 +160,7 @@ def _window(places, position, dout):
     return places[0, position] * dout.shape[2] + places[1, position], np.uint8(places[2, position])
 
 
-@inline
+@leaf
 def _pooled_panel(dout, places, entries, won, panel):
     """The panel of what `_fix_entries` made."""
     for pair in range(panel.shape[1]):
