@@ -16,6 +16,8 @@ import bnnsim.seeding as seeding
 from bnnsim.benchmarks.sizes import Sizes
 from bnnsim.benchmarks.timing import Measurement, WrongResultError, alternated, seconds_of
 from bnnsim.kernels import operations, recycling, split, thread_count, threads
+from bnnsim.kernels.forward.pixel_lookup import DENSE_PIXELS_TILE
+from bnnsim.kernels.forward.pixel_tile import PIXELS_TILE
 from bnnsim.kernels.forward.xnor_tile import LARGE_TILE
 from bnnsim.packed.bit_errors import flip_masks
 from bnnsim.packed.forward import dense_forward, pixels_dense_forward
@@ -144,15 +146,16 @@ def bit_errors(n: int, rng: np.random.Generator) -> Product:
 
 # each with the operation that its time goes into
 PRODUCTS = {binary_gemm: f"forward.{LARGE_TILE}", gradient_dx: "gradients.lookup_tile.lookup_tile",
-            gradient_dweight: "gradients.lookup_tile.lookup_tile", first_layer: "forward.pixel_tile.pixel_sums_6x4",
+            gradient_dweight: "gradients.lookup_tile.lookup_tile", first_layer: f"forward.{DENSE_PIXELS_TILE}",
             bit_errors: "words.vector_words.draws_below"}
 
 
 def tiles(work: str) -> dict[str, str]:
     """{product: what the tile in use for it needs of a CPU}, for the products of a piece of work."""
-    products = {"binary layers": binary_gemm, "first layer": first_layer,
-                **({"gradients": gradient_dweight} if work == "training" else {})}
-    return {name: str(operations()[PRODUCTS[make]].in_use or "plain") for name, make in products.items()}
+    used = {"binary layers": PRODUCTS[binary_gemm], "dense first layer": PRODUCTS[first_layer],
+            "conv first layer": f"forward.{PIXELS_TILE}",
+            **({"gradients": PRODUCTS[gradient_dweight]} if work == "training" else {})}
+    return {name: str(operations()[operation].in_use or "plain") for name, operation in used.items()}
 
 
 def measure(sizes: Sizes) -> Iterator[Measurement]:

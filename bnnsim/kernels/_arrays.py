@@ -1,4 +1,7 @@
-"""Arrays that kernels make: `empty` and `zeros` are NumPy's, whose Numba forms take 0.03 to 0.1 s to compile a type."""
+"""Arrays that kernels make: `empty` and `zeros` are NumPy's, whose Numba forms take 0.03 to 0.1 s to compile a type.
+
+What vectors are loaded from is to begin on a cache line: `aligned` says where in an array that is.
+"""
 
 from typing import Any
 
@@ -10,6 +13,8 @@ from numba.extending import intrinsic
 from numba.np import arrayobj
 
 from bnnsim.kernels._jit import JIT_OFF
+from bnnsim.kernels._llvm import I64, item_pointer
+from bnnsim.kernels._twins import Tile, twin_of
 
 
 def _make(is_zeroed: bool) -> Any:
@@ -33,3 +38,20 @@ def _make(is_zeroed: bool) -> Any:
 
 empty: Any = np.empty if JIT_OFF else _make(False)
 zeros: Any = np.zeros if JIT_OFF else _make(True)
+
+
+@intrinsic
+def _aligned(_, array):
+    def generate(context, builder, signature, args):
+        item = context.get_data_type(signature.args[0].dtype)
+        address = builder.ptrtoint(item_pointer(context, builder, signature.args[0], args[0], I64(0), item), I64)
+        size = signature.args[0].dtype.bitwidth // 8
+        return builder.udiv(builder.and_(builder.neg(address), I64(63)), I64(size))
+
+    return types.intp(array), generate
+
+
+@twin_of(Tile(_aligned))
+def aligned(array):
+    """How many items past the start of an array the next cache line begins."""
+    return (-array.ctypes.data & 63) // array.itemsize

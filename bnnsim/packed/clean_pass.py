@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 import bnnsim.kernels.forward.corrected_first_layer as corrected
+import bnnsim.kernels.forward.pixel_lookup as pixel_lookup
 from bnnsim.checks import FilePath, check_images
 from bnnsim.kernels import check_wanted, split
 from bnnsim.packed.blocks import check_packed
@@ -26,7 +27,8 @@ from bnnsim.packed.shared_arrays import shared
 BLOCK = corrected.BLOCK
 MOST_BYTES = 2**29                  # of one kept array: what is larger is computed anew for each copy
 EAGER_BYTES = 2**27                 # of all hidden layers' bits: up to so many they are made before they are asked for
-MOST_FLIPPED = 0.25                 # share of flipped bits up to which corrections cost less than the product
+MOST_FLIPPED = 0.25                 # share of flipped bits up to which corrections cost less than the product,
+MOST_FLIPPED_LOOKUP = 0.15          # and less than the product by lookup
 
 
 class CleanPass:
@@ -185,7 +187,8 @@ class _Plan:
             return None
         flips = layer.words ^ broken.words
         counts = np.bitwise_count(flips).sum(1, dtype=np.int64)
-        if counts.sum() > MOST_FLIPPED * layer.n_bits:
+        most = MOST_FLIPPED_LOOKUP if pixel_lookup.fits(layer.units, layer.n_in) else MOST_FLIPPED
+        if counts.sum() > most * layer.n_bits:
             return None
         starts = np.concatenate([[0], np.cumsum(counts)])
         lists, n_plus = np.empty(starts[-1], np.int32), np.empty(len(counts), np.int64)

@@ -13,6 +13,7 @@ import numpy as np
 
 import bnnsim.kernels.forward.conv as conv_passes
 import bnnsim.kernels.forward.dense as dense_passes
+import bnnsim.kernels.forward.pixel_lookup as pixel_lookup
 import bnnsim.kernels.norm.batchnorm as batchnorm
 import bnnsim.kernels.words.packing as packing
 from bnnsim.kernels import empty, split
@@ -98,6 +99,13 @@ def pixel_panel(words: np.ndarray, n_channels: int) -> np.ndarray:
     rows, n_features = repack(words.reshape(n_units * n_runs, n_taps, -1), n_channels), n_taps * n_channels
     panel = np.empty(((n_units + 15) // 16, n_runs * ((n_features + 3) // 4), 16), np.uint32)
     split(packing.pixel_panel, len(panel), rows, n_runs, n_features, panel)
+    return panel
+
+
+def lookup_panel(words: np.ndarray, n_features: int) -> np.ndarray:
+    """Weights (U, W) of a dense first layer as lookups read them."""
+    panel = np.empty((len(words) // 32, -(-n_features // pixel_lookup.WORD_PIXELS), 16), np.uint32)
+    split(packing.pixel_twelves, len(panel), words, panel)
     return panel
 
 
@@ -207,8 +215,13 @@ def pixels_dense(words: np.ndarray, n_features: int, offset: int, theta: np.ndar
                  inverted: np.ndarray | None = None) -> Layout:
     """Dense on images (N, C, H, W) uint8 minus offset: weights (U, W)."""
     table = _pixel_table(-offset * _row_sums(words, n_features)[None], theta)
-    kernels = dense_passes.pixels_dense, dense_passes.pixels_dense_bits
-    return Layout(kernels, (pixel_panel(words[:, None, None], n_features), table), (inverted,), (), (), len(words))
+    if pixel_lookup.fits(len(words), n_features):
+        kernels = dense_passes.pixels_looked_up, dense_passes.pixels_looked_up_bits
+        panel = lookup_panel(words, n_features)
+    else:
+        kernels = dense_passes.pixels_dense, dense_passes.pixels_dense_bits
+        panel = pixel_panel(words[:, None, None], n_features)
+    return Layout(kernels, (panel, table), (inverted,), (), (), len(words))
 
 
 def pixels_conv(words: np.ndarray, n_channels: int, g: Geometry, offset: int, pad_value: int,

@@ -432,8 +432,8 @@ def test_a_peer_is_compared_pair_by_pair(report):
             assert np.allclose(found["ratios"], np.array(found["seconds"]) / row["bnnsim"]["seconds"])
             assert len(found["ratios"]) == sizes.SIZES["tiny"].rounds and found["gflops"] == 12.3
         assert peer.line(row).count("float32 matrix product 12 GFLOP/s") == 2
-        assert set(row["bnnsim"]["tiles"]) == {"binary layers", "first layer", "gradients"} - (
-            set() if row["work"] == "training" else {"gradients"})
+        assert set(row["bnnsim"]["tiles"]) == {"binary layers", "dense first layer", "conv first layer"} | (
+            {"gradients"} if row["work"] == "training" else set())
         assert all(f"{name} {tile}" in peer.line(row) for name, tile in row["bnnsim"]["tiles"].items())
     assert "first losses" in rows[0]["peers"]["best"]["checked"] and "40 predictions" in rows[1]["peers"]["best"][
         "checked"]

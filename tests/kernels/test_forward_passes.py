@@ -13,6 +13,7 @@ import pytest
 from kernel_calls import in_threads, rows, signs
 
 import bnnsim.kernels.forward.nibble_tile as nibble_tile
+import bnnsim.kernels.forward.pixel_lookup as pixel_lookup
 import bnnsim.kernels.words.packing as packing
 from bnnsim.kernels import split
 
@@ -132,15 +133,49 @@ PIXELS_SMALL = [(1, (1, 1, 1), 1), (7, (3, 3, 5), 65), (6, (1, 7, 9), 64), (3, (
 PIXELS_FULL = [(n, (3, 5, 13), u) for n, u in zip(range(1, 18), cycle(SIZES))] + [(5, (1, 28, 28), 130)]
 
 
-@pytest.mark.parametrize("offset", [0, 128])
-@rows("n, shape, u", PIXELS_SMALL, PIXELS_FULL)
-def test_dense_first_layer(rng, n, shape, u, offset):
+def check_dense_first_layer(rng, n, shape, u, offset):
     images, weights = random_images(rng, n, *shape), signs(rng, u, np.prod(shape))
     h = naive.dense(naive.pixels(images, offset).reshape(n, -1), weights)
     theta, inverted = random_thresholds(rng, h)
     same(in_threads(calls.pixels_dense, images, offset, weights), h)
     same(in_threads(calls.pixels_dense_bits, images, offset, weights, theta, inverted),
          naive.pack(naive.threshold_bits(h, theta, inverted)))
+
+
+@pytest.mark.parametrize("offset", [0, 128])
+@rows("n, shape, u", PIXELS_SMALL, PIXELS_FULL)
+def test_dense_first_layer(rng, n, shape, u, offset):
+    check_dense_first_layer(rng, n, shape, u, offset)
+
+
+@pytest.fixture
+def looked_up(monkeypatch):
+    """Dense first layers of whole tiles are summed by lookup, whatever their size and the CPU."""
+    monkeypatch.setattr(pixel_lookup, "USED", True)
+    monkeypatch.setattr(pixel_lookup, "FEWEST_UNITS", 0)
+    monkeypatch.setattr(pixel_lookup, "FEWEST_PIXELS", 0)
+
+
+LOOKED_UP_SMALL = [(1, (1, 1, 1), 128), (7, (3, 3, 5), 128), (5, (2, 1, 3), 256)]
+LOOKED_UP_FULL = [(n, (3, 5, 13), u) for n, u in zip(range(1, 19), cycle((128, 256, 384)))] + \
+    [(14, (1, 28, 28), 2048), (6, (1, 6, 21), 640), (6, (1, 1, 127), 128)]
+
+
+@pytest.mark.parametrize("offset", [0, 128])
+@rows("n, shape, u", LOOKED_UP_SMALL, LOOKED_UP_FULL)
+def test_dense_first_layer_by_lookup(rng, looked_up, n, shape, u, offset):
+    """In slices of any number of rows, by six and alone; features that end amid a group, an entry and a word."""
+    check_dense_first_layer(rng, n, shape, u, offset)
+
+
+@pytest.mark.jit_off
+def test_which_first_layers_are_looked_up(monkeypatch):
+    """Large ones of whole tiles, where the CPU is made for it."""
+    monkeypatch.setattr(pixel_lookup, "USED", True)
+    assert [u for u in (1, 128, 255, 256, 300, 384, 2048) if pixel_lookup.fits(u, 784)] == [256, 384, 2048]
+    assert [f for f in (1, 191, 192, 3072) if pixel_lookup.fits(2048, f)] == [192, 3072]
+    monkeypatch.setattr(pixel_lookup, "USED", False)
+    assert not pixel_lookup.fits(2048, 784)
 
 
 PIXELS_CONV_SMALL = [((2, 3, 5), (3, 2), (3, 3), 1, 1, 0), ((1, 4, 3), (1, 65), (3, 2), 2, 2, -1)]
@@ -165,6 +200,12 @@ def test_brightest_images_stay_exact():
     images, weights = np.full((2, 3, 32, 32), 255, np.uint8), np.ones((1, 3072), np.int8)
     same(calls.pixels_dense(images, 0, weights), [[3072 * 255]] * 2)
     same(calls.pixels_dense(images, 0, -weights), [[-3072 * 255]] * 2)
+
+
+def test_brightest_images_stay_exact_by_lookup(looked_up):
+    images, weights = np.full((7, 3, 32, 32), 255, np.uint8), np.ones((128, 3072), np.int8)
+    same(calls.pixels_dense(images, 0, weights), np.full((7, 128), 3072 * 255))
+    same(calls.pixels_dense(images, 0, -weights), np.full((7, 128), -3072 * 255))
 
 
 # max-pool

@@ -71,6 +71,24 @@ def pixels(to_bits, rng):
                garbage(500, np.uint64 if to_bits else np.int32), 7, o_stride)
 
 
+def looked_up_pixels(to_bits, rng):
+    """Even and odd numbers of groups, in more of them than 16-bit sums hold; tables from any place on."""
+    for n_groups, p_off, t_off, o_stride in [(0, 0, 0, 128), (1, 0, 16, 128), (2, 7, 0, 131), (45, 16, 3, 130)]:
+        tables = rng.choice(np.array([-1530, -1529, 0, 1, 1530], np.int16), 64 * n_groups + 40)
+        tables[:32 * n_groups] = 1530                           # sums reach the ends
+        panel = rng.integers(0, 2**32, p_off + 64 * ((n_groups + 1) // 2) + 1, np.uint32)
+        table = np.where(rng.random(400) < 0.3, rng.choice(TABLE_ENDS, 400), rng.integers(-3000, 3000, 400))
+        yield (tables, rng.permutation(np.arange(12) * 3), 2, 0, 1, n_groups, panel, p_off, table.astype(np.int32),
+               rng.choice(np.array([0, 80, 160]), 12), t_off, garbage(900, np.uint64 if to_bits else np.int32), 7,
+               o_stride)
+
+
+def sixes(rng):
+    pixels = rng.choice(np.array([0, 1, 254, 255], np.uint8), 40)
+    for p_off, n_groups, t_off in [(0, 0, 0), (0, 1, 0), (3, 5, 7)]:
+        yield pixels, p_off, n_groups, garbage(400, np.int16), t_off
+
+
 def added_pixels(rng):
     """Features with w = +1 only, -1 only, both and none, at the most that a 16-bit sum holds."""
     flat = rng.choice(np.array([0, 1, 254, 255], np.uint8), 9 * 128)
@@ -89,6 +107,7 @@ def compared_sums(rng):
 def turned_blocks(rng):
     for kind in (np.int16, np.float32):
         yield (singles(rng, 16, 21), 3, 21, rng.normal(0, 100, 20), 2, garbage((16, 23), kind), 4, 23)
+    yield (int16s(rng, 16 * 21), 3, 21, rng.normal(0, 100, 20), 2, garbage((16, 23), np.int16), 4, 23)
 
 
 def fixed_rows(rng):
@@ -96,6 +115,11 @@ def fixed_rows(rng):
     values = np.concatenate([ends, rng.normal(0, 9000, 30)]).astype(np.float32)
     for at, kind in product((0, 3), (np.int16, np.float32)):
         yield values, at, 0.9, garbage(20, kind), 2
+
+
+def fixed_columns(rng):
+    for at, kind in product((0, 3), (np.int16, np.float32)):
+        yield singles(rng, 30), at, rng.normal(0, 100, 20), at, garbage(20, kind), 2
 
 
 def fixed_pairs(rng):
@@ -179,8 +203,15 @@ def momentum(rng):
 
 def kept_winners(rng):
     for entry in range(3):
-        yield (singles(rng, 30), 5, rng.integers(0, 3, 25).astype(np.uint8), 7, np.uint8(entry),
-               garbage(20, np.float32), 1)
+        for values in (singles(rng, 30), int16s(rng, 30)):
+            yield (values, 5, rng.integers(0, 3, 25).astype(np.uint8), 7, np.uint8(entry), garbage(20, values.dtype), 1)
+
+
+def kept_pairs(rng):
+    for first, second in ((0, 1), (2, 2)):
+        winner = rng.integers(0, 3, 140).astype(np.uint8)
+        yield (rng.integers(-2**31, 2**31, 150).astype(np.int32), 5, 80, winner, 7, 71, np.uint8(first),
+               np.uint8(second), garbage(70, np.int32), 3)
 
 
 def pooled(rng):
@@ -282,19 +313,23 @@ def chained(kind, rng):
 
 
 ARGUMENTS = {
+    "_arrays.aligned": lambda rng: [(np.zeros(99, kind)[i:],) for kind in (np.uint8, np.int32, np.float32)
+                                    for i in range(17)],
     "forward.corrected_first_layer.add_pixels": added_pixels,
     "forward.corrected_first_layer.excess_word": compared_sums,
     **{f"forward.xnor_tile.xnor_{end}_{rows}": functools.partial(xnor, end == "bits")
        for end in ("bits", "sums") for rows in (8, 1)},
     **{f"forward.nibble_tile.nibble_{end}_{size}": functools.partial(nibbles, end == "bits")
        for end in ("bits", "sums") for size in ("4x2", "4x1", "1x1")},
+    "forward.pixel_lookup.build_tables": sixes,
+    **{f"forward.pixel_lookup.lookup_{end}_{rows}": functools.partial(looked_up_pixels, end == "bits")
+       for end in ("bits", "sums") for rows in (6, 1)},
     **{f"forward.pixel_tile.pixel_{end}_{size}": functools.partial(pixels, end == "bits")
        for end in ("bits", "sums") for size in ("6x4", "6x1", "1x1")},
+    "gradients.fixed_point.fix_columns": fixed_columns,
     "gradients.fixed_point.fix_pair": fixed_pairs,
     "gradients.fixed_point.fix_sixteen": fixed_rows,
     "gradients.fixed_point.turn_block": turned_blocks,
-    "gradients.lookup_tile.aligned": lambda rng: [(np.zeros(99, kind)[i:],) for kind in (np.uint8, np.int32, np.float32)
-                                                  for i in range(17)],
     "gradients.lookup_tile.build_tables": table_operands,
     "gradients.lookup_tile.lookup_tile": looked_up,
     "gradients.lookup_tile.scale_row": scaled_rows,
@@ -304,6 +339,7 @@ ARGUMENTS = {
     "gradients.optimizer_steps.bop_lanes": bop,
     "gradients.optimizer_steps.momentum_lanes": momentum,
     "gradients.pool.keep_lanes": kept_winners,
+    "gradients.pool.keep_pairs": kept_pairs,
     "gradients.pool.pool_lanes": pooled,
     "limits.madd_chains": functools.partial(chained, np.int32),
     "limits.xnor_chains": functools.partial(chained, np.uint64),

@@ -1,5 +1,7 @@
 """Forward passes of dense layers, on packed words and on pixels, to output bits or int32 pre-activations.
 
+Pixels are multiplied (`pixel_tile`) or looked up (`pixel_lookup`), to the same sums.
+
 N images, W words of F features, U units in V = ceil(U / 64) words. Panels and `table` are those of the tiles; bits
 arrive as zeros, since units come by 16 and a last word may have less. int32 outputs are as wide as the panel,
 S = 16 ceil(U / 16).
@@ -7,8 +9,10 @@ S = 16 ceil(U / 16).
 
 import numpy as np
 
-from bnnsim.kernels._arrays import zeros
+from bnnsim.kernels._arrays import aligned, empty, zeros
 from bnnsim.kernels._jit import kernel, raw_inline
+from bnnsim.kernels.forward.pixel_lookup import (ENTRIES, GROUP, ROWS, WORD_PIXELS, build_tables, lookup_bits,
+                                                 lookup_sums)
 from bnnsim.kernels.forward.pixel_tile import pixel_bits, pixel_sums
 from bnnsim.kernels.forward.xnor_tile import xnor_bits, xnor_sums
 
@@ -84,5 +88,54 @@ def pixels_dense_bits(images, panel, table, inverted, out, start, stop):
         last = min(first + BLOCK_ROWS, stop)
         _flatten_images(images, first, last, rows)
         pixel_bits(rows, x_at, last - first, 0, 1, panel, table, table_at, out, first * n_slots, n_slots)
+        for n in range(first, last):
+            _invert_row(out[n], inverted)
+
+
+@raw_inline
+def _room_for_tables(n_groups, starts):
+    """Tables of six images, on cache lines; where each image's start."""
+    size = n_groups * ENTRIES
+    tables = empty(ROWS * size + 32, np.int16)
+    for r in range(ROWS):
+        starts[r] = aligned(tables) + r * size
+    return tables
+
+
+@raw_inline
+def _look_up(images, first, last, n_groups, rows, tables, starts):
+    """Tables of images first..last."""
+    _flatten_images(images, first, last, rows)
+    for r in range(last - first):
+        build_tables(rows, r * rows.shape[1], n_groups, tables, starts[r])
+
+
+@kernel
+def pixels_looked_up(images, panel, table, out, start, stop):
+    """`pixels_dense` by lookup: panel (U / 32, ceil(F / 12), 16) of `pixel_lookup`."""
+    n_groups = (images[0].size + GROUP - 1) // GROUP
+    rows, table_at = zeros((ROWS, WORD_PIXELS * panel.shape[1]), np.uint8), zeros(ROWS, np.int64)
+    starts = empty(ROWS, np.int64)
+    tables = _room_for_tables(n_groups, starts)
+    for at in range(start, stop, ROWS):
+        last = min(at + ROWS, stop)
+        first = max(start, last - ROWS)                         # the last rows overlap those before
+        _look_up(images, first, last, n_groups, rows, tables, starts)
+        lookup_sums(tables, starts, last - first, n_groups, panel, table, table_at, out, first * out.shape[1],
+                    out.shape[1])
+
+
+@kernel
+def pixels_looked_up_bits(images, panel, table, inverted, out, start, stop):
+    """`pixels_dense_bits` by lookup."""
+    n_groups, n_slots = (images[0].size + GROUP - 1) // GROUP, 4 * out.shape[1]
+    rows, table_at = zeros((ROWS, WORD_PIXELS * panel.shape[1]), np.uint8), zeros(ROWS, np.int64)
+    starts = empty(ROWS, np.int64)
+    tables = _room_for_tables(n_groups, starts)
+    for at in range(start, stop, ROWS):
+        last = min(at + ROWS, stop)
+        first = max(start, last - ROWS)
+        _look_up(images, first, last, n_groups, rows, tables, starts)
+        lookup_bits(tables, starts, last - first, n_groups, panel, table, table_at, out, first * n_slots, n_slots)
         for n in range(first, last):
             _invert_row(out[n], inverted)

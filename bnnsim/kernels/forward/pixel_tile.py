@@ -94,3 +94,4 @@ def _make_rows(to_bits):
 
 
 pixel_bits, pixel_sums = _make_rows(True), _make_rows(False)    # of any number of rows against a whole panel
+PIXELS_TILE = f"pixel_tile.pixel_sums_{ROWS}x{STRIPS}"

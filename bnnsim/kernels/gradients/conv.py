@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from bnnsim.kernels._arrays import empty, zeros
-from bnnsim.kernels._jit import always_inline, inline, kernel, raw_inline
+from bnnsim.kernels._jit import inline, kernel, leaf
 from bnnsim.kernels.forward.geometry import columns_inside
-from bnnsim.kernels.gradients.fixed_point import SIDE, fix_row, fix_turned, scale_of
+from bnnsim.kernels.gradients.fixed_point import SIDE, fix_by_column, fix_row, fix_turned, scale_of
 from bnnsim.kernels.gradients.lookup_tile import (COLS, MAX_ITEMS, ROWS, add_tile, build_tables, entry_rows, entry_size,
                                                   lookup_tile, new_tables, scale_row, table_size, turn_words, whole)
 from bnnsim.kernels.gradients.pool import keep_winners
@@ -36,19 +36,19 @@ def window_places(size, g):
     return places
 
 
-@always_inline
+@leaf
 def gradient_row(dout, winner, size, n, places, position, rows, r):
-    """dH of an output position of image n -> rows (., >= K) float32 [r]."""
+    """dH of an output position of image n -> rows (., >= K) of its type [r]."""
     n_units, i, j = dout.shape[3], places[0, position], places[1, position]
     if i >= dout.shape[1] or j >= dout.shape[2]:               # a remainder that no window takes
         for k in range(n_units):
-            rows[r, k] = np.float32(0)
+            rows[r, k] = 0
     elif size == 1:
         for k in range(n_units):
             rows[r, k] = dout[n, i, j, k]
     else:
-        keep_winners(dout, winner, ((n * dout.shape[1] + i) * dout.shape[2] + j) * n_units, n_units,
-                     np.uint8(places[2, position]), rows, r * rows.shape[1])
+        at = ((n * dout.shape[1] + i) * dout.shape[2] + j) * n_units
+        keep_winners(dout, at, winner, at, n_units, np.uint8(places[2, position]), rows, r * rows.shape[1])
 
 
 # ---------------------------------------------------------------- dX
@@ -84,7 +84,7 @@ class Cuts(NamedTuple):
     n_items: int
 
 
-@inline
+@leaf
 def _read_by(reads, cuts, g, cut_size, nothing, starts, live):
     """Where the tables stand of what reached each six: starts (S, G, T, n_chunks, 6), `nothing` where nothing did.
 
@@ -125,14 +125,14 @@ def _find_units(values, fixed, scale):
         scale[group] = scale_of(np.float64(sizes[group])) if fixed.itemsize == 2 else 1.0
 
 
-@always_inline
-def _fix_groups(values, v_off, n_units, inverse, fixed, room):
-    """values[v_off..] -> fixed int16, n_units in `room` places for each group's `inverse`."""
+@leaf
+def _fix_groups(values, v_off, n_units, inverse, fixed, f_off, room):
+    """values[v_off..] -> fixed int16 [f_off..], n_units in `room` places for each group's `inverse`."""
     for group in range(len(inverse)):
-        fix_row(values, v_off + n_units * group, n_units, inverse[group], fixed, room * group)
+        fix_row(values, v_off + n_units * group, n_units, inverse[group], fixed, f_off + room * group)
 
 
-@always_inline
+@leaf
 def _sum_taps(tables, starts, live, s, group, spans, cuts, panel, p_off, tile, partial):
     """partial (6, 64) int32 = sums over taps and chunks of six s, True; or tile int64, False, if they might wrap.
 
@@ -161,7 +161,7 @@ def _sum_taps(tables, starts, live, s, group, spans, cuts, panel, p_off, tile, p
     return exact
 
 
-@always_inline
+@leaf
 def _store_position(tile, wide, exact, scale, r, w, out, n, position):
     """Row r of the tile's sums -> out (N, H * W, C) float32 [n, position, 64 w..]."""
     n_columns = min(COLS, out.shape[2] - COLS * w)
@@ -181,7 +181,10 @@ def conv_dx(dout, winner, size, panel, cuts, g, reads, kinds, out, start, stop):
     """
     n_units, n_words = dout.shape[3] // cuts.n_groups, panel.shape[0] // cuts.n_groups
     n_cuts, group_items = cuts.n_groups * cuts.n_chunks, cuts.n_items * cuts.n_chunks
-    values, fixed = zeros((1, dout.shape[3]), np.float32), zeros(cuts.n_items * n_cuts, kinds.gradient.dtype)
+    fixed = zeros((1, cuts.n_items * n_cuts), kinds.gradient.dtype)
+    values = zeros((1, dout.shape[3]), kinds.gradient.dtype)
+    entries = empty((1, *dout.shape[1:]) if size > 1 else (1, 0, 0, 0), kinds.gradient.dtype)
+    step = max(entries.size, 1) if cuts.n_groups == 1 else dout.shape[3]
     cut_size, places = table_size(cuts.n_items, kinds.table), window_places(size, g)
     tables, nothing = new_tables((reads.n_slots * g.out_width * n_cuts + 1) * cut_size, kinds.table)
     tables[nothing:nothing + cut_size] = 0
@@ -195,16 +198,20 @@ def conv_dx(dout, winner, size, panel, cuts, g, reads, kinds, out, start, stop):
         _find_units(dout[n], fixed, scale)
         for group in range(cuts.n_groups):
             inverse[group] = 1.0 / scale[group]
-        built = 0
+        won, built = winner[n:n + 1], 0
+        for entry in range(0, entries.size, step):              # each is fixed once, whatever the window's size
+            _fix_groups(dout, n * entries.size + entry, step // cuts.n_groups, inverse, entries, entry,
+                        step // cuts.n_groups)
         for s in range(len(sixes)):
             for oh in range(built, needed[s]):
                 for ow in range(g.out_width):
                     if size == 1:
                         at = ((n * g.out_height + oh) * g.out_width + ow) * dout.shape[3]
-                        _fix_groups(dout, at, n_units, inverse, fixed, group_items)
+                        _fix_groups(dout, at, n_units, inverse, fixed, 0, group_items)
                     else:
-                        gradient_row(dout, winner, size, n, places, oh * g.out_width + ow, values, 0)
-                        _fix_groups(values, 0, n_units, inverse, fixed, group_items)
+                        gradient_row(entries, won, size, 0, places, oh * g.out_width + ow, values, 0)
+                        for k in range(dout.shape[3]):
+                            fixed[0, group_items * (k // n_units) + k % n_units] = values[0, k]
                     at = nothing + cut_size * (1 + n_cuts * (oh % reads.n_slots * g.out_width + ow))
                     for cut in range(n_cuts):
                         build_tables(fixed, cuts.n_items * cut, cuts.n_items, tables, at + cut_size * cut)
@@ -220,7 +227,7 @@ def conv_dx(dout, winner, size, panel, cuts, g, reads, kinds, out, start, stop):
 
 # ---------------------------------------------------------------- dW
 
-@raw_inline
+@leaf
 def _chunk_runs(first, n_rows, g, runs):
     """Output positions first.. cut into runs of one row of outputs: their number, and runs (5, .) int64.
 
@@ -237,27 +244,36 @@ def _chunk_runs(first, n_rows, g, runs):
     return n_runs
 
 
-@raw_inline
-def _fix_chunk(dout, winner, size, first, n_rows, inverse, places, rows, fixed, n_wide):
-    """dH of output positions first.., n_rows of them -> fixed (6 M, CHUNK) int16, transposed; 0 up to n_wide."""
-    n_positions, n_units = places.shape[1], dout.shape[3]
+@leaf
+def _fix_chunk(dout, winner, size, first, n_rows, inverse, ones, places, rows, fixed, n_wide):
+    """dH of output positions first.., n_rows of them -> fixed (6 M, CHUNK) int16, transposed; 0 up to n_wide.
+
+    What stands behind a max-pool is fixed a window at a time, into the last of `rows` (17, K), and spread as int16.
+    """
+    n_positions, n_units, last = places.shape[1], dout.shape[3], -1
     for row in range(0, n_wide, SIDE):
-        n_here = max(0, min(SIDE, n_rows - row))
-        source, at = dout.reshape(-1, n_units), first + row
-        if size > 1 or n_here == 0:
-            n, position = (first + row) // n_positions, (first + row) % n_positions
-            for r in range(n_here):
-                gradient_row(dout, winner, size, n, places, position, rows, r)
-                n, position = (n, position + 1) if position + 1 < n_positions else (n + 1, 0)
-            for r in range(n_here, SIDE):
-                for k in range(n_units):
-                    rows[r, k] = np.float32(0)
-            source, at = rows, 0
+        if size == 1:
+            for column in range(0, n_units, SIDE):
+                fix_turned(dout.reshape(-1, n_units), first + row, column, inverse, fixed, row)
+            continue
+        n, position = (first + row) // n_positions, (first + row) % n_positions
+        for r in range(SIDE):
+            i, j = places[0, position], places[1, position]
+            if row + r >= n_rows or i >= dout.shape[1] or j >= dout.shape[2]:   # a remainder that no window takes
+                rows[r] = 0
+            else:
+                at = ((n * dout.shape[1] + i) * dout.shape[2] + j) * n_units
+                if at != last:
+                    fix_by_column(dout, at, inverse, rows, SIDE * n_units)
+                    last = at
+                keep_winners(rows, SIDE * n_units, winner, at, n_units, np.uint8(places[2, position]), rows,
+                             r * n_units)
+            n, position = (n, position + 1) if position + 1 < n_positions else (n + 1, 0)
         for column in range(0, n_units, SIDE):
-            fix_turned(source, at, column, inverse, fixed, row)
+            fix_turned(rows[:SIDE], 0, column, ones, fixed, row)
 
 
-@raw_inline
+@leaf
 def _pad(fill, start, stop, tap, gathered, padded):
     """Positions start..stop of the chunk are padding to `tap`: the padded bits (Pw, CHUNK) say so."""
     for q in range(start, stop):
@@ -267,7 +283,7 @@ def _pad(fill, start, stop, tap, gathered, padded):
             padded[tap >> 6, q] |= np.uint64(1) << np.uint64(tap & 63)
 
 
-@raw_inline
+@leaf
 def _gather_tap(x, runs, n_runs, tap, fill, g, gathered, padded):
     """What `tap` reads at each position of the chunk -> gathered (Cw, CHUNK)."""
     di, dj = tap // g.kernel_width, tap % g.kernel_width
@@ -285,7 +301,7 @@ def _gather_tap(x, runs, n_runs, tap, fill, g, gathered, padded):
         _pad(fill, q + high, q + length, tap, gathered, padded)
 
 
-@raw_inline
+@leaf
 def _turn_chunk(words, n_rows, panel, column):
     """words (., CHUNK) -> panel (., E, .) from `column` on."""
     for w in range(words.shape[0]):
@@ -304,7 +320,9 @@ def conv_dweight(dout, winner, size, inverse, x, fill, zero_pad, g, kinds, total
     """
     n_all, n_taps = dout.shape[0] * g.out_height * g.out_width, g.kernel_height * g.kernel_width
     n_blocks, n_columns = total.shape[0], total.shape[1]
-    rows, fixed = zeros((SIDE, dout.shape[3]), np.float32), zeros((ROWS * n_blocks, CHUNK), kinds.gradient.dtype)
+    rows, ones = zeros((SIDE + 1, dout.shape[3]), kinds.gradient.dtype), empty(dout.shape[3], np.float64)
+    ones[:] = 1.0
+    fixed = zeros((ROWS * n_blocks, CHUNK), kinds.gradient.dtype)
     panel = empty((n_columns, CHUNK // entry_rows(kinds.panel), entry_size(kinds.panel)), kinds.panel.dtype)
     sums, table_room = zeros(total.shape, kinds.sum.dtype), table_size(CHUNK, kinds.table)
     gathered, runs = empty((x.shape[3], CHUNK), np.uint64), empty((5, CHUNK), np.int64)
@@ -318,7 +336,7 @@ def conv_dweight(dout, winner, size, inverse, x, fill, zero_pad, g, kinds, total
         n_rows = min(CHUNK, n_all - chunk * CHUNK)
         n_wide = whole(n_rows, kinds.table)
         n_runs = _chunk_runs(chunk * CHUNK, n_rows, g, runs)
-        _fix_chunk(dout, winner, size, chunk * CHUNK, n_rows, inverse, places, rows, fixed, n_wide)
+        _fix_chunk(dout, winner, size, chunk * CHUNK, n_rows, inverse, ones, places, rows, fixed, n_wide)
         padded[:] = np.uint64(0)
         padded[n_taps >> 6:] = np.uint64(1) << np.uint64(n_taps & 63)
         for tap in range(n_taps):

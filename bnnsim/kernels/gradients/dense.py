@@ -7,14 +7,14 @@ Sums are looked up, see `lookup_tile`: panels have E entries of 16 or 30 items.
 import numpy as np
 
 from bnnsim.kernels._arrays import empty
-from bnnsim.kernels._jit import inline, kernel
+from bnnsim.kernels._jit import kernel, leaf
 from bnnsim.kernels.gradients.lookup_tile import (COLS, ROWS, add_tile, build_tables, entry_rows, entry_size,
                                                   lookup_tile, new_tables, scale_row, table_size, turn_words)
 
 CHUNK = 2400                        # of the summed axis: six rows of tables in L2; whole entries of any panel
 
 
-@inline
+@leaf
 def group_rows(words, n_rows, word, first, spare, panel, at):
     """Rows first.. of column word `word` of words (R, W) -> the entry panel[at..]; rows past n_rows are 0 bits."""
     if first + len(spare) <= n_rows:
@@ -37,7 +37,7 @@ def lookup_panel(words, panel, start, stop):
                            ((w * n_segments + s) * n_entries + i) * size)
 
 
-@inline
+@leaf
 def store_sums(tile, row, word, scale, out):
     """out (M, F) float32 [row.., 64 word..] = tile (6, 64) * scale of the row, as far as out reaches."""
     n_columns = min(COLS, out.shape[1] - COLS * word)
@@ -49,7 +49,7 @@ def store_sums(tile, row, word, scale, out):
                 out[row + r, COLS * word + c] = np.float32(tile[r, c] * scale[row + r])
 
 
-@inline
+@leaf
 def _long_sums(a, row, panel, scale, tables, starts, tile, total, out):
     """Six rows whose summed axis is cut into chunks: sums in total (V, 6, 64) int64 or float64, then to `out`."""
     total[:] = 0

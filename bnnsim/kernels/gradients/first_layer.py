@@ -8,18 +8,19 @@ The tile sums pairs of rows of the batch (dense) or of output positions (conv) i
 import numpy as np
 
 from bnnsim.kernels._arrays import empty, zeros
-from bnnsim.kernels._jit import kernel, raw_inline
+from bnnsim.kernels._jit import kernel, leaf
 from bnnsim.kernels.forward.geometry import columns_inside
 from bnnsim.kernels.gradients.conv import gradient_row, window_places
 from bnnsim.kernels.gradients.dense import store_sums
 from bnnsim.kernels.gradients.fixed_point import fix_pair
 from bnnsim.kernels.gradients.lookup_tile import add_tile
 from bnnsim.kernels.gradients.multiply_add_tile import COLS, ROWS, multiply_add
+from bnnsim.kernels.gradients.pool import keep_pairs
 
 MAX_PAIRS = 128                     # 256 terms of 32767 * 255
 
 
-@raw_inline
+@leaf
 def _flatten_pixels(images, n, offset, row):
     """Image n -> row (>= F,) int16 in H, W, C order."""
     channels, height, width = images.shape[1:]
@@ -29,7 +30,7 @@ def _flatten_pixels(images, n, offset, row):
                 row[(i * width + j) * channels + c] = np.int16(np.int16(images[n, c, i, j]) - offset)
 
 
-@raw_inline
+@leaf
 def _pair(first, second):
     """Two int16 in one int32, as the tile reads them."""
     return (np.int32(first) & np.int32(0xFFFF)) | (np.int32(second) << np.int32(16))
@@ -53,7 +54,7 @@ def pixels_panel(images, offset, panel, start, stop):
                 panel[v, pair, c] = _pair(rows[0, COLS * v + c], rows[1, COLS * v + c])
 
 
-@raw_inline
+@leaf
 def _sum_pairs(a, row, panel, p_off, n_pairs, tile, total):
     """Rows row.. (6) of a (M, 2 P) times n_pairs pairs of the panel -> tile int32, or total.
 
@@ -76,8 +77,8 @@ def _sum_pairs(a, row, panel, p_off, n_pairs, tile, total):
 def pixels_dense_dweight(a, panel, scale, kinds, out, start, stop):
     """a (6 T, 2 P) int16, panel (V, P, 128) int16 -> out (M, F) float32 = (a times panel) * scale (M,). Runs over T."""
     tile, total = empty((ROWS, COLS), np.int32), empty((ROWS, COLS), np.int64)
-    for row in range(ROWS * start, ROWS * stop, ROWS):
-        for v in range(panel.shape[0]):
+    for v in range(panel.shape[0]):                             # 64 columns of the panel stay in L1, rows do not
+        for row in range(ROWS * start, ROWS * stop, ROWS):
             if _sum_pairs(a, row, panel, COLS * v * panel.shape[1], panel.shape[1], tile, total):
                 store_sums(tile, row, v, scale, out)
             else:
@@ -96,7 +97,7 @@ def pixels_dense_float(a, pixels, scale, kinds, out, start, stop):
                 out[m, f] += a[m, n] * pixels[n, f]
 
 
-@raw_inline
+@leaf
 def _patch_rows(images, n, offset, pad_value, g, rows):
     """Image n -> rows (>= kh * kw * C, >= OH * OW) int16: what each weight reads at each output position."""
     channels = images.shape[1]
@@ -117,23 +118,58 @@ def _patch_rows(images, n, offset, pad_value, g, rows):
                     row[at + high:at + g.out_width] = pad_value
 
 
-@raw_inline
-def _gradient_panel(dout, winner, size, n, inverse, places, rows, panel):
-    """dH of image n -> panel (V, P, 64) int32, two int16 each: gradients of two positions."""
-    n_units, direct = dout.shape[3], places.shape[1] // 2 if size == 1 and dout.shape[3] % COLS == 0 else 0
+@leaf
+def _gradient_panel(dout, n, inverse, rows, panel):
+    """dH (N, OH, OW, K) of image n -> panel (V, P, 64) int32, two int16 each: gradients of two positions."""
+    n_units, n_positions = dout.shape[3], dout.shape[1] * dout.shape[2]
+    direct = n_positions // 2 if n_units % COLS == 0 else 0
     for pair in range(direct):
         for v in range(panel.shape[0]):
-            fix_pair(dout, (n * places.shape[1] + 2 * pair) * n_units + COLS * v, n_units, inverse, COLS * v, panel,
+            fix_pair(dout, (n * n_positions + 2 * pair) * n_units + COLS * v, n_units, inverse, COLS * v, panel,
                      (v * panel.shape[1] + pair) * COLS)
+    gradients = dout.reshape(-1, n_units)
     for pair in range(direct, panel.shape[1]):
         for side in range(2):
             position = 2 * pair + side
-            if position < places.shape[1]:
-                gradient_row(dout, winner, size, n, places, position, rows, side)
-            else:
-                rows[side] = 0
+            for k in range(n_units):
+                rows[side, k] = gradients[n * n_positions + position, k] if position < n_positions else np.float32(0)
         for v in range(panel.shape[0]):
             fix_pair(rows, COLS * v, rows.shape[1], inverse, COLS * v, panel, (v * panel.shape[1] + pair) * COLS)
+
+
+@leaf
+def _fix_entries(dout, winner, n, inverse, rows, entries, won):
+    """Entries of image n behind a max-pool -> entries (Q + 1, 64 V) int32, an int16 in each half, and winners alike.
+
+    The last of them, of no window, is left as it is.
+    """
+    n_units, n_windows = dout.shape[3], dout.shape[1] * dout.shape[2]
+    gradients, winners = dout.reshape(-1, n_units), winner.reshape(-1, n_units)
+    for q in range(n_windows):
+        at = n * n_windows + q
+        for k in range(n_units):
+            rows[0, k], won[q, k] = gradients[at, k], winners[at, k]
+        for v in range(entries.shape[1] // COLS):
+            fix_pair(rows, COLS * v, 0, inverse, COLS * v, entries, q * entries.shape[1] + COLS * v)
+
+
+@leaf
+def _window(places, position, dout):
+    """Number of a position's window, of no window behind the last, and its number there."""
+    if position >= places.shape[1] or places[0, position] >= dout.shape[1] or places[1, position] >= dout.shape[2]:
+        return dout.shape[1] * dout.shape[2], np.uint8(0)
+    return places[0, position] * dout.shape[2] + places[1, position], np.uint8(places[2, position])
+
+
+@leaf
+def _pooled_panel(dout, places, entries, won, panel):
+    """The panel of what `_fix_entries` made."""
+    for pair in range(panel.shape[1]):
+        first, first_entry = _window(places, 2 * pair, dout)
+        second, second_entry = _window(places, 2 * pair + 1, dout)
+        for v in range(panel.shape[0]):
+            a, b = first * won.shape[1] + COLS * v, second * won.shape[1] + COLS * v
+            keep_pairs(entries, a, b, won, a, b, first_entry, second_entry, panel, (v * panel.shape[1] + pair) * COLS)
 
 
 @kernel
@@ -145,12 +181,18 @@ def pixels_conv_dweight(dout, winner, size, inverse, images, offset, pad_value, 
     """
     n_pairs = (g.out_height * g.out_width + 1) // 2
     rows, places = zeros((2, inverse.shape[0]), np.float32), window_places(size, g)
+    n_entries = dout.shape[1] * dout.shape[2] + 1 if size > 1 else 0
+    entries, won = zeros((n_entries, inverse.shape[0]), np.int32), zeros((n_entries, inverse.shape[0]), np.uint8)
     patches = zeros((total.shape[0], 2 * n_pairs), np.int16)
     panel = empty((total.shape[1], n_pairs, COLS), np.int32)
     tile, wide = empty((ROWS, COLS), np.int32), empty((ROWS, COLS), np.int64)
     for n in range(start, stop):
         _patch_rows(images, n, offset, np.int16(pad_value), g, patches)
-        _gradient_panel(dout, winner, size, n, inverse, places, rows, panel)
+        if size > 1:
+            _fix_entries(dout, winner, n, inverse, rows, entries, won)
+            _pooled_panel(dout, places, entries, won, panel)
+        else:
+            _gradient_panel(dout, n, inverse, rows, panel)
         for v in range(total.shape[1]):
             for row in range(0, total.shape[0], ROWS):
                 exact = _sum_pairs(patches, row, panel.view(np.int16), COLS * v * n_pairs, n_pairs, tile, wide)

@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from bnnsim.kernels._jit import always_inline, inline, kernel
+from bnnsim.kernels._jit import kernel, leaf
 from bnnsim.kernels._llvm import I16, I32, I64, declare, item_pointer, splat, vector_pointer
 from bnnsim.kernels._twins import Tile, twin_of
 
@@ -39,15 +39,16 @@ def _turn_block(_, values, v_off, v_stride, inverse, i_off, out, o_off, o_stride
     def generate(context, builder, signature, args):
         values, v_off, v_stride, inverse, i_off, out, o_off, o_stride = args
         item = _item(signature.args[5])
-        single, wide, stored = (ir.VectorType(kind, SIDE) for kind in (ir.FloatType(), ir.DoubleType(), item))
-        v_ptr = item_pointer(context, builder, signature.args[0], values, v_off, ir.FloatType())
+        given = _item(signature.args[0])
+        single, wide, stored = (ir.VectorType(kind, SIDE) for kind in (given, ir.DoubleType(), item))
+        v_ptr = item_pointer(context, builder, signature.args[0], values, v_off, given)
         i_ptr = item_pointer(context, builder, signature.args[3], inverse, i_off, ir.DoubleType())
         o_ptr = item_pointer(context, builder, signature.args[5], out, o_off, item)
         inverses = builder.load(vector_pointer(builder, i_ptr, I64(0), wide), align=8)
         rows = []
         for i in range(SIDE):
-            row = builder.load(vector_pointer(builder, v_ptr, builder.mul(v_stride, I64(i)), single), align=4)
-            rows.append(builder.trunc(_fix(builder, row, inverses), stored) if item == I16 else row)
+            row = builder.load(vector_pointer(builder, v_ptr, builder.mul(v_stride, I64(i)), single), align=2)
+            rows.append(row if item == given else builder.trunc(_fix(builder, row, inverses), stored))
         for step in (1, 2, 4, 8):                               # swap bit `step` of the row and the column number
             low = [e if not e & step else SIDE + e - step for e in range(SIDE)]
             high = [e + step if not e & step else SIDE + e for e in range(SIDE)]
@@ -63,20 +64,39 @@ def _turn_block(_, values, v_off, v_stride, inverse, i_off, out, o_off, o_stride
     return signature, generate
 
 
+def _store_fixed(context, builder, kinds, args, inverse):
+    """args: values, v_off, out, o_off. 16 float32 times inverse <16 x double> -> int16; float32 as they are."""
+    values, v_off, out, o_off = args
+    single = ir.VectorType(ir.FloatType(), SIDE)
+    v_ptr = item_pointer(context, builder, kinds[0], values, v_off, ir.FloatType())
+    o_ptr = item_pointer(context, builder, kinds[2], out, o_off, _item(kinds[2]))
+    value = builder.load(vector_pointer(builder, v_ptr, I64(0), single), align=4)
+    if kinds[2].dtype == types.int16:
+        value = builder.trunc(_fix(builder, value, inverse), ir.VectorType(I16, SIDE))
+    builder.store(value, vector_pointer(builder, o_ptr, I64(0), value.type), align=2)
+    return context.get_dummy_value()
+
+
 @intrinsic
 def _fix_sixteen(_, values, v_off, inverse, out, o_off):
     signature = types.void(values, types.intp, types.float64, out, types.intp)
 
     def generate(context, builder, signature, args):
-        values, v_off, inverse, out, o_off = args
-        single, wide = ir.VectorType(ir.FloatType(), SIDE), ir.VectorType(ir.DoubleType(), SIDE)
-        v_ptr = item_pointer(context, builder, signature.args[0], values, v_off, ir.FloatType())
-        o_ptr = item_pointer(context, builder, signature.args[3], out, o_off, _item(signature.args[3]))
-        value = builder.load(vector_pointer(builder, v_ptr, I64(0), single), align=4)
-        if signature.args[3].dtype == types.int16:
-            value = builder.trunc(_fix(builder, value, splat(builder, inverse, wide)), ir.VectorType(I16, SIDE))
-        builder.store(value, vector_pointer(builder, o_ptr, I64(0), value.type), align=2)
-        return context.get_dummy_value()
+        inverses = splat(builder, args[2], ir.VectorType(ir.DoubleType(), SIDE))
+        return _store_fixed(context, builder, signature.args[:2] + signature.args[3:], args[:2] + args[3:], inverses)
+
+    return signature, generate
+
+
+@intrinsic
+def _fix_columns(_, values, v_off, inverse, i_off, out, o_off):
+    signature = types.void(values, types.intp, inverse, types.intp, out, types.intp)
+
+    def generate(context, builder, signature, args):
+        i_ptr = item_pointer(context, builder, signature.args[2], args[2], args[3], ir.DoubleType())
+        wide = ir.VectorType(ir.DoubleType(), SIDE)
+        inverses = builder.load(vector_pointer(builder, i_ptr, I64(0), wide), align=8)
+        return _store_fixed(context, builder, signature.args[:2] + signature.args[4:], args[:2] + args[4:], inverses)
 
     return signature, generate
 
@@ -105,7 +125,7 @@ def _fix_pair(_, rows, r_off, stride, inverse, i_off, out, o_off):
     return signature, generate
 
 
-@inline
+@leaf
 def _put(out, at, value, inverse):
     """out[at] = value in units of 1 / inverse: rounded if `out` is int16; float32 stays as it is."""
     if out.itemsize == 4:
@@ -114,7 +134,7 @@ def _put(out, at, value, inverse):
         out[at] = _fixed(value, inverse)
 
 
-@inline
+@leaf
 def _fixed(value, inverse):
     return np.int16(np.rint(np.float64(value) * inverse))
 
@@ -137,22 +157,34 @@ def fix_sixteen(values, v_off, inverse, out, o_off):
         _put(fixed, o_off + i, flat[v_off + i], inverse)
 
 
+@twin_of(Tile(_fix_columns))
+def fix_columns(values, v_off, inverse, i_off, out, o_off):
+    """`fix_sixteen` with an inverse[i_off..] for each."""
+    flat, fixed = values.reshape(-1), out.reshape(-1)
+    for i in range(SIDE):
+        _put(fixed, o_off + i, flat[v_off + i], inverse[i_off + i])
+
+
 @twin_of(Tile(_turn_block))
 def turn_block(values, v_off, v_stride, inverse, i_off, out, o_off, o_stride):
-    """16 rows of 16 float32, v_stride apart, times inverse[i_off..] of their columns -> int16, transposed."""
+    """16 rows of 16 float32, v_stride apart, times inverse[i_off..] of their columns -> int16, transposed.
+
+    int16 is transposed as it is.
+    """
     flat, turned = values.reshape(-1), out.reshape(-1)
     for i in range(SIDE):
         for j in range(SIDE):
-            _put(turned, o_off + j * o_stride + i, flat[v_off + i * v_stride + j], inverse[i_off + j])
+            inverse_here = inverse[i_off + j] if flat.itemsize == 4 else 1.0
+            _put(turned, o_off + j * o_stride + i, flat[v_off + i * v_stride + j], inverse_here)
 
 
-@inline
+@leaf
 def scale_of(largest):
     """The unit of values up to `largest`."""
     return largest / FULL_SCALE if largest > 0.0 else 1.0
 
 
-@always_inline
+@leaf
 def fix_row(values, v_off, n_values, inverse, out, o_off):
     """out[o_off..] int16 = values[v_off..] * inverse, n_values of them."""
     whole = n_values // SIDE * SIDE
@@ -164,7 +196,20 @@ def fix_row(values, v_off, n_values, inverse, out, o_off):
             _put(fixed, o_off + i, flat[v_off + i], inverse)
 
 
-@inline
+@leaf
+def fix_by_column(values, v_off, inverse, out, o_off):
+    """out[o_off..] int16 = values[v_off..] times inverse (U,), U of them."""
+    n_values = inverse.shape[0]
+    whole = n_values // SIDE * SIDE
+    for i in range(0, whole, SIDE):
+        fix_columns(values, v_off + i, inverse, i, out, o_off + i)
+    if whole < n_values:
+        flat, fixed = values.reshape(-1), out.reshape(-1)
+        for i in range(whole, n_values):
+            _put(fixed, o_off + i, flat[v_off + i], inverse[i])
+
+
+@leaf
 def largest_size(values):
     """Largest |value| of a row of float32, by their bits: integers of the same order, whose maximum LLVM vectorises."""
     bits, found, at = values.view(np.int32), np.int32(-1), 0
@@ -176,7 +221,7 @@ def largest_size(values):
     return abs(values[at])
 
 
-@inline
+@leaf
 def unit_of(values, fixed):
     """The unit in which a row of values fills the type of `fixed`."""
     return 1.0 if fixed.itemsize == 4 else scale_of(np.float64(largest_size(values)))
@@ -204,9 +249,12 @@ def column_largest(values, largest, start, stop):
             largest[u] = size if size > largest[u] else largest[u]
 
 
-@inline
+@leaf
 def fix_turned(values, row, column, inverse, out, at):
-    """values (R, U) float32 [row.. 16, column.. 16] -> out (Up, Rp) int16 [column.., at..]; rows past R are 0."""
+    """values (R, U) float32 [row.. 16, column.. 16] -> out (Up, Rp) int16 [column.., at..]; rows past R are 0.
+
+    With values of int16 every inverse is 1.
+    """
     n_rows, n_columns = min(SIDE, values.shape[0] - row), min(SIDE, values.shape[1] - column)
     if n_rows == SIDE and n_columns == SIDE and at + SIDE <= out.shape[1]:
         turn_block(values, row * values.shape[1] + column, values.shape[1], inverse, column, out,

@@ -22,8 +22,8 @@ from numba.extending import intrinsic
 
 import bnnsim.kernels.gradients.five_lookup as five
 import bnnsim.kernels.gradients.four_lookup as four
-from bnnsim.kernels._arrays import empty
-from bnnsim.kernels._jit import JIT_OFF, always_inline, both, inline
+from bnnsim.kernels._arrays import aligned, empty
+from bnnsim.kernels._jit import JIT_OFF, both, inline, leaf
 from bnnsim.kernels._llvm import I32, I64, item_pointer, splat, vector_pointer
 from bnnsim.kernels._twins import Tile, twin_of
 
@@ -98,7 +98,7 @@ def new_tables(size, kind):
 
 def _loops(function):
     """Code of a plain function, where a CPU has no shuffles for it."""
-    compiled = always_inline(function)                          # `context.compile_internal` gives half of its speed
+    compiled = inline(function)                                 # `context.compile_internal` gives half of its speed
 
     def generate(context, builder, signature, args):
         kind = context.typing_context.resolve_value_type(compiled)
@@ -198,24 +198,7 @@ def scale_row(sums, s_off, scale, out, o_off):
         values[o_off + c] = np.float32(np.float64(exact[s_off + c]) * scale)
 
 
-@intrinsic
-def _aligned(_, array):
-    def generate(context, builder, signature, args):
-        item = context.get_data_type(signature.args[0].dtype)
-        address = builder.ptrtoint(item_pointer(context, builder, signature.args[0], args[0], I64(0), item), I64)
-        size = signature.args[0].dtype.bitwidth // 8
-        return builder.udiv(builder.and_(builder.neg(address), I64(63)), I64(size))
-
-    return types.intp(array), generate
-
-
-@twin_of(Tile(_aligned))
-def aligned(array):
-    """How many items past the start of an array the next cache line begins."""
-    return (-array.ctypes.data & 63) // array.itemsize
-
-
-@inline
+@leaf
 def add_tile(tile, total):
     """total (6, 64) += tile, by loops: `+=` on arrays compiles three seconds of error messages."""
     for r in range(ROWS):

@@ -11,11 +11,12 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from bnnsim.kernels._jit import always_inline, inline, kernel
+from bnnsim.kernels._jit import kernel, leaf
 from bnnsim.kernels._llvm import I8, I32, I64, item_pointer, splat, vector_pointer
 from bnnsim.kernels._twins import Tile, twin_of
 
 LANES = 16
+PAIR_COLUMNS = 64                   # of a panel of pairs: see `multiply_add_tile`
 
 
 class Pooled(NamedTuple):
@@ -33,15 +34,16 @@ def _keep_lanes(_, values, v_off, winner, w_off, entry, out, o_off):
 
     def generate(context, builder, signature, args):
         values, v_off, winner, w_off, entry, out, o_off = args
-        single, bytes_ = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(I8, LANES)
-        v_ptr = item_pointer(context, builder, signature.args[0], values, v_off, ir.FloatType())
+        item = context.get_data_type(signature.args[0].dtype)
+        kept, bytes_ = ir.VectorType(item, LANES), ir.VectorType(I8, LANES)
+        v_ptr = item_pointer(context, builder, signature.args[0], values, v_off, item)
         w_ptr = item_pointer(context, builder, signature.args[2], winner, w_off, I8)
-        o_ptr = item_pointer(context, builder, signature.args[5], out, o_off, ir.FloatType())
+        o_ptr = item_pointer(context, builder, signature.args[5], out, o_off, item)
         found = builder.load(vector_pointer(builder, w_ptr, I64(0), bytes_), align=1)
         won = builder.icmp_unsigned("==", found, splat(builder, entry, bytes_))
-        value = builder.load(vector_pointer(builder, v_ptr, I64(0), single), align=4)
-        builder.store(builder.select(won, value, ir.Constant(single, None)),
-                      vector_pointer(builder, o_ptr, I64(0), single), align=4)
+        value = builder.load(vector_pointer(builder, v_ptr, I64(0), kept), align=2)
+        builder.store(builder.select(won, value, ir.Constant(kept, None)),
+                      vector_pointer(builder, o_ptr, I64(0), kept), align=2)
         return context.get_dummy_value()
 
     return signature, generate
@@ -49,22 +51,61 @@ def _keep_lanes(_, values, v_off, winner, w_off, entry, out, o_off):
 
 @twin_of(Tile(_keep_lanes))
 def keep_lanes(values, v_off, winner, w_off, entry, out, o_off):
-    """out[o_off..] (16,) = values[v_off..] float32 where winner[w_off..] uint8 is `entry`, else 0."""
+    """out[o_off..] (16,) = values[v_off..], float32 or int16, where winner[w_off..] uint8 is `entry`, else 0."""
     flat, winners, kept = values.reshape(-1), winner.reshape(-1), out.reshape(-1)
     for i in range(LANES):
-        kept[o_off + i] = flat[v_off + i] if winners[w_off + i] == entry else np.float32(0)
+        kept[o_off + i] = flat[v_off + i] if winners[w_off + i] == entry else flat.dtype.type(0)
 
 
-@always_inline
-def keep_winners(values, winner, at, n_values, entry, out, o_off):
-    """out[o_off..] = values[at..] where winner[at..] is `entry`, else 0: n_values of them."""
+@leaf
+def keep_winners(values, v_off, winner, w_off, n_values, entry, out, o_off):
+    """out[o_off..] = values[v_off..] where winner[w_off..] is `entry`, else 0: n_values of them."""
     whole = n_values // LANES * LANES
     for i in range(0, whole, LANES):
-        keep_lanes(values, at + i, winner, at + i, entry, out, o_off + i)
+        keep_lanes(values, v_off + i, winner, w_off + i, entry, out, o_off + i)
     if whole < n_values:
         flat, winners, kept = values.reshape(-1), winner.reshape(-1), out.reshape(-1)
         for i in range(whole, n_values):
-            kept[o_off + i] = flat[at + i] if winners[at + i] == entry else np.float32(0)
+            kept[o_off + i] = flat[v_off + i] if winners[w_off + i] == entry else flat.dtype.type(0)
+
+
+@intrinsic
+def _keep_pairs(_, values, first, second, winner, first_at, second_at, first_entry, second_entry, out, o_off):
+    index = types.intp
+    signature = types.void(values, index, index, winner, index, index, types.uint8, types.uint8, out, index)
+
+    def generate(context, builder, signature, args):
+        values, first, second, winner, first_at, second_at, first_entry, second_entry, out, o_off = args
+        whole, bytes_ = ir.VectorType(I32, LANES), ir.VectorType(I8, LANES)
+        v_ptr, w_ptr, o_ptr = (item_pointer(context, builder, signature.args[i], array, I64(0), item)
+                               for i, array, item in ((0, values, I32), (3, winner, I8), (8, out, I32)))
+        sides = (first, first_at, first_entry, 0xFFFF), (second, second_at, second_entry, 0xFFFF0000)
+        for lane in range(0, PAIR_COLUMNS, LANES):
+            kept = ir.Constant(whole, None)
+            for at, won_at, entry, half in sides:
+                found = builder.load(vector_pointer(builder, w_ptr, builder.add(won_at, I64(lane)), bytes_), align=1)
+                won = builder.icmp_unsigned("==", found, splat(builder, entry, bytes_))
+                value = builder.load(vector_pointer(builder, v_ptr, builder.add(at, I64(lane)), whole), align=4)
+                value = builder.and_(value, ir.Constant(whole, [I32(half)] * LANES))
+                kept = builder.or_(kept, builder.select(won, value, ir.Constant(whole, None)))
+            place = vector_pointer(builder, o_ptr, builder.add(o_off, I64(lane)), whole)
+            builder.store(kept, place, align=4)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@twin_of(Tile(_keep_pairs))
+def keep_pairs(values, first, second, winner, first_at, second_at, first_entry, second_entry, out, o_off):
+    """out[o_off..] (64,) int32: low halves of values[first..] where winner[first_at..] is first_entry, else 0.
+
+    High halves are those of values[second..] alike.
+    """
+    flat, winners, kept = values.reshape(-1), winner.reshape(-1), out.reshape(-1)
+    for c in range(PAIR_COLUMNS):
+        low = flat[first + c] & 0xFFFF if winners[first_at + c] == first_entry else 0
+        high = flat[second + c] & -0x10000 if winners[second_at + c] == second_entry else 0
+        kept[o_off + c] = low | high
 
 
 @intrinsic
@@ -94,7 +135,7 @@ def _pool_lanes(_, h, h_off, row_stride, stride, size, out, winner, o_off):
     return signature, generate
 
 
-@inline
+@leaf
 def _pool_one(flat, h_off, row_stride, stride, size, pooled, winners, at):
     pooled[at], winners[at] = flat[h_off], 0
     for entry in range(1, size * size):
@@ -137,16 +178,16 @@ def max_pool_backward(dout, winner, size, dh, start, stop):
         dh[n] = np.float32(0)
         for i in range(dout.shape[1]):
             for j in range(dout.shape[2]):
+                at = ((n * dout.shape[1] + i) * dout.shape[2] + j) * dout.shape[3]
                 for entry in range(size * size):
                     row, column = i * size + entry // size, j * size + entry % size
-                    keep_winners(dout, winner, ((n * dout.shape[1] + i) * dout.shape[2] + j) * dout.shape[3],
-                                 dout.shape[3], np.uint8(entry), dh,
+                    keep_winners(dout, at, winner, at, dout.shape[3], np.uint8(entry), dh,
                                  ((n * dh.shape[1] + row) * dh.shape[2] + column) * dh.shape[3])
 
 
 # ---------------------------------------------------------------- windows of any sizes
 
-@inline
+@leaf
 def _inside(start, size, whole):
     """The entries of a window, from `start` on, that lie in the map."""
     return max(0, -start), min(size, whole - start)

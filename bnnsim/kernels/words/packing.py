@@ -163,3 +163,23 @@ def pixel_panel(words, n_runs, n_features, panel, start, stop):
                         nibble = (words[u * n_runs + run, step >> 4] >> np.uint64(4 * (step & 15))) & np.uint64(15)
                         entry = FOUR_SIGNS[nibble]
                     panel[p, run * n_steps + step, c] = entry if step + 1 < n_steps else entry & last
+
+
+@kernel
+def pixel_twelves(words, panel, start, stop):
+    """words (U, W), U a multiple of 32 -> panel (U / 32, E, 16) uint32 of `forward.pixel_lookup`. Runs over its rows.
+
+    Entry (p, e, c) has features 12 e to 12 e + 11 of unit 32 p + c, and of unit 32 p + 16 + c in its high half.
+    """
+    for p in range(start, stop):
+        for e in range(panel.shape[1]):
+            w, shift = 12 * e >> 6, 12 * e & 63
+            for c in range(16):
+                entry = np.uint32(0)
+                for side in range(2):
+                    u = 32 * p + 16 * side + c
+                    bits = words[u, w] >> np.uint64(shift)
+                    if shift > 52 and w + 1 < words.shape[1]:
+                        bits |= words[u, w + 1] << np.uint64(64 - shift)
+                    entry |= np.uint32(bits & np.uint64(0xFFF)) << np.uint32(16 * side)
+                panel[p, e, c] = entry
