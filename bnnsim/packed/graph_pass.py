@@ -5,7 +5,7 @@ start). Behind the last of them only images go on of which a value that crosses 
 clean answer (early stop). All of it gives exactly what ``broken.predict(images)`` gives.
 """
 
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from bnnsim.checks import FilePath
 from bnnsim.kernels import check_wanted, recycling, split
 from bnnsim.packed.clean_pass import MOST_BYTES, CleanPass
 from bnnsim.packed.graph import PackedGraph
+from bnnsim.packed.graph_schema import IMAGES
 from bnnsim.packed.network import PackedNetwork
 
 
@@ -65,34 +66,42 @@ class GraphPass(CleanPass):
 
     # ------------------------------------------------------------ cuts
 
-    def _bytes_at(self, cut: int) -> int:
-        """Of the clean values that cross a cut, of all images; the images are there anyway."""
-        return len(self.images) * max((self.network.places[at].value_bytes for at in self.network.crossing(cut)
-                                       if at >= 0), default=0)
+    @cached_property
+    def _cuts(self) -> list[int]:
+        """Cuts at which values may be kept, in MOST_BYTES in all: those before layers of bits that take least first."""
+        network, room, kept = self.network, MOST_BYTES, {IMAGES}
+
+        def n_bytes(cut: int) -> int:
+            return len(self.images) * sum(network.places[at].value_bytes for at in network.crossing(cut)
+                                          if at not in kept)
+
+        found = [0]                                              # the images cross it, which are there anyway
+        for cut in sorted(network.at_layer, key=n_bytes):
+            if n_bytes(cut) <= room:
+                room -= n_bytes(cut)
+                kept |= set(network.crossing(cut))
+                found.append(cut)
+        return found
 
     def _cut_before(self, node: int) -> int:
-        """The last cut up to a node at which values may be kept."""
-        return next(cut for cut in range(node, -1, -1) if self._bytes_at(cut) <= MOST_BYTES)
+        """The last cut up to a node at which values are kept."""
+        return max(cut for cut in self._cuts if cut <= node)
 
     def _cut_behind(self, node: int) -> int | None:
-        """The cut behind a node at which the least is kept; None behind the last layer of bits, or if it is too much.
-
-        What stands behind that costs little: it is not worth a comparison.
-        """
-        last = self.network.at_layer[-1]
-        cuts = range(node + 1, last + 1)
-        best = min(cuts, key=self._bytes_at, default=None)
-        return best if best is not None and self._bytes_at(best) <= MOST_BYTES else None
+        """The first cut behind a node; None behind the last: what stands there costs less than a comparison."""
+        return min((cut for cut in self._cuts if cut > node), default=None)
 
     def _kept_values(self, cut: int) -> dict[int, np.ndarray]:
         """The clean values that cross a cut, by node; -1 is the images."""
-        wanted = self.network.crossing(cut)
-        with self._lock:
-            if any(f"value-{at}" not in self._kept for at in wanted if at >= 0):
-                made = self._make_values(cut)
-                for at, value in made.items():
-                    self._keep(f"value-{at}", partial(np.asarray, value), value.shape, value.dtype)
-        return {at: self.images if at < 0 else self._kept[f"value-{at}"] for at in wanted}
+        made: dict[int, np.ndarray] = {}
+
+        def make(at: int) -> np.ndarray:
+            if not made:
+                made.update(self._make_values(cut))              # all of them at once, if one is not there yet
+            return made[at]
+
+        return {at: self.images if at == IMAGES else self._made_once(f"value-{at}", partial(make, at))
+                for at in self.network.crossing(cut)}
 
     def _make_values(self, cut: int) -> dict[int, np.ndarray]:
         network, n = self.network, len(self.images)
