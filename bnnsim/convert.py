@@ -59,8 +59,9 @@ OPTIONS = (
     Option("input_shape", "channels,height,width, where the file does not tell", shape_text, metavar="C,H,W"),
     Option("input", "what the network was trained to read (default: levels, unless it takes signs of them): levels, "
            f"levels / 255, -1 to 1, or +-1 alone: {', '.join(INPUTS)}", shared.one_of(INPUTS)),
-    Option("weights", "what the file has: +-1 (or +-s of each unit), real ones of which the signs count, or 0 and 1 "
-           "for -1 and +1: signs, latent, bits", shared.one_of(("signs", "latent", "bits")), "signs"),
+    Option("weights", "what the file has: +-1 (or +-s of each unit), real ones of which the signs count, 0 and 1 for "
+           "-1 and +1, or for +1 and -1: signs, latent, bits, sign-bits",
+           shared.one_of(("signs", "latent", "bits", "sign-bits")), "signs"),
     Option("sign", "whether the sign of 0 is +1 (\">=\") or -1 (\">\"), where the file leaves it open",
            shared.one_of((">=", ">"))),
     Option("popcount", "thresholds are numbers of agreeing bits", shared.switch, False),
@@ -68,6 +69,8 @@ OPTIONS = (
     Option("eps", "of batch norms whose file has none", shared.positive(), 1e-5, float),
     Option("flatten", "the order in which a dense layer reads a map (default: the framework's): CHW, HWC",
            shared.one_of(("CHW", "HWC"))),
+    Option("bit_order", "of weights in packed words: whether the lowest or the highest bit of one is the first weight: "
+           "lsb, msb", shared.one_of(("lsb", "msb"))),
     Option("check", "compare the sums of each layer with these", shared.path, [], metavar="NPZ", nargs="+",
            several=True),
     shared.ARRAYS, shared.UNITS_ON,
@@ -91,7 +94,8 @@ def read(options: argparse.Namespace) -> "Imported":
     return read_network(options.files[0] if len(options.files) == 1 else options.files, options.spec,
                         input_shape=(channels, height, width) if options.input_shape else None, input=options.input,
                         weights=options.weights, sign=options.sign, popcount=options.popcount,
-                        norm_first=options.norm_first, eps=options.eps, flatten=options.flatten)
+                        norm_first=options.norm_first, eps=options.eps, flatten=options.flatten,
+                        bit_order=options.bit_order)
 
 
 def arrays(path: str) -> "dict[str, np.ndarray]":

@@ -231,6 +231,12 @@ def c_header(arrays):
     return "\n".join(lines).encode()
 
 
+def c_words(bits, width=32):
+    """Rows of bits as hexadecimal literals, the lowest bit first, each row in words of its own."""
+    return [hex(sum(int(bit) << place for place, bit in enumerate(row[at:at + width])))
+            for row in bits for at in range(0, len(row), width)]
+
+
 def memory_text(bits, digits="b"):
     """Words of bits (N, width), the first bit highest."""
     if digits == "h":
@@ -292,7 +298,7 @@ def keras_layers(layers, shape, quantized=True, sign=True):
     return configs, arrays
 
 
-def keras_h5(configs, arrays, topology=True):
+def keras_h5(configs, arrays, topology=True, **stored):
     out = io.BytesIO()
     with h5py.File(out, "w") as file:
         if topology:
@@ -304,7 +310,7 @@ def keras_h5(configs, arrays, topology=True):
             group = root.create_group(name)
             group.attrs["weight_names"] = [f"{name}/{part}:0" for part in parts]
             for part, values in parts.items():
-                group.create_dataset(f"{name}/{part}:0", data=values)
+                group.create_dataset(f"{name}/{part}:0", data=values, **stored)
     return out.getvalue()
 
 
@@ -350,9 +356,15 @@ def field(number, value):
     return varint(number << 3 | 2) + varint(len(value)) + value
 
 
-def tensor(name, array):
+def tensor(name, array, apart=None):
+    """Its values in it, or behind those that are apart, of a file x.data beside the model's."""
     code = {"float32": 1, "int64": 7, "float64": 11, "int8": 3}[array.dtype.name]
-    return b"".join(field(1, n) for n in array.shape) + field(2, code) + field(8, name) + field(9, array.tobytes())
+    head = b"".join(field(1, n) for n in array.shape) + field(2, code) + field(8, name)
+    if apart is None:
+        return head + field(9, array.tobytes())
+    entries = {"location": "x.data", "offset": str(len(apart)), "length": str(array.nbytes)}
+    apart += array.tobytes()
+    return head + b"".join(field(13, field(1, key) + field(2, text)) for key, text in entries.items()) + field(14, 1)
 
 
 def attribute(name, value):
@@ -374,18 +386,18 @@ def node(op, inputs, output, domain="", name="", **attributes):
             + (field(7, domain) if domain else b""))
 
 
-def onnx(nodes, constants, shape, output):
+def onnx(nodes, constants, shape, output, apart=None):
     def info(name, sizes):
         dims = field(1, field(2, "N")) + b"".join(field(1, field(1, n)) for n in sizes)
         return field(1, name) + field(2, field(1, field(1, 1) + field(2, dims)))
     graph = b"".join(field(1, each) for each in nodes) + field(2, "graph")
-    graph += b"".join(field(5, tensor(name, array)) for name, array in constants.items())
+    graph += b"".join(field(5, tensor(name, array, apart)) for name, array in constants.items())
     graph += field(11, info("x", shape)) + field(12, info(output, ()))
     return field(1, 8) + field(2, "a test") + field(7, graph) + field(8, field(1, "") + field(2, 13))
 
 
-def onnx_of(layers, shape, sign="Sign"):
-    """A chain; sign: "Sign", "BipolarQuant", "MultiThreshold", "Where", "Larq" or ""."""
+def onnx_of(layers, shape, sign="Sign", apart=None):
+    """A chain; sign: "Sign", "BipolarQuant", "MultiThreshold", "Where", "Larq" or ""; apart: a bytearray for values."""
     nodes, constants, at, flat = [], {}, "x", False
     for i, fields in enumerate(layers):
         weight, last = fields["weight"].astype("f4"), i == len(layers) - 1
@@ -413,7 +425,7 @@ def onnx_of(layers, shape, sign="Sign"):
         if not last:
             nodes += onnx_sign(sign, at, i, constants)
             at = f"s{i}" if sign else at
-    return onnx(nodes, constants, shape, at)
+    return onnx(nodes, constants, shape, at, apart)
 
 
 def onnx_sign(sign, at, i, constants):

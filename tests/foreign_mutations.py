@@ -26,7 +26,15 @@ def good_files():
             "packed.npz": (foreign.npz(arrays, True), SPEC), "x.h5": (foreign.keras_h5(*keras), {}),
             "weights.h5": (foreign.keras_h5(*keras, topology=False), SPEC), "x.keras": (foreign.keras_zip(*keras), {}),
             "x.h": (foreign.c_header(dense), DENSE), "x.txt": (bits, {**DENSE, "spec": "FC9", "weights": "bits"}),
-            **onnx, **geometries()}
+            **packed(dense), **onnx, **geometries()}
+
+
+def packed(dense):
+    """Packed words of a C header, the lowest bit first."""
+    text = "".join(f"const uint32_t {name}[] = {{{', '.join(foreign.c_words(weight > 0))}}};\n"
+                   for name, weight in dense.items() if name != "thr1")
+    thresholds = foreign.c_header({"thr1": dense["thr1"]})
+    return {"packed.h": (text.encode() + thresholds, {**DENSE, "weights": "bits", "bit_order": "lsb"})}
 
 
 def geometries():
@@ -39,7 +47,8 @@ def geometries():
         found[f"{name}.pt"] = foreign.torch_zip(foreign.state_dict(layers)), {
             "spec": geometry.spec_of(layers), "input_shape": shape, "norm_first": True}
     keras = geometry.keras_layers(layers, shape)
-    return {**found, "geometry.h5": (foreign.keras_h5(*keras), {})}
+    return {**found, "geometry.h5": (foreign.keras_h5(*keras), {}),
+            "chunks.h5": (foreign.keras_h5(*keras, compression="gzip", shuffle=True), {})}
 
 
 def mutated(content, rng):

@@ -35,6 +35,9 @@ def put_files(folder):
     np.savez(folder / "sums.npz", **{f"layer{i}": h for i, h in enumerate(foreign.sums(layers, images)[0])})
     first, t, last = rng.choice([-1, 1], (12, 72)), rng.integers(30, 42, 12), rng.choice([-1, 1], (4, 12))
     (folder / "weights.h").write_bytes(foreign.c_header({"w1": first, "thr1": t, "w2": last}))
+    words = "".join(f"const uint32_t {name}[] = {{{', '.join(foreign.c_words(weight > 0))}}};\n"
+                    for name, weight in (("w1", first), ("w2", last)))
+    (folder / "packed.h").write_bytes(words.encode() + foreign.c_header({"thr1": t}))
     (folder / "texts").mkdir()
     bits = {"1_weights": first > 0, "1_thresholds": t[:, None] >> np.arange(7, -1, -1) & 1, "2_weights": last > 0}
     for name, each in bits.items():
@@ -82,7 +85,7 @@ def test_the_page_runs_from_top_to_bottom(tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "the sums of 4 layers are the same on 12 images" in printed and "128 x 128 arrays" in printed
     assert (tmp_path / "tester.csv").read_text().startswith("# cells of 64 x 64 arrays, units on columns\n")
-    assert (tmp_path / "chip.layer0.weight.mem").exists()
+    assert (tmp_path / "chip" / "chip.layer0.weight.mem").exists()
 
 
 @pytest.mark.parametrize("name", FOREIGN)

@@ -9,12 +9,15 @@ import numpy as np
 from bnnsim.checks import FilePath, real_of
 from bnnsim.files.json_text import parse_json
 from bnnsim.interop.bounded import MAX_MEMBERS, Zip, array, bfloat16, check_shape, read_bytes
+from bnnsim.interop.packed_words import Digits
 
 Arrays = dict[str, np.ndarray]
 
 MAX_TEXT = 2**28                    # bytes of a text
 MAX_WORDS = 2**20                   # of a memory text: its lines
+BASES = {".memb": 2, ".memh": 16, ".hex": 16}               # of digits, by names
 MAX_HEADER = 2**21                  # bytes of JSON, whose values take up to thirty times as much
+C_NUMBERS = {"char", "short", "int", "long", "signed", "unsigned", "float", "double", "bool", "_Bool"}
 PIECE = 2**20                       # letters of C that are split into words at a time
 MAX_VALUES = 2**27                  # of an array that is written as text
 SAFETENSORS = {"F64": "f8", "F32": "f4", "F16": "f2", "I64": "i8", "I32": "i4", "I16": "i2", "I8": "i1", "U8": "u1",
@@ -71,8 +74,12 @@ def read_safetensors(path: FilePath) -> Arrays:
     for name, entry in header.items():
         if name != "__metadata__":
             found.append(_tensor(name, entry, body))
-    return dict(sorted(found, key=lambda item: [int(part) if i % 2 else part for i, part in
-                                                enumerate(re.split(r"([0-9]{1,9})", item[0]))]))
+    return dict(sorted(found, key=lambda item: numbered(item[0])))
+
+
+def numbered(name: str) -> list[str | int]:
+    """What names are sorted by: the numbers in them as numbers, fc10 behind fc2."""
+    return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"([0-9]{1,9})", name))]
 
 
 def _tensor(name: str, entry: object, body: memoryview) -> tuple[str, np.ndarray]:
@@ -93,14 +100,25 @@ def _tensor(name: str, entry: object, body: memoryview) -> tuple[str, np.ndarray
 
 # ---------------------------------------------------------------- text
 
-def read_memory_texts(paths: Iterable[FilePath]) -> Arrays:
-    """Arrays of `$readmemb` and `$readmemh` files, by the files' names: bits uint8 (words, width)."""
-    return {os.path.splitext(os.path.basename(os.fspath(path)))[0]: read_memory_text(path) for path in paths}
+def read_memory_texts(paths: Iterable[FilePath]) -> tuple[Arrays, dict[str, Digits]]:
+    """Arrays of `$readmemb` and `$readmemh` files, by the files' names: bits uint8 (words, width), and their digits."""
+    arrays, texts = Arrays(), dict[str, Digits]()
+    for path in paths:
+        name = os.path.splitext(os.path.basename(os.fspath(path)))[0]
+        if name in arrays:
+            raise ValueError(f"two of the files are called {name}: names of arrays must differ")
+        arrays[name], texts[name] = read_memory_text(path)
+    if texts and all(text.note for text in texts.values()):     # of a layer its weights first
+        names = sorted(arrays, key=lambda name: numbered(name.replace(".weight", ".")))
+        arrays = {name: arrays[name] for name in names}
+    return arrays, texts
 
 
-def read_memory_text(path: FilePath) -> np.ndarray:
+def read_memory_text(path: FilePath) -> tuple[np.ndarray, Digits]:
     """The words of a file of binary or hexadecimal digits, as bits uint8 (words, width), the first digit first."""
-    text = _without_comments(_text(path))
+    text = _text(path)
+    ours = _OURS.match(text)
+    note, text = ours[1] if ours else "", _without_comments(text)
     if sum(map(text.count, " \t\n\r\v\f\x1c\x1d\x1e\x1f")) > MAX_WORDS:
         raise ValueError(f"more than {MAX_WORDS:,} words")
     words = text.replace("_", "").split()
@@ -113,10 +131,14 @@ def read_memory_text(path: FilePath) -> np.ndarray:
         raise ValueError("wanted words of binary or hexadecimal digits, all of one length, got lengths of "
                          f"{sorted(widths)[:5]}, or other letters (x and z are no bits)")
     digits = np.frombuffer("".join(words).lower().encode(), np.uint8).reshape(len(words), -1)
-    if not np.all((digits == ord("0")) | (digits == ord("1"))):
+    of_bits = bool(np.all((digits == ord("0")) | (digits == ord("1"))))
+    told = 16 if note else BASES.get(os.path.splitext(os.fspath(path))[1].lower())
+    if told == 2 and not of_bits:
+        raise ValueError(f"{os.fspath(path)} has digits other than 0 and 1, and by its name none but these")
+    if told == 16 or not of_bits:
         values = np.where(digits >= ord("a"), digits - (ord("a") - 10), digits - ord("0")).astype(np.uint8)
-        return np.unpackbits(values[:, :, None], axis=2)[:, :, 4:].reshape(len(words), -1)
-    return digits - np.uint8(ord("0"))
+        return np.unpackbits(values[:, :, None], axis=2)[:, :, 4:].reshape(len(words), -1), Digits(16, True, note)
+    return digits - np.uint8(ord("0")), Digits(2, told == 2)
 
 
 def _text(path: FilePath) -> str:
@@ -137,8 +159,10 @@ def _without_comments(text: str) -> str:
     return " ".join([*kept, text[at:]])
 
 
+_OURS = re.compile(r"// (\d{1,9} (?:units|least|classes)[ :].{0,200}|(?:factor|term) of .{0,200})\n")
 _COMMENT = re.compile(r"//|/\*")
 _C_ARRAY = re.compile(r"([A-Za-z_]\w{0,99})\s{0,20}((?:\[[^\]\[]{0,100}\]\s{0,20}){1,8})=\s{0,20}\{")
+_C_MACRO = re.compile(r"\bU?INT(?:8|16|32|64)_C ?\((-?\w{1,40})\)")
 _NOT_DECIMAL = re.compile(r"[A-Za-z_.]|\b0[0-9]")      # an octal, a hexadecimal, a float, a suffix
 _C_DEFINE = re.compile(r"^[ \t]*#[ \t]*define[ \t]+([A-Za-z_]\w*)[ \t]+\(?(\d{1,9})\)?[ \t]*$", re.MULTILINE)
 
@@ -152,7 +176,12 @@ def read_c_header(path: FilePath) -> Arrays:
     while match := _C_ARRAY.search(text, at):
         end = text.find(";", match.end())
         end = len(text) if end < 0 else end
-        found[match[1]] = _c_values(match[1], re.findall(r"\[([^\]]*)\]", match[2]), text[match.end():end], sizes)
+        kind = re.split("[;{}()\\n]", text[max(at, match.start() - 100):match.start()])[-1]
+        if _of_structs(kind, text, match.end(), end):
+            found[match[1]] = np.zeros(0)           # no numbers: whoever wants it is told so, by its shape
+        else:
+            found[match[1]] = _c_values(match[1], re.findall(r"\[([^\]]*)\]", match[2]), text[match.end():end], sizes,
+                                        _c_type(kind))
         at = end
         if len(found) > MAX_MEMBERS:
             raise ValueError(f"more than {MAX_MEMBERS:,} arrays")
@@ -161,8 +190,28 @@ def read_c_header(path: FilePath) -> Arrays:
     return found
 
 
-def _c_values(name: str, axes: list[str], body: str, sizes: dict[str, int]) -> np.ndarray:
-    values = _c_numbers(name, body.translate(str.maketrans("{},", "   ")))
+def _of_structs(kind: str, text: str, start: int, end: int) -> bool:
+    """Whether an array is of a type that is none of numbers, and holds names, such as a table of layers does."""
+    words = re.findall(r"[A-Za-z_]\w*", kind)
+    return bool(words) and words[-1] not in C_NUMBERS and _c_type(kind) is None and \
+        re.compile(r"(?<![\w.])[A-Za-z_.]").search(text, start, end) is not None
+
+
+def _c_type(kind: str) -> np.dtype | None:
+    """What a declaration says of an array's integers, where their size is the same on all machines."""
+    words = set(re.findall(r"[A-Za-z_]\w*", kind))
+    fixed = re.search(r"\b(?:(u?)int|(u))(8|16|32|64)(?:_t)?\b|\bap_(u?)int\s*<\s*(8|16|32|64)\s*>", kind)
+    if fixed:
+        return np.dtype(f"{'u' if fixed[1] or fixed[2] or fixed[4] else 'i'}{int(fixed[3] or fixed[5]) // 8}")
+    if "unsigned" not in words or ("long" in words and not re.search(r"long\s+long", kind)):
+        return np.dtype("i4") if "int" in words and not words & {"long", "short"} else None
+    return np.dtype("u8" if "long" in words else "u2" if "short" in words else "u1" if "char" in words else "u4")
+
+
+def _c_values(name: str, axes: list[str], body: str, sizes: dict[str, int], kind: np.dtype | None) -> np.ndarray:
+    if "INT" in body:
+        body = _C_MACRO.sub(r"\1", body)
+    values = _c_numbers(name, body.translate(str.maketrans("{},", "   ")), kind)
     shape: list[int] = []
     for axis in axes:
         word = axis.strip()
@@ -178,9 +227,14 @@ def _c_values(name: str, axes: list[str], body: str, sizes: dict[str, int]) -> n
     return values.reshape(shape)
 
 
-def _c_numbers(name: str, text: str) -> np.ndarray:
-    """Numbers between white space, int64 or float64; a piece of the text at a time, as words take much memory."""
-    pieces, at, n_values = [np.zeros(0, np.int64)], 0, 0
+def _c_numbers(name: str, text: str, kind: np.dtype | None) -> np.ndarray:
+    """Numbers between white space, of a declared type if they fit into it, or int64 or float64.
+
+    A piece of the text at a time, as words take much memory.
+    """
+    whole = np.dtype(np.uint64 if kind == np.uint64 and "-" not in text else np.int64)
+    least, most = int(np.iinfo(whole).min), int(np.iinfo(whole).max)
+    pieces, at, n_values = [np.zeros(0, whole)], 0, 0
     while at < len(text):
         space = re.compile(r"\s").search(text, min(at + PIECE, len(text)))
         end = space.start() if space else len(text)
@@ -192,12 +246,16 @@ def _c_numbers(name: str, text: str) -> np.ndarray:
             values = list(map(_number if _NOT_DECIMAL.search(text, at, end) else int, words))
         except ValueError:
             raise ValueError(f"{name} must hold numbers alone, got {' '.join(words)[:60]!r}") from None
-        if any(isinstance(value, int) and not -2**63 <= value < 2**63 for value in values):
-            raise ValueError(f"{name} holds integers over 63 bits: packed words are not read, unpack them to +-1 or 0 "
-                             "and 1")
-        pieces.append(np.array(values, None if values else np.int64))
+        are_whole = all(isinstance(value, int) for value in values)
+        if are_whole and values and not least <= min(values) <= max(values) <= most:
+            raise ValueError(f"{name} holds integers over 63 bits: if they are packed words, declare it as uint64_t")
+        pieces.append(np.array(values, whole if are_whole else np.float64))
         at = end
-    return np.concatenate(pieces)
+    found = np.concatenate(pieces)
+    if kind is None or found.dtype != whole or not found.size or \
+            not np.iinfo(kind).min <= found.min() <= found.max() <= np.iinfo(kind).max:
+        return found
+    return found.astype(kind)
 
 
 def _number(word: str) -> int | float:

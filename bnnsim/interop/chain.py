@@ -176,7 +176,7 @@ class _Chain:
         weight, scale, note = signs_and_scale(step, self.reading)
         draft = Draft(step, weight, {}, np.zeros(len(weight)), np.ones(len(weight)), np.zeros(len(weight)))
         draft.sources += step.sources
-        draft.folded += [*(self.front if not self.layers else []), *note]
+        draft.folded += [*(self.front if not self.layers else []), *filter(None, [step.note]), *note]
         if weight.ndim == 4:
             draft.fields = _geometry(step, *(self.code.pad(step.name, step.pad_value) if not self.layers else
                                              _pad_of_bits(step, self.a, self.c)))

@@ -79,7 +79,8 @@ def _differing(layer: int, name: str, ours: np.ndarray, given: np.ndarray, map_s
     n, positions, units = ours.shape
     if given.dtype.kind not in "iuf" or given.size != ours.size or len(given) != n:
         raise ValueError(f"{name} must have the sums of layer {layer}, ({n}, {map_shape[0]}, {map_shape[1]}, {units}) "
-                         f"or ({n}, {units}), got {given.dtype} {given.shape}")
+                         f"or ({n}, {units}), got {given.dtype} {given.shape}: of another map the kernel, stride or "
+                         "padding, or a pooling before it, are others")
     orders: list[np.ndarray] = [given.reshape(ours.shape)]
     if given.ndim > 2 and given.shape[1] == units:
         orders.append(given.reshape(n, units, positions).transpose(0, 2, 1))
@@ -109,10 +110,11 @@ def _hint(layer: int, ours: np.ndarray, theirs: np.ndarray, fan_in: int) -> str:
     shift = theirs - h
     if np.all(shift == shift[:1, :1]):
         return "they differ by a constant a unit: a bias, or another input offset"
+    before = "the input's offset" if layer == 0 else ("the layer before: its thresholds (eps, sign of 0, what pixels "
+                                                      "mean), its pooling (norm_first, where a gamma is negative)")
     if ours.shape[1] > 1:
-        more = ", and the input's offset" if layer == 0 else ""
-        return f"weights' axes, (K, C, kh, kw) or (K, kh, kw, C), stride, padding and what is padded with{more}"
-    before = "the input's offset" if layer == 0 else "the thresholds of the layer before (sign of 0, negative gamma)"
+        return ("weights' axes, (K, C, kh, kw) or (K, kh, kw, C), stride, padding and what is padded with; or "
+                f"{before}")
     return f"the order of features (flatten 'CHW' or 'HWC'), and {before}"
 
 

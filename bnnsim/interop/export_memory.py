@@ -5,7 +5,8 @@ bits that fill its first digit: ``reg [0:F-1] weight [0:U-1];``. NAME.layerI.thr
 the least number of agreeing bits at which the unit is +1 (or -1, if inverted), F + 1 where there is none; where pixels
 or zeros are summed up, the least sum, 32 bits in two's complement. NAME.layerI.inverted.mem: a bit a unit, in a digit.
 NAME.factor.mem and NAME.term.mem, 64 bits in two's complement: a score is factor * h + term, see `export_scores`. The
-first line of each file, a comment, says what it holds. A last convolution is summed up over its positions: h is what
+first line of each file, a comment, says what it holds, and in the first layer what is taken from each pixel; by it
+`load_network` reads them back. A last convolution is summed up over its positions: h is what
 comes of it; a last layer with thresholds has neither factor nor term. Of G groups, unit u reads the channels of group
 u // (U / G), in their order.
 
@@ -33,9 +34,10 @@ def _arrays(network: PackedNetwork) -> Iterator[tuple[str, str, list[str]]]:
     """(name, what it is, its words in hexadecimal digits)."""
     for stage in network.stages:
         layer, name = stage.layer, f"layer{stage.index}"
+        pixels = f", pixels less {int(network.input_offset)}" if stage.reads_pixels and not network.reads_bits else ""
         in_groups = f" in {layer.groups} groups" if layer.groups > 1 else ""
         yield (f"{name}.weight", f"{layer.units} units of {layer.fan_in} weights{in_groups}, the first bit is feature "
-               "0", _rows(layer.signs() > 0))
+               f"0{pixels}", _rows(layer.signs() > 0))
         if layer.threshold is not None:
             yield (f"{name}.threshold", *_thresholds(stage, network.reads_bits or not stage.reads_pixels))
             yield (f"{name}.inverted", f"{layer.units} units: 1 where +1 is below the threshold",

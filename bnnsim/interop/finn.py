@@ -47,7 +47,7 @@ def read_finn(folder: str, names: Sequence[str], spec: object, input_shape: tupl
         elif "sum" in word:
             steps.append(Total("SUM", False))
         else:
-            made, shape = _layer(i, word, shape, files, i == len(layers) - 1)
+            made, shape = _layer(i, word, shape, files, i == len(layers) - 1 and (i, "thres") not in files)
             steps += made
             i += 1
     return Network("FINN .bin", tuple(steps), input_shape)
@@ -66,7 +66,8 @@ def _files(folder: str, names: Sequence[str]) -> Files:
     return {key: [paths[element] for element in range(len(paths))] for key, paths in found.items()}
 
 
-def _layer(i: int, word: Token, shape: tuple[int, ...], files: Files, last: bool) -> tuple[list[Step], tuple[int, ...]]:
+def _layer(i: int, word: Token, shape: tuple[int, ...], files: Files,
+           gives_scores: bool) -> tuple[list[Step], tuple[int, ...]]:
     """(steps of a layer, the shape (C, H, W) or (F,) behind it)."""
     units, is_conv = word.get("units") or word["channels"], "channels" in word
     if is_conv and len(shape) != 3:
@@ -83,7 +84,7 @@ def _layer(i: int, word: Token, shape: tuple[int, ...], files: Files, last: bool
     made: list[Step] = [] if kernel or len(shape) == 1 else [Flatten("flatten", "HWC")]
     weigh = Weigh(name, weight, sources=(name,), **settings)
     made.append(weigh)
-    if not last:
+    if not gives_scores:
         made += [_threshold(i, files, units, n_columns), Sign("sign >", -1)]
     return made, (units, *weigh.sizes(shape[1:])) if kernel else (units,)
 

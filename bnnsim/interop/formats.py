@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import bnnsim.interop.arrays_files as arrays_files
 from bnnsim.checks import FilePath
 from bnnsim.interop.arrays_files import Arrays
 from bnnsim.interop.bounded import MAX_MEMBERS
+from bnnsim.interop.packed_words import Digits
 from bnnsim.interop.steps import Network
 
 C_SOURCES = (".h", ".hpp", ".hh", ".c", ".cpp", ".cc")
@@ -20,12 +21,14 @@ class Content:
     """What a file holds: a chain of steps, or arrays by name, which take a spec.
 
     layout : of the arrays' axes, "pytorch" or "keras"
+    texts : which arrays are digits of memory texts
     """
 
     form: str
     network: Network | None = None
     arrays: Arrays | None = None
     layout: str = "pytorch"
+    texts: dict[str, Digits] = field(default_factory=dict)
 
 
 def read_content(paths: Sequence[FilePath], spec: object = None, input_shape: tuple[int, int, int] | None = None
@@ -50,7 +53,7 @@ def read_content(paths: Sequence[FilePath], spec: object = None, input_shape: tu
     if ending in C_SOURCES:
         return Content("C arrays", arrays=arrays_files.read_c_header(first))
     if arrays_files.is_text(head) and (ending in MEMORY_TEXTS or not ending):
-        return Content("memory text", arrays=arrays_files.read_memory_texts([first]))
+        return _texts("memory text", [first])
     if ending == ".onnx" or head.startswith(b"\x08"):
         from bnnsim.interop.onnx_chain import read_onnx
         return _content(read_onnx(first), "pytorch", "ONNX")
@@ -84,7 +87,7 @@ def _read_zip(path: str) -> Content:
 def _read_several(paths: Sequence[FilePath], spec: object, input_shape: tuple[int, int, int] | None) -> Content:
     first = os.fspath(paths[0])
     if len(paths) == 1:
-        names = sorted(os.listdir(first))
+        names = sorted(os.listdir(first), key=arrays_files.numbered)
         if len(names) > MAX_MEMBERS:
             raise ValueError(f"the folder has more than {MAX_MEMBERS:,} files")
         if any(name.endswith("-weights.bin") for name in names):
@@ -93,4 +96,9 @@ def _read_several(paths: Sequence[FilePath], spec: object, input_shape: tuple[in
         paths = [os.path.join(first, name) for name in names if os.path.splitext(name)[1].lower() in MEMORY_TEXTS]
         if not paths:
             raise ValueError("the folder has neither FINN's *-weights.bin nor memory texts (.txt, .mem, .hex, .dat)")
-    return Content("memory texts", arrays=arrays_files.read_memory_texts(paths))
+    return _texts("memory texts", paths)
+
+
+def _texts(form: str, paths: Sequence[FilePath]) -> Content:
+    arrays, texts = arrays_files.read_memory_texts(paths)
+    return Content(form, arrays=arrays, texts=texts)

@@ -4,20 +4,23 @@ libhdf5 crashes, hangs and allocates without bound on damaged bytes, and a child
 second a file, needs limits that Windows and macOS do not have, and turns a hang into a timeout. What Keras needs of the
 format is small: groups as B-trees of names, headers of version 1, strings in global heaps, contiguous arrays. So it is
 read here, from bytes in memory: every structure lies inside of them, is entered once or counted, and nothing is
-allocated but copies of bytes that are there. Chunked, compressed, external and linked data are refused.
+allocated but copies of bytes that are there. What is chunked is read when it is asked for (`hdf5_chunks`); external
+and linked data are refused.
 
 References
 ----------
 The HDF Group, HDF5 File Format Specification Version 3.0; the section is named at each function.
 """
 
+import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from bnnsim.interop.bounded import check_shape
+import bnnsim.interop.hdf5_chunks as hdf5_chunks
+from bnnsim.interop.bounded import MAX_FILE, MOST_RATIO, SLACK, check_shape
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 UNDEFINED = 2**64 - 1
@@ -32,13 +35,22 @@ FOREIGN = {0x02: "link info of a newer version", 0x06: "a link of a newer versio
 Value = np.ndarray | list[str] | str
 
 
+@dataclass(frozen=True)
+class Array:
+    """An array of a file, which is read when `value` is called."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    value: Callable[[], np.ndarray]
+
+
 @dataclass
 class Node:
     """A group, with members, or an array."""
 
     attributes: dict[str, Value] = field(default_factory=dict)
     members: dict[str, "Node"] = field(default_factory=dict)
-    value: np.ndarray | None = None
+    array: Array | None = None
 
     def find(self, path: str) -> "Node":
         """The member at "a/b/c"."""
@@ -71,7 +83,7 @@ class _Reader:
     def __init__(self, data: bytes) -> None:
         self.data, self.things = memoryview(data), 0
         self.open: set[int] = set()                 # headers that are being read
-        self.base = self.copied = 0
+        self.base = self.copied = self.unpacked = 0
         self.heaps: dict[int, dict[int, tuple[int, int]]] = {}
 
     def at(self, address: int, n: int, what: str) -> memoryview:
@@ -103,9 +115,9 @@ class _Reader:
         start = 24 + 4 * (version == 1)
         self.base = self.number(start, 8, "the superblock")
         entry = start + 32 - self.base
-        return self.node(self.number(entry + 8, 8, "the root group"), 0)
+        return self.node(self.number(entry + 8, 8, "the root group"), 0, "")
 
-    def node(self, address: int, depth: int) -> Node:
+    def node(self, address: int, depth: int, path: str) -> Node:
         """An object by its header; members of a group, in the order of their names."""
         if depth > MAX_DEPTH or address in self.open:
             raise ValueError(f"HDF5: groups are nested more than {MAX_DEPTH} deep, or in themselves")
@@ -118,11 +130,11 @@ class _Reader:
                 name, value = self.attribute(body)
                 found.attributes[name] = value
             elif kind == SYMBOLS:
-                found.members = self.members(body, depth)
+                found.members = self.members(body, depth, path)
             else:
                 parts[kind] = body
         if LAYOUT in parts:
-            found.value = self.array(parts)
+            found.array = self.array(parts, path[1:101] or "an array")
         self.open.discard(address)
         return found
 
@@ -157,7 +169,7 @@ class _Reader:
 
     # ------------------------------------------------------------ groups (III.A to III.D)
 
-    def members(self, body: int, depth: int) -> dict[str, Node]:
+    def members(self, body: int, depth: int, path: str) -> dict[str, Node]:
         """Names of a symbol table, and what they stand for."""
         tree, heap = self.number(body, 8, "a symbol table"), self.number(body + 8, 8, "a symbol table")
         if bytes(self.at(heap, 4, "a heap of names")) != b"HEAP":
@@ -174,8 +186,8 @@ class _Reader:
                 offset = self.number(entry, 8, "a name")
                 if self.number(entry + 16, 4, "a name") == 2:
                     raise ValueError("HDF5: soft links are not read")
-                found[_text(heap_data[offset:offset + 1024], "a name")] = \
-                    self.node(self.number(entry + 8, 8, "a name"), depth + 1)
+                name = _text(heap_data[offset:offset + 1024], "a name")
+                found[name] = self.node(self.number(entry + 8, 8, "a name"), depth + 1, f"{path}/{name}")
         return found
 
     def leaves(self, address: int, depth: int) -> Iterator[int]:
@@ -276,24 +288,44 @@ class _Reader:
             at += 16 + -(-size // 8) * 8
         return found
 
-    def array(self, parts: dict[int, int]) -> np.ndarray:
-        """An array that lies in one piece, or in its header (IV.A.2.i)."""
-        if FILTERS in parts or DATATYPE not in parts or DATASPACE not in parts:
-            raise ValueError("HDF5: compressed arrays are not read: save the file without compression")
+    def array(self, parts: dict[int, int], name: str) -> Array:
+        """An array that lies in one piece, in its header, or in chunks (IV.A.2.i)."""
+        if DATATYPE not in parts or DATASPACE not in parts:
+            raise ValueError(f"HDF5: {name} has no type or shape")
         kind, shape, body = self.datatype(parts[DATATYPE]), self.shape(parts[DATASPACE]), parts[LAYOUT]
         version, layout = self.number(body, 1, "a layout"), self.number(body + 1, 1, "a layout")
-        if version != 3 or layout not in (0, 1):
-            raise ValueError("HDF5: chunked arrays are not read: save the file without chunks and compression")
+        if version != 3 or layout > 2:
+            raise ValueError(f"HDF5: {name} has a layout of version {version} and class {layout}, which is not read: "
+                             f"{hdf5_chunks.REMEDY}")
         if kind.is_string:
-            return np.zeros(0)                                  # names and notes, which no network computes with
+            return _known(np.zeros(0))                          # names and notes, which no network computes with
         address, n_bytes = (body + 4, self.number(body + 2, 2, "a layout")) if layout == 0 else \
-            (self.number(body + 2, 8, "a layout"), self.number(body + 10, 8, "a layout"))
+            (self.number(body + 2 + (layout == 2), 8, "a layout"), self.number(body + 10, 8, "a layout"))
         if address == UNDEFINED and 0 in shape:
-            return np.zeros(check_shape("HDF5: an array", shape, 0, kind.size), kind.code)
+            return _known(np.zeros(check_shape(f"HDF5: {name}", shape, 0, kind.size), kind.code))
         if address == UNDEFINED:
-            raise ValueError("HDF5: an array was never written")
-        check_shape("HDF5: an array", shape, n_bytes, kind.size)
-        return np.frombuffer(self.at(address, n_bytes, "an array"), kind.code).reshape(shape)
+            raise ValueError(f"HDF5: {name} was never written")
+        if layout == 2:
+            return Array(shape, np.dtype(kind.code), lambda: self.chunked(address, kind, shape, parts, name))
+        check_shape(f"HDF5: {name}", shape, n_bytes, kind.size)
+        return _known(np.frombuffer(self.at(address, n_bytes, name), kind.code).reshape(shape))
+
+    def chunked(self, address: int, kind: _Type, shape: tuple[int, ...], parts: dict[int, int],
+                name: str) -> np.ndarray:
+        """An array in chunks; all of them together are in proportion to the file."""
+        check_shape(f"HDF5: {name}", shape, math.prod(shape) * kind.size, kind.size)
+        self.unpacked += math.prod(shape) * kind.size
+        if self.unpacked > min(SLACK + MOST_RATIO * len(self.data), MAX_FILE):
+            raise ValueError(f"HDF5: {name} unpacks to {math.prod(shape) * kind.size:,} bytes, in a file of "
+                             f"{len(self.data):,}: no network shrinks like this")
+        filters = hdf5_chunks.filters_of(self.number, parts[FILTERS], name) if FILTERS in parts else []
+        sizes = hdf5_chunks.chunk_sizes(self.number, parts[LAYOUT], shape, kind.size, name)
+        chunks = hdf5_chunks.chunks_of(self.number, self.count, address, len(shape))
+        return hdf5_chunks.assembled(self.at, chunks, sizes, shape, np.dtype(kind.code), filters, name)
+
+
+def _known(value: np.ndarray) -> Array:
+    return Array(value.shape, value.dtype, lambda: value)
 
 
 def _text(raw: memoryview, what: str) -> str:

@@ -13,7 +13,7 @@ from bnnsim.checks import FilePath
 from bnnsim.files.json_text import parse_json
 from bnnsim.interop.arrays_files import Arrays
 from bnnsim.interop.bounded import SLACK, Zip, read_bytes
-from bnnsim.interop.hdf5_classic import Node, read_classic
+from bnnsim.interop.hdf5_classic import Array, Node, read_classic
 from bnnsim.interop.keras_layers import Config, network_of, snake_case
 from bnnsim.interop.steps import Network
 
@@ -106,12 +106,12 @@ def _inbound(nodes: object) -> list[str]:
 
 def _of_group(root: Node, name: str, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
     """Arrays of a layer by the last word of their names: model_weights/NAME/.../kernel:0."""
-    found: dict[str, np.ndarray] = {}
+    found: dict[str, Array] = {}
     todo = [root.find(f"model_weights/{name}")]
     while todo:
         for leaf, node in todo.pop().members.items():
-            if node.value is not None:
-                found[leaf.removesuffix(":0")] = node.value
+            if node.array is not None:
+                found[leaf.removesuffix(":0")] = node.array
             else:
                 todo.append(node)
     if "depthwise_kernel" in shapes and "kernel" in found:      # as Keras 3 calls it
@@ -119,12 +119,12 @@ def _of_group(root: Node, name: str, shapes: dict[str, tuple[int, ...]]) -> dict
     return _checked(name, found, shapes)
 
 
-def _variables(node: Node, path: str) -> list[tuple[str, list[np.ndarray]]]:
+def _variables(node: Node, path: str) -> list[tuple[str, list[Array]]]:
     """(Layer's name, its numbered arrays) of all groups of a .keras file; of Windows, separated by backslashes."""
     found, todo = [], [(path, node)]
     while todo:
         path, node = todo.pop()
-        arrays = {leaf: inner.value for leaf, inner in node.members.items() if inner.value is not None}
+        arrays = {leaf: inner.array for leaf, inner in node.members.items() if inner.array is not None}
         words = path.replace("\\", "/").split("/")
         if arrays and words[-1] == "vars" and "optimizer" not in words:
             if not all(re.fullmatch(r"\d{1,4}", leaf) for leaf in arrays):
@@ -134,7 +134,7 @@ def _variables(node: Node, path: str) -> list[tuple[str, list[np.ndarray]]]:
     return found
 
 
-def _of_variables(variables: Mapping[str, list[np.ndarray]], names: Sequence[str],
+def _of_variables(variables: Mapping[str, list[Array]], names: Sequence[str],
                   shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
     for name in names:
         if name in variables:
@@ -144,12 +144,13 @@ def _of_variables(variables: Mapping[str, list[np.ndarray]], names: Sequence[str
     raise ValueError(f"the file has no variables of {names[-1]}; there are those of {', '.join(list(variables)[:10])}")
 
 
-def _checked(name: str, found: dict[str, np.ndarray], shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+def _checked(name: str, found: Mapping[str, Array], shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """Values of arrays, which are read once their shapes are the wanted ones."""
     for part, shape in shapes.items():
         if part not in found or found[part].shape != shape or found[part].dtype.kind not in "fiu":
             came = f"{found[part].dtype} {found[part].shape}" if part in found else f"only {', '.join(found) or 'none'}"
             raise ValueError(f"{name}: wanted {part} of shape {shape}, got {came}")
-    return {part: found[part] for part in shapes}
+    return {part: found[part].value() for part in shapes}
 
 
 def _weights_only(root: Node) -> Arrays:
@@ -159,9 +160,9 @@ def _weights_only(root: Node) -> Arrays:
     for name, group in groups:
         leaves = group.attributes.get("weight_names")
         for leaf in leaves if isinstance(leaves, list) else []:
-            value = group.find(leaf).value
-            if value is not None:
-                found[leaf] = value
+            array = group.find(leaf).array
+            if array is not None:
+                found[leaf] = array.value()
     if not found and _variables(root, ""):
         raise ValueError("weights of Keras 3 are numbered, and do not say what they are: save the whole model (.keras)")
     if not found:

@@ -9,11 +9,13 @@ import numpy as np
 
 import bnnsim.interop.arrays_files as arrays_files
 import bnnsim.interop.chain as chain
-from bnnsim.checks import FilePath, check_choice, check_real
+from bnnsim.checks import FilePath, check_choice, check_int, check_real
 from bnnsim.interop.arrays_files import Arrays
+from bnnsim.interop.bounded import read_bytes
 from bnnsim.interop.comparison import SumsDiffer, compare_sums
 from bnnsim.interop.input_codes import Code, Input, code_of
-from bnnsim.interop.spec import NO_SHAPE, Conventions, steps_of
+from bnnsim.interop.packed_words import BIT_ORDERS, SAY, unpacked
+from bnnsim.interop.spec import NO_SHAPE, Conventions, numbers_of, steps_of
 from bnnsim.interop.steps import Network, Weigh
 from bnnsim.interop.weights import SIGNS, Reading, signs_and_scale
 from bnnsim.packed.network import PackedNetwork
@@ -34,6 +36,7 @@ class How(TypedDict, total=False):
     norm_first: bool | None
     eps: float
     flatten: str | None
+    bit_order: str | None
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,8 @@ def load_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
 
 def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, *, input_shape: Shape | None = None,
                  input: Input | None = None, weights: str = "signs", sign: str | None = None, popcount: bool = False,
-                 norm_first: bool | None = None, eps: float = 1e-5, flatten: str | None = None) -> Imported:
+                 norm_first: bool | None = None, eps: float = 1e-5, flatten: str | None = None,
+                 bit_order: str | None = None) -> Imported:
     """As `load_network`, with a table of what became of what.
 
     Parameters
@@ -111,9 +115,9 @@ def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
         What the network was trained to read: levels 0..255 (or fewer), pixels / 255, pixels / 127.5 - 1, +-1 (which is
         pixels 0 and 2), or pixels / 255 less a mean, through a deviation. Default: levels; it must be said where the
         network takes signs of them.
-    weights : "signs", "latent" or "bits"
+    weights : "signs", "latent", "bits" or "sign-bits"
         Weights are +-1, or +-s of each unit; are real, and the network computes with their signs; are 0 and 1, and 0
-        stands for -1.
+        stands for -1; are 0 and 1, and 1 stands for -1.
     sign : ">=" or ">", optional
         Whether the sign of 0 is +1 or -1, where the file leaves it open.
     popcount : bool
@@ -124,6 +128,10 @@ def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
         Of batch norms whose file has none.
     flatten : "CHW" or "HWC", optional
         How a dense layer behind a map reads it: default as in the file's framework.
+    bit_order : "lsb" or "msb", optional
+        Of weights in packed words (unsigned integers of a C header, digits of a text): whether the lowest or the
+        highest bit of a word is the first weight. In a layer list such weights have their "shape". Default: binary
+        digits of a text as they stand, the first first; other words are refused.
 
     Returns
     -------
@@ -135,11 +143,14 @@ def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
         raise ValueError("path must be a file, a folder or several files, got none")
     code, name = code_of(input), ", ".join(os.fspath(each) for each in paths)
     eps = check_real("eps", eps, 0)
+    if bit_order is not None:
+        check_choice("bit_order", bit_order, BIT_ORDERS)
     try:
         own = _own(paths)
         if own is not None:
             return own
-        return _read(paths, spec, input_shape, code, reading, Conventions(eps, flatten or "", "", popcount, norm_first))
+        return _read(paths, spec, input_shape, code, reading,
+                     Conventions(eps, flatten or "", "", popcount, norm_first, bit_order))
     except (ValueError, TypeError) as error:
         text = str(error)                                        # readers of our own files name them already
         raise ValueError(text if text.startswith(name) else f"{name}: {text}") from error
@@ -151,12 +162,14 @@ def _read(paths: list[FilePath], spec: Spec | None, input_shape: Shape | None, c
         from bnnsim.interop.formats import read_content
         content = read_content(paths, spec, input_shape)
         if content.network is None:
-            order = conventions.flatten or ("HWC" if content.layout == "keras" else "CHW")
+            is_ours = any(text.note for text in content.texts.values())
+            order = conventions.flatten or ("HWC" if content.layout == "keras" or is_ours else "CHW")
             conventions = replace(conventions, flatten=check_choice("flatten", order, ("CHW", "HWC")),
-                                  layout=content.layout)
+                                  layout=content.layout, texts=content.texts,
+                                  norm_first=False if is_ours else conventions.norm_first)
             arrays = arrays_files.has_arrays(content.arrays or {})
             if spec is not None and not isinstance(spec, str):
-                return _listed(arrays, spec, input_shape, code, reading, content.form)
+                return _listed(arrays, spec, input_shape, code, reading, content.form, conventions)
             network = _with_spec(arrays, spec, input_shape, content.form, conventions, reading.at_zero)
         else:
             network = content.network
@@ -176,7 +189,13 @@ def _own(paths: Sequence[FilePath]) -> Imported | None:
                                                       Code(1.0, 0.0, offset=exported.input_offset))
     if not head.startswith(b"\x89HDF\r\n\x1a\n") or head[8:9] not in (b"\2", b"\3"):
         return None
-    network = PackedNetwork.load(paths[0])
+    try:
+        network = PackedNetwork.load(paths[0])
+    except ValueError:
+        if b"keras_version" in (data := read_bytes(paths[0])) or b"layer_names" in data:
+            raise ValueError("an HDF5 file of Keras in the newest form (libver='latest'): h5repack -f NONE -l CONTI "
+                             "old.h5 new.h5 makes one of the form that Keras itself writes") from None
+        raise
     return Imported(network, "bnnsim", Code(1.0, 0.0, offset=network.input_offset))
 
 
@@ -197,14 +216,17 @@ def _imported(network: Network, input_shape: Shape | None, code: Code, reading: 
 
 
 def _listed(arrays: Arrays, layers: Sequence[Mapping[str, Any]], input_shape: Shape | None, code: Code,
-            reading: Reading, form: str) -> Imported:
+            reading: Reading, form: str, conventions: Conventions) -> Imported:
     """A layer list: from_arrays's fields, with names of arrays."""
     if input_shape is None:
         raise ValueError(NO_SHAPE)
     code = code.settled(code.scale, code.shift)
     if (code.scale, code.rest) != (1.0, 0.0):
         raise ValueError("a layer list takes input='pixels' or 'binary': fold other scales into its first norm")
+    if conventions.norm_first:
+        raise ValueError("a layer list has its poolings before its norms: give a spec, which takes norm_first=True")
     fields, rows = [], []
+    first_dense = True                                          # which reads a map, or an image
     for i, layer in enumerate(layers):
         names = {key: layer[key] for key in ARRAYS if isinstance(layer.get(key), str)}
         missing = [value for value in names.values() if value not in arrays]
@@ -212,16 +234,60 @@ def _listed(arrays: Arrays, layers: Sequence[Mapping[str, Any]], input_shape: Sh
             raise ValueError(f"layers[{i}] names {', '.join(missing) or 'no weight'}; the file has "
                              f"{', '.join(list(arrays)[:30])}")
         given: dict[str, Any] = {**layer, **{key: arrays[value] for key, value in names.items()}}
+        given["weight"] = _weights(i, names["weight"], given, conventions)
+        given.pop("shape", None)
         if given["weight"].ndim == 3:                           # a convolution along columns
             given["weight"] = given["weight"][:, :, None] if layer.get("order") == "CHW" else given["weight"][:, None]
-        signs, scale, note = signs_and_scale(Weigh(names["weight"], given["weight"]), reading)
+        note = [conventions.bit_note(names["weight"], given["weight"])] if "shape" in layer else []
+        signs, scale, told = signs_and_scale(Weigh(names["weight"], given["weight"]), reading)
         if scale is not None:
             raise ValueError(f"{names['weight']} has +-s a unit: in a layer list fold s into the norm, or give a spec")
         to_bits = i < len(layers) - 1 or "threshold" in layer
         fields.append({**({"strict": True} if reading.at_zero == -1 and to_bits else {}), **given, "weight": signs})
         kind = "conv" if signs.ndim == 4 else "dense"
-        rows.append(chain.Row(i, kind, signs.shape, tuple(names.values()), tuple(note)))
+        fields[-1] |= _conventional(fields[-1], names, conventions, first_dense and kind == "dense")
+        first_dense = first_dense and kind == "conv"
+        rows.append(chain.Row(i, kind, signs.shape, tuple(names.values()), (*note, *told)))
     return Imported(_packed(fields, input_shape, code, form), form, code, rows)
+
+
+def _weights(i: int, name: str, layer: Mapping[str, Any], conventions: Conventions) -> np.ndarray:
+    """Of a layer of a list; unpacked, where it has a shape."""
+    text, value = conventions.texts.get(name), np.asarray(layer["weight"])
+    if "shape" in layer:
+        order = "msb" if text is not None and text.note else conventions.bit_order
+        return unpacked(name, value, _shape(i, layer["shape"]), order, text is not None)
+    if text is not None and (text.base == 16 or conventions.bit_order is not None):
+        raise ValueError(f"{name} has packed words: give layers[{i}] the 'shape' of its weights, and {SAY}")
+    return value
+
+
+def _conventional(layer: dict[str, Any], names: Mapping[str, str], conventions: Conventions,
+                  reads_map: bool) -> dict[str, Any]:
+    """What a layer of a list does not say itself, and its thresholds as those of sums."""
+    found: dict[str, Any] = {"eps": conventions.eps} if "var" in layer and "eps" not in layer else {}
+    if reads_map and "flatten" not in layer:
+        found["flatten"] = conventions.flatten
+    fan_in = layer["weight"][0].size
+    for key in {"threshold", "inverted"} & set(names):
+        if names[key] in conventions.texts:
+            found[key] = numbers_of(names[key], layer[key], conventions.texts[names[key]], fan_in)
+    if "threshold" not in layer:
+        return found
+    note = conventions.texts[names["threshold"]].note if names.get("threshold") in conventions.texts else ""
+    if "agreeing" in note or (conventions.popcount and not note):
+        if np.any(layer.get("padding", 0)) and layer.get("pad_value", 0) in (0, "zero") and not layer.get("replicate"):
+            raise ValueError(f"{names['weight']}: thresholds of popcounts say nothing where a padding of 0 is no bit")
+        found["threshold"] = 2 * np.asarray(found.get("threshold", layer["threshold"])).astype(np.int64) - fan_in
+    return found
+
+
+def _shape(i: int, given: Any) -> tuple[int, ...]:
+    """Of weights in packed words."""
+    if not isinstance(given, Sequence) or len(given) not in (2, 4):
+        raise ValueError(f"layers[{i}] shape must be that of weights, (U, F), (K, C, kh, kw) or (K, kh, kw, C), got "
+                         f"{str(given)[:60]}")
+    return tuple(check_int(f"layers[{i}] shape", size, 1, 2**26) for size in given)
 
 
 def _packed(fields: list[dict[str, Any]], input_shape: Shape, code: Code, form: str) -> PackedNetwork:

@@ -10,6 +10,7 @@ protobuf.dev, Encoding; the field numbers of ONNX [M: recalled; files that the o
 """
 
 import math
+import os
 import struct
 from array import array as Integers
 from collections.abc import Iterator
@@ -20,10 +21,12 @@ import numpy as np
 
 from bnnsim.checks import FilePath
 from bnnsim.interop.bounded import MAX_AXES, array, bfloat16, check_shape, read_bytes
+from bnnsim.interop.onnx_external import REMEDY, ExternalData
 
 MAX_PARTS = 20_000                  # nodes, initializers, inputs; numbers of an attribute
 MAX_FIELDS = 1_000_000              # of a whole file
 TYPES = {1: "f4", 2: "u1", 3: "i1", 4: "u2", 5: "i2", 6: "i4", 7: "i8", 9: "b1", 10: "f2", 11: "f8", 12: "u4", 13: "u8"}
+BFLOAT16 = 16
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 
@@ -54,7 +57,7 @@ class OnnxGraph:
 
 def read_graph(path: FilePath) -> OnnxGraph:
     """The graph of an ONNX file."""
-    reader = _Reader()
+    reader = _Reader(ExternalData(os.fspath(path)))
     fields = reader.fields(memoryview(read_bytes(path)))
     graphs = [value for number, wire, value in fields if (number, wire) == (7, BYTES)]
     if len(graphs) != 1:
@@ -65,8 +68,8 @@ def read_graph(path: FilePath) -> OnnxGraph:
 class _Reader:
     """Counts what it has read: a file of empty fields costs no more than its size."""
 
-    def __init__(self) -> None:
-        self.n_fields = 0
+    def __init__(self, external: ExternalData) -> None:
+        self.n_fields, self.external = 0, external
 
     def fields(self, data: memoryview) -> Iterator[tuple[int, int, Any]]:
         """(number, wire type, value) of each field of a message: an integer, or bytes."""
@@ -169,8 +172,9 @@ class _Reader:
 
     def tensor(self, data: memoryview) -> tuple[str, np.ndarray]:
         """TensorProto: its name and values; lists of values are read when its sizes are known."""
-        name, kind, dims, raw = "", 0, list[int](), None
+        name, kind, dims, raw, elsewhere = "", 0, list[int](), None, dict[str, str]()
         lists: dict[int, list[tuple[Any, int]]] = {4: [], 5: [], 7: [], 10: [], 11: []}
+        is_elsewhere = False
         for number, wire, value in self.fields(data):
             if number == 1:
                 dims += self.numbers(value, wire, "", MAX_AXES).tolist()
@@ -182,9 +186,15 @@ class _Reader:
                 raw = value
             elif number in lists:
                 lists[number].append((value, wire))
-            elif number in (3, 13) or (number == 14 and value):
-                raise ValueError(f"ONNX: {name or 'a tensor'} is stored in pieces, or in another file: save the model "
-                                 "as one file")
+            elif number == 13 and wire == BYTES and len(elsewhere) < MAX_AXES:
+                texts = {key: _text(text) for key, wire, text in self.fields(value) if wire == BYTES}
+                elsewhere[texts.get(1, "")] = texts.get(2, "")
+            elif number == 14:
+                is_elsewhere = value == 1
+            elif number == 3:
+                raise ValueError(f"ONNX: {name[:60] or 'a tensor'} is stored in pieces: {REMEDY}")
+        if is_elsewhere:
+            raw = memoryview(self.external.read(name, elsewhere, _n_bytes(name, kind, dims)))
         number, given = next((item for item in lists.items() if item[1]), (0, []))
         most = max(math.prod(dims), 0) if len(dims) <= MAX_AXES else 0
         values = [self.numbers(value, wire, {4: "<f4", 10: "<f8"}.get(number, ""), most) for value, wire in given]
@@ -206,9 +216,17 @@ class _Reader:
         return name, sizes
 
 
+def _n_bytes(name: str, kind: int, dims: list[int]) -> int:
+    """Of a tensor of this type and shape."""
+    size = 2 if kind == BFLOAT16 else np.dtype(TYPES[kind]).itemsize if kind in TYPES else 0
+    if size == 0 or len(dims) > MAX_AXES or min(dims, default=0) < 0:
+        raise ValueError(f"ONNX: {name[:60] or 'a tensor'} has values of type {kind} in a shape {str(dims)[:60]}")
+    return math.prod(dims) * size
+
+
 def _tensor(name: str, kind: int, dims: list[int], raw: memoryview | None, values: np.ndarray) -> np.ndarray:
     what = f"ONNX: {name[:60] or 'a tensor'}"
-    if kind == 16 and raw is not None:
+    if kind == BFLOAT16 and raw is not None:
         return bfloat16(what, raw, dims)
     if kind not in TYPES:
         raise ValueError(f"{what} has values of type {kind}, which are no numbers")

@@ -28,6 +28,7 @@ class Weigh(Step):
     pads : (top, left, bottom, right), of `pad_value` in what the network computes with, or of the border
     replicate : whether it is the border that is repeated
     latent : whether the network computes with the signs of the weights, that of 0 being +1
+    note : what else there is to tell of how they were read
     """
 
     weight: np.ndarray
@@ -38,6 +39,7 @@ class Weigh(Step):
     dilation: Pair = (1, 1)
     groups: int = 1
     latent: bool = False
+    note: str = ""
 
     def sizes(self, given: Sequence[int]) -> Pair:
         """Of the map that a convolution makes of one of these sizes."""

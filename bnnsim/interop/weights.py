@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from bnnsim.checks import check_choice, check_finite
+from bnnsim.interop.packed_words import SAY
 from bnnsim.interop.steps import Weigh
 from bnnsim.packed.signs import check_signs
 
-WEIGHTS = ("signs", "latent", "bits")
+WEIGHTS = ("signs", "latent", "bits", "sign-bits")
 SIGNS = {">=": 1, ">": -1}
 
 
@@ -16,7 +17,8 @@ SIGNS = {">=": 1, ">": -1}
 class Reading:
     """What a file may leave open, as whoever asks for it says.
 
-    weights : "signs" (+-1, or +-s of each unit), "latent" (the network computes with their signs) or "bits" (0 is -1)
+    weights : "signs" (+-1, or +-s of each unit), "latent" (the network computes with their signs), "bits" (0 is -1)
+        or "sign-bits" (1 is -1)
     at_zero : what the sign of 0 is; None: as the file says, +1 where it does not
     """
 
@@ -38,17 +40,20 @@ def signs_and_scale(step: Weigh, reading: Reading) -> tuple[np.ndarray, np.ndarr
         return np.where(weight >= 0, np.int8(1), np.int8(-1)), None, []
     is_bits = bool(np.all((weight == 0) | (weight == 1))) and bool((weight == 0).any() and (weight == 1).any())
     is_signs = bool(np.all((weight == 1) | (weight == -1)))
-    if reading.weights == "bits":
+    if reading.weights in ("bits", "sign-bits"):
         if not is_bits and not np.all(weight == 1):
-            raise ValueError(f"{step.name}: weights='bits' wants 0 and 1, got {weight.min():g} to {weight.max():g}")
-        return np.where(weight == 1, np.int8(1), np.int8(-1)), None, ["weights 0 and 1 as -1 and +1"]
+            raise ValueError(f"{step.name}: weights='{reading.weights}' wants 0 and 1, got {weight.min():g} to "
+                             f"{weight.max():g}")
+        one, what = (1, "-1 and +1") if reading.weights == "bits" else (-1, "+1 and -1")
+        return np.where(weight == 1, np.int8(one), np.int8(-one)), None, [f"weights 0 and 1 as {what}"]
     if reading.weights == "latent" and not is_bits and not is_signs:
         return np.where(weight >= 0, np.int8(1), np.int8(-1)), None, ["signs of latent weights"]
     if is_signs:
         return weight.astype(np.int8), None, []
     if is_bits:
         raise ValueError(f"{step.name}: weights are 0 and 1: if 0 stands for -1 (a network of XNOR and popcount) say "
-                         "weights='bits'; a network that computes with 0 itself is another, and not represented")
+                         "weights='bits', if 1 does, weights='sign-bits'; a network that computes with 0 itself is "
+                         "another, and not represented")
     scale = _scale_of(weight)
     if scale is not None:
         return np.sign(weight).astype(np.int8), scale, ["the scale of each unit's weights"]
@@ -69,6 +74,8 @@ def _refused(step: Weigh, weight: np.ndarray) -> np.ndarray:
         return check_signs(f"{step.name}: weights", weight)
     except ValueError as error:
         kept, _, remedy = str(error).partition("; ")
+        if weight.dtype.kind in "iu":
+            remedy = f"if it has packed words, {SAY}"
         if remedy.startswith("for latent"):
             remedy = ("for latent weights of a network that was trained to compute with their signs say "
                       "weights='latent'; of real-valued weights that makes another network")

@@ -6,7 +6,7 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 from bnnsim.checks import check_int
@@ -81,10 +81,47 @@ def check_wanted() -> None:
         raise Abandoned("nobody waits for this work any more")
 
 
+def whole(function: Callable[[], T]) -> T:
+    """Call in a thread of its own, to the end: what a signal raises in this one meanwhile is raised behind it.
+
+    Pools start their threads so. A thread is started, then noted among those to wake when the process ends: a signal
+    between the two leaves one that nobody wakes, and a process that never ends.
+    """
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    interruption: BaseException | None = None
+    while not future.done():
+        try:
+            wait([future])
+        except BaseException as error:
+            interruption = interruption or error
+    if interruption is not None:
+        raise interruption
+    return future.result()
+
+
+def _started(n_threads: int) -> ThreadPoolExecutor:
+    """A pool all of whose threads are there."""
+    pool, go = ThreadPoolExecutor(n_threads, thread_name_prefix="bnnsim"), threading.Event()
+    try:
+        for _ in range(n_threads):
+            pool.submit(go.wait)                                 # no thread is idle, so that each takes a new one
+    finally:
+        go.set()
+    return pool
+
+
 @functools.cache
 def _pool(process_id: int, n_threads: int) -> ThreadPoolExecutor:
     """One pool a process (a forked child must not inherit its parent's threads) and size."""
-    return ThreadPoolExecutor(n_threads, thread_name_prefix="bnnsim")
+    return whole(functools.partial(_started, n_threads))
 
 
 def _serially(function: Callable[..., T], *args: Any) -> T:

@@ -339,6 +339,60 @@ def test_memory_texts_are_read_back(tmp_path):
     assert all(np.array_equal(a.words, b.words) for a, b in zip(back.layers, network.layers))
 
 
+def spec_of(plan):
+    """A plan's words."""
+    convs = [f"C{conv['channels']}k{conv['kernel'][0]}x{conv['kernel'][1]}s{conv['stride']}p{conv['padding']}"
+             f"{conv['pad_value'].replace('zero', '')}{' MP2' if conv['pool'] == 2 else ''}" for conv in plan["convs"]]
+    return " ".join([*convs, *(f"FC{units}" for units in plan["dense"]), f"FC{plan['classes']}"])
+
+
+@pytest.mark.parametrize("name", [*PLANS, *geometry.ALL, "signs"])
+def test_memory_texts_of_a_network_are_read_back(tmp_path, name):
+    """A folder of them and a spec: what else there is to know, first lines say."""
+    if name in PLANS:
+        network, images = network_of(PLANS[name])
+        spec = spec_of(PLANS[name])
+    else:
+        network, images = geometry_of(name)
+        spec = "FC9 FC5" if name == "signs" else geometry.spec_of(geometry.made(name)[0])
+    bnnsim.export_network(network, tmp_path / "x.mem")
+    back = interop.load_network(tmp_path, spec, input_shape=network.input_shape, weights="bits")
+    assert all(np.array_equal(a.words, b.words) for a, b in zip(back.layers, network.layers, strict=True))
+    assert back.input_offset == network.input_offset
+    np.testing.assert_array_equal(back.predict(images), network.predict(images))
+    np.testing.assert_allclose(back.scores(images), network.scores(images), rtol=1e-9)
+
+
+def test_arrays_of_our_c_headers_are_read_back(tmp_path):
+    """By a layer list: words of taps, of pixels, of rows; thresholds of sums; factors and terms of scores."""
+    convs = [{**CONV, "pool": 2}, {**CONV, "channels": 70, "kernel": (2, 2)}]
+    network, images = network_of(plan(convs=convs, offset=0))
+    bnnsim.export_network(network, tmp_path / "x.h")
+    layers = []
+    for i, stage in enumerate(network.stages):
+        fields, signs = stage.layer, stage.layer.signs()
+        shape = (fields.units, *fields.words.shape[1:3], fields.n_in) if fields.kind == "conv" else signs.shape
+        layers.append({"weight": f"x_weights{i}", "shape": shape})
+        if fields.kind == "conv":
+            layers[-1] |= {"order": "HWC", "padding": fields.padding, "pool": fields.pool, "stride": fields.stride}
+        layers[-1] |= {"threshold": f"x_thresholds{i}", "inverted": f"x_inverted{i}"} if fields.threshold is not None \
+            else {"gamma": "x_factors", "beta": "x_terms", "mean": np.zeros(7), "var": np.ones(7), "eps": 0}
+    back = interop.load_network(tmp_path / "x.h", layers, input_shape=network.input_shape, weights="bits",
+                                bit_order="lsb", flatten="HWC")
+    assert all(np.array_equal(a.words, b.words) for a, b in zip(back.layers, network.layers, strict=True))
+    np.testing.assert_array_equal(back.predict(images), network.predict(images))
+    with pytest.raises(ValueError, match="not which layers they make"):
+        interop.load_network(tmp_path / "x.h")
+
+
+def test_memory_texts_of_many_layers(tmp_path):
+    """Layer 10 comes behind layer 2."""
+    spec = " ".join(["FC12"] * 12 + ["FC4"])
+    network = bnnsim.pack(bnnsim.architectures.build(spec, (1, 4, 4), rng=0))
+    bnnsim.export_network(network, tmp_path / "x.mem")
+    assert interop.load_network(tmp_path, spec, input_shape=(1, 4, 4), weights="bits").checksum == network.checksum
+
+
 # ---------------------------------------------------------------- the door
 
 def test_a_name_tells_the_format():

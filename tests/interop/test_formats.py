@@ -97,10 +97,39 @@ def test_classic_hdf5_is_what_h5py_reads(tmp_path, rng):
         assert sorted(root.members) == sorted(file)
         for i in range(100):
             name = f"g{i:03}/inner/v"
-            np.testing.assert_array_equal(root.find(name).value, file[name][()])
+            np.testing.assert_array_equal(root.find(name).array.value(), file[name][()])
         assert root.attributes["text"] == file.attrs["text"] and root.attributes["texts"] == ["a", "bc", ""]
         assert root.attributes["fixed"] == "fixed" and root.attributes["numbers"].tolist() == [0, 1, 2, 3, 4]
-        assert root.find("scalar").value == 3.5 and root.find("flag").value == 1
+        assert root.find("scalar").array.value() == 3.5 and root.find("flag").array.value() == 1
+
+
+@pytest.mark.parametrize("how", [
+    {"compression": "gzip"}, {"compression": "gzip", "shuffle": True}, {"chunks": True}, {"shuffle": True},
+    {"compression": "gzip", "compression_opts": 9, "chunks": "halves"}, {"chunks": "more", "compression": "gzip"}])
+def test_chunked_hdf5_is_what_h5py_reads(tmp_path, rng, how):
+    """Chunks that fit, that overhang, that are larger than their array; enough for several nodes of a tree."""
+    import h5py
+    shapes = [(7,), (3, 3, 2, 5), (64, 40), (1000, 3), (1, 1)]
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        for i, shape in enumerate(shapes):
+            chunks = {"halves": tuple(size // 2 + 1 for size in shape), "more": tuple(size + 2 for size in shape)}
+            given = {**how, "chunks": chunks.get(how.get("chunks"), True), "maxshape": (None,) * len(shape)}
+            file.create_dataset(f"f{i}", data=rng.normal(size=shape).astype("f4"), **given)
+            file.create_dataset(f"g/i{i}", data=rng.integers(-1, 2, shape), **given)
+        file.create_dataset("many", data=np.arange(5000), chunks=(3,))
+    root = read_classic((tmp_path / "x.h5").read_bytes())
+    with h5py.File(tmp_path / "x.h5") as file:
+        for name in [*(f"f{i}" for i in range(5)), *(f"g/i{i}" for i in range(5)), "many"]:
+            found = root.find(name).array
+            np.testing.assert_array_equal(found.value(), file[name][()])
+            assert found.shape == file[name].shape and found.value().dtype == file[name].dtype
+
+
+def test_a_compressed_keras_model(tmp_path, rng):
+    layers, images = foreign.plan(rng), foreign.images_of(rng)
+    (tmp_path / "x.h5").write_bytes(foreign.keras_h5(*foreign.keras_layers(layers, SHAPE), compression="gzip",
+                                                     shuffle=True))
+    check(interop.read_network(tmp_path / "x.h5"), layers, images)
 
 
 @pytest.mark.parametrize("sign, at_zero", [("Sign", 1), ("BipolarQuant", 1), ("MultiThreshold", 1), ("Where", -1),
@@ -112,6 +141,15 @@ def test_onnx(tmp_path, rng, sign, at_zero):
     imported = interop.read_network(tmp_path / "x.onnx")
     check(imported, layers, images, at_zero=at_zero)
     assert imported.form == ("QONNX" if sign in ("BipolarQuant", "MultiThreshold") else "ONNX")
+
+
+def test_onnx_with_its_values_in_another_file(tmp_path, rng):
+    """As torch.onnx.export of today writes models, unless told otherwise."""
+    layers, images = foreign.plan(rng), foreign.images_of(rng)
+    values = bytearray()
+    (tmp_path / "x.onnx").write_bytes(foreign.onnx_of(layers, SHAPE, "Where", values))
+    (tmp_path / "x.data").write_bytes(values)
+    check(interop.read_network(tmp_path / "x.onnx"), layers, images, at_zero=-1)
 
 
 @pytest.mark.parametrize("code, values", [("unit", lambda u: u / 255), ("centred", lambda u: u / 127.5 - 1),
@@ -149,8 +187,12 @@ def test_memory_texts(tmp_path, rng, digits, sign):
              "2_weights.txt": last > 0}
     for name, bits in texts.items():
         (tmp_path / name).write_bytes(foreign.memory_text(bits.astype(int), digits))
-    imported = interop.read_network(tmp_path, "FC12 FC4", input_shape=SHAPE, input="binary", weights="bits",
-                                    popcount=True, sign=sign, flatten="CHW")
+    how = {"input_shape": SHAPE, "input": "binary", "weights": "bits", "popcount": True, "sign": sign, "flatten": "CHW"}
+    if digits == "h":
+        with pytest.raises(ValueError, match="1_weights has packed words: say bit_order='lsb' where"):
+            interop.read_network(tmp_path, "FC12 FC4", **how)
+        how["bit_order"] = "msb"
+    imported = interop.read_network(tmp_path, "FC12 FC4", **how)
     np.testing.assert_array_equal(imported.network.scores(images),
                                   integer_scores(first, t, last, images.astype(int) - 1, sign == ">"))
     assert imported.network.reads_bits and imported.network.summary().splitlines()[-1].endswith(f"{12 * 72 + 48}      "
@@ -159,7 +201,7 @@ def test_memory_texts(tmp_path, rng, digits, sign):
 
 def test_a_memory_text_may_have_an_address_and_comments(tmp_path):
     (tmp_path / "x.mem").write_text("// a\n@0000\n1_0 /* 11 */ 01\n")
-    assert read_memory_text(tmp_path / "x.mem").tolist() == [[1, 0], [0, 1]]
+    assert read_memory_text(tmp_path / "x.mem")[0].tolist() == [[1, 0], [0, 1]]
     for text, message in (("@4 10", "from address @4 on"), ("10 1", "all of one length"), ("1x", "other letters"),
                           ("", "all of one length"), ("/* 10", "comment has no end")):
         (tmp_path / "x.mem").write_text(text)
@@ -195,6 +237,226 @@ def test_finn(tmp_path, rng):
     imported = interop.read_network(tmp_path, "C8p0 MP2 FC16 FC5", input_shape=SHAPE)
     np.testing.assert_array_equal(imported.network.scores(images), scores[:, :5])
     assert "3 rows of filling left out" in imported.table() and imported.network.input_offset == 128
+
+
+def test_thresholds_of_a_last_layer_make_signs(tmp_path, rng):
+    """Of FINN's files and of texts: scores are +1 and -1, not margins, whose largest may be another class's."""
+    weight, t = rng.choice([-1, 1], (4, 72)), rng.integers(30, 42, 4)
+    images = interop.binary_images(foreign.images_of(rng))
+    foreign.put_finn(tmp_path / "finn", [weight], [256 * (2 * t - 72)], [2], [8])
+    (tmp_path / "texts").mkdir()
+    for name, bits in {"w": weight > 0, "w_thr": t[:, None] >> np.arange(7, -1, -1) & 1}.items():
+        (tmp_path / "texts" / f"{name}.memb").write_bytes(foreign.memory_text(bits.astype(int)))
+    network = bnnsim.load_network(tmp_path / "texts", "FC4", input_shape=SHAPE, input="binary", weights="bits",
+                                  popcount=True, flatten="CHW", sign=">")
+    sums = (images.reshape(len(images), -1).astype(int) - 1) @ weight.T
+    np.testing.assert_array_equal(network.scores(images), np.where(sums > 2 * t - 72, 1, -1))
+    network = bnnsim.load_network(tmp_path / "finn", "FC4", input_shape=SHAPE)
+    sums = (images.astype(int) - 128).transpose(0, 2, 3, 1).reshape(len(images), -1) @ weight.T
+    np.testing.assert_array_equal(network.scores(images), np.where(sums > 128 * (2 * t - 72), 1, -1))
+
+
+def test_texts_of_a_folder_stand_by_their_numbers(tmp_path, rng):
+    """fc10 is behind fc2; the same as a list of files in this order."""
+    weights = [rng.choice([-1, 1], (72, 72)) for _ in range(10)]
+    for i, weight in enumerate(weights, 1):
+        (tmp_path / f"fc{i}_w.txt").write_bytes(foreign.memory_text((weight > 0).astype(int)))
+        (tmp_path / f"fc{i}_w_thr.txt").write_bytes(foreign.memory_text(np.full((72, 8), [0, 0, 1, 0, 0, 1, 0, 0])))
+    (tmp_path / "fc10_w_thr.txt").unlink()
+    network = bnnsim.load_network(tmp_path, " ".join(["FC72"] * 10), input_shape=SHAPE, input="binary", weights="bits",
+                                  popcount=True, flatten="HWC")
+    for layer, weight in zip(network.layers, weights, strict=True):
+        np.testing.assert_array_equal(layer.signs(), weight)
+
+
+def test_thresholds_that_may_be_binary_or_hexadecimal(tmp_path, rng):
+    """0x10 is 16, 0b10 is 2: a name tells which, as does a number that is no threshold in one of them."""
+    weight, last = rng.choice([-1, 1], (4, 72)), rng.choice([-1, 1], (3, 4))
+    how = {"spec": "FC4 FC3", "input_shape": SHAPE, "input": "binary", "weights": "bits", "popcount": True}
+    for name, bits in {"1": weight > 0, "2": last > 0}.items():
+        (tmp_path / f"{name}.txt").write_bytes(foreign.memory_text(bits.astype(int)))
+    for words, ending, t in (("10 11 01 00", "memh", [16, 17, 1, 0]), ("10 11 01 00", "memb", [2, 3, 1, 0]),
+                             ("00100 00111 00011 00001", "txt", [4, 7, 3, 1]), ("0a 11 10 00", "txt", [10, 17, 16, 0])):
+        path = tmp_path / f"1_thr.{ending}"
+        path.write_text(words.replace(" ", "\n"))
+        network = bnnsim.load_network([tmp_path / "1.txt", path, tmp_path / "2.txt"], **how)
+        assert ((network.layers[0].threshold + 72) // 2).tolist() == t
+        path.unlink()
+    (tmp_path / "1_thr.txt").write_text("10\n11\n01\n00\n")
+    with pytest.raises(ValueError, match="1_thr has no digits but 0 and 1, .*: call the file NAME.memb or NAME.memh"):
+        bnnsim.load_network(tmp_path, **how)
+    (tmp_path / "1.memb").write_text("f" * 18)
+    with pytest.raises(ValueError, match="two of the files are called 1|digits other than 0 and 1"):
+        bnnsim.load_network(tmp_path, **how)
+
+
+def packed_by_hand(bits, width, bit_order, run, as_number=False):
+    """Words of rows of 0 and 1, runs of which begin a word; a last one filled behind its bits, or a plain number."""
+    words = []
+    for row in bits.reshape(-1, run):
+        for part in (row[at:at + width] for at in range(0, run, width)):
+            room = len(part) if as_number else width
+            places = range(len(part)) if bit_order == "lsb" else range(room - 1, room - 1 - len(part), -1)
+            words.append(sum(int(bit) << place for bit, place in zip(part, places)))
+    return words
+
+
+def c_words(kind, name, words, axes="[]"):
+    return f"static const {kind} {name}{axes} = {{{', '.join(map(hex, words))}}};\n"
+
+
+@pytest.mark.parametrize("bit_order, as_number", [("lsb", False), ("msb", False), ("msb", True)])
+@pytest.mark.parametrize("kind, width", [("uint8_t", 8), ("const unsigned short", 16), ("std::uint32_t", 32),
+                                         ("unsigned int", 32), ("uint64_t", 64), ("ap_uint<64>", 64),
+                                         ("unsigned long long", 64)])
+@pytest.mark.parametrize("running", [True, False])
+def test_packed_words_of_c(tmp_path, rng, kind, width, bit_order, as_number, running):
+    """72 is no multiple of 16, 32, 64; units begin a word, or follow each other in one row of bits."""
+    first, t, last = integer_network(rng)
+    images = interop.binary_images(foreign.images_of(rng))
+    text = "".join(c_words(kind, name, packed_by_hand(w > 0, width, bit_order, w.size if running else w.shape[1],
+                                                      as_number)) for name, w in (("w1", first), ("w2", last)))
+    (tmp_path / "x.h").write_text(text + c_words("int16_t", "thr1", t))
+    how = {"spec": "FC12 FC4", "input_shape": SHAPE, "input": "binary", "popcount": True}
+    network = bnnsim.load_network(tmp_path / "x.h", weights="bits", bit_order=bit_order, **how)
+    np.testing.assert_array_equal(network.scores(images), integer_scores(first, t, last, images.astype(int) - 1))
+    with pytest.raises(ValueError, match="w1 .*say bit_order='lsb' where the lowest bit"):
+        bnnsim.load_network(tmp_path / "x.h", weights="bits", **how)
+    with pytest.raises(ValueError, match="weights are 0 and 1: if 0 stands for -1"):
+        bnnsim.load_network(tmp_path / "x.h", bit_order=bit_order, **how)
+    table = interop.read_network(tmp_path / "x.h", weights="bits", bit_order=bit_order, **how).table()
+    assert table.count(f"of each word the {'lowest' if bit_order == 'lsb' else 'highest'} bit first") == 2
+    opposite = bnnsim.load_network(tmp_path / "x.h", weights="sign-bits", bit_order=bit_order, **how)
+    np.testing.assert_array_equal(opposite.layers[0].signs(), -network.layers[0].signs())
+
+
+@pytest.mark.parametrize("bit_order", ["lsb", "msb"])
+def test_packed_words_and_a_layer_list(tmp_path, rng, bit_order):
+    """A layer's "shape" says that its words are packed, and how."""
+    layers, images = foreign.plan(rng), foreign.images_of(rng)
+    arrays, listed, text = foreign.state_dict(layers), [], ""
+    for i, fields in enumerate(layers):
+        bits, norm = fields["weight"] > 0, {}
+        for leaf, part in (("weight", "gamma"), ("bias", "beta"), ("running_mean", "mean"), ("running_var", "var")):
+            values = ", ".join(map(repr, arrays[f"features.{2 * i + 1}.{leaf}"].astype(float).tolist()))
+            text += f"const float {part}_{i}[] = {{{values}}};\n"
+            norm[part] = f"{part}_{i}"
+        text += c_words("uint32_t", f"w{i}", packed_by_hand(bits, 32, bit_order, bits[0].size))
+        listed.append({"weight": f"w{i}", "shape": bits.shape, "eps": foreign.EPS, **norm})
+        if bits.ndim == 4:
+            listed[-1] |= {"order": "CHW", "padding": fields["padding"], "pool": fields.get("pool", 1)}
+    listed[2]["flatten"] = "CHW"
+    (tmp_path / "x.h").write_text(text)
+    how = {"input_shape": SHAPE, "weights": "bits"}
+    check(interop.read_network(tmp_path / "x.h", listed, bit_order=bit_order, **how), layers, images)
+    with pytest.raises(ValueError, match="w0 has packed words: say bit_order="):
+        interop.read_network(tmp_path / "x.h", listed, **how)
+    listed[0]["shape"] = (5, 2, 3)
+    with pytest.raises(ValueError, match=r"layers\[0\] shape must be that of weights"):
+        interop.read_network(tmp_path / "x.h", listed, bit_order=bit_order, **how)
+    listed[0]["shape"] = (5, 7, 3, 3)
+    with pytest.raises(ValueError, match="w0: 5 words of 32 bits do not hold 5 x 7 x 3 x 3 weights with bit_order="):
+        interop.read_network(tmp_path / "x.h", listed, bit_order=bit_order, **how)
+
+
+def test_packed_words_of_kernels(tmp_path, rng):
+    """Sizes of an array say where a kernel's words stand; where they do not, a layer list is asked for."""
+    weight, t, last = rng.choice([-1, 1], (8, 2, 3, 3)), rng.integers(-300, 300, 8), rng.choice([-1, 1], (4, 8 * 16))
+    images = foreign.images_of(rng)
+    bits = np.where(foreign.convolved(images.astype(int), weight, 0) >= t[:, None, None], 1, -1)
+    rows = np.moveaxis(weight, 1, -1) > 0
+    others = c_words("int", "thr1", t) + c_words("uint16_t", "w2", packed_by_hand(last > 0, 16, "msb", 128))
+    how = {"spec": "C8p0 FC4", "input_shape": SHAPE, "weights": "bits", "bit_order": "msb"}
+    (tmp_path / "x.h").write_text(others + c_words("uint8_t", "w1", packed_by_hand(rows, 8, "msb", 2), "[8][3][3][1]"))
+    with pytest.raises(ValueError, match="spec wants C8|w2"):
+        bnnsim.load_network(tmp_path / "x.h", **how)                # w2 stands before w1 in the file
+    (tmp_path / "x.h").write_text(c_words("uint8_t", "w1", packed_by_hand(rows, 8, "msb", 2), "[8][3][3][1]") + others)
+    network = bnnsim.load_network(tmp_path / "x.h", **how)
+    np.testing.assert_array_equal(network.scores(images), bits.reshape(len(images), -1) @ last.T)
+    for run in (18, 2):
+        (tmp_path / "x.h").write_text(c_words("uint8_t", "w1", packed_by_hand(rows, 8, "msb", run)) + others)
+        with pytest.raises(ValueError, match="w1: in which order a kernel's weights .*'shape': .8, 2, 3, 3., 'order'"):
+            bnnsim.load_network(tmp_path / "x.h", **how)
+
+
+def test_packed_words_that_can_be_read_in_two_ways(tmp_path):
+    """Ten units of 31 ones: a row of bits, or words of 31; nothing is chosen."""
+    (tmp_path / "x.h").write_text(c_words("uint32_t", "w", [2**31 - 1] * 9 + [2**31 - 1]))
+    how = {"spec": "FC10", "input_shape": (1, 1, 31), "weights": "bits", "bit_order": "lsb"}
+    assert bnnsim.load_network(tmp_path / "x.h", **how).layers[0].signs().all()         # zeros are in a row of bits
+    (tmp_path / "x.h").write_text(c_words("uint32_t", "w", [0] * 10))
+    how["weights"] = "bits"
+    with pytest.raises(ValueError, match="got 0 to 0"):                                 # the same network in both
+        bnnsim.load_network(tmp_path / "x.h", **how)
+    (tmp_path / "x.h").write_text(c_words("uint32_t", "w", [1] * 5 + [0] * 5))
+    with pytest.raises(ValueError, match="w: 10 words of 32 bits can be read in 2 ways 10 x 31 weights"):
+        bnnsim.load_network(tmp_path / "x.h", **how)
+    (tmp_path / "x.h").write_text(c_words("long", "w", [1] * 10))
+    with pytest.raises(ValueError, match="how many bits its words have is not known .* declare it as uint8_t"):
+        bnnsim.load_network(tmp_path / "x.h", **how)
+
+
+@pytest.mark.parametrize("digits, more", [("b", {}), ("b", {"bit_order": "lsb"}), ("h", {"bit_order": "msb"})])
+def test_a_layer_list_of_memory_texts(tmp_path, rng, digits, more):
+    """A convolution's rows have a shape and an order; thresholds are numbers, of popcounts where that is said."""
+    weight, t, last = rng.choice([-1, 1], (8, 2, 3, 3)), rng.integers(5, 14, 8), rng.choice([-1, 1], (4, 8 * 16))
+    images = interop.binary_images(foreign.images_of(rng))
+    turn = -1 if more.get("bit_order") == "lsb" else 1
+    for name, bits in {"1": weight.reshape(8, -1)[:, ::turn] > 0, "1_t": t[:, None] >> np.arange(7, -1, -1) & 1,
+                       "2": last[:, ::turn] > 0}.items():
+        (tmp_path / f"{name}.mem{digits}").write_bytes(foreign.memory_text(bits.astype(int), digits))
+    listed = [{"weight": "1", "shape": weight.shape, "order": "CHW", "threshold": "1_t"},
+              {"weight": "2", "shape": last.shape}]
+    how = {"input_shape": SHAPE, "input": "binary", "weights": "bits", "popcount": True, **more}
+    if not more:
+        with pytest.raises(ValueError, match="1 has packed words: say bit_order="):
+            bnnsim.load_network(tmp_path, listed, **how)
+        how["bit_order"] = "msb"
+    h = foreign.convolved(images.astype(int) - 1, weight, 0)
+    bits = np.where(h >= (2 * t - 18)[:, None, None], 1, -1)
+    np.testing.assert_array_equal(bnnsim.load_network(tmp_path, listed, **how).scores(images),
+                                  bits.reshape(len(images), -1) @ last.T)              # flatten is PyTorch's, CHW
+    del listed[1]["shape"]
+    with pytest.raises(ValueError, match=r"2 has packed words: give layers\[1\] the 'shape' of its weights, and say"):
+        bnnsim.load_network(tmp_path, listed, **how)
+    listed[0] |= {"padding": 1}
+    with pytest.raises(ValueError, match="1: thresholds of popcounts say nothing where a padding of 0 is no bit"):
+        bnnsim.load_network(tmp_path, listed, **how)
+
+
+def test_what_is_said_for_all_layers_of_a_list(tmp_path, rng):
+    """eps, flatten and popcount hold for those that say nothing else; norm_first cannot."""
+    layers, images = foreign.plan(rng), foreign.images_of(rng)
+    (tmp_path / "x.pt").write_bytes(foreign.torch_zip(foreign.state_dict(layers)))
+    listed = [{"weight": f"features.{2 * i}.weight", "gamma": f"features.{2 * i + 1}.weight",
+               "beta": f"features.{2 * i + 1}.bias", "mean": f"features.{2 * i + 1}.running_mean",
+               "var": f"features.{2 * i + 1}.running_var"} for i in range(4)]
+    listed[0] |= {"order": "CHW", "padding": 1, "pool": 2}
+    listed[1] |= {"order": "CHW"}
+    check(interop.read_network(tmp_path / "x.pt", listed, input_shape=SHAPE, eps=foreign.EPS), layers, images)
+    with pytest.raises(ValueError, match="a layer list has its poolings before its norms"):
+        bnnsim.load_network(tmp_path / "x.pt", listed, input_shape=SHAPE, norm_first=True)
+    first, t, last = integer_network(rng)
+    (tmp_path / "x.h").write_bytes(foreign.c_header({"w1": first, "thr1": t, "w2": last}))
+    images = interop.binary_images(images)
+    network = bnnsim.load_network(tmp_path / "x.h", [{"weight": "w1", "threshold": "thr1"}, {"weight": "w2"}],
+                                  input_shape=SHAPE, input="binary", popcount=True)
+    np.testing.assert_array_equal(network.scores(images), integer_scores(first, t, last, images.astype(int) - 1))
+
+
+def test_tables_of_structs_in_c(tmp_path, rng):
+    """They are no numbers: a layer list leaves them out, a spec cannot; neither breaks the arrays beside."""
+    first, t, last = integer_network(rng)
+    table = b"static const layer_t layers[2] = {{72, 12, w1, thr1}, {12, 4, w2, 0}};\n"
+    (tmp_path / "x.h").write_bytes(foreign.c_header({"w1": first, "thr1": t, "w2": last}) + b"\n" + table)
+    how = {"input_shape": SHAPE, "input": "binary"}
+    with pytest.raises(ValueError, match="layers float64 .0,. is neither weights"):
+        bnnsim.load_network(tmp_path / "x.h", "FC12 FC4", popcount=True, **how)
+    listed = [{"weight": "w1", "threshold": "thr1", "flatten": "CHW"}, {"weight": "w2"}]
+    images = interop.binary_images(foreign.images_of(rng))
+    network = bnnsim.load_network(tmp_path / "x.h", listed, **how)
+    np.testing.assert_array_equal(network.scores(images),
+                                  integer_scores(first, (t + 72) / 2, last, images.astype(int) - 1))
 
 
 def test_a_layer_list(tmp_path, rng):

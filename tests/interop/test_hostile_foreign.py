@@ -1,6 +1,7 @@
 """Foreign files that somebody changed on purpose: refused with a ValueError or read; nothing runs, little is kept."""
 
 import io
+import os
 import pickle
 import struct
 import sys
@@ -10,13 +11,16 @@ import zipfile
 
 import foreign_files as foreign
 import foreign_mutations as mutations
+import h5py
 import numpy as np
 import pytest
 
 import bnnsim.interop as interop
 import bnnsim.interop.bounded as bounded
+import bnnsim.interop.hdf5_classic as hdf5_classic
 import bnnsim.interop.keras as keras
 from bnnsim.interop.arrays_files import read_c_header, read_memory_text, read_npz
+from bnnsim.interop.hdf5_classic import read_classic
 from bnnsim.interop.torch_files import read_legacy, read_zip
 
 MOST_BYTES = 2**26                  # over twice the file's own size
@@ -47,14 +51,14 @@ def attempt(path, how, size):
     """Read it; what it ends with, or None. Any error but ValueError fails, and whatever runs or is imported."""
     watched.append([])
     tracemalloc.start()
-    started = time.monotonic()
+    started = time.process_time()                               # others may load the machine
     said = None
     try:
         interop.read_network(path, **how)
     except ValueError as error:
         assert str(path) in str(error)
         said = str(error)
-    seconds, (_, peak) = time.monotonic() - started, tracemalloc.get_traced_memory()
+    seconds, (_, peak) = time.process_time() - started, tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert watched.pop() == [] and peak < MOST_BYTES + 2 * size and seconds < MOST_SECONDS, path
     return said
@@ -246,6 +250,54 @@ def attempted(call):
         assert peak < 2**22
 
 
+def chunked(tmp_path, data, **stored):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("w", data=data, **stored)
+    return (tmp_path / "x.h5").read_bytes()
+
+
+@pytest.mark.parametrize("stored, message", [
+    ({"compression": "lzf"}, "HDF5: w is packed by the filter 32000.*LZF, .*write it anew with compression='gzip'"),
+    ({"fletcher32": True}, "filter 3, .*h5repack -f NONE -l CONTI"), ({"scaleoffset": 0}, "by the filter 6, ")])
+def test_filters_of_hdf5_that_are_not_read(tmp_path, stored, message):
+    with pytest.raises(ValueError, match=message):
+        read_classic(chunked(tmp_path, np.arange(100), **stored)).find("w").array.value()
+
+
+def test_hdf5_of_the_newest_form(tmp_path):
+    """bnnsim's own files have it, Keras's not."""
+    with h5py.File(tmp_path / "x.h5", "w", libver="latest") as file:
+        file.attrs["model_config"], file.attrs["keras_version"] = "{}", "3.0"
+    with pytest.raises(ValueError, match="x.h5: an HDF5 file of Keras in the newest form.*h5repack -f NONE"):
+        interop.load_network(tmp_path / "x.h5")
+
+
+def test_chunks_of_hdf5_that_are_not_there(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("w", (100,), "i4", chunks=(10,))[:50] = 1
+    with pytest.raises(ValueError, match="w of shape .100,. has 5 chunks of .10,., wanted 10"):
+        read_classic((tmp_path / "x.h5").read_bytes()).find("w").array.value()
+
+
+def test_bombs_of_hdf5(tmp_path, monkeypatch):
+    """10 MB of zeros in 10 kB; the same, by a size that lies; each array counts."""
+    monkeypatch.setattr(hdf5_classic, "SLACK", 2**20)
+    zeros = chunked(tmp_path, np.zeros(10_000_000, "i1"), compression="gzip", chunks=(10_000_000,))
+    root = read_classic(zeros)
+    with pytest.raises(ValueError, match="w unpacks to 10,000,000 bytes, in a file of .*no network shrinks like this"):
+        attempted(root.find("w").array.value)
+    small = chunked(tmp_path, np.zeros(300_000, "i1"), compression="gzip", chunks=(300_000,))
+    assert small.count((300_000).to_bytes(8, "little")) >= 1
+    array = read_classic(small).find("w").array
+    with pytest.raises(ValueError, match="w unpacks to 300,000 bytes"):
+        for _ in range(10):
+            array.value()
+    lying = small.replace((300_000).to_bytes(8, "little"), (1000).to_bytes(8, "little")).replace(
+        (300_000).to_bytes(4, "little"), (1000).to_bytes(4, "little"))
+    with pytest.raises(ValueError, match="a chunk of w unpacks to 1,001 bytes or more, wanted 1,000"):
+        read_classic(lying).find("w").array.value()
+
+
 HEADER = b"[" + b"[]," * 690_000 + b"0]"
 SMALL_PARTS = {
     "x.safetensors": (struct.pack("<Q", len(HEADER)) + HEADER, "no object of at most"),
@@ -332,6 +384,51 @@ def test_onnx_messages_that_nest(tmp_path):
         (tmp_path / "x.onnx").write_bytes(content)
         with pytest.raises(ValueError, match=message):
             interop.load_network(tmp_path / "x.onnx")
+
+
+def beside(**more):
+    """A model of one array of 16 bytes, whose values lie where this says."""
+    entries = {"location": "x.data", "offset": "0", "length": "16", **more}
+    tensor = foreign.field(1, 4) + foreign.field(2, 1) + foreign.field(8, "w") + foreign.field(14, 1) + b"".join(
+        foreign.field(13, foreign.field(1, key) + foreign.field(2, text)) for key, text in entries.items())
+    return foreign.field(7, foreign.field(5, tensor))
+
+
+@pytest.mark.parametrize("entries, message", [
+    ({"location": "../x.data"}, "'../x.data', which is no plain name in the model's own folder"),
+    ({"location": "sub/x.data"}, "no plain name"), ({"location": "/etc/passwd"}, "no plain name"),
+    ({"location": "..\\x.data"}, "no plain name"), ({"location": "C:x.data"}, "no plain name"),
+    ({"location": ".."}, "no plain name"), ({"location": "."}, "no plain name"), ({"location": ""}, "no plain name"),
+    ({"location": "link"}, "link, which is a link or no file.*onnx.save"), ({"location": "pipe"}, "no file at all"),
+    ({"location": "folder"}, "no file at all"), ({"location": "none"}, "cannot be read .*belongs beside the model"),
+    ({"offset": "1"}, "x.data has 16 bytes, of which 16 from 1 on"), ({"offset": "-1"}, "at offset '-1'"),
+    ({"length": "12"}, "it needs 16"), ({"length": "9" * 15, "offset": "0"}, "it needs 16"),
+    ({"length": "9" * 16}, "with length"), ({"offset": "0x0"}, "at offset")])
+def test_onnx_values_in_other_files_than_those_beside_it(tmp_path, entries, message):
+    """A model names them; no path, no link, no pipe, which waits forever, and no byte twice."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (tmp_path / "x.data").write_bytes(bytes(16))
+    (folder / "x.data").write_bytes(bytes(16))
+    (folder / "folder").mkdir()
+    (folder / "link").symlink_to(folder / "x.data")
+    os.mkfifo(folder / "pipe")
+    (folder / "x.onnx").write_bytes(beside(**entries))
+    with pytest.raises(ValueError, match=message):
+        interop.load_network(folder / "x.onnx")
+
+
+def test_onnx_arrays_that_share_values(tmp_path):
+    """Thousands of arrays of a large file beside a small model would be as many times as large."""
+    (tmp_path / "x.data").write_bytes(bytes(16))
+    model = beside()
+    (tmp_path / "x.onnx").write_bytes(model)
+    with pytest.raises(ValueError, match="the graph reads nothing"):
+        interop.load_network(tmp_path / "x.onnx")
+    (tmp_path / "x.onnx").write_bytes(foreign.field(7, 2 * model[2:]))
+    with pytest.raises(ValueError, match="each byte belongs to one tensor"):
+        interop.load_network(tmp_path / "x.onnx")
+    assert foreign.field(7, model[2:]) == model
 
 
 def test_a_file_that_is_missing(tmp_path):

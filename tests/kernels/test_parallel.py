@@ -1,12 +1,14 @@
 """Kernels and tasks in threads: every row once, no error lost, no task that waits for itself."""
 
+import subprocess
+import sys
 import threading
 
 import numpy as np
 import pytest
 
 from bnnsim.kernels import (Abandoned, check_wanted, local_executor, slices, split, thread_count, threads,
-                            while_wanted)
+                            while_wanted, whole)
 
 pytestmark = pytest.mark.jit_off
 
@@ -90,3 +92,53 @@ def test_a_part_that_fails_ends_the_others():
     with threads(3), pytest.raises(KeyboardInterrupt):
         split(work, 3)
     assert sorted(ended) == [1, 2]
+
+
+INTERRUPTED = """
+import threading
+start = threading.Thread.start
+
+def start_and_interrupt(thread):
+    start(thread)
+    if threading.current_thread() is threading.main_thread():
+        raise KeyboardInterrupt
+
+from bnnsim.commands.executors import chosen_executor
+from bnnsim.kernels import split, threads
+
+if __name__ == "__main__":
+    threading.Thread.start = start_and_interrupt
+    for work in (lambda: split(lambda start, stop: None, 3), lambda: chosen_executor(workers=1).__enter__()):
+        try:
+            with threads(3):
+                work()
+            raise SystemExit("nothing was interrupted")
+        except KeyboardInterrupt:
+            pass
+"""
+
+
+def test_a_signal_while_threads_start_does_not_keep_the_process_from_ending(tmp_path):
+    """A pool's thread that was started, but not yet noted by it, is never told to end: the process waited for ever."""
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED)
+    done = subprocess.run([sys.executable, tmp_path / "interrupted.py"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_is_called_whole_ends_before_an_interruption_is_raised(monkeypatch):
+    done, wait = [], threading.Event().wait
+    calls = iter([KeyboardInterrupt, None])
+
+    def interrupted(futures):
+        error = next(calls, None)
+        if error is not None:
+            raise error
+        while not futures[0].done():
+            wait(0.001)
+
+    monkeypatch.setattr("bnnsim.kernels._parallel.wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        whole(lambda: done.append(wait(0.01)))
+    assert done == [False]
+    with pytest.raises(ZeroDivisionError):
+        whole(lambda: 1 // 0)
