@@ -20,6 +20,8 @@ def compared_stages(graph: PackedGraph) -> tuple[Stage, ...]:
     """The layers of bits that are hidden layers by themselves, or with the affine and the sign that read them."""
     found = []
     for i, stage in zip(graph.at_layer, graph.stages):
+        if stage.layer.kind == "bias":
+            continue
         if stage.layer.threshold is not None:
             found.append(stage)
             continue
