@@ -5,7 +5,7 @@ N images, U units, K and C channels out and in, kh and kw a kernel's sizes, F fe
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -197,9 +197,20 @@ class Bias(Stage):
         most = self.most + self.layer.pad_value
         return most * self.n_positions if self.layer.mean is not None else most
 
+    @cached_property
+    def added(self) -> np.ndarray:
+        """b, int32 (U,)."""
+        return self.layer.signs()[0].astype(np.int32) * self.layer.pad_value
+
+    def joined(self, stage: Stage) -> Stage:
+        """The layer that it reads and it as one layer to bits: h + b >= theta is h >= theta - b."""
+        theta, inverted = self.layer.comparison
+        theta = np.clip(theta.astype(np.int64) - self.added, -stage.bound, stage.bound + 1).astype(np.int32)
+        pool = {key: getattr(self.layer, key) for key in ("pool", "pool_stride", "pool_padding")}
+        return replace(stage, layer=replace(stage.layer, threshold=theta, inverted=inverted, **pool))
+
     def _layout(self, theta: np.ndarray | None, inverted: np.ndarray | None) -> Biased:
-        added = self.layer.signs()[0].astype(np.int32) * self.layer.pad_value
-        return Biased(added, self.geometry, theta, inverted, NO_POOL if theta is None else self.layer.windows)
+        return Biased(self.added, self.geometry, theta, inverted, NO_POOL if theta is None else self.layer.windows)
 
 
 KINDS: dict[str, type[Stage]] = {"dense": Dense, "conv": Conv}

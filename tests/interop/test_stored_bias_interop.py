@@ -2,12 +2,15 @@
 
 import foreign_files as foreign
 import naive
+import naive_onnx
 import numpy as np
 import pytest
 
 import bnnsim
 import bnnsim.convert as convert
-from bnnsim.interop import load_network, read_network
+from bnnsim.faults import BitFlips
+from bnnsim.interop import load_network, read_cells, read_network
+from bnnsim.interop.protobuf import read_graph
 from bnnsim.packed import PackedGraph, PackedNetwork
 
 
@@ -141,6 +144,32 @@ def test_the_command(tmp_path, rng, capsys):
     images = rng.integers(0, 256, (30, *SHAPE), np.uint8)
     split = bnnsim.Split(images, network.predict(images).astype(np.uint8), "random")
     assert bnnsim.sweep(network, split, [0.0, 0.3], 2, 1, progress=False).accuracy.mean() < 1
+
+
+@pytest.mark.parametrize("entering", [None, "unit"])
+@pytest.mark.parametrize("name", ["x.onnx", "x.qonnx"])
+def test_onnx_holds_it_and_reads_it_folded(tmp_path, rng, name, entering):
+    arrays, images = vgg(rng), rng.integers(0, 256, (20, *SHAPE), np.uint8)
+    graph = load_network(written(tmp_path, arrays), **HOW, bias="stored", norm_first=False, input=entering)
+    bnnsim.export_network(graph, tmp_path / name)
+    assert np.array_equal(naive_onnx.run(read_graph(tmp_path / name), images), graph.scores(images))
+    again = load_network(tmp_path / name)
+    assert type(again) is PackedNetwork and np.array_equal(again.scores(images), graph.scores(images))
+
+
+def test_formats_of_layers_in_a_row_refuse_it(tmp_path, rng):
+    graph = load_network(written(tmp_path, vgg(rng)), **HOW, bias="stored", norm_first=False)
+    with pytest.raises(ValueError, match="the format c holds layers in a row, and the network is a graph"):
+        bnnsim.export_network(graph, tmp_path / "x.h")
+
+
+def test_cells_of_a_chip(tmp_path, rng):
+    """The tester's table has its bits, and brings them back as the chip read them."""
+    graph = load_network(written(tmp_path, vgg(rng)), **HOW, bias="stored", norm_first=False)
+    read = BitFlips(0.1).apply(graph, 1)
+    bnnsim.export_network(read, tmp_path / "cells.csv")
+    again = read_cells(tmp_path / "cells.csv", graph).memory
+    assert again.checksum == read.checksum != graph.checksum
 
 
 def without(arrays, *leaves):

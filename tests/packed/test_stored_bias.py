@@ -237,6 +237,30 @@ def test_a_fault_map_and_arrays(rng, tmp_path):
     assert (broken.layers[1].words != graph.layers[1].words).any()
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_pass_may_stop_between_weights_and_bias(rng, name):
+    """Where it does not, both are one layer: the bits are the same."""
+    stack, shape, offset = stacks(rng)[name]
+    graph, images = PackedNetwork.from_arrays(stored(biased(stack, rng)), shape, offset), images_of(rng, shape)
+    for seed in range(3):
+        for cut in range(1, len(graph.nodes)):
+            known = graph.values(graph.values({-1: images}, cut))
+            assert np.array_equal(graph.scores_of(known), graph.scores(images))
+        graph = BitFlips(0.2).apply(graph, seed)
+
+
+def test_margins_count_the_bias(rng):
+    """|h + b - s| of each unit, and how many of its bits, weights or bias, may be wrong."""
+    stack, shape, offset = stacks(rng)["conv and pool"]
+    stack, images = biased(stack, rng), images_of(rng, shape)
+    graph, folded = (PackedNetwork.from_arrays(layers, shape, offset) for layers in (stored(stack), stack))
+    found, wanted = bnnsim.metrics.margins(graph, images).layers, bnnsim.metrics.margins(folded, images).layers
+    assert [layer.index for layer in found] == [0, 2, 4]
+    assert [layer.mean for layer in found] == [layer.mean for layer in wanted]
+    found, wanted = (bnnsim.metrics.bit_error_tolerance(net, images).layers for net in (graph, folded))
+    assert [layer.counts.tolist() for layer in found] == [layer.counts.tolist() for layer in wanted]
+
+
 # ---------------------------------------------------------------- the rest
 
 def test_a_file_holds_it(rng, tmp_path):
