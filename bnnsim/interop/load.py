@@ -158,8 +158,8 @@ def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
         found = _read(paths, spec, input_shape, code, reading,
                       Conventions(eps, flatten or "", "", popcount, norm_first, bit_order, stores_bias=stores_bias))
         if stores_bias and all(row.kind != "bias" for row in found.rows):
-            raise ValueError("bias='stored', but no layer was found to have a bias: it is read from arrays, with a spec "
-                             "or a layer list, and is called .bias there, or named by the list")
+            raise ValueError("bias='stored', but no layer was found to have a bias: it is read from arrays, with a "
+                             "spec or a layer list, and is called .bias there, or named by the list")
         return found
     except (ValueError, TypeError) as error:
         text = str(error)                                        # readers of our own files name them already
@@ -235,7 +235,7 @@ def _listed(arrays: Arrays, layers: Sequence[Mapping[str, Any]], input_shape: Sh
         raise ValueError("a layer list takes input='pixels' or 'binary': fold other scales into its first norm")
     if conventions.norm_first:
         raise ValueError("a layer list has its poolings before its norms: give a spec, which takes norm_first=True")
-    fields, rows = [], []
+    fields, rows = [], list[chain.Row]()
     first_dense = True                                          # which reads a map, or an image
     for i, layer in enumerate(layers):
         names = {key: layer[key] for key in ARRAYS if isinstance(layer.get(key), str)}

@@ -96,8 +96,8 @@ def layers_from_arrays(layers: Sequence[Mapping[str, Any]], input_shape: tuple[i
             packed.append(replace(layer, **_ending(name, fields, layer, stage.bound, last, bias)))
         shape = stage.output_shape
     if packed and packed[-1].threshold is not None and any(layer.kind == "bias" for layer in packed):
-        raise ValueError(f"layers[{len(layers) - 1}] must not have a threshold where biases are stored: a graph ends in "
-                         "scores. Leave it out, or give batch norm")
+        raise ValueError(f"layers[{len(layers) - 1}] must not have a threshold where biases are stored: such a network "
+                         "ends in scores. Leave it out, or give batch norm")
     return packed
 
 

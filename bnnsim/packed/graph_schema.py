@@ -3,10 +3,11 @@
 A graph is a dict of ``input_shape`` (C, H, W), ``input_offset`` 0..255, ``metadata`` {str: str} and ``nodes``, a list
 of dicts. Each has ``inputs``, the numbers of the nodes that it reads, all before it; -1 is the images. A layer of bits
 has the fields of `bnnsim.packed.schema`: with ``threshold`` and ``inverted`` it gives bits, with ``mean``, ``scale``
-and ``shift`` scores, with none of them integers, its sums. Besides "dense" and "conv" its kind may be "bias": bits of the
-memory, one a unit, all in one row (1, ceil(U / 64)), n_in U, whose +-1 times ``pad_value`` (1; among sums of pixels the
-level that stands for 1.0) it adds to integers that it reads, sums behind a max-pool or not. An operation has ``operation``, its word, and its fields.
-The last node gives scores, or reals of shape (n_classes,).
+and ``shift`` scores (of a convolution's sums over all positions), with none of them integers, its sums. Besides "dense"
+and "conv" its kind may be "bias": bits of the memory, one a unit, all in one row, words (1, ceil(U / 64)) and n_in U;
+it reads integers, sums behind a max-pool or not, and adds +-1 times ``pad_value`` to them: 1, or of sums of pixels the
+level that stands for 1.0. An operation has ``operation``, its word, and its fields. The last node gives scores, or
+reals of shape (n_classes,).
 """
 
 import math

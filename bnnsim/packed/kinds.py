@@ -164,8 +164,8 @@ class Bias(Stage):
     def check(self, name: str) -> None:
         layer, shape = self.layer, self.input_shape
         if layer.units != 1 or layer.n_in != shape[-1]:
-            raise ValueError(f"{name}: a bias of {shape[-1]} units must have one row of as many bits, got {layer.units} "
-                             f"of {layer.n_in}")
+            raise ValueError(f"{name}: a bias of {shape[-1]} units must have one row of as many bits, got "
+                             f"{layer.units} of {layer.n_in}")
         if layer.pools and len(shape) != 3:
             raise ValueError(f"{name}: a bias behind a dense layer has no pool, got {once(layer.pool)}")
         if min(self.pooled_shape) < 1:

@@ -203,9 +203,9 @@ class PackedNetwork:
             "replicate") and ``groups``; a last one gives scores of its sums over all positions. A last dense layer
             may have a ``threshold``: its scores are +-1. A ``bias`` (U,), added to the sums, goes into thresholds or
             means; with ``store_bias=True`` its bits are in the memory, one a unit, and meet faults as weights do: it
-            must be +-1, or of a first layer on pixels + or - the level that stands for 1.0. A dense layer behind a conv, or the first, expects its
-            features in H, W, C order; ``flatten="CHW"`` says that they stand in C, H, W order, as in PyTorch, and
-            reorders them.
+            must be +-1, or of a first layer on pixels + or - the level that stands for 1.0. A dense layer behind a
+            conv, or the first, expects its features in H, W, C order; ``flatten="CHW"`` says that they stand in C, H, W
+            order, as in PyTorch, and reorders them.
         input_shape : (C, H, W)
         input_offset : int
             The network's input is uint8 pixel - input_offset.

@@ -24,7 +24,7 @@ EPS = 1e-5
 
 
 def vgg(rng, scale=1.0):
-    """A state dict in the form of the seed papers' authors' VGG3: latent weights and biases, batch norms; an exact 0."""
+    """A state dict in the form of the seed papers' authors' VGG3: latent weights and biases, norms; an exact 0."""
     shapes = {"conv1": (5, 1, 3, 3), "conv2": (66, 5, 3, 3), "fc1": (7, 66 * 4), "fc2": (4, 7)}
     arrays = {}
     for i, (name, shape) in enumerate(shapes.items()):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import bnnsim
+from bnnsim.devices import Cell1T1R, LogNormal
 from bnnsim.faults import ArrayMapping, AsymmetricFlips, BitFlips, FaultMap, Protected, StuckAt, StuckLines
 from bnnsim.packed import Node, PackedGraph, PackedLayer, PackedNetwork
 from bnnsim.packed.graph_pass import clean_pass_of
@@ -182,7 +183,10 @@ def test_broken_scores_are_those_of_other_biases(rng, name):
 
 
 FAULTS = {"flips": BitFlips(0.1), "stuck": StuckAt(0.1, 0.1), "asymmetric": AsymmetricFlips(0.2, 0.05),
-          "lines": StuckLines(ArrayMapping(64, 64), "column", 0.2, 0.2), "code": Protected(BitFlips(0.05), "secded(72,64)"),
+          "lines": StuckLines(ArrayMapping(64, 64), "column", 0.2, 0.2),
+          "code": Protected(BitFlips(0.05), "secded(72,64)"),
+          "a device card": bnnsim.devices.load_card("sram_synthetic").fault(voltage_volt=0.5),
+          "every device": Cell1T1R(LogNormal(1e4, 1.0), LogNormal(1e5, 1.0)).programmed(),
           "only biases": BitFlips(0.5, layers=(1, 3, 5))}
 
 
