@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bnnsim.checks import check_images, check_real, check_split
+from bnnsim.packed.blocks import check_packed
 from bnnsim.packed.layer import PackedLayer, largest_preactivation
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.training.estimators import Estimator
@@ -58,6 +59,7 @@ def unpack(network: PackedNetwork, split: "LabelledImages", latent: float = 0.1,
     """
     if not isinstance(network, PackedNetwork):
         raise TypeError(f"network must be a PackedNetwork, got {type(network).__name__}")
+    check_packed(network)
     if network.layers[-1].threshold is not None:
         raise ValueError("network must give scores: the last layer of this one gives signs, which have no gradient")
     check_images(check_split(split).images, network.input_shape)
