@@ -65,17 +65,21 @@ def scores(arrays, images, scale=1.0, norm_first=False):
 HOW = {"spec": SPEC, "input_shape": SHAPE, "weights": "latent", "eps": EPS}
 
 
-def written(tmp_path, arrays):
-    path = tmp_path / "vgg.npz"
-    path.write_bytes(foreign.npz(arrays))
-    return path
+FILES = {"vgg.pt": foreign.torch_zip, "legacy.pt": foreign.torch_legacy, "vgg.safetensors": foreign.safetensors,
+         "vgg.npz": foreign.npz}
+
+
+def written(tmp_path, arrays, name="vgg.npz"):
+    (tmp_path / name).write_bytes(FILES[name](arrays))
+    return tmp_path / name
 
 
 @pytest.mark.parametrize("norm_first", [False, True])
 @pytest.mark.parametrize(("entering", "scale"), [(None, 1.0), ("unit", 1 / 255)])
-def test_a_vgg3_with_binary_biases(tmp_path, rng, norm_first, entering, scale):
+@pytest.mark.parametrize("file", FILES)
+def test_a_vgg3_with_binary_biases(tmp_path, rng, file, norm_first, entering, scale):
     arrays, images = vgg(rng, scale), rng.integers(0, 256, (30, *SHAPE), np.uint8)
-    found = read_network(written(tmp_path, arrays), **HOW, bias="stored", norm_first=norm_first,
+    found = read_network(written(tmp_path, arrays, file), **HOW, bias="stored", norm_first=norm_first,
                          **({"input": entering} if entering else {}))
     graph = found.network
     assert type(graph) is PackedGraph

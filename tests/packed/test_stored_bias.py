@@ -265,6 +265,18 @@ def test_margins_count_the_bias(rng):
     assert [layer.counts.tolist() for layer in found] == [layer.counts.tolist() for layer in wanted]
 
 
+@pytest.mark.parametrize("layer", [1, 3, 5])
+def test_critical_bits_are_flipped_one_by_one(rng, layer):
+    stack, shape, offset = stacks(rng)["dense"]
+    graph, images = PackedNetwork.from_arrays(stored(biased(stack, rng)), shape, offset), images_of(rng, shape)
+    split = bnnsim.Split(images, rng.integers(0, 4, len(images)).astype(np.uint8), "random")
+    found = bnnsim.metrics.critical_bits(graph, split, layer)
+    n_right = np.count_nonzero(graph.predict(images) == split.labels)
+    wanted = [np.count_nonzero(flipped(graph, layer, bit).predict(images) == split.labels) - n_right
+              for bit in range(graph.layers[layer].n_in)]
+    assert found.effect.tolist() == [wanted]
+
+
 # ---------------------------------------------------------------- the rest
 
 def test_a_file_holds_it(rng, tmp_path):
@@ -347,3 +359,10 @@ def test_layers_in_a_row_have_none():
     with pytest.raises(ValueError, match=r"layers\[1\] kind is bias: .* PackedGraph"):
         PackedNetwork([layer("dense", ONES, threshold=np.zeros(3, "i4"), inverted=np.zeros(3, bool)),
                        layer("bias", np.ones((1, 3)), pad_value=1, **SCORES)], (1, 2, 2))
+
+
+def test_graphs_are_not_trained_on(rng):
+    stack, shape, offset = stacks(rng)["dense"]
+    graph = PackedNetwork.from_arrays(stored(biased(stack, rng)), shape, offset)
+    with pytest.raises(TypeError, match="layers in a row, got a PackedGraph"):
+        bnnsim.unpack(graph, bnnsim.Split(images_of(rng, shape), np.zeros(40, np.uint8), "zeros"))
