@@ -12,9 +12,6 @@ from bnnsim.packed.graph_pass import clean_pass_of
 from bnnsim.packed.memory import wrong_bits
 from bnnsim.packed.words import pack_signs
 
-pytestmark = pytest.mark.jit_off
-
-
 @pytest.fixture
 def rng():
     return np.random.default_rng(14)
