@@ -127,6 +127,22 @@ def test_a_layer_list(tmp_path, rng, weights):
     assert np.array_equal(found.network.scores(images), wanted - signs["b.bias"])
 
 
+@pytest.mark.parametrize("entering", ["pixels", "unit", "binary"])
+def test_a_last_convolution_adds_up_its_biases(tmp_path, rng, entering):
+    arrays = {"a.weight": rng.choice([-1, 1], (6, 1, 3, 3)), "a.bias": rng.choice([-1, 1], 6),
+              "n.weight": rng.normal(0, 1, 6), "n.bias": rng.normal(0, 1, 6), "n.running_mean": rng.normal(0, 2, 6),
+              "n.running_var": rng.uniform(1, 2, 6),
+              "b.weight": rng.choice([-1, 1], (4, 6, 3, 3)), "b.bias": rng.choice([-1, 1], 4)}
+    arrays = {name: value.astype("f4") for name, value in arrays.items()}
+    path, how = written(tmp_path, arrays), {"input_shape": SHAPE, "input": entering}
+    folded, graph = (load_network(path, "C6k3x3p1 C4k3x3p0 SUM", **how, bias=bias) for bias in ("folded", "stored"))
+    images = rng.integers(0, 256, (20, *SHAPE), np.uint8)
+    images = bnnsim.interop.binary_images(images) if entering == "binary" else images
+    assert [layer.pad_value for layer in graph.layers if layer.kind == "bias"] == [255 if entering == "unit" else 1, 1]
+    assert graph.reads_bits == (entering == "binary")
+    assert np.array_equal(graph.scores(images), folded.scores(images)) and len(np.unique(graph.scores(images))) > 9
+
+
 def test_sums_are_compared_without_the_biases(tmp_path, rng):
     arrays, images = vgg(rng), rng.integers(0, 256, (6, *SHAPE), np.uint8)
     found = read_network(written(tmp_path, arrays), **HOW, bias="stored", norm_first=False)

@@ -12,6 +12,7 @@ from bnnsim.packed.graph_pass import clean_pass_of
 from bnnsim.packed.memory import wrong_bits
 from bnnsim.packed.words import pack_signs
 
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(14)
