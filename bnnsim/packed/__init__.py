@@ -6,9 +6,9 @@ kernels read of them, `blocks` images in bounded memory, `clean_pass` what many 
 fault needs to know, `network_file` the HDF5 file, `from_arrays` other people's weights, `biases` those that are bits.
 
 To add a kind of layer: a class and its row in `kinds`, how it is laid out for its kernel in `forward`, that kernel in
-bnnsim/kernels/forward, and a naive loop to compare with in tests/packed. No other file asks for a kind, but for whether it
-is a stored bias, which has no weights: a metric asks the `Stage` (does it share weights between positions, which values
-does a position sum up).
+bnnsim/kernels/forward, and a naive loop to compare with in tests/packed. No other file asks for a kind, but for whether
+it is a stored bias, which has no weights: a metric asks the `Stage` (does it share weights between positions, which
+values does a position sum up).
 """
 
 from bnnsim.packed.bits import PackedBits
