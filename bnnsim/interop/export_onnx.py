@@ -172,7 +172,9 @@ def _add_chain(graph: Graph, network: PackedNetwork) -> None:
 def add_layer(graph: Graph, stage: Stage) -> None:
     """A layer of bits on the head, which is what it sums up: to bits, scores, or the sums that a graph reads."""
     layer, name = stage.layer, f"layer{stage.index}"
-    if stage.reads_rows:
+    if layer.kind == "bias":
+        _add_bias(graph, stage, name)
+    elif stage.reads_rows:
         _add_dense(graph, stage, name)
     else:
         _add_conv(graph, stage, name)
@@ -183,7 +185,7 @@ def add_layer(graph: Graph, stage: Stage) -> None:
         if layer.mean is not None:
             _add_scores(graph, stage)
         return
-    shape = (-1,) if stage.reads_rows else (1, -1, 1, 1)
+    shape = (-1,) if len(stage.output_shape) == 1 else (1, -1, 1, 1)
     graph.node("Sub", f"{name}.about", (stage.theta - 0.5).astype(np.float32).reshape(shape))
     if stage.inverted.any():
         graph.node("Mul", f"{name}.turned", np.where(stage.inverted, -1, 1).astype(np.float32).reshape(shape))
@@ -213,10 +215,17 @@ def _add_conv(graph: Graph, stage: Stage, name: str) -> None:
                strides=layer.stride, dilations=layer.dilation, group=layer.groups, kernel_shape=sizes)
 
 
+def _add_bias(graph: Graph, stage: Stage, name: str) -> None:
+    """+-1 that a memory stores; where they stand for levels of pixels, already times these."""
+    bias = stage.layer.signs()[0].astype(np.float32).reshape((-1,) if len(stage.output_shape) == 1 else (1, -1, 1, 1))
+    level = stage.layer.pad_value
+    graph.node("Add", f"{name}.sums", bias * np.float32(level) if level != 1 else graph.weights(f"{name}.bias", bias))
+
+
 def _add_scores(graph: Graph, stage: Stage) -> None:
     """Of a convolution sums over its positions first."""
     mean, scale, shift = stage.layer.output_affine
-    if not stage.reads_rows:
+    if len(stage.output_shape) > 1:
         graph.node("ReduceSum", "totals", np.array([2, 3]), keepdims=0)
     graph.node("Cast", "sums", to=DOUBLE)
     if mean.any():

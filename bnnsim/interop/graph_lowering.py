@@ -196,7 +196,8 @@ class _Emission:
         if isinstance(what, Norm):
             compose(draft, np.zeros(1), what.scale.reshape(-1), what.shift.reshape(-1))
         elif isinstance(what, LargestPool):
-            draft.pool, draft.pooled_late = Pool(part.name, what.size, what.stride, what.padding), draft.touched
+            draft.pool = Pool(part.name, what.size, what.stride, what.padding)
+            draft.falling = np.broadcast_to(draft.scale < 0, len(draft.weight))
         elif isinstance(what, Signs):
             draft.at_zero = what.at_zero
         draft.folded += [*part.folded, part.name]

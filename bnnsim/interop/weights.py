@@ -60,6 +60,22 @@ def signs_and_scale(step: Weigh, reading: Reading) -> tuple[np.ndarray, np.ndarr
     return _refused(step, weight), None, []
 
 
+def signs_of_bias(name: str, values: np.ndarray, reading: Reading) -> np.ndarray:
+    """int8 +-1 of a bias that is stored, which the file has in the form of its weights; latent 0 is +1."""
+    values = np.asarray(values).reshape(-1)
+    if values.dtype.kind not in "biuf":
+        raise ValueError(f"{name}: a bias must be real numbers, got {values.dtype}")
+    if values.dtype.kind == "f":
+        check_finite(f"{name}: bias", values)
+    if reading.weights in ("bits", "sign-bits") and np.all((values == 0) | (values == 1)):
+        return np.where((values == 1) == (reading.weights == "bits"), np.int8(1), np.int8(-1))
+    if reading.weights == "latent" or (reading.weights == "signs" and np.all(np.abs(values) == 1)):
+        return np.where(values >= 0, np.int8(1), np.int8(-1))
+    wanted = "+-1; of a latent one say weights='latent'" if reading.weights == "signs" else "0 and 1, as weights are"
+    raise ValueError(f"{name}: a bias that is stored must be {wanted}, got {values.min():g} to {values.max():g}; "
+                     "bias='folded' takes any into thresholds")
+
+
 def scale_of(weight: np.ndarray) -> np.ndarray | None:
     """s of each unit, where its weights are +-s; exporters compute (s - w) + w in float32, |w| up to 1."""
     if weight.dtype.kind not in "fi" or np.any(weight == 0):

@@ -15,9 +15,10 @@ import bnnsim.packed.graph_file as graph_file
 import bnnsim.packed.graph_schema as graph_schema
 from bnnsim.checks import FilePath, check_images, check_int
 from bnnsim.kernels import check_wanted, recycling, split
-from bnnsim.packed.graph_plan import Step, plan_of
+from bnnsim.packed.graph_plan import Step, biases_of, plan_of
 from bnnsim.packed.graph_schema import Node
 from bnnsim.packed.graph_sizes import graph_table, sizes_of_graph
+from bnnsim.packed.kinds import Bias
 from bnnsim.packed.layer import PackedLayer
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.packed.operations import Operation
@@ -67,13 +68,21 @@ class PackedGraph(PackedNetwork):
         self.nodes = tuple(map(graph_schema.node_of, fields["nodes"]))          # settings as plain pairs and sides
         self.places = graph_schema.places_of(self.nodes, self.input_shape, input_offset)
         self._plans: dict[tuple[int, int], list[Step]] = {}
+        self._biases = biases_of(self.nodes, self.places)
         self._number()
 
-    def _number(self) -> None:
+    def _number(self, known: "PackedGraph | None" = None) -> None:
+        """Number the layers of bits; a stored bias and the layer before it are one where bits alone are wanted."""
         found = [place.stage for place in self.places if place.stage is not None]
         self.stages: tuple[Stage, ...] = tuple(found)
         self.layers: tuple[PackedLayer, ...] = tuple(stage.layer for stage in found)
         self.at_layer = tuple(i for i, place in enumerate(self.places) if place.stage is not None)
+        self.joined: dict[int, Stage] = {}
+        for i, at in self._biases.items():
+            if known is not None and all(known.places[j].stage is self.places[j].stage for j in (i, at)):
+                self.joined[i] = known.joined[i]
+            elif isinstance(bias := self.places[at].stage, Bias) and (weights := self.places[i].stage) is not None:
+                self.joined[i] = bias.joined(weights)
 
     def __reduce__(self) -> tuple[type["PackedGraph"], tuple]:
         return PackedGraph, (self.nodes, self.input_shape, self.input_offset, self.metadata)
@@ -112,9 +121,9 @@ class PackedGraph(PackedNetwork):
                 node, place = node._replace(what=stage.layer), place._replace(stage=stage)
             places.append(place)
             nodes.append(node)
-        copy.nodes, copy.places, copy._plans = tuple(nodes), tuple(places), self._plans
+        copy.nodes, copy.places, copy._plans, copy._biases = tuple(nodes), tuple(places), self._plans, self._biases
         copy.input_shape, copy.input_offset, copy.metadata = self.input_shape, self.input_offset, dict(self.metadata)
-        copy._number()
+        copy._number(self)
         return copy
 
     def with_operations(self, operations: Mapping[int, Operation]) -> "PackedGraph":
@@ -141,7 +150,8 @@ class PackedGraph(PackedNetwork):
     @cached_property
     def most_images(self) -> int:
         """How many images go through the nodes at a time, at most."""
-        largest = max(place.image_bytes for place in self.places)
+        joined = [stage.image_bytes for stage in self.joined.values()]
+        largest = max(*joined, 1, *(place.image_bytes for i, place in enumerate(self.places) if i not in self.joined))
         return max(1, min(MOST_IMAGES, VALUE_BYTES // largest))
 
     def values(self, known: dict[int, np.ndarray], stop: int | None = None) -> dict[int, np.ndarray]:
@@ -159,6 +169,8 @@ class PackedGraph(PackedNetwork):
             i, taken = step.node, step.taken
             if taken is not None:
                 known |= zip(taken.nodes, taken.run(*[known[at] for at in taken.inputs]))
+            elif step.weights is not None:
+                known[i] = self.joined[step.weights].bits(known[self.nodes[step.weights].inputs[0]])
             else:
                 known[i] = self.places[i].run(self.nodes[i].what, [known[at] for at in self.nodes[i].inputs])
             for at in step.last_of:
@@ -185,10 +197,18 @@ class PackedGraph(PackedNetwork):
         """Scores of images (N, C, H, W) uint8: float64 (N, n_classes); a score that is no finite number is -inf."""
         images = check_images(images, self.input_shape)
         out = np.empty((len(images), self.n_classes))
-        for stage in self.stages:
-            stage.lay_out()
+        self.lay_out()
         split(self._scores_slice, len(images), images, out)
         return out
+
+    def lay_out(self) -> None:
+        """Lay out what `values` needs, before threads ask for it."""
+        one = {*self.joined, *(self._biases[i] for i in self.joined)}
+        for i, stage in zip(self.at_layer, self.stages):
+            if i not in one:
+                stage.lay_out()
+        for stage in self.joined.values():
+            stage.lay_out()
 
     def n_nonfinite(self, images: np.ndarray) -> int:
         """How many scores of images are no finite numbers, and count as the lowest: see `faults.RealBits`."""

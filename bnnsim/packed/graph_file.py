@@ -4,7 +4,7 @@
     /metadata   string: a JSON object of strings
     /node0 ...  a group a node: attribute inputs int64 (n,), the nodes that it reads, -1 the images; then
                 of a layer of bits the attributes and datasets of version 2, with threshold and inverted, or mean,
-                scale and shift, or none of them;
+                scale and shift, or none of them; of a stored bias, kind "bias", the same;
                 of an operation the attribute operation (string), its settings int64 and its arrays float32, finite
 """
 

@@ -47,8 +47,7 @@ class GraphPass(CleanPass):
         start, stop = self._cut_before(at[changed[0]]), self._cut_behind(at[changed[-1]])
         kept = self._kept_values(start), None if stop is None else self._kept_values(stop)
         answers = None if stop is None else self.predictions
-        for stage in broken.stages:
-            stage.lay_out()
+        broken.lay_out()
         out = np.empty(len(self.images), np.int64)
         split(self._slice, -(-len(out) // broken.most_images), broken, kept, stop, answers, out)
         return out

@@ -14,6 +14,7 @@ import bnnsim.kernels.real.channels as channels
 from bnnsim.kernels import empty, split
 from bnnsim.kernels.real.program_tile import ADD, AFFINE, CLIP, LANES, PRELU
 from bnnsim.packed.graph_schema import Node, Place
+from bnnsim.packed.kinds import Bias
 from bnnsim.packed.operations import Add, Affine, Clip, Operation, PReLU, Sign
 from bnnsim.packed.operations.operation import rows
 from bnnsim.packed.words import n_words
@@ -57,11 +58,15 @@ class Pass:
 
 
 class Step(NamedTuple):
-    """What is done at a node: a `Pass`, or the node alone, where it is None; and whose values it reads last."""
+    """What is done at a node: a `Pass`, or the node alone, where it is None; and whose values it reads last.
+
+    weights : of a stored bias the layer before, if both are done as one: see `bnnsim.packed.kinds.Bias.joined`
+    """
 
     node: int
     taken: Pass | None
     last_of: tuple[int, ...] = ()
+    weights: int | None = None
 
 
 def _readers(nodes: Sequence[Node]) -> list[list[int]]:
@@ -73,11 +78,22 @@ def _readers(nodes: Sequence[Node]) -> list[list[int]]:
     return found
 
 
+def biases_of(nodes: Sequence[Node], places: Sequence[Place]) -> dict[int, int]:
+    """Layers whose sums are read by a stored bias that gives bits, and by nothing else, and that bias's node."""
+    return {i: after[0] for i, (place, after) in enumerate(zip(places, _readers(nodes)))
+            if place.stage is not None and not isinstance(place.stage, Bias) and len(after) == 1
+            and isinstance(places[after[0]].stage, Bias) and places[after[0]].kind == "bits"}
+
+
 def plan_of(nodes: Sequence[Node], places: Sequence[Place], start: int, stop: int, wanted: Sequence[int]) -> list[Step]:
     """Steps that compute nodes start..stop of a graph, of which the values `wanted` are to be there at the end."""
-    readers, found, done = _readers(nodes), list[Step](), set[int]()
+    readers, found, done, biases = _readers(nodes), list[Step](), set[int](), biases_of(nodes, places)
     for i in range(start, stop):
         if i in done:
+            continue
+        if biases.get(i, stop) < stop and i not in wanted:
+            found.append(Step(biases[i], None, weights=i))
+            done |= {i, biases[i]}
             continue
         row = _row_from(i, nodes, places, readers, stop, {*wanted, *done})
         taken = _pass_of(row, nodes, places, readers, set(wanted)) if len(row) > 1 else None
@@ -90,7 +106,9 @@ def plan_of(nodes: Sequence[Node], places: Sequence[Place], start: int, stop: in
 
 
 def _inputs(step: Step, nodes: Sequence[Node]) -> tuple[int, ...]:
-    return step.taken.inputs if step.taken is not None else nodes[step.node].inputs
+    if step.taken is not None:
+        return step.taken.inputs
+    return nodes[step.node if step.weights is None else step.weights].inputs
 
 
 def _when(step: Step, nodes: Sequence[Node]) -> int:

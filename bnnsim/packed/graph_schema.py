@@ -3,8 +3,11 @@
 A graph is a dict of ``input_shape`` (C, H, W), ``input_offset`` 0..255, ``metadata`` {str: str} and ``nodes``, a list
 of dicts. Each has ``inputs``, the numbers of the nodes that it reads, all before it; -1 is the images. A layer of bits
 has the fields of `bnnsim.packed.schema`: with ``threshold`` and ``inverted`` it gives bits, with ``mean``, ``scale``
-and ``shift`` scores, with none of them integers, its sums. An operation has ``operation``, its word, and its fields.
-The last node gives scores, or reals of shape (n_classes,).
+and ``shift`` scores (of a convolution's sums over all positions), with none of them integers, its sums. Besides "dense"
+and "conv" its kind may be "bias": bits of the memory, one a unit, all in one row, words (1, ceil(U / 64)) and n_in U;
+it reads integers, sums behind a max-pool or not, and adds +-1 times ``pad_value`` to them: 1, or of sums of pixels the
+level that stands for 1.0. An operation has ``operation``, its word, and its fields. The last node gives scores, or
+reals of shape (n_classes,).
 """
 
 import math
@@ -15,9 +18,9 @@ import numpy as np
 
 from bnnsim.checks import check_choice, check_int
 from bnnsim.files.announced import check_fits
-from bnnsim.packed.kinds import MAX_VALUES
+from bnnsim.packed.kinds import KINDS_OF_GRAPHS, MAX_VALUES, Bias, stage_of
 from bnnsim.packed.layer import HIDDEN, OUTPUT, PackedLayer
-from bnnsim.packed.operations import OPERATIONS, Operation
+from bnnsim.packed.operations import OPERATIONS, LargestPool, Operation
 from bnnsim.packed.operations.operation import Shape
 from bnnsim.packed.schema import (COMMON, MAX_LAYERS, MAX_TAPS, SETTINGS, Fields, check_input_shape, check_keys,
                                   check_metadata, check_stage, check_stored)
@@ -121,7 +124,7 @@ def _check_node(i: int, node: Fields) -> Fields:
     if "operation" in rest:
         return {"inputs": read, **_check_operation(name, rest)}
     ending = HIDDEN if "threshold" in rest else OUTPUT if "mean" in rest else {}
-    return {"inputs": read, **check_stored(name, rest, ending)}
+    return {"inputs": read, **check_stored(name, rest, ending, kinds=KINDS_OF_GRAPHS)}
 
 
 def _check_operation(name: str, fields: Fields) -> Fields:
@@ -158,10 +161,10 @@ def places_of(nodes: Sequence[Node], input_shape: tuple[int, int, int], input_of
             found.append(_operation_place(name, node.what, read))
             macs += node.what.macs(*(place.shape for place in read))
         else:
-            found.append(_layer_place(name, node.what, read, n_layers, input_offset, i == len(nodes) - 1))
+            stage = _stage(name, node.what, read, n_layers, input_offset, _bound(nodes, found, node.inputs[0]))
+            found.append(_layer_place(name, check_stage(name, stage), i == len(nodes) - 1))
             n_layers += 1
-            if (stage := found[-1].stage) is not None:
-                taps += stage.n_positions * math.prod(stage.patch_shape[:2])
+            taps += stage.n_positions * math.prod(stage.patch_shape[:2])
         check_int(f"{name}: the number of values of its output", math.prod(found[-1].shape), high=MAX_VALUES)
         values += math.prod(found[-1].shape)
         check_int(f"the number of values of nodes up to [{i}] together", values, high=MAX_TOGETHER)
@@ -185,20 +188,37 @@ def _operation_place(name: str, what: Operation, read: list[Place]) -> Place:
         raise ValueError(f"{name}: {error}") from None
 
 
-def _layer_place(name: str, layer: PackedLayer, read: list[Place], n_before: int, input_offset: int,
-                 is_last: bool) -> Place:
+def _stage(name: str, layer: PackedLayer, read: list[Place], n_before: int, input_offset: int, most: int) -> Stage:
+    """A layer of bits at its place, not checked yet; `most`: of the integers that it reads, if it does, the largest."""
     check_int(f"{name}: the number of inputs of a layer of bits", len(read), 1, 1)
     before, = read
+    fields = {key: getattr(layer, key) for key in (*COMMON, *SETTINGS, *layer.ending)}
+    if layer.kind == "bias":
+        if before.kind != "integers":
+            raise ValueError(f"{name}: a bias reads sums of a layer of bits, integers, got {before.kind}")
+        return Bias(PackedLayer(**fields), n_before, before.shape, None, most)
     if before.kind not in ("pixels", "bits"):
         raise ValueError(f"{name}: a layer of bits reads bits or pixels, got {before.kind}: put a sign before it")
-    fields = {key: getattr(layer, key) for key in (*COMMON, *SETTINGS, *layer.ending)}
-    stage = check_stage(name, fields, n_before, before.shape, input_offset if before.kind == "pixels" else None)
+    return stage_of(PackedLayer(**fields), n_before, before.shape, input_offset if before.kind == "pixels" else None)
+
+
+def _bound(nodes: Sequence[Node], found: Sequence[Place], at: int) -> int:
+    """The largest |h| of a layer of bits, seen through the max-pools behind it."""
+    while at != IMAGES and isinstance(nodes[at].what, LargestPool):
+        at = nodes[at].inputs[0]
+    stage = None if at == IMAGES else found[at].stage
+    return 0 if stage is None else stage.bound
+
+
+def _layer_place(name: str, stage: Stage, is_last: bool) -> Place:
+    layer = stage.layer
     if layer.threshold is None and layer.pools:
         raise ValueError(f"{name}: a layer whose sums are read must not have a pool: put a max-pool behind it")
-    if layer.mean is not None and not (is_last and layer.kind == "dense"):
-        raise ValueError(f"{name}: mean, scale and shift of scores are those of a dense layer that is the last node")
-    kind = "bits" if layer.threshold is not None else "scores" if layer.mean is not None else "integers"
-    return Place(stage.output_shape, kind, stage)
+    if layer.mean is not None and not is_last:
+        raise ValueError(f"{name}: mean, scale and shift of scores are those of a layer that is the last node")
+    if layer.mean is not None:                          # of a map's sums over all positions
+        return Place(stage.output_shape[-1:], "scores", stage)
+    return Place(stage.output_shape, "bits" if layer.threshold is not None else "integers", stage)
 
 
 def _check_end(nodes: Sequence[Node], found: list[Place]) -> None:

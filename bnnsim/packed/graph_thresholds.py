@@ -1,6 +1,7 @@
 """Layers of bits in a graph whose sums are compared with thresholds and read by nothing else.
 
-A layer that gives bits has thresholds of its own. Where an affine alone reads a layer's sums, and a sign alone that,
+A layer that gives bits has thresholds of its own; one behind which a stored bias gives them, these less what the bias
+adds. Where an affine alone reads a layer's sums, and a sign alone that,
 float32(h) * scale + shift >= threshold holds for all h from some integer on, or up to one: a product, a sum and a
 rounding leave the order of numbers as it is. That integer is found by halves, with the operations themselves; so the
 comparison is theirs for every h, to the last bit. U units.
@@ -17,11 +18,14 @@ from bnnsim.packed.words import unpack_signs
 
 
 def compared_stages(graph: PackedGraph) -> tuple[Stage, ...]:
-    """The layers of bits that are hidden layers by themselves, or with the affine and the sign that read them."""
+    """The layers of weights that are hidden layers by themselves, with a stored bias, or with affine and sign."""
     found = []
     for i, stage in zip(graph.at_layer, graph.stages):
-        if stage.layer.threshold is not None:
+        if i in graph.joined:
+            found.append(graph.joined[i])
+        elif stage.layer.threshold is not None and stage.layer.kind != "bias":
             found.append(stage)
+        if stage.layer.threshold is not None or i in graph.joined:
             continue
         affine = _only_reader(graph, i)
         sign = None if affine is None else _only_reader(graph, affine)

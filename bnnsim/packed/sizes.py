@@ -74,8 +74,9 @@ def size_of_layer(stage: Stage, reads_bits: bool, mapping: "ArrayMapping | None"
     layer, (rows, columns) = stage.layer, (mapping.rows, mapping.columns) if mapping else ARRAY
     integer = stage.reads_pixels and not reads_bits
     arrays = math.prod(mapping.tiles(layer) if mapping else _tiles(layer))
-    n_bytes = layer.n_bits / 8 + layer.units * ENDING_BYTES[len(layer.ending)]
-    return Sizes(f"{stage.index} {layer.kind}", stage.output_shape, layer.n_bits, layer.units * len(layer.ending),
+    units = stage.output_shape[-1]
+    n_bytes = layer.n_bits / 8 + units * ENDING_BYTES[len(layer.ending)]
+    return Sizes(f"{stage.index} {layer.kind}", stage.output_shape, layer.n_bits, units * len(layer.ending),
                  n_bytes, layer.n_bits, 2 * layer.n_bits, arrays, layer.n_bits / (arrays * rows * columns),
                  0 if integer else stage.macs, stage.macs if integer else 0)
 
