@@ -94,7 +94,6 @@ BAD = {
                         r"nodes\[1\]: add reads reals"),
     "scores inside": (nodes((dense(72, ending="scores"), (-1,)), (affine(5), (0,))), ValueError,
                       r"nodes\[0\]: mean, scale and shift of scores are those of .* the last node"),
-    "scores of a conv": (nodes((conv(ending="scores"), (-1,))), ValueError, r"nodes\[0\]: mean, scale and shift"),
     "a pool of sums": (nodes((conv(ending="sums", pool=2), (-1,))), ValueError, r"nodes\[0\]: .*must not have a pool"),
     "other features": (nodes((dense(71), (-1,))), ValueError, r"nodes\[0\] n_in must be 72"),
     "a conv of rows": (nodes((dense(72, ending="threshold"), (-1,)), (conv(5), (0,))), ValueError,
