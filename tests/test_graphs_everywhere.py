@@ -13,7 +13,6 @@ import bnnsim
 import bnnsim.certify as certify
 import bnnsim.devices as devices
 import bnnsim.faults as faults
-import bnnsim.interop as interop
 import bnnsim.metrics as metrics
 import bnnsim.packed as packed
 import bnnsim.proofs as proofs
@@ -75,19 +74,18 @@ ELSEWHERE = {"fit": "tests/training/test_graph_training.py", "reestimate_batch_n
              "sweep_card": "below, as sweep", "DeviceCard.energy_joule": "energies above, times the card's",
              "DeviceCard.read_energy_joule": "energies above, times the card's",
              "save_network": "below", "export_network": "tests/interop", "fault_map": "tests/figures",
-             "first_layer_weights": "tests/figures"}
+             "first_layer_weights": "tests/figures", "network_graph": "tests/figures",
+             "take_real_weights": "tests/training", "with_real_weights": "tests/training",
+             "bit_error_tolerance": "tests/metrics/test_graph_metrics.py", "margins": "the same",
+             "critical_bits": "the same", "compare_sums": "tests/interop"}
 
 # name: calls that are refused
 REFUSED = {
-    "bit_error_tolerance": [lambda n: metrics.bit_error_tolerance(n, IMAGES)],
-    "margins": [lambda n: metrics.margins(n, IMAGES)],
-    "critical_bits": [lambda n: metrics.critical_bits(n, SPLIT, 0)],
     "importance": [lambda n, m=m: metrics.importance(n, SPLIT, m) for m in ("ablate", "readout", "taylor")],
     "predicted_accuracy": [lambda n: metrics.predicted_accuracy(n, SPLIT, [0.1])],
     "real_thresholds": [lambda n: metrics.real_thresholds(n)],
     "breaking_flips": [lambda n: proofs.breaking_flips(n, IMAGES, 0)],
     "certified_flips": [lambda n: proofs.certified_flips(n, IMAGES)],
-    "compare_sums": [lambda n: interop.compare_sums(n, IMAGES, {"0": np.zeros((40, 6, 6, 8))})],
     "rescale_thresholds": [lambda n: training.rescale_thresholds(n, 0.0, 0.1)],
     "unpack": [lambda n: training.unpack(n, SPLIT)],
     "CleanPass.__init__": [lambda n: packed.CleanPass(n, IMAGES)]}

@@ -103,12 +103,12 @@ def layers_from_arrays(layers: Sequence[Mapping[str, Any]], input_shape: tuple[i
 
 
 def _ended(name: str, fields: Mapping[str, Any], stage: Stage, bias: np.ndarray, last: bool) -> Stage:
-    """The layer with what makes bits or scores of its sums; checked with that, which says whether it keeps them."""
+    """The layer with what makes bits or scores of its sums, which says whether it keeps them."""
+    layer, units = stage.layer, stage.layer.units
+    hidden = layer if last else replace(layer, threshold=np.zeros(units, np.int32), inverted=np.zeros(units, bool))
+    replace(stage, layer=hidden).check(name)
     bias = bias * stage.n_positions if last else bias           # a last convolution's sums are those of all
-    layer = replace(stage.layer, **_ending(name, fields, stage.layer, stage.bound, last, bias))
-    ended = stage_of(layer, stage.index, stage.input_shape, stage.offset)
-    ended.check(name)
-    return ended
+    return replace(stage, layer=replace(layer, **_ending(name, fields, layer, stage.bound, last, bias)))
 
 
 def layer_from_arrays(i: int, fields: Mapping[str, Any], shape: tuple[int, ...], offset: int | None,

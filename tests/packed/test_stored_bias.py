@@ -362,5 +362,5 @@ def test_layers_in_a_row_have_none():
 def test_graphs_are_not_trained_on(rng):
     stack, shape, offset = stacks(rng)["dense"]
     graph = PackedNetwork.from_arrays(stored(biased(stack, rng)), shape, offset)
-    with pytest.raises(TypeError, match="layers in a row, got a PackedGraph"):
+    with pytest.raises(TypeError, match="layers in a row, got PackedGraph; train on the Graph"):
         bnnsim.unpack(graph, bnnsim.Split(images_of(rng, shape), np.zeros(40, np.uint8), "zeros"))
