@@ -119,7 +119,8 @@ class RealDense(RealLayer):
 
     def __init__(self, n_features: int, units: int, *, generator: np.random.Generator) -> None:
         check_int("n_features", n_features, 1)
-        self.parameters = {"kernel": initial((check_int("units", units, 1), n_features), n_features ** -0.5, generator),
+        shape = check_int("units", units, 1), n_features
+        self.parameters = {"kernel": initial(shape, 1 / math.sqrt(n_features), generator),
                            "bias": np.zeros(units, np.float32)}
 
     def operation(self) -> Operation:
