@@ -25,10 +25,13 @@ from bnnsim.interop import export_network as export_network
 from bnnsim.interop import load_network as load_network
 from bnnsim.kernels import threads as threads
 from bnnsim.packed import PackedBits as PackedBits
+from bnnsim.packed import PackedGraph as PackedGraph
 from bnnsim.packed import PackedNetwork as PackedNetwork
 from bnnsim.proofs import certificates as certificates
 from bnnsim.proofs import universal as universal
+from bnnsim.training import Graph as Graph
 from bnnsim.training import Sequential as Sequential
+from bnnsim.training import Wiring as Wiring
 from bnnsim.training import architectures as architectures
 from bnnsim.training import callbacks as callbacks
 from bnnsim.training import estimators as estimators

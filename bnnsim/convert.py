@@ -6,6 +6,7 @@
     python -m bnnsim.convert net.h5 cells.csv --arrays 64x64 --fault-map chip.h5   # for the chip's tester
     python -m bnnsim.convert net.h5 chip.h5 --cells read.csv           # and as the tester has read it
     python -m bnnsim.convert net.pt --spec "C64 MP2 FC10" --input-shape 1,28,28 --weights latent --out net.h5
+    python -m bnnsim.convert net.pt --spec "FC64 FC10" --input-shape 1,28,28 --weights latent --bias stored --out net.h5
     python -m bnnsim.convert weights/ --spec "FC256 FC10" --input-shape 1,28,28 --input binary --weights bits --popcount
     python -m bnnsim.convert model.onnx --check images.npz sums.npz
 
@@ -71,6 +72,8 @@ OPTIONS = (
            shared.one_of(("CHW", "HWC"))),
     Option("bit_order", "of weights in packed words: whether the lowest or the highest bit of one is the first weight: "
            "lsb, msb", shared.one_of(("lsb", "msb"))),
+    Option("bias", "whether biases of --spec go into thresholds, or are +-1 of which the memory has the bits: folded, "
+           "stored", shared.one_of(("folded", "stored")), "folded"),
     Option("check", "compare the sums of each layer with these", shared.path, [], metavar="NPZ", nargs="+",
            several=True),
     shared.ARRAYS, shared.UNITS_ON,
@@ -95,7 +98,7 @@ def read(options: argparse.Namespace) -> "Imported":
                         input_shape=(channels, height, width) if options.input_shape else None, input=options.input,
                         weights=options.weights, sign=options.sign, popcount=options.popcount,
                         norm_first=options.norm_first, eps=options.eps, flatten=options.flatten,
-                        bit_order=options.bit_order)
+                        bit_order=options.bit_order, bias=options.bias)
 
 
 def arrays(path: str) -> "dict[str, np.ndarray]":

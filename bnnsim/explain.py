@@ -41,6 +41,7 @@ WHAT: dict[str, Callable[[Any, argparse.Namespace, "PackedNetwork", "Split"], An
         network, split, parse_rates(options.rates), options.draws, options.seed),
     "critical": lambda metrics, options, network, split: metrics.critical_bits(network, split, options.layer),
 }
+OF_GRAPHS = ("margins", "tolerance", "critical")
 
 
 def check_method(name: str, value: Any) -> str:
@@ -124,8 +125,13 @@ def work(options: argparse.Namespace) -> None:
     import bnnsim.commands.inputs as inputs
     import bnnsim.metrics as metrics
     from bnnsim.packed.blocks import check_scores
+    from bnnsim.packed.graph import PackedGraph
 
     name, network = inputs.load_network(options.network)
+    refused = [what for what in options.what if isinstance(network, PackedGraph) and what not in OF_GRAPHS]
+    if refused:
+        raise ValueError(f"--what {','.join(refused)}: {name} is a graph, and these are defined for layers in a row: "
+                         f"ask --what {', '.join(OF_GRAPHS)}")
     if "prediction" in options.what:
         check_scores(network, "--what prediction")
     if "importance" in options.what and options.method == "readout":

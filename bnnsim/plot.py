@@ -5,12 +5,13 @@
     python -m bnnsim.plot sweep.h5 --xscale split --width column --published others.csv --out paper.pdf
     python -m bnnsim.plot sweep.h5 --kind classes --network cnn --out classes.svg
     python -m bnnsim.plot sweep.h5 --kind chips --rate 0.1 --out chips.png
+    python -m bnnsim.plot resnet.h5 --kind graph --out resnet.pdf
     python -m bnnsim.plot fcnn.h5 --kind faults --layer 1 --rate 0.01 --out faults.png
     python -m bnnsim.plot chip.h5 --array 3 --out array.png
 
 Of results: "ber", accuracy over the bit error rate; "classes", the same for each class; "chips", how accuracy spreads
-over chips at one rate. Of a network: "weights" of its first layer; "faults", the wrong bits of a layer in one chip. Of
-a fault map: "array", the broken cells of one array.
+over chips at one rate. Of a network: "weights" of its first layer; "graph", its layers and operations and what reads
+what; "faults", the wrong bits of a layer in one chip. Of a fault map: "array", the broken cells of one array.
 """
 
 import argparse
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 # each kind of figure: what it is drawn of, and the options that it takes
 KINDS = {"ber": ("results", ("band", "xscale", "published")), "classes": ("results", ("network", "xscale")),
-         "chips": ("results", ("rate",)), "weights": ("network", ()),
+         "chips": ("results", ("rate",)), "weights": ("network", ()), "graph": ("network", ()),
          "faults": ("network", ("layer", "rate", "fault", "seed", "trial")), "array": ("fault map", ("array",))}
 # what a file may hold: as it is asked for, and as it is found
 WANTED = {"results": "results of ber_sweep --out", "network": "one network file", "fault map": "one fault map"}
@@ -42,7 +43,8 @@ CAME = {"results": "results of a campaign", "network": "a network", "fault map":
 OPTIONS = (
     Option("files", "results of ber_sweep --out, one network, or one fault map", shared.path, metavar="FILE.h5",
            flag="", nargs="+", several=True),
-    Option("kind", f"{', '.join(KINDS)} (default: ber for results, weights for a network, array for a fault map)",
+    Option("kind", f"{', '.join(KINDS)} (default: ber for results, weights for a network or, if it branches, graph, "
+           "array for a fault map)",
            shared.one_of(KINDS)),
     Option("out", f"the figure, which must be given: {shared.FIGURE_HELP}", shared.FIGURE, metavar="FIGURE",
            outputs=shared.itself),
@@ -88,10 +90,14 @@ def draw_results(options: argparse.Namespace, results: "Mapping[str, SweepResult
 
 def draw_network(options: argparse.Namespace, network: "PackedNetwork") -> None:
     """A figure of a network."""
+    import bnnsim.figures.graphs as graphs
     import bnnsim.figures.networks as networks
     from bnnsim.faults import BitFlips
     from bnnsim.faults.protocol import apply_read
 
+    if options.kind == "graph":
+        graphs.network_graph(network, options.out, width=options.width)
+        return
     if options.kind == "weights":
         networks.first_layer_weights(network, options.out, width=options.width)
         return
@@ -120,11 +126,14 @@ def holds(stored: "Stored") -> str:
 def load(options: argparse.Namespace) -> "dict[str, Stored]":
     """What the files hold, by path: results, one network or one fault map; --kind is settled, and all fits."""
     import bnnsim.commands.stored_files as stored_files
+    from bnnsim.packed.graph import PackedGraph
 
     found = {path: stored_files.load(path) for path in dict.fromkeys(options.files)}
     kept = {path: holds(stored) for path, stored in found.items()}
-    lone = next((what for what in kept.values() if what != "results"), "results")
-    options.kind = options.kind or next(kind for kind, (what, _) in KINDS.items() if what == lone)
+    lone = next((path for path, what in kept.items() if what != "results"), next(iter(kept)))
+    if options.kind is None:
+        options.kind = "graph" if isinstance(found[lone], PackedGraph) else next(
+            kind for kind, (what, _) in KINDS.items() if what == kept[lone])
     wanted = KINDS[options.kind][0]
     wrong = [path for path, what in kept.items() if what != wanted]
     if wrong or (wanted != "results" and len(found) > 1):

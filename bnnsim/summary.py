@@ -36,15 +36,19 @@ def arguments() -> command_line.Parser:
 
 
 def describe_network(network: "PackedNetwork", mapping: "ArrayMapping") -> dict[str, Any]:
-    """A network as plain JSON."""
+    """A network as plain JSON: its layers, or the nodes of a graph."""
+    from bnnsim.packed.graph import PackedGraph
     from bnnsim.packed.sizes import compared
 
     *sizes, total = network.sizes(mapping)
-    layers = [{"kind": layer.kind, "n_in": layer.n_in, "units": layer.units, "binary_weights": layer.n_bits,
-               **size.fields()} for layer, size in zip(network.layers, sizes)]
+    parts: dict[str, Any] = {"nodes": [size.fields() for size in sizes]}
+    if not isinstance(network, PackedGraph):
+        parts = {"layers": [{"kind": layer.kind, "n_in": layer.n_in, "units": layer.units,
+                             "binary_weights": layer.n_bits, **size.fields()}
+                            for layer, size in zip(network.layers, sizes)]}
     return {"kind": "network", "checksum": network.checksum, "input_shape": list(network.input_shape),
             "input_offset": int(network.input_offset), "n_classes": network.n_classes,
-            "binary_weights": network.n_bits, "layers": layers, "total": {**total.fields(), **compared(total)},
+            "binary_weights": network.n_bits, **parts, "total": {**total.fields(), **compared(total)},
             "arrays": {"rows": mapping.rows, "columns": mapping.columns, "units_on": mapping.units_on},
             "metadata": network.metadata}
 
@@ -80,7 +84,7 @@ def network_text(network: "PackedNetwork", mapping: "ArrayMapping") -> str:
     lines = [f"input: {channels} x {height} x {width} pixels minus {network.input_offset}", network.summary(mapping),
              f"memory: {total.n_bytes / 1000:,.1f} kB, {saved['float32_bytes'] / 1000:,.1f} as float32: "
              f"{saved['compression']:.1f} times as much",
-             f"operations: {total.binary_macs + total.integer_macs:,} MACs an image, "
+             f"operations: {total.macs:,} MACs an image, "
              f"{100 * saved['binary_share']:.1f} % binary",
              f"checksum: {network.checksum}", *(f"{key}: {value}" for key, value in sorted(network.metadata.items()))]
     return "\n".join(lines)

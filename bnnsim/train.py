@@ -33,7 +33,7 @@ from bnnsim.training.callbacks import EarlyStopping
 
 if TYPE_CHECKING:
     from bnnsim.faults.protocol import Fault
-    from bnnsim.training.model import Sequential
+    from bnnsim.training.model import Graph
 
 SCHEDULES = {"cosine": schedules.Cosine, "step": schedules.Step, "exponential": schedules.Exponential,
              "constant": schedules.Constant}
@@ -88,8 +88,8 @@ OPTIONS = (
     Option("no_output_norm", "integer logits, no batch norm behind them", shared.switch, False),
     Option("regulariser", "direct regulariser: lambda times what hidden neurons lack of a tolerance of TARGET flips, "
            "as 0.01,16", shared.text, metavar="LAMBDA,TARGET"),
-    Option("ste", f"straight-through estimator of the signs: {', '.join(estimators.ESTIMATORS)}",
-           shared.one_of(estimators.ESTIMATORS), "clipped"),
+    Option("ste", f"straight-through estimator of the signs: {', '.join(estimators.ESTIMATORS)} (default: clipped, or "
+           "what the paper of a graph has)", shared.one_of(estimators.ESTIMATORS)),
     _setting("ste_beta", "steepness", "BETA"),
     Option("rescale", "after training: rescale thresholds from the flip rate of training to this bit error rate",
            read=float, metavar="BER"),
@@ -123,8 +123,10 @@ def chosen(options: argparse.Namespace, option: str) -> Any:
         if of == option and value is not None:
             if choice not in takers(name):
                 raise ValueError(f"--{name.replace('_', '-')} goes with --{option} {' or '.join(takers(name))}, got "
-                                 f"--{option} {choice}")
+                                 f"{f'--{option} {choice}' if choice else f'no --{option}'}")
             settings[setting] = value
+    if choice is None:
+        return None
     if option == "optimizer":
         rate = {} if options.learning_rate is None else {"learning_rate": options.learning_rate}
         return OPTIMIZERS[choice](**settings, **rate)                      # a new one for each training
@@ -174,12 +176,12 @@ def defaults(options: argparse.Namespace, train: Split) -> tuple[str, bool]:
     return options.network, bool(options.augment)
 
 
-def adapted(model: "Sequential", options: argparse.Namespace, part: Split, flip_rate: float | list[float],
-            ) -> "Sequential":
+def adapted(model: "Graph", options: argparse.Namespace, part: Split, flip_rate: float | list[float]) -> "Graph":
     """The model after --rescale or --reestimate."""
     import bnnsim.training.adaptation as adaptation
+    from bnnsim.training.model import Sequential
 
-    if options.rescale is not None:
+    if options.rescale is not None and isinstance(model, Sequential):
         return adaptation.rescale_thresholds(model, flip_rate, options.rescale)
     if options.reestimate is not None:
         from bnnsim.faults import BitFlips
@@ -213,6 +215,8 @@ def work(options: argparse.Namespace) -> None:
     network_name, augment = defaults(options, train)
     model = architectures.make_model(network_name, train,
                                      not (options.no_output_norm or options.loss in INTEGER_LOSSES), options.seed, ste)
+    if options.rescale is not None and network_name in architectures.GRAPHS:
+        raise ValueError(f"--rescale is for layers in a row, and {network_name} is a graph: use --reestimate")
     part, validation = hold_out(train, options.holdout, options.seed)
     stopping = [EarlyStopping("validation_accuracy", options.patience)] if options.patience else []
     history = fit(

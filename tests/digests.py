@@ -1,4 +1,4 @@
-"""Digests of what must be the same on every CPU: kernels, trainings, packed networks, bit errors, sweeps.
+"""Digests of what must be the same on every CPU: kernels, trainings, graphs, packed networks, bit errors, sweeps.
 
     PYTHONPATH=. python tests/digests.py        # prints a line each; tests/emulated_aarch64.sh compares two machines
 """

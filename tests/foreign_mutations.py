@@ -5,6 +5,8 @@ import zipfile
 
 import foreign_files as foreign
 import foreign_geometry as geometry
+import foreign_graphs as graphs
+import foreign_keras as keras_graphs
 import numpy as np
 from mutations import VALUES
 
@@ -26,7 +28,13 @@ def good_files():
             "packed.npz": (foreign.npz(arrays, True), SPEC), "x.h5": (foreign.keras_h5(*keras), {}),
             "weights.h5": (foreign.keras_h5(*keras, topology=False), SPEC), "x.keras": (foreign.keras_zip(*keras), {}),
             "x.h": (foreign.c_header(dense), DENSE), "x.txt": (bits, {**DENSE, "spec": "FC9", "weights": "bits"}),
-            **packed(dense), **onnx, **geometries()}
+            **packed(dense), **onnx, **geometries(), **graph_files()}
+
+
+def graph_files():
+    """Graphs with branches and real-valued parts."""
+    files = {f"{name}.onnx": (g.file(g.output), {"input": "unit"}) for name, g in graphs.good_graphs().items()}
+    return {**files, "functional.h5": (keras_graphs.written(*keras_graphs.model(np.random.default_rng(0))), {})}
 
 
 def packed(dense):

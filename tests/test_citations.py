@@ -16,7 +16,7 @@ SECTIONS = set(re.findall(r"^(\d+\.\d+)  \S.*\n~+$", EQUATIONS, re.MULTILINE))
 FOLDERS = ("bnnsim", "data", "docs", "examples", "tests")
 FILES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py")) if path != Path(__file__)]
 TEXTS = ("README.rst", "CONTRIBUTING.rst", "CHANGELOG.rst", "docs/tour.rst", "docs/equations.rst",
-         "docs/same_bytes.rst", "data/README.rst")
+         "docs/same_bytes.rst", "docs/graphs.rst", "data/README.rst")
 OPEN = {path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*") if "__pycache__" not in path.parts}
 
 

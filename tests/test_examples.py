@@ -26,6 +26,7 @@ SMALL = {                                                         # options, and
     "compare_networks": ("--images 50 --trials 2", "out/compare.h5 out/compare.png"),
     "fault_maps": ("--images 50 --rows 256", "out/array.png out/chip.h5"),
     "fit_my_cells": ("--images 50 --trials 2", "out/card.json out/my_cells.png out/states-0.png out/states-1.png"),
+    "fragile_blocks": ("--images 50 --trials 2 --epochs 1", "out/fragile.png"),
     "instrument_csvs": ("--images 50", ""),
     "rram_energy": ("--images 50 --trials 2", "out/energy.h5 out/energy.png out/pareto.png out/redundancy.png"),
     "custom_network": ("--images 1000 --trials 2", "out/custom.h5 out/custom.png"),

@@ -74,7 +74,7 @@ def make_model(name: str, sizes: Sizes) -> Sequential:
     work = WORKS[name]
     if sizes.narrow:
         return architectures.build(work.narrow, work.input_shape, work.input_offset, rng=0)
-    return architectures.ARCHITECTURES[work.architecture](rng=0)
+    return architectures.IN_A_ROW[work.architecture](rng=0)
 
 
 def make_network(name: str, sizes: Sizes) -> tuple[PackedNetwork, str]:

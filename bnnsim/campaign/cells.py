@@ -21,6 +21,8 @@ from bnnsim.faults import BitFlips
 from bnnsim.faults.protocol import apply_read, when_drawn
 from bnnsim.kernels import Abandoned, threads, while_wanted
 from bnnsim.packed.clean_pass import CleanPass
+from bnnsim.packed.graph import PackedGraph
+from bnnsim.packed.graph_pass import clean_pass_of, counted_predictions
 from bnnsim.packed.memory import wrong_bits
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.packed.shared_arrays import shared
@@ -41,11 +43,13 @@ class Answers(NamedTuple):
     right : right answers by true class, int64 (C,)
     predictions : where asked for all of them, uint8 (N,)
     ber : share of the stored weight bits that were read wrong, after any code; the mean over reads
+    n_nonfinite : scores that were no finite numbers, and counted as the lowest, where a graph's real numbers broke
     """
 
     right: np.ndarray
     predictions: np.ndarray | None
     ber: float
+    n_nonfinite: int = 0
 
 
 @dataclass(frozen=True)
@@ -108,18 +112,28 @@ def run_cell(context: Context, s: int, rate: float, trial: int, broken: PackedNe
     series, clean = context.series[s], pass_of(context, s)
     network, fault = series.network, series.fault.at(rate)
     if broken is None and when_drawn(fault) == "read":
-        answers, wrong = [], []
+        answers, wrong, n_nonfinite = [], [], 0
         for read, first in enumerate(range(0, len(clean.images), READ_IMAGES)):
             broken = apply_read(fault, network, context.root, trial, read)
-            answers.append(broken.predict(clean.images[first:first + READ_IMAGES]))
+            found, n = counted_predictions(broken, clean.images[first:first + READ_IMAGES])
+            answers.append(found)
+            n_nonfinite += n
             wrong.append(wrong_bits(network, broken))
         predicted = np.concatenate(answers)
     else:
         broken = fault.apply(network, context.root, trial) if broken is None else broken
-        predicted, wrong = clean.predict(broken), [wrong_bits(network, broken)]
+        wrong = [wrong_bits(network, broken)]
+        predicted, n_nonfinite = counted_predictions(broken, clean.images) if _has_other_numbers(network, broken) else \
+            (clean.predict(broken), 0)
     right = np.bincount(series.labels[predicted == series.labels], minlength=network.n_classes)
     return Answers(right.astype(np.int64), predicted.astype(np.uint8) if context.predictions else None,
-                   sum(wrong) / (len(wrong) * network.n_bits))
+                   sum(wrong) / (len(wrong) * network.n_bits), n_nonfinite)
+
+
+def _has_other_numbers(network: PackedNetwork, broken: PackedNetwork) -> bool:
+    """Whether real numbers of a graph are broken, not the memory alone."""
+    return isinstance(network, PackedGraph) and isinstance(broken, PackedGraph) and any(
+        a is not b for a, b in zip(network.operations, broken.operations))
 
 
 def run_batch(key: str, batch: Sequence[Cell], context: Context | None = None) -> tuple[float, list[Answers]] | None:
@@ -189,9 +203,9 @@ def pass_of(context: Context, s: int) -> CleanPass:
 
 def _make_pass(context: Context, series: Series) -> CleanPass:
     if context.folder is None:
-        return CleanPass(series.network, series.images)
+        return clean_pass_of(series.network, series.images)
     images = shared(_images_path(context.folder, series), lambda: series.images)
-    return CleanPass(series.network, images, os.path.join(context.folder, f"clean-{series.task}"))
+    return clean_pass_of(series.network, images, os.path.join(context.folder, f"clean-{series.task}"))
 
 
 def remember(context: Context) -> None:

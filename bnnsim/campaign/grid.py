@@ -61,7 +61,9 @@ class Campaign:
         on_axis = 0 <= rate <= 1 if is_probability(axis_of(self.settings)) else np.isfinite(rate)
         if not on_axis or type(trial) is not int or trial < 0:
             return False
-        right, predictions, ber = answers
+        right, predictions, ber, n_nonfinite = answers
+        if not 0 <= n_nonfinite <= totals.sum() * len(totals):
+            return False
         if right.shape != totals.shape or np.any((right < 0) | (right > totals)) or not 0 <= ber <= 1:
             return False
         n_predictions = None if predictions is None else len(predictions)
@@ -98,15 +100,16 @@ class Campaign:
         shape = (len(self.series), len(self.rates), n_trials)
         right, ber = np.full((*shape, totals.shape[1]), NOT_RUN, np.int64), np.full(shape, np.nan)
         predictions = np.full((*shape, totals.sum(axis=1).max()), 255, np.uint8) if self.context.predictions else None
+        n_nonfinite = np.where(right[..., 0] == NOT_RUN, NOT_RUN, 0)
         rows = {name: s for s, name in enumerate(self.series)}
         columns = {rate: r for r, rate in enumerate(self.rates.tolist())}
         for (name, rate, trial), answers in self.known.items():
             at = (rows[name], columns[rate], slice(self.trials) if self.is_clean(name, rate) else trial)
-            right[at], ber[at] = answers.right, answers.ber
+            right[at], ber[at], n_nonfinite[at] = answers.right, answers.ber, answers.n_nonfinite
             if predictions is not None and answers.predictions is not None:
                 predictions[(*at, slice(len(answers.predictions)))] = answers.predictions
         return SweepResult(self.settings, self.rates, right, totals, ber, predictions,
-                           {**self._cards(), **self.provenance})
+                           {**self._cards(), **self.provenance}, n_nonfinite if np.any(n_nonfinite > 0) else None)
 
     def _cards(self) -> dict[str, str]:
         """How well what the faults took from device cards is known at these rates; nothing where they took nothing."""

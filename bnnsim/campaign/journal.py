@@ -2,8 +2,8 @@
 
 A line is the first 16 hexadecimal digits of the SHA-256 of what follows, a space, and canonical JSON: first the head,
 which tells whose journal it is, then {"cells": [[series, rate as float.hex, trial, right answers by class, predictions
-or null, bit error rate as float.hex]]}. A last line that is cut off is dropped; damage before the end is dropped with
-all that follows, and said.
+or null, bit error rate as float.hex, and if there were any the number of scores that were no finite numbers]]}. A last
+line that is cut off is dropped; damage before the end is dropped with all that follows, and said.
 One process holds the journal, by an advisory lock that ends with the process. Before the first finished cells the
 file is empty, and an empty one is removed: a campaign that could not start leaves nothing behind.
 """
@@ -51,15 +51,16 @@ def _parse(line: bytes) -> Any:
 
 def _encoded(cells: Mapping[CellName, Answers]) -> dict[str, list[Any]]:
     return {"cells": [[series, float(rate).hex(), int(trial), [int(n) for n in right],
-                       None if predictions is None else base64.b64encode(predictions.tobytes()).decode(), ber.hex()]
-                      for (series, rate, trial), (right, predictions, ber) in cells.items()]}
+                       None if predictions is None else base64.b64encode(predictions.tobytes()).decode(), ber.hex(),
+                       *([n_nonfinite] if n_nonfinite else [])]
+                      for (series, rate, trial), (right, predictions, ber, n_nonfinite) in cells.items()]}
 
 
 def _decoded(value: Any) -> dict[CellName, Answers]:
     return {(series, float.fromhex(rate), trial):
             Answers(np.array(right, np.int64), None if predictions is None else
-                    np.frombuffer(base64.b64decode(predictions), np.uint8), float.fromhex(ber))
-            for series, rate, trial, right, predictions, ber in value["cells"]}
+                    np.frombuffer(base64.b64decode(predictions), np.uint8), float.fromhex(ber), *map(int, more))
+            for series, rate, trial, right, predictions, ber, *more in value["cells"]}
 
 
 def _write(file: FileIO, data: bytes) -> None:

@@ -49,6 +49,9 @@ class SweepResult:
     predictions : uint8 (S, R, T, N), optional
     provenance : dict
         Versions, CPU, command.
+    n_nonfinite : int64 (S, R, T), optional
+        Scores of each chip that were no finite numbers, and counted as the lowest; -1 where no cell was asked for. Only
+        there where faults broke real numbers of a graph and any came of it.
     """
 
     settings: Settings
@@ -58,6 +61,7 @@ class SweepResult:
     ber: np.ndarray
     predictions: np.ndarray | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
+    n_nonfinite: np.ndarray | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -226,4 +230,5 @@ class SweepResult:
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays by name, as the file holds them."""
         found = {"rates": self.rates, "right": self.right, "class_totals": self.class_totals, "ber": self.ber}
-        return found if self.predictions is None else {**found, "predictions": self.predictions}
+        more = {"predictions": self.predictions, "n_nonfinite": self.n_nonfinite}
+        return {**found, **{name: array for name, array in more.items() if array is not None}}

@@ -11,10 +11,15 @@ S series, R rates, T trials, C classes, N images, as in `bnnsim.campaign.result`
     /ber                 float64  (S, R, T), weight bits that read wrong; nan where a cell was not asked for
     /predictions         uint8    (S, R, T, N), only where settings say so; 255 where a cell was not asked for
 
+or format_version 3, which has beside these
+
+    /n_nonfinite         int64    (S, R, T), scores that were no finite numbers, some at least; -1 where a cell was not
+                                  asked for
+
 and the attribute provenance_checksum, against damage.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,27 +34,33 @@ from bnnsim.files.announced import Announced
 if TYPE_CHECKING:
     from bnnsim.campaign.result import SweepResult
 
-RESULTS, FORMAT_VERSION = "bnnsim-results", 2
+RESULTS, FORMAT_VERSION, WITH_NONFINITE = "bnnsim-results", 2, 3
 MAX_BYTES = 2**36
 NOT_RUN = -1
 
 # type, and how many axes
 _ARRAYS = {"rates": (np.float64, 1), "right": (np.int64, 4), "class_totals": (np.int64, 2),
-           "ber": (np.float64, 3), "predictions": (np.uint8, 4)}
+           "ber": (np.float64, 3), "predictions": (np.uint8, 4), "n_nonfinite": (np.int64, 3)}
 
 _ROOT: file_format.Wanted = {**file_format.ROOT, "provenance_checksum": str}
 
 
 def checksum(text: str, arrays: Mapping[str, np.ndarray]) -> str:
     """SHA-256 of the settings, as the text that files hold, and the arrays."""
-    return file_format.content_checksum({"format": RESULTS, "format_version": FORMAT_VERSION, "settings": text}, arrays)
+    description = {"format": RESULTS, "format_version": _version(arrays), "settings": text}
+    return file_format.content_checksum(description, arrays)
+
+
+def _version(arrays: Mapping[str, np.ndarray]) -> int:
+    """The oldest version that has all of them."""
+    return WITH_NONFINITE if "n_nonfinite" in arrays else FORMAT_VERSION
 
 
 def save(path: FilePath, result: "SweepResult") -> None:
     """Write a result, whole or not at all."""
     texts = {name: file_format.to_json(name, getattr(result, name)) for name in ("settings", "provenance")}
     arrays = result.arrays()
-    root = file_format.root_attributes(RESULTS, FORMAT_VERSION, checksum(texts["settings"], arrays))
+    root = file_format.root_attributes(RESULTS, _version(arrays), checksum(texts["settings"], arrays))
     with hdf5.new_file(path) as file:
         hdf5.write_attributes(file, {**root, "provenance_checksum": file_format.text_checksum(texts["provenance"])})
         for name, text in texts.items():
@@ -61,13 +72,22 @@ def save(path: FilePath, result: "SweepResult") -> None:
 def load(path: FilePath) -> dict[str, Any]:
     """The fields of the SweepResult that `save` wrote, every one checked."""
     with hdf5.open_file(path) as file:
-        root = file_format.read_root(file, RESULTS, {2: _ROOT})
-        return {2: _read_2}[root["format_version"]](file, root)
+        root = file_format.read_root(file, RESULTS, {2: _ROOT, 3: _ROOT})
+        return {2: _read_2, 3: _read_3}[root["format_version"]](file, root)
 
 
 def _read_2(file: hdf5.File, root: dict[str, Any]) -> dict[str, Any]:
     """Version 2."""
-    names = [name for name in _ARRAYS if name != "predictions" or name in file]
+    return _read(file, root, tuple(name for name in _ARRAYS if name != "n_nonfinite"))
+
+
+def _read_3(file: hdf5.File, root: dict[str, Any]) -> dict[str, Any]:
+    """Version 3."""
+    return _read(file, root, tuple(_ARRAYS))
+
+
+def _read(file: hdf5.File, root: dict[str, Any], known: Sequence[str]) -> dict[str, Any]:
+    names = [name for name in known if name != "predictions" or name in file]
     hdf5.check_members(file, datasets=("settings", "provenance", *names))
     announced_texts = {name: hdf5.announce_text(file[name], file_format.MAX_JSON_BYTES)
                        for name in ("settings", "provenance")}
@@ -93,6 +113,8 @@ def _check_axes(announced: Mapping[str, Announced]) -> None:
             raise hdf5.Refused(f"{name} must be {np.dtype(dtype)} with {n_axes} axes, got {came.dtype} {came.shape}")
     right = announced["right"].shape
     wanted = {"rates": right[1:2], "class_totals": (right[0], right[3]), "ber": right[:3]}
+    if "n_nonfinite" in announced:
+        wanted["n_nonfinite"] = right[:3]
     for name, shape in wanted.items():
         if announced[name].shape != shape:
             raise hdf5.Refused(f"{name} must have shape {shape}, as right has, got {announced[name].shape}")
@@ -131,6 +153,11 @@ def _check_values(settings: Settings, arrays: Mapping[str, np.ndarray]) -> None:
     ber = arrays["ber"]
     if np.any(np.where(run[..., 0], ~((ber >= 0) & (ber <= 1)), ~np.isnan(ber))):
         raise hdf5.Refused("ber must be in [0, 1], or nan where there is no cell")
+    if "n_nonfinite" in arrays:
+        count, most = arrays["n_nonfinite"], (sizes * right.shape[3])[:, None, None]
+        if np.any(np.where(run[..., 0], (count < 0) | (count > most), count != NOT_RUN)) or not np.any(count > 0):
+            raise hdf5.Refused("n_nonfinite must be in 0..images times classes, above 0 somewhere, or -1 where there "
+                               "is no cell")
     always = right.shape[2] if settings["stopping"] is None else settings["stopping"]["pilot"]
     if not np.all(run[:, :, :always]):
         raise hdf5.Refused(f"right must be there for the first {always} chips of each rate")

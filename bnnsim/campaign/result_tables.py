@@ -31,6 +31,7 @@ SCHEMA = {"series": "name of the network, of the fault setting where there are s
           "n_images": "images of the split",
           "accuracy": "right / n_images, a share of 1",
           "seed": "root seed of all chips, an integer of any length"}
+NONFINITE = "n_nonfinite"           # a column more where there were any: scores of the chip that were no finite numbers
 KEYS: tuple[Literal["name"], Literal["split"], Literal["fault"]] = ("name", "split", "fault")
 
 
@@ -66,17 +67,21 @@ def rows(result: "SweepResult") -> list[Row]:
 
 
 def table(result: "SweepResult") -> str:
-    """Text: a line a series and rate; accuracies in percent, rates and wrong bits as shares of 1."""
+    """Text: a line a series and rate; accuracies in percent, rates and wrong bits as shares of 1.
+
+    Scores that were no finite numbers, of all chips of a rate, stand in a column of their own, where there were any.
+    """
     width, axis = max(len("network"), *(len(name) for name in result.names)), in_words(result.axis)
     wide = max(9, len(axis))
+    counts = [] if result.n_nonfinite is None else result.n_nonfinite.clip(0).sum(axis=2).reshape(-1).tolist()
     lines = [f"{'network'.ljust(width)}  {axis:>{wide}}  {'wrong bits':>10}  {'chips':>5}  {'mean %':>7}  "
-             f"{'95 % interval':>15}  {'std':>5}  {'min %':>6}  {'max %':>6}"]
-    for row in rows(result):
+             f"{'95 % interval':>15}  {'std':>5}  {'min %':>6}  {'max %':>6}{'  no numbers' * bool(counts)}"]
+    for i, row in enumerate(rows(result)):
         alone = row["trials"] == 1 and row["high"] > row["low"]              # one chip tells nothing of others
         interval = "" if alone else f"{100 * row['low']:.2f}..{100 * row['high']:.2f}"
         lines.append(f"{row['network'].ljust(width)}  {row['rate']:{wide}.3g}  {row['ber']:10.3g}  {row['trials']:5}  "
                      f"{100 * row['mean']:7.2f}  {interval:>15}  {100 * row['std']:5.2f}  {100 * row['min']:6.2f}  "
-                     f"{100 * row['max']:6.2f}")
+                     f"{100 * row['max']:6.2f}" + (f"  {counts[i]:10,}" if counts else ""))
     card = result.provenance.get("card")
     return "\n".join([*lines, "", str(card)] if card else lines)
 
@@ -100,7 +105,8 @@ def columns(result: "SweepResult") -> dict[str, np.ndarray]:
             "value": result.rates[r], "trial": t, "ber_measured": result.ber[s, r, t],
             "right": result.right[s, r, t].sum(axis=1),
             "n_images": np.array([entry["n_images"] for entry in entries])[s], "accuracy": result.accuracy[s, r, t],
-            "seed": np.full(len(s), str(result.seed), object)}
+            "seed": np.full(len(s), str(result.seed), object),
+            **({} if result.n_nonfinite is None else {NONFINITE: result.n_nonfinite[s, r, t]})}
 
 
 def _each(texts: Iterable[str]) -> np.ndarray:
@@ -112,8 +118,9 @@ def csv_text(result: "SweepResult") -> str:
     """CSV of `SCHEMA`: a line a cell that ran; numbers as Python writes them, so that they are read back the same."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(SCHEMA)
-    writer.writerows(zip(*(column.tolist() for column in columns(result).values())))
+    found = columns(result)
+    writer.writerow(found)
+    writer.writerows(zip(*(column.tolist() for column in found.values())))
     return text.getvalue()
 
 
@@ -127,6 +134,8 @@ def data_set(result: "SweepResult") -> "xarray.Dataset":
     entries, dims = result.settings["series"], ("series", "value", "trial")
     arrays = {"accuracy": (dims, result.accuracy), "ber_measured": (dims, result.ber),
               "right": ((*dims, "class"), result.right), "class_totals": (("series", "class"), result.class_totals)}
+    if result.n_nonfinite is not None:
+        arrays[NONFINITE] = (dims, result.n_nonfinite)
     if result.predictions is not None:
         arrays["predictions"] = ((*dims, "image"), result.predictions)
     beside = {"series": list(result.names), "value": result.rates, "trial": np.arange(result.right.shape[2]),

@@ -69,7 +69,8 @@ class Store:
         sizes = [series["n_images"] for series in result.settings["series"]]
         return {(name, rate, trial): Answers(result.right[s, r, trial], None if result.predictions is None
                                              else result.predictions[s, r, trial, :sizes[s]],
-                                             float(result.ber[s, r, trial]))
+                                             float(result.ber[s, r, trial]),
+                                             0 if result.n_nonfinite is None else int(result.n_nonfinite[s, r, trial]))
                 for s, name in enumerate(result.names) for r, rate in enumerate(result.rates.tolist())
                 for trial in range(1 if self.campaign.is_clean(name, rate) else result.right.shape[2])
                 if result.right[s, r, trial, 0] != NOT_RUN}

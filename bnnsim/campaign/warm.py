@@ -5,7 +5,7 @@ import numpy as np
 import bnnsim.training.architectures as architectures
 from bnnsim.datasets.split import Split
 from bnnsim.faults import BitFlips
-from bnnsim.packed.clean_pass import CleanPass
+from bnnsim.packed.graph_pass import clean_pass_of
 from bnnsim.training.fitting import fit
 from bnnsim.training.packing import pack
 
@@ -27,7 +27,7 @@ def warmup(training: bool = False) -> None:
         if training:
             fit(model, split, epochs=1, rng=0, flip_rate=0.1, progress=False)
         network = pack(model)
-        clean = CleanPass(network, split.images)
+        clean = clean_pass_of(network, split.images)
         clean.prepare()
         for p in (0.05, 0.5):                                   # corrections, and the whole product
             clean.predict(BitFlips(p).apply(network, rng=0))

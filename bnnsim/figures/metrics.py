@@ -56,7 +56,8 @@ def margin_histograms(results: "Margins | Mapping[str, Margins]", path: FilePath
             axes.stairs(100 * shares, edges, color=COLOURS[s % len(COLOURS)], linestyle=LINES[s % len(LINES)],
                         linewidth=1.4, fill=len(named) == 1, alpha=0.8 if len(named) == 1 else 1)
         axes.set_title(_layer_name(layer), fontsize=9)
-        axes.set_xlabel("margin |h - s|" + (", pixel levels" if i == 0 else ", summands of size 1"), fontsize=9)
+        axes.set_xlabel("margin |h - s|" + (", pixel levels" if layer.level > 1 else ", summands of size 1"),
+                        fontsize=9)
         axes.set_ylabel("share of a bar (%)", fontsize=9)
         axes.set_xlim(left=0)
     heading(figure, f"pre-activation margins, {first.n_images:,} images", ax)

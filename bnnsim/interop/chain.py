@@ -3,16 +3,17 @@
 What cannot be represented is refused by its name in the file: nothing is dropped but what changes no class. U units.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from bnnsim.interop.drafts import Draft, compose, fields_of, shifted_apart
+from bnnsim.interop.drafts import Draft, compose, fields_of, shifted_apart, store_bias
 from bnnsim.interop.input_codes import Code
-from bnnsim.interop.steps import Affine, Flatten, LeftOut, Network, Pool, Sign, Step, Total, Weigh, in_words
-from bnnsim.interop.weights import Reading, signs_and_scale
+from bnnsim.interop.steps import (Affine, Flatten, LeftOut, Network, Pool, Sign, Step, StoredBias, Total, Weigh,
+                                  in_words)
+from bnnsim.interop.weights import Reading, signs_and_scale, signs_of_bias
 from bnnsim.packed.forward import Pair
 
 NO_SIGN = ("a network without any sign between its layers is no binary network, and plain ONNX exports of PyTorch's "
@@ -22,7 +23,11 @@ NO_SIGN = ("a network without any sign between its layers is no binary network, 
 
 @dataclass(frozen=True)
 class Row:
-    """What became of a layer: a line of the table; `turned` are units whose weights have the opposite sign here."""
+    """What became of a layer: a line of the table; `turned` are units whose weights have the opposite sign here.
+
+    layer : its number; of a graph its node's
+    is_operation : whether it is a graph's, on float32
+    """
 
     layer: int
     kind: str
@@ -30,6 +35,7 @@ class Row:
     sources: tuple[str, ...]
     folded: tuple[str, ...]
     turned: tuple[int, ...] = ()
+    is_operation: bool = False
 
 
 def fold(network: Network, input_shape: tuple[int, int, int], code: Code,
@@ -62,7 +68,7 @@ class _Chain:
             raise ValueError(f"{self.needs_sign} is left out before a sign alone, but {step.name} follows it")
         takers: dict[type[Step], Callable[[Any], None]] = {
             Weigh: self._weigh, Affine: self._affine, Pool: self._pool, Total: self._total, Sign: self._sign,
-            Flatten: self._flatten, LeftOut: self._leave_out}
+            Flatten: self._flatten, LeftOut: self._leave_out, StoredBias: self._stored_bias}
         takers[type(step)](step)
 
     @property
@@ -143,6 +149,13 @@ class _Chain:
         draft.sources += step.sources
         draft.folded.append(step.name)
 
+    def _stored_bias(self, step: StoredBias) -> None:
+        draft = self._open
+        if draft is None:
+            raise ValueError(f"{step.name}: a bias that is stored stands behind weights, before their sign")
+        store_bias(draft, step.name, signs_of_bias(step.name, step.values, self.reading))
+        draft.bias_from = step.sources
+
     def _pool(self, step: Pool) -> None:
         if not self.layers:
             raise ValueError(f"{step.name} pools the input: it must follow a convolution")
@@ -150,7 +163,7 @@ class _Chain:
         if draft.weight.ndim != 4 or draft.pool or draft.totalled or self.flatten:
             raise ValueError(f"{step.name} pools behind {draft.folded[-1] if draft.folded else draft.weigh.name}: one "
                              "pooling behind a convolution can be folded")
-        draft.pool, draft.pooled_late = step, draft.touched or draft.at_zero is not None
+        draft.pool, draft.falling = step, np.broadcast_to(draft.scale < 0, len(draft.weight))
         draft.folded.append(str(step))
         self.sizes = step.sizes(self.sizes)
 
@@ -200,7 +213,6 @@ class _Chain:
             rest = rest + shifted_apart(draft.weigh, draft.weight, self.apart, self.sizes, self.flatten)
         if a != 1 or rest.any():
             compose(draft, -rest / a, np.array([a]), np.zeros(1))
-            draft.touched = False                   # a is positive: pooling behind it is pooling before
 
     def ended(self) -> tuple[list[dict[str, Any]], Code, list[Row]]:
         """All that was read."""
@@ -220,7 +232,7 @@ class _Chain:
         if len(self.layers) > 1 and all(layer.at_zero is None for layer in self.layers[:-1]):
             raise ValueError(NO_SIGN)
         return ([fields_of(draft, self.reading, i == len(self.layers) - 1) for i, draft in enumerate(self.layers)],
-                self.code, [_row(i, draft) for i, draft in enumerate(self.layers)])
+                self.code, _rows(self.layers))
 
 
 def _geometry(step: Weigh, pad_value: int, reason: str) -> dict[str, Any]:
@@ -244,7 +256,17 @@ def _pad_of_bits(step: Weigh, a: float, c: float) -> tuple[int, str]:
                "neither, nor midway")
 
 
-def _row(index: int, draft: Draft) -> Row:
-    return Row(index, "conv" if draft.weight.ndim == 4 else "dense", draft.weight.shape,
-               tuple(draft.sources) or (draft.weigh.name,), tuple(draft.folded),
-               draft.turned)
+def _rows(drafts: Sequence[Draft]) -> list[Row]:
+    rows: list[Row] = []
+    for draft in drafts:
+        rows.append(Row(len(rows), "conv" if draft.weight.ndim == 4 else "dense", draft.weight.shape,
+                        tuple(draft.sources) or (draft.weigh.name,), tuple(draft.folded), draft.turned))
+        if draft.bias is not None:
+            rows.append(bias_row(len(rows), draft.bias, draft.bias_from))
+    return rows
+
+
+def bias_row(index: int, bias: np.ndarray, sources: tuple[str, ...]) -> Row:
+    """Of a bias that is stored: a layer of bits by itself."""
+    level = abs(int(bias[0]))
+    return Row(index, "bias", bias.shape, sources, ("stored" if level == 1 else f"stored, as {level} levels",))

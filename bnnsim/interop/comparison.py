@@ -1,13 +1,16 @@
 """Where a network that was read goes wrong: its layers' sums beside those of its own framework. N images, U units."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from bnnsim.checks import check_images
+from bnnsim.packed.blocks import check_packed
+from bnnsim.packed.graph import PackedGraph
 from bnnsim.packed.network import PackedNetwork
+from bnnsim.packed.stages import Stage
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,8 @@ def compare_sums(network: PackedNetwork, images: np.ndarray, sums: Mapping[str, 
     images : uint8 (N, C, H, W)
     sums : mapping of name to array
         Of each layer the sums of its weights, before batch norm, bias and pooling: (N, U), or of a convolution (N, OH,
-        OW, K) or (N, K, OH, OW), along columns also (N, K, OW). The number in a name is its layer's; names without
-        numbers stand in order.
+        OW, K) or (N, K, OH, OW), along columns also (N, K, OW). The number in a name is its layer's, biases that
+        are stored not counted; names without numbers stand in order.
     turned : mapping of layer to units, optional
         Units whose weights have the opposite sign here, as `read_network` had to turn them over.
 
@@ -45,20 +48,32 @@ def compare_sums(network: PackedNetwork, images: np.ndarray, sums: Mapping[str, 
     -------
     SumsDiffer or None
     """
-    images = check_images(images, network.input_shape)
-    x: np.ndarray = images
-    by_layer = _by_layer(sums, len(network.layers))
-    for stage in network.stages:
-        if stage.index in by_layer:
-            name, given = by_layer[stage.index]
+    images = check_images(images, check_packed(network, graphs=True).input_shape)
+    by_layer = _by_layer(sums, sum(layer.kind != "bias" for layer in network.layers))
+    weighing = (item for item in _reads(network, images) if item[0].layer.kind != "bias")
+    for i, (stage, x) in enumerate(weighing):
+        if i in by_layer:
+            name, given = by_layer[i]
             ours = stage.sums(x)
             ours[..., list((turned or {}).get(stage.index, ()))] *= -1
             found = _differing(stage.index, name, ours, given, stage.map_shape, stage.layer.fan_in)
             if found is not None:
                 return found
-        if stage.index + 1 < len(network.stages):
-            x = stage.bits(x)
     return None
+
+
+def _reads(network: PackedNetwork, images: np.ndarray) -> Iterator[tuple[Stage, np.ndarray]]:
+    """Each layer of bits, and what it reads."""
+    if isinstance(network, PackedGraph):
+        known = {-1: images}
+        for at, stage in zip(network.at_layer, network.stages):
+            known = network.values(known, at)
+            yield stage, known[network.nodes[at].inputs[0]]
+        return
+    x = images
+    for stage in network.stages:
+        yield stage, x
+        x = stage.bits(x) if stage.index + 1 < len(network.stages) else x
 
 
 def _by_layer(sums: Mapping[str, np.ndarray], n_layers: int) -> dict[int, tuple[str, np.ndarray]]:

@@ -11,6 +11,7 @@ import numpy as np
 from bnnsim.interop.steps import Pool, Weigh
 from bnnsim.interop.weights import Reading
 from bnnsim.packed.forward import Pair
+from bnnsim.packed.kinds import MAX_SIZE
 from bnnsim.packed.thresholds import fold_thresholds
 
 
@@ -27,12 +28,13 @@ class Draft:
     at_zero: int | None = None                      # of its sign, once there is one
     pool: Pool | None = None
     totalled: bool = False                          # whether its sums are summed up over positions
-    pooled_late: bool = False                       # pooled behind an affine step or its sign
+    falling: np.ndarray | None = None               # units that fall with h where they are pooled
     flatten: str | None = None                      # of what reads it
-    touched: bool = False                           # whether an affine step was folded in
     most: int = 1                                   # of the size of what it weighs
     turned: tuple[int, ...] = ()                    # units whose weights were turned over
     any_parity: bool = False                        # whether its sums can be even and odd
+    bias: np.ndarray | None = None                  # that is stored, + or - a level: h is with it
+    bias_from: tuple[str, ...] = ()                 # arrays of the file
     sources: list[str] = field(default_factory=list)
     folded: list[str] = field(default_factory=list)
 
@@ -43,7 +45,24 @@ def compose(draft: Draft, mean: np.ndarray, scale: np.ndarray, shift: np.ndarray
         draft.mean, draft.scale, draft.shift = draft.mean + mean, draft.scale * scale, draft.shift + shift
     else:
         draft.scale, draft.shift = draft.scale * scale, (draft.shift - mean) * scale + shift
-    draft.touched = True
+
+
+def store_bias(draft: Draft, name: str, signs: np.ndarray) -> None:
+    """+-1 behind the steps that are there, which is 1 / scale of them on sums: an integer level."""
+    if len(signs) != len(draft.weight):
+        raise ValueError(f"{name} has {len(signs)} values behind {draft.weigh.name}, which has {len(draft.weight)} "
+                         "units")
+    if draft.bias is not None or draft.totalled:
+        raise ValueError(f"{name}: a bias that is stored stands behind weights, one of each layer, before what adds up "
+                         "positions")
+    scale = np.broadcast_to(draft.scale, len(signs)).astype(np.float64)
+    with np.errstate(divide="ignore", over="ignore"):
+        level = np.rint(1 / scale[0])
+    if not 1 <= level <= MAX_SIZE or not np.allclose(level * scale, 1, rtol=1e-6, atol=0):
+        raise ValueError(f"{name}: a bias of +-1 is stored beside sums of levels, but here it would be "
+                         f"{1 / scale.min():g} of them (to {1 / scale.max():g}), as input and weights are scaled: an "
+                         "integer, the same for all units, is represented; bias='folded' takes any into thresholds")
+    draft.bias = level * signs
 
 
 def shifted_apart(weigh: Weigh, weight: np.ndarray, apart: np.ndarray, sizes: Pair,
@@ -65,11 +84,13 @@ def shifted_apart(weigh: Weigh, weight: np.ndarray, apart: np.ndarray, sizes: Pa
 
 def fields_of(draft: Draft, reading: Reading, last: bool) -> dict[str, Any]:
     """A layer as from_arrays takes it."""
-    if draft.pooled_late:
-        _pool_first(draft)
+    if draft.falling is not None and draft.falling.any():
+        _pool_first(draft, draft.falling)
     fields, units, pool = {**draft.fields, "weight": draft.weight}, len(draft.weight), draft.pool
     if pool is not None:
         fields |= {"pool": pool.size, "pool_stride": pool.stride, "pool_padding": pool.pads}
+    if draft.bias is not None:
+        fields |= {"bias": draft.bias, "store_bias": True}
     mean, scale, shift = (np.broadcast_to(part, units) for part in (draft.mean, draft.scale, draft.shift))
     if last and draft.at_zero is not None:
         return {**fields, **_signs_as_scores(draft, mean, scale, shift, _sign_of_zero(draft, reading) == -1)}
@@ -98,24 +119,29 @@ def _signs_as_scores(draft: Draft, mean: np.ndarray, scale: np.ndarray, shift: n
                      strict: bool) -> dict[str, Any]:
     """Thresholds of a last layer; z > 0 is what -z >= 0 is not."""
     turn = -1 if strict else 1
-    theta, inverted = fold_thresholds(mean, turn * scale, turn * shift, draft.weight[0].size * draft.most)
+    theta, inverted = fold_thresholds(mean, turn * scale, turn * shift, _largest(draft))
     return {"threshold": theta, "inverted": inverted ^ strict}
 
 
-def _pool_first(draft: Draft) -> None:
+def _pool_first(draft: Draft, falling: np.ndarray) -> None:
     """Norm, pool, sign as pool, norm, sign: where the norm falls, the largest of it is the least sum's.
 
     The least of h is the largest of -h: weights and mean of such a channel are turned over, which changes none of its
     values. Its stored bits are the trained ones' opposites, which is told.
     """
-    falling = np.broadcast_to(draft.scale < 0, len(draft.weight))
-    if falling.any():
-        turn = np.where(falling, -1, 1)
-        draft.weight = draft.weight * turn.reshape(-1, 1, 1, 1).astype(draft.weight.dtype)
-        draft.mean, draft.scale = draft.mean * turn, draft.scale * turn
-        draft.turned = tuple(np.flatnonzero(falling).tolist())
-        draft.folded.append(f"weights of {falling.sum()} channels of negative gamma turned over, as they are pooled "
-                            "behind it")
+    turn = np.where(falling, -1, 1)
+    draft.weight = draft.weight * turn.reshape(-1, 1, 1, 1).astype(draft.weight.dtype)
+    draft.mean, draft.scale = draft.mean * turn, draft.scale * turn
+    draft.bias = None if draft.bias is None else draft.bias * turn
+    draft.turned = tuple(np.flatnonzero(falling).tolist())
+    draft.folded.append(f"weights of {falling.sum()} channels of negative gamma turned over, as they are pooled behind "
+                        "it")
+
+
+def _largest(draft: Draft) -> int:
+    """Of its sums, with the bias that is stored; of their parity, where they have one."""
+    level = 0 if draft.bias is None else int(abs(draft.bias[0]))
+    return draft.weight[0].size * draft.most + level
 
 
 def units_at_zero(draft: Draft) -> np.ndarray:
@@ -124,10 +150,10 @@ def units_at_zero(draft: Draft) -> np.ndarray:
     mean, scale, shift = (np.broadcast_to(part, units) for part in (draft.mean, draft.scale, draft.shift))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         near = np.rint(np.where(scale == 0, 0, mean - shift / scale))
-    fan_in = draft.weight[0].size
+    most = _largest(draft)
     found = np.zeros(units, bool)
     for h in (near - 1, near, near + 1):
-        reached = (np.abs(h) <= fan_in * draft.most) & (((h - fan_in) % 2 == 0) | draft.any_parity)
+        reached = (np.abs(h) <= most) & (((h - most) % 2 == 0) | draft.any_parity)
         with np.errstate(over="ignore"):
             found |= reached & ((h - mean) * scale + shift == 0)
     return np.flatnonzero(found)

@@ -11,6 +11,7 @@ from bnnsim.checks import FilePath, check_choice
 from bnnsim.faults.array_mapping import ArrayMapping
 from bnnsim.faults.fault_map import FaultMap
 from bnnsim.packed.blocks import check_packed
+from bnnsim.packed.graph import PackedGraph
 from bnnsim.packed.network import PackedNetwork
 
 MAPPING = ArrayMapping(64, 64)
@@ -61,22 +62,28 @@ def _cells(job: Job) -> Contents:
 
 @dataclass(frozen=True)
 class Format:
-    """A format: how names of its files end, and what makes their contents; whether there are several."""
+    """A format: how names of its files end, what makes their contents; whether there are several, and of graphs too."""
 
     endings: tuple[str, ...]
     contents: Callable[[Job], Contents]
     several: bool = False
+    graphs: bool = False
 
 
-FORMATS = {"npz": Format((".npz",), _npz), "qonnx": Format((".qonnx", ".qonnx.onnx"), _qonnx),
-           "onnx": Format((".onnx",), _onnx), "c": Format((".h",), _c), "mem": Format((".mem",), _memory, True),
-           "coe": Format((".coe",), _memory, True), "csv": Format((".csv",), _cells)}
+FORMATS = {"npz": Format((".npz",), _npz), "qonnx": Format((".qonnx", ".qonnx.onnx"), _qonnx, graphs=True),
+           "onnx": Format((".onnx",), _onnx, graphs=True), "c": Format((".h",), _c),
+           "mem": Format((".mem",), _memory, several=True), "coe": Format((".coe",), _memory, several=True),
+           "csv": Format((".csv",), _cells, graphs=True)}
 ENDINGS = tuple(ending for form in FORMATS.values() for ending in form.endings)
 
 
 def export_network(network: PackedNetwork, path: FilePath, format: str | None = None, *,
                    mapping: ArrayMapping | None = None, faults: FaultMap | None = None) -> list[str]:
-    """Write a network for another program; scores that are read back are the same, bit for bit.
+    """Write a network for another program; scores read back are the same, bit for bit, but for those of graphs.
+
+    A graph is written as "onnx", "qonnx" and "csv". Its float32 sums have another order in an ONNX runtime: scores are
+    the same to float32's rounding, where the runtime's optimizations are off (onnxruntime's fold scales into weights,
+    and sums that lie on a sign's threshold then fall elsewhere).
 
     Parameters
     ----------
@@ -101,7 +108,7 @@ def export_network(network: PackedNetwork, path: FilePath, format: str | None = 
     Raises
     ------
     ValueError
-        What a format cannot hold: sums that float32 does not hold exactly, scores that no integers order.
+        What a format cannot hold: sums that float32 does not hold exactly, scores that no integers order, graphs.
     OSError
         Where a file cannot be written; those that were there are unchanged.
 
@@ -114,9 +121,13 @@ def export_network(network: PackedNetwork, path: FilePath, format: str | None = 
     >>> bnnsim.load_network("small.onnx").checksum == network.checksum
     True
     """
-    check_packed(network)
+    check_packed(network, graphs=True)
     path = os.fsdecode(path)
     form = format_of(path) if format is None else FORMATS[check_choice("format", format, FORMATS)]
+    if isinstance(network, PackedGraph) and not form.graphs:
+        name = next(name for name, one in FORMATS.items() if one is form)
+        raise ValueError(f"the format {name} holds layers in a row, and the network is a graph: write .onnx or .qonnx, "
+                         "its cells as .csv, or .h5 with PackedGraph.save")
     if form.contents is not _cells and not (mapping is None and faults is None):
         raise ValueError("mapping and faults belong to the format csv, which has a line for each cell")
     contents = form.contents(Job(network, path, mapping or (faults and faults.mapping) or MAPPING, faults))

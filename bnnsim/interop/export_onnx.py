@@ -4,7 +4,8 @@ A hidden layer is Conv or MatMul, MaxPool, less (threshold - 1/2), times -1 wher
 that Sign never meets 0, of which ONNX would make 0. All of it is exact in float32, whatever the order of a sum: where a
 sum has 2**23 or more, the network is refused. Scores are float64, so that nothing is lost; float32 would round them to
 24 bits. Padding with +-1, or with the border, is a Pad before the Conv; a last convolution's sums go through ReduceSum.
-A last layer with thresholds ends in its Sign. A QONNX graph takes one image, as its tools want all sizes known.
+A last layer with thresholds ends in its Sign. A QONNX graph takes one image, as its tools want all sizes known. Of
+networks that branch see `export_onnx_graph`.
 
 U units, F features, K and C channels out and in, kh and kw a kernel's sizes.
 
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from bnnsim.packed.graph import PackedGraph
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.packed.stages import Stage
 
@@ -128,16 +130,19 @@ def onnx_content(network: PackedNetwork, quantized: bool = False) -> bytes:
     ValueError
         Where a layer's sums are not exact in float32, or the file would pass 2 GB.
     """
-    if network.n_bits > MAX_BYTES // 4:
-        raise ValueError(f"ONNX: {network.n_bits:,} weights are more than the 2 GB that a file may have")
+    n_weights = network.n_bits + sum(operation.n_parameters for operation in getattr(network, "operations", ()))
+    if n_weights > MAX_BYTES // 4:
+        raise ValueError(f"ONNX: {n_weights:,} weights are more than the 2 GB that a file may have")
     for stage in network.stages:
         _check_exact(stage)
     graph = Graph(quantized, "images")
     graph.node("Cast", "pixels", to=FLOAT)
-    for stage in network.stages:
-        _add_layer(graph, stage)
-    if network.layers[-1].threshold is not None:
-        graph.node("Cast", "scores", to=DOUBLE)
+    if isinstance(network, PackedGraph):
+        from bnnsim.interop.export_onnx_graph import add_nodes          # which stands on this module
+
+        add_nodes(graph, network)
+    else:
+        _add_chain(graph, network)
     data = b"".join([*graph.nodes, put(2, "bnnsim"), *graph.constants,
                      put(11, value_info("images", UINT8, list(network.input_shape), quantized)),
                      put(12, value_info("scores", DOUBLE, [network.n_classes], quantized))])
@@ -155,11 +160,21 @@ def _check_exact(stage: Stage) -> None:
                          f"from {limit:,} on")
 
 
-def _add_layer(graph: Graph, stage: Stage) -> None:
+def _add_chain(graph: Graph, network: PackedNetwork) -> None:
+    if network.stages[0].offset:
+        graph.node("Sub", "levels", np.array(network.stages[0].offset, np.float32))
+    for stage in network.stages:
+        add_layer(graph, stage)
+    if network.layers[-1].threshold is not None:
+        graph.node("Cast", "scores", to=DOUBLE)
+
+
+def add_layer(graph: Graph, stage: Stage) -> None:
+    """A layer of bits on the head, which is what it sums up: to bits, scores, or the sums that a graph reads."""
     layer, name = stage.layer, f"layer{stage.index}"
-    if stage.offset:
-        graph.node("Sub", "levels", np.array(stage.offset, np.float32))
-    if stage.reads_rows:
+    if layer.kind == "bias":
+        _add_bias(graph, stage, name)
+    elif stage.reads_rows:
         _add_dense(graph, stage, name)
     else:
         _add_conv(graph, stage, name)
@@ -167,9 +182,10 @@ def _add_layer(graph: Graph, stage: Stage) -> None:
         pool = layer.windows
         graph.node("MaxPool", f"{name}.pooled", kernel_shape=pool[:2], strides=pool[2:4], pads=pool[4:])
     if layer.threshold is None:
-        _add_scores(graph, stage)
+        if layer.mean is not None:
+            _add_scores(graph, stage)
         return
-    shape = (-1,) if stage.reads_rows else (1, -1, 1, 1)
+    shape = (-1,) if len(stage.output_shape) == 1 else (1, -1, 1, 1)
     graph.node("Sub", f"{name}.about", (stage.theta - 0.5).astype(np.float32).reshape(shape))
     if stage.inverted.any():
         graph.node("Mul", f"{name}.turned", np.where(stage.inverted, -1, 1).astype(np.float32).reshape(shape))
@@ -199,10 +215,17 @@ def _add_conv(graph: Graph, stage: Stage, name: str) -> None:
                strides=layer.stride, dilations=layer.dilation, group=layer.groups, kernel_shape=sizes)
 
 
+def _add_bias(graph: Graph, stage: Stage, name: str) -> None:
+    """+-1 that a memory stores; where they stand for levels of pixels, already times these."""
+    bias = stage.layer.signs()[0].astype(np.float32).reshape((-1,) if len(stage.output_shape) == 1 else (1, -1, 1, 1))
+    level = stage.layer.pad_value
+    graph.node("Add", f"{name}.sums", bias * np.float32(level) if level != 1 else graph.weights(f"{name}.bias", bias))
+
+
 def _add_scores(graph: Graph, stage: Stage) -> None:
     """Of a convolution sums over its positions first."""
     mean, scale, shift = stage.layer.output_affine
-    if not stage.reads_rows:
+    if len(stage.output_shape) > 1:
         graph.node("ReduceSum", "totals", np.array([2, 3]), keepdims=0)
     graph.node("Cast", "sums", to=DOUBLE)
     if mean.any():

@@ -3,22 +3,44 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import bnnsim.interop.arrays_files as arrays_files
 from bnnsim.checks import FilePath
 from bnnsim.interop.arrays_files import Arrays
 from bnnsim.interop.bounded import MAX_MEMBERS
+from bnnsim.interop.graph_parts import Sketch, Value
+from bnnsim.interop.input_codes import Code
 from bnnsim.interop.packed_words import Digits
 from bnnsim.interop.steps import Network
+from bnnsim.interop.weights import Reading
 
 C_SOURCES = (".h", ".hpp", ".hh", ".c", ".cpp", ".cc")
 MEMORY_TEXTS = (".txt", ".mem", ".hex", ".dat", ".bin", ".memb", ".memh", ".mif")
 TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."         # the magic number of legacy files, pickled
 
 
+class Model(Protocol):
+    """A chain or a graph, with its weights."""
+
+    @property
+    def form(self) -> str:
+        """What kind of file it is."""
+
+    @property
+    def has_branches(self) -> bool:
+        """Whether it cannot be a chain."""
+
+    def chain(self) -> Network:
+        """Its steps; ValueError where it is none of layers of bits alone."""
+
+    def sketch(self, code: Code, reading: Reading) -> tuple[Sketch, Value]:
+        """(All that it computes, its scores)."""
+
+
 @dataclass(frozen=True)
 class Content:
-    """What a file holds: a chain of steps, or arrays by name, which take a spec.
+    """What a file holds: a chain of steps, arrays by name, which take a spec, or a model, which may be a chain.
 
     layout : of the arrays' axes, "pytorch" or "keras"
     texts : which arrays are digits of memory texts
@@ -28,6 +50,7 @@ class Content:
     network: Network | None = None
     arrays: Arrays | None = None
     layout: str = "pytorch"
+    model: Model | None = None
     texts: dict[str, Digits] = field(default_factory=dict)
 
 
@@ -42,7 +65,7 @@ def read_content(paths: Sequence[FilePath], spec: object = None, input_shape: tu
     ending = os.path.splitext(first)[1].lower()
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
         from bnnsim.interop.keras import read_h5
-        return _content(read_h5(first), "keras", "Keras .h5")
+        return _content(read_h5(first), "Keras .h5")
     if head.startswith(b"PK\3\4"):
         return _read_zip(first)
     if head.startswith(b"\x80") and (head.startswith(TORCH) or ending in (".pt", ".pth", ".pkl", ".ckpt", ".bin")):
@@ -55,17 +78,18 @@ def read_content(paths: Sequence[FilePath], spec: object = None, input_shape: tu
     if arrays_files.is_text(head) and (ending in MEMORY_TEXTS or not ending):
         return _texts("memory text", [first])
     if ending == ".onnx" or head.startswith(b"\x08"):
-        from bnnsim.interop.onnx_chain import read_onnx
-        return _content(read_onnx(first), "pytorch", "ONNX")
+        from bnnsim.interop.onnx_graph import OnnxModel
+        from bnnsim.interop.protobuf import read_graph
+        return Content("ONNX", model=OnnxModel(read_graph(first)))
     raise ValueError(f"its first bytes are {head[:8]!r}, which is none of the formats that are known: Keras .h5 and "
                      ".keras, PyTorch .pt and .pth, safetensors, ONNX, .npz, a folder of FINN .bin, C headers, "
                      "$readmemb text")
 
 
-def _content(found: Network | Arrays, layout: str, form: str) -> Content:
-    if isinstance(found, Network):
-        return Content(found.form, network=found)
-    return Content(f"{form}, weights only", arrays=found, layout=layout)
+def _content(found: Model | Arrays, form: str) -> Content:
+    if isinstance(found, dict):
+        return Content(f"{form}, weights only", arrays=found, layout="keras")
+    return Content(found.form, model=found)
 
 
 def _read_zip(path: str) -> Content:
@@ -75,7 +99,7 @@ def _read_zip(path: str) -> Content:
         names = list(Zip(file).members)
     if "config.json" in names and "model.weights.h5" in names:
         from bnnsim.interop.keras import read_keras
-        return _content(read_keras(path), "keras", "Keras .keras")
+        return _content(read_keras(path), "Keras .keras")
     if any(name.split("/")[-1] == "data.pkl" for name in names):
         from bnnsim.interop.torch_files import read_zip
         return Content("PyTorch state dict", arrays=read_zip(path))

@@ -6,6 +6,7 @@ A chain is read twice: first without its weights, which says how large they may 
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,45 +15,59 @@ from bnnsim.files.json_text import parse_json
 from bnnsim.interop.arrays_files import Arrays
 from bnnsim.interop.bounded import SLACK, Zip, read_bytes
 from bnnsim.interop.hdf5_classic import Array, Node, read_classic
-from bnnsim.interop.keras_layers import Config, network_of, snake_case
-from bnnsim.interop.steps import Network
+from bnnsim.interop.keras_graph import KerasGraph
+from bnnsim.interop.keras_layers import Config, snake_case
 
 MAX_CONFIG = 2**21                  # bytes of the JSON, whose values take up to thirty times as much
 MAX_LAYERS = 5000
 
 
-def read_h5(path: FilePath) -> Network | Arrays:
+def read_h5(path: FilePath) -> KerasGraph | Arrays:
     """A whole model; of a file of weights only, its arrays in the order of its layers."""
     root = read_classic(read_bytes(path))
     text = root.attributes.get("model_config")
     if not isinstance(text, str):
         return _weights_only(root)
-    layers = _layers(_json(text, "model_config"))
-    return network_of(layers, lambda i, name, shapes: _of_group(root, name, shapes), "Keras/Larq .h5")
+    model = _model(_json(text, "model_config"), "Keras/Larq .h5")
+    return replace(model, take=lambda i, name, shapes: _of_group(root, name, shapes))
 
 
-def read_keras(path: FilePath) -> Network:
+def read_keras(path: FilePath) -> KerasGraph:
     """A model of Keras 3: its weights are unpacked once the topology says how many there can be."""
     with open(path, "rb") as file:
         members = Zip(file)
-        layers = _layers(_json(members.read("config.json", MAX_CONFIG).decode("utf-8", "replace"), "config.json"))
-        n_values = 0
-
-        def counted(i: int, name: str, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-            nonlocal n_values
-            n_values += sum(math.prod(shape) for shape in shapes.values())
-            return {part: np.broadcast_to(np.float32(1), shape) for part, shape in shapes.items()}
-
-        network_of(layers, counted, "")
-        root = read_classic(members.read("model.weights.h5", SLACK + 16 * n_values))     # and Adam's two moments
+        config = _json(members.read("config.json", MAX_CONFIG).decode("utf-8", "replace"), "config.json")
+        model = _model(config, "Keras .keras")
+        root = read_classic(members.read("model.weights.h5", SLACK + 16 * _n_values(model)))  # Adam's moments too
     numbered, counts = {}, dict[str, int]()
-    for i, layer in enumerate(layers):
+    for i, layer in enumerate(model.layers):
         word = snake_case(layer["class_name"])
         numbered[i] = word if word not in counts else f"{word}_{counts[word]}"
         counts[word] = counts.get(word, 0) + 1
     variables = dict(_variables(root, ""))
-    return network_of(layers, lambda i, name, shapes: _of_variables(variables, (numbered[i], name), shapes),
-                      "Keras .keras")
+    return replace(model, take=lambda i, name, shapes: _of_variables(variables, (numbered[i], name), shapes))
+
+
+def _n_values(model: KerasGraph) -> int:
+    """How many weights the topology says that there are."""
+    counts: list[int] = []
+
+    def counted(i: int, name: str, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+        counts.append(sum(math.prod(shape) for shape in shapes.values()))
+        return {part: np.broadcast_to(np.float32(1), shape) for part, shape in shapes.items()}
+
+    if model.has_branches:
+        model.walk(counted)
+        return sum(counts)
+    try:
+        replace(model, take=counted).chain()
+    except ValueError as error:
+        counts.clear()
+        try:
+            model.walk(counted)
+        except ValueError:
+            raise error from None
+    return sum(counts)
 
 
 # ---------------------------------------------------------------- what the files hold
@@ -69,38 +84,41 @@ def _json(text: str, what: str) -> Config:
     return found
 
 
-def _layers(config: Config) -> list[Config]:
-    """Class names and configurations of a chain of layers."""
+def _model(config: Config, form: str) -> KerasGraph:
+    """Class names and configurations of layers, and which each reads; without arrays."""
     inner = config.get("config")
     layers = inner.get("layers") if isinstance(inner, dict) else inner
     kind = config.get("class_name")
     if kind not in ("Sequential", "Functional", "Model") or not isinstance(layers, list) or len(layers) > MAX_LAYERS:
         raise ValueError(f"wanted a Sequential or Functional model of at most {MAX_LAYERS} layers, got "
                          f"{str(kind)[:60]!r}")
+    inbound: list[list[str]] = []
     before = ""
     for i, layer in enumerate(layers):
         if not isinstance(layer, dict) or not isinstance(layer.get("config"), dict) or \
                 not isinstance(layer.get("class_name"), str):
             raise ValueError(f"layer {i} of the model has no class_name and config")
-        name = str(layer["config"].get("name", layer.get("name", i)))
-        if kind != "Sequential" and i and _inbound(layer.get("inbound_nodes")) != [before]:
-            raise ValueError(f"{name} reads {_inbound(layer.get('inbound_nodes'))}, not {before} alone: only chains "
-                             "are represented, no branches and sums")
-        before = name
-    return layers
+        reads = [before] if i else []
+        inbound.append(reads if kind == "Sequential" else _inbound(layer.get("inbound_nodes")))
+        before = str(layer["config"].get("name", layer.get("name", i)))
+    given = inner.get("output_layers") if isinstance(inner, dict) else None
+    outputs = _inbound(given) if kind != "Sequential" and given else [before]
+    if len(outputs) != 1:
+        raise ValueError(f"the model gives {', '.join(outputs[:5]) or 'nothing'}: wanted one output, of scores")
+    return KerasGraph(layers, inbound, outputs[0], lambda i, name, shapes: {}, form)
 
 
 def _inbound(nodes: object) -> list[str]:
-    """Names of the layers that one reads."""
+    """Names of the layers that one reads, in order."""
     found, todo = [], [nodes]
     while todo:
         item = todo.pop()
         if isinstance(item, dict):
-            todo += [value for key, value in item.items() if key in ("args", "config", "keras_history")]
+            todo += [item[key] for key in ("args", "config", "keras_history") if key in item]
         elif isinstance(item, list) and item and isinstance(item[0], str):
             found.append(item[0])
         elif isinstance(item, list):
-            todo += item
+            todo += reversed(item)
     return found
 
 

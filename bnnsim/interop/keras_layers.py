@@ -36,14 +36,14 @@ def network_of(layers: Sequence[Config], take: Take, form: str) -> Network:
         config = layer["config"]
         given = config.get("batch_input_shape", config.get("batch_shape"))
         if not shape and given is not None:
-            first = shape = _input_shape(given, along_columns)
+            first = shape = input_shape(given, along_columns)
         if layer["class_name"] == "InputLayer":
             continue
         if not shape:
             raise ValueError("the model does not tell the shape of its input")
         if along_columns and config.get("axis") in (2, [2]):
             config = {**config, "axis": -1}
-        made, shape = _steps(i, layer["class_name"], config, shape, take)
+        made, shape = steps_of(i, layer["class_name"], config, shape, take)
         steps += made
     if len(first) == 1:
         return Network(form, tuple(steps), (1, 1, first[0]))
@@ -51,7 +51,7 @@ def network_of(layers: Sequence[Config], take: Take, form: str) -> Network:
     return Network(form, tuple(steps), (channels, height, width))
 
 
-def _input_shape(given: object, along_columns: bool) -> tuple[int, ...]:
+def input_shape(given: object, along_columns: bool) -> tuple[int, ...]:
     """Of a 1-D model a row (1, L, C)."""
     if not isinstance(given, list) or not 2 <= len(given) <= 4 or type(given[0]) not in (int, type(None)) or \
             any(type(n) is not int or not 0 < n < 2**20 for n in given[1:]):
@@ -59,7 +59,8 @@ def _input_shape(given: object, along_columns: bool) -> tuple[int, ...]:
     return (1, *given[1:]) if along_columns and len(given) == 3 else tuple(given[1:])
 
 
-def _steps(i: int, kind: str, config: Config, shape: tuple[int, ...], take: Take) -> tuple[list[Step], tuple[int, ...]]:
+def steps_of(i: int, kind: str, config: Config, shape: tuple[int, ...],
+             take: Take) -> tuple[list[Step], tuple[int, ...]]:
     """(steps of a layer, the shape behind it)."""
     name = str(config.get("name", f"layer {i}"))
     if config.get("data_format", "channels_last") not in ("channels_last", None):
@@ -112,8 +113,8 @@ def _conv(i: int, name: str, kind: str, config: Config, shape: tuple[int, ...],
           take: Take) -> tuple[list[Step], tuple[int, ...]]:
     if len(shape) != 3:
         raise ValueError(f"{name} is a convolution of what has the shape {shape}")
-    size, stride = _sizes(name, kind, config, "kernel_size"), _sizes(name, kind, config, "strides")
-    dilation, groups = _sizes(name, kind, config, "dilation_rate"), config.get("groups", 1)
+    size, stride = sizes_of(name, kind, config, "kernel_size"), sizes_of(name, kind, config, "strides")
+    dilation, groups = sizes_of(name, kind, config, "dilation_rate"), config.get("groups", 1)
     row = size[1:] if kind.endswith("1D") else size
     if kind in DEPTHWISE:
         multiplier = _whole(name, {"depth_multiplier": 1, **config}, "depth_multiplier")
@@ -126,7 +127,7 @@ def _conv(i: int, name: str, kind: str, config: Config, shape: tuple[int, ...],
         shapes = {"kernel": (*row, shape[2] // groups, channels)}
     before, kernel, latent, behind = _weighing(i, name, config, shapes, take)
     kernel = kernel[None] if kind.endswith("1D") else kernel
-    value, pads = config.get("pad_values", 0.0), _pads(name, kind, config, shape, size, stride, dilation)
+    value, pads = config.get("pad_values", 0.0), pads_of(name, kind, config, shape, size, stride, dilation)
     if not isinstance(value, (int, float)):
         raise ValueError(f"{name}: pads with {str(value)[:40]}, which is no number")
     weight = by_channel(kernel) if kind in DEPTHWISE else kernel.transpose(3, 0, 1, 2)
@@ -135,8 +136,8 @@ def _conv(i: int, name: str, kind: str, config: Config, shape: tuple[int, ...],
     return [*before, weigh, *behind], (*weigh.sizes(shape), channels)
 
 
-def _pads(name: str, kind: str, config: Config, shape: tuple[int, ...], size: Pair, stride: Pair,
-          dilation: Pair = (1, 1)) -> Sides:
+def pads_of(name: str, kind: str, config: Config, shape: tuple[int, ...], size: Pair, stride: Pair,
+            dilation: Pair = (1, 1)) -> Sides:
     """Of the padding that a layer names, on a map (H, W, C)."""
     word = config.get("padding", "valid")
     if word == "valid":
@@ -172,9 +173,9 @@ def _norm(i: int, name: str, config: Config, shape: tuple[int, ...], take: Take)
 def _pool(name: str, kind: str, config: Config, shape: tuple[int, ...]) -> tuple[list[Step], tuple[int, ...]]:
     if len(shape) != 3:
         raise ValueError(f"{name} pools what has the shape {shape}")
-    size = _sizes(name, kind, config, "pool_size")
-    stride = size if config.get("strides") is None else _sizes(name, kind, config, "strides")
-    pool = Pool(name, size, stride, _pads(name, kind, config, shape, size, stride))
+    size = sizes_of(name, kind, config, "pool_size")
+    stride = size if config.get("strides") is None else sizes_of(name, kind, config, "strides")
+    pool = Pool(name, size, stride, pads_of(name, kind, config, shape, size, stride))
     return [pool], (*pool.sizes(shape), shape[2])
 
 
@@ -203,7 +204,7 @@ def _word(given: object) -> str:
     return snake_case(given.split(">")[-1]) if isinstance(given, str) else ""
 
 
-def _sizes(name: str, kind: str, config: Config, key: str) -> Pair:
+def sizes_of(name: str, kind: str, config: Config, key: str) -> Pair:
     """Of rows and columns; 1 of the rows of what is 1-D."""
     value, n = config.get(key, 1), 1 if kind.endswith("1D") else 2
     value = [value] * n if type(value) is int else value

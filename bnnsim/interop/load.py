@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 
@@ -13,14 +13,18 @@ from bnnsim.checks import FilePath, check_choice, check_int, check_real
 from bnnsim.interop.arrays_files import Arrays
 from bnnsim.interop.bounded import read_bytes
 from bnnsim.interop.comparison import SumsDiffer, compare_sums
+from bnnsim.interop.graph_lowering import NOTHING_IN_MEMORY, lower
 from bnnsim.interop.input_codes import Code, Input, code_of
 from bnnsim.interop.packed_words import BIT_ORDERS, SAY, unpacked
 from bnnsim.interop.spec import NO_SHAPE, Conventions, numbers_of, steps_of
 from bnnsim.interop.steps import Network, Weigh
-from bnnsim.interop.weights import SIGNS, Reading, signs_and_scale
+from bnnsim.interop.weights import SIGNS, Reading, signs_and_scale, signs_of_bias
 from bnnsim.packed.network import PackedNetwork
 
-ARRAYS = ("weight", "threshold", "inverted", "gamma", "beta", "mean", "var")
+if TYPE_CHECKING:
+    from bnnsim.interop.formats import Model
+
+ARRAYS = ("weight", "bias", "threshold", "inverted", "gamma", "beta", "mean", "var")
 Spec = str | Sequence[Mapping[str, Any]]
 Shape = tuple[int, int, int]
 
@@ -37,6 +41,7 @@ class How(TypedDict, total=False):
     eps: float
     flatten: str | None
     bit_order: str | None
+    bias: str
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,8 @@ class Imported:
 
     def compare(self, images: np.ndarray, sums: Mapping[str, np.ndarray]) -> SumsDiffer | None:
         """The first layer whose sums differ from those of the network's own framework: see `compare_sums`."""
-        return compare_sums(self.network, images, sums, {row.layer: row.turned for row in self.rows})
+        layers = [row for row in self.rows if not row.is_operation]
+        return compare_sums(self.network, images, sums, {i: row.turned for i, row in enumerate(layers)})
 
     def table(self) -> str:
         """Text: how images enter, then a line a layer."""
@@ -90,6 +96,7 @@ def load_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
     Returns
     -------
     PackedNetwork
+        Of a Keras or ONNX model with branches, or with layers of float32 beside those of bits, a `PackedGraph`.
 
     Raises
     ------
@@ -102,7 +109,7 @@ def load_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
 def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, *, input_shape: Shape | None = None,
                  input: Input | None = None, weights: str = "signs", sign: str | None = None, popcount: bool = False,
                  norm_first: bool | None = None, eps: float = 1e-5, flatten: str | None = None,
-                 bit_order: str | None = None) -> Imported:
+                 bit_order: str | None = None, bias: str = "folded") -> Imported:
     """As `load_network`, with a table of what became of what.
 
     Parameters
@@ -132,6 +139,10 @@ def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
         Of weights in packed words (unsigned integers of a C header, digits of a text): whether the lowest or the
         highest bit of a word is the first weight. In a layer list such weights have their "shape". Default: binary
         digits of a text as they stand, the first first; other words are refused.
+    bias : "folded" or "stored"
+        Of arrays with a spec or a layer list: whether a bias goes into thresholds, or the memory has its bits, +-1 as
+        `weights` says of the file's arrays, and faults meet them too. A layer of a list may say so itself, by its
+        "store_bias".
 
     Returns
     -------
@@ -143,14 +154,19 @@ def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
         raise ValueError("path must be a file, a folder or several files, got none")
     code, name = code_of(input), ", ".join(os.fspath(each) for each in paths)
     eps = check_real("eps", eps, 0)
+    stores_bias = check_choice("bias", bias, ("folded", "stored")) == "stored"
     if bit_order is not None:
         check_choice("bit_order", bit_order, BIT_ORDERS)
     try:
         own = _own(paths)
         if own is not None:
             return own
-        return _read(paths, spec, input_shape, code, reading,
-                     Conventions(eps, flatten or "", "", popcount, norm_first, bit_order))
+        found = _read(paths, spec, input_shape, code, reading,
+                      Conventions(eps, flatten or "", "", popcount, norm_first, bit_order, stores_bias=stores_bias))
+        if stores_bias and all(row.kind != "bias" for row in found.rows):
+            raise ValueError("bias='stored', but no layer was found to have a bias: it is read from arrays, with a "
+                             "spec or a layer list, and is called .bias there, or named by the list")
+        return found
     except (ValueError, TypeError) as error:
         text = str(error)                                        # readers of our own files name them already
         raise ValueError(text if text.startswith(name) else f"{name}: {text}") from error
@@ -161,6 +177,8 @@ def _read(paths: list[FilePath], spec: Spec | None, input_shape: Shape | None, c
     with np.errstate(all="ignore"):                             # what overflows is refused, as it is not finite
         from bnnsim.interop.formats import read_content
         content = read_content(paths, spec, input_shape)
+        if content.model is not None:
+            return _of_model(content.model, input_shape, code, reading)
         if content.network is None:
             is_ours = any(text.note for text in content.texts.values())
             order = conventions.flatten or ("HWC" if content.layout == "keras" or is_ours else "CHW")
@@ -174,6 +192,32 @@ def _read(paths: list[FilePath], spec: Spec | None, input_shape: Shape | None, c
         else:
             network = content.network
         return _imported(network, input_shape or network.input_shape, code, reading)
+
+
+def _of_model(model: "Model", input_shape: Shape | None, code: Code, reading: Reading) -> Imported:
+    """A chain of layers of bits, or else a graph."""
+    refused = ""
+    if not model.has_branches:
+        try:
+            network = model.chain()
+            return _imported(network, input_shape or network.input_shape, code, reading)
+        except ValueError as error:
+            refused = str(error)
+    try:
+        sketch, scores = model.sketch(code, reading)
+        graph, rows = lower(sketch, scores, {"imported from": model.form})
+    except ValueError as error:
+        raise ValueError(_both(refused, str(error)) if refused else str(error)) from None
+    if input_shape not in (None, graph.input_shape):
+        raise ValueError(f"input_shape is {graph.input_shape} in the file, got {input_shape}")
+    return Imported(graph, model.form, replace(sketch.code, offset=graph.input_offset), rows)
+
+
+def _both(chain: str, graph: str) -> str:
+    """Why a chain is refused; and why it is no graph of bits and float32 either, if that says more."""
+    if graph == NOTHING_IN_MEMORY or graph in chain or len(chain) + len(graph) > 500:
+        return chain
+    return f"{chain} [with layers of float32 beside those of bits: {graph}]"
 
 
 def _own(paths: Sequence[FilePath]) -> Imported | None:
@@ -225,7 +269,7 @@ def _listed(arrays: Arrays, layers: Sequence[Mapping[str, Any]], input_shape: Sh
         raise ValueError("a layer list takes input='pixels' or 'binary': fold other scales into its first norm")
     if conventions.norm_first:
         raise ValueError("a layer list has its poolings before its norms: give a spec, which takes norm_first=True")
-    fields, rows = [], []
+    fields, rows = [], list[chain.Row]()
     first_dense = True                                          # which reads a map, or an image
     for i, layer in enumerate(layers):
         names = {key: layer[key] for key in ARRAYS if isinstance(layer.get(key), str)}
@@ -247,8 +291,23 @@ def _listed(arrays: Arrays, layers: Sequence[Mapping[str, Any]], input_shape: Sh
         kind = "conv" if signs.ndim == 4 else "dense"
         fields[-1] |= _conventional(fields[-1], names, conventions, first_dense and kind == "dense")
         first_dense = first_dense and kind == "conv"
-        rows.append(chain.Row(i, kind, signs.shape, tuple(names.values()), (*note, *told)))
+        sources = dict(names)
+        bias_name = _store_bias(i, fields[-1], sources, reading, conventions)
+        rows.append(chain.Row(len(rows), kind, signs.shape, tuple(sources.values()), (*note, *told)))
+        if fields[-1].get("store_bias"):
+            rows.append(chain.bias_row(len(rows), fields[-1]["bias"], bias_name))
     return Imported(_packed(fields, input_shape, code, form), form, code, rows)
+
+
+def _store_bias(i: int, layer: dict[str, Any], names: dict[str, str], reading: Reading,
+                conventions: Conventions) -> tuple[str, ...]:
+    """The name of a bias that is stored, taken out of those of the layer; its array is brought to +-1."""
+    if layer.get("bias") is None or not layer.get("store_bias", conventions.stores_bias):
+        return ()
+    name = names.pop("bias", f"layers[{i}] bias")
+    layer |= {"bias": signs_of_bias(name, layer["bias"], reading),
+              "store_bias": layer.get("store_bias", True)}
+    return (name,)
 
 
 def _weights(i: int, name: str, layer: Mapping[str, Any], conventions: Conventions) -> np.ndarray:

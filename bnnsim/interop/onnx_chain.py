@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from bnnsim.checks import FilePath
 from bnnsim.interop.chain import NO_SIGN
 from bnnsim.interop.onnx_constants import OPERATIONS, value_of
 from bnnsim.interop.onnx_geometry import padded_by, pads_of, pair, with_overhang
-from bnnsim.interop.protobuf import OnnxGraph, OnnxNode, read_graph
+from bnnsim.interop.protobuf import OnnxGraph, OnnxNode
 from bnnsim.interop.steps import Flatten, LeftOut, Network, Pool, Sign, Step, Total, Weigh, affine, batch_norm
 from bnnsim.packed.forward import Pair, Sides
 
@@ -23,9 +22,8 @@ OF_SCORES = ("Softmax", "LogSoftmax", "Sigmoid", "ArgMax", "TopK")
 FLOATS = (1, 10, 11, 16)            # types of a Cast that keep every value that is one of signs or pixels
 
 
-def read_onnx(path: FilePath) -> Network:
-    """The chain of an ONNX file."""
-    graph = read_graph(path)
+def chain_of(graph: OnnxGraph) -> Network:
+    """The chain that a graph is."""
     chain = _Chain(graph)
     for node in graph.nodes:
         if node.domain not in DOMAINS:

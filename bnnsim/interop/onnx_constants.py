@@ -7,6 +7,7 @@ import numpy as np
 from bnnsim.interop.protobuf import TYPES, OnnxNode
 
 SMALL = 2**16                       # values that a result may have beside the largest array of the file
+MOST_EXPANDED = 2**22               # of an Expand to a map's shape, which takes no memory by itself
 
 Arrays = list[np.ndarray]
 
@@ -26,7 +27,8 @@ def value_of(node: OnnxNode, given: Arrays, most: int) -> np.ndarray:
             found = np.asarray(OPERATIONS[node.op](node, given))
     except (ValueError, IndexError, TypeError, KeyError, OverflowError) as error:
         raise ValueError(f"{node} of constants cannot be computed: {str(error)[:200]}") from None
-    _check_size(node, found.size, most)
+    if node.op != "Expand":
+        _check_size(node, found.size, most)
     return found
 
 
@@ -79,6 +81,30 @@ def _filled(node: OnnxNode, given: Arrays) -> np.ndarray:
     return np.full(shape, np.asarray(node.attributes.get("value", np.float32(0))).reshape(-1)[0])
 
 
+def _expanded(node: OnnxNode, given: Arrays) -> np.ndarray:
+    """To a shape; 0 stands for a batch of any size."""
+    shape = [max(int(n), 1) for n in given[1].reshape(-1)[:8]]
+    shape = list(np.broadcast_shapes(tuple(shape), given[0].shape))
+    if float(np.prod(shape, dtype=np.float64)) > MOST_EXPANDED:
+        raise ValueError(f"{shape} values")
+    return np.broadcast_to(given[0], shape)
+
+
+def _reduced(node: OnnxNode, given: Arrays) -> np.ndarray:
+    axes = _axes(node, given) or tuple(range(given[0].ndim))
+    keep = bool(node.attributes.get("keepdims", 1))
+    if node.op == "ReduceProd":
+        return given[0].prod(axes, keepdims=keep)
+    total = given[0].sum(axes, keepdims=keep)
+    n = np.prod([given[0].shape[axis] for axis in axes], dtype=np.float64)
+    return (total / n).astype(given[0].dtype) if node.op == "ReduceMean" else total
+
+
+def _clipped(node: OnnxNode, given: Arrays) -> np.ndarray:
+    low = given[1] if len(given) > 1 else node.attributes.get("min", -np.inf)
+    return np.clip(given[0], low, given[2] if len(given) > 2 else node.attributes.get("max", np.inf))
+
+
 def _cast(node: OnnxNode, given: Arrays) -> np.ndarray:
     return given[0].astype(TYPES[node.attributes["to"]])
 
@@ -94,10 +120,15 @@ ELEMENTWISE: dict[str, Operation] = {
     "Pow": lambda _, g: np.power(g[0].astype(np.float64), g[1]), "Greater": lambda _, g: g[0] > g[1],
     "GreaterOrEqual": lambda _, g: g[0] >= g[1], "Less": lambda _, g: g[0] < g[1],
     "LessOrEqual": lambda _, g: g[0] <= g[1], "Where": lambda _, g: np.where(g[0], g[1], g[2]),
-    "BipolarQuant": _bipolar}
+    "BipolarQuant": _bipolar,
+    "Min": lambda _, g: np.minimum(g[0], g[-1]), "Max": lambda _, g: np.maximum(g[0], g[-1])}
 OPERATIONS: dict[str, Operation] = {
     **ELEMENTWISE, "Sqrt": lambda _, g: np.sqrt(g[0]), "Reciprocal": lambda _, g: 1 / g[0], "Neg": lambda _, g: -g[0],
-    "Sign": lambda _, g: np.sign(g[0]), "Identity": lambda _, g: g[0], "Cast": _cast, "Constant": _constant,
+    "Log": lambda _, g: np.log(g[0]), "Exp": lambda _, g: np.exp(g[0]), "Round": lambda _, g: np.rint(g[0]),
+    "Floor": lambda _, g: np.floor(g[0]), "Ceil": lambda _, g: np.ceil(g[0]), "Tanh": lambda _, g: np.tanh(g[0]),
+    "Abs": lambda _, g: np.abs(g[0]), "ReduceMean": _reduced, "ReduceSum": _reduced, "ReduceProd": _reduced,
+    "Clip": _clipped, "Expand": _expanded, "Sign": lambda _, g: np.sign(g[0]), "Identity": lambda _, g: g[0],
+    "Cast": _cast, "Constant": _constant,
     "Transpose": lambda node, g: g[0].transpose(node.attributes.get("perm")),
     "Reshape": lambda _, g: g[0].reshape([int(n) for n in g[1].reshape(-1)[:8]]),
     "Unsqueeze": lambda node, g: np.expand_dims(g[0], _axes(node, g)),

@@ -14,7 +14,7 @@ import numpy as np
 from bnnsim.interop.arrays_files import Arrays
 from bnnsim.interop.packed_words import SAY, Digits, unpacked_weights
 from bnnsim.interop.spec_geometry import by_channel, conv_settings, kernel_of, pool_of, said
-from bnnsim.interop.steps import Affine, Flatten, Network, Sign, Step, Total, Weigh, affine, batch_norm
+from bnnsim.interop.steps import Affine, Flatten, Network, Sign, Step, StoredBias, Total, Weigh, affine, batch_norm
 from bnnsim.packed.forward import Pair
 from bnnsim.training.spec_words import Token, parse_spec
 
@@ -58,6 +58,7 @@ class Conventions:
     norm_first : whether a pooling, or a SUM, follows its batch norm; None: refused where it matters
     bit_order : of packed words, "lsb" or "msb"
     texts : which arrays are digits of memory texts
+    stores_bias : whether biases are bits of the memory, rather than folded
     """
 
     eps: float = 1e-5
@@ -67,6 +68,7 @@ class Conventions:
     norm_first: bool | None = None
     bit_order: str | None = None
     texts: Mapping[str, Digits] = field(default_factory=dict)
+    stores_bias: bool = False
 
     def bit_note(self, name: str, weight: np.ndarray) -> str:
         """Which bit of its words an array's first weight was, for the table."""
@@ -179,7 +181,9 @@ def _layer(i: int, word: Token, after: Token, sizes: Pair, found: Sorted, norm: 
     prefix = name.replace("/", ".").removesuffix(":0").rpartition(".")[0]
     if prefix in found.biases:
         key, values = found.biases.pop(prefix)
-        bias.append(affine(key, shift=_of_size(key, values, units), sources=(key,)))
+        values = _of_size(key, values, units)
+        bias.append(StoredBias(key, values, sources=(key,)) if conventions.stores_bias else
+                    affine(key, shift=values, sources=(key,)))
     if norm is not None:
         parts = {part: _of_size(f"{norm[0]} {part}", values, units) for part, values in norm[1].parts.items()}
         missing = {"mean", "var"} - set(parts)

@@ -56,6 +56,13 @@ class Affine(Step):
 
 
 @dataclass(frozen=True, eq=False)
+class StoredBias(Step):
+    """+1 or -1 added to the sums of each unit, a bit of the memory as weights are; as the file has it, (U,)."""
+
+    values: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Pool(Step):
     """The largest of each window; what lies outside of the map is left out of one."""
 

@@ -54,19 +54,40 @@ def signs_and_scale(step: Weigh, reading: Reading) -> tuple[np.ndarray, np.ndarr
         raise ValueError(f"{step.name}: weights are 0 and 1: if 0 stands for -1 (a network of XNOR and popcount) say "
                          "weights='bits', if 1 does, weights='sign-bits'; a network that computes with 0 itself is "
                          "another, and not represented")
-    scale = _scale_of(weight)
+    scale = scale_of(weight)
     if scale is not None:
         return np.sign(weight).astype(np.int8), scale, ["the scale of each unit's weights"]
     return _refused(step, weight), None, []
 
 
-def _scale_of(weight: np.ndarray) -> np.ndarray | None:
-    """s of each unit, where its weights are +-s."""
-    if weight.dtype.kind != "f" or np.any(weight == 0):
+def signs_of_bias(name: str, values: np.ndarray, reading: Reading) -> np.ndarray:
+    """int8 +-1 of a bias that is stored, which the file has in the form of its weights; latent 0 is +1."""
+    values = np.asarray(values).reshape(-1)
+    if values.dtype.kind not in "biuf":
+        raise ValueError(f"{name}: a bias must be real numbers, got {values.dtype}")
+    if values.dtype.kind == "f":
+        check_finite(f"{name}: bias", values)
+    if reading.weights in ("bits", "sign-bits") and np.all((values == 0) | (values == 1)):
+        return np.where((values == 1) == (reading.weights == "bits"), np.int8(1), np.int8(-1))
+    if reading.weights == "latent" or (reading.weights == "signs" and np.all(np.abs(values) == 1)):
+        return np.where(values >= 0, np.int8(1), np.int8(-1))
+    wanted = "+-1; of a latent one say weights='latent'" if reading.weights == "signs" else "0 and 1, as weights are"
+    raise ValueError(f"{name}: a bias that is stored must be {wanted}, got {values.min():g} to {values.max():g}; "
+                     "bias='folded' takes any into thresholds")
+
+
+def scale_of(weight: np.ndarray) -> np.ndarray | None:
+    """s of each unit, where its weights are +-s; exporters compute (s - w) + w in float32, |w| up to 1."""
+    if weight.dtype.kind not in "fi" or np.any(weight == 0):
         return None
+    if weight.dtype.kind == "i":
+        return np.ones(len(weight)) if np.all(np.abs(weight) == 1) else None
     sizes = np.abs(weight.reshape(len(weight), -1)).astype(np.float64)
-    alike = np.isclose(sizes, sizes[:, :1], rtol=1e-6, atol=0).all()
-    return sizes.mean(axis=1) if alike and sizes.shape[1] > 1 else None
+    if np.all(sizes == 1):
+        return np.ones(len(weight))
+    scale = sizes.mean(axis=1)
+    near = np.minimum(1e-6 * scale + 2.4e-7, 0.01 * scale)[:, None]
+    return scale if sizes.shape[1] > 1 and bool(np.all(np.abs(sizes - scale[:, None]) <= near)) else None
 
 
 def _refused(step: Weigh, weight: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-LEAST_BYTES = 1 << 20               # smaller arrays come from NumPy
+LEAST_BYTES = 1 << 17               # smaller arrays come from NumPy
 LINE = 64                           # buffers start on a cache line
 
 

@@ -13,7 +13,8 @@ import bnnsim.packed.blocks as blocks
 from bnnsim.checks import FilePath, check_int
 from bnnsim.datasets.split import LabelledImages
 from bnnsim.metrics.neuron_importance import BLOCK, Inversions
-from bnnsim.packed.clean_pass import CleanPass
+from bnnsim.packed.graph import PackedGraph
+from bnnsim.packed.graph_pass import clean_pass_of
 from bnnsim.packed.network import PackedNetwork
 
 if TYPE_CHECKING:
@@ -67,8 +68,8 @@ def critical_bits(network: PackedNetwork, split: LabelledImages, layer: int) -> 
     """The exact effect on accuracy of every single flip in a layer.
 
     Of a dense layer all flips together cost about as much as inverting its neurons: a flip changes an output only of
-    images whose pre-activation it brings across the threshold, and then as an inversion does. Of a convolution each
-    flip is evaluated, from the layer on, and only for images of which an output changes.
+    images whose pre-activation it brings across the threshold, and then as an inversion does. Of a convolution, and of
+    any layer of a graph, each flip is evaluated, from the layer on, and only for images of which an output changes.
 
     Parameters
     ----------
@@ -98,11 +99,11 @@ def critical_bits(network: PackedNetwork, split: LabelledImages, layer: int) -> 
     >>> critical_bits(network, bnnsim.load_embedded()[1][:100], 1).effect.shape
     (32, 64)
     """
-    layer = check_int("layer", layer, 0, len(blocks.check_packed(network).layers) - 1)
+    layer = check_int("layer", layer, 0, len(blocks.check_packed(network, graphs=True).layers) - 1)
     split = blocks.check_labelled(network, split)
     n_right = int(np.count_nonzero(network.predict(split.images) == split.labels))
-    effect = _one_by_one(network, split, layer, n_right) if network.stages[layer].shares_weights else \
-        _by_block(network, split, layer)
+    one_by_one = network.stages[layer].shares_weights or isinstance(network, PackedGraph)
+    effect = _one_by_one(network, split, layer, n_right) if one_by_one else _by_block(network, split, layer)
     return CriticalBits(layer, effect, n_right, len(split.labels))
 
 
@@ -126,8 +127,8 @@ def _by_block(network: PackedNetwork, split: LabelledImages, i: int) -> np.ndarr
 
 
 def _one_by_one(network: PackedNetwork, split: LabelledImages, i: int, n_right: int) -> np.ndarray:
-    """Every flip of a convolution as a broken copy, on shared clean activations."""
-    layer, clean = network.layers[i], CleanPass(network, split.images)
+    """Every flip of a convolution, or of a graph's layer, as a broken copy, on shared clean activations."""
+    layer, clean = network.layers[i], clean_pass_of(network, split.images)
     effect = np.empty((*layer.words.shape[:-1], layer.n_in), np.int32)
     words = layer.words.copy()
     for at in np.ndindex(effect.shape):

@@ -142,7 +142,8 @@ def margins(network: PackedNetwork, images: np.ndarray) -> Margins:
     Parameters
     ----------
     network : PackedNetwork
-        With a hidden layer.
+        With a hidden layer; of a graph, margins are those of the layers that give bits by themselves, or whose sums an
+        affine and a sign alone read, at the threshold which these two make.
     images : uint8 (N, C, H, W)
 
     Returns
@@ -167,7 +168,8 @@ def margins(network: PackedNetwork, images: np.ndarray) -> Margins:
     >>> [int(layer.counts.sum()) for layer in found.layers]
     [6400, 3200]
     """
-    layers = [_MarginSums(stage) for stage in blocks.hidden_stages(network)]
+    layers = [_MarginSums(stage) for stage in blocks.stages_with_thresholds(network)]
     images = blocks.check_some_images(network, images)
-    totals = blocks.each_block(network, images, lambda block, xs: [layer.parts(x) for layer, x in zip(layers, xs)])
+    totals = blocks.each_block(network, images, lambda block, xs: [
+        layer.parts(xs[layer.stage.index]) for layer in layers])
     return Margins(tuple(layer.result(*total) for layer, total in zip(layers, totals)), len(images))

@@ -148,7 +148,7 @@ def bit_error_tolerance(network: PackedNetwork, images: np.ndarray,
     Parameters
     ----------
     network : PackedNetwork
-        With a hidden layer.
+        With a hidden layer; of a graph, T is that of the layers that `margins` has.
     images : uint8 (N, C, H, W)
     thresholds : sequence of float (U,), optional
         For the paper's form: the real s of each hidden layer, as `real_thresholds` takes them from a trained model;
@@ -176,11 +176,12 @@ def bit_error_tolerance(network: PackedNetwork, images: np.ndarray,
     >>> [layer.exact for layer in found.layers]
     [True, True]
     """
-    hidden = blocks.hidden_stages(network)
+    hidden = blocks.stages_with_thresholds(network)
     images = blocks.check_some_images(network, images)
     s = [None] * len(hidden) if thresholds is None else _checked_thresholds(thresholds, hidden)
     layers = [_ToleranceSums(stage, one) for stage, one in zip(hidden, s)]
-    totals = blocks.each_block(network, images, lambda block, xs: [layer.parts(x) for layer, x in zip(layers, xs)])
+    totals = blocks.each_block(network, images, lambda block, xs: [
+        layer.parts(xs[layer.stage.index]) for layer in layers])
     return Tolerance(tuple(layer.result(len(images), *total) for layer, total in zip(layers, totals)), len(images))
 
 
@@ -211,7 +212,7 @@ def real_thresholds(model: Sequential) -> list[np.ndarray]:
     Buschjaeger et al. 2020, section IV [R].
     """
     found = []
-    for layer in getattr(model, "layers", ()):
+    for layer in model.layers if isinstance(model, Sequential) else ():
         if isinstance(layer, BatchNormSign):
             mean, scale, shift = layer.affine()
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):

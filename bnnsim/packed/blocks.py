@@ -9,6 +9,8 @@ import numpy as np
 
 from bnnsim.checks import check_images, check_split
 from bnnsim.kernels import split
+from bnnsim.packed.graph import PackedGraph
+from bnnsim.packed.graph_thresholds import compared_stages
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.packed.stages import Stage
 
@@ -21,16 +23,20 @@ Parts = Sequence[Sequence[np.ndarray]]
 
 # ---------------------------------------------------------------- what such a pass is given
 
-def check_packed(network: PackedNetwork) -> PackedNetwork:
-    """A PackedNetwork."""
+def check_packed(network: PackedNetwork, graphs: bool = False) -> PackedNetwork:
+    """A PackedNetwork; one with branches only where the caller says that it can deal with `graphs`."""
     if not isinstance(network, PackedNetwork):
         raise TypeError(f"network must be a PackedNetwork, as bnnsim.pack gives, got {type(network).__name__}")
+    if isinstance(network, PackedGraph) and not graphs:
+        raise TypeError("network must be a PackedNetwork of layers in a row, got a PackedGraph: this is defined for "
+                        "layers each of which reads the one before alone. Of a graph ask what its bit errors do with "
+                        "bnnsim.sweep, also layer by layer: BitFlips(rate, layers=(0,))")
     return network
 
 
 def check_some_images(network: PackedNetwork, images: np.ndarray) -> np.ndarray:
     """Images that the network takes, one at least."""
-    images = check_images(images, check_packed(network).input_shape)
+    images = check_images(images, check_packed(network, graphs=True).input_shape)
     if len(images) == 0:
         raise ValueError("images must have at least one image")
     return images
@@ -52,6 +58,21 @@ def hidden_stages(network: PackedNetwork) -> tuple[Stage, ...]:
     return network.stages[:-1]
 
 
+def stages_with_thresholds(network: PackedNetwork) -> tuple[Stage, ...]:
+    """The layers each of whose sums is compared with a threshold, and nothing else: the hidden layers of a chain.
+
+    Of a graph those that give bits by themselves, and those whose sums an affine and a sign alone read.
+    """
+    if not isinstance(network, PackedGraph):
+        return hidden_stages(network)
+    found = compared_stages(network)
+    if not found:
+        raise ValueError("network must have a layer whose sums are compared with thresholds alone, got a graph: those "
+                         "of its layers of bits go into additions or other operations, or give scores. Margins and T "
+                         "are not defined there; bnnsim.sweep tells what bit errors do to it")
+    return found
+
+
 def check_scores(network: PackedNetwork, what: str) -> PackedNetwork:
     """A network whose last layer is dense and gives scores, as `what` needs it."""
     last = check_packed(network).stages[-1]
@@ -67,6 +88,8 @@ def check_scores(network: PackedNetwork, what: str) -> PackedNetwork:
 
 def reads(network: PackedNetwork, x: np.ndarray, first: int = 0) -> list[np.ndarray]:
     """What each layer from number `first` on reads, flattened as its kernels take it, where that one reads x."""
+    if isinstance(network, PackedGraph):
+        return network.layer_inputs(x)
     found = []
     for i in range(first, len(network.stages)):
         found.append(x := network.stages[i].read(x))

@@ -19,6 +19,7 @@ import bnnsim.kernels.forward.corrected_first_layer as corrected
 import bnnsim.kernels.forward.pixel_lookup as pixel_lookup
 from bnnsim.checks import FilePath, check_images
 from bnnsim.kernels import check_wanted, split
+from bnnsim.packed.blocks import check_packed
 from bnnsim.packed.layer import PackedLayer
 from bnnsim.packed.network import BLOCK_IMAGES, PackedNetwork
 from bnnsim.packed.shared_arrays import shared
@@ -42,7 +43,10 @@ class CleanPass:
         all of them. The first that needs an array makes it. The folder must be this campaign's own.
     """
 
+    graphs = False                  # whether branches are dealt with: see `graph_pass`
+
     def __init__(self, network: PackedNetwork, images: np.ndarray, prefix: FilePath | None = None) -> None:
+        check_packed(network, self.graphs)
         self.network, self.images, self.prefix = network, check_images(images, network.input_shape), prefix
         self._kept: dict[str, np.ndarray] = {}
         self._lock = threading.RLock()

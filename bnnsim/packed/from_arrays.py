@@ -1,4 +1,7 @@
-"""Somebody else's network: +-1 weight arrays, with batch norm or thresholds, into packed layers."""
+"""Somebody else's network: +-1 weight arrays, with batch norm or thresholds, into packed layers.
+
+A bias goes into the threshold or the batch norm's mean, or, where it is to be stored, into a layer of bits of its own.
+"""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -9,15 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnsim.checks import check_choice, check_finite, check_int, check_real, check_unmasked
-from bnnsim.packed.kinds import KINDS, stage_of
+from bnnsim.packed.forward import NO_PADDING
+from bnnsim.packed.kinds import KINDS, Bias, stage_of
 from bnnsim.packed.layer import SETTINGS, PackedLayer
 from bnnsim.packed.settings import settings_of
 from bnnsim.packed.signs import check_signs
+from bnnsim.packed.stages import Stage
 from bnnsim.packed.thresholds import batch_scale, fold_thresholds
 from bnnsim.packed.words import pack_signs
 
 _ARRAY_KEYS = {"weight", "threshold", "inverted", "gamma", "beta", "mean", "var", "eps", "flatten", "order", "strict",
-               *SETTINGS}
+               "bias", "store_bias", *SETTINGS}
 ORDERS = ("HWC", "CHW")
 
 
@@ -56,7 +61,7 @@ def _channels_last(name: str, weight: np.ndarray, order: str | None, n_channels:
                          "PyTorch's (K, C, kh, kw); pass w.transpose(0, 2, 3, 1), or order='CHW' beside it")
     if weight.shape[1:] != (1, 1, 1):
         warnings.warn(f"{name} {weight.shape} is taken as (K, kh, kw, C), but may as well be PyTorch's (K, C, kh, kw): "
-                      "say which, order='HWC' or order='CHW'", stacklevel=4)
+                      "say which, order='HWC' or order='CHW'", stacklevel=5)
     return weight
 
 
@@ -73,17 +78,83 @@ def _reordered(name: str, weight: np.ndarray, flatten: str, shape: tuple[int, ..
 
 def layers_from_arrays(layers: Sequence[Mapping[str, Any]], input_shape: tuple[int, int, int],
                        offset: int) -> list[PackedLayer]:
-    """Packed layers of fields as `PackedNetwork.from_arrays` takes them."""
+    """Packed layers of fields as `PackedNetwork.from_arrays` takes them; one of kind "bias" behind each that stores it.
+
+    Those are of a `PackedGraph` whose nodes read each the one before.
+    """
     channels, height, width = input_shape
     shape: tuple[int, ...] = (height, width, channels)
-    packed = []
+    packed: list[PackedLayer] = []
     for i, fields in enumerate(layers):
-        layer = _layer(i, fields, shape)
-        stage = stage_of(layer, i, shape, offset)
-        stage.check(f"layers[{i}]")
-        packed.append(replace(layer, **_ending(f"layers[{i}]", fields, layer, stage.bound, i == len(layers) - 1)))
+        layer, name, last = _layer(i, fields, shape), f"layers[{i}]", i == len(layers) - 1
+        stage = stage_of(layer, i, shape, None if i else offset)
+        bias, is_stored = _bias(name, fields, layer.units)
+        if is_stored:
+            stage.check(name)
+            packed += _with_stored_bias(name, fields, layer, stage.bound, bias, last)
+        else:
+            stage = _ended(name, fields, stage, bias, last)
+            packed.append(stage.layer)
         shape = stage.output_shape
+    if packed and packed[-1].threshold is not None and any(layer.kind == "bias" for layer in packed):
+        raise ValueError(f"layers[{len(layers) - 1}] must not have a threshold where biases are stored: such a network "
+                         "ends in scores. Leave it out, or give batch norm")
     return packed
+
+
+def _ended(name: str, fields: Mapping[str, Any], stage: Stage, bias: np.ndarray, last: bool) -> Stage:
+    """The layer with what makes bits or scores of its sums, which says whether it keeps them."""
+    layer, units = stage.layer, stage.layer.units
+    hidden = layer if last else replace(layer, threshold=np.zeros(units, np.int32), inverted=np.zeros(units, bool))
+    replace(stage, layer=hidden).check(name)
+    bias = bias * stage.n_positions if last else bias           # a last convolution's sums are those of all
+    return replace(stage, layer=replace(layer, **_ending(name, fields, layer, stage.bound, last, bias)))
+
+
+def layer_from_arrays(i: int, fields: Mapping[str, Any], shape: tuple[int, ...], offset: int | None,
+                      gives: str) -> Stage:
+    """Layer i at its place, of fields as `PackedNetwork.from_arrays` takes them, without a stored bias.
+
+    shape, offset : of what it reads, (H, W, C) or (F,); of pixels, which it reads, or None
+    gives : "bits", "scores", or "sums", which take neither threshold nor batch norm nor bias
+    """
+    layer, name = _layer(i, fields, shape), f"layers[{i}]"
+    stage, (bias, is_stored) = stage_of(layer, i, shape, offset), _bias(name, fields, layer.units)
+    if is_stored or (gives == "sums" and bias.any()):
+        raise ValueError(f"{name} takes no bias of its own here: put it into the batch norm behind")
+    if gives != "sums":
+        return _ended(name, fields, stage, bias, gives == "scores")
+    stage.check(name)
+    return stage
+
+
+def _bias(name: str, fields: Mapping[str, Any], units: int) -> tuple[np.ndarray, bool]:
+    """(What is added to the sums of each unit, whether a memory stores it)."""
+    is_stored = fields.get("store_bias", False)
+    if not isinstance(is_stored, (bool, np.bool_)):
+        raise TypeError(f"{name} store_bias must be True (its bits are in the memory) or False (it is folded into "
+                        f"thresholds), got {is_stored!r}")
+    if is_stored and fields.get("bias") is None:
+        raise ValueError(f"{name}: store_bias belongs to a bias, which is missing")
+    bias = np.zeros(units)
+    if fields.get("bias") is not None:
+        bias = check_finite(f"{name} bias", _vector(f"{name} bias", fields["bias"], units, np.float64))
+    return bias, bool(is_stored)
+
+
+def _with_stored_bias(name: str, fields: Mapping[str, Any], layer: PackedLayer, bound: int, bias: np.ndarray,
+                      last: bool) -> list[PackedLayer]:
+    """Weights whose sums are read, and behind them the bias, which pools and ends as the layer would."""
+    level = np.abs(bias[0])
+    if np.any(np.abs(bias) != level) or level != np.rint(level) or not 1 <= level <= Bias.limits["pad_value"][1]:
+        raise ValueError(f"{name}: a bias that is stored must be +-1 (of the sums of a first layer, + or - the level "
+                         f"that stands for 1.0), got {bias.min():g} to {bias.max():g}; of a latent one store np.where("
+                         "bias >= 0, 1, -1); any other is folded into thresholds without store_bias")
+    ending = _ending(name, fields, layer, bound + int(level), last, np.zeros(layer.units))
+    pool = {key: getattr(layer, key) for key in ("pool", "pool_stride", "pool_padding")}
+    words = pack_signs(np.where(bias > 0, np.int8(1), np.int8(-1))[None])
+    return [replace(layer, pool=(1, 1), pool_stride=(1, 1), pool_padding=NO_PADDING),
+            PackedLayer("bias", layer.units, words, pad_value=int(level), **pool, **ending)]
 
 
 def _layer(i: int, fields: Mapping[str, Any], shape: tuple[int, ...]) -> PackedLayer:
@@ -108,8 +179,9 @@ def _layer(i: int, fields: Mapping[str, Any], shape: tuple[int, ...]) -> PackedL
     return PackedLayer(kind, weight.shape[-1], words, **settings)
 
 
-def _ending(name: str, fields: Mapping[str, Any], layer: PackedLayer, bound: int, last: bool) -> dict[str, Any]:
-    """threshold and inverted of a hidden layer; of the last one these, or mean, scale and shift."""
+def _ending(name: str, fields: Mapping[str, Any], layer: PackedLayer, bound: int, last: bool,
+            bias: np.ndarray) -> dict[str, Any]:
+    """threshold and inverted of a hidden layer; of the last one these, or mean, scale and shift; all of h + bias."""
     strict = _strict(name, fields, last)
     norm = [key for key in ("gamma", "beta", "mean", "var", "eps") if key in fields]
     if "threshold" in fields and norm:
@@ -120,13 +192,14 @@ def _ending(name: str, fields: Mapping[str, Any], layer: PackedLayer, bound: int
     if "inverted" in fields and "threshold" not in fields:
         raise ValueError(f"{name}: inverted belongs to a threshold, which is missing")
     if "threshold" in fields:
-        return _given_threshold(name, fields, layer.units, bound, strict)
+        return _given_threshold(name, fields, bias, bound, strict)
     if norm:
         mean, scale, shift = _given_norm(name, fields, layer.units)
     elif last:
         mean, scale, shift = np.zeros(layer.units), np.ones(layer.units), np.zeros(layer.units)
     else:
         raise ValueError(f"{name} must have a threshold, or batch norm (gamma, beta, mean, var, eps)")
+    mean = mean - bias
     if last:
         return {"mean": mean, "scale": scale, "shift": shift}
     if strict:                                              # z > 0 is what -z >= 0 is not
@@ -146,9 +219,11 @@ def _strict(name: str, fields: Mapping[str, Any], last: bool) -> bool:
     return bool(strict)
 
 
-def _given_threshold(name: str, fields: Mapping[str, Any], units: int, bound: int,
+def _given_threshold(name: str, fields: Mapping[str, Any], bias: np.ndarray, bound: int,
                      strict: bool) -> dict[str, np.ndarray]:
+    units = len(bias)
     theta = check_finite(f"{name} threshold", _vector(f"{name} threshold", fields["threshold"], units, np.float64))
+    theta = theta - bias
     theta = np.clip(np.floor(theta) + 1 if strict else np.ceil(theta), -bound, bound + 1)
     inverted = _vector(f"{name} inverted", fields.get("inverted", np.zeros(units)), units, np.float64)
     if not np.all((inverted == 0) | (inverted == 1)):

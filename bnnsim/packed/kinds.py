@@ -5,12 +5,14 @@ N images, U units, K and C channels out and in, kh and kw a kernel's sizes, F fe
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from bnnsim.checks import check_int
 from bnnsim.kernels.forward.geometry import Geometry
+from bnnsim.packed.biases import Biased
 from bnnsim.packed.forward import (NO_POOL, Layout, conv, conv_geometry, dense, pixels_conv, pixels_dense)
 from bnnsim.packed.groups import Grouped, grouped_conv
 from bnnsim.packed.layer import PackedLayer, largest_preactivation
@@ -107,17 +109,11 @@ class Conv(Stage):
         positions = math.prod(max(size, 0) for size in self.map_shape)
         check_int(f"{name}: the number of its output positions times that of its kernel's taps",
                   positions * math.prod(kernel), high=MAX_PADDED)
-        windows = math.prod(max(size, 0) for size in self.pooled_shape)
-        check_int(f"{name}: the number of its pool's windows times that of their entries",
-                  windows * math.prod(layer.pool), high=MAX_PADDED)
         if layer.groups > 1 and self.offset is not None:
             together = max(1, 64 // layer.n_in) * largest_preactivation(layer, True, self.offset)
             check_int(f"{name}: the sum of the largest pre-activations of groups that share a word, twice, which must "
                       "fit int32,", 2 * together, high=2**31 - 1)
-        if any(before >= size or after >= size for before, after, size
-               in zip(layer.pool_padding[:2], layer.pool_padding[2:], layer.pool)):
-            raise ValueError(f"{name} pool_padding must be smaller than the pool {once(layer.pool)}, got "
-                             f"{once(layer.pool_padding)}")
+        _check_pool(name, self)
 
     @cached_property
     def geometry(self) -> Geometry:
@@ -138,12 +134,92 @@ class Conv(Stage):
         return conv(words, layer.n_in, self.geometry, layer.pad_value, theta, inverted, pool)
 
 
+def _check_pool(name: str, stage: Stage) -> None:
+    layer = stage.layer
+    windows = math.prod(max(size, 0) for size in stage.pooled_shape)
+    check_int(f"{name}: the number of its pool's windows times that of their entries", windows * math.prod(layer.pool),
+              high=MAX_PADDED)
+    if any(before >= size or after >= size for before, after, size
+           in zip(layer.pool_padding[:2], layer.pool_padding[2:], layer.pool)):
+        raise ValueError(f"{name} pool_padding must be smaller than the pool {once(layer.pool)}, got "
+                         f"{once(layer.pool_padding)}")
+
+
+@dataclass(frozen=True, eq=False)
+class Bias(Stage):
+    """A bit of the memory a unit, all in one row, added to the sums h of a layer of bits: h + b in place of h.
+
+    b is + or - `pad_value`, what such a cell reads all the time: 1, or of sums of pixels the level that stands for 1.0
+    there. It reads (H, W, U) or (U,), in graphs alone; ``most`` is the largest |h|.
+    """
+
+    most: int = 0
+    axes = ("1", "U")
+    limits = {**Dense.limits, **{name: Conv.limits[name] for name in ("pool", "pool_stride", "pool_padding")},
+              "pad_value": (1, MAX_SIZE)}
+    unit = "unit"
+    shares_weights = True
+    reads_rows = False
+
+    def check(self, name: str) -> None:
+        layer, shape = self.layer, self.input_shape
+        if layer.units != 1 or layer.n_in != shape[-1]:
+            raise ValueError(f"{name}: a bias of {shape[-1]} units must have one row of as many bits, got "
+                             f"{layer.units} of {layer.n_in}")
+        if layer.pools and len(shape) != 3:
+            raise ValueError(f"{name}: a bias behind a dense layer has no pool, got {once(layer.pool)}")
+        if min(self.pooled_shape) < 1:
+            raise ValueError(f"{name}: the pool {once(layer.pool)} must fit a map of {shape[0]} x {shape[1]}")
+        _check_pool(name, self)
+
+    @cached_property
+    def geometry(self) -> Geometry:
+        height, width = self.input_shape[:2] if len(self.input_shape) == 3 else (1, 1)
+        return conv_geometry(height, width, (1, 1))
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        return (*(self.pooled_shape if len(self.input_shape) == 3 else ()), self.input_shape[-1])
+
+    @cached_property
+    def accepts(self) -> tuple[np.dtype, list[tuple[int, ...]]]:
+        """int32 of the shape of what it reads."""
+        return np.dtype(np.int32), [self.input_shape]
+
+    @property
+    def macs(self) -> int:
+        """None: it adds."""
+        return 0
+
+    @cached_property
+    def bound(self) -> int:
+        """Largest |h + b|; where it gives scores of a map, of the sum over its positions."""
+        most = self.most + self.layer.pad_value
+        return most * self.n_positions if self.layer.mean is not None else most
+
+    @cached_property
+    def added(self) -> np.ndarray:
+        """b, int32 (U,)."""
+        return self.layer.signs()[0].astype(np.int32) * self.layer.pad_value
+
+    def joined(self, stage: Stage) -> Stage:
+        """The layer that it reads and it as one layer to bits: h + b >= theta is h >= theta - b."""
+        theta, inverted = self.layer.comparison
+        theta = np.clip(theta.astype(np.int64) - self.added, -stage.bound, stage.bound + 1).astype(np.int32)
+        pool = {key: getattr(self.layer, key) for key in ("pool", "pool_stride", "pool_padding")}
+        return replace(stage, layer=replace(stage.layer, threshold=theta, inverted=inverted, **pool))
+
+    def _layout(self, theta: np.ndarray | None, inverted: np.ndarray | None) -> Biased:
+        return Biased(self.added, self.geometry, theta, inverted, NO_POOL if theta is None else self.layer.windows)
+
+
 KINDS: dict[str, type[Stage]] = {"dense": Dense, "conv": Conv}
+KINDS_OF_GRAPHS: dict[str, type[Stage]] = {**KINDS, "bias": Bias}
 
 
-def stage_of(layer: PackedLayer, index: int, input_shape: tuple[int, ...], input_offset: int) -> Stage:
-    """A layer at its place; the first reads pixels minus input_offset."""
-    return KINDS[layer.kind](layer, index, input_shape, None if index else input_offset)
+def stage_of(layer: PackedLayer, index: int, input_shape: tuple[int, ...], offset: int | None) -> Stage:
+    """A layer at its place; with an offset it reads pixels minus that, else bits."""
+    return KINDS[layer.kind](layer, index, input_shape, offset)
 
 
 def stages_of(layers: Sequence[PackedLayer], input_shape: tuple[int, int, int], input_offset: int) -> tuple[Stage, ...]:
@@ -152,6 +228,6 @@ def stages_of(layers: Sequence[PackedLayer], input_shape: tuple[int, int, int], 
     shape: tuple[int, ...] = (height, width, channels)
     found: list[Stage] = []
     for i, layer in enumerate(layers):
-        found.append(stage_of(layer, i, shape, input_offset))
+        found.append(stage_of(layer, i, shape, None if i else input_offset))
         shape = found[-1].output_shape
     return tuple(found)

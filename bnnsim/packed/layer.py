@@ -71,8 +71,8 @@ class PackedLayer(RowsOfBits):
 
     @property
     def ending(self) -> dict[str, np.dtype]:
-        """The arrays that make bits, or scores, of its sums, and their types."""
-        return OUTPUT if self.threshold is None else HIDDEN
+        """The arrays that make bits, or scores, of its sums, and their types; none where a graph reads the sums."""
+        return HIDDEN if self.threshold is not None else OUTPUT if self.mean is not None else {}
 
     @property
     def windows(self) -> Pool:

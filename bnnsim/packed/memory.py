@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 import numpy as np
 
 if TYPE_CHECKING:
-    from bnnsim.training.model import Sequential
+    from bnnsim.training.model import Graph
 
 
 class StoredLayer(Protocol):
@@ -108,7 +108,7 @@ class Memory:
                             for i, layer in enumerate(self.layers)))
 
 
-def of_model(model: "Sequential") -> Memory:
+def of_model(model: "Graph") -> Memory:
     """The bits of a model's weights, as a memory holds them."""
     return Memory(tuple(StoredBits(layer.words, layer.parameters["weight"].shape[-1]) for layer in model.weighted))
 

@@ -176,8 +176,12 @@ class PackedNetwork:
 
     @classmethod
     def load(cls, path: FilePath) -> "PackedNetwork":
-        """Read and check a file that `save` wrote."""
+        """Read and check a file that `save` wrote; one of a graph gives a `PackedGraph`."""
         fields = network_file.load_network(path)
+        if "nodes" in fields:
+            from bnnsim.packed.graph import PackedGraph         # which is a PackedNetwork
+
+            return PackedGraph.of_fields(fields)
         layers = [PackedLayer(**layer) for layer in fields["layers"]]
         return cls(layers, fields["input_shape"], fields["input_offset"], fields["metadata"])
 
@@ -197,9 +201,11 @@ class PackedNetwork:
             ``pool``, ``pool_stride`` (an integer, or a pair of rows and columns), ``padding``, ``pool_padding`` (also
             four sides, top, left, bottom, right, "same" as in Keras, or "valid"), ``pad_value`` (0, 1, -1, or
             "replicate") and ``groups``; a last one gives scores of its sums over all positions. A last dense layer
-            may have a ``threshold``: its scores are +-1. A dense layer behind a conv, or the first, expects its
-            features in H, W, C order; ``flatten="CHW"`` says that they stand in C, H, W order, as in PyTorch, and
-            reorders them.
+            may have a ``threshold``: its scores are +-1. A ``bias`` (U,), added to the sums, goes into thresholds or
+            means; with ``store_bias=True`` its bits are in the memory, one a unit, and meet faults as weights do: it
+            must be +-1, or of a first layer on pixels + or - the level that stands for 1.0. A dense layer behind a
+            conv, or the first, expects its features in H, W, C order; ``flatten="CHW"`` says that they stand in C, H, W
+            order, as in PyTorch, and reorders them.
         input_shape : (C, H, W)
         input_offset : int
             The network's input is uint8 pixel - input_offset.
@@ -213,6 +219,7 @@ class PackedNetwork:
         Returns
         -------
         PackedNetwork
+            A `PackedGraph` where a bias is stored: it has a layer of bits of its own behind its weights.
 
         Examples
         --------
@@ -227,7 +234,13 @@ class PackedNetwork:
             if input_offset not in (0, 1):
                 raise ValueError(f"input_offset of a binary input is 1, got {input_offset}")
             input_offset, metadata = 1, {**(metadata or {}), "input": "binary"}
-        return cls(layers_from_arrays(layers, input_shape, input_offset), input_shape, input_offset, metadata)
+        packed = layers_from_arrays(layers, input_shape, input_offset)
+        if any(layer.kind == "bias" for layer in packed):
+            from bnnsim.packed.graph import Node, PackedGraph    # which is a PackedNetwork
+
+            return PackedGraph([Node(layer, (i - 1,)) for i, layer in enumerate(packed)], input_shape, input_offset,
+                               metadata)
+        return cls(packed, input_shape, input_offset, metadata)
 
     def sizes(self, mapping: "ArrayMapping | None" = None) -> list[Sizes]:
         """Parameters, bytes, devices, arrays and operations of each layer, and of all behind them: see `summary`."""

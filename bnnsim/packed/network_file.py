@@ -15,7 +15,8 @@ and has no threshold. What is not so plain is of version 2, whose layers have th
     stride, dilation, pool, pool_stride int64 (2,); padding, pool_padding int64 (4,); n_in, pad_value, replicate, groups
     int64; kind string
 
-and may have a threshold in the last layer. A checkpoint has format "bnnsim-checkpoint", format_version 1 and
+and may have a threshold in the last layer. Version 3 holds graphs: see `bnnsim.packed.graph_file`. A checkpoint has
+format "bnnsim-checkpoint", format_version 1 and
 
     /settings     string: a JSON object, what the run was started with
     /progress     string: a JSON object, where it stands
@@ -36,6 +37,7 @@ import numpy as np
 
 import bnnsim.files.file_format as file_format
 import bnnsim.files.hdf5 as hdf5
+import bnnsim.packed.graph_file as graph_file
 from bnnsim.checks import FilePath
 from bnnsim.files.announced import Announced
 from bnnsim.packed.layer import HIDDEN, OUTPUT, SETTINGS
@@ -64,7 +66,7 @@ def save_network(path: FilePath, network: Fields) -> None:
     path : str or os.PathLike
         A file that is there is replaced.
     network : dict
-        See `bnnsim.packed.schema`.
+        See `bnnsim.packed.schema`, and `bnnsim.packed.graph_schema` of graphs.
 
     Raises
     ------
@@ -73,6 +75,8 @@ def save_network(path: FilePath, network: Fields) -> None:
     OSError
         Where the file cannot be written; the one that was there is unchanged.
     """
+    if _is_graph(network):
+        return graph_file.save_graph(path, network)
     network = check_network(network)
     metadata = file_format.to_json("metadata", network["metadata"])
     version = _version(network)
@@ -90,7 +94,7 @@ def save_network(path: FilePath, network: Fields) -> None:
 
 
 def load_network(path: FilePath) -> Fields:
-    """Read a packed network that `save_network` wrote.
+    """Read a packed network that `save_network` wrote, or a graph, which has ``nodes`` in place of ``layers``.
 
     Parameters
     ----------
@@ -99,7 +103,7 @@ def load_network(path: FilePath) -> Fields:
     Returns
     -------
     dict
-        See `bnnsim.packed.schema`.
+        See `bnnsim.packed.schema`, and `bnnsim.packed.graph_schema` of graphs.
 
     Raises
     ------
@@ -116,9 +120,13 @@ def checksum(network: Fields) -> str:
     Parameters
     ----------
     network : dict
-        See `bnnsim.packed.schema`.
+        See `bnnsim.packed.schema`, and `bnnsim.packed.graph_schema` of graphs.
     """
-    return _network_checksum(check_network(network))
+    return graph_file.checksum(network) if _is_graph(network) else _network_checksum(check_network(network))
+
+
+def _is_graph(network: Fields) -> bool:
+    return isinstance(network, dict) and "nodes" in network
 
 
 def _arrays(layer: Fields) -> Fields:
@@ -161,7 +169,9 @@ def _network_checksum(network: Fields) -> str:
 def _read_network(path: FilePath) -> tuple[Fields, str]:
     """(network, its checksum)."""
     with hdf5.open_file(path) as file:
-        root = file_format.read_root(file, NETWORK, {1: _ROOT, 2: _ROOT})
+        root = file_format.read_root(file, NETWORK, {1: _ROOT, 2: _ROOT, graph_file.VERSION: graph_file.ROOT})
+        if root["format_version"] == graph_file.VERSION:
+            return graph_file.read_graph(file, root), root["checksum"]
         network = _read(file, root)
         file_format.check_checksum("the network", root["checksum"], _network_checksum(network))
     return network, root["checksum"]

@@ -82,10 +82,22 @@ def check_layer(i: int, layer: Fields, shape: tuple[int, ...], offset: int, last
     """The clean layer, and it at its place: number i, on what has this shape, (H, W, C) or (F,)."""
     name = f"layers[{i}]"
     to_bits = not last or isinstance(layer, dict) and "threshold" in layer and layer.get("kind") == "dense"
-    ending = HIDDEN if to_bits else OUTPUT
-    check_keys(f"{name} (the last layer)" if last else name, layer, (*COMMON, *ending), SETTINGS)
-    clean: Fields = {"kind": check_choice(f"{name} kind", layer["kind"], KINDS)}
-    kind = KINDS[clean["kind"]]
+    clean = check_stored(name, layer, HIDDEN if to_bits else OUTPUT, f"{name} (the last layer)" if last else name)
+    stage = check_stage(name, stage_of(PackedLayer(**clean), i, shape, None if i else offset))
+    if last and not to_bits and stage.layer.pools:
+        raise ValueError(f"{name} (the last layer) must not have a pool: it sums over its positions, got a pool of "
+                         f"{clean['pool']}")
+    return clean, stage
+
+
+def check_stored(name: str, layer: Fields, ending: Mapping[str, np.dtype], title: str | None = None,
+                 kinds: Mapping[str, type[Stage]] = KINDS) -> Fields:
+    """The clean fields of a layer of bits by itself, which ends in these arrays."""
+    check_keys(title or name, layer, (*COMMON, *ending), SETTINGS)
+    if isinstance(layer["kind"], str) and layer["kind"] == "bias" and "bias" not in kinds:
+        raise ValueError(f"{name} kind is bias: of networks that store one only a PackedGraph has the layers")
+    clean: Fields = {"kind": check_choice(f"{name} kind", layer["kind"], kinds)}
+    kind = kinds[clean["kind"]]
     clean["n_in"] = check_int(f"{name} n_in", layer["n_in"], 1, MAX_VALUES)
     clean["words"] = _check_words(f"{name} words", layer["words"], len(kind.axes), clean["n_in"])
     given = PackedLayer(**{key: layer[key] for key in (*COMMON, *SETTINGS) if key in layer})
@@ -93,16 +105,17 @@ def check_layer(i: int, layer: Fields, shape: tuple[int, ...], offset: int, last
         value = layer[key] if layer.get(key) is not None else getattr(given, key)
         clean[key] = check_setting(f"{name} {key}", value, SETTINGS[key], *limits)
     clean["replicate"] = bool(clean["replicate"])
-    units = clean["words"].shape[0]
+    units = clean["n_in"] if clean["kind"] == "bias" else clean["words"].shape[0]
     for key, dtype in ending.items():
         clean[key] = _check_vector(f"{name} {key}", layer[key], dtype, units)
-    stage = stage_of(PackedLayer(**clean), i, shape, offset)
+    return clean
+
+
+def check_stage(name: str, stage: Stage) -> Stage:
+    """A layer of clean fields at its place, which fits there."""
     stage.check(name)
-    if last and not to_bits and stage.layer.pools:
-        raise ValueError(f"{name} (the last layer) must not have a pool: it sums over its positions, got a pool of "
-                         f"{clean['pool']}")
     check_int(f"{name}: the largest pre-activation, which must fit int32,", stage.bound, high=MAX_PREACTIVATION)
-    return clean, stage
+    return stage
 
 
 def check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:

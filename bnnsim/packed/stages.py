@@ -21,6 +21,7 @@ from bnnsim.packed.layer import PackedLayer, largest_preactivation
 from bnnsim.packed.words import n_words, pack_bits, unpack_signs
 
 if TYPE_CHECKING:
+    from bnnsim.packed.biases import Biased
     from bnnsim.packed.groups import Grouped
 
 
@@ -60,7 +61,7 @@ class Stage(ABC):
         """Sizes of its convolution."""
 
     @abstractmethod
-    def _layout(self, theta: np.ndarray | None, inverted: np.ndarray | None) -> "Layout | Grouped":
+    def _layout(self, theta: np.ndarray | None, inverted: np.ndarray | None) -> "Layout | Grouped | Biased":
         """The layer as the forward kernels read it, to bits where it is given thresholds, else to sums."""
 
     def read(self, x: np.ndarray) -> np.ndarray:
@@ -104,7 +105,7 @@ class Stage(ABC):
     @property
     def bits_shape(self) -> tuple[int, ...]:
         """Shape of its output words for one image."""
-        return (*self.output_shape[:-1], n_words(self.layer.units))
+        return (*self.output_shape[:-1], n_words(self.output_shape[-1]))
 
     @cached_property
     def accepts(self) -> tuple[np.dtype, list[tuple[int, ...]]]:
@@ -129,13 +130,13 @@ class Stage(ABC):
     @property
     def keeps_sums(self) -> bool:
         """Whether the pre-activations of a block are kept, rather than compared one by one."""
-        return self.layer.groups > 1 or self.layer.mean is not None
+        return self.layer.groups > 1 or self.layer.threshold is None
 
     @cached_property
     def image_bytes(self) -> int:
         """What a block takes of memory for each of its images, about, while the layer works on it."""
         dtype, (*_, read) = self.accepts
-        sums = 8 * self.n_positions * 16 * -(-self.layer.units // 16) if self.keeps_sums else 0
+        sums = 8 * self.n_positions * 16 * -(-self.output_shape[-1] // 16) if self.keeps_sums else 0
         return sums + dtype.itemsize * math.prod(read) + 8 * math.prod(self.bits_shape)
 
     @cached_property
@@ -147,12 +148,12 @@ class Stage(ABC):
     # ------------------------------------------------------------ what it computes
 
     @cached_property
-    def to_bits(self) -> "Layout | Grouped":
+    def to_bits(self) -> "Layout | Grouped | Biased":
         """The hidden layer as the kernels read it; shared with all copies of a network that leave the layer alone."""
         return self._layout(self.layer.comparison[0].astype(np.int64), self.inverted_words)
 
     @cached_property
-    def to_sums(self) -> "Layout | Grouped":
+    def to_sums(self) -> "Layout | Grouped | Biased":
         """The same for pre-activations."""
         return self._layout(None, None)
 
@@ -166,17 +167,18 @@ class Stage(ABC):
 
     def sums(self, x: np.ndarray) -> np.ndarray:
         """Pre-activations (N, P, U) int32 of a block of what the layer reads, in the threads of `split`."""
-        return self.to_sums.sums(self.read(x)).reshape(len(x), self.n_positions, self.layer.units)
+        return self.to_sums.sums(self.read(x)).reshape(len(x), self.n_positions, self.output_shape[-1])
 
     def scores(self, x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """Scores (N, U) float64 of a block of what the last layer reads: +-1 where it has thresholds."""
-        out = np.empty((len(x), self.layer.units)) if out is None else out
+        units = self.output_shape[-1]
+        out = np.empty((len(x), units)) if out is None else out
         if self.layer.threshold is not None:
-            out[:] = unpack_signs(self.bits(x).reshape(len(x), -1), self.layer.units)
+            out[:] = unpack_signs(self.bits(x).reshape(len(x), -1), units)
             return out
         h = self.to_sums.sums(self.read(x))
         if h.ndim > 2:                                           # a convolution's, over all positions
-            h = h.reshape(len(x), -1, self.layer.units).sum(axis=1, dtype=np.int32)
+            h = h.reshape(len(x), -1, units).sum(axis=1, dtype=np.int32)
         batchnorm.affine_rows(h, *self.layer.output_affine, out, 0, len(h))
         return out
 

@@ -11,7 +11,7 @@ and its row in the tests named here, where gradients are checked against their d
 
 loss
     Protocol `losses.Loss`: a function (scores, labels) -> (mean loss, gradient float32), or a frozen dataclass with
-    that call, and ``check(model)`` if it does not suit every model.
+    that call, and ``check(model)`` if it does not suit every model, ``of_images`` if it knows more of an image.
     Table `losses.LOSSES`; tests/training/test_losses_optimizers.py.
 optimizer
     Protocol `optimizers.Optimizer`: a dataclass with ``learning_rate``, ``state``, ``moments_of(key)`` and ``update``.
@@ -32,6 +32,9 @@ regulariser
 callback
     Protocol `callbacks.Callback`: an object with ``on_epoch_end(model, row)``, and ``state`` for checkpoints.
     tests/training/test_callbacks.py.
+network by name
+    A function in `architectures`, or of a graph in `graph_architectures`, and its word in a table of `architectures`.
+    tests/training/test_graph_architectures.py; its row in docs/graphs.rst.
 layer
     Protocol `layers.Layer`, on whose base, or on `layers.Weighted` or `layers.Norm`, a class writes what is its own.
     `pack` asks it for ``pack_into``; what `packed` cannot store yet begins there, in packed/layer.py.
@@ -43,11 +46,13 @@ from bnnsim.training.adaptation import reestimate_batch_norm, rescale_thresholds
 from bnnsim.training.checkpoint_file import load_checkpoint, load_settings, save_checkpoint
 from bnnsim.training.fitting import fit
 from bnnsim.training.history import History
-from bnnsim.training.model import Sequential
+from bnnsim.training.model import Graph, Sequential, Wired, Wiring
 from bnnsim.training.packing import pack
 from bnnsim.training.step import augmented
+from bnnsim.training.two_stages import take_real_weights, with_real_weights
 from bnnsim.training.unpacking import unpack
 
-__all__ = ["History", "Sequential", "architectures", "augmented", "callbacks", "estimators", "fit", "layers",
-           "load_checkpoint", "load_settings", "losses", "optimizers", "pack", "reestimate_batch_norm", "regularisers",
-           "rescale_thresholds", "save_checkpoint", "schedules", "unpack"]
+__all__ = ["Graph", "History", "Sequential", "Wired", "Wiring", "architectures", "augmented", "callbacks", "estimators",
+           "fit", "layers", "load_checkpoint", "load_settings", "losses", "optimizers", "pack", "reestimate_batch_norm",
+           "regularisers", "rescale_thresholds", "save_checkpoint", "schedules", "take_real_weights", "unpack",
+           "with_real_weights"]

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from bnnsim.checks import check_images, check_int, check_real, check_split
+from bnnsim.packed.graph import PackedGraph
 from bnnsim.packed.layer import PackedLayer, largest_preactivation
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.seeding import RandomSource, child_root, generator, root_seed
 from bnnsim.training.layers.batchnorm import Norm
 from bnnsim.training.layers.weighted import Weighted
-from bnnsim.training.model import Sequential
+from bnnsim.training.model import Graph, Sequential
 from bnnsim.training.plug_ins import as_text, check_plug_in
 from bnnsim.training.reading import reader
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from bnnsim.faults.protocol import Fault
 
 Network = TypeVar("Network", Sequential, PackedNetwork)
+Model = TypeVar("Model", bound=Graph)
 Rates = float | Sequence[float]
 
 
@@ -60,13 +62,15 @@ def rescale_thresholds(network: Network, trained_at: Rates, target: Rates) -> Ne
         model = _rescaled_model(network, _factors(trained_at, target, len(network.weighted)))
         model.metadata["rescaled_for"] = _text(target)
         return model
-    if isinstance(network, PackedNetwork):
+    if isinstance(network, PackedNetwork) and not isinstance(network, PackedGraph):
         factors = _factors(trained_at, target, len(network.layers))
         layers = [_rescaled_layer(layer, factor, i == 0, network.input_offset)
                   for i, (layer, factor) in enumerate(zip(network.layers, factors))]
         return PackedNetwork(layers, network.input_shape, network.input_offset,
                              network.metadata | {"rescaled_for": _text(target)})
-    raise TypeError(f"network must be a Sequential or a PackedNetwork, got {type(network).__name__}")
+    hint = ", a graph, in which sums are read by more than thresholds: reestimate_batch_norm(model, split, faults) " \
+        "takes a Graph" if isinstance(network, Graph | PackedGraph) else ""
+    raise TypeError(f"network must be a Sequential or a PackedNetwork, got {type(network).__name__}{hint}")
 
 
 def _factors(trained_at: Rates, target: Rates, n_layers: int) -> np.ndarray:
@@ -109,8 +113,8 @@ def _rescaled_layer(layer: PackedLayer, factor: float, first: bool, offset: int)
     return replace(layer, threshold=moved.astype(np.int32))
 
 
-def reestimate_batch_norm(model: Sequential, split: "LabelledImages", faults: "Fault | None" = None,
-                          rng: RandomSource = None, batch_size: int = 256) -> Sequential:
+def reestimate_batch_norm(model: Model, split: "LabelledImages", faults: "Fault | None" = None,
+                          rng: RandomSource = None, batch_size: int = 256) -> Model:
     """Batch-norm statistics taken anew, with the bit errors of use in the forward pass.
 
     Running mean and variance become the averages over the split's batches of each batch's mean and unbiased variance,
@@ -120,7 +124,7 @@ def reestimate_batch_norm(model: Sequential, split: "LabelledImages", faults: "F
 
     Parameters
     ----------
-    model : Sequential
+    model : Sequential or Graph
     split : Split
         Training images, never the test set. They are shuffled; a smaller last batch counts by its images.
     faults : fault, optional
@@ -130,7 +134,7 @@ def reestimate_batch_norm(model: Sequential, split: "LabelledImages", faults: "F
 
     Returns
     -------
-    Sequential
+    Sequential or Graph
         A new one.
 
     Examples
@@ -140,9 +144,9 @@ def reestimate_batch_norm(model: Sequential, split: "LabelledImages", faults: "F
     >>> model = bnnsim.architectures.build("FC16 FC10", (1, 28, 28), rng=0)
     >>> adapted = bnnsim.reestimate_batch_norm(model, train[:500], bnnsim.faults.BitFlips(0.1), rng=0)
     """
-    if not isinstance(model, Sequential):
-        raise TypeError("model must be a Sequential (a packed network has no batch norm any more: give the model, and "
-                        f"pack the result), got {type(model).__name__}")
+    if not isinstance(model, Graph):
+        raise TypeError("model must be a Sequential or a Graph (a packed network has no batch norm any more: give the "
+                        f"model, and pack the result), got {type(model).__name__}")
     check_images(check_split(split).images, model.input_shape)
     if faults is not None:
         check_plug_in("faults", faults, ("apply",), "bnnsim.faults.BitFlips(0.01)")

@@ -1,5 +1,7 @@
 """The papers' networks, and a builder from a short list such as "C64 MP2 C64 MP2 FC2048 FC10".
 
+Those that are graphs are made in `graph_architectures`, and are at hand here.
+
 Kernel 3 x 3, stride 1, zero padding 1 and no bias unless said otherwise; a conv block is conv, max-pool, batch norm,
 sign [V/C: Buschjaeger et al. 2020, section V and the authors' code].
 """
@@ -16,13 +18,18 @@ from bnnsim.packed.schema import check_input_shape
 from bnnsim.packed.settings import check_setting, same_padding
 from bnnsim.seeding import RandomSource, generator, root_seed
 from bnnsim.training.estimators import Estimator
+from bnnsim.training.graph_architectures import (binary_densenet_small, bireal_resnet18, bnn_resnet20, quicknet_small,
+                                                 reactnet_small)
 from bnnsim.training.layers import (BatchNorm, BatchNormSign, Conv2d, Dense, Flatten, InputConv2d, InputDense, Layer,
                                     Logits, MaxPool2d, SumPositions)
-from bnnsim.training.model import Sequential
+from bnnsim.training.model import Graph, Sequential
 from bnnsim.training.spec_words import Token, parse_spec
 
 if TYPE_CHECKING:
     from bnnsim.datasets.split import LabelledImages
+
+__all__ = ["ARCHITECTURES", "binary_densenet_small", "bireal_resnet18", "bnn_resnet20", "build", "cifar10_cnn",
+           "fashion_cnn", "fashion_fcnn", "make_model", "mnist_mlp", "quicknet_small", "reactnet_small"]
 
 
 def _conv(token: Token, shape: tuple[int, ...], first: bool, offset: int, stream: np.random.Generator) -> Layer:
@@ -135,17 +142,30 @@ def mnist_mlp(rng: RandomSource = None, output_norm: bool = True, ste: str | Est
 
 
 # By the words of the command line; in Python they are functions.
-ARCHITECTURES: dict[str, Callable[..., Sequential]] = {
+IN_A_ROW: dict[str, Callable[..., Sequential]] = {
     "fashion_fcnn": fashion_fcnn, "fashion_cnn": fashion_cnn, "cifar10_cnn": cifar10_cnn, "mnist_mlp": mnist_mlp}
+GRAPHS: dict[str, Callable[..., Graph]] = {
+    "bireal_resnet18": bireal_resnet18, "bnn_resnet20": bnn_resnet20, "reactnet_small": reactnet_small,
+    "quicknet_small": quicknet_small, "binary_densenet_small": binary_densenet_small}
+ARCHITECTURES: dict[str, Callable[..., Graph]] = {**IN_A_ROW, **GRAPHS}
 
 
 def make_model(name: str, train: "LabelledImages", output_norm: bool, seed: int,
-               ste: str | Estimator = "clipped") -> Sequential:
-    """A paper's network by name, or one built from a list for these images: what the command line's words mean."""
-    if name in ARCHITECTURES:
-        return ARCHITECTURES[name](rng=seed, output_norm=output_norm, ste=ste)
+               ste: str | Estimator | None = None) -> Graph:
+    """A paper's network by name, or one built from a list for these images: what the command line's words mean.
+
+    Without `ste` the signs have the estimator of the network's paper.
+    """
+    settings: dict[str, Any] = {"rng": seed} | ({} if ste is None else {"ste": ste})
+    channels, height, width = train.images.shape[1:]
+    if name in GRAPHS:
+        if not output_norm:
+            raise ValueError(f"{name} ends in a dense layer with real weights and has no integer logits: output_norm="
+                             "False (--no-output-norm, and the losses mhl and mcel) is for layers in a row")
+        n_classes = getattr(train, "n_classes", int(train.labels.max()) + 1)
+        return GRAPHS[name](**settings, input_shape=(channels, height, width), n_classes=n_classes)
+    if name in IN_A_ROW:
+        return IN_A_ROW[name](**settings, output_norm=output_norm)
     if " " not in name and not name.startswith(("C", "FC")):
         check_choice("network", name, ARCHITECTURES)
-    offset = 128 if train.images.shape[1] == 3 else 0
-    channels, height, width = train.images.shape[1:]
-    return build(name, (channels, height, width), offset, output_norm, rng=seed, ste=ste)
+    return build(name, (channels, height, width), 128 if channels == 3 else 0, output_norm, **settings)

@@ -19,7 +19,7 @@ from bnnsim.training.history import COLUMNS
 from bnnsim.training.plug_ins import check_plug_in, name_of
 
 if TYPE_CHECKING:
-    from bnnsim.training.model import Sequential
+    from bnnsim.training.model import Graph
 
 log = logging.getLogger("bnnsim")
 MONITORS = ("validation_loss", "validation_accuracy", "loss", "accuracy")
@@ -36,7 +36,7 @@ class Callback(Protocol):
     epoch is the best so far.
     """
 
-    def on_epoch_end(self, model: "Sequential", row: Mapping[str, Any]) -> bool | None:
+    def on_epoch_end(self, model: "Graph", row: Mapping[str, Any]) -> bool | None:
         """True to stop training here.
 
         row : dict of COLUMNS and flip_ratio
@@ -82,7 +82,7 @@ class EarlyStopping:
         """Whether the last epoch is the best so far."""
         return self.state.get("since") == 0
 
-    def on_epoch_end(self, model: "Sequential", row: Mapping[str, Any]) -> bool:
+    def on_epoch_end(self, model: "Graph", row: Mapping[str, Any]) -> bool:
         """True after `patience` epochs without a better one."""
         value = float(row[self.monitor]) * (1 if self.monitor.endswith("loss") else -1)
         if row["epoch"] == 1:                                           # it served another run before
@@ -112,7 +112,7 @@ class CsvLog:
         self.path = os.fsdecode(self.path)
         atomic.check_target(self.path)
 
-    def on_epoch_end(self, model: "Sequential", row: Mapping[str, Any]) -> None:
+    def on_epoch_end(self, model: "Graph", row: Mapping[str, Any]) -> None:
         """Write the epoch's line."""
         lines = [line for line in self._lines(row["epoch"]) if int(line[0]) < row["epoch"]]
         with atomic.replaced(self.path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
@@ -138,7 +138,7 @@ class LearningRateLog:
 
     state: dict[str, Any] = field(default_factory=dict, repr=False)
 
-    def on_epoch_end(self, model: "Sequential", row: Mapping[str, Any]) -> None:
+    def on_epoch_end(self, model: "Graph", row: Mapping[str, Any]) -> None:
         """Log it."""
         log.info("epoch %d: learning rate %.6g", row["epoch"], row["learning_rate"])
 
@@ -165,7 +165,7 @@ def check_callbacks(callbacks: Sequence[Callback], keep: str, validated: bool, s
     return tuple(callbacks)
 
 
-def call(callbacks: Sequence[Callback], model: "Sequential", row: Mapping[str, Any]) -> tuple[bool, bool | None]:
+def call(callbacks: Sequence[Callback], model: "Graph", row: Mapping[str, Any]) -> tuple[bool, bool | None]:
     """(whether to stop, whether this epoch is the best so far: None where no callback says so)."""
     stop, chosen = False, None
     for callback in callbacks:

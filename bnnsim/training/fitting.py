@@ -24,7 +24,7 @@ from bnnsim.training.checkpoints import Keeper
 from bnnsim.training.gradients import PRECISIONS
 from bnnsim.training.history import History
 from bnnsim.training.losses import Loss, check_loss, class_weights
-from bnnsim.training.model import Sequential
+from bnnsim.training.model import Graph
 from bnnsim.training.optimizers import Optimizer, check_optimizer
 from bnnsim.training.reading import check_errors
 from bnnsim.training.regularisers import Regulariser, check_regulariser
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("bnnsim")
 
 
-def fit(model: Sequential, train: "LabelledImages", epochs: int = 20, validation: "LabelledImages | None" = None,
+def fit(model: Graph, train: "LabelledImages", epochs: int = 20, validation: "LabelledImages | None" = None,
         rng: RandomSource = None, *, batch_size: int = 256, optimizer: Optimizer | None = None,
         schedule: Schedule | None = None, loss: str | Loss = "cross-entropy", regulariser: Regulariser | None = None,
         flip_rate: float | Sequence[float] = 0.0, faults: "Fault | None" = None, gradient: str = "straight-through",
@@ -51,7 +51,7 @@ def fit(model: Sequential, train: "LabelledImages", epochs: int = 20, validation
 
     Parameters
     ----------
-    model : Sequential
+    model : Sequential or Graph
     train : Split
     epochs : int
     validation : Split, optional
@@ -169,11 +169,12 @@ def fit(model: Sequential, train: "LabelledImages", epochs: int = 20, validation
     return run.progress.history
 
 
-def _check_data(model: Sequential, train: "LabelledImages", validation: "LabelledImages | None",
+def _check_data(model: Graph, train: "LabelledImages", validation: "LabelledImages | None",
                 validation_share: float | None) -> None:
     """A model, and images and labels that are for it."""
-    if not isinstance(model, Sequential):
-        raise TypeError(f"model must be a Sequential, as bnnsim.architectures makes them, got {type(model).__name__}")
+    if not isinstance(model, Graph):
+        raise TypeError("model must be a Sequential or a Graph, as bnnsim.architectures makes them, got "
+                        f"{type(model).__name__}")
     check_split(train, "train")
     if validation_share is not None and validation is not None:
         raise ValueError("give validation or validation_share, not both: each says which images are evaluated")

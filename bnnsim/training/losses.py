@@ -1,8 +1,9 @@
 """Losses: (scores, labels) -> (mean loss, gradient of the scores). N batch, U classes.
 
 A loss of your own is any `Loss`: a function, or a frozen dataclass with a call. One that does not suit every network
-has a method ``check(model)`` too, which raises ValueError for those that it does not suit. Its exp, log and tanh are
-best those of `training.elementary`: NumPy's differ in the last digit from one CPU to the next.
+has a method ``check(model)`` too, which raises ValueError for those that it does not suit; one that knows more of an
+image than its label has a method ``of_images(chosen, n_images)``, which gives the loss of a batch: see `Distillation`.
+Its exp, log and tanh are best those of `training.elementary`: NumPy's differ in the last digit between CPUs.
 """
 
 from collections.abc import Mapping
@@ -11,12 +12,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from bnnsim.checks import check_choice, check_int, check_real
+from bnnsim.checks import check_array, check_choice, check_int, check_probability, check_real
 from bnnsim.training.elementary import exp, log, tanh
 from bnnsim.training.plug_ins import as_text
 
 if TYPE_CHECKING:
-    from bnnsim.training.model import Sequential
+    from bnnsim.training.model import Graph
 
 
 class Loss(Protocol):
@@ -71,13 +72,13 @@ def _targets(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return y
 
 
-def _check_integer(name: str, model: "Sequential") -> None:
+def _check_integer(name: str, model: "Graph") -> None:
     if not model.integer_logits:
         raise ValueError(f"{name} needs integer logits, and this model's scores are batch norm's: build it with "
                          "output_norm=False (--no-output-norm)")
 
 
-def _check_reach(name: str, value: float, model: "Sequential") -> None:
+def _check_reach(name: str, value: float, model: "Graph") -> None:
     """No logit is larger than the output layer's fan-in: a margin above it would never be reached."""
     if model.integer_logits and value > model.output_fan_in:
         raise ValueError(f"{name} must be at most the output layer's fan-in, {model.output_fan_in}, the largest logit "
@@ -114,7 +115,7 @@ class ModifiedHinge:
     def __post_init__(self) -> None:
         check_real("b", self.b, 0, open_low=True)
 
-    def check(self, model: "Sequential") -> None:
+    def check(self, model: "Graph") -> None:
         """ValueError for a model that this loss does not suit."""
         _check_integer("the modified hinge loss", model)
         _check_reach("b", self.b, model)
@@ -142,7 +143,7 @@ class SquaredHinge:
     def __post_init__(self) -> None:
         check_real("margin", self.margin, 0, open_low=True)
 
-    def check(self, model: "Sequential") -> None:
+    def check(self, model: "Graph") -> None:
         """ValueError for a model that this loss does not suit."""
         _check_reach("margin", self.margin, model)
 
@@ -179,7 +180,7 @@ class MarginCrossEntropy:
             raise ValueError(f"margin (m) must be at most 2 * bound, {2 * self.bound}: bounded logits do not differ by "
                              f"more; got {self.margin}")
 
-    def check(self, model: "Sequential") -> None:
+    def check(self, model: "Graph") -> None:
         """ValueError for a model that this loss does not suit."""
         _check_integer("margin cross entropy", model)
 
@@ -189,6 +190,91 @@ class MarginCrossEntropy:
         z[np.arange(len(labels)), labels] -= self.margin
         loss, dz = _cross_entropy(z, labels)
         return loss, (dz * (1.0 - bounded * bounded)).astype(np.float32)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Distillation:
+    """Knowledge distillation: part of the loss is how far scores are from those that a teacher gave the same images.
+
+    share * T**2 * (cross entropy of softmax(scores / T) against softmax(teacher / T)) + (1 - share) * cross entropy of
+    the labels. The first part is less its least value, the teacher's entropy, and so a Kullback-Leibler divergence. On
+    other images, as in validation, the loss is the cross entropy of the labels.
+
+    Parameters
+    ----------
+    teacher_scores : float64 (N, U)
+        Of the training images, in their order: ``teacher.scores(train.images)``, or anybody's logits. With
+        ``augment=True`` they are still those of the images as they were.
+    temperature : float, > 0
+        T.
+    share : float, in [0, 1]
+        1 with T = 1 is the distributional loss of ReActNet: Liu et al. 2020, arXiv:2003.03488 [C].
+
+    References
+    ----------
+    Hinton, Vinyals, Dean 2015, arXiv:1503.02531, section 2 [M].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> loss = Distillation(np.array([[0.0, 2.0], [1.0, 0.0]]), share=1.0).of_images(np.array([1]), n_images=2)
+    >>> value, dscores = loss(np.array([[1.0, 0.0]]), np.array([0], np.uint8))
+    >>> value, dscores.tolist()
+    (0.0, [[0.0, 0.0]])
+    """
+
+    teacher_scores: np.ndarray
+    temperature: float = 4.0
+    share: float = 0.9
+
+    def __post_init__(self) -> None:
+        scores = check_array("teacher_scores", self.teacher_scores, np.float64, (None, None))
+        if not np.isfinite(scores).all():
+            raise ValueError("teacher_scores must be finite numbers")
+        check_real("temperature", self.temperature, 0, open_low=True)
+        check_probability("share", self.share)
+
+    def __repr__(self) -> str:
+        return f"Distillation(temperature={self.temperature}, share={self.share})"
+
+    def check(self, model: "Graph") -> None:
+        """ValueError for a model that this loss does not suit."""
+        if self.teacher_scores.shape[1] != model.n_classes:
+            raise ValueError(f"teacher_scores must have a column for each of the model's {model.n_classes} classes, "
+                             f"got {self.teacher_scores.shape[1]}")
+
+    def of_images(self, chosen: np.ndarray, n_images: int) -> Loss:
+        """The loss of a batch: of the images with these numbers, of so many in all."""
+        if len(self.teacher_scores) != n_images:
+            raise ValueError(f"teacher_scores must have a row for each of the {n_images} images that are trained on, "
+                             f"got {len(self.teacher_scores)}: hold out first, and give the teacher what is left")
+        teacher = self.teacher_scores[chosen] / self.temperature
+
+        def distilled(scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
+            (wanted, target), (log_p, p) = _softmax(teacher), _softmax(scores / self.temperature)
+            far = float(np.mean((target * (wanted - log_p)).sum(axis=1))) * self.temperature ** 2
+            dfar = (p - target) * self.temperature / len(labels)
+            hard, dhard = _cross_entropy(scores, labels)
+            return (self.share * far + (1 - self.share) * hard,
+                    (self.share * dfar + (1 - self.share) * dhard).astype(np.float32))
+
+        return distilled
+
+    def __call__(self, scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
+        return cross_entropy(scores, labels)
+
+
+def _softmax(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(log of the softmax, softmax)."""
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    exponentials = exp(shifted)
+    sums = exponentials.sum(axis=1, keepdims=True)
+    return shifted - log(sums), exponentials / sums
+
+
+def of_images(loss: Loss, chosen: np.ndarray, n_images: int) -> Loss:
+    """The loss of a batch, of images with these numbers among those that are trained on."""
+    return loss.of_images(chosen, n_images) if hasattr(loss, "of_images") else loss
 
 
 @dataclass(frozen=True, repr=False)
@@ -257,7 +343,7 @@ LOSSES: dict[str, Loss] = {"cross-entropy": cross_entropy, "mhl": ModifiedHinge(
                            "mcel": MarginCrossEntropy()}
 
 
-def check_loss(loss: str | Loss, model: "Sequential", weights: tuple[float, ...] | None = None) -> Loss:
+def check_loss(loss: str | Loss, model: "Graph", weights: tuple[float, ...] | None = None) -> Loss:
     """A loss that suits the model, from its name in LOSSES or from itself; with weights of classes, where given."""
     if isinstance(loss, str) or not callable(loss):
         loss = LOSSES[check_choice("loss", loss, LOSSES)]
@@ -265,4 +351,7 @@ def check_loss(loss: str | Loss, model: "Sequential", weights: tuple[float, ...]
         raise TypeError(f"loss must be an object such as {loss.__name__}(), got the class {loss.__name__}")
     if hasattr(loss, "check"):
         loss.check(model)
+    if weights is not None and hasattr(loss, "of_images"):
+        raise ValueError(f"class_weight goes with losses of scores and labels alone, and {as_text(loss)} knows more of "
+                         "an image")
     return loss if weights is None else ClassWeighted(loss, weights)

@@ -1,19 +1,25 @@
-"""A network in training: layers in a row, from images to scores."""
+"""Networks in training: `Graph`, of layers wired in any way without a circle, and `Sequential`, of layers in a row."""
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 import bnnsim.files.html_text as html_text
+import bnnsim.kernels.real.channels as channels
+import bnnsim.training.wires as wires
 from bnnsim.checks import check_images, check_int, check_labels, check_split
+from bnnsim.kernels import empty, split
+from bnnsim.packed.graph import as_scores
 from bnnsim.packed.schema import MAX_PREACTIVATION, check_input_shape
-from bnnsim.training.gradients import Gradient
+from bnnsim.training.gradients import Gradient, scattered
 from bnnsim.training.layers.batchnorm import Norm
 from bnnsim.training.layers.conv import Convolution
 from bnnsim.training.layers.layer import Layer
 from bnnsim.training.layers.pool import MaxPool2d, SumPositions
+from bnnsim.training.layers.real import Pixels
+from bnnsim.training.layers.real_weights import RealConv2d
 from bnnsim.training.layers.weighted import Weighted
 from bnnsim.training.optimizers import ByParts, Optimizer
 from bnnsim.training.regularisers import Penalty
@@ -24,52 +30,99 @@ if TYPE_CHECKING:
     from bnnsim.training.history import History
     from bnnsim.training.reading import Read
 
-EVALUATION_BATCH = 500
+IMAGES = -1                     # what stands for the images among the inputs of a layer
 
 
-class Sequential:
-    """Layers in a row.
+class Wired(NamedTuple):
+    """A layer, and the numbers of the layers that it reads; -1 is the images."""
+
+    layer: Layer
+    inputs: tuple[int, ...]
+
+
+class Graph:
+    """Layers wired in any way that has no circle.
 
     Parameters
     ----------
-    layers : list of Layer
-        See `bnnsim.layers`; the first is an Input layer, the last BatchNorm or Logits. ValueError where two neighbours
-        do not fit.
+    nodes : list of Wired
+        In an order in which each reads only what stands before it: `Wiring` makes one. The last gives the scores, or
+        reals (n_classes,), which then are the scores.
     input_shape : (C, H, W)
         Of one image.
 
     Attributes
     ----------
+    layers : list of Layer
+    inputs : list of tuple of int
+        The numbers of the layers that each reads.
     shapes : list of tuple
         Output shape of each layer, without the batch.
     metadata : dict of str to str
         How it was trained: `fit` leaves it here, and `pack` gives it to the network.
     history : History or None
         Of the last `fit`, also of one that was interrupted.
+
+    Raises
+    ------
+    ValueError
+        Where layers do not fit what they read; the message names the layer.
     """
 
-    def __init__(self, layers: Sequence[Layer], input_shape: tuple[int, int, int]) -> None:
-        self.layers, self.input_shape = list(layers), check_input_shape(input_shape)
+    evaluation_batch = 64       # images at a time: maps of float32 are large
+
+    def __init__(self, nodes: Sequence[Wired], input_shape: tuple[int, int, int]) -> None:
+        self.input_shape = check_input_shape(input_shape)
+        wires.check_nodes(nodes)
+        self.layers, self.inputs = [layer for layer, _ in nodes], [tuple(at) for _, at in nodes]
         self.metadata: dict[str, str] = {}
         self.history: History | None = None
         self.shapes: list[tuple[int, ...]] = []
-        shape: tuple[int, ...] = self.input_shape
-        given = "pixels"
-        for i, layer in enumerate(self.layers):
-            if layer.takes != given:
-                raise ValueError(f"layers[{i}], {type(layer).__name__}, takes {layer.takes}, but gets {given}: weights "
-                                 "give pre-activations, BatchNormSign makes bits of them, BatchNorm or Logits scores")
+        kinds: list[str] = []
+        for i, (layer, inputs) in enumerate(zip(self.layers, self.inputs)):
+            for at in inputs:
+                check_int(f"inputs of layers[{i}], {type(layer).__name__},", at, IMAGES, i - 1)
+                given = kinds[at] if at >= 0 else "pixels"
+                if given not in layer.takes.split(" or "):
+                    raise ValueError(self._misfit(i, given))
+            shapes = [self.shapes[at] if at >= 0 else self.input_shape for at in inputs]
             if isinstance(layer, SumPositions):
-                self._check_sum(i, shape)
-            shape, given = layer.output_shape(shape), layer.gives
-            self.shapes.append(shape)
-        if given != "scores" or len(shape) != 1:
-            raise ValueError(f"the last layer must give scores (n_classes,), it gives {given} {shape}")
-        self.n_classes = shape[0]
+                self._check_sum(i, shapes[0])
+            if isinstance(layer, RealConv2d):
+                layer.of_pixels = all(isinstance(self.layers[at], Pixels) for at in inputs)
+            self.shapes.append(self._shape_of(i, shapes))
+            kinds.append(layer.gives)
+        if not kinds or kinds[-1] not in ("scores", "reals") or len(self.shapes[-1]) != 1:
+            came = f"{kinds[-1]} {self.shapes[-1]}" if kinds else "nothing: there is none"
+            raise ValueError(f"the last layer must give scores (n_classes,), it gives {came}")
+        self.n_classes = self.shapes[-1][0]
+        offsets = {layer.offset for layer in self.layers if hasattr(layer, "offset")}
+        if len(offsets) > 1:
+            raise ValueError(f"all layers that read pixels must subtract one offset, got {sorted(offsets)}")
+        self._last_reader = {at: i for i, inputs in enumerate(self.inputs) for at in inputs}
+        self.n_readers = [sum(inputs.count(i) for inputs in self.inputs) for i in range(len(self.layers))]
+        unread = [i for i, n in enumerate(self.n_readers[:-1]) if n == 0]
+        if unread:
+            raise ValueError(f"every layer but the last must be read by another, layers {unread[:5]} are not")
+        self._check_packable()
+
+    def _check_packable(self) -> None:
+        wires.check_packable(self.layers, self.inputs, self.n_readers)
+
+    def _shape_of(self, i: int, shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
+        try:
+            return _any(self.layers[i]).output_shape(*shapes)
+        except ValueError as error:
+            raise ValueError(f"layers[{i}], {type(self.layers[i]).__name__}: {error}") from None
+
+    def _misfit(self, i: int, given: str) -> str:
+        layer = self.layers[i]
+        return (f"layers[{i}], {type(layer).__name__}, takes {layer.takes}, but gets {given}: weights give "
+                "pre-activations, BatchNormSign makes bits of them, BatchNorm or Logits scores")
 
     def _check_sum(self, i: int, shape: tuple[int, ...]) -> None:
         """What has no packed form, or sums that do not fit, must not be trained first."""
-        before = self.layers[i - 1]
+        before = self.layers[self.inputs[i][0]]
         if not isinstance(before, Convolution) or i + 2 != len(self.layers):
             raise ValueError(f"layers[{i}], SumPositions, must stand between the last convolution and its BatchNorm or "
                              f"Logits, got it behind {type(before).__name__} as layer {i} of {len(self.layers)}")
@@ -84,13 +137,13 @@ class Sequential:
 
     @property
     def input_offset(self) -> int:
-        """What is subtracted from the uint8 pixels."""
-        return getattr(self.layers[0], "offset", 0)
+        """What layers with binary weights subtract from the uint8 pixels."""
+        return next((layer.offset for layer in self.layers if hasattr(layer, "offset")), 0)
 
     @property
     def integer_logits(self) -> bool:
         """Whether scores are integers, with no batch norm behind the last layer."""
-        return not self.layers[-1].parameters
+        return self.layers[-1].gives == "scores" and not self.layers[-1].parameters
 
     @property
     def needs_batches(self) -> bool:
@@ -107,12 +160,23 @@ class Sequential:
         """Scores (N, n_classes) float64 of images (N, C, H, W) uint8: layer by layer, batch norm unfolded."""
         check_images(images, self.input_shape)
         out = np.empty((len(images), self.n_classes))
-        for start in range(0, len(images), EVALUATION_BATCH):
-            x = images[start:start + EVALUATION_BATCH]
-            for layer in self.layers:
-                x = layer.forward(x)
-            out[start:start + EVALUATION_BATCH] = x
+        for start in range(0, len(images), self.evaluation_batch):
+            values = {IMAGES: images[start:start + self.evaluation_batch]}
+            for i, layer in enumerate(self.layers):
+                values[i] = _any(layer).forward(*self._read(values, i))
+                self._let_go(values, i)
+            last = values[len(self.layers) - 1]
+            out[start:start + self.evaluation_batch] = last if last.dtype == np.float64 else as_scores(last)
         return out
+
+    def _read(self, values: dict[int, np.ndarray], i: int) -> list[np.ndarray]:
+        return [values[at] for at in self.inputs[i]]
+
+    def _let_go(self, values: dict[int, np.ndarray], i: int) -> None:
+        """Values that layer i was the last to read."""
+        for at in set(self.inputs[i]):
+            if self._last_reader[at] == i:
+                del values[at]
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Class of each image (N,) int64; ties go to the lowest."""
@@ -129,23 +193,29 @@ class Sequential:
         read : function (index, layer) -> (words, mask), or None
             How layer number `index` with weights reads its bits from memory: see `Weighted.forward_train`.
         """
-        x, caches, index = check_images(images, self.input_shape), list[Any](), 0
-        for i, (layer, after) in enumerate(zip(self.layers, [*self.layers[1:], None])):
+        values, caches, index = {IMAGES: check_images(images, self.input_shape)}, list[Any](), 0
+        for i, layer in enumerate(self.layers):
             if len(caches) > i:
+                self._let_go(values, i)
                 continue                                        # a max-pool, done with its convolution
+            given = self._read(values, i)
             if not isinstance(layer, Weighted):
-                x, cache = layer.forward_train(x)
+                values[i], cache = _any(layer).forward_train(*given)
                 caches.append(cache)
-                continue
-            words, mask = read(index, layer) if read else (None, None)
-            index += 1
-            if isinstance(layer, Convolution) and isinstance(after, MaxPool2d):
-                x, both = layer.forward_train_pooled(x, after, words, mask)
-                caches += both
             else:
-                x, cache = layer.forward_train(x, words, mask)
-                caches.append(cache)
-        return x, caches
+                words, mask = read(index, layer) if read else (None, None)
+                index += 1
+                after = self.layers[i + 1] if self.n_readers[i] == 1 and self.inputs[i + 1] == (i,) else None
+                if isinstance(layer, Convolution) and type(after) is MaxPool2d:
+                    values[i + 1], both = layer.forward_train_pooled(given[0], after, words, mask)
+                    values[i] = values[i + 1][:0]
+                    caches += both
+                else:
+                    values[i], cache = layer.forward_train(given[0], words, mask)
+                    caches.append(cache)
+            del given
+            self._let_go(values, i)
+        return values[len(self.layers) - 1].astype(np.float64, copy=False), caches
 
     def backward(self, dscores: np.ndarray, caches: list[Any], precision: str = "fixed16",
                  penalties: Mapping[int, Penalty] | None = None) -> list[dict[str, np.ndarray]]:
@@ -153,11 +223,22 @@ class Sequential:
 
         penalties : dict of layer number to `regularisers.Penalty`, whose gradients are added.
         """
-        dout: Gradient | None = dscores
+        douts: dict[int, Gradient] = {len(self.layers) - 1: dscores}
         gradients: list[dict[str, np.ndarray]] = [{} for _ in self.layers]
         for i in reversed(range(len(self.layers))):
-            dout, gradients[i] = self._layer_backward(i, dout, caches[i], precision, penalties)
+            if i in douts:
+                dx, gradients[i] = self._layer_backward(i, douts.pop(i), caches[i], precision, penalties)
+                self._hand_on(douts, i, dx)
         return gradients
+
+    def _hand_on(self, douts: dict[int, Gradient], i: int, dx: Any) -> None:
+        """A layer's gradients of what it read, to those that it read: summed where there were others."""
+        for at, gradient in zip(self.inputs[i], dx if type(dx) is tuple else (dx,)):
+            if at == IMAGES or gradient is None:
+                continue
+            if at in douts:
+                gradient = _sum(scattered(douts[at]), scattered(gradient))
+            douts[at] = gradient
 
     def _layer_backward(self, i: int, dout: Any, cache: Any, precision: str,
                         penalties: Mapping[int, Penalty] | None) -> tuple[Gradient | None, dict[str, np.ndarray]]:
@@ -188,16 +269,22 @@ class Sequential:
 
         `caches` is empty afterwards: each is let go as soon as it is used.
         """
-        dout: Any = dscores
+        douts: dict[int, Gradient] = {len(self.layers) - 1: dscores}
         for i in reversed(range(len(self.layers))):
+            dout: Any = douts.pop(i, None)
             layer = self.layers[i]
+            if dout is None:                                    # of Pixels
+                caches.pop()
+                continue
             if isinstance(layer, Weighted) and isinstance(optimizer, ByParts):
                 on_part = optimizer.on_parts(f"{i}.weight", layer.parameters["weight"], factor, step,
                                              layer.bounds["weight"])
-                dout = layer.backward_update(dout, caches.pop(), precision, on_part)
+                dx: Any = layer.backward_update(dout, caches.pop(), precision, on_part)
             else:
-                dout, gradients = self._layer_backward(i, dout, caches.pop(), precision, penalties)
+                dx, gradients = self._layer_backward(i, dout, caches.pop(), precision, penalties)
                 self._update_layer(i, gradients, optimizer, factor, step)
+            del dout
+            self._hand_on(douts, i, dx)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything that training changes, by name ("0.weight", "1.running_mean", ...): views, not copies."""
@@ -216,11 +303,14 @@ class Sequential:
 
     def _repr_html_(self) -> str:
         size = " x ".join(map(str, self.input_shape))
-        rows = [(i, type(layer).__name__, " x ".join(map(str, shape)), sum(v.size for v in layer.parameters.values()))
-                for i, (layer, shape) in enumerate(zip(self.layers, self.shapes))]
-        return html_text.table(f"Sequential: {size} to {self.n_classes} classes", rows,
-                               ("", "layer", "output", "parameters"),
-                               f"{sum(row[-1] for row in rows):,} parameters are trained")
+        branched = any(read != (i - 1,) for i, read in enumerate(self.inputs))
+        counts = [sum(value.size for value in layer.parameters.values()) for layer in self.layers]
+        rows = [(i, type(layer).__name__, *([", ".join(map(str, self.inputs[i]))] * branched),
+                 " x ".join(map(str, shape)), n) for i, (layer, shape, n) in
+                enumerate(zip(self.layers, self.shapes, counts))]
+        return html_text.table(f"{type(self).__name__}: {size} to {self.n_classes} classes", rows,
+                               ("", "layer", *(["reads"] * branched), "output", "parameters"),
+                               f"{sum(counts):,} parameters are trained")
 
     def summary(self, mapping: "ArrayMapping | None" = None) -> str:
         """A table of what `pack` would make of it now, as `PackedNetwork.summary` has it, and what is trained.
@@ -251,7 +341,79 @@ class Sequential:
     def describe(self) -> str:
         """One line that names the layers, their sizes and settings: all that a checkpoint must agree on."""
         words = []
-        for layer, shape in zip(self.layers, self.shapes):
+        for i, (layer, shape) in enumerate(zip(self.layers, self.shapes)):
             settings = ", ".join(f"{name}={value}" for name, value in layer.settings().items())
-            words.append(f"{type(layer).__name__}{list(shape)}" + (f"({settings})" if settings else ""))
+            wires = "" if self.inputs[i] == (i - 1,) else f"<{','.join(map(str, self.inputs[i]))}>"
+            words.append(f"{type(layer).__name__}{wires}{list(shape)}" + (f"({settings})" if settings else ""))
         return f"{list(self.input_shape)} {' '.join(words)}"
+
+
+def _any(layer: Layer) -> Any:
+    """A layer that may take several inputs."""
+    return layer
+
+
+def _sum(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a + b in float32, of gradients that come from two readers."""
+    out = empty(a.shape, np.float32)
+    rows = [each.reshape(-1, each.shape[-1]) for each in (a, b, out)]
+    split(channels.add, len(rows[2]), *rows)
+    return out
+
+
+class Sequential(Graph):
+    """Layers in a row: a graph without branches.
+
+    Parameters
+    ----------
+    layers : list of Layer
+        See `bnnsim.layers`; the first is an Input layer, the last BatchNorm or Logits. ValueError where two neighbours
+        do not fit.
+    input_shape : (C, H, W)
+        Of one image.
+
+    Attributes are those of `Graph`.
+    """
+
+    evaluation_batch = 500
+
+    def __init__(self, layers: Sequence[Layer], input_shape: tuple[int, int, int]) -> None:
+        super().__init__([Wired(layer, (i - 1,)) for i, layer in enumerate(layers)], input_shape)
+
+    def _check_packable(self) -> None:
+        """In a row each layer folds into the one before, or says why not when it is packed."""
+
+
+class Wiring:
+    """Nodes of a `Graph`, one after the other.
+
+    Examples
+    --------
+    >>> import numpy as np, bnnsim
+    >>> layers, wiring, rng = bnnsim.layers, bnnsim.Wiring(), np.random.default_rng(0)
+    >>> stem = wiring.add(layers.InputConv2d(1, 16, offset=0, generator=rng), layers.BatchNormReal(16))
+    >>> branch = wiring.add(layers.Sign(16), layers.Conv2d(16, 16, generator=rng), layers.BatchNormReal(16))
+    >>> wiring.add(layers.Add(), inputs=(stem, branch))
+    5
+    >>> wiring.add(layers.GlobalAverage(), layers.RealDense(16, 10, generator=rng))
+    7
+    >>> bnnsim.Graph(wiring.nodes, (1, 28, 28)).n_classes
+    10
+    """
+
+    def __init__(self) -> None:
+        self.nodes: list[Wired] = []
+
+    def add(self, *layers: Layer, inputs: int | tuple[int, ...] | None = None) -> int:
+        """Layers in a row, the first of which reads `inputs`, or what was added last, or the images.
+
+        Returns
+        -------
+        int
+            The number of the last of them: what others take as inputs.
+        """
+        at = (len(self.nodes) - 1,) if inputs is None else wires.as_inputs(inputs)
+        for layer in layers:
+            self.nodes.append(Wired(layer, at))
+            at = (len(self.nodes) - 1,)
+        return at[0]

@@ -19,7 +19,7 @@ from bnnsim.training.plug_ins import check_plug_in
 
 if TYPE_CHECKING:
     from bnnsim.faults.protocol import Fault
-    from bnnsim.training.model import Sequential
+    from bnnsim.training.model import Graph
 
 Read = Callable[[int, Weighted], tuple[np.ndarray, np.ndarray | None]]
 
@@ -44,8 +44,8 @@ class FlipRates:
         return memory.with_words(words)
 
 
-def reader(model: "Sequential", faults: "Fault | FlipRates", root: int, trial: int, native: bool = False) -> Read:
-    """The ``read`` of `Sequential.forward_train`: what faults leave of the stored words.
+def reader(model: "Graph", faults: "Fault | FlipRates", root: int, trial: int, native: bool = False) -> Read:
+    """The ``read`` of `Graph.forward_train`: what faults leave of the stored words.
 
     native : whether the weight gradient sees which bits are wrong
     """
@@ -71,7 +71,7 @@ def _checked(index: int, layer: Weighted, words: np.ndarray) -> np.ndarray:
 
 
 def check_errors(flip_rate: float | Sequence[float], faults: "Fault | None",
-                 model: "Sequential") -> tuple[float, ...]:
+                 model: "Graph") -> tuple[float, ...]:
     """One flip rate a layer with weights; and the fault tried on the weights: a bad one fails before the first step."""
     flip_rates = _each_rate(flip_rate, len(model.weighted))
     if faults is not None:

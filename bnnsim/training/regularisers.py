@@ -18,7 +18,7 @@ from bnnsim.kernels import empty, split
 from bnnsim.training.layers.batchnorm import BatchNormSign, Norm, NormCache
 
 if TYPE_CHECKING:
-    from bnnsim.training.model import Sequential
+    from bnnsim.training.model import Graph
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ class Penalty:
 class Regulariser(Protocol):
     """What training makes small beside the loss."""
 
-    def __call__(self, model: "Sequential", caches: list[Any]) -> tuple[float, dict[int, Penalty]]:
+    def __call__(self, model: "Graph", caches: list[Any]) -> tuple[float, dict[int, Penalty]]:
         """The value, and what it adds to the gradients of ``model.layers[i]``, a batch norm, by i.
 
         caches : what ``model.forward_train`` gave; ``caches[i]`` of a batch norm is a `layers.batchnorm.NormCache`
@@ -98,19 +98,21 @@ class DirectRegulariser:
         check_real("strength", self.strength, 0)
         check_real("target (T*)", self.target, 0)
 
-    def check(self, model: "Sequential") -> None:
+    def check(self, model: "Graph") -> None:
         """ValueError for a model without hidden neurons."""
-        if len(model.weighted) < 2:
-            raise ValueError("regulariser needs hidden neurons, and this model has none")
+        if not any(isinstance(layer, BatchNormSign) for layer in model.layers):
+            raise ValueError("regulariser needs hidden neurons, with a BatchNormSign behind their sums, and this model "
+                             "has none")
 
-    def __call__(self, model: "Sequential", caches: list[Any]) -> tuple[float, dict[int, Penalty]]:
+    def __call__(self, model: "Graph", caches: list[Any]) -> tuple[float, dict[int, Penalty]]:
         """(lambda * R, {number of a BatchNormSign in `model.layers`: Penalty}), from what its forward_train gave."""
         chosen = [(i, layer) for i, layer in enumerate(model.layers) if isinstance(layer, BatchNormSign)]
-        level, value, penalties = max(model.input_offset, 255 - model.input_offset), 0.0, {}
+        largest, value, penalties = max(model.input_offset, 255 - model.input_offset), 0.0, {}
         for i, layer in chosen:
+            level = largest if _reads_pixels(model, i) else 1
             slope = self.strength / (2 * level * len(caches[i].h) * sum(each.units for _, each in chosen))
             added, penalties[i] = self._layer(layer, caches[i], level, slope)
-            value, level = value + added, 1
+            value += added
         return value, penalties
 
     def _layer(self, layer: Norm, cache: NormCache, level: int, slope: float) -> tuple[float, Penalty]:
@@ -149,7 +151,15 @@ class _PenaltyAtPlaces(Penalty):
         split(penalty.push_away, len(dh), self.place, self.side, self.slope, dh.reshape(len(dh), -1, dh.shape[-1]))
 
 
-def check_regulariser(regulariser: Regulariser | None, model: "Sequential") -> Regulariser | None:
+def _reads_pixels(model: "Graph", i: int) -> bool:
+    """Whether the weights whose sums layer i reads, perhaps pooled, stand on pixels."""
+    at, = model.inputs[i]
+    while model.layers[at].takes == model.layers[at].gives == "pre-activations":
+        at, = model.inputs[at]
+    return model.layers[at].takes == "pixels"
+
+
+def check_regulariser(regulariser: Regulariser | None, model: "Graph") -> Regulariser | None:
     """A regulariser that suits the model, or None."""
     if regulariser is None:
         return None

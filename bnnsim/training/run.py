@@ -16,7 +16,7 @@ from bnnsim.training.settings import Settings
 
 if TYPE_CHECKING:
     from bnnsim.datasets.split import LabelledImages
-    from bnnsim.training.model import Sequential
+    from bnnsim.training.model import Graph
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Run:
         A copy of the model's arrays at the best epoch, where that one is kept.
     """
 
-    model: "Sequential"
+    model: "Graph"
     train: "LabelledImages"
     validation: "LabelledImages | None"
     root: int

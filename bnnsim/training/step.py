@@ -10,8 +10,8 @@ import bnnsim.training.callbacks as callbacks
 from bnnsim.checks import check_array, check_real
 from bnnsim.seeding import generator
 from bnnsim.training.layers.batchnorm import Norm
-from bnnsim.training.losses import Loss
-from bnnsim.training.model import Sequential
+from bnnsim.training.losses import Loss, of_images
+from bnnsim.training.model import Graph
 from bnnsim.training.plug_ins import name_of
 from bnnsim.training.reading import Read, reader, root_of
 from bnnsim.training.regularisers import Penalty, Regulariser
@@ -43,7 +43,7 @@ def train_step(run: Run) -> None:
     if settings.augment:
         images = augmented(images, generator(run.root, "augment", progress.step))
     scores, caches = run.model.forward_train(images, _read(run))
-    loss, dscores = _loss(settings.loss, scores, labels)
+    loss, dscores = _loss(of_images(settings.loss, chosen, len(run.train.images)), scores, labels)
     penalties: dict[int, Penalty] = {}
     if settings.regulariser is not None:
         added, penalties = _penalties(settings.regulariser, run.model, caches)
@@ -75,7 +75,7 @@ def _loss(loss: Loss, scores: np.ndarray, labels: np.ndarray) -> tuple[float, np
     return float(given[0]), check_array(f"the gradient that {name} gave", given[1], np.float32, scores.shape)
 
 
-def _penalties(regulariser: Regulariser, model: Sequential, caches: list[Any]) -> tuple[float, dict[int, Penalty]]:
+def _penalties(regulariser: Regulariser, model: Graph, caches: list[Any]) -> tuple[float, dict[int, Penalty]]:
     """What a regulariser gives; TypeError or ValueError where that is not a value and Penalties that fit."""
     given, name = regulariser(model, caches), name_of(regulariser)
     if not isinstance(given, tuple) or len(given) != 2 or not isinstance(given[1], dict) or np.ndim(given[0]):

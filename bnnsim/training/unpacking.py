@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bnnsim.checks import check_images, check_real, check_split
+from bnnsim.packed.graph import PackedGraph
 from bnnsim.packed.layer import PackedLayer, largest_preactivation
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.training.estimators import Estimator
 from bnnsim.training.layers import (BatchNorm, BatchNormSign, Conv2d, Dense, Flatten, InputConv2d, InputDense, Layer,
                                     Logits, MaxPool2d, SumPositions)
 from bnnsim.training.layers.batchnorm import Norm
-from bnnsim.training.model import EVALUATION_BATCH, Sequential
+from bnnsim.training.model import Sequential
 
 if TYPE_CHECKING:
     from bnnsim.datasets.split import LabelledImages
@@ -56,8 +57,9 @@ def unpack(network: PackedNetwork, split: "LabelledImages", latent: float = 0.1,
     >>> model.accuracy(train[:200]) == network.accuracy(train[:200])
     True
     """
-    if not isinstance(network, PackedNetwork):
-        raise TypeError(f"network must be a PackedNetwork, got {type(network).__name__}")
+    if not isinstance(network, PackedNetwork) or isinstance(network, PackedGraph):
+        hint = "; train on the Graph that it was packed from" if isinstance(network, PackedGraph) else ""
+        raise TypeError(f"network must be a PackedNetwork of layers in a row, got {type(network).__name__}{hint}")
     if network.layers[-1].threshold is not None:
         raise ValueError("network must give scores: the last layer of this one gives signs, which have no gradient")
     check_images(check_split(split).images, network.input_shape)
@@ -114,8 +116,8 @@ def _place_norms(model: Sequential, stored: Sequence[PackedLayer], offset: int, 
     norms = [layer for layer in model.layers if isinstance(layer, Norm) and layer.parameters]
     sums = {id(norm): np.zeros((2, norm.units)) for norm in norms}
     n_rows = dict.fromkeys(sums, 0)
-    for start in range(0, len(images), EVALUATION_BATCH):
-        x = images[start:start + EVALUATION_BATCH]
+    for start in range(0, len(images), model.evaluation_batch):
+        x = images[start:start + model.evaluation_batch]
         for layer in model.layers:
             if id(layer) in sums:
                 rows = x.reshape(-1, x.shape[-1]).astype(np.float64)

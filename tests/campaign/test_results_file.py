@@ -207,7 +207,7 @@ def repaired(file):
 
 RULE = {"ci_width": 0.1, "pilot": 3, "level": 0.95, "max_trials": 9}
 HOSTILE = {
-    "version": ("plain", attribute("format_version", np.int64(3)), "format_version must be 2.*upgrade"),
+    "version": ("plain", attribute("format_version", np.int64(4)), "format_version must be 2 or 3.*upgrade"),
     "no version": ("plain", attribute("format_version", None), "format_version of / is missing"),
     "format": ("plain", attribute("format", np.bytes_("bnnsim-poem")), "a file of format 'bnnsim-poem'"),
     "no checksum": ("plain", attribute("provenance_checksum", None), "missing: provenance_checksum"),

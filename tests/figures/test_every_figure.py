@@ -5,6 +5,7 @@ import inspect
 
 import numpy as np
 import pytest
+import small_graphs
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from readable import check_readable, texts
@@ -72,6 +73,7 @@ DRAW = {
         devices.fit(bnnsim.datasets.data_file("devices/sample_measurements.csv"), n_resamples=100)),
     "importance_curves": lambda: figures.importance_curves(of_two(lambda net: metrics.importance(net, few()))),
     "margin_histograms": lambda: figures.margin_histograms(of_two(lambda net: metrics.margins(net, few().images))),
+    "network_graph": lambda: figures.network_graph(small_graphs.packed()),
     "pareto": lambda: figures.pareto(on_card()),
     "predicted_curve": lambda: figures.predicted_curve(
         metrics.predicted_accuracy(network(), few(), swept().rates), swept()),

@@ -6,6 +6,7 @@ import sys
 import time
 import tracemalloc
 
+import graph_models
 import h5py
 import mutations
 import numpy as np
@@ -18,8 +19,10 @@ from bnnsim.campaign.result import SweepResult
 from bnnsim.faults import FaultMap, LayerErrors
 from bnnsim.files.hdf5_messages import lookup3
 from bnnsim.files.hdf5_structure import Group, read_structure
+from bnnsim.packed.network import PackedNetwork
 from bnnsim.packed.network_file import load_network, save_network
 from bnnsim.training.checkpoint_file import load_checkpoint, save_checkpoint
+from bnnsim.training.packing import pack
 
 MOST_BYTES = 2**26                  # over the file's own size
 MOST_SECONDS = 10
@@ -48,6 +51,7 @@ def save_many(path):
 
 
 KINDS = {"network": (lambda path: save_network(path, conv_network()), load_network),
+         "graph": (lambda path: pack(graph_models.dense_blocks()).save(path), PackedNetwork.load),
          "geometry": (lambda path: save_network(path, geometry_network()), load_network),
          "checkpoint": (lambda path: save_checkpoint(path, *checkpoint()), load_checkpoint),
          "many arrays": (save_many, load_checkpoint),

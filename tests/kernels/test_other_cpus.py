@@ -4,9 +4,11 @@ import hashlib
 from itertools import product
 from pathlib import Path
 
+import graph_models
 import kernel_calls as calls
 import numpy as np
 import pytest
+import random_graphs
 import training_run
 from own_process import run
 from test_twins import COMPILED, OPERATIONS, compiled
@@ -68,7 +70,19 @@ def trained(rng):
         yield np.frombuffer(training_run.state(*training_run.run(precision=precision)), np.uint8)
 
 
-PARTS = {"operations": operations_in_use, "float loops": float_loops, "products": products, "trained": trained}
+def graphs(rng):
+    """Trainings of graphs, what they are packed to, and packed graphs of any kind, some with infinite constants."""
+    for make, precision in product(graph_models.MODELS.values(), ("fixed16", "float32")):
+        model, history = training_run.run(model=make(), precision=precision)
+        yield np.frombuffer(training_run.state(model, history), np.uint8)
+        yield bnnsim.pack(model).scores(rng.integers(0, 256, (40, 1, 6, 6), np.uint8))
+    for seed in range(12):
+        graph = random_graphs.graph(seed, extreme=seed % 3 == 0)
+        yield graph.scores(random_graphs.images(graph, 20))
+
+
+PARTS = {"operations": operations_in_use, "float loops": float_loops, "products": products, "trained": trained,
+         "graphs": graphs}
 
 
 def digest(part):
@@ -85,7 +99,7 @@ CPUS = {"generic": {"NUMBA_CPU_NAME": "generic"}, "avx2": AVX2,
 def cpu_rows():
     """(CPU, part); what takes longest, and what others cover, is slow."""
     for cpu, part in product(CPUS, PARTS):
-        slow = part in ("products", "trained") or cpu != "generic" and (cpu, part) != ("avx2", "operations")
+        slow = part in ("products", "trained", "graphs") or cpu != "generic" and (cpu, part) != ("avx2", "operations")
         marks = [pytest.mark.slow] if slow else []
         if cpu != "generic":
             marks.append(pytest.mark.skipif(not target_has(cpu), reason=f"this CPU has no {cpu}"))

@@ -243,15 +243,49 @@ def signs_of_outputs(rng):
 
 
 def summed_gradients(rng):
-    for ste, n_rows in product(ESTIMATORS, (0, 3)):
-        dout, h = singles(rng, 5, 70), rng.integers(-3, 4, (5, 70)).astype(np.int32)
+    for ste, n_rows, kind in product(ESTIMATORS, (0, 3), (np.int32, np.float32)):
+        dout, h = singles(rng, 5, 70), (rng.integers(-30, 40, (5, 70)) / 10).astype(kind)
         yield dout, h, 70 + 9, 70, n_rows, rng.normal(size=NORM), 9, ste, rng.normal(size=70), rng.normal(size=70)
 
 
 def row_gradients(rng):
-    for ste in ESTIMATORS:
-        dout, h = singles(rng, 2, 70), rng.integers(-3, 4, (2, 70)).astype(np.int32)
+    for ste, kind in product(ESTIMATORS, (np.int32, np.float32)):
+        dout, h = singles(rng, 2, 70), (rng.integers(-30, 40, (2, 70)) / 10).astype(kind)
         yield dout, h, 70 + 5, 70, rng.normal(size=NORM), rng.normal(size=(2, 70)), 5, ste, garbage((2, 70), np.float32)
+
+
+def reals(rng, *shape):
+    """float32 of many sizes, both zeros and subnormal ones among them."""
+    values = singles(rng, *shape)
+    ends = np.array([0.0, -0.0, 1e-42, -1e-42, 3e38], np.float32)
+    return np.where(rng.random(shape) < 0.2, rng.choice(ends, shape), values).astype(np.float32)
+
+
+def channel_sums(rng):
+    for n_rows in (0, 1, 7):
+        dout, x = reals(rng, 8, 70), reals(rng, 8, 70)
+        yield dout, x, rng.normal(size=70), 70 + 9, 70, n_rows, 9, rng.normal(size=70)
+
+
+def signs_back(rng):
+    for ste in ESTIMATORS:
+        yield singles(rng, 2, 70), reals(rng, 2, 70), 70 + 5, singles(rng, 70), 5, ste, garbage((2, 70), np.float32)
+
+
+def programs(rng):
+    """Of none to five steps, on integers and reals, with and without the map and the signs as results."""
+    for kind, steps, n_rows, stores, signs in product((np.int32, np.float32), ([], [0], [1, 2], [0, 1, 2, 3, 0]),
+                                                      (0, 1, 4, 6), (False, True), (False, True)):
+        x = rng.integers(-2**31, 2**31, (7, 48)).astype(np.int32) if kind == np.int32 else reals(rng, 7, 48)
+        pieces = garbage(7 * 4 if signs else 0, np.uint16)
+        constants = singles(rng, len(steps), 2, 48)
+        yield (x, reals(rng, 7, 48), 48 + 16, 48, n_rows, 16, np.array(steps, np.int64), constants, reals(rng, 48),
+               garbage((7, 48), np.float32), stores, pieces, 4 + 1, 4)
+
+
+def row_products(rng):
+    for n_channels in (0, 1, 5, 64):
+        yield (singles(rng, 400), 7, 69, n_channels, singles(rng, 70 * 40), 3, 40, reals(rng, 4 * 50 + 8), 5, 50)
 
 
 def draws(rng):
@@ -313,6 +347,11 @@ ARGUMENTS = {
     "norm.batchnorm_tiles.gradient_lanes": row_gradients,
     "norm.batchnorm_tiles.sum_gradients": summed_gradients,
     "norm.batchnorm_tiles.sum_powers": counted_powers,
+    **{f"real.channel_tiles.add_{what}": channel_sums for what in ("numbers", "products", "products_below", "squares")},
+    "real.channel_tiles.sign_lanes": signs_back,
+    "real.madd_tile.madd_four": row_products,
+    "real.madd_tile.madd_one": row_products,
+    "real.program_tile.program_lanes": programs,
     "words.vector_words.draws_below": draws,
     "words.vector_words.draws_equal": draws,
     "words.vector_words.multiply_high": factors,

@@ -180,7 +180,7 @@ BAD = {
     "gamma length": (dict(HIDDEN, gamma=np.ones(4)), r"layers\[0\] gamma must have shape .3,., .*got .4,."),
     "scalar mean": (dict(HIDDEN, mean=0.0), r"mean must have shape .3,."),
     "no weight": (without("weight"), "must have 'weight'"),
-    "unknown key": (dict(HIDDEN, bias=np.zeros(3)),
+    "unknown key": (dict(HIDDEN, biases=np.zeros(3)),
                     r"layers\[0\] must have 'weight' and may have .*; got .*bias"),
     "no end": ({"weight": np.ones((3, 4))}, "must have a threshold, or batch norm"),
     "no variance": (without("var"), "missing var"),

@@ -226,7 +226,7 @@ def _padding_bit(file):
 
 WORDS, HUGE = "layer0/words", (2**45, 2)
 HOSTILE_NETWORKS = {
-    "later version": (_attribute("/", "format_version", np.int64(3)), "format_version must be .*upgrade"),
+    "later version": (_attribute("/", "format_version", np.int64(4)), "format_version must be .*upgrade"),
     "unknown format": (_attribute("/", "format", np.bytes_("bnnsim-poem")), "a file of format 'bnnsim-poem'"),
     "no format": (_attribute("/", "format", None), "another program"),
     "no version": (_attribute("/", "format_version", None), "attribute format_version of / is missing"),

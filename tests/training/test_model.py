@@ -269,7 +269,7 @@ def test_evaluation_in_batches_is_evaluation_at_once(rng, monkeypatch):
     """The last, smaller batch counts too."""
     model, images = build("FC8 FC3", (1, 4, 4), rng=0), rng.integers(0, 256, (7, 1, 4, 4), np.uint8)
     whole = model.scores(images)
-    monkeypatch.setattr("bnnsim.training.model.EVALUATION_BATCH", 3)
+    monkeypatch.setattr(model, "evaluation_batch", 3)
     np.testing.assert_array_equal(model.scores(images), whole)
 
 

@@ -9,7 +9,7 @@ from kernel_calls import dirty, in_threads, rows
 import bnnsim.kernels.gradients.penalty as penalty
 from bnnsim.kernels import split
 from bnnsim.training.architectures import build
-from bnnsim.training.layers import BatchNormSign
+from bnnsim.training.layers import BatchNormSign, InputDense
 from bnnsim.training.losses import cross_entropy
 from bnnsim.training.regularisers import DirectRegulariser
 
@@ -61,7 +61,8 @@ class Stack:
     input_offset = 0
 
     def __init__(self, rng, sizes):
-        self.layers = [None]                                    # the first is that of the pixels
+        self.layers = [InputDense((1, 1, 1), 1, 0, np.random.default_rng(0))]      # the first is that of the pixels
+        self.inputs = [(i - 1,) for i in range(len(sizes) + 1)]
         self.caches, self.h, self.forward = [None], [], []
         for i, (n, p, u) in enumerate(sizes):
             layer = BatchNormSign(u)

@@ -23,6 +23,11 @@ _F32, _F64 = ir.FloatType(), ir.DoubleType()
 _SINGLE, _WIDE, _WHOLE = (ir.VectorType(item, LANES) for item in (_F32, _F64, I32))
 
 
+def item_of(array):
+    """h is int32, or of a map of reals float32."""
+    return _F32 if array.dtype == types.float32 else I32
+
+
 def _load(builder, pointer, index, vector, align):
     return builder.load(vector_pointer(builder, pointer, index, vector), align=align)
 
@@ -106,7 +111,8 @@ def affine_word(h, h_off, mean, scale, shift, u_off):
 def _through(builder, dout, h, at, norm, ste):
     """(dy, x_hat) of as many units as norm has: their mean, inverse, scale, shift."""
     (mean, inverse, scale, shift), lanes = norm, norm[0].type.count
-    value = builder.sitofp(_load(builder, h, at, ir.VectorType(I32, lanes), 4), mean.type)
+    value = _load(builder, h, at, ir.VectorType(h.type.pointee, lanes), 4)
+    value = (builder.sitofp if h.type.pointee == I32 else builder.fpext)(value, mean.type)
     centred = builder.fsub(value, mean)
     y = builder.fadd(builder.fmul(centred, scale), shift)
     dout = builder.fpext(_load(builder, dout, at, ir.VectorType(_F32, lanes), 4), mean.type)
@@ -124,7 +130,7 @@ def _make_sum_gradients(lanes):
         def generate(context, builder, signature, args):
             dout, h, at, stride, n_rows, norm, column, ste, dgamma, dbeta = args
             dout_ptr = item_pointer(context, builder, signature.args[0], dout, at, _F32)
-            h_ptr = item_pointer(context, builder, signature.args[1], h, at, I32)
+            h_ptr = item_pointer(context, builder, signature.args[1], h, at, item_of(signature.args[1]))
             norm_ptr = item_pointer(context, builder, signature.args[5], norm, column, _F64)
             outs = [item_pointer(context, builder, kind, array, column, _F64)
                     for kind, array in zip(signature.args[8:], (dgamma, dbeta))]
@@ -176,7 +182,7 @@ def _gradient_lanes(_, dout, h, at, stride, norm, means, column, ste, dh):
     def generate(context, builder, signature, args):
         dout, h, at, stride, norm, means, column, ste, dh = args
         dout_ptr = item_pointer(context, builder, signature.args[0], dout, at, _F32)
-        h_ptr = item_pointer(context, builder, signature.args[1], h, at, I32)
+        h_ptr = item_pointer(context, builder, signature.args[1], h, at, item_of(signature.args[1]))
         norm_ptr = item_pointer(context, builder, signature.args[4], norm, column, _F64)
         means_ptr = item_pointer(context, builder, signature.args[5], means, column, _F64)
         out_ptr = item_pointer(context, builder, signature.args[8], dh, at, _F32)

@@ -72,6 +72,12 @@ class Norm(Layer):
     def outputs(self, h: np.ndarray, mean: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> np.ndarray:
         """What the layer gives for h by this affine map."""
 
+    def moments_of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and (biased) variance (U,) float64 of what it reads."""
+        mean, variance = np.empty(self.units), np.empty(self.units)
+        split(batchnorm.column_moments, self.units, rows, mean, variance)
+        return mean, variance
+
     def _checked(self, h: np.ndarray) -> np.ndarray:
         return check_input(type(self).__name__, h, np.int32, self.units)
 
@@ -83,8 +89,7 @@ class Norm(Layer):
         """Outputs by the statistics of h, which move the running ones."""
         h = self._checked(h)
         rows = h.reshape(-1, self.units)
-        mean, variance = np.empty(self.units), np.empty(self.units)
-        split(batchnorm.column_moments, self.units, rows, mean, variance)
+        mean, variance = self.moments_of(rows)
         unbiased = variance * (len(rows) / max(len(rows) - 1, 1))
         for name, value in (("mean", mean), ("variance", unbiased)):
             self.running[name] += self.momentum * (value - self.running[name])
@@ -152,9 +157,9 @@ class BatchNormSign(Norm):
         split(batchnorm.affine_sign, len(rows), rows, mean, scale, shift, words)
         return words.reshape(*h.shape[:-1], -1)
 
-    def pack_into(self, stored: list[PackedLayer], input_offset: int) -> None:
+    def pack_into(self, stored: list[PackedLayer], input_offset: int | None) -> None:
         """Batch norm and sign as integer thresholds."""
-        bound = largest_preactivation(stored[-1], len(stored) == 1, input_offset)
+        bound = largest_preactivation(stored[-1], input_offset is not None, input_offset or 0)
         mean, scale, shift = self.affine()
         theta, inverted = fold_thresholds(mean, scale, shift, bound)
         stored[-1] = replace(stored[-1], threshold=theta, inverted=inverted)
@@ -167,7 +172,7 @@ class BatchNorm(Norm):
         """Scores (N, U) float64."""
         return affine_scores(h, mean, scale, shift)
 
-    def pack_into(self, stored: list[PackedLayer], input_offset: int) -> None:
+    def pack_into(self, stored: list[PackedLayer], input_offset: int | None) -> None:
         """The affine map of the scores."""
         _pack_scores(stored, *self.affine())
 
@@ -206,6 +211,6 @@ class Logits(Layer):
         """dout."""
         return check_array("dout of Logits", dout, np.float32, (None, self.units)), {}
 
-    def pack_into(self, stored: list[PackedLayer], input_offset: int) -> None:
+    def pack_into(self, stored: list[PackedLayer], input_offset: int | None) -> None:
         """The identity as the affine map of the scores."""
         _pack_scores(stored, *self.affine())

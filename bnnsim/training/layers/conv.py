@@ -55,7 +55,7 @@ class Convolution(Weighted):
         unusual = {"dilation": once(self.dilation), "groups": self.groups, "replicate": self.replicate}
         return found | {name: value for name, value in unusual.items() if value is True or value not in (1, False)}
 
-    def pack_into(self, stored: list[PackedLayer], input_offset: int) -> None:
+    def pack_into(self, stored: list[PackedLayer], input_offset: int | None) -> None:
         """A layer of its own."""
         stored.append(PackedLayer("conv", self.n_in, self.words.copy(), self.stride, self.padding, self.pad_value,
                                   self.replicate, self.dilation, self.groups))

@@ -17,7 +17,7 @@ class _Dense(Weighted):
 
     n_features: int
 
-    def pack_into(self, stored: list[PackedLayer], input_offset: int) -> None:
+    def pack_into(self, stored: list[PackedLayer], input_offset: int | None) -> None:
         """A layer of its own."""
         stored.append(PackedLayer("dense", self.n_features, self.words.copy()))
 

@@ -15,12 +15,12 @@ from bnnsim.training.gradients import Gradient
 
 
 class Layer(Protocol):
-    """A layer of a `Sequential`. What is not abstract here, one that names this its base need not write.
+    """A layer of a `Sequential` or a `Graph`. What is not abstract here, one that names this its base need not write.
 
     Attributes
     ----------
-    takes, gives : "pixels", "pre-activations", "bits" or "scores"
-        What it reads, and what it makes of it; neighbours must agree.
+    takes, gives : "pixels", "pre-activations", "bits", "reals" or "scores"
+        What it reads, or may read ("pre-activations or reals"), and what it makes of it; neighbours must agree.
     parameters : dict of str to float32 array
         What an optimizer updates in place.
     bounds : dict of str to float
@@ -36,7 +36,7 @@ class Layer(Protocol):
     running: dict[str, np.ndarray] = {}
 
     @abstractmethod
-    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+    def output_shape(self, shape: tuple[int, ...], /) -> tuple[int, ...]:
         """Shape of an output for an input of this shape; ValueError where the layer cannot stand there."""
 
     def settings(self) -> dict[str, object]:
@@ -44,17 +44,23 @@ class Layer(Protocol):
         return {}
 
     @abstractmethod
-    def forward(self, x: np.ndarray) -> np.ndarray:
+    def forward(self, x: np.ndarray, /) -> np.ndarray:
         """Output with running statistics; stores nothing, so that threads may share a model."""
 
     @abstractmethod
-    def forward_train(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
+    def forward_train(self, x: np.ndarray, /) -> tuple[np.ndarray, Any]:
         """Output with statistics of this batch, by the same kernels; and the cache, which is what `backward` needs."""
 
     @abstractmethod
-    def backward(self, dout: Gradient, cache: Any) -> tuple[Gradient | None, dict[str, np.ndarray]]:
-        """dx, None of one that takes pixels; and gradients of the parameters, by name, valid until the next call."""
+    def backward(self, dout: Gradient, cache: Any) -> tuple[Any, dict[str, np.ndarray]]:
+        """dx, of several inputs a tuple of them, None of pixels; and gradients of the parameters, by name.
 
-    def pack_into(self, stored: list[PackedLayer], input_offset: int) -> None:
-        """Fold what it computes into the last of the stored layers before it; one with weights adds a new one."""
+        Both are valid until the next call.
+        """
+
+    def pack_into(self, stored: list[PackedLayer], input_offset: int | None) -> None:
+        """Fold what it computes into the last of the stored layers before it; one with weights adds a new one.
+
+        input_offset : of the pixels that the stored layer reads; None where it reads bits
+        """
         raise TypeError(f"cannot pack a layer of type {type(self).__name__}")      # better no network than a wrong one

@@ -94,7 +94,7 @@ class MaxPool2d(Layer):
         split(pool.max_pool_windows_backward, len(dh), dout, winner, self.windows, dh)
         return dh, {}
 
-    def pack_into(self, stored: list[PackedLayer], input_offset: int) -> None:
+    def pack_into(self, stored: list[PackedLayer], input_offset: int | None) -> None:
         """Pooling is part of the convolution; of windows of windows too, exactly, remainders included."""
         first, then = stored[-1].windows, self.windows
         strides = first.row_stride, first.column_stride
@@ -137,7 +137,7 @@ class SumPositions(Layer):
         dout = check_array("dout of SumPositions", dout, np.float32, (cache[0], cache[3]))
         return np.ascontiguousarray(np.broadcast_to(dout[:, None, None], cache)), {}
 
-    def pack_into(self, stored: list[PackedLayer], input_offset: int) -> None:
+    def pack_into(self, stored: list[PackedLayer], input_offset: int | None) -> None:
         """A stored last convolution sums over its positions: `Sequential` sees to it that this stands behind one."""
 
 
@@ -169,5 +169,5 @@ class Flatten(Layer):
         shape = (*cache[:3], self.n_channels)
         return check_array("dout of Flatten", dout, np.float32, (shape[0], math.prod(shape[1:]))).reshape(shape), {}
 
-    def pack_into(self, stored: list[PackedLayer], input_offset: int) -> None:
+    def pack_into(self, stored: list[PackedLayer], input_offset: int | None) -> None:
         """A stored dense layer reads its features in this order as it is."""
