@@ -11,7 +11,8 @@ the geometry are those of the padded map, and most[r] counts summands.
 import numpy as np
 
 from bnnsim.kernels._jit import inline, kernel
-from bnnsim.kernels.analysis.tolerance import crossing, window_bounds
+from bnnsim.kernels.analysis.tolerance import crossing
+from bnnsim.kernels.forward.geometry import window_bounds
 
 ONE = np.uint64(1)
 
@@ -99,7 +100,7 @@ def reach_conv(rows, x, reached, words, masks, h, theta, most, own, g, pool, out
             seen[:] = reached[r] & masks[group]
             for i in range(out.shape[1]):
                 for j in range(out.shape[2]):
-                    bounds = window_bounds(g, pool, i, j)
+                    bounds = window_bounds(pool, i, j, g.out_height, g.out_width)
                     for k in range(group * each, (group + 1) * each):
                         if _window_can_change(x[rows[r]], seen, words[k], g, bounds, h[rows[r], :, :, k], theta[k],
                                               most[r], own[r]):
@@ -136,7 +137,7 @@ def flip_patterns(patches, weights, h, theta, cost, g, pool, n_across, found, co
                 at, change = count[n, k], False
                 found[n, k, at] = np.uint64(0)
                 for p in near:
-                    bounds = window_bounds(g, pool, p // n_across, p % n_across)
+                    bounds = window_bounds(pool, p // n_across, p % n_across, g.out_height, g.out_width)
                     before = _pooled(h[n], theta, k, bounds, g.out_width, 0, patches[n], f)
                     after = _pooled(h[n], theta, k, bounds, g.out_width, -2 * np.int64(weights[k, f]), patches[n], f)
                     if before != after:

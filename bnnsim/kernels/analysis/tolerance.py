@@ -7,6 +7,7 @@ flips change the output.
 import numpy as np
 
 from bnnsim.kernels._jit import inline, kernel
+from bnnsim.kernels.forward.geometry import window_bounds
 
 NEVER = 2**30                       # more flips than any unit has weights
 LOOK = 16                           # summands between two looks whether all units have crossed
@@ -83,14 +84,6 @@ def tolerance_pixels(patches, h, theta, signs, out, start, stop):
                 flips[u] = flips[u] if need[u] <= 0 else never
 
 
-@inline
-def window_bounds(g, pool, i, j):
-    """(first row, row behind the last, first column, column behind the last) of what window i, j has of the map."""
-    row, column = i * pool.row_stride - pool.top, j * pool.column_stride - pool.left
-    return (max(row, 0), min(row + pool.height, g.out_height), max(column, 0),
-            min(column + pool.width, g.out_width))
-
-
 @kernel
 def pool_tolerance(tolerance, h, theta, g, pool, n_across, out, start, stop):
     """T of pooled outputs, (N, P, U) -> out (N, Q, U): the largest of a window's entries >= theta; else its least.
@@ -103,7 +96,7 @@ def pool_tolerance(tolerance, h, theta, g, pool, n_across, out, start, stop):
         for q in range(out.shape[1]):
             low[:] = NEVER
             high[:] = -1
-            top, bottom, left, right = window_bounds(g, pool, q // n_across, q % n_across)
+            top, bottom, left, right = window_bounds(pool, q // n_across, q % n_across, g.out_height, g.out_width)
             for row in range(top, bottom):
                 for p in range(row * g.out_width + left, row * g.out_width + right):
                     for u in range(n_units):
@@ -126,7 +119,7 @@ def paper_tolerance(h, s, divisor, g, pool, windows, out, start, stop):
         out[n] = np.inf
         for i in range(windows[0]):
             for j in range(windows[1]):
-                top, bottom, left, right = window_bounds(g, pool, i, j)
+                top, bottom, left, right = window_bounds(pool, i, j, g.out_height, g.out_width)
                 for u in range(n_units):
                     largest[u] = h[n, top * g.out_width + left, u]
                 for row in range(top, bottom):

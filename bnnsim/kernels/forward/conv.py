@@ -12,6 +12,7 @@ import numpy as np
 
 from bnnsim.kernels._arrays import empty, zeros
 from bnnsim.kernels._jit import inline, kernel
+from bnnsim.kernels.forward.geometry import window_bounds
 from bnnsim.kernels.forward.pixel_tile import pixel_bits, pixel_sums
 from bnnsim.kernels.forward.xnor_tile import xnor_bits, xnor_sums
 
@@ -63,13 +64,12 @@ def pool_bits(bits, g, pool, inverted, out):
         _pool_squares(bits, g.out_width, pool.height, inverted, out)
         return
     for i in range(out.shape[0]):
-        row = i * pool.row_stride - pool.top
         for j in range(out.shape[1]):
-            column = j * pool.column_stride - pool.left
+            top, bottom, left, right = window_bounds(pool, i, j, g.out_height, g.out_width)
             for v in range(out.shape[2]):
                 word = np.uint64(0)
-                for r in range(max(row, 0), min(row + pool.height, g.out_height)):
-                    for c in range(max(column, 0), min(column + pool.width, g.out_width)):
+                for r in range(top, bottom):
+                    for c in range(left, right):
                         word |= bits[r * g.out_width + c, v]
                 out[i, j, v] = word ^ inverted[v]
 

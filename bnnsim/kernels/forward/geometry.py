@@ -52,6 +52,13 @@ class Pool(NamedTuple):
 
 
 @inline
+def window_bounds(q, i, j, height, width):
+    """(first row, row behind the last, first column, column behind the last) of what window i, j of q has of a map."""
+    row, column = i * q.row_stride - q.top, j * q.column_stride - q.left
+    return max(row, 0), min(row + q.height, height), max(column, 0), min(column + q.width, width)
+
+
+@inline
 def columns_inside(g, b):
     """(low, high): the output columns low..high - 1 whose tap b lies inside the input."""
     shift = g.left - b * g.column_step

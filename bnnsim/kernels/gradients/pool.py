@@ -14,6 +14,7 @@ from numba.extending import intrinsic
 from bnnsim.kernels._jit import kernel, leaf
 from bnnsim.kernels._llvm import I8, I32, I64, item_pointer, splat, vector_pointer
 from bnnsim.kernels._twins import Tile, twin_of
+from bnnsim.kernels.forward.geometry import window_bounds
 
 LANES = 16
 PAIR_COLUMNS = 64                   # of a panel of pairs: see `multiply_add_tile`
@@ -187,28 +188,22 @@ def max_pool_backward(dout, winner, size, dh, start, stop):
 
 # ---------------------------------------------------------------- windows of any sizes
 
-@leaf
-def _inside(start, size, whole):
-    """The entries of a window, from `start` on, that lie in the map."""
-    return max(0, -start), min(size, whole - start)
-
-
 @kernel
-def max_pool_windows(h, q, out, winner, start, stop):
-    """`max_pool` for windows q, a `geometry.Pool`, of which entries outside of the map are left out."""
-    lowest = np.int32(-2**31)
+def max_pool_windows(h, q, lowest, out, winner, start, stop):
+    """`max_pool` for windows q, a `geometry.Pool`, of which entries outside of the map are left out; of float32 too.
+
+    lowest : of the type of h, no entry is less; what is no number never wins
+    """
     for n in range(start, stop):
         for i in range(out.shape[1]):
-            row = i * q.row_stride - q.top
-            rows = _inside(row, q.height, h.shape[1])
             for j in range(out.shape[2]):
-                column = j * q.column_stride - q.left
-                columns = _inside(column, q.width, h.shape[2])
+                top, bottom, left, right = window_bounds(q, i, j, h.shape[1], h.shape[2])
+                first = (i * q.row_stride - q.top) * q.width + j * q.column_stride - q.left     # entry of place 0, 0
                 best, won = out[n, i, j], winner[n, i, j]
-                best[:] = lowest
-                for a in range(rows[0], rows[1]):
-                    for b in range(columns[0], columns[1]):
-                        entry, values = np.uint8(a * q.width + b), h[n, row + a, column + b]
+                best[:], won[:] = lowest, np.uint8(top * q.width + left - first)
+                for row in range(top, bottom):
+                    for column in range(left, right):
+                        entry, values = np.uint8(row * q.width + column - first), h[n, row, column]
                         for c in range(values.shape[0]):
                             better = values[c] > best[c]
                             best[c], won[c] = values[c] if better else best[c], entry if better else won[c]
@@ -220,14 +215,12 @@ def max_pool_windows_backward(dout, winner, q, dh, start, stop):
     for n in range(start, stop):
         dh[n] = np.float32(0)
         for i in range(dout.shape[1]):
-            row = i * q.row_stride - q.top
-            rows = _inside(row, q.height, dh.shape[1])
             for j in range(dout.shape[2]):
-                column = j * q.column_stride - q.left
-                columns = _inside(column, q.width, dh.shape[2])
+                top, bottom, left, right = window_bounds(q, i, j, dh.shape[1], dh.shape[2])
+                first = (i * q.row_stride - q.top) * q.width + j * q.column_stride - q.left
                 gradient, won = dout[n, i, j], winner[n, i, j]
-                for a in range(rows[0], rows[1]):
-                    for b in range(columns[0], columns[1]):
-                        entry, sums = np.uint8(a * q.width + b), dh[n, row + a, column + b]
+                for row in range(top, bottom):
+                    for column in range(left, right):
+                        entry, sums = np.uint8(row * q.width + column - first), dh[n, row, column]
                         for c in range(sums.shape[0]):
                             sums[c] += gradient[c] if won[c] == entry else np.float32(0)

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-import bnnsim.kernels.gradients.pool as integer_pools
+import bnnsim.kernels.gradients.pool as max_pools
 import bnnsim.kernels.real.pools as pools
 from bnnsim.checks import check_int
 from bnnsim.kernels import empty, split
@@ -104,6 +104,6 @@ class LargestPool(_Pool):
         """The largest, and which entry of its window each was, uint8."""
         out = empty((len(x), *self.output_shape(x.shape[1:])), x.dtype)
         winner = empty(out.shape, np.uint8)
-        kernel = pools.largest if x.dtype == np.float32 else integer_pools.max_pool_windows
-        split(kernel, len(x), x, self.windows, out, winner)
+        lowest = np.float32(-np.inf) if x.dtype == np.float32 else np.int32(-2**31)
+        split(max_pools.max_pool_windows, len(x), x, self.windows, lowest, out, winner)
         return out, winner

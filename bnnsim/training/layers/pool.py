@@ -74,12 +74,12 @@ class MaxPool2d(Layer):
         """`forward_train` of h of this shape, of which `give` hands images to ``visit(first, h)``, a part at a time."""
         out = empty((shape[0], *self.output_shape(shape[1:])), np.int32)
         winner = empty(out.shape, np.uint8)
-        kernel, windows = (pool.max_pool, self.windows.height) if self.windows.is_plain else \
-            (pool.max_pool_windows, self.windows)
+        kernel, args = (pool.max_pool, (self.windows.height,)) if self.windows.is_plain else \
+            (pool.max_pool_windows, (self.windows, np.int32(-2**31)))
 
         def visit(first: int, h: np.ndarray) -> None:
             part = slice(first, first + len(h))
-            kernel(h, windows, out[part], winner[part], 0, len(h))
+            kernel(h, *args, out[part], winner[part], 0, len(h))
 
         give(visit)
         return out, PoolCache(winner, shape)
