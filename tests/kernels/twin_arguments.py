@@ -262,9 +262,9 @@ def reals(rng, *shape):
 
 
 def channel_sums(rng):
-    for n_rows in (0, 1, 7):
+    for term, n_rows in product(range(4), (0, 1, 7)):
         dout, x = reals(rng, 8, 70), reals(rng, 8, 70)
-        yield dout, x, rng.normal(size=70), 70 + 9, 70, n_rows, 9, rng.normal(size=70)
+        yield term, dout, x, rng.normal(size=70), 70 + 9, 70, n_rows, 9, rng.normal(size=70)
 
 
 def signs_back(rng):
@@ -347,7 +347,7 @@ ARGUMENTS = {
     "norm.batchnorm_tiles.gradient_lanes": row_gradients,
     "norm.batchnorm_tiles.sum_gradients": summed_gradients,
     "norm.batchnorm_tiles.sum_powers": counted_powers,
-    **{f"real.channel_tiles.add_{what}": channel_sums for what in ("numbers", "products", "products_below", "squares")},
+    "real.channel_tiles.add_terms": channel_sums,
     "real.channel_tiles.sign_lanes": signs_back,
     "real.madd_tile.madd_four": row_products,
     "real.madd_tile.madd_one": row_products,

@@ -10,6 +10,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from bnnsim.kernels._jit import leaf
 from bnnsim.kernels._llvm import I64, item_pointer, vector_pointer
 from bnnsim.kernels._twins import Tile, twin_of
 from bnnsim.kernels.norm.pseudo_gradient import through_sign, through_sign_lanes
@@ -27,14 +28,6 @@ def _wide(builder, pointer, at, lanes, item=_F32):
     return builder.fpext(value, ir.VectorType(_F64, lanes)) if item == _F32 else value
 
 
-def _sum(builder, dout, x, mean):
-    return dout
-
-
-def _product(builder, dout, x, mean):
-    return builder.fmul(dout, x)
-
-
 def _below(builder, dout, x, mean):
     zero = ir.Constant(x.type, None)
     return builder.select(builder.fcmp_ordered(">", x, zero), zero, builder.fmul(dout, x))
@@ -45,31 +38,39 @@ def _square(builder, dout, x, mean):
     return builder.fmul(centred, centred)
 
 
-def _make_sums(lanes, term):
+VALUE, PRODUCT, PRODUCT_BELOW, SQUARE = range(4)
+_TERMS = {VALUE: lambda builder, dout, x, mean: dout, PRODUCT: lambda builder, dout, x, mean: builder.fmul(dout, x),
+          PRODUCT_BELOW: _below, SQUARE: _square}
+
+
+def _make_sums(lanes):
     wide = ir.VectorType(_F64, lanes)
 
     @intrinsic
-    def tile(_, dout, x, mean, at, stride, n_rows, column, out):
+    def tile(_, term, dout, x, mean, at, stride, n_rows, column, out):
         index = types.intp
-        signature = types.void(dout, x, mean, index, index, index, index, out)
+        signature = types.void(index, dout, x, mean, index, index, index, index, out)
 
         def generate(context, builder, signature, args):
-            dout, x, mean, at, stride, n_rows, column, out = args
+            chosen, dout, x, mean, at, stride, n_rows, column, out = args
+            kinds = signature.args
             dout_ptr, x_ptr = (item_pointer(context, builder, kind, array, at, _F32)
-                               for kind, array in zip(signature.args[:2], (dout, x)))
+                               for kind, array in zip(kinds[1:3], (dout, x)))
             mean_ptr, out_ptr = (item_pointer(context, builder, kind, array, column, _F64)
-                                 for kind, array in ((signature.args[2], mean), (signature.args[7], out)))
+                                 for kind, array in ((kinds[3], mean), (kinds[8], out)))
+            total = cgutils.alloca_once(builder, wide)
             with cgutils.for_range(builder, I64(LANES // lanes)) as part:
                 first = builder.mul(part.index, I64(lanes))
                 place = vector_pointer(builder, out_ptr, first, wide)
                 middle = _wide(builder, mean_ptr, first, lanes, _F64)
-                total = cgutils.alloca_once(builder, wide)
                 builder.store(builder.load(place, align=8), total)
-                with cgutils.for_range(builder, n_rows) as row:
-                    here = builder.add(builder.mul(row.index, stride), first)
-                    given = term(builder, _wide(builder, dout_ptr, here, lanes), _wide(builder, x_ptr, here, lanes),
-                                 middle)
-                    builder.store(builder.fadd(builder.load(total), given), total)
+                for code, term in _TERMS.items():
+                    with builder.if_then(builder.icmp_signed("==", chosen, I64(code))), \
+                            cgutils.for_range(builder, n_rows) as row:
+                        here = builder.add(builder.mul(row.index, stride), first)
+                        given = term(builder, _wide(builder, dout_ptr, here, lanes), _wide(builder, x_ptr, here, lanes),
+                                     middle)
+                        builder.store(builder.fadd(builder.load(total), given), total)
                 builder.store(builder.load(total), place, align=8)
             return context.get_dummy_value()
 
@@ -78,47 +79,24 @@ def _make_sums(lanes, term):
     return tile
 
 
-def _tiles(term):
-    return Tile(_make_sums(LANES, term), WIDE), Tile(_make_sums(NARROW, term))
+@leaf
+def term_of(term, dout, x, mean):
+    """What is summed of one number: dout, dout * x, the same where x is not above 0, or (x - mean)^2; float64."""
+    if term == VALUE:
+        return np.float64(dout)
+    if term == SQUARE:
+        return (np.float64(x) - mean) * (np.float64(x) - mean)
+    return 0.0 if term == PRODUCT_BELOW and x > 0 else np.float64(dout) * np.float64(x)
 
 
-@twin_of(*_tiles(_sum))
-def add_numbers(dout, x, mean, at, stride, n_rows, column, out):
-    """out[column..] (C,) float64 += dout of 16 channels over n_rows rows, which lie `stride` apart from `at` on."""
-    flat = dout.reshape(-1)
-    for n in range(n_rows):
-        for i in range(LANES):
-            out[column + i] += np.float64(flat[at + n * stride + i])
-
-
-@twin_of(*_tiles(_product))
-def add_products(dout, x, mean, at, stride, n_rows, column, out):
-    """The same of dout * x."""
+@twin_of(Tile(_make_sums(LANES), WIDE), Tile(_make_sums(NARROW)))
+def add_terms(term, dout, x, mean, at, stride, n_rows, column, out):
+    """out[column..] (C,) float64 += terms of 16 channels over n_rows rows, which lie `stride` apart from `at` on."""
     flat, values = dout.reshape(-1), x.reshape(-1)
     for n in range(n_rows):
         for i in range(LANES):
             here = at + n * stride + i
-            out[column + i] += np.float64(flat[here]) * np.float64(values[here])
-
-
-@twin_of(*_tiles(_below))
-def add_products_below(dout, x, mean, at, stride, n_rows, column, out):
-    """The same of dout * x where x is not above 0."""
-    flat, values = dout.reshape(-1), x.reshape(-1)
-    for n in range(n_rows):
-        for i in range(LANES):
-            here = at + n * stride + i
-            out[column + i] += 0.0 if values[here] > 0 else np.float64(flat[here]) * np.float64(values[here])
-
-
-@twin_of(*_tiles(_square))
-def add_squares(dout, x, mean, at, stride, n_rows, column, out):
-    """The same of the squared difference of x from mean (C,) float64."""
-    values = x.reshape(-1)
-    for n in range(n_rows):
-        for i in range(LANES):
-            centred = np.float64(values[at + n * stride + i]) - mean[column + i]
-            out[column + i] += centred * centred
+            out[column + i] += term_of(term, flat[here], values[here], mean[column + i])
 
 
 @intrinsic

@@ -9,8 +9,7 @@ import numpy as np
 from bnnsim.kernels._arrays import zeros
 from bnnsim.kernels._jit import kernel
 from bnnsim.kernels.norm.pseudo_gradient import through_sign
-from bnnsim.kernels.real.channel_tiles import (LANES, add_numbers, add_products, add_products_below, add_squares,
-                                               sign_lanes)
+from bnnsim.kernels.real.channel_tiles import LANES, add_terms, sign_lanes, term_of
 from bnnsim.kernels.real.program_tile import program_lanes
 from bnnsim.kernels.words.packing import unit_mask
 from bnnsim.kernels.words.vector_words import sign_word
@@ -136,57 +135,17 @@ def sign_backward(dout, x, threshold, ste, out, start, stop):
 
 
 @kernel
-def column_sums(dout, out, start, stop):
-    """out (C,) float64: the sum of each channel. Runs over channels."""
+def column_sums(term, dout, x, mean, out, start, stop):
+    """out (C,) float64: the sum over rows of each channel's terms, see `channel_tiles.term_of`. Runs over channels.
+
+    What a term does not ask for may be any array of that shape: (R, C) float32, mean (C,) float64.
+    """
     n_rows, n_channels, whole = dout.shape[0], dout.shape[1], start + (stop - start) // LANES * LANES
     out[start:stop] = 0.0
     for first in range(0, n_rows, CHUNK_ROWS):
         last = min(first + CHUNK_ROWS, n_rows)
         for c in range(start, whole, LANES):
-            add_numbers(dout, dout, out, first * n_channels + c, n_channels, last - first, c, out)
+            add_terms(term, dout, x, mean, first * n_channels + c, n_channels, last - first, c, out)
         for n in range(first, last):
             for c in range(whole, stop):
-                out[c] += np.float64(dout[n, c])
-
-
-@kernel
-def product_sums(dout, x, out, start, stop):
-    """out (C,) float64: the sum of dout * x of each channel. Runs over channels."""
-    n_rows, n_channels, whole = dout.shape[0], dout.shape[1], start + (stop - start) // LANES * LANES
-    out[start:stop] = 0.0
-    for first in range(0, n_rows, CHUNK_ROWS):
-        last = min(first + CHUNK_ROWS, n_rows)
-        for c in range(start, whole, LANES):
-            add_products(dout, x, out, first * n_channels + c, n_channels, last - first, c, out)
-        for n in range(first, last):
-            for c in range(whole, stop):
-                out[c] += np.float64(dout[n, c]) * np.float64(x[n, c])
-
-
-@kernel
-def slope_sums(dout, x, out, start, stop):
-    """out (C,) float64: the sum of dout * x of each channel where x is not above 0. Runs over channels."""
-    n_rows, n_channels, whole = dout.shape[0], dout.shape[1], start + (stop - start) // LANES * LANES
-    out[start:stop] = 0.0
-    for first in range(0, n_rows, CHUNK_ROWS):
-        last = min(first + CHUNK_ROWS, n_rows)
-        for c in range(start, whole, LANES):
-            add_products_below(dout, x, out, first * n_channels + c, n_channels, last - first, c, out)
-        for n in range(first, last):
-            for c in range(whole, stop):
-                out[c] += 0.0 if x[n, c] > 0 else np.float64(dout[n, c]) * np.float64(x[n, c])
-
-
-@kernel
-def square_sums(x, mean, out, start, stop):
-    """out (C,) float64: the sum of the squared differences of x from mean, of each channel. Runs over channels."""
-    n_rows, n_channels, whole = x.shape[0], x.shape[1], start + (stop - start) // LANES * LANES
-    out[start:stop] = 0.0
-    for first in range(0, n_rows, CHUNK_ROWS):
-        last = min(first + CHUNK_ROWS, n_rows)
-        for c in range(start, whole, LANES):
-            add_squares(x, x, mean, first * n_channels + c, n_channels, last - first, c, out)
-        for n in range(first, last):
-            for c in range(whole, stop):
-                centred = np.float64(x[n, c]) - mean[c]
-                out[c] += centred * centred
+                out[c] += term_of(term, dout[n, c], x[n, c], mean[c])

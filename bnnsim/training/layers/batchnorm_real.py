@@ -2,11 +2,11 @@
 
 import numpy as np
 
-import bnnsim.kernels.real.channels as channels
 from bnnsim.checks import check_input
-from bnnsim.kernels import split
+from bnnsim.kernels.real.channel_tiles import SQUARE, VALUE
 from bnnsim.packed.operations import Affine
 from bnnsim.training.layers.batchnorm import Norm
+from bnnsim.training.layers.real import sums
 
 
 class BatchNormReal(Norm):
@@ -25,11 +25,8 @@ class BatchNormReal(Norm):
         """Mean and (biased) variance (U,) float64 of what it reads: of reals that of the differences from the mean."""
         if rows.dtype == np.int32:
             return super().moments_of(rows)
-        mean, variance = np.empty(self.units), np.empty(self.units)
-        split(channels.column_sums, self.units, rows, mean)
-        mean /= len(rows)
-        split(channels.square_sums, self.units, rows, mean, variance)
-        return mean, variance / len(rows)
+        mean = sums(VALUE, rows) / len(rows)
+        return mean, sums(SQUARE, rows, mean=mean) / len(rows)
 
     def outputs(self, h: np.ndarray, mean: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> np.ndarray:
         """Reals float32 of h's shape."""

@@ -13,6 +13,7 @@ import bnnsim.kernels.real.channels as channels
 import bnnsim.packed.operations as operations
 from bnnsim.checks import check_array, check_input, check_int, check_real
 from bnnsim.kernels import empty, split
+from bnnsim.kernels.real.channel_tiles import PRODUCT, PRODUCT_BELOW, VALUE
 from bnnsim.packed.operations import Operation
 from bnnsim.training.estimators import Clipped, Estimator, check_estimator, kernel_coefficients, pseudo_gradient
 from bnnsim.training.gradients import Gradient
@@ -69,11 +70,12 @@ def row_by_row(kernel: Any, dout: np.ndarray, *args: Any) -> np.ndarray:
     return out
 
 
-def sums(kernel: Any, *maps: np.ndarray) -> np.ndarray:
-    """Sums of each channel over all rows, float32 (C,)."""
-    out = np.empty(maps[0].shape[-1])
-    split(kernel, len(out), *map(rows, maps), out)
-    return out.astype(np.float32)
+def sums(term: int, dout: np.ndarray, x: np.ndarray | None = None, mean: np.ndarray | None = None) -> np.ndarray:
+    """Sums of a term of each channel over all rows, float64 (C,): see `bnnsim.kernels.real.channel_tiles`."""
+    given, out = rows(dout), np.empty(dout.shape[-1])
+    split(channels.column_sums, len(out), term, given, given if x is None else rows(x), out if mean is None else mean,
+          out)
+    return out
 
 
 class Pixels(RealLayer):
@@ -171,7 +173,7 @@ class Sign(RealLayer):
             dx = np.where(g == 0, 0.0, dout * g).astype(np.float32)
         else:
             dx = row_by_row(channels.sign_backward, dout, x, self.threshold, ste)
-        return dx, {"threshold": -sums(channels.column_sums, dx)} if self.learned else {}
+        return dx, {"threshold": -sums(VALUE, dx).astype(np.float32)} if self.learned else {}
 
 
 class PReLU(RealLayer):
@@ -189,7 +191,7 @@ class PReLU(RealLayer):
         x, = cache
         dout = self.gradient_of(dout, x.shape)
         return (row_by_row(channels.prelu_backward, dout, x, self.parameters["slope"]),
-                {"slope": sums(channels.slope_sums, dout, x)})
+                {"slope": sums(PRODUCT_BELOW, dout, x).astype(np.float32)})
 
 
 class HardTanh(RealLayer):
@@ -252,7 +254,7 @@ class ScaleShift(RealLayer):
         dout = self.gradient_of(dout, x.shape)
         found: Gradients = {}
         if "scale" in self.parameters:
-            found["scale"] = sums(channels.product_sums, dout, x)
+            found["scale"] = sums(PRODUCT, dout, x).astype(np.float32)
         if "shift" in self.parameters:
-            found["shift"] = sums(channels.column_sums, dout)
+            found["shift"] = sums(VALUE, dout).astype(np.float32)
         return row_by_row(channels.scaled, dout, self.scale) if "scale" in self.parameters else dout, found

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-import bnnsim.kernels.real.channels as channels
 import bnnsim.kernels.real.conv as kernels
 import bnnsim.packed.operations as operations
 from bnnsim.checks import check_int
 from bnnsim.kernels import empty, slices, split
+from bnnsim.kernels.real.channel_tiles import VALUE
 from bnnsim.packed.forward import Pair
 from bnnsim.packed.operations import Operation, RealConv
 from bnnsim.packed.operations.weighted import is_depthwise, panel_of
@@ -82,7 +82,7 @@ class RealConv2d(RealLayer):
         total = _in_parts(kernels.depthwise_dweight if deep else kernels.conv_dweight, dout, x, g, shape)
         total = total.T[:, :, None] if deep else total.transpose(0, 3, 1, 2)
         found = {"kernel": np.ascontiguousarray(total.reshape(weight.shape))}
-        return found | ({"bias": sums(channels.column_sums, dout)} if "bias" in self.parameters else {})
+        return found | ({"bias": sums(VALUE, dout).astype(np.float32)} if "bias" in self.parameters else {})
 
     def backward(self, dout: Gradient, cache: Any) -> tuple[np.ndarray | None, Gradients]:
         """dx, None of pixels, and the gradients of weights and bias."""
@@ -135,5 +135,5 @@ class RealDense(RealLayer):
         g, dx = conv.geometry(1, 1), empty(x.shape, np.float32)
         split(kernels.conv_dx, len(x), dout, weight.reshape(1, 1, *weight.shape).copy(), g, dx)
         total = _in_parts(kernels.conv_dweight, dout, x, g, (1, 1, weight.shape[1], len(weight)))
-        found = {"kernel": np.ascontiguousarray(total[0, 0].T), "bias": sums(channels.column_sums, dout)}
+        found = {"kernel": np.ascontiguousarray(total[0, 0].T), "bias": sums(VALUE, dout).astype(np.float32)}
         return dx.reshape(cache[0].shape), found
