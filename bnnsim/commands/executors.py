@@ -38,12 +38,12 @@ def _start_workers(executor: Executor, n_workers: int) -> None:
 
     Not to SIGTERM: pools end workers by it.
     """
-    from bnnsim.kernels import whole
+    from bnnsim.kernels import uninterrupted
 
     numbers = [number for name in ("SIGINT", "SIGHUP") if (number := getattr(signal, name, None))]
     former = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}           # inherited
     try:
-        whole(lambda: [executor.submit(int) for _ in range(n_workers)])
+        uninterrupted(lambda: [executor.submit(int) for _ in range(n_workers)])
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 from bnnsim.kernels._buffers import empty, recycling
 from bnnsim.kernels._parallel import (Abandoned, check_wanted, local_executor, slices, split, thread_count, threads,
-                                      while_wanted, whole)
+                                      uninterrupted, while_wanted)
 
 if TYPE_CHECKING:
     from bnnsim.kernels._twins import Operation
 
 __all__ = ["Abandoned", "are_compiled", "check_wanted", "empty", "local_executor", "operations", "recycling", "slices",
-           "split", "thread_count", "threads", "while_wanted", "whole"]
+           "split", "thread_count", "threads", "uninterrupted", "while_wanted"]
 
 
 def are_compiled() -> bool:

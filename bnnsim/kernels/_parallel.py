@@ -81,7 +81,7 @@ def check_wanted() -> None:
         raise Abandoned("nobody waits for this work any more")
 
 
-def whole(function: Callable[[], T]) -> T:
+def uninterrupted(function: Callable[[], T]) -> T:
     """Call in a thread of its own, to the end: what a signal raises in this one meanwhile is raised behind it.
 
     Pools start their threads so. A thread is started, then noted among those to wake when the process ends: a signal
@@ -121,7 +121,7 @@ def _started(n_threads: int) -> ThreadPoolExecutor:
 @functools.cache
 def _pool(process_id: int, n_threads: int) -> ThreadPoolExecutor:
     """One pool a process (a forked child must not inherit its parent's threads) and size."""
-    return whole(functools.partial(_started, n_threads))
+    return uninterrupted(functools.partial(_started, n_threads))
 
 
 def _serially(function: Callable[..., T], *args: Any) -> T:

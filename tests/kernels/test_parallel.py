@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bnnsim.kernels import (Abandoned, check_wanted, local_executor, slices, split, thread_count, threads,
-                            while_wanted, whole)
+                            uninterrupted, while_wanted)
 
 pytestmark = pytest.mark.jit_off
 
@@ -125,7 +125,7 @@ def test_a_signal_while_threads_start_does_not_keep_the_process_from_ending(tmp_
     assert done.returncode == 0, done.stderr
 
 
-def test_what_is_called_whole_ends_before_an_interruption_is_raised(monkeypatch):
+def test_what_is_uninterrupted_ends_before_an_interruption_is_raised(monkeypatch):
     done, wait = [], threading.Event().wait
     calls = iter([KeyboardInterrupt, None])
 
@@ -138,7 +138,7 @@ def test_what_is_called_whole_ends_before_an_interruption_is_raised(monkeypatch)
 
     monkeypatch.setattr("bnnsim.kernels._parallel.wait", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        whole(lambda: done.append(wait(0.01)))
+        uninterrupted(lambda: done.append(wait(0.01)))
     assert done == [False]
     with pytest.raises(ZeroDivisionError):
-        whole(lambda: 1 // 0)
+        uninterrupted(lambda: 1 // 0)
