@@ -123,6 +123,7 @@ class PackedGraph(PackedNetwork):
             nodes.append(node)
         copy.nodes, copy.places, copy._plans, copy._biases = tuple(nodes), tuple(places), self._plans, self._biases
         copy.input_shape, copy.input_offset, copy.metadata = self.input_shape, self.input_offset, dict(self.metadata)
+        copy.most_images = self.most_images                     # a copy has the same sizes
         copy._number(self)
         return copy
 

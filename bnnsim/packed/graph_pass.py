@@ -104,8 +104,7 @@ class GraphPass(CleanPass):
 
     def _make_values(self, cut: int) -> dict[int, np.ndarray]:
         network, n = self.network, len(self.images)
-        for stage in network.stages:
-            stage.lay_out()
+        network.lay_out()
         out = {at: np.empty((n, *network.places[at].value_shape), network.places[at].dtype)
                for at in network.crossing(cut) if at >= 0}
 
