@@ -3,7 +3,8 @@
 import numpy as np
 
 import bnnsim.training.layers as layers
-from bnnsim.training.model import Graph, Wiring
+from bnnsim.training.model import Graph
+from bnnsim.training.wires import Wiring
 
 
 def rng_of(*seed):

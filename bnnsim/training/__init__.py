@@ -46,11 +46,12 @@ from bnnsim.training.adaptation import reestimate_batch_norm, rescale_thresholds
 from bnnsim.training.checkpoint_file import load_checkpoint, load_settings, save_checkpoint
 from bnnsim.training.fitting import fit
 from bnnsim.training.history import History
-from bnnsim.training.model import Graph, Sequential, Wired, Wiring
+from bnnsim.training.model import Graph, Sequential
 from bnnsim.training.packing import pack
 from bnnsim.training.step import augmented
 from bnnsim.training.two_stages import take_real_weights, with_real_weights
 from bnnsim.training.unpacking import unpack
+from bnnsim.training.wires import Wired, Wiring
 
 __all__ = ["Graph", "History", "Sequential", "Wired", "Wiring", "architectures", "augmented", "callbacks", "estimators",
            "fit", "layers", "load_checkpoint", "load_settings", "losses", "optimizers", "pack", "reestimate_batch_norm",

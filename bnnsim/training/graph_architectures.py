@@ -15,7 +15,8 @@ from bnnsim.training.estimators import Estimator
 from bnnsim.training.layers import (Add, AsReals, AveragePool2d, BatchNormReal, BlurPool2d, Concatenate, Conv2d,
                                     GlobalAverage, InputConv2d, Layer, Pixels, PReLU, RealConv2d, RealDense,
                                     RealMaxPool2d, ReLU, ScaleShift, Sign)
-from bnnsim.training.model import IMAGES, Graph, Wiring
+from bnnsim.training.model import Graph
+from bnnsim.training.wires import IMAGES, Wiring
 
 Shape3 = tuple[int, int, int]
 GREY, CLASSES = (1, 28, 28), 10

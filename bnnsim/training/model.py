@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,21 +23,13 @@ from bnnsim.training.layers.real_weights import RealConv2d
 from bnnsim.training.layers.weighted import Weighted
 from bnnsim.training.optimizers import ByParts, Optimizer
 from bnnsim.training.regularisers import Penalty
+from bnnsim.training.wires import IMAGES, Wired
 
 if TYPE_CHECKING:
     from bnnsim.datasets.split import LabelledImages
     from bnnsim.faults.array_mapping import ArrayMapping
     from bnnsim.training.history import History
     from bnnsim.training.reading import Read
-
-IMAGES = -1                     # what stands for the images among the inputs of a layer
-
-
-class Wired(NamedTuple):
-    """A layer, and the numbers of the layers that it reads; -1 is the images."""
-
-    layer: Layer
-    inputs: tuple[int, ...]
 
 
 class Graph:
@@ -382,38 +374,3 @@ class Sequential(Graph):
 
     def _check_packable(self) -> None:
         """In a row each layer folds into the one before, or says why not when it is packed."""
-
-
-class Wiring:
-    """Nodes of a `Graph`, one after the other.
-
-    Examples
-    --------
-    >>> import numpy as np, bnnsim
-    >>> layers, wiring, rng = bnnsim.layers, bnnsim.Wiring(), np.random.default_rng(0)
-    >>> stem = wiring.add(layers.InputConv2d(1, 16, offset=0, generator=rng), layers.BatchNormReal(16))
-    >>> branch = wiring.add(layers.Sign(16), layers.Conv2d(16, 16, generator=rng), layers.BatchNormReal(16))
-    >>> wiring.add(layers.Add(), inputs=(stem, branch))
-    5
-    >>> wiring.add(layers.GlobalAverage(), layers.RealDense(16, 10, generator=rng))
-    7
-    >>> bnnsim.Graph(wiring.nodes, (1, 28, 28)).n_classes
-    10
-    """
-
-    def __init__(self) -> None:
-        self.nodes: list[Wired] = []
-
-    def add(self, *layers: Layer, inputs: int | tuple[int, ...] | None = None) -> int:
-        """Layers in a row, the first of which reads `inputs`, or what was added last, or the images.
-
-        Returns
-        -------
-        int
-            The number of the last of them: what others take as inputs.
-        """
-        at = (len(self.nodes) - 1,) if inputs is None else wires.as_inputs(inputs)
-        for layer in layers:
-            self.nodes.append(Wired(layer, at))
-            at = (len(self.nodes) - 1,)
-        return at[0]

@@ -13,7 +13,8 @@ import copy
 
 from bnnsim.training.layers.conv import Conv2d
 from bnnsim.training.layers.latent_conv import LatentConv2d
-from bnnsim.training.model import Graph, Wired
+from bnnsim.training.model import Graph
+from bnnsim.training.wires import Wired
 
 
 def with_real_weights(model: Graph) -> Graph:

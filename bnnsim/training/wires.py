@@ -1,6 +1,7 @@
-"""What layers and their wires must satisfy for a graph to be trained, and packed then: said before it is trained."""
+"""Layers and their wires, the nodes of a graph, and what they must satisfy for it to be trained, and packed then."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -9,6 +10,51 @@ from bnnsim.training.layers.layer import Layer
 from bnnsim.training.layers.pool import MaxPool2d, SumPositions
 from bnnsim.training.layers.real import RealLayer
 from bnnsim.training.layers.weighted import Weighted
+
+
+IMAGES = -1                     # what stands for the images among the inputs of a layer
+
+
+class Wired(NamedTuple):
+    """A layer, and the numbers of the layers that it reads; -1 is the images."""
+
+    layer: Layer
+    inputs: tuple[int, ...]
+
+
+class Wiring:
+    """Nodes of a `Graph`, one after the other.
+
+    Examples
+    --------
+    >>> import numpy as np, bnnsim
+    >>> layers, wiring, rng = bnnsim.layers, bnnsim.Wiring(), np.random.default_rng(0)
+    >>> stem = wiring.add(layers.InputConv2d(1, 16, offset=0, generator=rng), layers.BatchNormReal(16))
+    >>> branch = wiring.add(layers.Sign(16), layers.Conv2d(16, 16, generator=rng), layers.BatchNormReal(16))
+    >>> wiring.add(layers.Add(), inputs=(stem, branch))
+    5
+    >>> wiring.add(layers.GlobalAverage(), layers.RealDense(16, 10, generator=rng))
+    7
+    >>> bnnsim.Graph(wiring.nodes, (1, 28, 28)).n_classes
+    10
+    """
+
+    def __init__(self) -> None:
+        self.nodes: list[Wired] = []
+
+    def add(self, *layers: Layer, inputs: int | tuple[int, ...] | None = None) -> int:
+        """Layers in a row, the first of which reads `inputs`, or what was added last, or the images.
+
+        Returns
+        -------
+        int
+            The number of the last of them: what others take as inputs.
+        """
+        at = (len(self.nodes) - 1,) if inputs is None else as_inputs(inputs)
+        for layer in layers:
+            self.nodes.append(Wired(layer, at))
+            at = (len(self.nodes) - 1,)
+        return at[0]
 
 
 def check_nodes(nodes: Sequence[tuple[Layer, tuple[int, ...]]]) -> None:

@@ -4,7 +4,8 @@ import pytest
 from graph_models import rng_of
 
 import bnnsim.training.layers as layers
-from bnnsim.training.model import Graph, Wired
+from bnnsim.training.model import Graph
+from bnnsim.training.wires import Wired
 
 
 def conv(k=4, **settings):

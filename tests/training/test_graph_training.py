@@ -18,7 +18,8 @@ from bnnsim.packed.graph import PackedGraph
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.training.adaptation import reestimate_batch_norm
 from bnnsim.training.fitting import fit
-from bnnsim.training.model import Graph, Sequential, Wired, Wiring
+from bnnsim.training.model import Graph, Sequential
+from bnnsim.training.wires import Wired, Wiring
 from bnnsim.training.packing import pack
 from bnnsim.training.regularisers import DirectRegulariser
 
