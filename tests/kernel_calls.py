@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import bnnsim.kernels.gradients.conv as conv_gradients
+import bnnsim.kernels.gradients.conv_dx as input_gradients
 import bnnsim.kernels.gradients.dense as dense_gradients
 import bnnsim.kernels.gradients.first_layer as first_layer
 import bnnsim.kernels.gradients.fixed_point as fixed_point
@@ -218,8 +219,8 @@ def conv_dx(dh, weights, x_shape, stride, padding, kinds):
     taps[:, :k] = np.moveaxis(pack(weights)[:, reads.taps[:, 0], reads.taps[:, 1]], 0, 1)
     panel = lookup_panel(taps.reshape(kh * kw * n_chunks, n_items, -1), kinds.panel)
     out = dirty((x_shape[0], g.height * g.width, channels), np.float32)
-    split(conv_gradients.conv_dx, len(out), dh.astype(np.float32), NO_WINNER, 1, panel,
-          conv_gradients.Cuts(1, n_chunks, n_items), g, reads, kinds, out)
+    split(input_gradients.conv_dx, len(out), dh.astype(np.float32), NO_WINNER, 1, panel,
+          input_gradients.Cuts(1, n_chunks, n_items), g, reads, kinds, out)
     return out.reshape(x_shape)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 import bnnsim.kernels.gradients.conv as conv_gradients
+import bnnsim.kernels.gradients.conv_dx as input_gradients
 import bnnsim.kernels.gradients.dense as lookup_products
 import bnnsim.kernels.gradients.first_layer as first_layer
 import bnnsim.kernels.gradients.fixed_point as fixed_point
@@ -132,7 +133,7 @@ def conv_dx(dh: Gradient, words: np.ndarray, n_channels: int, geometry: Geometry
     panel = _lookup_panel(taps.reshape(kh * kw * n_chunks, n_items, -1), precision)
     n = len(entries[0])
     out = empty((n, geometry.height * geometry.width, groups * n_channels), np.float32)
-    split(conv_gradients.conv_dx, n, *entries, panel, conv_gradients.Cuts(groups, n_chunks, n_items), geometry, reads,
+    split(input_gradients.conv_dx, n, *entries, panel, input_gradients.Cuts(groups, n_chunks, n_items), geometry, reads,
           PRECISIONS[precision], out)
     return out.reshape(n, geometry.height, geometry.width, -1)
 

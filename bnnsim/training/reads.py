@@ -12,7 +12,7 @@ import numpy as np
 
 import bnnsim.kernels.gradients.lookup_tile as lookup
 from bnnsim.kernels.forward.geometry import Geometry
-from bnnsim.kernels.gradients.conv import Reads
+from bnnsim.kernels.gradients.conv_dx import Reads
 
 MOST_TOGETHER = 48                  # positions of a kind; tables of the rows of outputs that reached them stay in L2
 
