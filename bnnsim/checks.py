@@ -189,8 +189,8 @@ def clean_fields(record: object, rule: Callable[..., object], *names: str, **bou
         object.__setattr__(record, name, rule(name, getattr(record, name), **bounds))
 
 
-def check_images(images: object, shape: Sequence[int | None] | None = None) -> np.ndarray:
-    """uint8 images (N, C, H, W), of the (C, H, W) given."""
+def check_images(images: object, shape: Sequence[int | None] | None = None, bits: bool = False) -> np.ndarray:
+    """uint8 images (N, C, H, W), of the (C, H, W) given; bits: of pixels 0 and 2 alone, which are -1 and +1."""
     if not isinstance(images, np.ndarray):
         raise TypeError(f"images must be a uint8 array (N, C, H, W) of pixels 0..255, got {type(images).__name__}; "
                         "for nested lists pass np.asarray(images)")
@@ -202,6 +202,11 @@ def check_images(images: object, shape: Sequence[int | None] | None = None) -> n
     if not _has_shape(images, wanted):
         raise ValueError(f"images must have shape {_shape_text(wanted)}, got {images.shape}"
                          f"{_layout_hint(images.shape, wanted)}")
+    if bits and np.any(images & 0xFD):
+        raise ValueError(f"images of a network with binary input must be of pixels 0 (-1) and 2 (+1), got pixel "
+                         f"{images[(images & 0xFD) != 0][0]}: pass bnnsim.interop.binary_images(images, level), in "
+                         "which pixels from level up are +1; for a command save those and their labels as an .npz file "
+                         "(images, labels), and name it by --dataset")
     return np.ascontiguousarray(images)
 
 

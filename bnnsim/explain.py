@@ -131,7 +131,7 @@ def work(options: argparse.Namespace) -> None:
     refused = [what for what in options.what if isinstance(network, PackedGraph) and what not in OF_GRAPHS]
     if refused:
         raise ValueError(f"--what {','.join(refused)}: {name} is a graph, and these are defined for layers in a row: "
-                         f"ask --what {', '.join(OF_GRAPHS)}")
+                         "ask --what critical, or margins,tolerance where sums of bits meet thresholds alone")
     if "prediction" in options.what:
         check_scores(network, "--what prediction")
     if "importance" in options.what and options.method == "readout":

@@ -5,7 +5,7 @@
     python docs/make_performance.py            # writes them from the first, and from the second where it is there
     python docs/make_performance.py --check    # exits 1 where a text is not what would be written
 
-No figure is typed by hand, but those of `TRIED`: what the JSON has not, stands nowhere. README's part is between the
+No time and no speed is typed by hand: what the JSON has not, stands nowhere. README's part is between the
 lines ".. performance begins" and ".. performance ends".
 """
 
@@ -39,15 +39,13 @@ TRIED = """
 Tried, and left out
 ===================
 
-Gradients of fewer bits, on AVX-512 (an AMD EPYC of Zen 5, one core, CPU time in turns, 26 November 2026). Sums of six
-by ``vpermi2w`` and 16-bit additions hold 10-bit gradients for ten groups, 11-bit ones for five: such tiles reached 610
-to 700 and, widened every four groups, 470 to 520 GMAC/s, where that of 16-bit gradients (``vpermi2d``, 573 in registers
-alone) reaches 440 to 500. Two groups of five in 32-bit lanes (``vpermi2w``, ``vpdpwssd``), of 13.7 bits, cannot pass
-674 in registers alone. The product of gradients takes 30 to 40 % of an epoch: 10 bits would save about a tenth of it,
-the others less. Accuracy does not speak against them: test accuracy after 10 epochs of the FCNN and 4 of the CNN, means
-of three seeds (largest minus smallest of them), was 89.57 (0.48) and 89.37 % (0.78) with float32, 89.49 (0.13) and
-89.55 % (0.16) with 16 bits, 89.59 (0.09) and 89.58 % (0.41) with 13.7, 89.55 (0.28) and 89.81 % (0.56) with 10. But a
-tenth does not pay for one more precision, in tiles of its own on each kind of CPU.
+Gradients of 10 to 13.7 bits, on AVX-512 (one Zen 5 core, CPU time in turns). The trial's code is not in the project and
+no command prints its figures, so none stand here. Sums of six by ``vpermi2w`` and 16-bit additions hold 10-bit
+gradients for ten groups, 11-bit ones for five: such tiles were faster than that of 16-bit gradients (``vpermi2d``),
+and, widened every four groups, hardly so. An epoch is more than the product of gradients, and would have become shorter
+by little. Accuracy does not speak against them: means of three seeds, after a few epochs of the FCNN and the CNN, lay
+within what the seeds themselves made. But that does not pay for one more precision, in tiles of its own on each kind of
+CPU.
 """
 Json = dict[str, Any]               # a part of the report
 SIZES = {"quick": "a quick run", "full": "a full run", "tiny": "a tiny run, whose times mean nothing"}

@@ -193,7 +193,7 @@ def make_series(networks: PackedNetwork | Mapping[str, PackedNetwork],
     kinds = _named("faults", "fault such as BitFlips(0)", BitFlips(0.0) if faults is None else faults,
                    lambda one: hasattr(one, "at"), "")
     for network, images in itertools.product(nets.values(), parts.values()):
-        check_images(images.images, network.input_shape)
+        check_images(images.images, network.input_shape, network.reads_bits)
         check_labels(images.labels, len(images.images), network.n_classes)
         if len(images) == 0:
             raise ValueError("split must have at least one image")

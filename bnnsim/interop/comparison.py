@@ -48,7 +48,7 @@ def compare_sums(network: PackedNetwork, images: np.ndarray, sums: Mapping[str, 
     -------
     SumsDiffer or None
     """
-    images = check_images(images, check_packed(network, graphs=True).input_shape)
+    images = check_images(images, check_packed(network, graphs=True).input_shape, network.reads_bits)
     by_layer = _by_layer(sums, sum(layer.kind != "bias" for layer in network.layers))
     weighing = (item for item in _reads(network, images) if item[0].layer.kind != "bias")
     for i, (stage, x) in enumerate(weighing):

@@ -36,7 +36,7 @@ def check_packed(network: PackedNetwork, graphs: bool = False) -> PackedNetwork:
 
 def check_some_images(network: PackedNetwork, images: np.ndarray) -> np.ndarray:
     """Images that the network takes, one at least."""
-    images = check_images(images, check_packed(network, graphs=True).input_shape)
+    images = check_images(images, check_packed(network, graphs=True).input_shape, network.reads_bits)
     if len(images) == 0:
         raise ValueError("images must have at least one image")
     return images

@@ -47,7 +47,8 @@ class CleanPass:
 
     def __init__(self, network: PackedNetwork, images: np.ndarray, prefix: FilePath | None = None) -> None:
         check_packed(network, self.graphs)
-        self.network, self.images, self.prefix = network, check_images(images, network.input_shape), prefix
+        self.network, self.prefix = network, prefix
+        self.images = check_images(images, network.input_shape, network.reads_bits)
         self._kept: dict[str, np.ndarray] = {}
         self._lock = threading.RLock()
 

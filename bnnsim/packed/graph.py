@@ -196,7 +196,7 @@ class PackedGraph(PackedNetwork):
 
     def scores(self, images: np.ndarray) -> np.ndarray:
         """Scores of images (N, C, H, W) uint8: float64 (N, n_classes); a score that is no finite number is -inf."""
-        images = check_images(images, self.input_shape)
+        images = check_images(images, self.input_shape, self.reads_bits)
         out = np.empty((len(images), self.n_classes))
         self.lay_out()
         split(self._scores_slice, len(images), images, out)

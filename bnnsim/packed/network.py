@@ -148,7 +148,7 @@ class PackedNetwork:
         -------
         float64 (N, n_classes)
         """
-        images = check_images(images, self.input_shape)
+        images = check_images(images, self.input_shape, self.reads_bits)
         out = np.empty((len(images), self.n_classes))
         for stage in self.stages:
             stage.lay_out()

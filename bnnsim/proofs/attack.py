@@ -49,7 +49,7 @@ def breaking_flips(network: PackedNetwork, images: np.ndarray, layer: int,
     A progressive bit search as in Rakin et al., ICCV 2019 [M], for binary weights; slopes and the search by units are
     ours.
     """
-    images = check_images(images, check_scores(network, "breaking_flips").input_shape)
+    images = check_images(images, check_scores(network, "breaking_flips").input_shape, network.reads_bits)
     n_layers = len(network.layers)
     layer = check_int("layer", layer, -n_layers, n_layers - 1) % n_layers
     most_steps = check_int("most_steps", most_steps, 1)

@@ -114,7 +114,7 @@ def certified_flips(network: PackedNetwork, images: np.ndarray, singles: bool = 
     docs/equations.rst 6.2, with an output batch norm [D, checked by enumeration]; the propagation between
     layers, the pooled bound and the sum over layers are ours [D, checked by enumeration].
     """
-    images = check_images(images, check_scores(network, "certified_flips").input_shape)
+    images = check_images(images, check_scores(network, "certified_flips").input_shape, network.reads_bits)
     n = len(images)
     found = Certificates(np.zeros((n, len(network.layers)), np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64))
     for first in range(0, n, BLOCK_IMAGES):

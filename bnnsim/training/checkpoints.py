@@ -39,7 +39,8 @@ class Keeper:
         atomic.remove_parts(target)
         if os.path.exists(self.path):
             if not self.resume:
-                raise FileExistsError(f"{self.path} exists: pass resume=True to go on from it, or give another name")
+                raise FileExistsError(f"{self.path} exists: pass resume=True to go on from it, or give another name "
+                                      "(of a command: --resume, --checkpoint)")
             self._load(self.path)
         elif self.resume:
             log.warning("no checkpoint %s yet: training starts from the beginning", self.path)
@@ -109,5 +110,5 @@ class Keeper:
     def hint(self) -> str:
         """What to do after an interrupt."""
         done = f"interrupted after {self.run.progress.step} of {self.run.n_steps} steps"
-        return f"{done}; go on with checkpoint={str(self.path)!r}, resume=True" if self.path else \
+        return f"{done}; go on with checkpoint={str(self.path)!r}, resume=True, or a command with --resume" if self.path else \
             f"{done}; nothing was saved (no checkpoint= was given)"

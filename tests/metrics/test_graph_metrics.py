@@ -98,7 +98,7 @@ def test_the_command_explain(tmp_path, capsys):
     with pytest.raises(SystemExit):
         explain.main([str(tmp_path / "g.h5")])
     said = capsys.readouterr().err
-    assert "--what importance,prediction: g is a graph" in said and "margins, tolerance, critical" in said
+    assert "--what importance,prediction: g is a graph" in said and "--what critical, or margins,tolerance" in said
     assert said.count("\n") == 1
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from naive_network import signs
 
+import bnnsim
 from bnnsim.packed.network import PackedNetwork
 
 pytestmark = pytest.mark.jit_off
@@ -118,6 +119,20 @@ def test_the_sign_of_0(rng, given, strict):
     np.testing.assert_array_equal(network.scores((x + 1).astype(np.uint8).reshape(-1, 1, 2, 2)),
                                   np.where(bits, 1, -1) @ last.T)
     assert np.any(y == 0)
+
+
+def test_pixels_are_no_bits(rng):
+    """A network that reads +-1 gives wrong classes of pixels 0..255, and of 0 and 1: as the hint says, it is right."""
+    stack = [{"weight": pm1(rng, 8, 16), "threshold": np.zeros(8)}, {"weight": pm1(rng, 3, 8)}]
+    network = PackedNetwork.from_arrays(stack, (1, 4, 4), input="binary")
+    pixels = bnnsim.Split(rng.integers(0, 256, (9, 1, 4, 4), np.uint8), rng.integers(0, 3, 9), "pixels", 3)
+    for use in (network.accuracy, lambda split: bnnsim.sweep(network, split, [0.1], 2, rng=0, progress=False),
+                lambda split: network.scores(split.images // 255 + np.uint8(1)),
+                lambda split: bnnsim.certificates.certified_flips(network, split.images)):
+        with pytest.raises(ValueError, match=r"0 \(-1\) and 2 \(\+1\), got pixel \d+: pass bnnsim\.interop\.binary_im"):
+            use(pixels)
+    bits = bnnsim.interop.binary_images(pixels.images, 100)
+    np.testing.assert_array_equal(network.scores(bits), evaluate(stack, bits, 1))
 
 
 def test_a_norm_without_gamma_and_beta(rng):
