@@ -101,10 +101,7 @@ def fields_of(draft: Draft, reading: Reading, last: bool) -> dict[str, Any]:
 
 def _sign_of_zero(draft: Draft, reading: Reading) -> int:
     """+1 or -1; 0 where no sum of the layer gets there."""
-    at_zero = draft.at_zero or reading.at_zero or 0
-    if reading.at_zero not in (None, at_zero):
-        raise ValueError(f"{draft.weigh.name}: the sign of 0 is {at_zero:+d} in the file itself, got sign="
-                         f"'{'>=' if reading.at_zero == 1 else '>'}'")
+    at_zero = reading.sign_of_zero(draft.weigh.name, draft.at_zero or 0)
     zeros = units_at_zero(draft)
     if at_zero == 0 and len(zeros):
         raise ValueError(f"{draft.weigh.name}: the sign of 0 is 0 in this network, no bit, and unit {zeros[0]} can "
