@@ -119,7 +119,7 @@ class _Chain:
 
     def _affine_of_input(self, step: Affine) -> None:
         """Of pixels or bits: what they mean; shifts that differ by channel only of pixels."""
-        shifts = np.asarray(step.shift - step.mean * step.scale).reshape(-1)
+        shifts = np.asarray(step.intercept).reshape(-1)
         scale, n_shifts, where = np.unique(step.scale), len(np.unique(shifts)), "bits" if self.layers else "the input"
         if len(scale) != 1 or scale[0] <= 0 or (self.layers and n_shifts > 1):
             n = max(step.mean.size, step.scale.size, step.shift.size)

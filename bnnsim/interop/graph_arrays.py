@@ -164,7 +164,7 @@ class _List:
         parts: dict[str, np.ndarray] = {
             key: _array(f"{name} {key}", fields[key], 1) for key in ("mean", "var", "gamma", "beta") if key in fields}
         made = batch_norm(name, parts, check_real(f"{name} eps", fields.get("eps", 1e-5), 0))
-        return self.sketch.affine(name, xs[0], made.scale, made.shift - made.mean * made.scale)
+        return self.sketch.affine(name, xs[0], made.scale, made.intercept)
 
     def affine(self, name: str, fields: dict[str, Any], xs: list[Value]) -> Value:
         """x * scale + shift."""

@@ -160,8 +160,7 @@ def _applied(sketch: Sketch, value: Value, step: Step) -> Value:
         signs = np.where(step.weight >= 0, np.float32(1), np.float32(-1)) if step.latent else step.weight
         return sketch.weigh(replace(step, weight=signs, latent=False), value)
     if isinstance(step, Affine):
-        shift = step.shift - step.mean * step.scale
-        return sketch.affine(step.name, value, step.scale.reshape(-1), shift.reshape(-1), step.sources)
+        return sketch.affine(step.name, value, step.scale.reshape(-1), step.intercept.reshape(-1), step.sources)
     if isinstance(step, Pool):
         return sketch.largest(step.name, value, step.size, step.stride, step.pads)
     if isinstance(step, Total):

@@ -84,7 +84,7 @@ def norm(reader: "Reader", node: OnnxNode, x: Tensor) -> Tensor:
         raise ValueError(f"{node}: {parts['mean'].size} channels for data of {x.sizes} in {x.order} order")
     made = batch_norm(str(node), parts, float(node.attributes.get("epsilon", 1e-5)))
     scale, shift = (by_channel(node, x, value.reshape(-1, *(1,) * (len(x.sizes) - 1)))
-                    for value in (made.scale, made.shift - made.mean * made.scale))
+                    for value in (made.scale, made.intercept))
     return changed(x, reader.sketch.affine(str(node), x.value, scale, shift, tuple(node.inputs[1:5])))
 
 
