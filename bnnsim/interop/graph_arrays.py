@@ -147,15 +147,12 @@ class _List:
         bias = _array(f"{step.name} bias", fields["bias"], 1) if "bias" in fields else None
         if bias is not None and len(bias) != len(weight):
             raise ValueError(f"{step.name} bias must have {len(weight)} values, got {len(bias)}")
-        scale = np.ones(len(weight))
-        if latent != "no":
-            if latent == "scaled":
-                scale = np.abs(weight).mean(axis=tuple(range(1, weight.ndim)), dtype=np.float64)
-            weight = np.where(weight >= 0, 1.0, -1.0)
-        value = self.sketch.weigh(replace(step, weight=weight), x, None if latent == "scaled" else bias)
-        if latent == "scaled":
-            return self.sketch.affine(f"{step.name}'s scale", value, scale, 0.0 if bias is None else bias)
-        return value
+        step = replace(step, latent=latent != "no")
+        if latent != "scaled":
+            return self.sketch.weigh(step, x, bias)
+        scale = np.abs(weight).mean(axis=tuple(range(1, weight.ndim)), dtype=np.float64)
+        return self.sketch.affine(f"{step.name}'s scale", self.sketch.weigh(step, x), scale,
+                                  0.0 if bias is None else bias)
 
     # ------------------------------------------------------------ number by number
 

@@ -248,6 +248,8 @@ class Sketch:
         if step.weight.dtype.kind not in "biuf":
             raise ValueError(f"{step.name}: weights must be numbers, got {step.weight.dtype}")
         check_finite(f"{step.name}: weights", step.weight)
+        if step.latent:
+            step = replace(step, weight=np.where(step.weight >= 0, np.int8(1), np.int8(-1)), latent=False)
         self.spend(step.name, step.weight.size)
         found = self._weigh_bits(step, x, *x.bits) if x.bits is not None else self._weigh_pixels(step, x)
         if found is None:

@@ -4,7 +4,7 @@ A layer of a chain becomes the steps that it is there; joins, ReLU, PReLU and av
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -157,8 +157,7 @@ def _applied(sketch: Sketch, value: Value, step: Step) -> Value:
     if isinstance(step, Sign):
         return sketch.sign(step.name, value, step.at_zero)
     if isinstance(step, Weigh):
-        signs = np.where(step.weight >= 0, np.float32(1), np.float32(-1)) if step.latent else step.weight
-        return sketch.weigh(replace(step, weight=signs, latent=False), value)
+        return sketch.weigh(step, value)
     if isinstance(step, Affine):
         return sketch.affine(step.name, value, step.scale.reshape(-1), step.intercept.reshape(-1), step.sources)
     if isinstance(step, Pool):
