@@ -107,8 +107,8 @@ def _layer(i: int, name: str, kind: str, config: Config, shapes: list[Shape], ta
         return _rectifier(i, name, kind, config, shape, take), shape, False
     if kind == "AveragePooling2D":
         pool = pool_of(name, kind, config, shape)
-        behind = (*pool.sizes(shape), shape[2])
-        return lambda sketch, values: sketch.average(name, values[0], pool.size, pool.stride, pool.pads), behind, False
+        return (lambda sketch, values: sketch.average(name, values[0], pool.size, pool.stride, pool.pads),
+                (*pool.sizes(shape), shape[2]), False)
     steps, behind = steps_of(i, kind, config, shape, take)
 
     def make(sketch: Sketch, values: list[Value]) -> Value:
