@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 
 from bnnsim.interop.chain import NO_SIGN
-from bnnsim.interop.onnx_constants import OPERATIONS, value_of
+from bnnsim.interop.onnx_constants import DOMAINS, OPERATIONS, Constants
 from bnnsim.interop.onnx_geometry import padded_by, pads_of, pair, with_overhang
 from bnnsim.interop.protobuf import OnnxGraph, OnnxNode
 from bnnsim.interop.steps import Flatten, LeftOut, Network, Pool, Sign, Step, Total, Weigh, affine, batch_norm
 from bnnsim.packed.forward import Pair, Sides
 
-DOMAINS = {"": "ONNX", "ai.onnx": "ONNX", "onnx.brevitas": "QONNX", "qonnx.custom_op.general": "QONNX",
-           "finn.custom_op.general": "QONNX"}
 OF_SCORES = ("Softmax", "LogSoftmax", "Sigmoid", "ArgMax", "TopK")
 FLOATS = (1, 10, 11, 16)            # types of a Cast that keep every value that is one of signs or pixels
 
@@ -25,41 +23,28 @@ FLOATS = (1, 10, 11, 16)            # types of a Cast that keep every value that
 def chain_of(graph: OnnxGraph) -> Network:
     """The chain that a graph is."""
     chain = _Chain(graph)
-    for node in graph.nodes:
-        if node.domain not in DOMAINS:
-            raise ValueError(f"{node} is of the domain {node.domain[:60]!r}, which is not known")
-        chain.take(node)
+    for node, names in chain.nodes():
+        chain.take(node, names)
     return chain.ended()
 
 
-class _Chain:
+class _Chain(Constants):
     """Constants so far, the tensor that the next node must read, its shape and the order of its axes."""
 
     def __init__(self, graph: OnnxGraph) -> None:
-        self.graph, self.constants = graph, dict(graph.constants)
-        self.most = max((value.size for value in graph.constants.values()), default=0)
-        inputs = [name for name in graph.inputs if name not in graph.constants]
-        if len(inputs) != 1:
-            raise ValueError(f"the graph reads {', '.join(inputs[:5]) or 'nothing'}: wanted one input")
-        self.head, sizes = inputs[0], graph.inputs[inputs[0]][1:]
-        if not 1 <= len(sizes) <= 3 or any(n is None or not 0 < n < 2**26 for n in sizes):
-            raise ValueError(f"the input {self.head} has the sizes {graph.inputs[self.head]}: all but the batch's "
-                             "must be known")
-        self.shape: tuple[int, ...] = tuple(n for n in sizes if n is not None)
+        super().__init__(graph)
+        self.head, self.shape = self.input, self.input_sizes
         self.order = "CHW"
         self.first: tuple[int, ...] = self.shape
         self.steps: list[Step] = []
         self.padded: tuple[Sides, float, str] | None = None     # what a Pad before a convolution has put around its map
         self.is_quantized = any(DOMAINS.get(node.domain) == "QONNX" for node in graph.nodes)
 
-    def take(self, node: OnnxNode) -> None:
+    def take(self, node: OnnxNode, names: list[str]) -> None:
         """One node more: of constants, of a shape, or the next of the chain."""
-        inputs = [name for name in node.inputs if name]
-        unknown = [name for name in inputs if name not in self.constants]
-        if not node.outputs or len(inputs) > 64:
-            raise ValueError(f"{node} has {len(inputs)} inputs and {len(node.outputs)} outputs")
+        unknown = [name for name in names if name not in self.constants]
         if not unknown:
-            self.constants[node.outputs[0]] = value_of(node, [self.constants[name] for name in inputs], self.most)
+            self.compute(node, names)
         elif unknown != [self.head]:
             raise ValueError(f"{node} reads {', '.join(unknown[:3])}, where {self.head} is what the chain gives: "
                              "branches, sums and several outputs are not represented")
@@ -84,16 +69,6 @@ class _Chain:
         return Network("QONNX" if self.is_quantized else "ONNX", tuple(self.steps), (shape[0], shape[1], shape[2]))
 
     # ------------------------------------------------------------ what nodes have
-
-    def constant(self, node: OnnxNode, i: int) -> np.ndarray:
-        """Input i, which must be a constant."""
-        if i >= len(node.inputs) or node.inputs[i] not in self.constants:
-            raise ValueError(f"{node}: its input {i} must be a constant")
-        return self.constants[node.inputs[i]]
-
-    def optional(self, node: OnnxNode, i: int) -> np.ndarray | None:
-        """Input i, if there is one."""
-        return self.constant(node, i) if i < len(node.inputs) and node.inputs[i] else None
 
     def weights(self, node: OnnxNode, i: int, ndim: int) -> np.ndarray:
         """Input i as weights, the data being input 0."""
