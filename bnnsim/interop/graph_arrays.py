@@ -125,10 +125,7 @@ class _List:
             weight = weight.transpose(0, 2, 3, 1)
         keys = ("stride", "padding", "dilation", "groups", "pad_value")
         found = settings_of(name, {key: fields[key] for key in keys if key in fields}, weight.shape[1:3], x.shape[:2])
-        step = Weigh(name, weight, found.get("stride", (1, 1)), found.get("padding", NO_PADDING),
-                     float(found.get("pad_value", 0)), found.get("replicate", False), found.get("dilation", (1, 1)),
-                     found.get("groups", 1))
-        return self._weighed(step, fields, x)
+        return self._weighed(Weigh(name, weight, pads=found.pop("padding", NO_PADDING), **found), fields, x)
 
     def dense(self, name: str, fields: dict[str, Any], xs: list[Value]) -> Value:
         """(U, F) on a row, or a map in C, H, W order."""
