@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -87,9 +87,7 @@ class RealBits:
                             "break; put it beside other faults in a Compose")
         root, trial = root_seed(rng), check_int("trial", trial, 0)
         changed = {}
-        for i in self._chosen(memory):
-            what = memory.nodes[i].what
-            assert isinstance(what, Operation)
+        for i, what in self._chosen(memory).items():
             broken: dict[str, np.ndarray] = {}
             for a, name in enumerate(what.arrays):
                 if self.arrays is None or name in self.arrays:
@@ -99,20 +97,20 @@ class RealBits:
                         flipped = numbers.view(np.uint32) ^ masks.astype(np.uint32).reshape(numbers.shape)
                         broken[name] = flipped.view(np.float32)
             if broken:
-                fields = {name: value for name, value in what.fields().items() if name != "operation"}
-                changed[i] = OPERATIONS[what.word](**{**fields, **broken})
+                changed[i] = replace(cast(Any, what), **broken)         # each kind of them is a dataclass
         return cast(Stored, memory.with_operations(changed)) if changed else memory
 
-    def _chosen(self, graph: PackedGraph) -> list[int]:
-        """Numbers of the nodes that are meant."""
-        words = {i: node.what.word for i, node in enumerate(graph.nodes) if isinstance(node.what, Operation)}
+    def _chosen(self, graph: PackedGraph) -> dict[int, Operation]:
+        """The operations that are meant, by the numbers of their nodes."""
+        found = {i: node.what for i, node in enumerate(graph.nodes) if isinstance(node.what, Operation)}
         if self.operations is None:
-            return list(words)
-        for what in self.operations:
-            if what not in words and what not in words.values():
-                raise ValueError(f"operations must name operations of the graph by number or by word, got {what!r}: "
-                                 f"summary() of the network lists them")
-        return [i for i, word in words.items() if i in self.operations or word in self.operations]
+            return found
+        words = {what.word for what in found.values()}
+        for asked in self.operations:
+            if asked not in found and asked not in words:
+                raise ValueError(f"operations must name operations of the graph by number or by word, got {asked!r}: "
+                                 "summary() of the network lists them")
+        return {i: what for i, what in found.items() if i in self.operations or what.word in self.operations}
 
 
 def _listed(name: str, value: object) -> Sequence[int | str]:

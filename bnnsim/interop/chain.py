@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from bnnsim.interop.drafts import Draft, compose, fields_of, shifted_apart, store_bias
+from bnnsim.interop.drafts import (Draft, compose, fields_of, geometry_of, pad_of_bits, shifted_apart,
+                                   sign_behind_sign, store_bias)
 from bnnsim.interop.input_codes import Code
 from bnnsim.interop.steps import (Affine, Flatten, LeftOut, Network, Pool, Sign, Step, StoredBias, Total, Weigh,
                                   in_words)
@@ -101,12 +102,8 @@ class _Chain:
     def _sign_again(self, step: Sign) -> None:
         """A sign of what bits mean, or Larq's sign(sign(x) + 0.1): says what becomes of 0, and else nothing new."""
         draft = self.layers[-1]
-        values = [self.a * bit + self.c for bit in (-1, 1)]
-        if not values[0] < 0 <= values[1] or (values[1] == 0 and step.at_zero != 1):
-            raise ValueError(f"{step.name}: a sign of {values[0]:g} and {values[1]:g}, which is a constant or turns "
-                             "bits over, is not represented")
-        if draft.at_zero == 0:
-            draft.at_zero = (1 if self.c > 0 else -1) if self.c else step.at_zero
+        of_zero = sign_behind_sign(step.name, self.a, self.c, step.at_zero)
+        draft.at_zero = draft.at_zero or of_zero
         self.a, self.c = 1.0, 0.0
 
     def _binary_input(self, step: Sign) -> None:
@@ -119,7 +116,7 @@ class _Chain:
 
     def _affine_of_input(self, step: Affine) -> None:
         """Of pixels or bits: what they mean; shifts that differ by channel only of pixels."""
-        shifts = np.asarray(step.shift - step.mean * step.scale).reshape(-1)
+        shifts = np.asarray(step.intercept).reshape(-1)
         scale, n_shifts, where = np.unique(step.scale), len(np.unique(shifts)), "bits" if self.layers else "the input"
         if len(scale) != 1 or scale[0] <= 0 or (self.layers and n_shifts > 1):
             n = max(step.mean.size, step.scale.size, step.shift.size)
@@ -191,8 +188,8 @@ class _Chain:
         draft.sources += step.sources
         draft.folded += [*(self.front if not self.layers else []), *filter(None, [step.note]), *note]
         if weight.ndim == 4:
-            draft.fields = _geometry(step, *(self.code.pad(step.name, step.pad_value) if not self.layers else
-                                             _pad_of_bits(step, self.a, self.c)))
+            draft.fields = geometry_of(step, *(self.code.pad(step.name, step.pad_value) if not self.layers else
+                                               pad_of_bits(step, self.a, self.c)))
             self.sizes = step.sizes(self.sizes)
         elif self.flatten and (not self.layers or self.layers[-1].weight.ndim == 4):
             draft.fields["flatten"] = self.flatten
@@ -233,27 +230,6 @@ class _Chain:
             raise ValueError(NO_SIGN)
         return ([fields_of(draft, self.reading, i == len(self.layers) - 1) for i, draft in enumerate(self.layers)],
                 self.code, _rows(self.layers))
-
-
-def _geometry(step: Weigh, pad_value: int, reason: str) -> dict[str, Any]:
-    found = {"order": "HWC", "stride": step.stride, "padding": step.pads, "dilation": step.dilation,
-             "groups": step.groups}
-    if not any(step.pads):
-        return {**found, "pad_value": 0}
-    if step.replicate:
-        return {**found, "replicate": True}
-    if reason:
-        raise ValueError(reason)
-    return {**found, "pad_value": pad_value}
-
-
-def _pad_of_bits(step: Weigh, a: float, c: float) -> tuple[int, str]:
-    """(What a padding is among bits that mean bit * a + c, why it is none of them)."""
-    value = (step.pad_value - c) / a
-    if value in (-1.0, 0.0, 1.0):
-        return int(value), ""
-    return 0, (f"{step.name} pads with {step.pad_value:g} between bits that mean {c - a:g} and {c + a:g}: it is "
-               "neither, nor midway")
 
 
 def _rows(drafts: Sequence[Draft]) -> list[Row]:

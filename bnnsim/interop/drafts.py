@@ -65,6 +65,39 @@ def store_bias(draft: Draft, name: str, signs: np.ndarray) -> None:
     draft.bias = level * signs
 
 
+def geometry_of(step: Weigh, pad_value: int, no_padding: str = "") -> dict[str, Any]:
+    """Of a convolution, as from_arrays takes it; `no_padding` is why it cannot pad with its value."""
+    if step.weight.ndim == 2:
+        return {}
+    found = {"order": "HWC", "stride": step.stride, "padding": step.pads, "dilation": step.dilation,
+             "groups": step.groups}
+    if not any(step.pads):
+        return {**found, "pad_value": 0}
+    if step.replicate:
+        return {**found, "replicate": True}
+    if no_padding:
+        raise ValueError(no_padding)
+    return {**found, "pad_value": pad_value}
+
+
+def pad_of_bits(step: Weigh, a: float, c: float) -> tuple[int, str]:
+    """(What a padding is among bits that mean bit * a + c, why it is none of them)."""
+    value = (step.pad_value - c) / a
+    if value in (-1.0, 0.0, 1.0):
+        return int(value), ""
+    return 0, (f"{step.name} pads with {step.pad_value:g} between bits that mean {c - a:g} and {c + a:g}: it is "
+               "neither, nor midway")
+
+
+def sign_behind_sign(name: str, a: float, c: float, at_zero: int) -> int:
+    """What 0 gives in a sign of sign(x) * a + c, such as Larq's sign(sign(x) + 0.1): the same as sign(x) elsewhere."""
+    low, high = c - a, c + a
+    if not low < 0 <= high or (high == 0 and at_zero != 1):
+        raise ValueError(f"{name}: a sign of {low:g} and {high:g}, which is a constant or turns bits over, is not "
+                         "represented")
+    return (1 if c > 0 else -1) if c else at_zero
+
+
 def shifted_apart(weigh: Weigh, weight: np.ndarray, apart: np.ndarray, sizes: Pair,
                   flatten: str | None) -> np.ndarray:
     """What shifts of each channel of the input add to each unit's sums, (U,)."""
@@ -101,10 +134,7 @@ def fields_of(draft: Draft, reading: Reading, last: bool) -> dict[str, Any]:
 
 def _sign_of_zero(draft: Draft, reading: Reading) -> int:
     """+1 or -1; 0 where no sum of the layer gets there."""
-    at_zero = draft.at_zero or reading.at_zero or 0
-    if reading.at_zero not in (None, at_zero):
-        raise ValueError(f"{draft.weigh.name}: the sign of 0 is {at_zero:+d} in the file itself, got sign="
-                         f"'{'>=' if reading.at_zero == 1 else '>'}'")
+    at_zero = reading.sign_of_zero(draft.weigh.name, draft.at_zero or 0)
     zeros = units_at_zero(draft)
     if at_zero == 0 and len(zeros):
         raise ValueError(f"{draft.weigh.name}: the sign of 0 is 0 in this network, no bit, and unit {zeros[0]} can "

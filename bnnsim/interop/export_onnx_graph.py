@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bnnsim.interop.export_onnx import DOUBLE, QONNX, Graph, add_layer
+from bnnsim.interop.export_onnx import DOUBLE, Graph, add_layer
 from bnnsim.packed.graph import PackedGraph
 from bnnsim.packed.graph_schema import IMAGES, Place
 from bnnsim.packed.operations import (Add, Affine, AveragePool, Clip, Concatenate, GlobalAverage, LargestPool,
@@ -72,7 +72,7 @@ def _sign(graph: Graph, name: str, what: Sign, shape: Shape, others: list[str]) 
     threshold = _of_channels(what.threshold, shape)
     if graph.quantized:
         graph.node("Sub", f"{name}.about", threshold)
-        graph.node("BipolarQuant", f"{name}.bits", graph.constant("one", np.ones((), np.float32)), domain=QONNX)
+        graph.sign(f"{name}.bits")
         return
     graph.node("GreaterOrEqual", f"{name}.is", threshold)
     graph.node("Where", f"{name}.bits", graph.constant("plus", np.ones((), np.float32)),

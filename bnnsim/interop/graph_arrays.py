@@ -125,10 +125,7 @@ class _List:
             weight = weight.transpose(0, 2, 3, 1)
         keys = ("stride", "padding", "dilation", "groups", "pad_value")
         found = settings_of(name, {key: fields[key] for key in keys if key in fields}, weight.shape[1:3], x.shape[:2])
-        step = Weigh(name, weight, found.get("stride", (1, 1)), found.get("padding", NO_PADDING),
-                     float(found.get("pad_value", 0)), found.get("replicate", False), found.get("dilation", (1, 1)),
-                     found.get("groups", 1))
-        return self._weighed(step, fields, x)
+        return self._weighed(Weigh(name, weight, pads=found.pop("padding", NO_PADDING), **found), fields, x)
 
     def dense(self, name: str, fields: dict[str, Any], xs: list[Value]) -> Value:
         """(U, F) on a row, or a map in C, H, W order."""
@@ -147,15 +144,12 @@ class _List:
         bias = _array(f"{step.name} bias", fields["bias"], 1) if "bias" in fields else None
         if bias is not None and len(bias) != len(weight):
             raise ValueError(f"{step.name} bias must have {len(weight)} values, got {len(bias)}")
-        scale = np.ones(len(weight))
-        if latent != "no":
-            if latent == "scaled":
-                scale = np.abs(weight).mean(axis=tuple(range(1, weight.ndim)), dtype=np.float64)
-            weight = np.where(weight >= 0, 1.0, -1.0)
-        value = self.sketch.weigh(replace(step, weight=weight), x, None if latent == "scaled" else bias)
-        if latent == "scaled":
-            return self.sketch.affine(f"{step.name}'s scale", value, scale, 0.0 if bias is None else bias)
-        return value
+        step = replace(step, latent=latent != "no")
+        if latent != "scaled":
+            return self.sketch.weigh(step, x, bias)
+        scale = np.abs(weight).mean(axis=tuple(range(1, weight.ndim)), dtype=np.float64)
+        return self.sketch.affine(f"{step.name}'s scale", self.sketch.weigh(step, x), scale,
+                                  0.0 if bias is None else bias)
 
     # ------------------------------------------------------------ number by number
 
@@ -164,7 +158,7 @@ class _List:
         parts: dict[str, np.ndarray] = {
             key: _array(f"{name} {key}", fields[key], 1) for key in ("mean", "var", "gamma", "beta") if key in fields}
         made = batch_norm(name, parts, check_real(f"{name} eps", fields.get("eps", 1e-5), 0))
-        return self.sketch.affine(name, xs[0], made.scale, made.shift - made.mean * made.scale)
+        return self.sketch.affine(name, xs[0], made.scale, made.intercept)
 
     def affine(self, name: str, fields: dict[str, Any], xs: list[Value]) -> Value:
         """x * scale + shift."""

@@ -239,15 +239,12 @@ class _Emission:
         self._add([i], Node(Sign(threshold), (self._number(at),)), tuple(folded))
 
     def _sign_of_zero(self, part: Part, sign: Signs, reached: bool) -> int:
-        asked, name = self.sketch.reading.at_zero, part.name
+        name = part.name
         if not self.sketch.code.said and self.parts[part.inputs[0]].inputs == (IMAGES,) and \
                 isinstance(self.parts[part.inputs[0]].what, Norm):
             raise ValueError(f"{name}: the network takes signs of its input, and what it reads is not known: say "
                              "input='unit' (pixels / 255), 'centred' (-1 to 1), 'pixels', or 'binary' (+-1 already)")
-        found = sign.at_zero or asked or 0
-        if asked not in (None, found):
-            raise ValueError(f"{name}: the sign of 0 is {found:+d} in the file itself, got sign='"
-                             f"{'>=' if asked == 1 else '>'}'")
+        found = self.sketch.reading.sign_of_zero(name, sign.at_zero)
         if found == 0 and reached:
             raise ValueError(f"{name}: the sign of 0 is 0 in this network, no bit, and what it reads is often 0: say "
                              "what stands for it, sign='>=' for +1 or sign='>' for -1, if the network was trained so")

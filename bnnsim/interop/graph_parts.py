@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from bnnsim.checks import check_finite, check_int
+from bnnsim.interop.drafts import geometry_of, pad_of_bits, sign_behind_sign
 from bnnsim.interop.input_codes import Code
 from bnnsim.interop.steps import Weigh, in_words
 from bnnsim.interop.weights import Reading, scale_of, signs_and_scale
@@ -156,13 +157,9 @@ class Sketch:
         if x.bits is None:
             return self._put(name, Signs(at_zero), (x.part,), x.shape, bits=(1.0, 0.0))
         (a, c), part = x.bits, self.parts[x.part]
-        low, high = c - a, c + a
-        if not low < 0 <= high or (high == 0 and at_zero != 1):
-            raise ValueError(f"{name}: a sign of {low:g} and {high:g}, which is a constant or turns bits over, is not "
-                             "represented")
+        of_zero = sign_behind_sign(name, a, c, at_zero)
         if isinstance(part.what, Signs) and part.what.at_zero == 0:
-            settled = (1 if c > 0 else -1) if c else at_zero
-            return self._put(name, Signs(settled), part.inputs, x.shape, bits=(1.0, 0.0))
+            return self._put(name, Signs(of_zero), part.inputs, x.shape, bits=(1.0, 0.0))
         return replace(x, bits=(1.0, 0.0))
 
     def prelu(self, name: str, x: Value, slope: np.ndarray, sources: tuple[str, ...] = ()) -> Value:
@@ -248,6 +245,8 @@ class Sketch:
         if step.weight.dtype.kind not in "biuf":
             raise ValueError(f"{step.name}: weights must be numbers, got {step.weight.dtype}")
         check_finite(f"{step.name}: weights", step.weight)
+        if step.latent:
+            step = replace(step, weight=np.where(step.weight >= 0, np.int8(1), np.int8(-1)), latent=False)
         self.spend(step.name, step.weight.size)
         found = self._weigh_bits(step, x, *x.bits) if x.bits is not None else self._weigh_pixels(step, x)
         if found is None:
@@ -259,14 +258,10 @@ class Sketch:
 
     def _weigh_bits(self, step: Weigh, x: Value, a: float, c: float) -> Value:
         """Sums of bits that mean a * bit + c: a * h + c * (sum of weights)."""
-        pad = (step.pad_value - c) / a
-        if any(step.pads) and not step.replicate and pad not in (-1.0, 0.0, 1.0):
-            raise ValueError(f"{step.name} pads with {step.pad_value:g} between bits that mean {c - a:g} and "
-                             f"{c + a:g}: it is neither, nor midway")
-        signs, scale, note = signs_and_scale(step, self.reading)
-        any_parity = any(step.pads) and not step.replicate and pad == 0
-        h = self._put(step.name, Weighing(step, signs, _geometry(step, int(pad)), 1, any_parity), (x.part,),
-                      self._shape_behind(step, x), step.sources)
+        (signs, scale, note), fields = signs_and_scale(step, self.reading), geometry_of(step, *pad_of_bits(step, a, c))
+        any_parity = any(step.pads) and not step.replicate and fields["pad_value"] == 0
+        h = self._put(step.name, Weighing(step, signs, fields, 1, any_parity), (x.part,), self._shape_behind(step, x),
+                      step.sources)
         self.parts[-1].folded += note
         return self._meaning(step, h, signs, scale, a, c)
 
@@ -292,7 +287,7 @@ class Sketch:
             return None
         self.offset, signs = code.offset, np.sign(step.weight).astype(np.int8)
         any_parity = not self.code.binary or (any(step.pads) and pad == 0)
-        what = Weighing(step, signs, _geometry(step, pad), 1 if self.code.binary else 255, any_parity)
+        what = Weighing(step, signs, geometry_of(step, pad), 1 if self.code.binary else 255, any_parity)
         h = self._put(step.name, what, (IMAGES,), self._shape_behind(step, x), step.sources)
         return self._meaning(step, h, signs, None if np.all(scale == 1) else scale, code.scale, code.rest)
 
@@ -316,14 +311,3 @@ def _is_binary(weight: np.ndarray) -> bool:
     """Whether weights are +-1, or +-s of each unit and no filter that averages."""
     scale = scale_of(weight)
     return scale is not None and bool(np.all(scale == 1) or (np.any(weight < 0) and np.any(weight > 0)))
-
-
-def _geometry(step: Weigh, pad_value: int) -> dict[str, object]:
-    """Of a layer of bits, as from_arrays takes it."""
-    if step.weight.ndim == 2:
-        return {}
-    found: dict[str, object] = {"order": "HWC", "stride": step.stride, "padding": step.pads, "dilation": step.dilation,
-                                "groups": step.groups}
-    if any(step.pads) and step.replicate:
-        return {**found, "replicate": True}
-    return {**found, "pad_value": pad_value if any(step.pads) else 0}

@@ -4,15 +4,15 @@ A layer of a chain becomes the steps that it is there; joins, ReLU, PReLU and av
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from bnnsim.interop.graph_parts import Sketch, Value
 from bnnsim.interop.input_codes import Code
-from bnnsim.interop.keras_layers import Config, Take, input_shape, network_of, pads_of, sizes_of, steps_of
-from bnnsim.interop.steps import Affine, LeftOut, Network, Pool, Sign, Step, Total, Weigh, sizes_behind
+from bnnsim.interop.keras_layers import Config, Take, input_shape, network_of, pool_of, steps_of
+from bnnsim.interop.steps import Affine, LeftOut, Network, Pool, Sign, Step, Total, Weigh
 from bnnsim.interop.weights import Reading
 
 Shape = tuple[int, ...]
@@ -106,7 +106,9 @@ def _layer(i: int, name: str, kind: str, config: Config, shapes: list[Shape], ta
     if kind in RELU or (kind == "Activation" and config.get("activation") == "relu"):
         return _rectifier(i, name, kind, config, shape, take), shape, False
     if kind == "AveragePooling2D":
-        return *_average(name, kind, config, shape), False
+        pool = pool_of(name, kind, config, shape)
+        return (lambda sketch, values: sketch.average(name, values[0], pool.size, pool.stride, pool.pads),
+                (*pool.sizes(shape), shape[2]), False)
     steps, behind = steps_of(i, kind, config, shape, take)
 
     def make(sketch: Sketch, values: list[Value]) -> Value:
@@ -141,27 +143,14 @@ def _number(name: str, config: Mapping[str, Any], key: str, default: float) -> f
     return default if value is None else float(value)
 
 
-def _average(name: str, kind: str, config: Config, shape: Shape) -> tuple[Makes, Shape]:
-    """Of windows; what a padding adds does not count."""
-    if len(shape) != 3:
-        raise ValueError(f"{name} pools what has the shape {shape}")
-    size = sizes_of(name, kind, config, "pool_size")
-    stride = size if config.get("strides") is None else sizes_of(name, kind, config, "strides")
-    pads = pads_of(name, kind, config, shape, size, stride)
-    behind = (*sizes_behind(name, shape, size, stride, pads), shape[2])
-    return lambda sketch, values: sketch.average(name, values[0], size, stride, pads), behind
-
-
 def _applied(sketch: Sketch, value: Value, step: Step) -> Value:
     """A step of a chain, in a graph."""
     if isinstance(step, Sign):
         return sketch.sign(step.name, value, step.at_zero)
     if isinstance(step, Weigh):
-        signs = np.where(step.weight >= 0, np.float32(1), np.float32(-1)) if step.latent else step.weight
-        return sketch.weigh(replace(step, weight=signs, latent=False), value)
+        return sketch.weigh(step, value)
     if isinstance(step, Affine):
-        shift = step.shift - step.mean * step.scale
-        return sketch.affine(step.name, value, step.scale.reshape(-1), shift.reshape(-1), step.sources)
+        return sketch.affine(step.name, value, step.scale.reshape(-1), step.intercept.reshape(-1), step.sources)
     if isinstance(step, Pool):
         return sketch.largest(step.name, value, step.size, step.stride, step.pads)
     if isinstance(step, Total):

@@ -72,7 +72,8 @@ def steps_of(i: int, kind: str, config: Config, shape: tuple[int, ...],
     if kind == "BatchNormalization":
         return _norm(i, name, config, shape, take), shape
     if kind in ("MaxPooling1D", "MaxPooling2D"):
-        return _pool(name, kind, config, shape)
+        pool = pool_of(name, kind, config, shape)
+        return [pool], (*pool.sizes(shape), shape[2])
     if kind in ("GlobalAveragePooling1D", "GlobalAveragePooling2D"):
         return [Total(name, True)], shape[-1:]
     if kind == "Flatten":
@@ -113,8 +114,8 @@ def _conv(i: int, name: str, kind: str, config: Config, shape: tuple[int, ...],
           take: Take) -> tuple[list[Step], tuple[int, ...]]:
     if len(shape) != 3:
         raise ValueError(f"{name} is a convolution of what has the shape {shape}")
-    size, stride = sizes_of(name, kind, config, "kernel_size"), sizes_of(name, kind, config, "strides")
-    dilation, groups = sizes_of(name, kind, config, "dilation_rate"), config.get("groups", 1)
+    size, stride = _sizes_of(name, kind, config, "kernel_size"), _sizes_of(name, kind, config, "strides")
+    dilation, groups = _sizes_of(name, kind, config, "dilation_rate"), config.get("groups", 1)
     row = size[1:] if kind.endswith("1D") else size
     if kind in DEPTHWISE:
         multiplier = _whole(name, {"depth_multiplier": 1, **config}, "depth_multiplier")
@@ -127,7 +128,7 @@ def _conv(i: int, name: str, kind: str, config: Config, shape: tuple[int, ...],
         shapes = {"kernel": (*row, shape[2] // groups, channels)}
     before, kernel, latent, behind = _weighing(i, name, config, shapes, take)
     kernel = kernel[None] if kind.endswith("1D") else kernel
-    value, pads = config.get("pad_values", 0.0), pads_of(name, kind, config, shape, size, stride, dilation)
+    value, pads = config.get("pad_values", 0.0), _pads_of(name, kind, config, shape, size, stride, dilation)
     if not isinstance(value, (int, float)):
         raise ValueError(f"{name}: pads with {str(value)[:40]}, which is no number")
     weight = by_channel(kernel) if kind in DEPTHWISE else kernel.transpose(3, 0, 1, 2)
@@ -136,8 +137,8 @@ def _conv(i: int, name: str, kind: str, config: Config, shape: tuple[int, ...],
     return [*before, weigh, *behind], (*weigh.sizes(shape), channels)
 
 
-def pads_of(name: str, kind: str, config: Config, shape: tuple[int, ...], size: Pair, stride: Pair,
-            dilation: Pair = (1, 1)) -> Sides:
+def _pads_of(name: str, kind: str, config: Config, shape: tuple[int, ...], size: Pair, stride: Pair,
+             dilation: Pair = (1, 1)) -> Sides:
     """Of the padding that a layer names, on a map (H, W, C)."""
     word = config.get("padding", "valid")
     if word == "valid":
@@ -170,13 +171,13 @@ def _norm(i: int, name: str, config: Config, shape: tuple[int, ...], take: Take)
                        tuple(f"{name}/{part}" for part in parts))]
 
 
-def _pool(name: str, kind: str, config: Config, shape: tuple[int, ...]) -> tuple[list[Step], tuple[int, ...]]:
+def pool_of(name: str, kind: str, config: Config, shape: tuple[int, ...]) -> Pool:
+    """Windows on a map (H, W, C), of averages too."""
     if len(shape) != 3:
         raise ValueError(f"{name} pools what has the shape {shape}")
-    size = sizes_of(name, kind, config, "pool_size")
-    stride = size if config.get("strides") is None else sizes_of(name, kind, config, "strides")
-    pool = Pool(name, size, stride, pads_of(name, kind, config, shape, size, stride))
-    return [pool], (*pool.sizes(shape), shape[2])
+    size = _sizes_of(name, kind, config, "pool_size")
+    stride = size if config.get("strides") is None else _sizes_of(name, kind, config, "strides")
+    return Pool(name, size, stride, _pads_of(name, kind, config, shape, size, stride))
 
 
 def _activation(name: str, given: object) -> list[Step]:
@@ -204,7 +205,7 @@ def _word(given: object) -> str:
     return snake_case(given.split(">")[-1]) if isinstance(given, str) else ""
 
 
-def sizes_of(name: str, kind: str, config: Config, key: str) -> Pair:
+def _sizes_of(name: str, kind: str, config: Config, key: str) -> Pair:
     """Of rows and columns; 1 of the rows of what is 1-D."""
     value, n = config.get(key, 1), 1 if kind.endswith("1D") else 2
     value = [value] * n if type(value) is int else value

@@ -333,8 +333,7 @@ def _conventional(layer: dict[str, Any], names: Mapping[str, str], conventions: 
             found[key] = numbers_of(names[key], layer[key], conventions.texts[names[key]], fan_in)
     if "threshold" not in layer:
         return found
-    note = conventions.texts[names["threshold"]].note if names.get("threshold") in conventions.texts else ""
-    if "agreeing" in note or (conventions.popcount and not note):
+    if conventions.counts_agreeing(names.get("threshold", "")):
         if np.any(layer.get("padding", 0)) and layer.get("pad_value", 0) in (0, "zero") and not layer.get("replicate"):
             raise ValueError(f"{names['weight']}: thresholds of popcounts say nothing where a padding of 0 is no bit")
         found["threshold"] = 2 * np.asarray(found.get("threshold", layer["threshold"])).astype(np.int64) - fan_in

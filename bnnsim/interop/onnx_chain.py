@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 
 from bnnsim.interop.chain import NO_SIGN
-from bnnsim.interop.onnx_constants import OPERATIONS, value_of
-from bnnsim.interop.onnx_geometry import padded_by, pads_of, pair, with_overhang
+from bnnsim.interop.onnx_constants import DOMAINS, OPERATIONS, Constants
+from bnnsim.interop.onnx_geometry import (Padded, convolution, listed, map_axes, map_sizes, padded_by, pair, pool_of,
+                                          summed_axes)
 from bnnsim.interop.protobuf import OnnxGraph, OnnxNode
-from bnnsim.interop.steps import Flatten, LeftOut, Network, Pool, Sign, Step, Total, Weigh, affine, batch_norm
-from bnnsim.packed.forward import Pair, Sides
+from bnnsim.interop.steps import Flatten, LeftOut, Network, Sign, Step, Total, Weigh, affine, batch_norm
 
-DOMAINS = {"": "ONNX", "ai.onnx": "ONNX", "onnx.brevitas": "QONNX", "qonnx.custom_op.general": "QONNX",
-           "finn.custom_op.general": "QONNX"}
 OF_SCORES = ("Softmax", "LogSoftmax", "Sigmoid", "ArgMax", "TopK")
 FLOATS = (1, 10, 11, 16)            # types of a Cast that keep every value that is one of signs or pixels
 
@@ -25,41 +23,28 @@ FLOATS = (1, 10, 11, 16)            # types of a Cast that keep every value that
 def chain_of(graph: OnnxGraph) -> Network:
     """The chain that a graph is."""
     chain = _Chain(graph)
-    for node in graph.nodes:
-        if node.domain not in DOMAINS:
-            raise ValueError(f"{node} is of the domain {node.domain[:60]!r}, which is not known")
-        chain.take(node)
+    for node, names in chain.nodes():
+        chain.take(node, names)
     return chain.ended()
 
 
-class _Chain:
+class _Chain(Constants):
     """Constants so far, the tensor that the next node must read, its shape and the order of its axes."""
 
     def __init__(self, graph: OnnxGraph) -> None:
-        self.graph, self.constants = graph, dict(graph.constants)
-        self.most = max((value.size for value in graph.constants.values()), default=0)
-        inputs = [name for name in graph.inputs if name not in graph.constants]
-        if len(inputs) != 1:
-            raise ValueError(f"the graph reads {', '.join(inputs[:5]) or 'nothing'}: wanted one input")
-        self.head, sizes = inputs[0], graph.inputs[inputs[0]][1:]
-        if not 1 <= len(sizes) <= 3 or any(n is None or not 0 < n < 2**26 for n in sizes):
-            raise ValueError(f"the input {self.head} has the sizes {graph.inputs[self.head]}: all but the batch's "
-                             "must be known")
-        self.shape: tuple[int, ...] = tuple(n for n in sizes if n is not None)
+        super().__init__(graph)
+        self.head, self.shape = self.input, self.input_sizes
         self.order = "CHW"
         self.first: tuple[int, ...] = self.shape
         self.steps: list[Step] = []
-        self.padded: tuple[Sides, float, str] | None = None     # what a Pad before a convolution has put around its map
+        self.padded: Padded | None = None     # what a Pad before a convolution has put around its map
         self.is_quantized = any(DOMAINS.get(node.domain) == "QONNX" for node in graph.nodes)
 
-    def take(self, node: OnnxNode) -> None:
+    def take(self, node: OnnxNode, names: list[str]) -> None:
         """One node more: of constants, of a shape, or the next of the chain."""
-        inputs = [name for name in node.inputs if name]
-        unknown = [name for name in inputs if name not in self.constants]
-        if not node.outputs or len(inputs) > 64:
-            raise ValueError(f"{node} has {len(inputs)} inputs and {len(node.outputs)} outputs")
+        unknown = [name for name in names if name not in self.constants]
         if not unknown:
-            self.constants[node.outputs[0]] = value_of(node, [self.constants[name] for name in inputs], self.most)
+            self.compute(node, names)
         elif unknown != [self.head]:
             raise ValueError(f"{node} reads {', '.join(unknown[:3])}, where {self.head} is what the chain gives: "
                              "branches, sums and several outputs are not represented")
@@ -84,16 +69,6 @@ class _Chain:
         return Network("QONNX" if self.is_quantized else "ONNX", tuple(self.steps), (shape[0], shape[1], shape[2]))
 
     # ------------------------------------------------------------ what nodes have
-
-    def constant(self, node: OnnxNode, i: int) -> np.ndarray:
-        """Input i, which must be a constant."""
-        if i >= len(node.inputs) or node.inputs[i] not in self.constants:
-            raise ValueError(f"{node}: its input {i} must be a constant")
-        return self.constants[node.inputs[i]]
-
-    def optional(self, node: OnnxNode, i: int) -> np.ndarray | None:
-        """Input i, if there is one."""
-        return self.constant(node, i) if i < len(node.inputs) and node.inputs[i] else None
 
     def weights(self, node: OnnxNode, i: int, ndim: int) -> np.ndarray:
         """Input i as weights, the data being input 0."""
@@ -141,55 +116,30 @@ class _Chain:
         self.steps.append(Weigh(str(node), weight, sources=(source,)))
         self.shape = (len(weight),)
 
-    @property
-    def sizes(self) -> Pair:
-        """(H, W) of the map, of one row where there is but one axis."""
-        return (self.shape[-2], self.shape[-1]) if len(self.shape) == 3 else (1, self.shape[-1])
-
     def conv(self, node: OnnxNode) -> None:
         """A convolution of weights (K, C / groups, kh, kw), or (K, C / groups, kw)."""
-        n_axes = self._map_axes(node)
-        weight, groups = self.weights(node, 1, n_axes + 2), node.attributes.get("group", 1)
-        if type(groups) is not int or groups < 1 or weight.shape[1] * groups != self.shape[0] or len(weight) % groups:
-            raise ValueError(f"{node}: weights of shape {weight.shape} in {str(groups)[:20]} groups for data of "
-                             f"{self.shape}")
+        n_axes = map_axes(node, self.shape, self.order)
+        weight = self.weights(node, 1, n_axes + 2)
+        weigh = convolution(node, weight, self.shape, self.padded)
         if n_axes == 1 and not any(isinstance(step, Weigh) for step in self.steps):
             self.first = (self.shape[0], 1, self.shape[1])
-        kernel = (1, weight.shape[2]) if n_axes == 1 else (weight.shape[2], weight.shape[3])
-        stride, dilation = pair(node, "strides", n_axes), pair(node, "dilations", n_axes)
-        pads, value, mode = pads_of(node, self.sizes, kernel, stride, dilation, n_axes), 0.0, "constant"
-        if self.padded is not None:
-            if max(pads):
-                raise ValueError(f"{node} pads a map that a Pad has padded before")
-            (pads, value, mode), self.padded = self.padded, None
-        weigh = Weigh(str(node), np.moveaxis(weight, 1, -1).reshape(len(weight), *kernel, -1), stride, pads, value,
-                      mode == "edge", dilation, groups, sources=(node.inputs[1],))
         self.steps.append(weigh)
-        self.shape = (len(weight), *weigh.sizes(self.sizes)[2 - n_axes:])
+        self.padded = None
+        self.shape = (len(weight), *weigh.sizes(map_sizes(self.shape))[2 - n_axes:])
         bias = self.optional(node, 2)
         if bias is not None:
             self.steps.append(affine(f"{node}'s bias", shift=bias.reshape(-1), sources=(node.inputs[2],)))
-
-    def _map_axes(self, node: OnnxNode) -> int:
-        """Of a map, with its channels first: 2, or 1."""
-        if len(self.shape) not in (2, 3) or self.order != "CHW":
-            raise ValueError(f"{node} wants a map with its channels first, and reads data of {self.shape} in "
-                             f"{self.order} order")
-        return len(self.shape) - 1
 
     def pad(self, node: OnnxNode) -> None:
         """A number, or the border, around a map, which a convolution reads."""
         value, mode = self.optional(node, 2), node.attributes.get("mode", "constant")
         number = float(node.attributes.get("value", 0.0)) if value is None else float(value.reshape(-1)[0])
-        pads = padded_by(node, self.optional(node, 1), self._map_axes(node))
+        given = self.optional(node, 1)
+        pads = padded_by(node, given, map_axes(node, self.shape, self.order))
         if mode not in ("constant", "edge") or pads is None or len(node.inputs) > 3 or not math.isfinite(number):
-            raise ValueError(f"{node} pads {self.shape} by {str(self._given_pads(node))[:60]} in mode "
+            raise ValueError(f"{node} pads {self.shape} by {str(listed(node, 'pads', given))[:60]} in mode "
                              f"{str(mode)[:20]!r}: a number around a map is represented, or its border ('edge')")
         self.padded = pads, number, mode
-
-    def _given_pads(self, node: OnnxNode) -> object:
-        given = self.optional(node, 1)
-        return node.attributes.get("pads") if given is None else given.reshape(-1).tolist()
 
     # ------------------------------------------------------------ what follows
 
@@ -267,39 +217,27 @@ class _Chain:
 
     def pool(self, node: OnnxNode) -> None:
         """Max-pooling; what it reads outside of the map is left out."""
-        n_axes = self._map_axes(node)
-        size, stride = pair(node, "kernel_shape", n_axes), pair(node, "strides", n_axes)
-        pads = pads_of(node, self.sizes, size, stride, (1, 1), n_axes)
-        if pair(node, "dilations", n_axes) != (1, 1):
-            raise ValueError(f"{node} pools values that lie apart (dilations), which is not represented")
-        if node.attributes.get("ceil_mode", 0):
-            pads = with_overhang(self.sizes, size, stride, pads)
-        made = Pool(str(node), size, stride, pads)
+        n_axes, made = map_axes(node, self.shape, self.order), pool_of(node, self.shape)
         self.steps.append(made)
-        self.shape = (self.shape[0], *made.sizes(self.sizes)[2 - n_axes:])
+        self.shape = (self.shape[0], *made.sizes(map_sizes(self.shape))[2 - n_axes:])
 
     def average(self, node: OnnxNode) -> None:
         """The average over all positions; an AveragePool of as much."""
-        n_axes = self._map_axes(node)
-        if node.op == "AveragePool" and (pair(node, "kernel_shape", n_axes) != self.sizes or
+        n_axes, sizes = map_axes(node, self.shape, self.order), map_sizes(self.shape)
+        if node.op == "AveragePool" and (pair(node, "kernel_shape", n_axes) != sizes or
                                          any(node.attributes.get("pads", []))):
-            raise ValueError(f"{node} averages parts of a map of {self.sizes}: only all positions together are "
+            raise ValueError(f"{node} averages parts of a map of {sizes}: only all positions together are "
                              "represented")
         self.steps.append(Total(str(node), True))
         self.shape = (self.shape[0], *(1,) * n_axes)
 
     def reduce(self, node: OnnxNode) -> None:
         """The sum, or average, over all positions."""
-        given, n = self.optional(node, 1), len(self.shape) + 1
-        axes = node.attributes.get("axes", []) if given is None else given.reshape(-1)[:9].tolist()
-        channels = n - 1 if self.order == "HWC" and n == 4 else 1
-        wanted = sorted({*range(1, n)} - {channels})
-        if n < 3 or not isinstance(axes, list) or sorted(axis % n for axis in axes) != wanted:
-            raise ValueError(f"{node} adds up axes {str(axes)[:60]} of {self.shape}: all positions of a map, {wanted}, "
-                             "are represented")
+        channel_axis = 2 if self.order == "HWC" and len(self.shape) == 3 else 0
+        summed = summed_axes(node, self.optional(node, 1), self.shape, channel_axis)
         self.steps.append(Total(str(node), node.op == "ReduceMean"))
-        self.shape = tuple(1 if axis in wanted else size for axis, size in enumerate(self.shape, 1)
-                           if axis not in wanted or node.attributes.get("keepdims", 1))
+        self.shape = tuple(1 if axis in summed else size for axis, size in enumerate(self.shape, 1)
+                           if axis not in summed or node.attributes.get("keepdims", 1))
 
     def flatten(self, node: OnnxNode) -> None:
         """Rows of all values of an image."""

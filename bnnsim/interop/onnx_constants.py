@@ -1,15 +1,58 @@
 """Nodes of an ONNX graph that depend on constants alone, such as the quantizers of weights: their values."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from bnnsim.interop.protobuf import TYPES, OnnxNode
+from bnnsim.interop.protobuf import TYPES, OnnxGraph, OnnxNode
 
 SMALL = 2**16                       # values that a result may have beside the largest array of the file
 MOST_EXPANDED = 2**22               # of an Expand to a map's shape, which takes no memory by itself
 
+DOMAINS = {"": "ONNX", "ai.onnx": "ONNX", "onnx.brevitas": "QONNX", "qonnx.custom_op.general": "QONNX",
+           "finn.custom_op.general": "QONNX"}
+
 Arrays = list[np.ndarray]
+
+
+class Constants:
+    """Of a graph so far, and its one input; sizes are those of one image."""
+
+    def __init__(self, graph: OnnxGraph) -> None:
+        self.graph, self.constants = graph, dict(graph.constants)
+        self.most = max((value.size for value in graph.constants.values()), default=0)
+        inputs = [name for name in graph.inputs if name not in graph.constants]
+        if len(inputs) != 1:
+            raise ValueError(f"the graph reads {', '.join(inputs[:5]) or 'nothing'}: wanted one input")
+        self.input, sizes = inputs[0], graph.inputs[inputs[0]][1:]
+        if not 1 <= len(sizes) <= 3 or any(n is None or not 0 < n < 2**26 for n in sizes):
+            raise ValueError(f"the input {self.input} has the sizes {graph.inputs[self.input]}: all but the batch's "
+                             "must be known")
+        self.input_sizes = tuple(n for n in sizes if n is not None)
+
+    def nodes(self) -> Iterator[tuple[OnnxNode, list[str]]]:
+        """All nodes and the names that each reads."""
+        for node in self.graph.nodes:
+            names = [name for name in node.inputs if name]
+            if node.domain not in DOMAINS:
+                raise ValueError(f"{node} is of the domain {node.domain[:60]!r}, which is not known")
+            if not node.outputs or len(names) > 64:
+                raise ValueError(f"{node} has {len(names)} inputs and {len(node.outputs)} outputs")
+            yield node, names
+
+    def compute(self, node: OnnxNode, names: list[str]) -> None:
+        """A constant more, of constants."""
+        self.constants[node.outputs[0]] = value_of(node, [self.constants[name] for name in names], self.most)
+
+    def constant(self, node: OnnxNode, i: int) -> np.ndarray:
+        """Input i, which must be a constant."""
+        if i >= len(node.inputs) or node.inputs[i] not in self.constants:
+            raise ValueError(f"{node}: its input {i} must be a constant")
+        return self.constants[node.inputs[i]]
+
+    def optional(self, node: OnnxNode, i: int) -> np.ndarray | None:
+        """Input i, if there is one."""
+        return self.constant(node, i) if i < len(node.inputs) and node.inputs[i] else None
 
 
 def value_of(node: OnnxNode, given: Arrays, most: int) -> np.ndarray:

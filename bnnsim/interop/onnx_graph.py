@@ -13,8 +13,8 @@ import bnnsim.interop.onnx_maps as maps
 import bnnsim.interop.onnx_numbers as numbers
 from bnnsim.interop.graph_parts import Sketch, Value
 from bnnsim.interop.input_codes import Code
-from bnnsim.interop.onnx_chain import DOMAINS, OF_SCORES, chain_of
-from bnnsim.interop.onnx_constants import OPERATIONS, value_of
+from bnnsim.interop.onnx_chain import OF_SCORES, chain_of
+from bnnsim.interop.onnx_constants import OPERATIONS, Constants
 from bnnsim.interop.onnx_tensors import Data, Refused, Tensor, by_channel, straight_through
 from bnnsim.interop.protobuf import OnnxGraph, OnnxNode
 from bnnsim.interop.steps import Network
@@ -32,8 +32,17 @@ class OnnxModel:
 
     @property
     def has_branches(self) -> bool:
-        """Whether a tensor is read twice, or a node reads two."""
-        return has_branches(self.graph)
+        """Whether a tensor is read twice, or a node reads two: constants, and shapes alone, left aside."""
+        data = {name for name in self.graph.inputs if name not in self.graph.constants}
+        read: set[str] = set()
+        for node in self.graph.nodes:
+            given = [name for name in node.inputs if name in data]
+            if given and node.op != "Shape":
+                if len(given) > 1 or not read.isdisjoint(given):
+                    return True
+                read.update(given)
+                data.update(node.outputs)
+        return False
 
     def chain(self) -> Network:
         """The nodes as a chain."""
@@ -41,48 +50,19 @@ class OnnxModel:
 
     def sketch(self, code: Code, reading: Reading) -> tuple[Sketch, Value]:
         """(All that the graph computes, its scores)."""
-        return sketch_of(self.graph, code, reading)
+        reader = Reader(self.graph, code, reading)
+        for node, names in reader.nodes():
+            reader.take(node, names)
+        return reader.sketch, reader.scores()
 
 
-def sketch_of(graph: OnnxGraph, code: Code, reading: Reading) -> tuple[Sketch, Value]:
-    """(All that the graph computes, its scores)."""
-    reader = Reader(graph, code, reading)
-    for node in graph.nodes:
-        if node.domain not in DOMAINS:
-            raise ValueError(f"{node} is of the domain {node.domain[:60]!r}, which is not known")
-        reader.take(node)
-    return reader.sketch, reader.scores()
-
-
-def has_branches(graph: OnnxGraph) -> bool:
-    """Whether a tensor is read twice, or a node reads two: constants, and shapes alone, left aside."""
-    data = {name for name in graph.inputs if name not in graph.constants}
-    read: set[str] = set()
-    for node in graph.nodes:
-        given = [name for name in node.inputs if name in data]
-        if given and node.op != "Shape":
-            if len(given) > 1 or not read.isdisjoint(given):
-                return True
-            read.update(given)
-            data.update(node.outputs)
-    return False
-
-
-class Reader:
+class Reader(Constants):
     """Constants and tensors so far."""
 
     def __init__(self, graph: OnnxGraph, code: Code, reading: Reading) -> None:
-        self.graph, self.constants, self.code, self.reading = graph, dict(graph.constants), code, reading
-        self.most = max((value.size for value in graph.constants.values()), default=0)
-        inputs = [name for name in graph.inputs if name not in graph.constants]
-        if len(inputs) != 1:
-            raise ValueError(f"the graph reads {', '.join(inputs[:5]) or 'nothing'}: wanted one input")
-        sizes = graph.inputs[inputs[0]][1:]
-        if not 1 <= len(sizes) <= 3 or any(n is None or not 0 < n < 2**26 for n in sizes):
-            raise ValueError(f"the input {inputs[0]} has the sizes {graph.inputs[inputs[0]]}: all but the batch's must "
-                             "be known")
-        self.tensors: dict[str, Data] = {}
-        self.tensors[inputs[0]] = self.begun(tuple(n for n in sizes if n is not None))
+        super().__init__(graph)
+        self.code, self.reading = code, reading
+        self.tensors: dict[str, Data] = {self.input: self.begun(self.input_sizes)}
 
     def begun(self, sizes: tuple[int, ...]) -> Tensor:
         """The input, as (C, H, W), (C, L) or (F,)."""
@@ -91,18 +71,14 @@ class Reader:
         self.sketch = Sketch((shape[0], shape[1], shape[2]), self.code, self.reading, n_constants)
         return Tensor(self.sketch.images, sizes)
 
-    def take(self, node: OnnxNode) -> None:
-        """One node more."""
-        names = [name for name in node.inputs if name]
-        if not node.outputs or len(names) > 64:
-            raise ValueError(f"{node} has {len(names)} inputs and {len(node.outputs)} outputs")
+    def take(self, node: OnnxNode, names: list[str]) -> None:
+        """One node more, which reads these."""
         missing = [name for name in names if name not in self.constants and name not in self.tensors]
         if missing:
             raise ValueError(f"{node} reads {', '.join(missing[:3])}, which no node before it gives")
         data = [self.tensors[name] for name in names if name not in self.constants]
         if not data and node.op in OPERATIONS:
-            self.constants[node.outputs[0]] = value_of(node, [self.constants[name] for name in names], self.most)
-            return
+            return self.compute(node, names)
         try:
             if node.op == "Shape" and data and isinstance(data[0], Tensor):
                 self.constants[node.outputs[0]] = np.array([0, *data[0].sizes])
@@ -146,16 +122,6 @@ class Reader:
         return found.value
 
     # ------------------------------------------------------------ what nodes have
-
-    def constant(self, node: OnnxNode, i: int) -> np.ndarray:
-        """Input i, which must be a constant."""
-        if i >= len(node.inputs) or node.inputs[i] not in self.constants:
-            raise ValueError(f"{node}: its input {i} must be a constant")
-        return self.constants[node.inputs[i]]
-
-    def optional(self, node: OnnxNode, i: int) -> np.ndarray | None:
-        """Input i, if there is one."""
-        return self.constant(node, i) if i < len(node.inputs) and node.inputs[i] else None
 
     def weights(self, node: OnnxNode, ndim: int) -> np.ndarray:
         """Input 1 as weights, the data being input 0."""

@@ -3,11 +3,9 @@
 import math
 from typing import TYPE_CHECKING
 
-from bnnsim.interop.onnx_geometry import pads_of, pair, with_overhang
-from bnnsim.interop.onnx_tensors import Tensor, changed, map_axes, with_pad
+from bnnsim.interop.onnx_geometry import listed, map_axes, pads_of, pair, pool_of, summed_axes, with_pad
+from bnnsim.interop.onnx_tensors import Tensor, changed
 from bnnsim.interop.protobuf import OnnxNode
-from bnnsim.interop.steps import sizes_behind
-from bnnsim.packed.forward import NO_PADDING, Sides
 
 if TYPE_CHECKING:
     from bnnsim.interop.onnx_graph import Reader
@@ -17,27 +15,13 @@ if TYPE_CHECKING:
 
 def largest(reader: "Reader", node: OnnxNode, x: Tensor) -> Tensor:
     """Max-pooling; what it reads outside of the map is left out."""
-    n_axes = map_axes(node, x)
+    n_axes = map_axes(node, x.sizes, x.order)
     if node.op == "GlobalMaxPool":
         value = reader.sketch.largest(str(node), x.value, x.map_sizes, x.map_sizes)
         return changed(x, value, sizes=(x.sizes[0], *(1,) * n_axes))
-    size, stride = pair(node, "kernel_shape", n_axes), pair(node, "strides", n_axes)
-    pads = _pool_pads(reader, node, x, NO_PADDING)
-    value = reader.sketch.largest(str(node), x.value, size, stride, pads)
+    pool = pool_of(node, x.sizes)
+    value = reader.sketch.largest(pool.name, x.value, pool.size, pool.stride, pool.pads)
     return changed(x, value, sizes=(x.sizes[0], *value.shape[2 - n_axes:2]))
-
-
-def _pool_pads(reader: "Reader", node: OnnxNode, x: Tensor, pads: Sides) -> Sides:
-    """With the windows that reach past the map: they too leave out what they read there."""
-    n_axes = map_axes(node, x)
-    size, stride = pair(node, "kernel_shape", n_axes), pair(node, "strides", n_axes)
-    if not any(pads):
-        pads = pads_of(node, x.map_sizes, size, stride, (1, 1), n_axes)
-    if pair(node, "dilations", n_axes) != (1, 1):
-        raise ValueError(f"{node} pools values that lie apart (dilations), which is not represented")
-    found = with_overhang(x.map_sizes, size, stride, pads) if node.attributes.get("ceil_mode", 0) else pads
-    sizes_behind(str(node), x.map_sizes, size, stride, found)
-    return found
 
 
 def every_other(reader: "Reader", node: OnnxNode, x: Tensor) -> Tensor:
@@ -56,7 +40,7 @@ def every_other(reader: "Reader", node: OnnxNode, x: Tensor) -> Tensor:
         apart[axis % n] *= step
     if max(apart) == 1:
         return x
-    n_axes = map_axes(node, x)
+    n_axes = map_axes(node, x.sizes, x.order)
     stride = (1, apart[2]) if n_axes == 1 else (apart[2], apart[3])
     value = reader.sketch.average(str(node), x.value, (1, 1), stride)
     return changed(x, value, sizes=(x.sizes[0], *value.shape[2 - n_axes:2]))
@@ -64,14 +48,14 @@ def every_other(reader: "Reader", node: OnnxNode, x: Tensor) -> Tensor:
 
 def average(reader: "Reader", node: OnnxNode, x: Tensor) -> Tensor:
     """The average of each window; GlobalAveragePool: over all positions."""
-    n_axes = map_axes(node, x)
+    n_axes = map_axes(node, x.sizes, x.order)
     if node.op == "GlobalAveragePool":
         return _averaged(reader, node, x, True)
     size, stride = pair(node, "kernel_shape", n_axes), pair(node, "strides", n_axes)
     given = pads_of(node, x.map_sizes, size, stride, (1, 1), n_axes)
-    pads, number, mode = with_pad(node, x, given)
+    pads, number, mode = with_pad(node, x.padded, given)
     whole = bool(node.attributes.get("count_include_pad", 0)) or x.padded is not None
-    found = _pool_pads(reader, node, x, pads)
+    found = pool_of(node, x.sizes, pads).pads
     if number != 0 or mode != "constant" or (whole and any(pads) and found[2:] > pads[2:]):
         raise ValueError(f"{node} averages numbers of a padding that are not 0, or windows that reach past it")
     if size == x.map_sizes and not any(found):
@@ -90,12 +74,7 @@ def _averaged(reader: "Reader", node: OnnxNode, x: Tensor, keep: bool) -> Tensor
 
 def reduce(reader: "Reader", node: OnnxNode, x: Tensor) -> Tensor:
     """The sum, or average, over all positions."""
-    given, n = reader.optional(node, 1), len(x.sizes) + 1
-    axes = node.attributes.get("axes", []) if given is None else given.reshape(-1)[:9].tolist()
-    wanted = sorted({*range(1, n)} - {1 + x.channel_axis})
-    if n < 3 or not isinstance(axes, list) or sorted(axis % n for axis in axes) != wanted:
-        raise ValueError(f"{node} adds up axes {str(axes)[:60]} of {x.sizes}: all positions of a map, {wanted}, "
-                         "are represented")
+    summed_axes(node, reader.optional(node, 1), x.sizes, x.channel_axis)
     found = _averaged(reader, node, x, bool(node.attributes.get("keepdims", 1)))
     if node.op == "ReduceMean":
         return found
@@ -147,8 +126,7 @@ def reshape(reader: "Reader", node: OnnxNode, x: Tensor) -> Tensor:
 
 def squeeze(reader: "Reader", node: OnnxNode, x: Tensor) -> Tensor:
     """Axes of size 1 behind global pooling left out, or put in."""
-    given = reader.optional(node, 1)
-    axes = node.attributes.get("axes", []) if given is None else given.reshape(-1)[:9].tolist()
+    axes = listed(node, "axes", reader.optional(node, 1))
     n = len(x.sizes) + 1 + (len(axes) if node.op == "Unsqueeze" and isinstance(axes, list) else 0)
     if len(x.value.shape) != 1 or not isinstance(axes, list) or any(type(axis) is not int for axis in axes) or \
             0 in (found := {axis % n for axis in axes}) or n > 4:

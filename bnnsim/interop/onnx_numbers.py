@@ -7,9 +7,8 @@ import numpy as np
 
 from bnnsim.interop.graph_parts import Value
 from bnnsim.interop.onnx_chain import FLOATS
-from bnnsim.interop.onnx_geometry import padded_by, pads_of, pair
-from bnnsim.interop.onnx_tensors import (Data, Refused, Tensor, by_channel, changed, channels_padded, dense_weights,
-                                         map_axes, with_pad)
+from bnnsim.interop.onnx_geometry import convolution, map_axes, padded_by
+from bnnsim.interop.onnx_tensors import Data, Refused, Tensor, by_channel, changed, channels_padded, dense_weights
 from bnnsim.interop.protobuf import OnnxNode
 from bnnsim.interop.steps import Weigh, batch_norm
 
@@ -42,16 +41,9 @@ def _dense(reader: "Reader", node: OnnxNode, x: Tensor, weight: np.ndarray, bias
 
 def conv(reader: "Reader", node: OnnxNode, x: Tensor) -> Tensor:
     """A convolution of weights (K, C / groups, kh, kw), or (K, C / groups, kw)."""
-    n_axes = map_axes(node, x)
-    weight, groups = reader.weights(node, n_axes + 2), node.attributes.get("group", 1)
-    if type(groups) is not int or groups < 1 or weight.shape[1] * groups != x.sizes[0] or len(weight) % groups:
-        raise ValueError(f"{node}: weights of shape {weight.shape} in {str(groups)[:20]} groups for data of "
-                         f"{x.sizes}")
-    kernel = (1, weight.shape[2]) if n_axes == 1 else (weight.shape[2], weight.shape[3])
-    stride, dilation = pair(node, "strides", n_axes), pair(node, "dilations", n_axes)
-    pads, value, mode = with_pad(node, x, pads_of(node, x.map_sizes, kernel, stride, dilation, n_axes))
-    step = Weigh(str(node), np.moveaxis(weight, 1, -1).reshape(len(weight), *kernel, -1), stride, pads, value,
-                 mode == "edge", dilation, groups, sources=(node.inputs[1],))
+    n_axes = map_axes(node, x.sizes, x.order)
+    weight = reader.weights(node, n_axes + 2)
+    step = convolution(node, weight, x.sizes, x.padded)
     bias = reader.optional(node, 2)
     if bias is not None and bias.size != len(weight):
         raise ValueError(f"{node}: a bias of shape {bias.shape}")
@@ -64,7 +56,7 @@ def pad(reader: "Reader", node: OnnxNode, x: Tensor) -> Tensor:
     value, mode = reader.optional(node, 2), node.attributes.get("mode", "constant")
     number = float(node.attributes.get("value", 0.0)) if value is None or value.size != 1 else float(value.item())
     given = reader.optional(node, 1)
-    pads = padded_by(node, given, map_axes(node, x))
+    pads = padded_by(node, given, map_axes(node, x.sizes, x.order))
     if pads is None and mode == "constant" and number == 0 and (around := channels_padded(node, given, x)) is not None:
         value_behind = reader.sketch.with_zeros(str(node), x.value, *around)
         return changed(x, value_behind, sizes=(value_behind.shape[-1], *x.sizes[1:]))
@@ -84,7 +76,7 @@ def norm(reader: "Reader", node: OnnxNode, x: Tensor) -> Tensor:
         raise ValueError(f"{node}: {parts['mean'].size} channels for data of {x.sizes} in {x.order} order")
     made = batch_norm(str(node), parts, float(node.attributes.get("epsilon", 1e-5)))
     scale, shift = (by_channel(node, x, value.reshape(-1, *(1,) * (len(x.sizes) - 1)))
-                    for value in (made.scale, made.shift - made.mean * made.scale))
+                    for value in (made.scale, made.intercept))
     return changed(x, reader.sketch.affine(str(node), x.value, scale, shift, tuple(node.inputs[1:5])))
 
 

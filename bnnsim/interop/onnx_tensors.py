@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from bnnsim.interop.graph_parts import Value
+from bnnsim.interop.onnx_geometry import Padded, listed, map_sizes
 from bnnsim.interop.protobuf import OnnxNode
-from bnnsim.packed.forward import Pair, Sides
+from bnnsim.packed.forward import Pair
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,14 +28,14 @@ class Tensor:
     value: Value
     sizes: tuple[int, ...]
     order: str = "CHW"
-    padded: tuple[Sides, float, str] | None = None
+    padded: Padded | None = None
     ended_by: str = ""
     difference: "tuple[Data, Data] | None" = None
 
     @property
     def map_sizes(self) -> Pair:
         """(H, W), of one row where there is but one axis."""
-        return (self.sizes[-2], self.sizes[-1]) if len(self.sizes) == 3 else (1, self.sizes[-1])
+        return map_sizes(self.sizes)
 
     @property
     def channel_axis(self) -> int:
@@ -111,27 +112,10 @@ def changed(x: Tensor, value: Value | None = None, **more: Any) -> Tensor:
     return Tensor(x.value if value is None else value, **fields)
 
 
-def map_axes(node: OnnxNode, x: Tensor) -> int:
-    """Of a map, with its channels first: 2, or 1."""
-    if len(x.sizes) not in (2, 3) or x.order != "CHW":
-        raise ValueError(f"{node} wants a map with its channels first, and reads data of {x.sizes} in {x.order} order")
-    return len(x.sizes) - 1
-
-
 def channels_padded(node: OnnxNode, given: np.ndarray | None, x: Tensor) -> Pair | None:
     """How many channels a Pad puts before and behind those of a map; None where it pads its rows or columns too."""
-    found = node.attributes.get("pads", []) if given is None else given.reshape(-1)[:9].tolist()
-    n = len(x.sizes) + 1
+    found, n = listed(node, "pads", given), len(x.sizes) + 1
     if not isinstance(found, list) or len(found) != 2 * n or any(type(size) is not int for size in found) or \
             any(size for i, size in enumerate(found) if i % n != 1) or min(found) < 0:
         return None
     return found[1], found[n + 1]
-
-
-def with_pad(node: OnnxNode, x: Tensor, pads: Sides) -> tuple[Sides, float, str]:
-    """Its own padding, or that of a Pad before it."""
-    if x.padded is None:
-        return pads, 0.0, "constant"
-    if any(pads):
-        raise ValueError(f"{node} pads a map that a Pad has padded before")
-    return x.padded

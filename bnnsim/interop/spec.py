@@ -54,7 +54,7 @@ class Conventions:
     eps : of batch norms
     flatten : "CHW" (PyTorch) or "HWC" (Keras), the order in which a dense layer reads a map
     layout : "pytorch" (K, C, kh, kw) and (U, F), or "keras" (kh, kw, C, K) and (F, U)
-    popcount : whether thresholds are numbers of agreeing bits
+    popcount : whether thresholds are numbers of agreeing bits, where no text says so
     norm_first : whether a pooling, or a SUM, follows its batch norm; None: refused where it matters
     bit_order : of packed words, "lsb" or "msb"
     texts : which arrays are digits of memory texts
@@ -69,6 +69,11 @@ class Conventions:
     bit_order: str | None = None
     texts: Mapping[str, Digits] = field(default_factory=dict)
     stores_bias: bool = False
+
+    def counts_agreeing(self, name: str) -> bool:
+        """Whether thresholds are numbers of agreeing bits: what the first line of a text says, or whoever reads it."""
+        text = self.texts.get(name)
+        return "agreeing" in text.note if text and text.note else self.popcount
 
     def bit_note(self, name: str, weight: np.ndarray) -> str:
         """Which bit of its words an array's first weight was, for the table."""
@@ -205,8 +210,9 @@ def _pooled(bias: list[Step], norms: list[Step], weigh: Weigh, after: Token, siz
     """(Bias, norm, and between or behind them what pools or adds up; the sizes behind it)."""
     affines = [step for step in norms if isinstance(step, Affine)]
     if "pool" in after:
-        pool: Step = pool_of(after, sizes)
-        sizes = pool_of(after, sizes).sizes(sizes)
+        windows = pool_of(after, sizes)
+        pool: Step = windows
+        sizes = windows.sizes(sizes)
         what, matters = "has a negative gamma", any(np.any(step.scale < 0) for step in affines)
     elif "sum" in after:
         pool = Total("SUM", False)
@@ -248,8 +254,7 @@ def _threshold(i: int, found: Sorted, weigh: Weigh, conventions: Conventions) ->
     if name in conventions.texts and len(values) == len(weigh.weight):
         values = numbers_of(name, values, conventions.texts[name], weigh.weight[0].size)
     t = _of_size(name, values, len(weigh.weight)).astype(np.float64)
-    note = conventions.texts[name].note if name in conventions.texts else ""
-    if "agreeing" in note or (conventions.popcount and not note):
+    if conventions.counts_agreeing(name):
         if max(weigh.pads) and not weigh.replicate and weigh.pad_value == 0:
             raise ValueError(f"{name}: thresholds of popcounts say nothing where a padding of 0 is no bit")
         t = 2 * t - weigh.weight[0].size

@@ -54,6 +54,11 @@ class Affine(Step):
     scale: np.ndarray
     shift: np.ndarray
 
+    @property
+    def intercept(self) -> np.ndarray:
+        """y of 0: y = x * scale + intercept."""
+        return self.shift - self.mean * self.scale
+
 
 @dataclass(frozen=True, eq=False)
 class StoredBias(Step):

@@ -28,6 +28,14 @@ class Reading:
     def __post_init__(self) -> None:
         check_choice("weights", self.weights, WEIGHTS)
 
+    def sign_of_zero(self, name: str, found: int) -> int:
+        """What the file says, or else whoever asks for it; 0 where neither does."""
+        at_zero = found or self.at_zero or 0
+        if self.at_zero not in (None, at_zero):
+            raise ValueError(f"{name}: the sign of 0 is {at_zero:+d} in the file itself, got sign="
+                             f"'{'>=' if self.at_zero == 1 else '>'}'")
+        return at_zero
+
 
 def signs_and_scale(step: Weigh, reading: Reading) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
     """(int8 +-1 weights, the scale of each unit if it is not 1, what was done)."""

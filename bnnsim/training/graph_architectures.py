@@ -54,11 +54,15 @@ class _Net(Wiring):
         channels = self.input_shape[0]
         return self.add(Pixels(channels) if channels == 1 else Pixels(channels, 1 / 64, -2.0))
 
-    def real_conv(self, units: int, kernel: int, at: int | None = None, groups: int = 1) -> int:
+    def real_conv(self, units: int, kernel: int, groups: int = 1) -> int:
         """A real-valued convolution that keeps the size."""
-        channels = self.shapes[-1 if at is None else at][2]
-        return self.add(RealConv2d(channels, units, kernel, padding=kernel // 2, groups=groups, generator=self.stream),
-                        inputs=at)
+        channels = self.shapes[-1][2]
+        return self.add(RealConv2d(channels, units, kernel, padding=kernel // 2, groups=groups, generator=self.stream))
+
+    def normed_conv(self, units: int, kernel: int, groups: int = 1) -> int:
+        """The same, and batch norm."""
+        self.real_conv(units, kernel, groups)
+        return self.add(BatchNormReal(units))
 
     def binary_conv(self, units: int, kernel: int, sign: Layer, stride: int = 1, at: int | None = None) -> int:
         """Sign, binary convolution, batch norm."""
@@ -88,8 +92,7 @@ def _residual(net: _Net, x: int, units: int, ste: str | Estimator, binary: bool)
         if binary:
             x = net.binary_conv(units, 1, Sign(channels, ste))
         else:
-            net.real_conv(units, 1)
-            x = net.add(BatchNormReal(units))
+            x = net.normed_conv(units, 1)
     return net.add(Add(), inputs=(y, x))
 
 
@@ -123,8 +126,7 @@ def bireal_resnet18(rng: RandomSource = None, input_shape: Shape3 = GREY, n_clas
     """
     net = _Net(input_shape, rng)
     net.pixels()
-    net.real_conv(width, 3)
-    x = net.add(BatchNormReal(width))
+    x = net.normed_conv(width, 3)
     for factor in (1, 2, 4, 8):
         for _ in range(4):
             x = _residual(net, x, factor * width, ste, binary=False)
@@ -179,8 +181,7 @@ def reactnet_small(rng: RandomSource = None, input_shape: Shape3 = GREY, n_class
     """
     net = _Net(input_shape, rng)
     net.pixels()
-    net.real_conv(width, 3)
-    x = net.add(BatchNormReal(width))
+    x = net.normed_conv(width, 3)
     for factor, stride in ((2, 1), (4, 2), (4, 1), (8, 2), (8, 1)):
         x = _reactnet_block(net, x, factor * width, stride, ste)
     return net.done(n_classes)
@@ -231,12 +232,10 @@ def quicknet_small(rng: RandomSource = None, input_shape: Shape3 = GREY, n_class
         raise ValueError(f"width must be a multiple of 4, got {width}")
     net = _Net(input_shape, rng)
     net.pixels()
-    net.real_conv(width // 4, 3)
-    net.add(BatchNormReal(width // 4), ReLU())
-    net.real_conv(width // 4, 3, groups=width // 4)
-    net.add(BatchNormReal(width // 4))
-    net.real_conv(width, 1)
-    x = net.add(BatchNormReal(width))
+    net.normed_conv(width // 4, 3)
+    net.add(ReLU())
+    net.normed_conv(width // 4, 3, groups=width // 4)
+    x = net.normed_conv(width, 1)
     for factor in (1, 2, 8):
         if factor > 1:
             x = _quicknet_transition(net, factor * width)
@@ -252,8 +251,7 @@ def quicknet_small(rng: RandomSource = None, input_shape: Shape3 = GREY, n_class
 def _quicknet_transition(net: _Net, units: int) -> int:
     channels = net.size(net.add(ReLU(), RealMaxPool2d(2, stride=1)))[2]
     net.add(BlurPool2d(channels, 3, 2, same_padding(net.shapes[-1][:2], (3, 3), (2, 2))))
-    net.real_conv(units, 1)
-    return net.add(BatchNormReal(units))
+    return net.normed_conv(units, 1)
 
 
 def binary_densenet_small(rng: RandomSource = None, input_shape: Shape3 = GREY, n_classes: int = CLASSES,

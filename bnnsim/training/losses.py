@@ -55,14 +55,11 @@ def cross_entropy(scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.nda
 
 def _cross_entropy(scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
     """The same in float64."""
-    shifted = scores - scores.max(axis=1, keepdims=True)
-    exponentials = exp(shifted)
-    sums = exponentials.sum(axis=1, keepdims=True)
+    log_p, p = _softmax(scores)
     rows = np.arange(len(labels))
-    loss = float(np.mean(log(sums[:, 0]) - shifted[rows, labels]))
-    dscores = exponentials / sums
-    dscores[rows, labels] -= 1.0
-    return loss, dscores / len(labels)
+    loss = float(np.mean(0.0 - log_p[rows, labels]))            # and not -0.0
+    p[rows, labels] -= 1.0
+    return loss, p / len(labels)
 
 
 def _targets(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:

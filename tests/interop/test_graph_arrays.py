@@ -91,6 +91,8 @@ REFUSED = [
     ([{**CONV, "bias": np.ones(2)}], ValueError, "bias must have 3 values, got 2"),
     ([{**CONV, "latent": "yes"}], ValueError, "latent must be one of"),
     ([CONV, {"op": "sign"}, {**CONV, "weight": np.arange(12.).reshape(1, 3, 2, 2)}], ValueError, "must hold only"),
+    *[([CONV, {"op": "sign"}, {**CONV, "weight": np.full((1, 3, 2, 2), np.nan), "latent": latent}], ValueError,
+       r"nodes\[2\]: weights must be finite") for latent in ("signs", "scaled")],
     ([CONV, {"op": "prelu", "slope": np.ones(2)}], ValueError, "2 slopes for 3 channels"),
     ([CONV, {"op": "affine", "scale": np.ones((3, 1))}], ValueError, "must be one number, or one a channel"),
     ([CONV, {"op": "average-pool", "size": 9}], ValueError, "average-pool of .9, 9."),
