@@ -13,6 +13,7 @@ from bnnsim.packed.operations import (Add, Affine, AveragePool, Clip, Concatenat
 
 SHAPES = ((1, 6, 7), (3, 5, 5), (2, 8, 4))
 UNITS = (1, 3, 8, 15, 16, 17, 33, 65)
+WIDE = {"shapes": ((16, 3, 4), (32, 4, 2)), "units": (16, 48), "real_units": (16, 32)}
 CLASSES = 5
 
 
@@ -23,6 +24,11 @@ def images(graph, n=9, seed=0):
 def graph(seed, n_steps=9, extreme=False):
     """Every node but the last is read, one at least is a layer of bits; `extreme`: some constants are not finite."""
     return _Growth(np.random.default_rng(seed), extreme).grown(n_steps)
+
+
+def wide(seed, n_steps=20, extreme=False):
+    """Of channels by 16: operations in a row are done in one pass over their map, see `bnnsim.packed.graph_plan`."""
+    return _Growth(np.random.default_rng(seed), extreme, **WIDE).grown(n_steps)
 
 
 def for_fashion(seed=0):
@@ -38,9 +44,9 @@ def for_fashion(seed=0):
 class _Growth:
     """Nodes so far; of each value, -1 the images, its kind and shape."""
 
-    def __init__(self, rng, extreme):
-        self.rng, self.extreme, self.nodes = rng, extreme, []
-        self.input_shape = SHAPES[rng.integers(len(SHAPES))]
+    def __init__(self, rng, extreme, shapes=SHAPES, units=UNITS, real_units=(2, 5, 16, 17)):
+        self.rng, self.extreme, self.nodes, self.units, self.real_units = rng, extreme, [], units, real_units
+        self.input_shape = shapes[rng.integers(len(shapes))]
         channels, height, width = self.input_shape
         self.values = {-1: ("pixels", (height, width, channels))}
 
@@ -73,7 +79,7 @@ class _Growth:
 
     def bits_layer(self, at, scores=False):
         """A layer of bits on pixels or bits: to integers or bits, a convolution or a dense layer."""
-        (kind, shape), units = self.values[at], int(self.some(*UNITS))
+        (kind, shape), units = self.values[at], int(self.some(*self.units))
         reach = 300 if kind == "pixels" else 4
         if len(shape) == 1 or scores or self.rng.random() < 0.2:
             units = CLASSES if scores else units
@@ -111,7 +117,7 @@ class _Growth:
     def real_conv(self, at):
         height, width, channels = self.values[at][1]
         groups = self.some(1, channels)
-        units = int(self.some(2, 5, 16, 17)) if groups == 1 else channels
+        units = int(self.some(*self.real_units)) if groups == 1 else channels
         kernel, stride = (int(self.rng.integers(1, 3)), int(self.rng.integers(1, 3))), (int(self.some(1, 2)), 1)
         padding = tuple(self.rng.integers(0, 3, 4).tolist())
         g = conv_geometry(height, width, kernel, stride, padding)

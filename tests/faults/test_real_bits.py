@@ -1,7 +1,9 @@
 """Faults of the digital parts of a graph: which bits flip, how scores that are no numbers count, what refuses them."""
 
+import naive_graph
 import numpy as np
 import pytest
+import random_graphs
 import small_graphs
 
 import bnnsim
@@ -36,6 +38,27 @@ def test_bits_flip_at_the_rate_and_less_at_a_lower_one():
     again, other = flipped(graph, RealBits(0.3), 3, 1), flipped(graph, RealBits(0.3), 3, 2)
     assert all(np.array_equal(again[key], more[key]) for key in more)
     assert any(not np.array_equal(other[key], more[key]) for key in more)
+
+
+def test_numbers_of_each_node_and_array_have_draws_of_their_own():
+    """Where two have as many numbers, not the same bits of both flip."""
+    masks = [mask.reshape(-1) for mask in flipped(small_graphs.packed(), RealBits(0.3), 3).values()]
+    for i, mask in enumerate(masks):
+        for other in masks[:i]:
+            n = min(mask.size, other.size)
+            assert n < 4 or not np.array_equal(mask[:n], other[:n])
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_scores_follow_the_numbers_where_operations_are_done_in_one_pass(seed):
+    """Constants stand in the plan of a clean graph that has been run; a broken copy needs one of its own."""
+    graph = random_graphs.wide(seed)
+    images = random_graphs.images(graph)
+    clean = graph.scores(images)
+    broken = RealBits(0.05).apply(graph, seed)
+    wanted, _ = naive_graph.evaluate(broken.nodes, images, graph.input_offset)
+    np.testing.assert_array_equal(broken.scores(images), wanted)
+    np.testing.assert_array_equal(graph.scores(images), clean)
 
 
 def test_the_memory_and_the_graph_stay_as_they_are():

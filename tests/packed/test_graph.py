@@ -64,6 +64,39 @@ def test_every_node_gives_what_the_naive_one_does(seed):
         same(came, want.astype(came.dtype))
 
 
+def passes(graph):
+    """Those of several operations at once that the graph has made plans of."""
+    return [step.taken for plan in graph._plans.values() for step in plan if step.taken is not None]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_operations_in_one_pass_give_what_each_alone_does(seed):
+    """On channels by 16: as scores, from any cut to any other, and where a value is wanted on the way."""
+    graph = random_graphs.wide(seed, extreme=seed % 3 == 0)
+    images, n = random_graphs.images(graph, 5), len(graph.nodes)
+    wanted, values = naive_graph.evaluate(graph.nodes, images, graph.input_offset)
+    np.testing.assert_array_equal(in_threads(graph.scores, images), wanted)
+    for cut in range(n):
+        known = graph.values({-1: images}, cut)
+        assert tuple(sorted(known)) == graph.crossing(cut)
+        for at, came in known.items():
+            if at >= 0 and graph.places[at].kind == "reals":
+                same(came, values[at].astype(np.float32))
+        np.testing.assert_array_equal(graph.scores_of(graph.values(known)), wanted)
+
+
+def test_graphs_on_channels_by_16_have_passes_of_every_kind():
+    """What the test above is about: with the map and the signs as results, or one of both; sums of two maps too."""
+    found = []
+    for seed in range(40):
+        graph = random_graphs.wide(seed)
+        graph.scores(random_graphs.images(graph, 1))
+        found += passes(graph)
+    assert {(taken.stores, taken.signs) for taken in found} == {(True, False), (False, True), (True, True)}
+    assert {int(code) for taken in found for code in taken.steps} == set(range(4))
+    assert max(len(taken.steps) for taken in found) >= 3 and len(found) > 60
+
+
 @pytest.mark.tiny
 @pytest.mark.jit_off
 @pytest.mark.parametrize("seed", [3, 11])
