@@ -1,5 +1,7 @@
 """Faults of the digital parts of a graph: which bits flip, how scores that are no numbers count, what refuses them."""
 
+from dataclasses import replace
+
 import naive_graph
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import small_graphs
 
 import bnnsim
 from bnnsim.faults import BitFlips, Compose, EachRead, FaultMap, Protected, RealBits, parse_fault
-from bnnsim.packed.operations import Operation
+from bnnsim.packed.operations import Affine, Operation
 
 
 def numbers(graph):
@@ -117,6 +119,10 @@ def test_networks_without_real_numbers_and_codes_of_the_memory_refuse_it():
             broken()
 
 
+def replaced(i, operation):
+    return small_graphs.packed().with_operations({i: operation})
+
+
 @pytest.mark.parametrize("make, error, part", [
     (lambda: RealBits(1.2), ValueError, "p must be a probability"),
     (lambda: RealBits(0.1, ("conv",)), ValueError, "operations\\[0\\] must be one of"),
@@ -125,8 +131,10 @@ def test_networks_without_real_numbers_and_codes_of_the_memory_refuse_it():
     (lambda: RealBits(0.1, None, ("words",)), ValueError, "arrays\\[0\\] must be one of"),
     (lambda: RealBits(0.1, (4,)).apply(small_graphs.packed()), ValueError, "by number or by word, got 4"),
     (lambda: RealBits(0.1, ("max-pool", "prelu", "pixels")).apply(small_graphs.packed()), ValueError, "got 'pixels'"),
-    (lambda: small_graphs.packed().with_operations({1: small_graphs.packed().nodes[2].what}), ValueError,
-     "of the kind and the sizes of nodes\\[1\\]")])
+    (lambda: replaced(1, small_graphs.packed().nodes[2].what), ValueError, "the kind and the sizes of nodes\\[1\\]"),
+    (lambda: replaced(1, Affine(np.ones(2), np.ones(2))), ValueError, "the kind and the sizes of nodes\\[1\\]"),
+    (lambda: replaced(10, replace(small_graphs.packed().nodes[10].what, padding=(1, 1, 0, 0))), ValueError,
+     "the kind and the sizes of nodes\\[10\\]")])
 def test_bad_input(make, error, part):
     with pytest.raises(error, match=part):
         make()
