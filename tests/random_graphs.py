@@ -41,6 +41,39 @@ def for_fashion(seed=0):
                         Node(GlobalAverage(), (2,)), Node(Concatenate(), (1, 3)), Node(end, (4,))], (1, 28, 28))
 
 
+def row(seed, units=16):
+    """Up to six channel operations in a row, sums with one map among them, in either order; the map, its signs or both.
+
+    Node 1 is that map, node 2 begins the row.
+    """
+    rng = np.random.default_rng(seed)
+
+    def some(*shape):
+        return rng.normal(size=shape).astype(np.float32)
+
+    def dense(n):
+        return RealDense(some(CLASSES, n), some(CLASSES))
+
+    first = PackedLayer("conv", 1, naive.pack(rng.choice([-1, 1], (units, 1, 1, 1))))
+    nodes = [Node(first, (-1,)), *(Node(Affine(some(units) / 99, some(units)), (0,)) for _ in range(2))]
+    for _ in range(rng.integers(0, 6)):
+        at = len(nodes) - 1
+        choices = [(Affine(some(units), some(units)), (at,)), (PReLU(some(units)), (at,)), (Add(), (at, 1)),
+                   (Add(), (1, at)), (Clip(some(1) - 2, some(1) + 2), (at,))]
+        nodes.append(Node(*choices[rng.integers(len(choices))]))
+    at, ends = len(nodes) - 1, []
+    wanted = int(rng.integers(1, 4))                            # 1 the signs, 2 the map, 3 both
+    for read in [1, *[at] * (wanted > 1)]:
+        nodes += [Node(GlobalAverage(), (read,)), Node(dense(units), (len(nodes),))]
+        ends.append(len(nodes) - 1)
+    if wanted != 2:
+        layer = PackedLayer("dense", 6 * units, naive.pack(rng.choice([-1, 1], (CLASSES, 6 * units))))
+        nodes += [Node(Sign(some(units)), (at,)), Node(layer, (len(nodes),)),
+                  Node(Affine(some(CLASSES), some(CLASSES)), (len(nodes) + 1,))]
+        ends.append(len(nodes) - 1)
+    return PackedGraph([*nodes, Node(Add(), tuple(ends))], (1, 2, 3))
+
+
 class _Growth:
     """Nodes so far; of each value, -1 the images, its kind and shape."""
 

@@ -73,8 +73,12 @@ def passes(graph):
 @pytest.mark.parametrize("seed", range(40))
 def test_operations_in_one_pass_give_what_each_alone_does(seed):
     """On channels by 16: as scores, from any cut to any other, and where a value is wanted on the way."""
-    graph = random_graphs.wide(seed, extreme=seed % 3 == 0)
-    images, n = random_graphs.images(graph, 5), len(graph.nodes)
+    for graph in (random_graphs.wide(seed, extreme=seed % 3 == 0), random_graphs.row(seed)):
+        check_cuts(graph, random_graphs.images(graph, 5))
+
+
+def check_cuts(graph, images):
+    n = len(graph.nodes)
     wanted, values = naive_graph.evaluate(graph.nodes, images, graph.input_offset)
     np.testing.assert_array_equal(in_threads(graph.scores, images), wanted)
     for cut in range(n):
@@ -86,16 +90,29 @@ def test_operations_in_one_pass_give_what_each_alone_does(seed):
         np.testing.assert_array_equal(graph.scores_of(graph.values(known)), wanted)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_other_numbers_in_one_pass_are_not_those_of_the_plan_of_the_first(seed):
+    graph, rng = random_graphs.row(seed), np.random.default_rng(seed)
+    images = random_graphs.images(graph)
+    clean = graph.scores(images)
+    others = {i: replace(node.what, **{name: getattr(node.what, name) + rng.normal() for name in node.what.arrays})
+              for i, node in enumerate(graph.nodes) if isinstance(node.what, Operation)}
+    other = graph.with_operations(others)
+    wanted, _ = naive_graph.evaluate(other.nodes, images, graph.input_offset)
+    np.testing.assert_array_equal(other.scores(images), wanted)
+    np.testing.assert_array_equal(graph.scores(images), clean)
+    assert (clean != wanted).any()
+
+
 def test_graphs_on_channels_by_16_have_passes_of_every_kind():
     """What the test above is about: with the map and the signs as results, or one of both; sums of two maps too."""
     found = []
-    for seed in range(40):
-        graph = random_graphs.wide(seed)
+    for graph in (*map(random_graphs.wide, range(40)), *map(random_graphs.row, range(40))):
         graph.scores(random_graphs.images(graph, 1))
         found += passes(graph)
     assert {(taken.stores, taken.signs) for taken in found} == {(True, False), (False, True), (True, True)}
     assert {int(code) for taken in found for code in taken.steps} == set(range(4))
-    assert max(len(taken.steps) for taken in found) >= 3 and len(found) > 60
+    assert max(len(taken.steps) for taken in found) > 3 and len(found) > 80
 
 
 @pytest.mark.tiny

@@ -110,6 +110,26 @@ def test_a_checkpoint_of_other_wires_is_refused(tmp_path):
         run(tmp_path / "c.h5", model(-1), resume=True)
 
 
+CONV = {"in_channels": 4, "out_channels": 4, "padding": 2}
+SET = {
+    layers.Pixels: ({"n_channels": 4}, {"scale": 0.5}, {"shift": 1.0}),
+    layers.Sign: ({"units": 4}, {"ste": "swish"}, {"learned": True}),
+    layers.HardTanh: ({}, {"low": -2.0}, {"high": 2.0}),
+    layers.AveragePool2d: ({"size": 3, "padding": 1}, {"size": 2}, {"stride": 2}, {"padding": 0}, {"whole": True}),
+    layers.RealMaxPool2d: ({"size": 3, "padding": 1}, {"size": 2}, {"stride": 2}, {"padding": 0}),
+    layers.RealConv2d: (CONV, {"kernel": 1}, {"stride": 2}, {"padding": 1}, {"dilation": 2}, {"groups": 2}),
+    layers.BlurPool2d: ({"n_channels": 4}, {"size": 2}, {"stride": 1}, {"padding": 0})}
+
+
+@pytest.mark.parametrize("kind", SET, ids=lambda kind: kind.__name__)
+def test_settings_tell_layers_apart(kind):
+    """A checkpoint of another setting is refused by them."""
+    first, *others = SET[kind]
+    more = {"generator": rng_of(0)} if kind is layers.RealConv2d else {}
+    told = [kind(**first, **more).settings(), *(kind(**{**first, **other}, **more).settings() for other in others)]
+    assert len({str(settings) for settings in told}) == len(told)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_any_number_of_threads_trains_the_same(name):
     states = []
