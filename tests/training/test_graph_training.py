@@ -72,6 +72,14 @@ def test_the_packed_graph_is_the_trained_one(name, settings, tmp_path):
         np.testing.assert_array_equal(model.scores(images[:60]), network.scores(images[:60]))
 
 
+def test_a_score_that_is_no_finite_number_is_the_lowest_before_it_is_packed_too():
+    model, images = MODELS["residual"](), small_split(30).images
+    model.layers[-1].parameters["bias"][[0, 2, 5]] = np.nan, np.inf, -np.inf
+    scores = model.scores(images)
+    assert np.isneginf(scores[:, [0, 2, 5]]).all() and not np.isin(model.predict(images), [0, 2, 5]).any()
+    np.testing.assert_array_equal(pack(model).scores(images), scores)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_faults_of_training_are_those_of_the_memory(name):
     """What a forward pass with broken words gives on running statistics is what the broken packed graph gives."""
