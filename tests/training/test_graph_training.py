@@ -72,6 +72,22 @@ def test_the_packed_graph_is_the_trained_one(name, settings, tmp_path):
         np.testing.assert_array_equal(model.scores(images[:60]), network.scores(images[:60]))
 
 
+@pytest.mark.parametrize("chain", [
+    lambda: (layers.MaxPool2d(2), layers.BatchNormReal(4)), lambda: (layers.MaxPool2d(2), layers.AsReals(4)),
+    lambda: (layers.MaxPool2d(3, 1, 1), layers.BatchNormSign(4), layers.Conv2d(4, 4, generator=rng_of(1)),
+             layers.BatchNormReal(4)),
+    lambda: (layers.AsReals(4), layers.RealMaxPool2d(2))], ids=["norm", "as reals", "sign", "pool of reals"])
+def test_a_max_pool_folds_where_a_sign_is_behind_it_and_stands_alone_elsewhere(chain):
+    rng, w = rng_of(0), Wiring()
+    w.add(layers.InputConv2d(1, 4, offset=9, generator=rng), *chain(), layers.GlobalAverage(),
+          layers.RealDense(4, 10, generator=rng))
+    model, images = Graph(w.nodes, (1, 6, 6)), small_split(40).images
+    graph = pack(model)
+    np.testing.assert_array_equal(graph.scores(images), model.scores(images))
+    assert (graph.layers[0].pools, "max-pool" in {operation.word for operation in graph.operations}) in (
+        {(True, False)} if len(graph.layers) == 2 else {(False, True)})
+
+
 def test_a_score_that_is_no_finite_number_is_the_lowest_before_it_is_packed_too():
     model, images = MODELS["residual"](), small_split(30).images
     model.layers[-1].parameters["bias"][[0, 2, 5]] = np.nan, np.inf, -np.inf
