@@ -73,7 +73,7 @@ def test_the_packed_graph_is_the_trained_one(name, settings, tmp_path):
 
 
 @pytest.mark.parametrize("chain", [
-    lambda: (layers.MaxPool2d(2), layers.BatchNormReal(4)), lambda: (layers.MaxPool2d(2), layers.AsReals(4)),
+    lambda: (layers.MaxPool2d(3, 2, (1, 0)), layers.BatchNormReal(4)), lambda: (layers.MaxPool2d(2), layers.AsReals(4)),
     lambda: (layers.MaxPool2d(3, 1, 1), layers.BatchNormSign(4), layers.Conv2d(4, 4, generator=rng_of(1)),
              layers.BatchNormReal(4)),
     lambda: (layers.AsReals(4), layers.RealMaxPool2d(2))], ids=["norm", "as reals", "sign", "pool of reals"])
