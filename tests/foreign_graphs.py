@@ -1,6 +1,6 @@
 """Small graphs as ONNX files, beside what they compute, by NumPy in float64; nothing of bnnsim's.
 
-A graph's nodes are what `foreign_files.node` makes; `evaluated` runs them as ONNX says.
+A graph's nodes are what `foreign_files.node` makes, and the value of each is what ONNX says.
 """
 
 import foreign_files as foreign
