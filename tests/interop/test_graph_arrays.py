@@ -111,6 +111,45 @@ def test_two_pools_before_a_sign(rng):
     assert np.array_equal(network.scores(images), bits.reshape(20, -1) @ last.T)
 
 
+@pytest.mark.parametrize("whole", [{}, {"whole": True}, {"whole": False}], ids=str)
+def test_averages_count_the_padding_or_not(rng, whole):
+    """They do as PyTorch has it, unless it is said."""
+    first, images = mixed(rng, 3), rng.integers(0, 256, (4, *SHAPE), np.uint8)
+    network = graph_from_arrays([
+        {"op": "conv", "weight": first}, {"op": "average-pool", "size": 3, "stride": 2, "padding": 1, **whole},
+        {"op": "global-average"}], SHAPE)
+    kind = "whole" if whole.get("whole", True) else "average"
+    pooled = graphs.pooled(graphs.convolved(images.astype("f8"), first), (3, 3), (2, 2), (1,) * 4, kind)
+    np.testing.assert_allclose(network.scores(images), pooled.mean((2, 3)), rtol=1e-5, atol=1e-5)
+
+
+def both(*firsts):
+    """Two nodes that are to be joined, each of which reads a convolution's sums of pixels."""
+    conv, ends = {"op": "conv", "weight": np.array([[1, -1], [-1, 1], [1, 1.0]])[..., None, None]}, []
+    for i, (before, behind) in enumerate(firsts):
+        ends += [{"op": "affine", "inputs": "images", **before}, conv, {**behind, "name": "ab"[i]}]
+    return ends
+
+
+def test_layers_of_bits_of_one_image_subtract_one_offset():
+    join = [{"op": "add", "inputs": ["a", "b"]}, {"op": "global-average"}]
+    one, other = ({"shift": -100.0}, {"op": "affine"}), ({"shift": -50.0}, {"op": "affine"})
+    images = np.random.default_rng(0).integers(0, 256, (4, *SHAPE), np.uint8)
+    wanted = 2 * (graphs.convolved(images - 100.0, both(one)[1]["weight"])).mean((2, 3))
+    np.testing.assert_allclose(graph_from_arrays([*both(one, one), *join], SHAPE).scores(images), wanted, rtol=1e-5)
+    with pytest.raises(ValueError, match="weights of one bit, and reads numbers"):
+        graph_from_arrays([*both(one, other), *join], SHAPE)
+
+
+def test_signs_side_by_side_are_of_one_kind():
+    ends = [{"op": "concatenate", "inputs": ["a", "b"]}, {"op": "dense", "weight": np.ones((3, 216)) - 2 * np.eye(3, 216)}]
+    plain, strict = ({}, {"op": "sign"}), ({}, {"op": "sign", "strict": True})
+    for kind in (plain, strict):
+        assert len(graph_from_arrays([*both(kind, kind), *ends], SHAPE).layers) == 3
+    with pytest.raises(ValueError, match="beside signs that mean other values"):
+        graph_from_arrays([*both(plain, strict), *ends], SHAPE)
+
+
 CONV, ROWS = {"op": "conv", "weight": np.ones((3, 2, 2, 2))}, {"op": "dense", "weight": np.ones((3, 72)) * 0.5}
 REFUSED = [
     ([], TypeError, "nodes must be a list of dicts"), ([{"op": "convolution"}], ValueError, "op must be one of"),
