@@ -142,7 +142,8 @@ def test_layers_of_bits_of_one_image_subtract_one_offset():
 
 
 def test_signs_side_by_side_are_of_one_kind():
-    ends = [{"op": "concatenate", "inputs": ["a", "b"]}, {"op": "dense", "weight": np.ones((3, 216)) - 2 * np.eye(3, 216)}]
+    last = {"op": "dense", "weight": np.ones((3, 216)) - 2 * np.eye(3, 216)}
+    ends = [{"op": "concatenate", "inputs": ["a", "b"]}, last]
     plain, strict = ({}, {"op": "sign"}), ({}, {"op": "sign", "strict": True})
     for kind in (plain, strict):
         assert len(graph_from_arrays([*both(kind, kind), *ends], SHAPE).layers) == 3
