@@ -1,9 +1,10 @@
-"""Small graphs as ONNX files, beside what they compute, by loops and NumPy in float64; nothing of bnnsim's.
+"""Small graphs as ONNX files, beside what they compute, by NumPy in float64; nothing of bnnsim's.
 
-A graph's nodes are what `foreign_files.node` makes; `evaluated` runs them as ONNX says.
+A graph's nodes are what `foreign_files.node` makes, and the value of each is what ONNX says.
 """
 
 import foreign_files as foreign
+import naive_onnx
 import numpy as np
 
 SHAPE = (2, 6, 6)
@@ -12,33 +13,13 @@ EPS = 1e-3
 
 def convolved(x, weight, pads=(0, 0, 0, 0), stride=(1, 1), groups=1):
     """x (N, C, H, W), weight (K, C / groups, kh, kw); zeros are padded."""
-    top, left, bottom, right = pads
-    x = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
-    units, n_in, kh, kw = weight.shape
-    rows, columns = (x.shape[2] - kh) // stride[0] + 1, (x.shape[3] - kw) // stride[1] + 1
-    out = np.zeros((len(x), units, rows, columns))
-    for k in range(units):
-        first = k // (units // groups) * n_in
-        for i in range(rows):
-            for j in range(columns):
-                patch = x[:, first:first + n_in, i * stride[0]:i * stride[0] + kh, j * stride[1]:j * stride[1] + kw]
-                out[:, k, i, j] = (patch * weight[k]).sum((1, 2, 3))
-    return out
+    return naive_onnx.conv({"pads": pads, "strides": stride, "group": groups}, x, weight)
 
 
 def pooled(x, size, stride, pads, kind):
     """"max", "average", or "whole": entries of the padding count too."""
-    top, left, bottom, right = pads
-    filled = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=np.nan)
-    rows, columns = (filled.shape[2] - size[0]) // stride[0] + 1, (filled.shape[3] - size[1]) // stride[1] + 1
-    out = np.zeros((*x.shape[:2], rows, columns))
-    for i in range(rows):
-        for j in range(columns):
-            window = filled[:, :, i * stride[0]:i * stride[0] + size[0], j * stride[1]:j * stride[1] + size[1]]
-            window = window.reshape(*x.shape[:2], -1)
-            out[:, :, i, j] = {"max": lambda w: np.nanmax(w, 2), "average": lambda w: np.nanmean(w, 2),
-                               "whole": lambda w: np.nansum(w, 2) / w.shape[2]}[kind](window)
-    return out
+    a = {"kernel_shape": size, "strides": stride, "pads": pads, "count_include_pad": int(kind == "whole")}
+    return naive_onnx.OPERATIONS["MaxPool" if kind == "max" else "AveragePool"](a, x)
 
 
 class Graph:

@@ -13,6 +13,7 @@ from bnnsim.packed.operations import (Add, Affine, AveragePool, Clip, Concatenat
 
 SHAPES = ((1, 6, 7), (3, 5, 5), (2, 8, 4))
 UNITS = (1, 3, 8, 15, 16, 17, 33, 65)
+WIDE = {"shapes": ((16, 3, 4), (32, 4, 2)), "units": (16, 48), "real_units": (16, 32)}
 CLASSES = 5
 
 
@@ -25,6 +26,11 @@ def graph(seed, n_steps=9, extreme=False):
     return _Growth(np.random.default_rng(seed), extreme).grown(n_steps)
 
 
+def wide(seed, n_steps=20, extreme=False):
+    """Of channels by 16: operations in a row are done in one pass over their map, see `bnnsim.packed.graph_plan`."""
+    return _Growth(np.random.default_rng(seed), extreme, **WIDE).grown(n_steps)
+
+
 def for_fashion(seed=0):
     """One for images of 28 x 28, of 12,544 bits: sums and the mean of pixels side by side."""
     rng, n = np.random.default_rng(seed), 16
@@ -35,12 +41,45 @@ def for_fashion(seed=0):
                         Node(GlobalAverage(), (2,)), Node(Concatenate(), (1, 3)), Node(end, (4,))], (1, 28, 28))
 
 
+def row(seed, units=16):
+    """Up to six channel operations in a row, sums with one map among them, in either order; the map, its signs or both.
+
+    Node 1 is that map, node 2 begins the row.
+    """
+    rng = np.random.default_rng(seed)
+
+    def some(*shape):
+        return rng.normal(size=shape).astype(np.float32)
+
+    def dense(n):
+        return RealDense(some(CLASSES, n), some(CLASSES))
+
+    first = PackedLayer("conv", 1, naive.pack(rng.choice([-1, 1], (units, 1, 1, 1))))
+    nodes = [Node(first, (-1,)), *(Node(Affine(some(units) / 99, some(units)), (0,)) for _ in range(2))]
+    for _ in range(rng.integers(0, 6)):
+        at = len(nodes) - 1
+        choices = [(Affine(some(units), some(units)), (at,)), (PReLU(some(units)), (at,)), (Add(), (at, 1)),
+                   (Add(), (1, at)), (Clip(some(1) - 2, some(1) + 2), (at,))]
+        nodes.append(Node(*choices[rng.integers(len(choices))]))
+    at, ends = len(nodes) - 1, []
+    wanted = int(rng.integers(1, 4))                            # 1 the signs, 2 the map, 3 both
+    for read in [1, *[at] * (wanted > 1)]:
+        nodes += [Node(GlobalAverage(), (read,)), Node(dense(units), (len(nodes),))]
+        ends.append(len(nodes) - 1)
+    if wanted != 2:
+        layer = PackedLayer("dense", 6 * units, naive.pack(rng.choice([-1, 1], (CLASSES, 6 * units))))
+        nodes += [Node(Sign(some(units)), (at,)), Node(layer, (len(nodes),)),
+                  Node(Affine(some(CLASSES), some(CLASSES)), (len(nodes) + 1,))]
+        ends.append(len(nodes) - 1)
+    return PackedGraph([*nodes, Node(Add(), tuple(ends))], (1, 2, 3))
+
+
 class _Growth:
     """Nodes so far; of each value, -1 the images, its kind and shape."""
 
-    def __init__(self, rng, extreme):
-        self.rng, self.extreme, self.nodes = rng, extreme, []
-        self.input_shape = SHAPES[rng.integers(len(SHAPES))]
+    def __init__(self, rng, extreme, shapes=SHAPES, units=UNITS, real_units=(2, 5, 16, 17)):
+        self.rng, self.extreme, self.nodes, self.units, self.real_units = rng, extreme, [], units, real_units
+        self.input_shape = shapes[rng.integers(len(shapes))]
         channels, height, width = self.input_shape
         self.values = {-1: ("pixels", (height, width, channels))}
 
@@ -73,7 +112,7 @@ class _Growth:
 
     def bits_layer(self, at, scores=False):
         """A layer of bits on pixels or bits: to integers or bits, a convolution or a dense layer."""
-        (kind, shape), units = self.values[at], int(self.some(*UNITS))
+        (kind, shape), units = self.values[at], int(self.some(*self.units))
         reach = 300 if kind == "pixels" else 4
         if len(shape) == 1 or scores or self.rng.random() < 0.2:
             units = CLASSES if scores else units
@@ -111,7 +150,7 @@ class _Growth:
     def real_conv(self, at):
         height, width, channels = self.values[at][1]
         groups = self.some(1, channels)
-        units = int(self.some(2, 5, 16, 17)) if groups == 1 else channels
+        units = int(self.some(*self.real_units)) if groups == 1 else channels
         kernel, stride = (int(self.rng.integers(1, 3)), int(self.rng.integers(1, 3))), (int(self.some(1, 2)), 1)
         padding = tuple(self.rng.integers(0, 3, 4).tolist())
         g = conv_geometry(height, width, kernel, stride, padding)

@@ -1,4 +1,4 @@
-"""Two small graphs, untrained but with statistics of the shipped images: what tests of tools take."""
+"""Two small graphs, trained for an epoch on a few of the shipped images: what tests of tools take."""
 
 import functools
 
@@ -27,7 +27,7 @@ def wired(seed=0):
 
 @functools.cache
 def model(ending="real", seed=0):
-    """The trained kind; `ending`: a real-valued dense layer behind an average, or a dense layer of bits."""
+    """As it is trained; `ending`: a real-valued dense layer behind an average, or a dense layer of bits."""
     wiring, rng = wired(seed)
     if ending == "real":
         wiring.add(layers.GlobalAverage(), layers.RealDense(8, 10, generator=rng))

@@ -1,12 +1,14 @@
 """Faults of the digital parts of a graph: which bits flip, how scores that are no numbers count, what refuses them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import small_graphs
 
 import bnnsim
 from bnnsim.faults import BitFlips, Compose, EachRead, FaultMap, Protected, RealBits, parse_fault
-from bnnsim.packed.operations import Operation
+from bnnsim.packed.operations import Affine, Operation
 
 
 def numbers(graph):
@@ -36,6 +38,15 @@ def test_bits_flip_at_the_rate_and_less_at_a_lower_one():
     again, other = flipped(graph, RealBits(0.3), 3, 1), flipped(graph, RealBits(0.3), 3, 2)
     assert all(np.array_equal(again[key], more[key]) for key in more)
     assert any(not np.array_equal(other[key], more[key]) for key in more)
+
+
+def test_numbers_of_each_node_and_array_have_draws_of_their_own():
+    """Where two have as many numbers, not the same bits of both flip."""
+    masks = [mask.reshape(-1) for mask in flipped(small_graphs.packed(), RealBits(0.3), 3).values()]
+    for i, mask in enumerate(masks):
+        for other in masks[:i]:
+            n = min(mask.size, other.size)
+            assert n < 4 or not np.array_equal(mask[:n], other[:n])
 
 
 def test_the_memory_and_the_graph_stay_as_they_are():
@@ -94,6 +105,10 @@ def test_networks_without_real_numbers_and_codes_of_the_memory_refuse_it():
             broken()
 
 
+def replaced(i, operation):
+    return small_graphs.packed().with_operations({i: operation})
+
+
 @pytest.mark.parametrize("make, error, part", [
     (lambda: RealBits(1.2), ValueError, "p must be a probability"),
     (lambda: RealBits(0.1, ("conv",)), ValueError, "operations\\[0\\] must be one of"),
@@ -102,8 +117,10 @@ def test_networks_without_real_numbers_and_codes_of_the_memory_refuse_it():
     (lambda: RealBits(0.1, None, ("words",)), ValueError, "arrays\\[0\\] must be one of"),
     (lambda: RealBits(0.1, (4,)).apply(small_graphs.packed()), ValueError, "by number or by word, got 4"),
     (lambda: RealBits(0.1, ("max-pool", "prelu", "pixels")).apply(small_graphs.packed()), ValueError, "got 'pixels'"),
-    (lambda: small_graphs.packed().with_operations({1: small_graphs.packed().nodes[2].what}), ValueError,
-     "of the kind and the sizes of nodes\\[1\\]")])
+    (lambda: replaced(1, small_graphs.packed().nodes[2].what), ValueError, "the kind and the sizes of nodes\\[1\\]"),
+    (lambda: replaced(1, Affine(np.ones(2), np.ones(2))), ValueError, "the kind and the sizes of nodes\\[1\\]"),
+    (lambda: replaced(10, replace(small_graphs.packed().nodes[10].what, padding=(1, 1, 0, 0))), ValueError,
+     "the kind and the sizes of nodes\\[10\\]")])
 def test_bad_input(make, error, part):
     with pytest.raises(error, match=part):
         make()

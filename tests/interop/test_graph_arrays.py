@@ -45,12 +45,19 @@ def test_a_residual_network(tmp_path):
     np.testing.assert_allclose(network.scores(images), again.scores(images), rtol=1e-6)
 
 
+def mixed(rng, units, channels=2):
+    """Weights of +1 and -1 in each unit, whose sums of pixels are of both signs."""
+    weight = graphs.signs(rng, units, channels, 1, 1)
+    weight[:, -1] = -weight[:, 0]
+    return weight
+
+
 @pytest.mark.parametrize("latent", ["signs", "scaled"])
 def test_latent_weights(rng, latent):
     """Signs of them, and signs times the mean size of each unit's, with a bias behind."""
     w, bias = rng.normal(size=(3, 3, 2, 2)), rng.normal(size=3)
     images = rng.integers(0, 256, (3, *SHAPE), np.uint8)
-    first = graphs.signs(rng, 3, 2, 1, 1)
+    first = mixed(rng, 3)
     network = graph_from_arrays([
         {"op": "conv", "weight": first}, {"op": "sign", "threshold": 3}, {"op": "max-pool", "size": 2},
         {"op": "conv", "weight": w, "latent": latent, "bias": bias}, {"op": "global-average"}], SHAPE)
@@ -65,7 +72,7 @@ def test_latent_weights(rng, latent):
 @pytest.mark.parametrize("flatten", ["CHW", "HWC"])
 def test_a_dense_layer_of_bits_gives_scores(rng, flatten):
     """By thresholds all the way; a map in either order."""
-    first, last = graphs.signs(rng, 3, 2, 1, 1), graphs.signs(rng, 4, 108)
+    first, last = mixed(rng, 3), graphs.signs(rng, 4, 108)
     images = rng.integers(0, 256, (3, *SHAPE), np.uint8)
     network = graph_from_arrays([
         {"op": "conv", "weight": first.transpose(0, 2, 3, 1), "order": "HWC"}, {"op": "sign", "threshold": 3},
@@ -75,6 +82,73 @@ def test_a_dense_layer_of_bits_gives_scores(rng, flatten):
     rows = (bits if flatten == "CHW" else bits.transpose(0, 2, 3, 1)).reshape(3, -1)
     assert np.array_equal(network.scores(images), rows @ last.T * 0.5 + np.arange(4))
     assert len(network.nodes) == len(network.layers) == 2
+
+
+def test_norms_one_behind_the_other_are_one(rng):
+    """Their scales and shifts, of an image and of reals."""
+    weight, binary = rng.normal(size=(3, 2, 1, 1)), mixed(rng, 3)
+    images, scale, shift = rng.integers(0, 256, (3, *SHAPE), np.uint8), rng.normal(size=3), rng.normal(size=3)
+    network = graph_from_arrays([
+        {"op": "affine", "scale": 4.0, "shift": -1.0}, {"op": "affine", "scale": 0.5, "shift": -0.4, "name": "x"},
+        {"op": "conv", "weight": weight}, {"op": "affine", "scale": scale, "shift": shift},
+        {"op": "affine", "scale": 0.5, "shift": -2.0, "name": "y"}, {"op": "sign", "inputs": "x"},
+        {"op": "conv", "weight": binary}, {"op": "add", "inputs": ["nodes[6]", "y"]}, {"op": "global-average"}],
+        SHAPE, input="unit")
+    x = (images / 255 * 4 - 1) * 0.5 - 0.4
+    y = graphs.convolved(x, weight) * scale[:, None, None] + shift[:, None, None]
+    h = graphs.convolved(np.where(x >= 0, 1.0, -1.0), binary)
+    np.testing.assert_allclose(network.scores(images), (h + y * 0.5 - 2).mean((2, 3)), rtol=1e-5, atol=1e-5)
+
+
+def test_two_pools_before_a_sign(rng):
+    """A layer of bits takes one of them; the other is not forgotten."""
+    first, last, images = mixed(rng, 3), graphs.signs(rng, 4, 12), rng.integers(0, 256, (20, *SHAPE), np.uint8)
+    network = graph_from_arrays([
+        {"op": "conv", "weight": first}, {"op": "max-pool", "size": 2}, {"op": "max-pool", "size": 2, "stride": 1},
+        {"op": "sign", "threshold": 120}, {"op": "dense", "weight": last}], SHAPE)
+    h = graphs.pooled(graphs.convolved(images.astype("f8"), first), (2, 2), (2, 2), (0,) * 4, "max")
+    bits = np.where(graphs.pooled(h, (2, 2), (1, 1), (0,) * 4, "max") >= 120, 1.0, -1.0)
+    assert np.array_equal(network.scores(images), bits.reshape(20, -1) @ last.T)
+
+
+@pytest.mark.parametrize("whole", [{}, {"whole": True}, {"whole": False}], ids=str)
+def test_averages_count_the_padding_or_not(rng, whole):
+    """They do as PyTorch has it, unless it is said."""
+    first, images = mixed(rng, 3), rng.integers(0, 256, (4, *SHAPE), np.uint8)
+    network = graph_from_arrays([
+        {"op": "conv", "weight": first}, {"op": "average-pool", "size": 3, "stride": 2, "padding": 1, **whole},
+        {"op": "global-average"}], SHAPE)
+    kind = "whole" if whole.get("whole", True) else "average"
+    pooled = graphs.pooled(graphs.convolved(images.astype("f8"), first), (3, 3), (2, 2), (1,) * 4, kind)
+    np.testing.assert_allclose(network.scores(images), pooled.mean((2, 3)), rtol=1e-5, atol=1e-5)
+
+
+def both(*firsts):
+    """Two nodes that are to be joined, each of which reads a convolution's sums of pixels."""
+    conv, ends = {"op": "conv", "weight": np.array([[1, -1], [-1, 1], [1, 1.0]])[..., None, None]}, []
+    for i, (before, behind) in enumerate(firsts):
+        ends += [{"op": "affine", "inputs": "images", **before}, conv, {**behind, "name": "ab"[i]}]
+    return ends
+
+
+def test_layers_of_bits_of_one_image_subtract_one_offset():
+    join = [{"op": "add", "inputs": ["a", "b"]}, {"op": "global-average"}]
+    one, other = ({"shift": -100.0}, {"op": "affine"}), ({"shift": -50.0}, {"op": "affine"})
+    images = np.random.default_rng(0).integers(0, 256, (4, *SHAPE), np.uint8)
+    wanted = 2 * (graphs.convolved(images - 100.0, both(one)[1]["weight"])).mean((2, 3))
+    np.testing.assert_allclose(graph_from_arrays([*both(one, one), *join], SHAPE).scores(images), wanted, rtol=1e-5)
+    with pytest.raises(ValueError, match="weights of one bit, and reads numbers"):
+        graph_from_arrays([*both(one, other), *join], SHAPE)
+
+
+def test_signs_side_by_side_are_of_one_kind():
+    last = {"op": "dense", "weight": np.ones((3, 216)) - 2 * np.eye(3, 216)}
+    ends = [{"op": "concatenate", "inputs": ["a", "b"]}, last]
+    plain, strict = ({}, {"op": "sign"}), ({}, {"op": "sign", "strict": True})
+    for kind in (plain, strict):
+        assert len(graph_from_arrays([*both(kind, kind), *ends], SHAPE).layers) == 3
+    with pytest.raises(ValueError, match="beside signs that mean other values"):
+        graph_from_arrays([*both(plain, strict), *ends], SHAPE)
 
 
 CONV, ROWS = {"op": "conv", "weight": np.ones((3, 2, 2, 2))}, {"op": "dense", "weight": np.ones((3, 72)) * 0.5}

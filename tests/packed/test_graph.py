@@ -3,6 +3,7 @@
 import pickle
 from dataclasses import replace
 
+import naive
 import naive_graph
 import numpy as np
 import pytest
@@ -62,6 +63,56 @@ def test_every_node_gives_what_the_naive_one_does(seed):
         if place.kind == "bits":
             came, want = signs_of(came, place.shape[-1]), want.astype(np.int64)
         same(came, want.astype(came.dtype))
+
+
+def passes(graph):
+    """Those of several operations at once that the graph has made plans of."""
+    return [step.taken for plan in graph._plans.values() for step in plan if step.taken is not None]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_operations_in_one_pass_give_what_each_alone_does(seed):
+    """On channels by 16: as scores, from any cut to any other, and where a value is wanted on the way."""
+    for graph in (random_graphs.wide(seed, extreme=seed % 3 == 0), random_graphs.row(seed)):
+        check_cuts(graph, random_graphs.images(graph, 5))
+
+
+def check_cuts(graph, images):
+    n = len(graph.nodes)
+    wanted, values = naive_graph.evaluate(graph.nodes, images, graph.input_offset)
+    np.testing.assert_array_equal(in_threads(graph.scores, images), wanted)
+    for cut in range(n):
+        known = graph.values({-1: images}, cut)
+        assert tuple(sorted(known)) == graph.crossing(cut)
+        for at, came in known.items():
+            if at >= 0 and graph.places[at].kind == "reals":
+                same(came, values[at].astype(np.float32))
+        np.testing.assert_array_equal(graph.scores_of(graph.values(known)), wanted)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_other_numbers_in_one_pass_are_not_those_of_the_plan_of_the_first(seed):
+    graph, rng = random_graphs.row(seed), np.random.default_rng(seed)
+    images = random_graphs.images(graph)
+    clean = graph.scores(images)
+    others = {i: replace(node.what, **{name: getattr(node.what, name) + rng.normal() for name in node.what.arrays})
+              for i, node in enumerate(graph.nodes) if isinstance(node.what, Operation)}
+    other = graph.with_operations(others)
+    wanted, _ = naive_graph.evaluate(other.nodes, images, graph.input_offset)
+    np.testing.assert_array_equal(other.scores(images), wanted)
+    np.testing.assert_array_equal(graph.scores(images), clean)
+    assert (clean != wanted).any()
+
+
+def test_graphs_on_channels_by_16_have_passes_of_every_kind():
+    """What the test above is about: with the map and the signs as results, or one of both; sums of two maps too."""
+    found = []
+    for graph in (*map(random_graphs.wide, range(40)), *map(random_graphs.row, range(40))):
+        graph.scores(random_graphs.images(graph, 1))
+        found += passes(graph)
+    assert {(taken.stores, taken.signs) for taken in found} == {(True, False), (False, True), (True, True)}
+    assert {int(code) for taken in found for code in taken.steps} == set(range(4))
+    assert max(len(taken.steps) for taken in found) > 3 and len(found) > 80
 
 
 @pytest.mark.tiny
@@ -255,17 +306,42 @@ def test_processes_share_what_the_first_one_made(tmp_path):
     assert len(list(tmp_path.glob("a-*"))) == len(list(tmp_path.glob("b-*"))) > 1
 
 
-def test_what_is_no_copy_of_the_graph_is_evaluated_whole():
-    graph, other = random_graphs.graph(2), random_graphs.graph(2)
+def of_layers_alone(seed, offset):
+    """No operation, by which a graph made anew is told from a copy."""
+    rng = np.random.default_rng(seed)
+    hidden = PackedLayer("dense", 36, naive.pack(rng.choice([-1, 1], (9, 36))), threshold=rng.integers(
+        -300, 300, 9).astype(np.int32), inverted=rng.random(9) < 0.5)
+    last = PackedLayer("dense", 9, naive.pack(rng.choice([-1, 1], (5, 9))), mean=np.zeros(5), scale=np.ones(5),
+                       shift=np.zeros(5))
+    return PackedGraph([Node(hidden, (-1,)), Node(last, (0,))], (1, 6, 6), offset)
+
+
+def with_other_numbers(seed):
+    graph = random_graphs.graph(seed)
+    i = max(i for i, node in enumerate(graph.nodes) if isinstance(node.what, RealDense))
+    what = graph.nodes[i].what
+    return graph, graph.with_operations({i: replace(what, weight=-what.weight, bias=-what.bias)})
+
+
+OTHERS = {"numbers": with_other_numbers, "pixels": lambda seed: (of_layers_alone(seed, 0), of_layers_alone(seed, 64))}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_is_no_copy_of_the_graph_is_evaluated_whole(name):
+    n_differ = 0
+    for graph, other in map(OTHERS[name], range(8)):
+        images = random_graphs.images(graph, 20)
+        wanted = other.predict(images)
+        np.testing.assert_array_equal(GraphPass(graph, images).predict(other), wanted)
+        n_differ += (wanted != graph.predict(images)).any()
+    assert n_differ > 2
+
+
+def test_a_copy_from_another_process_is_one():
+    graph = random_graphs.graph(2)
     images = random_graphs.images(graph, 20)
-    clean = GraphPass(graph, images)
-    np.testing.assert_array_equal(clean.predict(pickle.loads(pickle.dumps(other))), graph.predict(images))
-    i = next(i for i, node in enumerate(graph.nodes) if isinstance(node.what, RealDense))
-    what = replace(graph.nodes[i].what, weight=-graph.nodes[i].what.weight)
-    other = changed(graph, i, graph.nodes[i]._replace(what=what))
-    np.testing.assert_array_equal(clean.predict(other), other.predict(images))
-    shifted = PackedGraph(graph.nodes, graph.input_shape, graph.input_offset ^ 64)
-    np.testing.assert_array_equal(clean.predict(shifted), shifted.predict(images))
+    sent = pickle.loads(pickle.dumps(flipped(graph, range(len(graph.layers)), 0)))
+    np.testing.assert_array_equal(GraphPass(graph, images).predict(sent), sent.predict(images))
 
 
 FAULTS = {"flips": BitFlips(0), "stuck": StuckAt(0.5, 0.5), "asymmetric": AsymmetricFlips(0.5, 1.0)}

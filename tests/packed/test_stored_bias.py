@@ -10,7 +10,7 @@ from bnnsim.faults import ArrayMapping, AsymmetricFlips, BitFlips, FaultMap, Pro
 from bnnsim.packed import Node, PackedGraph, PackedLayer, PackedNetwork
 from bnnsim.packed.graph_pass import clean_pass_of
 from bnnsim.packed.memory import wrong_bits
-from bnnsim.packed.words import pack_signs
+from bnnsim.packed.words import pack_signs, unpack_signs
 
 
 @pytest.fixture
@@ -131,6 +131,35 @@ def test_a_level_stands_for_1_in_a_first_layer(rng):
     graph = PackedNetwork.from_arrays(stored(stack), shape, offset)
     assert graph.layers[1].pad_value == 255 and graph.layers[1].n_bits == 70
     assert np.array_equal(graph.scores(images), PackedNetwork.from_arrays(stack, shape, offset).scores(images))
+
+
+@pytest.mark.parametrize("level", [1, 255])
+def test_thresholds_at_the_ends_of_what_is_reached(level):
+    """As one layer with its weights, and behind them: h + b >= theta, where theta is none of int32's middle too."""
+    most, ends = 4 * 255, np.array([-2**31, 2**31 - 1])
+    theta = np.unique([*ends, *(side * (most + step) + more for side in (-1, 1) for step in (-level, 0, level)
+                                for more in (-1, 0, 1)), 0])
+    weight, bias, theta, inverted = (each.reshape(-1) for each in np.meshgrid([-1, 1], [-1, 1], theta, [False, True]))
+    n = len(theta)
+    nodes = [layer("dense", np.repeat(weight[:, None], 4, 1)),
+             layer("bias", bias[None], pad_value=level, threshold=theta.astype("i4"), inverted=inverted.astype(bool)),
+             layer("dense", np.ones((3, n)), **SCORES)]
+    graph = PackedGraph([Node(each, (i - 1,)) for i, each in enumerate(nodes)], (1, 2, 2))
+    images = np.array([0, 1, 254, 255], np.uint8).repeat(4).reshape(4, 1, 2, 2)
+    h = images.reshape(4, 4).sum(1, dtype=np.int64)[:, None] * weight + level * bias
+    wanted = (h >= theta) ^ inverted.astype(bool)
+    for known in ({-1: images}, graph.values({-1: images}, 1)):
+        assert np.array_equal(unpack_signs(graph.values(known, 2)[1], n) > 0, wanted)
+
+
+def test_sums_over_positions_with_their_bias_fit_int32():
+    def graph(side):
+        return PackedGraph([Node(PackedLayer("conv", 1, np.ones((3, 1, 1, 1), np.uint64)), (-1,)),
+                            Node(layer("bias", np.ones((1, 3)), pad_value=2**16, **SCORES), (0,))], (1, side, side))
+
+    assert graph(128).scores(np.zeros((1, 1, 128, 128), np.uint8)).tolist() == [[2**30] * 3]
+    with pytest.raises(ValueError, match="largest pre-activation, which must fit int32"):
+        graph(256)
 
 
 @pytest.mark.parametrize("bias", [0.25, 3.0, -1.5])

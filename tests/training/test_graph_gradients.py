@@ -109,7 +109,7 @@ def test_a_layers_gradients_are_slopes(name):
     if layer.gives == "reals":
         np.testing.assert_allclose(layer.forward_train(*inputs)[0], f(at), rtol=1e-4, atol=1e-4)
     dout, dx, found = gradients(layer, inputs)
-    assert found.keys() == layer.parameters.keys()
+    assert found.keys() == layer.parameters.keys() and len(dx) == len(inputs)
     for i, each in enumerate(dx):
         close(each, slopes(f, at, dout.astype(np.float64), str(i)), 1e-4 if "norm" in name else 2e-5)
     for key, each in found.items():

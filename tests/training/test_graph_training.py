@@ -73,6 +73,30 @@ def test_the_packed_graph_is_the_trained_one(name, settings, tmp_path):
         np.testing.assert_array_equal(model.scores(images[:60]), network.scores(images[:60]))
 
 
+@pytest.mark.parametrize("chain", [
+    lambda: (layers.MaxPool2d(3, 2, (1, 0)), layers.BatchNormReal(4)), lambda: (layers.MaxPool2d(2), layers.AsReals(4)),
+    lambda: (layers.MaxPool2d(3, 1, 1), layers.BatchNormSign(4), layers.Conv2d(4, 4, generator=rng_of(1)),
+             layers.BatchNormReal(4)),
+    lambda: (layers.AsReals(4), layers.RealMaxPool2d(2))], ids=["norm", "as reals", "sign", "pool of reals"])
+def test_a_max_pool_folds_where_a_sign_is_behind_it_and_stands_alone_elsewhere(chain):
+    rng, w = rng_of(0), Wiring()
+    w.add(layers.InputConv2d(1, 4, offset=9, generator=rng), *chain(), layers.GlobalAverage(),
+          layers.RealDense(4, 10, generator=rng))
+    model, images = Graph(w.nodes, (1, 6, 6)), small_split(40).images
+    graph = pack(model)
+    np.testing.assert_array_equal(graph.scores(images), model.scores(images))
+    assert (graph.layers[0].pools, "max-pool" in {operation.word for operation in graph.operations}) in (
+        {(True, False)} if len(graph.layers) == 2 else {(False, True)})
+
+
+def test_a_score_that_is_no_finite_number_is_the_lowest_before_it_is_packed_too():
+    model, images = MODELS["residual"](), small_split(30).images
+    model.layers[-1].parameters["bias"][[0, 2, 5]] = np.nan, np.inf, -np.inf
+    scores = model.scores(images)
+    assert np.isneginf(scores[:, [0, 2, 5]]).all() and not np.isin(model.predict(images), [0, 2, 5]).any()
+    np.testing.assert_array_equal(pack(model).scores(images), scores)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_faults_of_training_are_those_of_the_memory(name):
     """What a forward pass with broken words gives on running statistics is what the broken packed graph gives."""
@@ -109,6 +133,26 @@ def test_a_checkpoint_of_other_wires_is_refused(tmp_path):
     run(tmp_path / "c.h5", model(1))
     with pytest.raises(ValueError, match="checkpoint of another run: model is"):
         run(tmp_path / "c.h5", model(-1), resume=True)
+
+
+CONV = {"in_channels": 4, "out_channels": 4, "padding": 2}
+SET = {
+    layers.Pixels: ({"n_channels": 4}, {"scale": 0.5}, {"shift": 1.0}),
+    layers.Sign: ({"units": 4}, {"ste": "swish"}, {"learned": True}),
+    layers.HardTanh: ({}, {"low": -2.0}, {"high": 2.0}),
+    layers.AveragePool2d: ({"size": 3, "padding": 1}, {"size": 2}, {"stride": 2}, {"padding": 0}, {"whole": True}),
+    layers.RealMaxPool2d: ({"size": 3, "padding": 1}, {"size": 2}, {"stride": 2}, {"padding": 0}),
+    layers.RealConv2d: (CONV, {"kernel": 1}, {"stride": 2}, {"padding": 1}, {"dilation": 2}, {"groups": 2}),
+    layers.BlurPool2d: ({"n_channels": 4}, {"size": 2}, {"stride": 1}, {"padding": 0})}
+
+
+@pytest.mark.parametrize("kind", SET, ids=lambda kind: kind.__name__)
+def test_settings_tell_layers_apart(kind):
+    """A checkpoint of another setting is refused by them."""
+    first, *others = SET[kind]
+    more = {"generator": rng_of(0)} if kind is layers.RealConv2d else {}
+    told = [kind(**first, **more).settings(), *(kind(**{**first, **other}, **more).settings() for other in others)]
+    assert len({str(settings) for settings in told}) == len(told)
 
 
 @pytest.mark.parametrize("name", MODELS)
