@@ -110,5 +110,6 @@ class Keeper:
     def hint(self) -> str:
         """What to do after an interrupt."""
         done = f"interrupted after {self.run.progress.step} of {self.run.n_steps} steps"
-        return f"{done}; go on with checkpoint={str(self.path)!r}, resume=True, or a command with --resume" if self.path else \
-            f"{done}; nothing was saved (no checkpoint= was given)"
+        if not self.path:
+            return f"{done}; nothing was saved (no checkpoint= was given)"
+        return f"{done}; go on with checkpoint={str(self.path)!r}, resume=True, or a command with --resume"
