@@ -1,4 +1,4 @@
-"""Float32 convolutions, and their gradients. A dense layer is one whose kernel is as large as what it reads.
+"""Float32 convolutions. A dense layer is one whose kernel is as large as what it reads.
 
 x (N, H, W, C), panel (G, T, C / G, K / G): weights of each group, tap, channel and unit; out (N, OH, OW, K). A sum runs
 over taps in rows and columns, then over channels; units of a group are summed side by side.
@@ -12,7 +12,7 @@ from bnnsim.kernels.real.madd_tile import POSITIONS, UNITS, madd_four, madd_one
 
 
 @inline
-def _tap(g, i, j, tap):
+def tap_reads(g, i, j, tap):
     """(row, column) of the input that a tap of position (i, j) reads, and whether it lies inside."""
     row = i * g.row_stride + tap // g.kernel_width * g.row_step - g.top
     column = j * g.column_stride + tap % g.kernel_width * g.column_step - g.left
@@ -24,20 +24,20 @@ def _add_taps(x, n, panel, group, g, i, j, count, total):
     """total (4, K / G) += what `count` positions from (i, j) on sum up of a group."""
     n_groups, n_taps, n_in, n_units = panel.shape
     for tap in range(n_taps):
-        row, column, inside = _tap(g, i, j, tap)
+        row, column, inside = tap_reads(g, i, j, tap)
         last = column + (count - 1) * g.column_stride
         at, at_panel = ((n * g.height + row) * g.width + column) * x.shape[3] + group * n_in, \
             (group * n_taps + tap) * n_in * n_units
         step = g.column_stride * x.shape[3]
         if inside and count == POSITIONS and last < g.width:
             for k in range(0, n_units, UNITS):
-                madd_four(x, at, step, n_in, panel, at_panel + k, n_units, total, k, n_units)
+                madd_four(x, at, step, 1, n_in, panel, at_panel + k, n_units, total, k, n_units)
         elif 0 <= row and row < g.height:
             for p in range(count):
                 here = column + p * g.column_stride
                 if 0 <= here and here < g.width:
                     for k in range(0, n_units, UNITS):
-                        madd_one(x, at + p * step, step, n_in, panel, at_panel + k, n_units, total, p * n_units + k,
+                        madd_one(x, at + p * step, step, 1, n_in, panel, at_panel + k, n_units, total, p * n_units + k,
                                  n_units)
 
 
@@ -71,7 +71,7 @@ def depthwise(x, weights, bias, g, out, start, stop):
             for j in range(g.out_width):
                 total[:] = np.float32(0)
                 for tap in range(n_taps):
-                    row, column, inside = _tap(g, i, j, tap)
+                    row, column, inside = tap_reads(g, i, j, tap)
                     if inside:
                         values, row_of_weights = x[n, row, column], weights[tap]
                         for c in range(n_channels):
@@ -79,77 +79,3 @@ def depthwise(x, weights, bias, g, out, start, stop):
                 made = out[n, i, j]
                 for c in range(n_channels):
                     made[c] = total[c] + bias[c]
-
-
-@kernel
-def conv_dx(dout, panel, g, out, start, stop):
-    """out (N, H, W, C) from dout (N, OH, OW, K): panel (G, T, K / G, C / G). Positions give to it one by one."""
-    n_groups, n_taps, n_units, n_in = panel.shape
-    for n in range(start, stop):
-        out[n] = np.float32(0)
-        for i in range(g.out_height):
-            for j in range(g.out_width):
-                given = dout[n, i, j]
-                for tap in range(n_taps):
-                    row, column, inside = _tap(g, i, j, tap)
-                    if inside:
-                        sums = out[n, row, column]
-                        for group in range(n_groups):
-                            weights, first = panel[group, tap], group * n_in
-                            for k in range(n_units):
-                                value, row_of_weights = given[group * n_units + k], weights[k]
-                                for c in range(n_in):
-                                    sums[first + c] += value * row_of_weights[c]
-
-
-@kernel
-def depthwise_dx(dout, weights, g, out, start, stop):
-    """`conv_dx` of `depthwise`."""
-    n_taps, n_channels = weights.shape
-    for n in range(start, stop):
-        out[n] = np.float32(0)
-        for i in range(g.out_height):
-            for j in range(g.out_width):
-                given = dout[n, i, j]
-                for tap in range(n_taps):
-                    row, column, inside = _tap(g, i, j, tap)
-                    if inside:
-                        sums, row_of_weights = out[n, row, column], weights[tap]
-                        for c in range(n_channels):
-                            sums[c] += given[c] * row_of_weights[c]
-
-
-@kernel
-def conv_dweight(dout, x, g, total, start, stop):
-    """total (G, T, C / G, K / G) += x times dout over images start..stop and positions, in order."""
-    n_groups, n_taps, n_in, n_units = total.shape
-    for n in range(start, stop):
-        for i in range(g.out_height):
-            for j in range(g.out_width):
-                given = dout[n, i, j]
-                for tap in range(n_taps):
-                    row, column, inside = _tap(g, i, j, tap)
-                    if inside:
-                        values = x[n, row, column]
-                        for group in range(n_groups):
-                            sums, first = total[group, tap], group * n_units
-                            for c in range(n_in):
-                                value, row_of_sums = values[group * n_in + c], sums[c]
-                                for k in range(n_units):
-                                    row_of_sums[k] += value * given[first + k]
-
-
-@kernel
-def depthwise_dweight(dout, x, g, total, start, stop):
-    """`conv_dweight` of `depthwise`: total (T, C)."""
-    n_taps, n_channels = total.shape
-    for n in range(start, stop):
-        for i in range(g.out_height):
-            for j in range(g.out_width):
-                given = dout[n, i, j]
-                for tap in range(n_taps):
-                    row, column, inside = _tap(g, i, j, tap)
-                    if inside:
-                        values, sums = x[n, row, column], total[tap]
-                        for c in range(n_channels):
-                            sums[c] += values[c] * given[c]

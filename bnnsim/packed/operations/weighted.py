@@ -23,6 +23,11 @@ def panel_of(weight: np.ndarray, groups: int) -> np.ndarray:
     return np.ascontiguousarray(weight.reshape(groups, units // groups, -1, n_in).transpose(0, 2, 3, 1))
 
 
+def widened(panel: np.ndarray) -> np.ndarray:
+    """A panel (G, T, ., .) with zeros behind the last of its columns, to a multiple of 32."""
+    return np.ascontiguousarray(np.pad(panel, [(0, 0)] * 3 + [(0, -panel.shape[3] % kernels.UNITS)]))
+
+
 def is_depthwise(weight: np.ndarray, groups: int) -> bool:
     """Whether each unit reads one channel, its own."""
     return len(weight) == groups and weight.shape[-1] == 1
@@ -70,7 +75,7 @@ class RealConv(Operation):
         panel = panel_of(self.weight, self.groups)
         if is_depthwise(self.weight, self.groups):
             return panel[:, :, 0, 0].T.copy(), np.array(self.bias)
-        return np.pad(panel, [(0, 0)] * 3 + [(0, -panel.shape[3] % kernels.UNITS)]), np.array(self.bias)
+        return widened(panel), np.array(self.bias)
 
     def run(self, *inputs: np.ndarray) -> np.ndarray:
         x, = inputs

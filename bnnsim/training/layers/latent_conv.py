@@ -10,7 +10,7 @@ from bnnsim.training.gradients import Gradient
 from bnnsim.training.layers.conv import Conv2d
 from bnnsim.training.layers.layer import Layer
 from bnnsim.training.layers.real import Gradients
-from bnnsim.training.layers.real_weights import RealConv2d
+from bnnsim.training.layers.real_weights import RealConv2d, input_gradient, weight_gradient
 
 
 class LatentConv2d(Layer):
@@ -62,5 +62,5 @@ class LatentConv2d(Layer):
         """dx (N, H, W, C) float32, as a Conv2d gives it, and the gradient of the weights."""
         (x,), conv, (top, left, bottom, right) = cache, self.conv.operation(), self.padding
         dout = self.conv.gradient_of(dout, (len(x), *conv.output_shape(x.shape[1:])))
-        dx = self.conv.input_gradient(dout, x, conv)[:, top:x.shape[1] - bottom, left:x.shape[2] - right]
-        return np.ascontiguousarray(dx), self.conv.weight_gradients(dout, x, conv)
+        dx = input_gradient(conv, dout, x)[:, top:x.shape[1] - bottom, left:x.shape[2] - right]
+        return np.ascontiguousarray(dx), {"kernel": weight_gradient(conv, dout, x)}

@@ -14,7 +14,7 @@ from bnnsim.packed.operations import LargestPool, Operation
 from bnnsim.packed.settings import check_setting, once
 from bnnsim.training.gradients import Gradient
 from bnnsim.training.layers.real import Gradients, RealLayer
-from bnnsim.training.layers.real_weights import RealConv2d
+from bnnsim.training.layers.real_weights import RealConv2d, input_gradient
 
 
 class _Pool(RealLayer):
@@ -147,4 +147,4 @@ class BlurPool2d(RealLayer):
         """dx, as a convolution has it."""
         x, = cache
         dout = self.gradient_of(dout, (len(x), *self.output_shape(x.shape[1:])))
-        return self.conv.input_gradient(dout, x, self.conv.operation()), {}
+        return input_gradient(self.conv.operation(), dout, x), {}

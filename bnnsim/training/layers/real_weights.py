@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 
-import bnnsim.kernels.real.conv as kernels
+import bnnsim.kernels.real.conv_gradients as kernels
 import bnnsim.packed.operations as operations
 from bnnsim.checks import check_int
 from bnnsim.kernels import empty, slices, split
 from bnnsim.kernels.real.channel_tiles import VALUE
 from bnnsim.packed.forward import Pair
 from bnnsim.packed.operations import Operation, RealConv
-from bnnsim.packed.operations.weighted import is_depthwise, panel_of
+from bnnsim.packed.operations.weighted import is_depthwise, panel_of, widened
 from bnnsim.packed.settings import check_setting, once
 from bnnsim.training.gradients import Gradient
 from bnnsim.training.layers.real import Gradients, RealLayer, sums
@@ -65,30 +65,34 @@ class RealConv2d(RealLayer):
         return RealConv(self.parameters["kernel"].copy(), self.bias.copy(), self.stride, self.padding, self.dilation,
                         self.groups)
 
-    def input_gradient(self, dout: np.ndarray, x: np.ndarray, conv: RealConv) -> np.ndarray:
-        """dx (N, H, W, C)."""
-        panel, g, dx = panel_of(conv.weight, self.groups), conv.geometry(*x.shape[1:3]), empty(x.shape, np.float32)
-        if is_depthwise(conv.weight, self.groups):
-            split(kernels.depthwise_dx, len(x), dout, panel[:, :, 0, 0].T.copy(), g, dx)
-        else:
-            split(kernels.conv_dx, len(x), dout, panel.transpose(0, 1, 3, 2).copy(), g, dx)
-        return dx
-
-    def weight_gradients(self, dout: np.ndarray, x: np.ndarray, conv: RealConv) -> Gradients:
-        """Of weights and bias."""
-        weight, g = self.parameters["kernel"], conv.geometry(*x.shape[1:3])
-        panel, deep = panel_of(weight, self.groups), is_depthwise(weight, self.groups)
-        shape = (panel.shape[1], len(weight)) if deep else panel.shape
-        total = _in_parts(kernels.depthwise_dweight if deep else kernels.conv_dweight, dout, x, g, shape)
-        total = total.T[:, :, None] if deep else total.transpose(0, 3, 1, 2)
-        found = {"kernel": np.ascontiguousarray(total.reshape(weight.shape))}
-        return found | ({"bias": sums(VALUE, dout).astype(np.float32)} if "bias" in self.parameters else {})
-
     def backward(self, dout: Gradient, cache: Any) -> tuple[np.ndarray | None, Gradients]:
         """dx, None of pixels, and the gradients of weights and bias."""
         (x,), conv = cache, self.operation()
         dout = self.gradient_of(dout, (len(x), *conv.output_shape(x.shape[1:])))
-        return None if self.of_pixels else self.input_gradient(dout, x, conv), self.weight_gradients(dout, x, conv)
+        found = {"kernel": weight_gradient(conv, dout, x)}
+        found |= {"bias": sums(VALUE, dout).astype(np.float32)} if "bias" in self.parameters else {}
+        return None if self.of_pixels else input_gradient(conv, dout, x), found
+
+
+def input_gradient(conv: RealConv, dout: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """dx (N, H, W, C)."""
+    panel, g, dx = panel_of(conv.weight, conv.groups), conv.geometry(*x.shape[1:3]), empty(x.shape, np.float32)
+    if is_depthwise(conv.weight, conv.groups):
+        split(kernels.depthwise_dx, len(x), dout, panel[:, :, 0, 0].T.copy(), g, dx)
+    else:
+        split(kernels.conv_dx, len(x), dout, widened(panel.transpose(0, 1, 3, 2)), g, dx)
+    return dx
+
+
+def weight_gradient(conv: RealConv, dout: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """dweight (K, kh, kw, C / G)."""
+    panel, g = panel_of(conv.weight, conv.groups), conv.geometry(*x.shape[1:3])
+    if is_depthwise(conv.weight, conv.groups):
+        total = _in_parts(kernels.depthwise_dweight, dout, x, g, (panel.shape[1], len(panel))).T[:, :, None]
+    else:
+        total = _in_parts(kernels.conv_dweight, dout, x, g, widened(panel).shape)
+        total = total[..., :panel.shape[3]].transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(total.reshape(conv.weight.shape))
 
 
 def _in_parts(kernel: Any, dout: np.ndarray, x: np.ndarray, g: Any, shape: tuple[int, ...]) -> np.ndarray:
@@ -132,8 +136,6 @@ class RealDense(RealLayer):
         (x,), weight = cache, self.parameters["kernel"]
         conv = RealConv(weight.reshape(len(weight), 1, 1, -1), self.parameters["bias"])
         x, dout = x.reshape(len(x), 1, 1, -1), self.gradient_of(dout, (len(x), len(weight))).reshape(len(x), 1, 1, -1)
-        g, dx = conv.geometry(1, 1), empty(x.shape, np.float32)
-        split(kernels.conv_dx, len(x), dout, weight.reshape(1, 1, *weight.shape).copy(), g, dx)
-        total = _in_parts(kernels.conv_dweight, dout, x, g, (1, 1, weight.shape[1], len(weight)))
-        found = {"kernel": np.ascontiguousarray(total[0, 0].T), "bias": sums(VALUE, dout).astype(np.float32)}
-        return dx.reshape(cache[0].shape), found
+        found = {"kernel": weight_gradient(conv, dout, x).reshape(weight.shape),
+                 "bias": sums(VALUE, dout).astype(np.float32)}
+        return input_gradient(conv, dout, x).reshape(cache[0].shape), found
