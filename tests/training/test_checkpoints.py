@@ -139,7 +139,7 @@ def test_ctrl_c_finishes_the_step_and_keeps_a_checkpoint(tmp_path, monkeypatch, 
         interrupt_at(patch, 4, press)
         with pytest.raises(KeyboardInterrupt) as stopped:
             run(path, checkpoint_seconds=3600)
-    hint = f"go on with checkpoint='{path}', resume=True"
+    hint = f"go on with checkpoint='{path}', resume=True, or a command with --resume"
     assert str(stopped.value) == f"interrupted after 4 of 9 steps; {hint}"
     assert signal.getsignal(signal.SIGINT) is former
     assert checkpoint_file.load_checkpoint(path)[2]["step"] == 4
