@@ -237,15 +237,15 @@ def summed(kernel, n_items, shape, *args):
 def conv_dweight(dh, x, kernel, stride, padding, pad_value, kinds):
     """dh (N, OH, OW, K) of 16-bit integers -> (K, kh, kw, C) int64."""
     g, channels, k, n_taps = geometry(x.shape, kernel, stride, padding), x.shape[3], dh.shape[3], kernel[0] * kernel[1]
-    n_columns = n_taps * n_words(channels)
-    shape = -(-k // 6), n_columns + (n_taps // 64 + 1 if pad_value == 0 else 0), 6, 64
+    n_bits = n_taps * channels
+    shape = -(-k // 6), n_words(n_bits + (n_taps + 1 if pad_value == 0 else 0)), 6, 64
     total = summed(conv_gradients.conv_dweight, -(-dh[..., 0].size // conv_gradients.CHUNK), shape,
-                   dh.astype(np.float32), NO_WINNER, 1, np.ones(k), pack(x), fill_words(channels, pad_value),
+                   dh.astype(np.float32), NO_WINNER, 1, np.ones(k), pack(x), channels, fill_words(channels, pad_value),
                    pad_value == 0, g, kinds)
-    total = np.moveaxis(total, 2, 1).reshape(-1, shape[1], 64)[:k]
-    out = total[:, :n_columns].reshape(k, n_taps, -1)[:, :, :channels]
+    total = np.moveaxis(total, 2, 1).reshape(-1, shape[1] * 64)[:k]
+    out = total[:, :n_bits].reshape(k, n_taps, channels)
     if pad_value == 0:
-        padded = total[:, n_columns:].reshape(k, -1)
+        padded = total[:, n_bits:n_bits + n_taps + 1]
         out = out + (padded[:, :n_taps, None] + padded[:, n_taps, None, None]) // 2
     return out.reshape(k, *kernel, channels)
 

@@ -200,15 +200,15 @@ def conv_dweight(dh: Gradient, x: np.ndarray, n_channels: int, geometry: Geometr
     entries, n_units, n_taps = _entries(dh), len(out), geometry.kernel_height * geometry.kernel_width
     scale = _column_units(entries[0].reshape(-1, n_units), precision)
     n_positions, corrected = len(x) * geometry.out_height * geometry.out_width, pad_value == 0 and geometry.is_padded
-    n_columns = n_taps * x.shape[3]
-    shape = (-(-n_units // lookup.ROWS), n_columns + (n_taps // 64 + 1 if corrected else 0), lookup.ROWS, lookup.COLS)
+    n_bits = n_taps * n_channels
+    shape = (-(-n_units // lookup.ROWS), n_words(n_bits + (n_taps + 1 if corrected else 0)), lookup.ROWS, lookup.COLS)
     total = _sum_in_parts(conv_gradients.conv_dweight, -(-n_positions // conv_gradients.CHUNK), shape, precision,
-                          *entries, 1.0 / scale, x, pad_words(n_channels, pad_value), corrected, geometry,
+                          *entries, 1.0 / scale, x, n_channels, pad_words(n_channels, pad_value), corrected, geometry,
                           PRECISIONS[precision])
-    total = total.transpose(0, 2, 1, 3).reshape(-1, shape[1], lookup.COLS)[:n_units]
-    sums = total[:, :n_columns].reshape(n_units, n_taps, -1)[:, :, :n_channels]
+    total = total.transpose(0, 2, 1, 3).reshape(-1, shape[1] * lookup.COLS)[:n_units]
+    sums = total[:, :n_bits].reshape(n_units, n_taps, n_channels)
     if corrected:                                               # padded entries came in as -1, and are to count 0
-        padded = total[:, n_columns:].reshape(n_units, -1)[:, :n_taps + 1]
+        padded = total[:, n_bits:n_bits + n_taps + 1]
         sums = sums + ((padded[:, :-1] + padded[:, -1:]) / 2)[:, :, None]
     out[:] = (sums * scale[:, None, None]).reshape(out.shape)
 

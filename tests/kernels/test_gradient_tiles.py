@@ -104,14 +104,16 @@ def test_float_tables(rng, n_groups, a_off, t_off):
 
 
 @pytest.mark.parametrize("kind", [np.int32, np.float32])
-def test_scale_row(rng, kind):
-    """The product is float64's: int32 sums have more digits than a float32."""
+@pytest.mark.parametrize("n_lanes, n_made", [(64, 64), (47, 32), (15, 0)])
+def test_scale_row(rng, kind, n_lanes, n_made):
+    """The product is float64's: int32 sums have more digits than a float32. Sixteen by sixteen, none beyond."""
     sums, scale = rng.integers(-2**31, 2**31, 70).astype(kind), 1 / 3
-    for call in both(lookup_tile, "scale_row", 5):
+    for call in both(lookup_tile, "scale_row", 6):
         out = np.full(69, GARBAGE, np.float32)
-        call(sums, 5, scale, out, 2)
-        np.testing.assert_array_equal(out[2:66], (sums[5:69].astype(float) * scale).astype(np.float32))
-        assert (out[:2] == GARBAGE).all() and (out[66:] == GARBAGE).all()
+        call(sums, 5, scale, out, 2, n_lanes)
+        made = out[2:2 + n_made]
+        np.testing.assert_array_equal(made, (sums[5:5 + n_made].astype(float) * scale).astype(np.float32))
+        assert (out[:2] == GARBAGE).all() and (out[2 + n_made:] == GARBAGE).all()
 
 
 def test_rounding(rng):

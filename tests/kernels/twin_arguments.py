@@ -144,18 +144,18 @@ def looked_up(rng):
     of them, and of segments, than the 16 bits of a partial sum hold.
     """
     shapes = [(1, 0, 0, 0), (1, 1, 0, 0), (3, 6, 64, 5), (2, 13, 7, 1), (1, 259, 0, 0), (70, 2, 1, 3)]
-    for (n_segments, n_steps, p_off, o_off), add in product(shapes, (False, True)):
+    for (n_segments, n_steps, p_off, o_off), add, n_columns in product(shapes, (False, True), (64, 32)):
         r_off = p_off % 7
         rows = rng.integers(0, 99, r_off + 6 * n_segments)
         panel = rng.integers(0, 2**32, p_off + n_segments * -(-n_steps // 6) * 64, dtype=np.uint32)
         for kind in (np.float32, np.int32) if n_segments * n_steps < 100 else ():
             tables = (rng.normal(size=32 * n_steps + 99) * 10**6).astype(kind)
             out = garbage(o_off + 6 * 64 + 3, kind)
-            yield tables, rows, r_off, n_segments, 5 * n_steps, panel, p_off, out, o_off, add
+            yield tables, rows, r_off, n_segments, 5 * n_steps, panel, p_off, n_columns, out, o_off, add
         tables = rng.choice(np.array([0, 1, 62, 63, 63, 63], np.uint8), 99 + 64 + 192 * n_steps)
         panel = rng.integers(0, 16, p_off + n_segments * n_steps * 256, dtype=np.uint8)
         out = garbage(o_off + 6 * 64 + 3, np.int32)
-        yield tables, rows, r_off, n_segments, 16 * n_steps, panel, p_off, out, o_off, add
+        yield tables, rows, r_off, n_segments, 16 * n_steps, panel, p_off, n_columns, out, o_off, add
 
 
 def spread(rng):
@@ -165,8 +165,8 @@ def spread(rng):
 
 
 def scaled_rows(rng):
-    for kind in (np.int32, np.float32):
-        yield rng.integers(-2**31, 2**31, 70).astype(kind), 5, 1 / 3, garbage(69, np.float32), 2
+    for kind, n_lanes in product((np.int32, np.float32), (64, 47, 15)):
+        yield rng.integers(-2**31, 2**31, 70).astype(kind), 5, 1 / 3, garbage(69, np.float32), 2, n_lanes
 
 
 def multiplied(rng):
@@ -284,8 +284,9 @@ def programs(rng):
 
 
 def row_products(rng):
-    for n_channels in (0, 1, 5, 64):
-        yield (singles(rng, 400), 7, 69, n_channels, singles(rng, 70 * 40), 3, 40, reals(rng, 4 * 50 + 8), 5, 50)
+    for n_channels, x_step, x_inner in ((0, 69, 1), (1, 69, 1), (5, 1, 40), (64, 69, 1), (37, 2, 9)):
+        yield (singles(rng, 400), 7, x_step, x_inner, n_channels, singles(rng, 70 * 40), 3, 40,
+               reals(rng, 4 * 50 + 8), 5, 50)
 
 
 def draws(rng):

@@ -10,7 +10,7 @@ x (N, H, W, Cw), C input channels in Cw words, K output channels, T = kh * kw ta
 import numpy as np
 
 from bnnsim.kernels._arrays import empty, zeros
-from bnnsim.kernels._jit import inline, kernel, leaf
+from bnnsim.kernels._jit import inline, inner, kernel, leaf
 from bnnsim.kernels.forward.geometry import columns_inside
 from bnnsim.kernels.gradients.fixed_point import SIDE, fix_by_column, fix_turned
 from bnnsim.kernels.gradients.lookup_tile import (COLS, MAX_ITEMS, ROWS, add_tile, build_tables, entry_rows, entry_size,
@@ -49,7 +49,7 @@ def gradient_row(dout, winner, size, n, places, position, rows, r):
         keep_winners(dout, at, winner, at, n_units, np.uint8(places[2, position]), rows, r * rows.shape[1])
 
 
-@leaf
+@inner
 def _chunk_runs(first, n_rows, g, runs):
     """Output positions first.. cut into runs of one row of outputs: their number, and runs (5, .) int64.
 
@@ -66,7 +66,7 @@ def _chunk_runs(first, n_rows, g, runs):
     return n_runs
 
 
-@leaf
+@inner
 def _fix_chunk(dout, winner, size, first, n_rows, inverse, ones, places, rows, fixed, n_wide):
     """dH of output positions first.., n_rows of them -> fixed (6 M, CHUNK) int16, transposed; 0 up to n_wide.
 
@@ -95,19 +95,27 @@ def _fix_chunk(dout, winner, size, first, n_rows, inverse, ones, places, rows, f
             fix_turned(rows[:SIDE], 0, column, ones, fixed, row)
 
 
-@leaf
-def _pad(fill, start, stop, tap, gathered, padded):
-    """Positions start..stop of the chunk are padding to `tap`: the padded bits (Pw, CHUNK) say so."""
+@inner
+def _put(word, w, shift, q, gathered):
+    """The bits of a tap's word w at position q, from bit `shift` of gathered[w] on."""
+    gathered[w, q] |= word << np.uint64(shift)
+    if shift:
+        gathered[w + 1, q] |= word >> np.uint64(64 - shift)
+
+
+@inner
+def _pad(fill, start, stop, shift, gathered, padded, bit):
+    """Positions start..stop of the chunk are padding to a tap: its bit of `padded` says so, unless it is -1."""
     for q in range(start, stop):
-        for w in range(gathered.shape[0]):
-            gathered[w, q] = fill[w]
-        if padded.shape[0]:
-            padded[tap >> 6, q] |= np.uint64(1) << np.uint64(tap & 63)
+        for w in range(len(fill)):
+            _put(fill[w], w, shift, q, gathered)
+        if bit >= 0:
+            padded[bit >> 6, q] |= np.uint64(1) << np.uint64(bit & 63)
 
 
-@leaf
-def _gather_tap(x, runs, n_runs, tap, fill, g, gathered, padded):
-    """What `tap` reads at each position of the chunk -> gathered (Cw, CHUNK)."""
+@inner
+def _gather_tap(x, runs, n_runs, tap, fill, g, shift, gathered, padded, bit):
+    """What `tap` reads at each position of the chunk -> gathered (Cw + 1, CHUNK), from bit `shift` on."""
     di, dj = tap // g.kernel_width, tap % g.kernel_width
     inside = columns_inside(g, dj)
     for run in range(n_runs):
@@ -116,39 +124,63 @@ def _gather_tap(x, runs, n_runs, tap, fill, g, gathered, padded):
         high = max(min(inside[1] - ow, length), low)
         if not 0 <= i < g.height:
             low = high = length
-        _pad(fill, q, q + low, tap, gathered, padded)
+        _pad(fill, q, q + low, shift, gathered, padded, bit)
         for w in range(x.shape[3]):
             for at in range(low, high):
-                gathered[w, q + at] = x[n, i, (ow + at) * g.column_stride + dj * g.column_step - g.left, w]
-        _pad(fill, q + high, q + length, tap, gathered, padded)
+                _put(x[n, i, (ow + at) * g.column_stride + dj * g.column_step - g.left, w], w, shift, q + at, gathered)
+        _pad(fill, q + high, q + length, shift, gathered, padded, bit)
 
 
-@leaf
-def _turn_chunk(words, n_rows, panel, column):
-    """words (., CHUNK) -> panel (., E, .) from `column` on."""
-    for w in range(words.shape[0]):
+@inner
+def _turn_chunk(words, n_words, n_rows, panel, column):
+    """The first of words (., CHUNK) -> panel (., E, .) from `column` on."""
+    for w in range(n_words):
         for i in range((n_rows + entry_rows(panel) - 1) // entry_rows(panel)):
             turn_words(words, w * CHUNK + i * entry_rows(panel), 1, panel,
                        ((column + w) * panel.shape[1] + i) * panel.shape[2])
 
 
-@kernel
-def conv_dweight(dout, winner, size, inverse, x, fill, zero_pad, g, kinds, total, start, stop):
-    """dH, its channels' 1 / scale (K,), x words -> total (M, T * Cw + Pw, 6, 64) int64 (or float64) += dW / scales.
+@leaf
+def _panel_of_chunk(x, n_channels, runs, n_runs, n_rows, fill, zero_pad, g, gathered, padded, panel):
+    """The panel of all that a chunk's positions read: taps after one another, then what is padded, without gaps."""
+    n_taps, done = g.kernel_height * g.kernel_width, 0
+    first = n_taps * n_channels & 63                            # bit of `padded` that tap 0 has
+    padded[:] = np.uint64(0)
+    gathered[:] = np.uint64(0)
+    for tap in range(n_taps):
+        _gather_tap(x, runs, n_runs, tap, fill, g, tap * n_channels & 63, gathered, padded,
+                    first + tap if zero_pad else -1)
+        n_whole = ((tap + 1) * n_channels >> 6) - done
+        _turn_chunk(gathered, n_whole, n_rows, panel, done)
+        done += n_whole
+        for w in range(len(gathered)):                          # a word that the next tap goes on with comes first
+            for q in range(CHUNK):
+                gathered[w, q] = gathered[n_whole, q] if w == 0 else np.uint64(0)
+    for q in range(CHUNK if len(padded) else 0):
+        padded[0, q] |= gathered[0, q]
+        if zero_pad:
+            padded[(first + n_taps) >> 6, q] |= np.uint64(1) << np.uint64((first + n_taps) & 63)
+    _turn_chunk(padded, len(padded), n_rows, panel, done)
 
-    Row m, r is output channel 6 m + r. Zero padding enters as -1; the last Pw = T // 64 + 1 words of columns (without
-    it, none) hold what it takes to correct that: column t < T sums dH with +1 where tap t is padded and -1 elsewhere,
-    column T sums dH. Runs over chunks of `CHUNK` output positions of all images; slices at once need a `total` each.
+
+@kernel
+def conv_dweight(dout, winner, size, inverse, x, n_channels, fill, zero_pad, g, kinds, total, start, stop):
+    """dH, its channels' 1 / scale (K,), x words -> total (M, B, 6, 64) int64 (or float64) += dW / scales.
+
+    Row m, r is output channel 6 m + r. Columns are T * C bits without gaps, which B words hold. Zero padding enters as
+    -1; T + 1 columns more (without it, none) hold what it takes to correct that: column t sums dH with +1 where tap t
+    is padded and -1 elsewhere, the last sums dH. Runs over chunks of `CHUNK` output positions of all images; slices at
+    once need a `total` each.
     """
-    n_all, n_taps = dout.shape[0] * g.out_height * g.out_width, g.kernel_height * g.kernel_width
+    n_all = dout.shape[0] * g.out_height * g.out_width
     n_blocks, n_columns = total.shape[0], total.shape[1]
     rows, ones = zeros((SIDE + 1, dout.shape[3]), kinds.gradient.dtype), empty(dout.shape[3], np.float64)
     ones[:] = 1.0
     fixed = zeros((ROWS * n_blocks, CHUNK), kinds.gradient.dtype)
     panel = empty((n_columns, CHUNK // entry_rows(kinds.panel), entry_size(kinds.panel)), kinds.panel.dtype)
     sums, table_room = zeros(total.shape, kinds.sum.dtype), table_size(CHUNK, kinds.table)
-    gathered, runs = empty((x.shape[3], CHUNK), np.uint64), empty((5, CHUNK), np.int64)
-    padded = empty((n_taps // 64 + 1 if zero_pad else 0, CHUNK), np.uint64)
+    gathered, runs = empty((x.shape[3] + 1, CHUNK), np.uint64), empty((5, CHUNK), np.int64)
+    padded = empty((n_columns - (g.kernel_height * g.kernel_width * n_channels >> 6), CHUNK), np.uint64)
     tables, at = new_tables(ROWS * table_room, kinds.table)
     most = 1 if kinds.gradient.itemsize == 4 else MAX_ITEMS // CHUNK              # chunks before an int32 wraps
     starts, places = empty(ROWS, np.int64), window_places(size, g)
@@ -159,18 +191,13 @@ def conv_dweight(dout, winner, size, inverse, x, fill, zero_pad, g, kinds, total
         n_wide = whole(n_rows, kinds.table)
         n_runs = _chunk_runs(chunk * CHUNK, n_rows, g, runs)
         _fix_chunk(dout, winner, size, chunk * CHUNK, n_rows, inverse, ones, places, rows, fixed, n_wide)
-        padded[:] = np.uint64(0)
-        padded[n_taps >> 6:] = np.uint64(1) << np.uint64(n_taps & 63)
-        for tap in range(n_taps):
-            _gather_tap(x, runs, n_runs, tap, fill, g, gathered, padded)
-            _turn_chunk(gathered, n_rows, panel, tap * x.shape[3])
-        _turn_chunk(padded, n_rows, panel, n_taps * x.shape[3])
+        _panel_of_chunk(x, n_channels, runs, n_runs, n_rows, fill, zero_pad, g, gathered, padded, panel)
         for m in range(n_blocks):
             for r in range(ROWS):
                 build_tables(fixed, (ROWS * m + r) * CHUNK, n_wide, tables, starts[r])
             for column in range(n_columns):
-                lookup_tile(tables, starts, 0, 1, n_wide, panel, column * panel.shape[1] * panel.shape[2],
-                            sums, (m * n_columns + column) * ROWS * COLS, True)
+                lookup_tile(tables, starts, 0, 1, n_wide, panel, column * panel.shape[1] * panel.shape[2], COLS, sums,
+                            (m * n_columns + column) * ROWS * COLS, True)
         if (chunk - start + 1) % most == 0 or chunk + 1 == stop:
             for m in range(n_blocks):
                 for column in range(n_columns):

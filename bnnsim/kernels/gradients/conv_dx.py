@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bnnsim.kernels._arrays import empty, zeros
-from bnnsim.kernels._jit import inline, kernel, leaf
+from bnnsim.kernels._jit import inner, kernel, leaf
 from bnnsim.kernels.gradients.conv import gradient_row, window_places
 from bnnsim.kernels.gradients.fixed_point import fix_row, scale_of
 from bnnsim.kernels.gradients.lookup_tile import (COLS, MAX_ITEMS, ROWS, add_tile, build_tables, entry_size,
@@ -71,12 +71,12 @@ def _read_by(reads, cuts, g, cut_size, nothing, starts, live):
                         starts[s, group, tap, chunk, r] = start + step * (group * cuts.n_chunks + chunk)
 
 
-@inline
-def _find_units(values, fixed, scale):
-    """The unit in which each group of an image (OH, OW, K) fills the type of `fixed`: scale (G,)."""
+@leaf
+def _find_units(values, fixed, largest, scale, inverse):
+    """The unit in which each group of an image (OH, OW, K) fills the type of `fixed`: scale (G,), 1 / scale."""
     n_groups = len(scale)
     bits = values.view(np.int32).reshape(-1, values.size if n_groups == 1 else values.shape[2] // n_groups)
-    largest = zeros(n_groups, np.int32)                         # by their bits, as `fixed_point.largest_size` says
+    largest[:] = 0                                              # by their bits, as `fixed_point.largest_size` says
     for row in range(len(bits) if fixed.itemsize == 2 else 0):
         found = np.int32(0)
         for u in range(bits.shape[1]):
@@ -86,17 +86,18 @@ def _find_units(values, fixed, scale):
     sizes = largest.view(np.float32)
     for group in range(n_groups):
         scale[group] = scale_of(np.float64(sizes[group])) if fixed.itemsize == 2 else 1.0
+        inverse[group] = 1.0 / scale[group]
 
 
-@leaf
+@inner
 def _fix_groups(values, v_off, n_units, inverse, fixed, f_off, room):
     """values[v_off..] -> fixed int16 [f_off..], n_units in `room` places for each group's `inverse`."""
     for group in range(len(inverse)):
         fix_row(values, v_off + n_units * group, n_units, inverse[group], fixed, f_off + room * group)
 
 
-@leaf
-def _sum_taps(tables, starts, live, s, group, spans, cuts, panel, p_off, tile, partial):
+@inner
+def _sum_taps(tables, starts, live, s, group, spans, cuts, panel, p_off, n_columns, tile, partial):
     """partial (6, 64) int32 = sums over taps and chunks of six s, True; or tile int64, False, if they might wrap.
 
     Taps that reached nothing are passed over. Of float32 the same in float64 and float32.
@@ -113,8 +114,8 @@ def _sum_taps(tables, starts, live, s, group, spans, cuts, panel, p_off, tile, p
         for chunk in range(cuts.n_chunks if live[s, first] else 0):
             segment = first * cuts.n_chunks + chunk
             at = ROWS * ((s * cuts.n_groups + group) * n_taps * cuts.n_chunks + segment)
-            lookup_tile(tables, starts, at, last - first, cuts.n_items, panel, p_off + size * segment, partial, 0,
-                        found)
+            lookup_tile(tables, starts, at, last - first, cuts.n_items, panel, p_off + size * segment, n_columns,
+                        partial, 0, found)
             found = exact
             if not exact:
                 add_tile(partial, tile)
@@ -124,15 +125,73 @@ def _sum_taps(tables, starts, live, s, group, spans, cuts, panel, p_off, tile, p
     return exact
 
 
-@leaf
+@inner
 def _store_position(tile, wide, exact, scale, r, w, out, n, position):
     """Row r of the tile's sums -> out (N, H * W, C) float32 [n, position, 64 w..]."""
-    n_columns = min(COLS, out.shape[2] - COLS * w)
-    if exact and n_columns == COLS:
-        scale_row(tile, COLS * r, scale, out, (n * out.shape[1] + position) * out.shape[2] + COLS * w)
-    else:
-        for c in range(n_columns):
-            out[n, position, COLS * w + c] = np.float32((tile[r, c] if exact else wide[r, c]) * scale)
+    n_columns, first = min(COLS, out.shape[2] - COLS * w), 0
+    if exact:
+        scale_row(tile, COLS * r, scale, out, (n * out.shape[1] + position) * out.shape[2] + COLS * w, n_columns)
+        first = n_columns // 16 * 16
+    for c in range(first, n_columns):
+        out[n, position, COLS * w + c] = np.float32((tile[r, c] if exact else wide[r, c]) * scale)
+
+
+class Room(NamedTuple):
+    """What an image's gradients are worked out in: see `conv_dx`."""
+
+    fixed: np.ndarray
+    values: np.ndarray
+    entries: np.ndarray
+    places: np.ndarray
+    tables: np.ndarray
+    starts: np.ndarray
+    live: np.ndarray
+    largest: np.ndarray
+    scale: np.ndarray
+    inverse: np.ndarray
+    tile: np.ndarray
+    wide: np.ndarray
+
+
+@inner
+def _build_row(dout, winner, size, n, oh, cuts, g, reads, cut_size, nothing, room):
+    """The tables of a row of outputs of image n."""
+    n_units, n_cuts = dout.shape[3] // cuts.n_groups, cuts.n_groups * cuts.n_chunks
+    group_items, fixed = cuts.n_items * cuts.n_chunks, room.fixed
+    for ow in range(g.out_width):
+        if size == 1:
+            at = ((n * g.out_height + oh) * g.out_width + ow) * dout.shape[3]
+            _fix_groups(dout, at, n_units, room.inverse, fixed, 0, group_items)
+        else:
+            gradient_row(room.entries, winner, size, 0, room.places, oh * g.out_width + ow, room.values, 0)
+            for k in range(dout.shape[3]):
+                fixed[0, group_items * (k // n_units) + k % n_units] = room.values[0, k]
+        at = nothing + cut_size * (1 + n_cuts * (oh % reads.n_slots * g.out_width + ow))
+        for cut in range(n_cuts):
+            build_tables(fixed, cuts.n_items * cut, cuts.n_items, room.tables, at + cut_size * cut)
+
+
+@leaf
+def _image_dx(dout, winner, size, n, panel, cuts, g, reads, cut_size, nothing, room, out):
+    """`conv_dx` of image n, whose winners are `winner`."""
+    n_units, n_words, sixes = dout.shape[3] // cuts.n_groups, panel.shape[0] // cuts.n_groups, reads.sixes
+    _find_units(dout[n], room.fixed, room.largest, room.scale, room.inverse)
+    step, built = max(room.entries.size, 1) if cuts.n_groups == 1 else dout.shape[3], 0
+    for entry in range(0, room.entries.size, step):             # each is fixed once, whatever the window's size
+        _fix_groups(dout, n * room.entries.size + entry, step // cuts.n_groups, room.inverse, room.entries, entry,
+                    step // cuts.n_groups)
+    for s in range(len(sixes)):
+        for oh in range(built, reads.needed[s]):
+            _build_row(dout, winner, size, n, oh, cuts, g, reads, cut_size, nothing, room)
+        built = reads.needed[s]
+        for w in range(panel.shape[0]):
+            group = w // n_words
+            exact = _sum_taps(room.tables, room.starts, room.live, s, group, reads.spans, cuts, panel,
+                              w * panel.shape[1] * panel.shape[2] * entry_size(panel),
+                              COLS if out.shape[2] - COLS * w > COLS // 2 else COLS // 2, room.wide, room.tile)
+            for r in range(ROWS):
+                if sixes[s, r] >= 0:
+                    _store_position(room.tile, room.wide, exact, room.scale[group], r, w, out, n, sixes[s, r])
 
 
 @kernel
@@ -142,47 +201,18 @@ def conv_dx(dout, winner, size, panel, cuts, g, reads, kinds, out, start, stop):
     kinds as in `dense.lookup_dense`. Groups are of whole words where there are several. Tables of as many rows of
     outputs as positions may read stay in a ring; each is built once an image.
     """
-    n_units, n_words = dout.shape[3] // cuts.n_groups, panel.shape[0] // cuts.n_groups
-    n_cuts, group_items = cuts.n_groups * cuts.n_chunks, cuts.n_items * cuts.n_chunks
+    n_cuts = cuts.n_groups * cuts.n_chunks
     fixed = zeros((1, cuts.n_items * n_cuts), kinds.gradient.dtype)
     values = zeros((1, dout.shape[3]), kinds.gradient.dtype)
     entries = empty((1, *dout.shape[1:]) if size > 1 else (1, 0, 0, 0), kinds.gradient.dtype)
-    step = max(entries.size, 1) if cuts.n_groups == 1 else dout.shape[3]
     cut_size, places = table_size(cuts.n_items, kinds.table), window_places(size, g)
     tables, nothing = new_tables((reads.n_slots * g.out_width * n_cuts + 1) * cut_size, kinds.table)
     tables[nothing:nothing + cut_size] = 0
     starts = empty((len(reads.sixes), cuts.n_groups, len(reads.taps), cuts.n_chunks, ROWS), np.int64)
     live = empty((len(reads.sixes), len(reads.taps)), np.uint8)
     _read_by(reads, cuts, g, cut_size, nothing, starts, live)
-    sixes, spans, needed = reads.sixes, reads.spans, reads.needed           # once: each look counts a reference
-    scale, inverse = empty(cuts.n_groups, np.float64), empty(cuts.n_groups, np.float64)
-    tile, wide = empty((ROWS, COLS), kinds.sum.dtype), empty((ROWS, COLS), kinds.total.dtype)
+    room = Room(fixed, values, entries, places, tables, starts, live, empty(cuts.n_groups, np.int32),
+                empty(cuts.n_groups, np.float64), empty(cuts.n_groups, np.float64), zeros((ROWS, COLS), kinds.sum.dtype),
+                zeros((ROWS, COLS), kinds.total.dtype))
     for n in range(start, stop):
-        _find_units(dout[n], fixed, scale)
-        for group in range(cuts.n_groups):
-            inverse[group] = 1.0 / scale[group]
-        won, built = winner[n:n + 1], 0
-        for entry in range(0, entries.size, step):              # each is fixed once, whatever the window's size
-            _fix_groups(dout, n * entries.size + entry, step // cuts.n_groups, inverse, entries, entry,
-                        step // cuts.n_groups)
-        for s in range(len(sixes)):
-            for oh in range(built, needed[s]):
-                for ow in range(g.out_width):
-                    if size == 1:
-                        at = ((n * g.out_height + oh) * g.out_width + ow) * dout.shape[3]
-                        _fix_groups(dout, at, n_units, inverse, fixed, 0, group_items)
-                    else:
-                        gradient_row(entries, won, size, 0, places, oh * g.out_width + ow, values, 0)
-                        for k in range(dout.shape[3]):
-                            fixed[0, group_items * (k // n_units) + k % n_units] = values[0, k]
-                    at = nothing + cut_size * (1 + n_cuts * (oh % reads.n_slots * g.out_width + ow))
-                    for cut in range(n_cuts):
-                        build_tables(fixed, cuts.n_items * cut, cuts.n_items, tables, at + cut_size * cut)
-            built = needed[s]
-            for w in range(panel.shape[0]):
-                group = w // n_words
-                exact = _sum_taps(tables, starts, live, s, group, spans, cuts, panel,
-                                  w * panel.shape[1] * panel.shape[2] * entry_size(panel), wide, tile)
-                for r in range(ROWS):
-                    if sixes[s, r] >= 0:
-                        _store_position(tile, wide, exact, scale[group], r, w, out, n, sixes[s, r])
+        _image_dx(dout, winner[n:n + 1], size, n, panel, cuts, g, reads, cut_size, nothing, room, out)

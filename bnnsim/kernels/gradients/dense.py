@@ -42,11 +42,9 @@ def store_sums(tile, row, word, scale, out):
     """out (M, F) float32 [row.., 64 word..] = tile (6, 64) * scale of the row, as far as out reaches."""
     n_columns = min(COLS, out.shape[1] - COLS * word)
     for r in range(min(ROWS, out.shape[0] - row)):
-        if n_columns == COLS:
-            scale_row(tile, COLS * r, scale[row + r], out, (row + r) * out.shape[1] + COLS * word)
-        else:
-            for c in range(n_columns):
-                out[row + r, COLS * word + c] = np.float32(tile[r, c] * scale[row + r])
+        scale_row(tile, COLS * r, scale[row + r], out, (row + r) * out.shape[1] + COLS * word, n_columns)
+        for c in range(n_columns // 16 * 16, n_columns):
+            out[row + r, COLS * word + c] = np.float32(tile[r, c] * scale[row + r])
 
 
 @leaf
@@ -59,7 +57,7 @@ def _long_sums(a, row, panel, scale, tables, starts, tile, total, out):
             build_tables(a, (row + r) * a.shape[1] + first, count, tables, starts[r])
         for word in range(panel.shape[0]):
             entry = word * panel.shape[2] + first // entry_rows(panel)
-            lookup_tile(tables, starts, 0, 1, count, panel, entry * entry_size(panel), tile, 0, False)
+            lookup_tile(tables, starts, 0, 1, count, panel, entry * entry_size(panel), COLS, tile, 0, False)
             add_tile(tile, total[word])
     for word in range(panel.shape[0]):
         for r in range(min(ROWS, out.shape[0] - row)):
@@ -88,5 +86,5 @@ def lookup_dense(a, panel, scale, kinds, out, start, stop):
                 build_tables(a, (row + r) * n_items, n_items, tables, starts[r])
             for word in range(panel.shape[0]):
                 at = word * panel.shape[2] * entry_size(panel)
-                lookup_tile(tables, starts, 0, 1, n_items, panel, at, tile, 0, False)
+                lookup_tile(tables, starts, 0, 1, n_items, panel, at, COLS, tile, 0, False)
                 store_sums(tile, row, word, scale, out)

@@ -162,17 +162,17 @@ def find_eight(builder, table, columns):
 def sums_tile(lanes, vectors, find):
     """`sums` as vector code: all rows and `vectors` of `lanes` columns at once."""
     def generate(context, builder, signature, args):
-        tables, rows, r_off, n_segments, n_items, panel, p_off, out, o_off, add = args
+        tables, rows, r_off, n_segments, n_items, panel, p_off, n_columns, out, o_off, add = args
         item = _item(signature.args[0])
         vector, words = ir.VectorType(item, lanes), ir.VectorType(I32, lanes)
         table_ptr = item_pointer(context, builder, signature.args[0], tables, I64(0), item)
         row_ptr = item_pointer(context, builder, signature.args[1], rows, r_off, I64)
         panel_ptr = item_pointer(context, builder, signature.args[5], panel, p_off, I32)
-        out_ptr = item_pointer(context, builder, signature.args[7], out, o_off, item)
+        out_ptr = item_pointer(context, builder, signature.args[8], out, o_off, item)
         slots = [[cgutils.alloca_once(builder, vector) for _ in range(vectors)] for _ in range(ROWS)]
         bits = [cgutils.alloca_once(builder, words) for _ in range(vectors)]
         n_groups = builder.udiv(n_items, I64(GROUP))
-        with cgutils.for_range(builder, I64(COLS // (lanes * vectors))) as side:
+        with cgutils.for_range(builder, builder.udiv(n_columns, I64(lanes * vectors))) as side:
             column = builder.mul(side.index, I64(lanes * vectors))
             places = [[vector_pointer(builder, out_ptr, builder.add(column, I64(COLS * r + lanes * v)), vector)
                        for v in range(vectors)] for r in range(ROWS)]
@@ -217,21 +217,21 @@ def _add_segments(builder, slots, bits, find, table_ptr, row_ptr, n_segments, n_
                     builder.store(builder.lshr(columns, _constant(words, GROUP)), slot)
 
 
-def sums(tables, rows, r_off, n_segments, n_items, panel, p_off, out, o_off, add):
+def sums(tables, rows, r_off, n_segments, n_items, panel, p_off, n_columns, out, o_off, add):
     """`lookup_tile.lookup_tile` of such tables."""
     n_groups = n_items // GROUP
     n_words = (n_groups + WORD_GROUPS - 1) // WORD_GROUPS
     flat, starts, bits, totals = tables.reshape(-1), rows.reshape(-1)[r_off:], panel.reshape(-1), out.reshape(-1)
-    if not add:
-        totals[o_off:o_off + ROWS * COLS] = 0
+    for r in range(0 if add else ROWS):
+        totals[o_off + COLS * r:o_off + COLS * r + n_columns] = 0
     entries = np.empty(COLS, np.int64)
     for s in range(n_segments):
         for g in range(n_groups):
             at = p_off + (s * n_words + g // WORD_GROUPS) * COLS
             shift = np.uint32(GROUP * (g % WORD_GROUPS))
-            for c in range(COLS):
+            for c in range(n_columns):
                 entries[c] = 32 * g + np.int64((bits[at + c] >> shift) & np.uint32(31))
             for r in range(ROWS):
                 start = starts[ROWS * s + r]
-                for c in range(COLS):
+                for c in range(n_columns):
                     totals[o_off + COLS * r + c] += flat[start + entries[c]]

@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from bnnsim.kernels._jit import kernel, leaf
+from bnnsim.kernels._jit import inner, kernel, leaf
 from bnnsim.kernels._llvm import I16, I32, I64, declare, item_pointer, splat, vector_pointer
 from bnnsim.kernels._twins import Tile, twin_of
 
@@ -184,7 +184,7 @@ def scale_of(largest):
     return largest / FULL_SCALE if largest > 0.0 else 1.0
 
 
-@leaf
+@inner
 def fix_row(values, v_off, n_values, inverse, out, o_off):
     """out[o_off..] int16 = values[v_off..] * inverse, n_values of them."""
     whole = n_values // SIDE * SIDE

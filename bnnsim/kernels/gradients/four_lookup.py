@@ -138,8 +138,8 @@ def panel(words, w_off, w_stride, out, p_off):
 
 # ---------------------------------------------------------------- sums
 
-def _start_sums(builder, table_ptr, row_ptr, n_segments, out_ptr, add):
-    """out (6, 64) = what it holds, if `add`, minus the sums of all |a|."""
+def _start_sums(builder, table_ptr, row_ptr, n_segments, n_columns, out_ptr, add):
+    """out (6, 64) = what it holds, if `add`, minus the sums of all |a|: of n_columns."""
     with cgutils.for_range(builder, I64(ROWS)) as row:
         total = cgutils.alloca_once(builder, I32)
         builder.store(I32(0), total)
@@ -149,8 +149,8 @@ def _start_sums(builder, table_ptr, row_ptr, n_segments, out_ptr, add):
             size = builder.load(builder.bitcast(head, I32.as_pointer()), align=1)
             builder.store(builder.add(builder.load(total), size), total)
         sizes = splat(builder, builder.load(total), _INTS)
-        for v in range(0, COLS, 16):
-            at = builder.add(builder.mul(row.index, I64(COLS)), I64(v))
+        with cgutils.for_range(builder, builder.lshr(n_columns, I64(4))) as part:
+            at = builder.add(builder.mul(row.index, I64(COLS)), builder.shl(part.index, I64(4)))
             place = vector_pointer(builder, out_ptr, at, _INTS)
             old = builder.select(add, builder.load(place, align=4), ir.Constant(_INTS, None))
             builder.store(builder.sub(old, sizes), place, align=4)
@@ -209,12 +209,12 @@ class _Sums:
 def sums_tile(lanes, rows, vectors, shuffle):
     """`sums` as vector code: `rows` rows and `vectors` of `lanes` bytes at once, so many as there are registers."""
     def generate(context, builder, signature, args):
-        tables, starts, r_off, n_segments, n_items, panel, p_off, out, o_off, add = args
+        tables, starts, r_off, n_segments, n_items, panel, p_off, n_columns, out, o_off, add = args
         table_ptr = item_pointer(context, builder, signature.args[0], tables, I64(0), I8)
         row_ptr = item_pointer(context, builder, signature.args[1], starts, r_off, I64)
         panel_ptr = item_pointer(context, builder, signature.args[5], panel, p_off, I8)
-        out_ptr = item_pointer(context, builder, signature.args[7], out, o_off, I32)
-        _start_sums(builder, table_ptr, row_ptr, n_segments, out_ptr, builder.trunc(add, I1))
+        out_ptr = item_pointer(context, builder, signature.args[8], out, o_off, I32)
+        _start_sums(builder, table_ptr, row_ptr, n_segments, n_columns, out_ptr, builder.trunc(add, I1))
         state, n_quads = _Sums(builder, lanes, rows, vectors, shuffle), builder.lshr(n_items, I64(4))
 
         def up(value, step):
@@ -227,19 +227,20 @@ def sums_tile(lanes, rows, vectors, shuffle):
             size = up(n_quads, builder.add(n_blocks, builder.zext(builder.icmp_signed("==", n_blocks, I64(0)), I64)))
             with cgutils.for_range(builder, n_blocks) as block:
                 _sum_block(builder, state, table_ptr, row_ptr, first, count, n_quads, builder.mul(block.index, size),
-                           size, panel_ptr, out_ptr)
+                           size, panel_ptr, n_columns, out_ptr)
         return context.get_dummy_value()
 
     return generate
 
 
-def _sum_block(builder, state, table_ptr, row_ptr, first, count, n_quads, quad, size, panel_ptr, out_ptr):
-    """Add quads quad.. (`size`) of segments first.. (`count`) to all rows and columns of `out`."""
+def _sum_block(builder, state, table_ptr, row_ptr, first, count, n_quads, quad, size, panel_ptr, n_columns,
+               out_ptr):
+    """Add quads quad.. (`size`) of segments first.. (`count`) to all rows of `out`, and so many columns."""
     left = _least(builder, builder.sub(n_quads, quad), size)
     width = state.lanes * state.vectors
     with cgutils.for_range(builder, I64(PLANES)) as plane, \
             cgutils.for_range(builder, I64(ROWS // state.rows)) as part, \
-            cgutils.for_range(builder, I64(COLS // width)) as side:
+            cgutils.for_range(builder, builder.udiv(n_columns, I64(width))) as side:
         row, column = builder.mul(part.index, I64(state.rows)), builder.mul(side.index, I64(width))
         offset = builder.add(builder.add(builder.mul(plane.index, n_quads), quad), I64(HEAD // 64))
         state.clear()
@@ -257,18 +258,18 @@ def _sum_block(builder, state, table_ptr, row_ptr, first, count, n_quads, quad, 
         state.flush(builder.gep(out_ptr, [builder.add(builder.mul(row, I64(COLS)), column)]), shift)
 
 
-def sums(tables, rows, r_off, n_segments, n_items, panel, p_off, out, o_off, add):
+def sums(tables, rows, r_off, n_segments, n_items, panel, p_off, n_columns, out, o_off, add):
     """`lookup_tile.lookup_tile` of such tables."""
     n_groups, flat, starts = n_items // 4, tables.reshape(-1), rows.reshape(-1)[r_off:]
     signs, totals, entries = panel.reshape(-1), out.reshape(-1), np.empty(16, np.int32)
-    if not add:
-        totals[o_off:o_off + ROWS * COLS] = 0
     for r in range(ROWS):
         at = o_off + COLS * r
+        if not add:
+            totals[at:at + n_columns] = 0
         for s in range(n_segments):
             head = starts[ROWS * s + r]
             size = flat[head:head + 4].copy().view(np.int32)[0]
-            for c in range(COLS):
+            for c in range(n_columns):
                 totals[at + c] -= size
             for g in range(n_groups):
                 for e in range(16):
@@ -277,5 +278,5 @@ def sums(tables, rows, r_off, n_segments, n_items, panel, p_off, out, o_off, add
                         total += np.int32(flat[digit + 16 * n_groups * plane]) << np.int32(DIGIT * plane + 1)
                     entries[e] = total
                 row = p_off + (s * n_groups + g) * COLS
-                for c in range(COLS):
+                for c in range(n_columns):
                     totals[at + c] += entries[signs[row + c]]

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 import bnnsim.kernels.gradients.five_lookup as five
@@ -111,16 +112,30 @@ def _loops(function):
 
 def _sums(of_four, of_five):
     @intrinsic
-    def lookup(_, tables, rows, r_off, n_segments, n_items, panel, p_off, out, o_off, add):
+    def lookup(_, tables, rows, r_off, n_segments, n_items, panel, p_off, n_columns, out, o_off, add):
         index = types.intp
-        signature = types.void(tables, rows, index, index, index, panel, index, out, index, types.boolean)
+        signature = types.void(tables, rows, index, index, index, panel, index, index, out, index, types.boolean)
         return signature, of_four if tables.dtype == types.uint8 else of_five
 
     return lookup
 
 
-_AVX2 = four.sums_tile(32, 2, 2, "llvm.x86.avx2.pshuf.b")
-_OF_FIVE = Tile(_sums(_AVX2, five.sums_tile(16, 4, five.find_sixteen)), needs=("avx512f", "avx512bw", "avx512dq"))
+def _halved(whole, half):
+    """Code for all columns, and for half of them."""
+    def generate(context, builder, signature, args):
+        with builder.if_else(builder.icmp_signed("==", args[7], I64(COLS))) as (then, otherwise):
+            with then:
+                whole(context, builder, signature, args)
+            with otherwise:
+                half(context, builder, signature, args)
+        return context.get_dummy_value()
+
+    return generate
+
+
+_AVX2 = _halved(four.sums_tile(32, 2, 2, "llvm.x86.avx2.pshuf.b"), four.sums_tile(32, 2, 1, "llvm.x86.avx2.pshuf.b"))
+_SIXTEEN = _halved(five.sums_tile(16, 4, five.find_sixteen), five.sums_tile(16, 2, five.find_sixteen))
+_OF_FIVE = Tile(_sums(_AVX2, _SIXTEEN), needs=("avx512f", "avx512bw", "avx512dq"))
 _OF_FOUR = (
     Tile(_sums(_AVX2, five.sums_tile(8, 1, five.find_eight)), needs=("avx2",)),
     Tile(_sums(four.sums_tile(16, 2, 2, "llvm.x86.ssse3.pshuf.b.128"), _loops(five.sums)), needs=("ssse3",)),
@@ -129,14 +144,15 @@ FIXED = FOURS if not (JIT_OFF or _OF_FIVE.runs_here) and any(tile.runs_here for 
 
 
 @twin_of(_OF_FIVE, *_OF_FOUR, Tile(_sums(_loops(four.sums), _loops(five.sums))))
-def lookup_tile(tables, rows, r_off, n_segments, n_items, panel, p_off, out, o_off, add):
+def lookup_tile(tables, rows, r_off, n_segments, n_items, panel, p_off, n_columns, out, o_off, add):
     """out (6, 64), int32 or float32, = sums over `n_segments` of `n_items` gradients.
 
     The tables of segment s and row r start at rows[r_off + 6 s + r]; the panel's entries of one segment follow those of
-    the one before. Where `add` is true the sums are added to what `out` holds.
+    the one before. Where `add` is true the sums are added to what `out` holds. n_columns is 64, or 32: then `out` keeps
+    its last 32.
     """
     sums = four.sums if tables.dtype == np.uint8 else five.sums
-    sums(tables, rows, r_off, n_segments, n_items, panel, p_off, out, o_off, add)
+    sums(tables, rows, r_off, n_segments, n_items, panel, p_off, n_columns, out, o_off, add)
 
 
 def _tables(of_five):
@@ -170,31 +186,32 @@ def turn_words(words, w_off, w_stride, panel, p_off):
 
 
 @intrinsic
-def _scale_row(_, sums, s_off, scale, out, o_off):
-    signature = types.void(sums, types.intp, types.float64, out, types.intp)
+def _scale_row(_, sums, s_off, scale, out, o_off, n_lanes):
+    signature = types.void(sums, types.intp, types.float64, out, types.intp, types.intp)
 
     def generate(context, builder, signature, args):
-        sums, s_off, scale, out, o_off = args
+        sums, s_off, scale, out, o_off, n_lanes = args
         vector, widen = (_VECTOR, builder.sitofp) if signature.args[0].dtype == types.int32 else \
             (_SINGLE, builder.fpext)
         s_ptr = item_pointer(context, builder, signature.args[0], sums, s_off, vector.element)
         o_ptr = item_pointer(context, builder, signature.args[3], out, o_off, ir.FloatType())
         wide = ir.VectorType(ir.DoubleType(), 16)
         scales = splat(builder, scale, wide)
-        for v in range(4):
-            exact = widen(builder.load(vector_pointer(builder, s_ptr, I64(16 * v), vector), align=4), wide)
+        with cgutils.for_range(builder, builder.lshr(n_lanes, I64(4))) as part:
+            at = builder.mul(part.index, I64(16))
+            exact = widen(builder.load(vector_pointer(builder, s_ptr, at, vector), align=4), wide)
             builder.store(builder.fptrunc(builder.fmul(exact, scales), _SINGLE),
-                          vector_pointer(builder, o_ptr, I64(16 * v), _SINGLE), align=4)
+                          vector_pointer(builder, o_ptr, at, _SINGLE), align=4)
         return context.get_dummy_value()
 
     return signature, generate
 
 
 @twin_of(Tile(_scale_row))
-def scale_row(sums, s_off, scale, out, o_off):
-    """out[o_off..] (64,) float32 = sums[s_off..] (64,), int32 or float32, * scale, the product in float64."""
+def scale_row(sums, s_off, scale, out, o_off, n_lanes):
+    """out[o_off..] float32 = sums[s_off..], int32 or float32, * scale, the product in float64: n_lanes, 16 by 16."""
     exact, values = sums.reshape(-1), out.reshape(-1)
-    for c in range(COLS):
+    for c in range(n_lanes // 16 * 16):
         values[o_off + c] = np.float32(np.float64(exact[s_off + c]) * scale)
 
 
