@@ -174,7 +174,7 @@ def _build_row(dout, winner, size, n, oh, cuts, g, reads, cut_size, nothing, roo
 @leaf
 def _image_dx(dout, winner, size, n, panel, cuts, g, reads, cut_size, nothing, room, out):
     """`conv_dx` of image n, whose winners are `winner`."""
-    n_units, n_words, sixes = dout.shape[3] // cuts.n_groups, panel.shape[0] // cuts.n_groups, reads.sixes
+    n_words, sixes = panel.shape[0] // cuts.n_groups, reads.sixes
     _find_units(dout[n], room.fixed, room.largest, room.scale, room.inverse)
     step, built = max(room.entries.size, 1) if cuts.n_groups == 1 else dout.shape[3], 0
     for entry in range(0, room.entries.size, step):             # each is fixed once, whatever the window's size
@@ -212,7 +212,7 @@ def conv_dx(dout, winner, size, panel, cuts, g, reads, kinds, out, start, stop):
     live = empty((len(reads.sixes), len(reads.taps)), np.uint8)
     _read_by(reads, cuts, g, cut_size, nothing, starts, live)
     room = Room(fixed, values, entries, places, tables, starts, live, empty(cuts.n_groups, np.int32),
-                empty(cuts.n_groups, np.float64), empty(cuts.n_groups, np.float64), zeros((ROWS, COLS), kinds.sum.dtype),
-                zeros((ROWS, COLS), kinds.total.dtype))
+                empty(cuts.n_groups, np.float64), empty(cuts.n_groups, np.float64),
+                zeros((ROWS, COLS), kinds.sum.dtype), zeros((ROWS, COLS), kinds.total.dtype))
     for n in range(start, stop):
         _image_dx(dout, winner[n:n + 1], size, n, panel, cuts, g, reads, cut_size, nothing, room, out)

@@ -9,13 +9,19 @@ threads cannot change a bit. Kernels that sum run over units; 16 of them at once
 import numpy as np
 
 from bnnsim.kernels._arrays import zeros
-from bnnsim.kernels._jit import inline, kernel
+from bnnsim.kernels._jit import inline, kernel, leaf
 from bnnsim.kernels.norm.batchnorm_tiles import LANES, affine_word, gradient_lanes, sum_gradients, sum_powers
 from bnnsim.kernels.norm.pseudo_gradient import through_sign
 from bnnsim.kernels.words.packing import unit_mask
 from bnnsim.kernels.words.vector_words import sign_word
 
-CHUNK_ROWS = 4                     # rows that 16 units are summed over before the next 16, whose rows are near
+CHUNK_NUMBERS = 2048               # of h, of whole rows, that 16 units are summed over before the next 16
+
+
+@leaf
+def chunk_rows(n_units):
+    """Rows that stay near while units are summed over them, 16 by 16: sums go to memory after each."""
+    return max(4, CHUNK_NUMBERS // n_units)
 
 
 @inline
@@ -29,8 +35,8 @@ def column_moments(h, mean, variance, start, stop):
     """Mean and (biased) variance of each unit, from exact integer sums about its first value."""
     n_rows, n_units, whole = h.shape[0], h.shape[1], start + (stop - start) // LANES * LANES
     sums, squares = zeros(stop - start, np.int64), zeros(stop - start, np.int64)
-    for first in range(0, n_rows, CHUNK_ROWS):
-        last = min(first + CHUNK_ROWS, n_rows)
+    for first in range(0, n_rows, chunk_rows(n_units)):
+        last = min(first + chunk_rows(n_units), n_rows)
         for u in range(start, whole, LANES):
             sum_powers(h, first * n_units + u, n_units, last - first, u, sums, squares, u - start)
         for n in range(first, last):
@@ -78,8 +84,8 @@ def gradient_sums(dout, h, norm, ste, dgamma, dbeta, start, stop):
     n_rows, n_units, whole = h.shape[0], h.shape[1], start + (stop - start) // LANES * LANES
     dgamma[start:stop] = 0.0
     dbeta[start:stop] = 0.0
-    for first in range(0, n_rows, CHUNK_ROWS):
-        last = min(first + CHUNK_ROWS, n_rows)
+    for first in range(0, n_rows, chunk_rows(n_units)):
+        last = min(first + chunk_rows(n_units), n_rows)
         for u in range(start, whole, LANES):
             sum_gradients(dout, h, first * n_units + u, n_units, last - first, norm, u, ste, dgamma, dbeta)
         for n in range(first, last):

@@ -114,9 +114,9 @@ def _through(builder, dout, h, at, norm, ste):
     value = _load(builder, h, at, ir.VectorType(h.type.pointee, lanes), 4)
     value = (builder.sitofp if h.type.pointee == I32 else builder.fpext)(value, mean.type)
     centred = builder.fsub(value, mean)
-    y = builder.fadd(builder.fmul(centred, scale), shift)
     dout = builder.fpext(_load(builder, dout, at, ir.VectorType(_F32, lanes), 4), mean.type)
-    return through_sign_lanes(builder, dout, y, ste), builder.fmul(centred, inverse)
+    dy = through_sign_lanes(builder, dout, lambda: builder.fadd(builder.fmul(centred, scale), shift), ste)
+    return dy, builder.fmul(centred, inverse)
 
 
 def _make_sum_gradients(lanes):

@@ -2,13 +2,15 @@
 
 `ste` is four float64 (clip, level, slope, beta), as the classes of `bnnsim.training.estimators` give them:
 
-    beta = 0    level - slope * |y| where |y| <= clip, else 0:
-                identity (inf, 1, 0), clipped (1, 1, 0), ApproxSign (1, 2, 2)
+    beta = 0    level - slope * |y| where |y| <= clip, else 0: clipped (1, 1, 0), ApproxSign (1, 2, 2);
+                1 where clip is infinite, the identity (inf, 1, 0), for which y is not even worked out
     beta > 0    beta * (1 - t^2) * (1 - u * t) with u = beta * |y| / 2 and t = tanh(u): SwishSign
 
 The exponential in t is that of `kernels.elementary`: a math library's differs from one machine to the next, and a seed
 is to train the same network on each.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 from llvmlite import ir
@@ -32,6 +34,8 @@ def through_sign(dout, y, ste):
         one = 1.0 + e
         t = (1.0 - e) / one
         return np.float64(dout) * (beta * (4.0 * e / (one * one)) * (1.0 - 0.5 * z * t))
+    if clip == np.inf:
+        return np.float64(dout)
     return np.float64(dout) * (level - slope * size) if size <= clip else 0.0
 
 
@@ -56,11 +60,27 @@ def _exp_minus_lanes(builder, z, constant):
     return builder.fmul(total, power)
 
 
-def through_sign_lanes(builder: ir.IRBuilder, dout: ir.Value, y: ir.Value, ste: list[ir.Value]) -> ir.Value:
-    """`through_sign` of a vector of dout and y, operation by operation; `ste` holds four scalars."""
-    def constant(value):
-        return ir.Constant(y.type, [value] * y.type.count)
+def through_sign_lanes(builder: ir.IRBuilder, dout: ir.Value, make_y: Callable[[], ir.Value],
+                       ste: list[ir.Value]) -> ir.Value:
+    """`through_sign` of a vector of dout and of y, operation by operation; `ste` holds four scalars."""
+    def constant(value: float) -> ir.Constant:
+        return ir.Constant(dout.type, [value] * dout.type.count)
 
+    def scalar(value: float) -> ir.Constant:
+        return ir.Constant(ste[0].type, value)
+
+    start = builder.block
+    identity = builder.and_(builder.fcmp_ordered("==", ste[0], scalar(float("inf"))),
+                            builder.not_(builder.fcmp_ordered(">", ste[3], scalar(0.0))))
+    with builder.if_then(builder.not_(identity)):
+        bent, end = _bent(builder, dout, make_y(), ste, constant), builder.block
+    dy = builder.phi(dout.type)
+    dy.add_incoming(dout, start)
+    dy.add_incoming(bent, end)
+    return dy
+
+
+def _bent(builder, dout, y, ste, constant):
     clip, level, slope, beta = (splat(builder, value, y.type) for value in ste)
     size = builder.call(declare(builder, f"llvm.fabs.v{y.type.count}f64", y.type, y.type), [y])
     with builder.if_else(builder.fcmp_ordered(">", ste[3], ir.Constant(ste[3].type, 0.0))) as (smooth, straight):

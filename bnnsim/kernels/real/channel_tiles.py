@@ -109,9 +109,9 @@ def _sign_lanes(_, dout, x, at, threshold, column, ste, out):
         dout_ptr, x_ptr, out_ptr = (item_pointer(context, builder, kind, array, at, _F32)
                                     for kind, array in ((kinds[0], dout), (kinds[1], x), (kinds[6], out)))
         threshold_ptr = item_pointer(context, builder, kinds[3], threshold, column, _F32)
-        y = builder.fsub(_wide(builder, x_ptr, I64(0), LANES), _wide(builder, threshold_ptr, I64(0), LANES))
         estimator = [builder.extract_value(ste, i) for i in range(4)]
-        dy = through_sign_lanes(builder, _wide(builder, dout_ptr, I64(0), LANES), y, estimator)
+        dy = through_sign_lanes(builder, _wide(builder, dout_ptr, I64(0), LANES), lambda: builder.fsub(
+            _wide(builder, x_ptr, I64(0), LANES), _wide(builder, threshold_ptr, I64(0), LANES)), estimator)
         single = ir.VectorType(_F32, LANES)
         builder.store(builder.fptrunc(dy, single), vector_pointer(builder, out_ptr, I64(0), single), align=4)
         return context.get_dummy_value()

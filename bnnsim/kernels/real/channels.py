@@ -8,6 +8,7 @@ import numpy as np
 
 from bnnsim.kernels._arrays import zeros
 from bnnsim.kernels._jit import kernel
+from bnnsim.kernels.norm.batchnorm import chunk_rows
 from bnnsim.kernels.norm.pseudo_gradient import through_sign
 from bnnsim.kernels.real.channel_tiles import LANES, add_terms, sign_lanes, term_of
 from bnnsim.kernels.real.program_tile import program_lanes
@@ -15,7 +16,6 @@ from bnnsim.kernels.words.packing import unit_mask
 from bnnsim.kernels.words.vector_words import sign_word
 
 PROGRAM_ROWS = 64                  # rows that 16 channels are taken through a program before the next 16
-CHUNK_ROWS = 16                    # rows that 16 channels are summed over before the next 16, whose rows are near
 
 
 # ---------------------------------------------------------------- forward
@@ -142,8 +142,8 @@ def column_sums(term, dout, x, mean, out, start, stop):
     """
     n_rows, n_channels, whole = dout.shape[0], dout.shape[1], start + (stop - start) // LANES * LANES
     out[start:stop] = 0.0
-    for first in range(0, n_rows, CHUNK_ROWS):
-        last = min(first + CHUNK_ROWS, n_rows)
+    for first in range(0, n_rows, chunk_rows(n_channels)):
+        last = min(first + chunk_rows(n_channels), n_rows)
         for c in range(start, whole, LANES):
             add_terms(term, dout, x, mean, first * n_channels + c, n_channels, last - first, c, out)
         for n in range(first, last):
