@@ -45,7 +45,7 @@ RATE = 0.05                         # of the sweep point
 STEPS = {"fcnn": 30, "cnn": 10, "cifar": 4, "residual": 4}      # of training where bench times whole epochs
 SAME_SIGNS = 0.998                  # of images: signs of a graph's reals may turn round where sums have another order
 LOSS_TOLERANCE = 1e-3               # relative: float32 may still turn an activation round
-LOSS_OF_GRAPHS = 2e-2               # of 13 million signs of reals one turned: by its batch's norms it reaches every score
+LOSS_OF_GRAPHS = 2e-2               # of 13 million signs of reals one turned, which the norms carry to every score
 
 
 class Peer:
