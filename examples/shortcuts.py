@@ -1,7 +1,7 @@
 """Are shortcuts a protection? Bit errors in a residual network beside a plain CNN, and beside itself without shortcuts.
 
-On the left two networks that come with bnnsim are broken, each trained on all of Fashion-MNIST; on the right the same 18
-layers, narrow, trained on the embedded images once with and once without a shortcut around each convolution.
+On the left two networks that come with bnnsim are broken, each trained on all of Fashion-MNIST; on the right the same
+18 layers, narrow, trained on the embedded images once with and once without a shortcut around each convolution.
 
     python examples/shortcuts.py
     python examples/shortcuts.py --dataset fashion --trials 10 --epochs 20 --width 16 --seeds 3
@@ -50,8 +50,9 @@ def main() -> None:
         result.plot(ax=ax).set_title(title, fontsize=9)
         for name, clean in zip(result.names, 100 * result.mean()[:, 0]):
             most = result.tolerated(0.01, name)
-            print(f"{name:24}{clean:6.2f} % clean; {'a point is lost' if most.where == 'inside' else most.where} at BER "
-                  f"{most.rate:.2g} ({most.low:.2g} to {most.high:.2g})")
+            print(f"{name:24}{clean:6.2f} % clean; a point is lost at BER "
+                  f"{'' if most.where == 'inside' else most.where + ' '}{most.rate:.2g} "
+                  f"({most.low:.2g} to {most.high:.2g})")
     figure.savefig(options.out / "shortcuts.png", dpi=150)
     print(f"the figure is in {options.out}/shortcuts.png")
 
