@@ -131,7 +131,7 @@ def readme_columns(report: Json) -> tuple[list[str], dict[str, list[str]]]:
 
 
 def readme_table(reports: Sequence[Json]) -> str:
-    """Ten works, and which were not measured: times of bnnsim, and of a peer where there is one, for each report."""
+    """A dozen works, also those that were not measured: times of bnnsim, and of a peer if any, for each report."""
     columns = [readme_columns(report) for report in reports]
     rows = [(name, *(cell for _, cells in columns for cell in cells[name])) for name in IN_README]
     header = [f"{instructions_of(report)}: {name}" for report, (names, _) in zip(reports, columns) for name in names]

@@ -216,4 +216,4 @@ def leaf(function: Callable[..., Any]) -> Any:
 def inner(function: Callable[..., Any]) -> Any:
     """`leaf` that becomes a piece of its caller's code: for what runs once a position, where a call's arguments, seven
     words an array, took half of a convolution's dX."""
-    return _part(function, _PartCompiler, _nrt=False, forceinline=True)
+    return _part(function, _RawCompiler, _nrt=False, forceinline=True)

@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import runpy
 import struct
-import time
 import tracemalloc
 from pathlib import Path
 
@@ -224,10 +223,8 @@ def records(split):
 
 
 @pytest.mark.skipif(not DEBIAN.exists(), reason="Debian's dataset-fashion-mnist is not installed")
-def test_the_full_set_is_official_quick_to_load_and_holds_the_embedded_subset(tmp_path, monkeypatch):
-    start = time.perf_counter()
+def test_the_full_set_is_official_and_holds_the_embedded_subset(tmp_path, monkeypatch):
     full = load_dataset("fashion", folder=DEBIAN)
-    assert time.perf_counter() - start < 1.5
     assert [split.images.shape for split in full] == [(60_000, 1, 28, 28), (10_000, 1, 28, 28)]
     for split, part, kept in zip(full, load_embedded(), (1000, 200), strict=True):
         assert np.bincount(part.labels).tolist() == [kept] * 10

@@ -10,7 +10,7 @@ x (N, H, W, Cw), C input channels in Cw words, K output channels, T = kh * kw ta
 import numpy as np
 
 from bnnsim.kernels._arrays import empty, zeros
-from bnnsim.kernels._jit import inline, inner, kernel, leaf
+from bnnsim.kernels._jit import inline, kernel, leaf
 from bnnsim.kernels.forward.geometry import columns_inside
 from bnnsim.kernels.gradients.fixed_point import SIDE, fix_by_column, fix_turned
 from bnnsim.kernels.gradients.lookup_tile import (COLS, MAX_ITEMS, ROWS, add_tile, build_tables, entry_rows, entry_size,
@@ -49,7 +49,7 @@ def gradient_row(dout, winner, size, n, places, position, rows, r):
         keep_winners(dout, at, winner, at, n_units, np.uint8(places[2, position]), rows, r * rows.shape[1])
 
 
-@inner
+@leaf
 def _chunk_runs(first, n_rows, g, runs):
     """Output positions first.. cut into runs of one row of outputs: their number, and runs (5, .) int64.
 
@@ -66,7 +66,7 @@ def _chunk_runs(first, n_rows, g, runs):
     return n_runs
 
 
-@inner
+@leaf
 def _fix_chunk(dout, winner, size, first, n_rows, inverse, ones, places, rows, fixed, n_wide):
     """dH of output positions first.., n_rows of them -> fixed (6 M, CHUNK) int16, transposed; 0 up to n_wide.
 
@@ -95,25 +95,19 @@ def _fix_chunk(dout, winner, size, first, n_rows, inverse, ones, places, rows, f
             fix_turned(rows[:SIDE], 0, column, ones, fixed, row)
 
 
-@inner
-def _put(word, w, shift, q, gathered):
-    """The bits of a tap's word w at position q, from bit `shift` of gathered[w] on."""
-    gathered[w, q] |= word << np.uint64(shift)
-    if shift:
-        gathered[w + 1, q] |= word >> np.uint64(64 - shift)
-
-
-@inner
+@leaf
 def _pad(fill, start, stop, shift, gathered, padded, bit):
     """Positions start..stop of the chunk are padding to a tap: its bit of `padded` says so, unless it is -1."""
-    for q in range(start, stop):
-        for w in range(len(fill)):
-            _put(fill[w], w, shift, q, gathered)
-        if bit >= 0:
-            padded[bit >> 6, q] |= np.uint64(1) << np.uint64(bit & 63)
+    for w in range(len(fill)):
+        low, high = fill[w] << np.uint64(shift), fill[w] >> np.uint64(63 - shift) >> np.uint64(1)
+        for q in range(start, stop if fill[w] else start):
+            gathered[w, q] |= low
+            gathered[w + 1, q] |= high
+    for q in range(start, stop if bit >= 0 else start):
+        padded[bit >> 6, q] |= np.uint64(1) << np.uint64(bit & 63)
 
 
-@inner
+@leaf
 def _gather_tap(x, runs, n_runs, tap, fill, g, shift, gathered, padded, bit):
     """What `tap` reads at each position of the chunk -> gathered (Cw + 1, CHUNK), from bit `shift` on."""
     di, dj = tap // g.kernel_width, tap % g.kernel_width
@@ -125,13 +119,16 @@ def _gather_tap(x, runs, n_runs, tap, fill, g, shift, gathered, padded, bit):
         if not 0 <= i < g.height:
             low = high = length
         _pad(fill, q, q + low, shift, gathered, padded, bit)
+        first = ow * g.column_stride + dj * g.column_step - g.left
         for w in range(x.shape[3]):
             for at in range(low, high):
-                _put(x[n, i, (ow + at) * g.column_stride + dj * g.column_step - g.left, w], w, shift, q + at, gathered)
+                gathered[w, q + at] |= x[n, i, first + at * g.column_stride, w] << np.uint64(shift)
+            for at in range(low, high if shift else low):
+                gathered[w + 1, q + at] |= x[n, i, first + at * g.column_stride, w] >> np.uint64(64 - shift)
         _pad(fill, q + high, q + length, shift, gathered, padded, bit)
 
 
-@inner
+@leaf
 def _turn_chunk(words, n_words, n_rows, panel, column):
     """The first of words (., CHUNK) -> panel (., E, .) from `column` on."""
     for w in range(n_words):

@@ -153,7 +153,7 @@ class Room(NamedTuple):
     wide: np.ndarray
 
 
-@inner
+@leaf
 def _build_row(dout, winner, size, n, oh, cuts, g, reads, cut_size, nothing, room):
     """The tables of a row of outputs of image n."""
     n_units, n_cuts = dout.shape[3] // cuts.n_groups, cuts.n_groups * cuts.n_chunks
