@@ -64,8 +64,6 @@ def _run(parser: Parser, work: Callable[[argparse.Namespace], None], argv: Seque
     with _heeded(stopped_by):
         try:
             settle(options, parser.table, load_config(options.config, parser.table) if options.config else {})
-            if options.log and options.quiet:
-                raise ValueError("give --log or --quiet, not both: one asks for progress, the other for none")
             if options.log:
                 logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
             with claimed_outputs(options, parser.table), _compiling_said(options), warnings.catch_warnings():

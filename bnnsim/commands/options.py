@@ -371,7 +371,7 @@ DRY_RUN = Option("dry_run", "check what was asked for, and say what would be don
 CONFIG = Option("config", "options from a file, by their names; those given here win", path, metavar="FILE.json",
                 scope="once")
 QUIET = Option("quiet", "no progress, and no word of kernels that are compiled", switch, False, scope="run")
-LOG = Option("log", "progress as log lines, for batch jobs", switch, False, scope="run")
+LOG = Option("log", "progress as log lines, for batch jobs, also with --quiet", switch, False, scope="run")
 DEBUG = Option("debug", "show the traceback of an error, as BNNSIM_DEBUG=1 in the environment does", switch, False,
                scope="once")
 

@@ -70,7 +70,7 @@ def test_a_file_that_is_there_is_refused_before_the_work(command, words, option,
 
 
 def test_every_output_of_a_command_is_in_the_test_above():
-    known = {(command, option) for command, _, option, _ in WRITES} | {("explain", "--plot")}
+    known = {(command, option) for command, _, option, _ in WRITES} | {("explain", "--plot"), ("explain", "--out")}
     found = {(command, option.typed) for command in __main__.COMMANDS
              for option in importlib.import_module(f"bnnsim.{command}").OPTIONS if option.outputs}
     assert found == known
