@@ -246,13 +246,19 @@ def positive(high: float | None = None) -> Rule:
 
 def one_of(choices: Iterable[str]) -> Rule:
     """One of these words."""
-    return lambda name, value: check_choice(name, value, choices)
+    return _known(choices, lambda name, value: check_choice(name, value, choices))
 
 
 def some_of(choices: Iterable[str]) -> Rule:
     """Words of these, separated by commas; a tuple without repeats."""
-    return lambda name, value: tuple(check_choice(name, word, choices)
-                                     for word in dict.fromkeys(text(name, value).split(",")))
+    return _known(choices, lambda name, value: tuple(check_choice(name, word, choices)
+                                                     for word in dict.fromkeys(text(name, value).split(","))))
+
+
+def _known(choices: Iterable[str], rule: Rule) -> Rule:
+    """A rule that has these words as its `choices`, for completion."""
+    setattr(rule, "choices", tuple(choices))
+    return rule
 
 
 def rates_text(name: str, value: Any) -> str:
@@ -279,6 +285,9 @@ def dataset_text(name: str, value: Any) -> str:
     if is_path(value) and value not in CATALOGUE:
         return path(name, value)
     return check_dataset(name, value)
+
+
+_known(CATALOGUE, dataset_text)
 
 
 def size_text(name: str, value: Any) -> str:
