@@ -97,7 +97,7 @@ WRONG = [
     ("[1]", ValueError, "must hold a JSON object, got list"),
     ("[" * 10**5, ValueError, "must be JSON"),
     ('{"trials": ' + "9" * 5000 + "}", ValueError, "must be JSON"),
-    (" " * (2**20 + 1), ValueError, "must have at most 1048576 bytes, got 1048577"),
+    (" " * (2**20 + 1), ValueError, "must be JSON: it must have at most 1048576 bytes"),
 ]
 
 
