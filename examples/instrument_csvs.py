@@ -28,7 +28,7 @@ def tables(lrs: list[float], hrs: list[float]) -> dict[str, tuple[str | dict[str
         return f"{head}\n{body.replace('.', ',') if comma else body}"
 
     plain = lines("state,resistance_ohm,energy_joule", "{s},{r!r},{j!r}")
-    of_each = {state: "R (ohm);E (pJ)\n" + "".join(f"{r};{joule[s]}\n" for s, r in rows if s == state) for state in joule}
+    of_each = {each: "R (ohm);E (pJ)\n" + "".join(f"{r};{joule[s]}\n" for s, r in rows if s == each) for each in joule}
     wide = "".join(f"{a / 1e3:.4f};{b / 1e3:.4f};2;6\n".replace(".", ",") for a, b in zip(lrs, hrs))
     return {
         "plain": (plain, None),
