@@ -1,8 +1,7 @@
 """Data of one's own: a folder of RGB pictures, 1-D signals in an npz, and a table in a CSV, to a figure for a paper.
 
-The data are made here, three classes each. Each network is trained on its training half, of which a fifth is held out:
-where that stops getting better, training stops, and the best epoch is kept. Then its weight bits are broken. The figure
-has two columns' width, three rows of axes: matplotlib's own, which each plot draws on.
+Made here, three classes each. A fifth of the training half is held out: where it gets no better, training stops, and
+the best epoch is kept. Then weight bits are broken. The figure is matplotlib's, two columns wide; plots take its axes.
 
     python examples/own_data.py
     python examples/own_data.py --examples 2000 --epochs 60 --trials 20
@@ -17,11 +16,8 @@ from PIL import Image
 
 import bnnsim
 
-SPECS = {"pictures": "C16 MP2 C16 MP2 FC64 FC3", "signals": "C16k1x7p0x3 MP1x4 C16k1x7p0x3 MP1x4 FC64 FC3",
-         "table": "FC64 FC64 FC3"}
 
-
-def put_pictures(folder: Path, n: int, rng: np.random.Generator) -> Path:
+def put_pictures(folder: Path, n: int, rng: np.random.Generator) -> None:
     """n PNG files of 16 x 16, half of them for training: rings, bars and crosses in colours on noise."""
     y, x = np.mgrid[-8:8, -8:8] + 0.5
     shapes = {"ring": abs(np.hypot(x, y) - 5) < 1.5, "bar": abs(y) < 2, "cross": (abs(x) < 1.5) | (abs(y) < 1.5)}
@@ -31,24 +27,25 @@ def put_pictures(folder: Path, n: int, rng: np.random.Generator) -> Path:
         path = folder / ("train" if i % 2 else "test") / name / f"{i:05}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray((drawn + rng.integers(0, 96, (16, 16, 3))).astype(np.uint8)).save(path)
-    return folder
 
 
-def put_signals(path: Path, n: int, rng: np.random.Generator) -> Path:
+def put_signals(path: Path, n: int, rng: np.random.Generator) -> None:
     """n noisy sines, squares and saws of 64 samples at any phase: floats, (N, 1, L)."""
     y, phase = np.arange(n) % 3, np.arange(64) / 16 + rng.random((n, 1))
     waves = np.stack([np.sin(2 * np.pi * phase), np.sign(np.sin(2 * np.pi * phase)), 2 * (phase % 1) - 1])
-    np.savez(path, x=(waves[y, np.arange(n)] + 0.5 * rng.standard_normal((n, 64)))[:, None], y=y,
-             class_names=["sine", "square", "saw"])
-    return path
+    np.savez(path, x=waves[y, np.arange(n), None] + 0.5 * rng.standard_normal((n, 1, 64)), y=y)
 
 
-def put_table(path: Path, n: int, rng: np.random.Generator) -> Path:
+def put_table(path: Path, n: int, rng: np.random.Generator) -> None:
     """n lines of six features, of which two tell nothing, and a class by its name."""
     rows = rng.standard_normal((n, 6)) * [1, 20, 0.1, 5, 1, 1] + np.outer(np.arange(n) % 3, [1.5, -25, 0.15, 6, 0, 0])
     lines = [",".join([*(f"{value:.5g}" for value in row), "ABC"[i % 3]]) for i, row in enumerate(rows)]
     path.write_text("\n".join(["a,b,c,d,e,f,class", *lines]) + "\n")
-    return path
+
+
+DATA = {"pictures": (put_pictures, "C16 MP2 C16 MP2 FC64 FC3"),
+        "signals.npz": (put_signals, "C16k1x7p0x3 MP1x4 C16k1x7p0x3 MP1x4 FC64 FC3"),
+        "table.csv": (put_table, "FC64 FC64 FC3")}
 
 
 def main() -> None:
@@ -58,27 +55,24 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=10, help="chips a BER")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for data, networks and figure")
     options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
     rng, n, out = np.random.default_rng(0), options.examples, options.out
-    paths = {"pictures": put_pictures(out / "pictures", n, rng), "signals": put_signals(out / "signals.npz", n, rng),
-             "table": put_table(out / "table.csv", n, rng)}
+    out.mkdir(parents=True, exist_ok=True)
     figure = Figure(figsize=(7.16, 7.4), layout="constrained")
-    for axes, (name, path) in zip(figure.subplots(3, 3), paths.items()):
-        train, test = bnnsim.load_dataset(path, bins=15 if name == "table" else None)
-        model = bnnsim.architectures.build(SPECS[name], train.images.shape[1:], rng=0)
-        stopping = bnnsim.callbacks.EarlyStopping("validation_loss", patience=4)
-        history = bnnsim.fit(model, train, options.epochs, rng=0, batch_size=32, validation_share=0.2,
-                             callbacks=[stopping], progress=False)
+    for axes, (name, (put, spec)) in zip(figure.subplots(3, 3), DATA.items()):
+        put(out / name, n, rng)
+        train, test = bnnsim.load_dataset(out / name, bins=15 if name == "table.csv" else None)
+        model = bnnsim.architectures.build(spec, train.images.shape[1:], rng=0)
+        history = bnnsim.fit(model, train, options.epochs, rng=0, batch_size=32, validation_share=0.2, progress=False,
+                             callbacks=[bnnsim.callbacks.EarlyStopping("validation_loss", patience=4)])
         network = bnnsim.pack(model)
-        network.save(out / f"{name}.h5")
         result = bnnsim.sweep({name: network}, test, np.geomspace(1e-3, 0.5, 9), options.trials, 0, progress=False)
-        print(f"{name}: {test!r}, {len(history.loss)} epochs, {100 * network.accuracy(test):.1f} %, "
-              f"with one bit in ten wrong {100 * result.mean()[0, -3]:.1f} %; {out}/{name}.h5")
+        print(f"{test!r}\n    {len(history.loss)} epochs, {100 * network.accuracy(test):.1f} %; "
+              f"with a bit in ten wrong {100 * result.mean()[0, -3]:.1f} %")
         history.plot(ax=axes[:2])
         result.plot(ax=axes[2])
-    bnnsim.plotting.save_figure(figure, out / "own_data.pdf")
-    bnnsim.plotting.save_figure(figure, out / "own_data.png")
-    print(f"{out}/own_data.pdf and {out}/own_data.png")
+    for ending in ("pdf", "png"):
+        bnnsim.plotting.save_figure(figure, out / f"own_data.{ending}")
+        print(f"{out}/own_data.{ending}")
 
 
 if __name__ == "__main__":

@@ -202,7 +202,9 @@ def legend_below(figure: Figure, labels: Iterable[str], marked: bool = True, ax:
     lines = lines or [Line2D([], [], **line_style(i, marked)) for i in range(len(texts))]
     if ax is not None:
         axes = np.ravel(np.asarray(ax, object))[0]
-        axes.legend(lines, texts, fontsize=7, handlelength=LEGEND["handlelength"], framealpha=0.8)
+        inside = axes.bbox.width / figure.dpi
+        short = [textwrap.fill(text, _letters_of(7, inside - 0.6)) for text in texts]
+        axes.legend(lines, short, fontsize=7, handlelength=2 if inside < LITTLE else 3, framealpha=0.8)
         return
     longest = max(len(part) for text in texts for part in text.split("\n"))
     n_columns = max(1, min(len(texts), int(width / (0.7 + letter * longest))))
@@ -221,8 +223,13 @@ def _fit(axes: Axes, width: float, height: float) -> None:
             line.set_markersize(0.7 * line.get_markersize())
     _fit_titles(axes, width)
     for label, room in ((axes.xaxis.label, width), (axes.yaxis.label, height)):
-        n_letters = max(16, int(1.1 * room * 72 / (LETTER * label.get_fontsize())))
+        n_letters = _letters_of(float(label.get_fontsize()), 1.1 * room)
         label.set_text("\n".join(textwrap.fill(line, n_letters) for line in label.get_text().split("\n")))
+
+
+def _letters_of(size: float, width: float) -> int:
+    """How many letters of a font's size in points fit so many inches."""
+    return max(12, int(width * 72 / (LETTER * size)))
 
 
 def _fit_titles(axes: Axes, width: float) -> None:

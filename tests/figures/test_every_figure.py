@@ -129,6 +129,9 @@ def test_all_texts_can_be_read_on_narrow_axes_among_others(name, monkeypatch):
     DRAW[name]()
     assert max(text.get_fontsize() for each in axes[1:] for text in each.findobj(Text) if text.get_text()) <= 7
     check_readable(figure)
+    for legend in filter(None, (each.get_legend() for each in axes[1:])):
+        box = legend.get_window_extent()
+        assert -1 <= box.x0 and box.x1 <= figure.bbox.width + 1 and box.width < 1.2 * legend.axes.bbox.width
 
 
 def test_ticks_of_scaling_have_room():
