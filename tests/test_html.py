@@ -69,6 +69,11 @@ def test_a_result_tells_its_means(shown):
     assert [f"{100 * mean:.2f}" in cells for mean in result.mean()[0]] == [True, True]
 
 
+def test_results_are_short_at_a_prompt(shown):
+    assert repr(shown["SweepResult"]) == "<SweepResult: 1 series, 2 places on bit_error_rate, up to 2 chips each>"
+    assert repr(shown["CardSweep"]) == "<CardSweep of teaching: 1 series at 2 places along cycles>"
+
+
 def test_long_tables_and_texts_are_cut():
     text = html_text.table("many", [(i, "x" * 500) for i in range(1000)])
     assert text.count("<tr>") == html_text.MOST_ROWS and "and 960 more rows" in text and "x" * 200 not in text
