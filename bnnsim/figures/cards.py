@@ -54,7 +54,7 @@ def card_curves(sweep: "CardSweep", path: FilePath | None = None,
     middle.set_yscale("log")
     _finish_energy(bottom, sweep, unit)
     for axes in (top, middle, bottom):          # which share their scale only in a figure of one's own
-        _name_axis(axes, sweep, places, numbered, named=axes is bottom)
+        _name_axis(axes, sweep, places, numbered, named=axes is bottom or ax is not None)
     top.set_title(_title(sweep, "line", "band", ax), fontsize=9)
     legend_below(figure, _names(sweep), ax=ax)
     return written(figure, path, ax)
