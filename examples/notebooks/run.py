@@ -1,5 +1,7 @@
 """Runs the notebooks of this folder, and stores what they show: figures, tables, and the last look of each bar.
 
+Bars are stored as text, which shows everywhere: leave ipywidgets out where this runs.
+
     pip install '.[notebook]'
     python examples/notebooks/run.py                         # all of them, or those that are named
     python examples/notebooks/run.py --check                 # a run is to go through; the files stay as they are
