@@ -33,6 +33,12 @@ def check_columns(columns: Columns | None) -> dict[str, Column]:
     return {name.strip(): _said(name, what) for name, what in columns.items()}
 
 
+def are_numbers(said: Mapping[str, Column]) -> bool:
+    """Whether columns are named by their numbers, from 1 on, as in a file without a header."""
+    names = [name for name in said if name != OTHERS]
+    return bool(names) and all(name.isdecimal() and name.isascii() for name in names)
+
+
 def _said(name: str, what: Any) -> Column:
     if what is None or (what == KEEP and name != OTHERS):
         return Column("" if what is None else KEEP)

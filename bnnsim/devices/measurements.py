@@ -131,7 +131,7 @@ def read_measurements(table: Source, columns: Columns | None = None, drop_invali
         check_choice("decimal", decimal, (".", ","))
     for state, each in sources:
         said = column_choice.check_columns(by_state[state])
-        opened = open_table(each, column_choice.score_of(said, state))
+        opened = open_table(each, column_choice.score_of(said, state), column_choice.are_numbers(said))
         chosen = column_choice.chosen(opened, said, state)
         numeric = [i for i, column in enumerate(chosen) if column.quantity not in ("", KEEP, "state", "condition")]
         mark = decimal_mark(opened, numeric, decimal)
@@ -195,7 +195,8 @@ class _Reader:
         for line, fields in self.table.rows():
             if len(fields) != len(self.columns):
                 raise MeasurementError(f"{self.table.where(line)}: wanted {len(self.columns)} columns "
-                                       f"({', '.join(self.table.header)[:200]}), got {len(fields)}")
+                                       f"({', '.join(self.table.header)[:200]}), got {len(fields)}; what an instrument "
+                                       "writes below its table must be cut off")
             for i in self.readings:
                 self.reading(found, line, fields, i)
             if len(found.ohm) > MAX_GROUPS:

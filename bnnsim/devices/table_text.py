@@ -56,8 +56,10 @@ def is_frame(table: object) -> bool:
     return hasattr(table, "columns") and (hasattr(table, "itertuples") or hasattr(table, "iter_rows"))
 
 
-def open_table(table: Any, score: Score) -> Table:
+def open_table(table: Any, score: Score, numbered: bool = False) -> Table:
     """A file or data frame, its header being the first line that scores `SURE`; else the one that scores best.
+
+    `numbered`: columns are told by numbers, so that a file's first line is data, with words in it or without.
 
     Raises
     ------
@@ -76,19 +78,19 @@ def open_table(table: Any, score: Score) -> Table:
     if os.path.getsize(path) > MAX_BYTES:
         raise MeasurementError(f"{name} must have at most {MAX_BYTES:,} bytes, got {os.path.getsize(path):,}")
     try:
-        return _of_file(name, path, score)
+        return _of_file(name, path, score, numbered)
     except UnicodeDecodeError as error:
         raise MeasurementError(f"{name} must be UTF-8 text, got byte {error.object[error.start]:#x}") from error
 
 
 # ---------------------------------------------------------------- files
 
-def _of_file(name: str, path: FilePath, score: Score) -> Table:
+def _of_file(name: str, path: FilePath, score: Score, asked: bool) -> Table:
     with open(path, newline="", encoding="utf-8-sig") as file:
         first = [line.rstrip("\r\n") for _, line in zip(range(HEADER_WITHIN), file)]
         for _ in file:                                           # that all of it is text is said before the work
             pass
-    numbered = _numbered(first)
+    numbered = _numbered(first, asked)
     at, separator, header = numbered or _header(first, score)
     header = _told_apart(header)
     units = _split(first[at + 1], separator) if numbered is None and at + 1 < len(first) else []
@@ -113,12 +115,13 @@ def _of_file(name: str, path: FilePath, score: Score) -> Table:
     return Table(name, at + 1, header, units, rows, separator, numbered is not None)
 
 
-def _numbered(first: Sequence[str]) -> tuple[int, str, list[str]] | None:
+def _numbered(first: Sequence[str], asked: bool) -> tuple[int, str, list[str]] | None:
     """(index of the first line of data, separator, "1" to "n") of a file without a header; None of others."""
     for i, line in enumerate(first):
         if line.strip() and not line.lstrip().startswith(COMMENTS):
             fields = {each: _split(line, each) for each in SEPARATORS}
-            told = [each for each in fields if fields[each] and all(_NUMBER.fullmatch(text) for text in fields[each])]
+            told = [each for each in fields if fields[each] and
+                    (asked or all(_NUMBER.fullmatch(text) for text in fields[each]))]
             if not told:
                 return None
             best = max(told, key=lambda each: len(fields[each]))

@@ -99,6 +99,11 @@ def test_a_table_without_a_header_has_numbered_columns(tmp_path, separator, comm
         read_measurements(path, {"5": "resistance_ohm"})
 
 
+def test_numbered_columns_may_have_words(tmp_path):
+    path = written(tmp_path / "t.csv", "".join(f"1000,{('RESET', 'SET')[state]},{ohm},2e-6\n" for state, ohm in ROWS))
+    assert resistances(read_measurements(path, {"2": "state", "3": "resistance_ohm", "*": None})) == WANTED
+
+
 def test_a_file_a_state_may_be_numbers_alone(tmp_path):
     tables = {"LRS": written(tmp_path / "l.csv", "5012.5\n4900\n"), "HRS": written(tmp_path / "h.csv", "9e4\n80500.\n")}
     assert resistances(read_measurements(tables, {"1": "resistance_ohm"})) == WANTED
