@@ -7,7 +7,7 @@ and `__getattr__` reads it here. All that is public stands in the packages' list
 
 import importlib
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.2.0"
 
 _homes: dict[str, tuple[str, str]] = {}        # of each name: its module, and what it is called there
 

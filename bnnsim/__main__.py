@@ -1,23 +1,13 @@
 """The command ``bnnsim``: ``bnnsim NAME ...`` is ``python -m bnnsim.NAME ...``."""
 
+import difflib
 import importlib
 import sys
 from collections.abc import Sequence
 
 import bnnsim
 import bnnsim.commands.pipes as pipes
-
-COMMANDS = {"bench": "how fast this machine trains and breaks networks",
-            "ber_sweep": "accuracy of stored networks over bit error rates",
-            "certify": "how many flipped weights provably change no class",
-            "convert": "somebody else's network, of whatever format, into one of bnnsim's, and back",
-            "device_sweep": "accuracy in a memory technology, over its device card's axes",
-            "download": "fetch a data set from its official address",
-            "evaluate": "accuracy of stored networks, as a whole and by class",
-            "explain": "margins, tolerance, importance of neurons, predicted accuracy of a stored network",
-            "plot": "figures of stored results and networks",
-            "summary": "what stored networks and results hold",
-            "train": "train a network, pack it, store it"}
+from bnnsim.commands.names import COMMANDS
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,17 +17,32 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: list[str]) -> int:
-    if argv and argv[0].replace("-", "_") in COMMANDS:
-        return importlib.import_module(f"bnnsim.{argv[0].replace('-', '_')}").main(argv[1:])
-    if argv == ["--version"]:
+    asks, names = argv[:1] in (["help"], ["-h"], ["--help"]), argv[:1]
+    if asks:
+        names = argv[1:]
+        if len(names) > 1:
+            return _failed(f"wanted one command to tell about, got {' '.join(names)}")
+    if not names:
+        print(_usage())
+        return 0
+    if names == ["--version"] and len(argv) == 1:
         print(f"bnnsim {bnnsim.__version__}")
         return 0
+    name = names[0].replace("-", "_")
+    if name not in COMMANDS:
+        near = [known for known in COMMANDS if name in known.split("_")] or difflib.get_close_matches(name, COMMANDS, 1)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        return _failed(f"no command {names[0]!r}{hint}")
+    return importlib.import_module(f"bnnsim.{name}").main(["--help"] if asks else argv[1:])
+
+
+def _usage() -> str:
     lines = "\n".join(f"  {name:<12} {text}" for name, text in COMMANDS.items())
-    usage = f"usage: bnnsim COMMAND [options]; bnnsim COMMAND --help tells more\n\n{lines}"
-    if not argv or argv[0] in ("-h", "--help"):
-        print(usage)
-        return 0
-    print(f"bnnsim: error: no command {argv[0]!r}\n{usage}", file=sys.stderr)
+    return f"usage: bnnsim COMMAND [options]; bnnsim help COMMAND tells more\n\n{lines}"
+
+
+def _failed(message: str) -> int:
+    print(f"bnnsim: error: {message}\n{_usage()}", file=sys.stderr)
     return 2
 
 

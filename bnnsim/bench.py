@@ -16,7 +16,6 @@ Run it alone on the machine.
 """
 
 import argparse
-import json
 import os
 import shlex
 import sys
@@ -29,6 +28,7 @@ import bnnsim.commands.options as shared
 import bnnsim.files.atomic as atomic
 from bnnsim.benchmarks.instruction_sets import ISAS, limit
 from bnnsim.commands.options import Option
+from bnnsim.commands.printing import as_json, print_plan
 
 if TYPE_CHECKING:
     from bnnsim.benchmarks.sizes import Images, Sizes
@@ -59,7 +59,9 @@ OPTIONS = (
            metavar="PYTHON"),
     Option("isa", "compute, the peer too, as on a CPU with these instructions at most (default: all that this CPU has)",
            shared.one_of(ISAS)),
-    shared.out("store everything, every sample too", ".json"))
+    shared.out("store everything, every sample too", ".json"),
+    replace(shared.form("table", "json"), help="what is printed: table, lines as soon as they are measured, or json, "
+            "what --out stores, at the end"), shared.DRY_RUN)
 
 
 def arguments() -> command_line.Parser:
@@ -119,6 +121,14 @@ def sections(options: argparse.Namespace, sizes: "Sizes", images: "Images") -> I
                                       options.networks, works)
 
 
+def say(options: argparse.Namespace, line: str) -> None:
+    """Print a line now, not at the end; of JSON it is no part: there it is progress."""
+    if options.format == "table":
+        print(line, flush=True)
+    elif not options.quiet:
+        print(line, file=sys.stderr, flush=True)
+
+
 def measure(options: argparse.Namespace, report: dict[str, Any]) -> None:
     """Run the sections; every line is printed, and every result added to the report, when it is there."""
     import bnnsim.benchmarks.peer as peer
@@ -131,10 +141,10 @@ def measure(options: argparse.Namespace, report: dict[str, Any]) -> None:
         for one in found:
             if section == "compare":
                 report["comparison"].append(one)
-                print(peer.line(one), flush=True)
+                say(options, peer.line(one))
             else:
                 report["measurements"].append(one.as_dict())
-                print(one.line(), flush=True)
+                say(options, one.line())
             report["data"] = images.described()
 
 
@@ -142,8 +152,7 @@ def store(options: argparse.Namespace, report: dict[str, Any]) -> None:
     """Write what there is."""
     if options.out:
         with atomic.replaced(options.out) as temporary, open(temporary, "w", encoding="utf-8") as file:
-            json.dump(report, file, indent=1)
-            file.write("\n")
+            file.write(as_json(report) + "\n")
     points = [one for one in report["measurements"] if one["section"] == "scaling"]
     if options.scaling and points:
         import bnnsim.figures.benchmarks as benchmarks
@@ -153,6 +162,11 @@ def store(options: argparse.Namespace, report: dict[str, Any]) -> None:
 def work(options: argparse.Namespace) -> None:
     """Measure, print, write; Ctrl-C keeps what is done."""
     resolve(options)
+    if options.dry_run:
+        print_plan(options, {"size": options.size, "sections": options.only, "networks": options.networks,
+                             "peer": options.compare, "instructions": options.isa or "all"},
+                   {"out": options.out, "scaling": options.scaling})
+        return
     if options.isa:
         limit(options.isa)
     from bnnsim.benchmarks.timing import circumstances
@@ -163,11 +177,11 @@ def work(options: argparse.Namespace) -> None:
     where = circumstances()
     report = {**FORMAT, "size": options.size, "command": command_of(options), "complete": False, "circumstances": where,
               "isa": options.isa or "all", "data": {}, "measurements": [], "comparison": []}
-    print(f"bnnsim {where['library']}{' at ' + where['commit'] if where['commit'] else ''}, {where['cpu']}, "
-          f"{where['threads']} threads, Python {where['python']}, NumPy {where['numpy']}, Numba {where['numba']}; "
-          f"{options.size}{f', limited to {options.isa}' if options.isa else ''}: median (quartiles)", flush=True)
+    say(options, f"bnnsim {where['library']}{' at ' + where['commit'] if where['commit'] else ''}, {where['cpu']}, "
+        f"{where['threads']} threads, Python {where['python']}, NumPy {where['numpy']}, Numba {where['numba']}; "
+        f"{options.size}{f', limited to {options.isa}' if options.isa else ''}: median (quartiles)")
     if (where["load_average"] or 0) > 0.5:
-        print(f"other work is running (load {where['load_average']}): times will be too long", flush=True)
+        say(options, f"other work is running (load {where['load_average']}): times will be too long")
     try:
         measure(options, report)
     except BaseException as stop:
@@ -180,6 +194,8 @@ def work(options: argparse.Namespace) -> None:
         raise
     report["complete"] = True
     store(options, report)
+    if options.format == "json":
+        print(as_json(report))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,7 +9,6 @@ Without a network: the FCNN that comes with the library, on the embedded 2,000 t
 """
 
 import argparse
-import json
 import logging
 import shlex
 import sys
@@ -24,6 +23,7 @@ from bnnsim.checks import check_int
 from bnnsim.commands.executors import check_one_place, chosen_executor
 from bnnsim.commands.number_lists import parse_integers, parse_rates
 from bnnsim.commands.options import Option
+from bnnsim.commands.printing import as_json
 
 if TYPE_CHECKING:
     from bnnsim.campaign.result import SweepResult
@@ -44,7 +44,7 @@ def _stores(path: str) -> bool:
 
 
 def _runs(options: argparse.Namespace) -> bool:
-    return not options.dry_run and not options.print_command
+    return not options.print_command
 
 
 def _layers(text: str) -> str | list[int]:
@@ -55,7 +55,7 @@ OPTIONS = (
     shared.NETWORKS,
     replace(shared.DATASET, name="datasets", flag="--dataset", several=True,
             help=f"{shared.DATASET.help}; may be repeated"),
-    shared.DATA, shared.SIZE, shared.ORDER,
+    shared.DATA, shared.SIZE, shared.ORDER, shared.LIMIT,
     replace(shared.RATES, default="1e-4:0.3:13"),
     Option("layers", "only these layers have errors, as 0,2; may be repeated, one curve each (default: all)",
            check_layers, ["all"], _layers, several=True),
@@ -73,10 +73,8 @@ OPTIONS = (
     replace(shared.RESUME, help="go on from --out, or add rates and trials to it"),
     Option("predictions", "store every predicted class too", shared.switch, False),
     replace(shared.PLOT, outputs=lambda value, options: [value] if _runs(options) else []),
-    shared.form("table", "csv", "json"), shared.QUIET, shared.LOG,
-    Option("config", "options from a file; those given here win", shared.path, metavar="FILE.json", scope="once"),
-    Option("dry_run", "print the grid, the number of cells and an estimated time; run nothing", shared.switch, False,
-           scope="once"),
+    shared.form("table", "csv", "json"),
+    replace(shared.DRY_RUN, help="print the grid, the number of cells and an estimated time: run and write nothing"),
     Option("print_command", "print the command that reproduces a results file; run nothing", shared.path,
            metavar="RESULTS.h5", scope="once"),
 )
@@ -92,7 +90,9 @@ def check_options(options: argparse.Namespace) -> None:
     check_one_place(options.workers, options.dask)
     if options.faults and options.layers != ["all"]:
         raise ValueError("give --layers or --fault, not both: a fault has its own layers, as BitFlips(0, layers=[0])")
-    if options.resume and options.out:
+    shared.check_read(options, ["max_trials"], options.ci_width, "--ci-width")
+    shared.check_read(options, ["resume"], options.out, "--out FILE.h5")
+    if options.resume:
         shared.writable(".h5")("out", options.out)
 
 
@@ -150,16 +150,22 @@ def dry_run(options: argparse.Namespace, grid: tuple[dict, dict, dict], rates: S
 
     series, entries = sweeps.make_series(*grid)
     sweeps.axis_moved(series, options.axis)
-    context, seconds, n_cells = cells.Context("dry run", series, options.seed, False), 0.0, 0
-    per_series = 1 + (len(rates) - 1) * options.trials
-    for entry, one in zip(entries, cells.seconds_a_cell(context, rates[-1])):
-        seconds, n_cells = seconds + one * per_series, n_cells + per_series
+    context = cells.Context("dry run", series, options.seed, False)
+    a_cell, per_series = list(cells.seconds_a_cell(context, rates[-1])), 1 + (len(rates) - 1) * options.trials
+    workers, n_cells = options.workers or thread_count(), per_series * len(series)
+    seconds = sum(a_cell) * per_series / workers
+    if options.format == "json":
+        print(as_json({"dry_run": True, "rates": rates, "chips_a_rate": options.trials, "n_cells": n_cells,
+                       "workers": workers, "seconds": seconds, "series": [
+                           {"name": entry["name"], "split": entry["split"], "n_images": entry["n_images"],
+                            "seconds_a_cell": one} for entry, one in zip(entries, a_cell)]}))
+        return
+    for entry, one in zip(entries, a_cell):
         print(f"{entry['name']}: {entry['split']}, {entry['n_images']:,} images, {len(rates)} rates x {options.trials} "
               f"chips, {one:.3f} s a cell")
-    workers = options.workers or thread_count()
     print(f"rates: {', '.join(f'{rate:g}' for rate in rates)}")
     least = "" if options.ci_width is None else "at least "              # what the pilots will ask for is not known
-    print(f"{least}{n_cells:,} cells, about {seconds / workers:.0f} s with {workers} workers as fast as this machine's")
+    print(f"{least}{n_cells:,} cells, about {seconds:.0f} s with {workers} workers as fast as this machine's")
 
 
 def show(options: argparse.Namespace, result: "SweepResult") -> None:
@@ -167,7 +173,7 @@ def show(options: argparse.Namespace, result: "SweepResult") -> None:
     if options.format == "csv":
         print(result.csv(), end="")
     elif options.format == "json":
-        print(json.dumps({"settings": result.settings, "checksum": result.checksum, "rows": result.rows()}, indent=1))
+        print(as_json({"settings": result.settings, "checksum": result.checksum, "rows": result.rows()}))
     else:
         sizes = ", ".join(dict.fromkeys(f"{s['split']}: all {s['n_images']:,} images" for s in
                                         result.settings["series"]))
@@ -183,7 +189,8 @@ def work(options: argparse.Namespace) -> None:
     from bnnsim.campaign.result import SweepResult
 
     if options.print_command:
-        print(stored_command(SweepResult.load(options.print_command)))
+        command = stored_command(SweepResult.load(options.print_command))
+        print(as_json({"command": command}) if options.format == "json" else command)
         return
     check_options(options)
     rates = parse_rates(options.rates)
@@ -198,7 +205,7 @@ def work(options: argparse.Namespace) -> None:
             grid[0], grid[1], rates, options.trials, options.seed, faults=grid[2], axis=options.axis, executor=executor,
             workers=options.workers, out=store, resume=options.resume, predictions=options.predictions,
             ci_width=None if options.ci_width is None else options.ci_width / 100, max_trials=options.max_trials,
-            progress="log" if options.log else not options.quiet, provenance={"command": command_of(options)})
+            progress=shared.progress(options), provenance={"command": command_of(options)})
     if options.out and store is None:
         result.save(options.out)
     if options.plot:

@@ -10,7 +10,6 @@ Without a network: the FCNN that comes with the library, on the embedded 2,000 t
 
 import argparse
 import csv
-import json
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ import bnnsim.commands.options as shared
 import bnnsim.files.atomic as atomic
 from bnnsim.commands.number_lists import parse_integers
 from bnnsim.commands.options import Option
+from bnnsim.commands.printing import as_json, print_plan
 
 if TYPE_CHECKING:
     from bnnsim.datasets.split import Split
@@ -29,14 +29,13 @@ if TYPE_CHECKING:
     from bnnsim.proofs.certificates import Certificates
 
 OPTIONS = (
-    shared.NETWORK, shared.DATASET, shared.DATA, shared.SIZE, shared.ORDER,
-    Option("limit", "only the first N test images", shared.integer(1), None, int, "N"),
+    shared.NETWORK, shared.DATASET, shared.DATA, shared.SIZE, shared.ORDER, shared.LIMIT,
     Option("flips", "numbers of flips", parse_integers,
            "0,1,2,5,10,20,50,100,200,500,1000", metavar="K,K,..."),
     Option("singles", "try every single flip of convolutions: minutes", shared.switch, False),
     Option("attack", "also look for small breaking sets, greedily: minutes", shared.switch, False),
     shared.out("write each image's label, class and certificates", ".csv"), shared.PLOT,
-    shared.form("table", "json"))
+    shared.form("table", "json"), shared.DRY_RUN)
 
 
 def arguments() -> command_line.Parser:
@@ -82,18 +81,18 @@ def write(path: str, labels: np.ndarray, found: "Certificates", greedy: Sequence
         writer.writerows((n, *row) for n, row in enumerate(zip(*by_column)))
 
 
-def as_json(name: str, network: "PackedNetwork", test: "Split", found: "Certificates", labels: np.ndarray,
-            options: argparse.Namespace, greedy: Sequence[np.ndarray] | None) -> dict[str, Any]:
-    """What is printed, as JSON: rows of a layer (null: anywhere) and flips; shares of 1."""
+def described(name: str, network: "PackedNetwork", test: "Split", found: "Certificates", options: argparse.Namespace,
+              greedy: Sequence[np.ndarray] | None) -> dict[str, Any]:
+    """What is printed, as plain JSON: rows of a layer (None: anywhere) and flips; shares of 1."""
     layers = [*range(found.layers.shape[1]), None]
     rows = [{"layer": layer, "flips": k, "certified_accuracy": float(share)} for layer in layers
-            for k, share in zip(options.flips, found.accuracy(labels, options.flips, layer))]
+            for k, share in zip(options.flips, found.accuracy(test.labels, options.flips, layer))]
     broken = {} if greedy is None else {"broken_by": [
         {"set": column, "found": float((sizes > 0).mean()),
          "median": float(np.median(sizes[sizes > 0])) if (sizes > 0).any() else None}
         for (column, _), sizes in zip(columns(found), greedy)]}
     return {"network": name, "checksum": network.checksum, "split": test.name, "split_sha256": test.sha256,
-            "n_images": len(labels), "rows": rows, **broken}
+            "n_images": len(test), "rows": rows, **broken}
 
 
 def work(options: argparse.Namespace) -> None:
@@ -103,18 +102,21 @@ def work(options: argparse.Namespace) -> None:
 
     name, network = inputs.load_network(options.network)
     test = inputs.load_test(options, [options.network] if options.network else [], {name: network})
-    images, labels = test.images[:options.limit], test.labels[:options.limit]
-    found = certificates.certified_flips(network, images, options.singles)
-    greedy = broken_by(network, images) if options.attack else None
+    if options.dry_run:
+        print_plan(options, {"network": name, "split": test.name, "n_images": len(test), "flips": options.flips},
+                   {"plot": options.plot, "out": options.out})
+        return
+    found = certificates.certified_flips(network, test.images, options.singles)
+    greedy = broken_by(network, test.images) if options.attack else None
     if options.out:
-        write(options.out, labels, found, greedy)
+        write(options.out, test.labels, found, greedy)
     if options.plot:
         import bnnsim.figures.proofs as proofs            # matplotlib, only where it is needed
-        proofs.certified_accuracy(found, labels, options.plot, f"{name}, {test.name}")
+        proofs.certified_accuracy(found, test.labels, options.plot, f"{name}, {test.name}")
     if options.format == "json":
-        print(json.dumps(as_json(name, network, test, found, labels, options, greedy), indent=1))
+        print(as_json(described(name, network, test, found, options, greedy)))
         return
-    print(f"{name}, {test.name}, {len(images):,} of {len(test):,} images\n{found.table(labels, options.flips)}")
+    print(f"{name}, {test.name}, {len(test):,} images\n{found.table(test.labels, options.flips)}")
     if greedy:
         print(ratios(found, greedy))
 

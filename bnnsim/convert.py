@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import bnnsim.commands.command_line as command_line
 import bnnsim.commands.options as shared
 from bnnsim.commands.options import Option
+from bnnsim.commands.printing import as_json, print_plan
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,7 +82,8 @@ OPTIONS = (
            metavar="CELLS.csv"),
     Option("fault_map", "faults of each cell, in a column of a .csv", shared.path, metavar="MAP.h5"),
     Option("out", f"write the network: {', '.join(ENDINGS)}", shared.writable(*ENDINGS), metavar="FILE",
-           outputs=outputs))
+           outputs=outputs),
+    shared.form("table", "json"), shared.DRY_RUN)
 
 
 def arguments() -> command_line.Parser:
@@ -133,15 +135,14 @@ def settle_out(options: argparse.Namespace) -> None:
                                   "by --out")
 
 
-def as_read(network: "PackedNetwork", options: argparse.Namespace) -> "PackedNetwork":
-    """The network as a chip has it, by --cells."""
+def as_read(network: "PackedNetwork", options: argparse.Namespace) -> "tuple[PackedNetwork, int]":
+    """The network as a chip has it, by --cells, and how many bits are read wrong."""
     from bnnsim.interop import read_cells
     from bnnsim.packed.memory import wrong_bits
 
     cells = read_cells(options.cells, network, asked_mapping(options))
     read = cells.memory if cells.faults is None else cells.faults.apply(cells.memory)
-    print(f"{options.cells}: {wrong_bits(network, read):,} of {network.n_bits:,} bits are read wrong")
-    return read
+    return read, wrong_bits(network, read)
 
 
 def asked_mapping(options: argparse.Namespace) -> "ArrayMapping | None":
@@ -149,8 +150,8 @@ def asked_mapping(options: argparse.Namespace) -> "ArrayMapping | None":
     return shared.mapping_of(options) if options.arrays or options.units_on else None
 
 
-def write(network: "PackedNetwork", options: argparse.Namespace) -> None:
-    """The network, and what of it stands where, to --out."""
+def write(network: "PackedNetwork", options: argparse.Namespace) -> list[str]:
+    """The network, and what of it stands where, to --out; the files of which that is no news."""
     from bnnsim.faults import FaultMap
     from bnnsim.interop import export_network
 
@@ -159,11 +160,10 @@ def write(network: "PackedNetwork", options: argparse.Namespace) -> None:
         raise ValueError("--arrays, --units-on and --fault-map belong to a .csv, which has a line for each cell")
     if options.out.lower().endswith(".h5"):
         network.save(options.out)
-        return
+        return []
     faults = FaultMap.load(options.fault_map) if options.fault_map else None
     mapping = asked_mapping(options) if is_table else None
-    for path in export_network(network, options.out, mapping=mapping, faults=faults):
-        print(f"written: {path}")
+    return list(map(os.fspath, export_network(network, options.out, mapping=mapping, faults=faults)))
 
 
 def work(options: argparse.Namespace) -> None:
@@ -172,12 +172,34 @@ def work(options: argparse.Namespace) -> None:
     if options.check and len(options.check) != 2:
         raise ValueError(f"--check takes two files, images.npz and sums.npz, got {len(options.check)}")
     imported = read(options)
-    print(imported.table())
+    network, told, as_text = imported.network, described(imported), options.format == "table"
+    if as_text:
+        print(imported.table())                                  # before what may fail
     if options.check:
-        print(check(imported, *options.check))
-    network = as_read(imported.network, options) if options.cells else imported.network
-    if options.out:
-        write(network, options)
+        told["check"] = check(imported, *options.check)
+        if as_text:
+            print(told["check"])
+    if options.cells:
+        network, told["wrong_bits"] = as_read(network, options)
+        if as_text:
+            print(f"{options.cells}: {told['wrong_bits']:,} of {network.n_bits:,} bits are read wrong")
+    if options.dry_run:
+        print_plan(options, {} if as_text else told, {"out": options.out})
+        return
+    written = write(network, options) if options.out else []
+    if as_text:
+        print(*(f"written: {path}\n" for path in written), sep="", end="")
+    else:
+        print(as_json({**told, "checksum": network.checksum, "out": options.out, "more_files": written}))
+
+
+def described(imported: "Imported") -> dict[str, Any]:
+    """What was read, as plain JSON."""
+    network = imported.network
+    return {"form": imported.form, "input": str(imported.code), "input_shape": network.input_shape,
+            "n_classes": network.n_classes, "binary_weights": network.n_bits, "layers": [
+                {"layer": row.layer, "kind": row.kind, "shape": row.shape, "from": row.sources, "folded": row.folded}
+                for row in imported.rows]}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,7 +11,6 @@ what --out left: printed and drawn again.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,6 +22,7 @@ from bnnsim.checks import check_choice
 from bnnsim.commands.executors import check_one_place, chosen_executor
 from bnnsim.commands.number_lists import parse_places
 from bnnsim.commands.options import Option
+from bnnsim.commands.printing import as_json, print_plan
 
 if TYPE_CHECKING:
     from bnnsim.campaign.card import CardSweep, CardTolerated
@@ -53,7 +53,7 @@ OPTIONS = (
            "by semicolons or commas", shared.text, "none", metavar="LIST"),
     replace(shared.NETWORKS, flag=None, nargs="+", help="files written by PackedNetwork.save (default: the FCNN that "
             "comes with the library, and the one trained with bit errors)"),
-    shared.DATASET, shared.DATA, shared.SIZE, shared.ORDER,
+    shared.DATASET, shared.DATA, shared.SIZE, shared.ORDER, shared.LIMIT,
     replace(shared.TRIALS, help="chips a place"),
     shared.SEED,
     Option("drop", "report how far the axis can go at this loss of accuracy, in percent points", shared.positive(100),
@@ -63,7 +63,8 @@ OPTIONS = (
     shared.RESUME,
     replace(shared.PLOT, help=f"draw accuracy, error rates and energy along the axis: {shared.FIGURE_HELP}"),
     replace(shared.PLOT, name="pareto", help=f"draw accuracy over energy and over devices: {shared.FIGURE_HELP}"),
-    shared.form("table", "csv", "json"), shared.QUIET)
+    shared.form("table", "csv", "json"), shared.DRY_RUN)
+OF_STORED = ("card", "plot", "pareto", "drop", "format", "force", "config", "quiet", "log", "debug")
 
 
 def arguments() -> command_line.Parser:
@@ -112,8 +113,8 @@ def show(found: "CardSweep", options: argparse.Namespace) -> None:
         print(found.csv(), end="")
         return
     if options.format == "json":
-        print(json.dumps({"card": found.card.name, "card_sha256": found.card.checksum, "axis": found.axis,
-                          "checksum": found.result.checksum, "rows": found.rows}, indent=1))
+        print(as_json({"card": found.card.name, "card_sha256": found.card.checksum, "axis": found.axis,
+                       "checksum": found.result.checksum, "rows": found.rows}))
         return
     print(f"{found.card!r}")
     result, trials = found.result, found.result.n_trials().max()
@@ -161,12 +162,22 @@ def work(options: argparse.Namespace) -> None:
     networks = inputs.load_networks(options.networks or [inputs.shipped_file(name) for name in NETWORKS])
     split = inputs.load_test(options, options.networks, networks)
     cells = [cell.strip() for cell in options.cell.split(",")] if options.cell else None
+    if options.dry_run:
+        for place in places or ():                               # what the card does not know is said here too
+            card.error_rates((cells or [None])[0], extrapolate=options.extrapolate,
+                             **{**at, devices.AXES[axis].key: place})
+        print_plan(options, {
+            "card": card.name, "axis": axis, "places": places or "all that the card covers", "at": at,
+            "cells": cells or "the card's own", "codes": split_codes(options.ecc), "networks": list(networks),
+            "split": split.name, "n_images": len(split), "chips_a_place": options.trials},
+            {"plot": options.plot, "pareto": options.pareto, "out": options.out})
+        return
     with chosen_executor(options.workers, options.dask) as executor:
         found = sweep_card(
             card, networks, split, axis, places, cells=cells,
             codes=split_codes(options.ecc), at=at, trials=options.trials, rng=options.seed,
             extrapolate=options.extrapolate, executor=executor, workers=options.workers, out=options.out,
-            resume=options.resume, progress=not options.quiet, provenance={"command": options.command})
+            resume=options.resume, progress=shared.progress(options), provenance={"command": options.command})
     draw_and_show(found, options)
 
 
@@ -183,9 +194,10 @@ def stored(options: argparse.Namespace) -> "CardSweep":
     """The sweep in a file that --out left; nothing of it can be asked for anew."""
     from bnnsim.campaign import CardSweep
 
-    given = [name for name in ("axis", "values", "at", "cell", "networks", "out") if getattr(options, name)]
+    given = sorted(options.given.difference(OF_STORED))
     if given:
-        raise ValueError(f"--{given[0]} must not be given with {options.card}, which holds a sweep: draw and print it "
+        flag = f"--{given[0].replace('_', '-')}"
+        raise ValueError(f"{flag} must not be given with {options.card}, which holds a sweep: draw and print it "
                          "by --plot, --pareto, --drop and --format, or name its card to sweep anew")
     return CardSweep.load(options.card)
 

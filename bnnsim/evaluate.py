@@ -12,7 +12,6 @@ library, on the embedded 2,000 test images of Fashion-MNIST.
 
 import argparse
 import csv
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,6 +23,7 @@ import bnnsim.commands.command_line as command_line
 import bnnsim.commands.options as shared
 import bnnsim.files.atomic as atomic
 from bnnsim.commands.options import Option
+from bnnsim.commands.printing import as_json, print_plan
 
 if TYPE_CHECKING:
     from bnnsim.faults.protocol import Fault
@@ -31,14 +31,15 @@ if TYPE_CHECKING:
     from bnnsim.packed.network import PackedNetwork
 
 OPTIONS = (
-    shared.NETWORKS, shared.DATASET, shared.DATA, shared.SIZE, shared.ORDER,
+    shared.NETWORKS, shared.DATASET, shared.DATA, shared.SIZE, shared.ORDER, shared.LIMIT,
     replace(shared.FAULT, help=f"of one chip, {shared.FAULT.help}; as ber_sweep has it at that rate, seed and chip"),
     replace(shared.SEED, help="with --fault: root seed of the errors"),
     replace(shared.TRIAL, help="with --fault: which chip"),
     Option("confusion", "in the table or the JSON, what is taken for what: confusion matrix, precision, recall and "
            "F1 of each class, balanced accuracy", shared.switch, False, scope="run"),
     replace(shared.PLOT, help=f"draw the confusion matrix of one network: {shared.FIGURE_HELP}"),
-    shared.form("table", "csv", "json"), shared.out("write each image's label and predicted classes", ".csv"))
+    shared.form("table", "csv", "json"), shared.out("write each image's label and predicted classes", ".csv"),
+    shared.DRY_RUN)
 
 
 def arguments() -> command_line.Parser:
@@ -85,9 +86,9 @@ def show(evaluations: "Sequence[Evaluation]", options: argparse.Namespace) -> No
         for one in evaluations if options.confusion else ():
             print("", one.table(), sep="\n")
     elif options.format == "json":
-        print(json.dumps([{"network": one.name, "checksum": one.network.checksum, "split_sha256": one.split.sha256,
-                           **chip, "rows": one.rows(), **(one.scores() if options.confusion else {})}
-                          for one in evaluations], indent=1))
+        print(as_json([{"network": one.name, "checksum": one.network.checksum, "split_sha256": one.split.sha256,
+                        **chip, "rows": one.rows(), **(one.scores() if options.confusion else {})}
+                       for one in evaluations]))
     else:
         from bnnsim.metrics.evaluation import FIELDS
         writer = csv.DictWriter(sys.stdout, FIELDS, lineterminator="\n")
@@ -121,11 +122,18 @@ def work(options: argparse.Namespace) -> None:
     import bnnsim.commands.inputs as inputs
     from bnnsim.metrics.evaluation import Evaluation
 
+    shared.check_read(options, ["seed", "trial"], options.fault, "--fault")
+    if options.confusion and options.format == "csv":
+        raise ValueError("--confusion is in the table and the JSON: give --format table or json")
     if options.plot and len(options.networks) > 1:
         raise ValueError(f"--plot draws the confusion matrix of one network: give one, not {len(options.networks)}")
     fault = shared.make_fault(options.fault) if options.fault else None
     networks = inputs.load_networks(options.networks)
     test = inputs.load_test(options, options.networks, networks)
+    if options.dry_run:
+        print_plan(options, {"networks": list(networks), "split": test.name, "n_images": len(test),
+                             "fault": options.fault}, {"plot": options.plot, "out": options.out})
+        return
     found = [Evaluation(name, network, test, answers(network, test.images, fault, options.seed, options.trial))
              for name, network in networks.items()]
     if options.out:

@@ -13,8 +13,6 @@ Fashion-MNIST, everything but "critical".
 """
 
 import argparse
-import json
-import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -23,9 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 import bnnsim.commands.command_line as command_line
 import bnnsim.commands.options as shared
+import bnnsim.files.atomic as atomic
 from bnnsim.checks import check_choice
 from bnnsim.commands.number_lists import parse_rates
 from bnnsim.commands.options import Option
+from bnnsim.commands.printing import as_json, plain, print_plan
 
 if TYPE_CHECKING:
     from bnnsim.campaign.result import SweepResult
@@ -52,7 +52,7 @@ def check_method(name: str, value: Any) -> str:
 
 
 OPTIONS = (
-    shared.NETWORK, shared.DATASET, shared.DATA, shared.SIZE, shared.ORDER,
+    shared.NETWORK, shared.DATASET, shared.DATA, shared.SIZE, shared.ORDER, shared.LIMIT,
     Option("what", f"of {', '.join(WHAT)}", shared.some_of(WHAT), "margins,tolerance,importance,prediction",
            metavar="LIST"),
     Option("method", "importance: accuracy lost when an output is inverted (ablate), or what the last layer reads out "
@@ -67,7 +67,10 @@ OPTIONS = (
     replace(shared.SEED, help="of the prediction's draws and of --check"),
     replace(shared.PLOT, help=f"draw each: FIGURE-margins.png and so on; {shared.FIGURE_HELP}",
             outputs=lambda value, options: [figure_name(value, what) for what in options.what]),
-    shared.form("table", "json"))
+    shared.form("table", "json"), shared.out("store what was measured, as JSON", ".json"), shared.DRY_RUN)
+# options that one part of --what reads alone
+READ_BY = {"method": "importance", "rates": "prediction", "draws": "prediction", "check": "prediction",
+           "layer": "critical"}
 
 
 # what --format json has of each; numbers as tables have them, rates and accuracies as shares of 1
@@ -91,17 +94,6 @@ def _layer(one: Any) -> dict[str, Any]:
     return {"layer": one.index, "kind": one.kind, "units": one.units}
 
 
-def _plain(value: Any) -> Any:
-    """Arrays as lists, numbers as Python's, nan as null."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def figure_name(path: str, what: str) -> str:
     """Where one of the figures is drawn."""
     stem, ending = os.path.splitext(path)
@@ -120,13 +112,15 @@ def injected(options: argparse.Namespace, network: "PackedNetwork", split: "Spli
     return sweep(network, split, parse_rates(options.rates), options.check, options.seed, progress=False)
 
 
-def work(options: argparse.Namespace) -> None:
-    """Load, measure, print, draw."""
+def load(options: argparse.Namespace) -> "tuple[str, PackedNetwork, Split]":
+    """The network, by name, and the images, once all that is asked for is known to be defined for it."""
     import bnnsim.commands.inputs as inputs
-    import bnnsim.metrics as metrics
     from bnnsim.packed.blocks import check_scores
     from bnnsim.packed.graph import PackedGraph
 
+    for option, what in READ_BY.items():
+        shared.check_read(options, [option], what in options.what, f"--what {what}")
+    shared.check_read(options, ["seed"], "prediction" in options.what, "--what prediction")
     name, network = inputs.load_network(options.network)
     refused = [what for what in options.what if isinstance(network, PackedGraph) and what not in OF_GRAPHS]
     if refused:
@@ -136,7 +130,18 @@ def work(options: argparse.Namespace) -> None:
         check_scores(network, "--what prediction")
     if "importance" in options.what and options.method == "readout":
         check_scores(network, "--method readout")
-    split = inputs.load_test(options, [options.network] if options.network else [], {name: network})
+    return name, network, inputs.load_test(options, [options.network] if options.network else [], {name: network})
+
+
+def work(options: argparse.Namespace) -> None:
+    """Load, measure, print, draw."""
+    import bnnsim.metrics as metrics
+
+    name, network, split = load(options)
+    if options.dry_run:
+        print_plan(options, {"network": name, "split": split.name, "n_images": len(split), "what": options.what},
+                   {"plot": options.plot, "out": options.out})
+        return
     told: dict[str, Any] = {"network": name, "checksum": network.checksum, "split": split.name,
                             "split_sha256": split.sha256, "n_images": len(split)}
     as_text = options.format == "table"
@@ -149,12 +154,14 @@ def work(options: argparse.Namespace) -> None:
             found.plot(figure_name(options.plot, what), **beside)
         if as_text:
             print(f"\n{what}\n{found.table(**beside)}")
-        else:
-            told[what] = _plain(JSON[what](found))
-            if beside:
-                told[what]["injected"] = beside["result"].rows()
+        told[what] = plain(JSON[what](found))
+        if beside:
+            told[what]["injected"] = beside["result"].rows()
+    if options.out:
+        with atomic.replaced(options.out) as temporary, open(temporary, "w", encoding="utf-8") as file:
+            file.write(as_json(told) + "\n")
     if not as_text:
-        print(json.dumps(told, indent=1, allow_nan=False))
+        print(as_json(told))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

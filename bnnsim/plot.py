@@ -25,6 +25,7 @@ import bnnsim.commands.command_line as command_line
 import bnnsim.commands.options as shared
 from bnnsim.checks import check_probability
 from bnnsim.commands.options import Option
+from bnnsim.commands.printing import as_json, print_plan
 
 if TYPE_CHECKING:
     from bnnsim.campaign.result import SweepResult
@@ -62,7 +63,8 @@ OPTIONS = (
     replace(shared.FAULT, help=f"faults: instead of --rate, {shared.FAULT.help}"),
     replace(shared.SEED, default=None, help="faults: root seed (default: 0)"),
     replace(shared.TRIAL, default=None, help="faults: which chip (default: 0)"),
-    Option("array", "array: which one (default: 0)", shared.integer(0), read=int))
+    Option("array", "array: which one (default: 0)", shared.integer(0), read=int),
+    shared.form("table", "json"), shared.DRY_RUN)
 
 
 def arguments() -> command_line.Parser:
@@ -165,6 +167,9 @@ def work(options: argparse.Namespace) -> None:
     from bnnsim.packed.network import PackedNetwork
 
     found = load(options)
+    if options.dry_run:
+        print_plan(options, {"kind": options.kind, "files": list(found)}, {"out": options.out})
+        return
     results, stems = {}, [os.path.splitext(os.path.basename(path))[0] for path in found]
     for stem, (path, stored) in zip(stems, found.items()):
         if isinstance(stored, PackedNetwork):
@@ -175,7 +180,10 @@ def work(options: argparse.Namespace) -> None:
             results[stem if stems.count(stem) == 1 else path] = stored
     if results:
         draw_results(options, results)
-    print(f"{options.out}: {options.kind} of {', '.join(options.files)}")
+    if options.format == "json":
+        print(as_json({"figure": options.out, "kind": options.kind, "files": list(found)}))
+    else:
+        print(f"{options.out}: {options.kind} of {', '.join(options.files)}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

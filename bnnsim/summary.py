@@ -8,7 +8,6 @@ Without a file: the FCNN that comes with the library. Every file is read whole a
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ import numpy as np
 import bnnsim.commands.command_line as command_line
 import bnnsim.commands.options as shared
 from bnnsim.commands.options import Option
+from bnnsim.commands.printing import as_json
 
 if TYPE_CHECKING:
     from bnnsim.campaign.result import SweepResult
@@ -140,7 +140,7 @@ def work(options: argparse.Namespace) -> None:
     found = [(path, described(stored_files.load(path), options.format, mapping))
              for path in options.files or [inputs.shipped_file()]]
     if options.format == "json":
-        print(json.dumps([{"file": path, **fields} for path, fields in found], indent=1))
+        print(as_json([{"file": path, **fields} for path, fields in found]))
     else:
         print("\n\n".join(f"{path}\n{text}" for path, text in found))
 

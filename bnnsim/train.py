@@ -27,6 +27,7 @@ import bnnsim.training.schedules as schedules
 from bnnsim.checks import check_probability, real_of
 from bnnsim.commands.number_lists import parse_probabilities
 from bnnsim.commands.options import Option
+from bnnsim.commands.printing import as_json, print_plan
 from bnnsim.datasets.catalogue import CATALOGUE
 from bnnsim.datasets.split import Split, hold_out
 from bnnsim.training.callbacks import EarlyStopping
@@ -62,7 +63,7 @@ OPTIONS = (
     Option("network", f"{', '.join(architectures.ARCHITECTURES)}, or a list such as 'C64 MP2 FC512 FC10' (default: the "
            "paper's FCNN, MLP or CNN for the data set)", shared.text),
     replace(shared.DATASET, default="fashion", help=shared.OWN_DATA), shared.DATA, shared.SIZE, shared.ORDER,
-    shared.BINS,
+    shared.BINS, shared.LIMIT,
     Option("epochs", "times that each image is seen", shared.integer(1), 20, int),
     Option("batch_size", "images a step", shared.integer(1), 256, int),
     Option("optimizer", f"{', '.join(OPTIMIZERS)}; bop flips weights, and has no latent ones",
@@ -107,7 +108,7 @@ OPTIONS = (
            outputs=shared.itself),
     replace(shared.PLOT, help=f"draw the training curves: {shared.FIGURE_HELP}"),
     Option("checkpoint", "written every 30 s, at the end and on Ctrl-C", shared.writable(".h5"), metavar="FILE.h5"),
-    replace(shared.RESUME, help="go on from the checkpoint"), shared.QUIET)
+    replace(shared.RESUME, help="go on from the checkpoint"), shared.form("table", "json"), shared.DRY_RUN)
 
 
 def arguments() -> command_line.Parser:
@@ -212,6 +213,7 @@ def work(options: argparse.Namespace) -> None:
     loss, ste, optimizer = (chosen(options, option) for option in ("loss", "ste", "optimizer"))
     train, test = find.load_dataset(options.dataset, options.data, size=shared.size_of(options.size),
                                     bins=options.bins, order=options.order)
+    train, test = shared.limited(train, options), shared.limited(test, options)
     network_name, augment = defaults(options, train)
     model = architectures.make_model(network_name, train,
                                      not (options.no_output_norm or options.loss in INTEGER_LOSSES), options.seed, ste)
@@ -219,6 +221,13 @@ def work(options: argparse.Namespace) -> None:
         raise ValueError(f"--rescale is for layers in a row, and {network_name} is a graph: use --reestimate")
     part, validation = hold_out(train, options.holdout, options.seed)
     stopping = [EarlyStopping("validation_accuracy", options.patience)] if options.patience else []
+    if options.dry_run:
+        print_plan(options, {
+            "network": network_name, "binary_weights": pack(model).n_bits, "train": part.name, "n_train": len(part),
+            "n_validation": len(validation or ()), "test": test.name, "n_test": len(test), "epochs": options.epochs,
+            "batch_size": options.batch_size, "seed": options.seed},
+            {name: getattr(options, name) for name in ("out", "history", "plot", "checkpoint")})
+        return
     history = fit(
         model, part, options.epochs, validation, options.seed, batch_size=options.batch_size,
         keep="last" if validation is None or stopping else "best", callbacks=stopping,
@@ -227,7 +236,7 @@ def work(options: argparse.Namespace) -> None:
         flip_rate=flip_rate, faults=faults, gradient=options.gradient, precision=options.precision,
         checkpoint=options.checkpoint, resume=options.resume,
         augment=augment,
-        progress=not options.quiet)
+        progress=not options.quiet and not options.log)          # with --log its epochs are log lines
     model = adapted(model, options, part, flip_rate)
     network = pack(model)
     accuracy = network.accuracy(test)
@@ -238,6 +247,13 @@ def work(options: argparse.Namespace) -> None:
         history.save(options.history)
     if options.plot:
         history.plot(options.plot)
+    if options.format == "json":
+        epochs = [history.row(epoch) for epoch in range(1, len(history.loss) + 1)]
+        print(as_json({"network": network_name, "checksum": network.checksum, "binary_weights": network.n_bits,
+                       "train": part.name, "n_train": len(part), "test": test.name, "n_test": len(test),
+                       "test_accuracy": accuracy, "kept_epoch": history.kept_epoch, "seed": options.seed,
+                       "out": options.out, "epochs": epochs}))
+        return
     print(network.summary())                                     # behind what took hours: nobody may read it
     print(f"{test.name}: {100 * accuracy:.2f} % of all {len(test):,} images, epoch {history.kept_epoch} of "
           f"{len(history.loss)}, seed {options.seed}")

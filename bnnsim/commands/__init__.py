@@ -3,7 +3,7 @@
 The commands themselves are the root's modules (`python -m bnnsim.NAME`); nothing else imports this package.
 
 To add a command: a module in the root with its table of options, `arguments()`, `work(options)` and `main(argv)`, as
-`bnnsim.evaluate` has them; its line in `bnnsim.__main__.COMMANDS`; and its tests in tests/commands.
+`bnnsim.evaluate` has them; its line in `commands.names.COMMANDS`; and its tests in tests/commands.
 
 To add an option: an `Option` in the command's table (in `commands.options`, where several commands have it), read as
 ``options.NAME`` in its `work`. Help, check, configuration file and stored command follow from the table. One that names

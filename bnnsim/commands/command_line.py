@@ -3,6 +3,8 @@
 import argparse
 import contextlib
 import logging
+import os
+import re
 import shlex
 import signal
 import sys
@@ -15,16 +17,14 @@ from typing import Never
 import bnnsim.commands.errors as errors
 import bnnsim.commands.pipes as pipes
 from bnnsim.commands.config import load_config
-from bnnsim.commands.options import FORCE, Option, claimed_outputs, settle, switch
-
-DEBUG = Option("debug", "show the traceback of an error, as BNNSIM_DEBUG=1 in the environment does", switch, False,
-               scope="once")
+from bnnsim.commands.options import CONFIG, DEBUG, FORCE, LOG, QUIET, Option, claimed_outputs, settle
 
 
 class Parser(argparse.ArgumentParser):
     """A parser that knows its table of options, and whose errors are one line."""
 
     table: tuple[Option, ...] = ()
+    module: str
 
     def error(self, message: str) -> Never:
         """End with exit code 2."""
@@ -34,12 +34,20 @@ class Parser(argparse.ArgumentParser):
 def parser(module: str, doc: str | None, table: Sequence[Option]) -> Parser:
     """A parser of these options for ``python -m bnnsim.<module>``, described by that module's docstring."""
     first, _, rest = (doc or "").partition("\n")                # python -OO has no docstrings
-    made = Parser(f"python -m bnnsim.{module}", description=first, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = Parser(called(module), description=first, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.module, made._negative_number_matcher = module, re.compile(r"-\.?\d")      # as of Python 3.14: --values -1,2
     made.epilog = "\n\n".join(filter(None, (rest.strip("\n"), errors.EXIT_CODES)))
-    made.table = (*table, *([FORCE] if any(option.outputs for option in table) else []), DEBUG)
+    made.table = (*table, *([FORCE] if any(option.outputs for option in table) else []), CONFIG, QUIET, LOG, DEBUG)
     for option in made.table:
         option.add_to(made)
     return made
+
+
+def called(module: str) -> str:
+    """What is typed for a command, as it was: ``bnnsim X``, or ``python -m bnnsim.X``."""
+    folder, file = os.path.split(sys.argv[0])
+    is_part = os.path.splitext(file)[0] == "bnnsim" or (file == "__main__.py" and os.path.basename(folder) == "bnnsim")
+    return f"bnnsim {module}" if is_part else f"python -m bnnsim.{module}"
 
 
 def run(parser: Parser, work: Callable[[argparse.Namespace], None], argv: Sequence[str] | None) -> int:
@@ -51,13 +59,12 @@ def run(parser: Parser, work: Callable[[argparse.Namespace], None], argv: Sequen
 def _run(parser: Parser, work: Callable[[argparse.Namespace], None], argv: Sequence[str] | None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
     options = parser.parse_args(argv)
-    options.command = f"{parser.prog} {shlex.join(argv)}".rstrip()
+    options.command = f"python -m bnnsim.{parser.module} {shlex.join(argv)}".rstrip()
     debug, stopped_by = errors.debug_asked(bool(options.debug)), [signal.SIGINT]
     with _heeded(stopped_by):
         try:
-            settle(options, parser.table, load_config(options.config, parser.table) if "config" in options
-                   and options.config else {})
-            if "log" in options and options.log:
+            settle(options, parser.table, load_config(options.config, parser.table) if options.config else {})
+            if options.log:
                 logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
             with claimed_outputs(options, parser.table), _compiling_said(options), warnings.catch_warnings():
                 warnings.simplefilter("default", UserWarning)    # notices, also under PYTHONWARNINGS=error
@@ -78,7 +85,7 @@ def _run(parser: Parser, work: Callable[[argparse.Namespace], None], argv: Seque
 def _compiling_said(options: argparse.Namespace) -> Iterator[None]:
     """Inside, standard error says so, once, when kernels are compiled; not with --quiet, and --log says it anyway."""
     logger, handler = logging.getLogger("bnnsim.kernels"), logging.StreamHandler()
-    wanted, level = not getattr(options, "quiet", False) and not getattr(options, "log", False), logger.level
+    wanted, level = not options.quiet and not options.log, logger.level
     if wanted:
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)

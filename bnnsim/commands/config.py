@@ -36,11 +36,14 @@ def load_config(path: FilePath, table: Iterable[Option]) -> dict[str, Any]:
         Naming the file and the key, what was wanted and what came.
     """
     path, keys = os.fspath(path), {option.name: option for option in table if option.scope != "once"}
-    if os.path.getsize(path) > MAX_BYTES:
-        raise ValueError(f"{path} must have at most {MAX_BYTES} bytes, got {os.path.getsize(path)}")
+    if os.path.isdir(path):
+        raise ValueError(f"--config must be a file, got the folder {path}")
     with open(path, encoding="utf-8") as file:
         try:
-            found = parse_json(file.read())
+            read = file.read(MAX_BYTES + 1)                      # of a pipe or a device no size is known before
+            if len(read) > MAX_BYTES:
+                raise ValueError(f"it must have at most {MAX_BYTES} bytes, and has more")
+            found = parse_json(read)
         except ValueError as error:
             raise ValueError(f"{path} must be JSON: {error}") from error
     if not isinstance(found, dict):

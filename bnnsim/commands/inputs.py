@@ -69,6 +69,11 @@ def load_test(options: argparse.Namespace, paths: Sequence[str], networks: Mappi
 
 def load_halves(name: str, options: argparse.Namespace, networks: Mapping[str, PackedNetwork]) -> tuple[Split, Split]:
     """Training and test half of a known data set, or of data of one's own, read as in the networks' training."""
+    train, test = _read_halves(name, options, networks)
+    return shared.limited(train, options), shared.limited(test, options)
+
+
+def _read_halves(name: str, options: argparse.Namespace, networks: Mapping[str, PackedNetwork]) -> tuple[Split, Split]:
     size = shared.size_of(options.size)
     if name in CATALOGUE:
         return find.load_dataset(name, options.data, size=size, order=options.order)

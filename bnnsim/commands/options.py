@@ -23,6 +23,7 @@ from bnnsim.datasets.own import WHAT, check_dataset, is_path
 from bnnsim.datasets.reading import ORDERS, check_size
 
 if TYPE_CHECKING:
+    from bnnsim.datasets.split import Split
     from bnnsim.faults.array_mapping import ArrayMapping
     from bnnsim.faults.protocol import Fault
 
@@ -48,7 +49,8 @@ class Option:
     flag : str, optional
         Where it is not the name; "" for what is typed without one.
     nargs : "?", "*" or "+", optional
-        How many words there are, if not one: at most one, any number, at least one.
+        How many words there are, if not one: at most one, any number, at least one. What is typed without a flag must
+        be given where this is None or "+".
     several : bool
         Whether its value is a list, each item of which `rule` takes; without nargs, it may be repeated.
     scope : "result", "run" or "once"
@@ -79,8 +81,9 @@ class Option:
         """Let a parser know it; what is not typed is None there, or []."""
         hidden = self.default in (None, False) or self.several
         text = self.help if hidden else f"{self.help} (default: {self.default})"
-        if self.typed == "":
-            parser.add_argument(self.name, nargs=self.nargs, metavar=self.metavar, help=text)
+        if self.typed == "":                                     # asked for by `settle`: it may stand in a file
+            nargs = "*" if self.several else "?"
+            parser.add_argument(self.name, nargs=nargs, metavar=self.metavar or self.name.upper(), help=text)
         elif self.rule is switch:
             action = argparse.BooleanOptionalAction if self.default is None else "store_true"
             parser.add_argument(self.typed, dest=self.name, default=None, action=action, help=text)
@@ -117,14 +120,26 @@ class Option:
 
 
 def settle(options: argparse.Namespace, table: Iterable[Option], found: dict[str, Any]) -> None:
-    """Put the value that holds in place: what was typed, else what was `found` in a file, else the default; checked."""
+    """Put the value that holds in place: what was typed, else what was `found` in a file, else the default; checked.
+
+    ``options.given`` are the names of those that were typed or found.
+    """
+    options.given = {option.name for option in table if getattr(options, option.name) not in (None, [])} | {*found}
     for option in table:
         value = getattr(options, option.name)
         if value in (None, []) and option.name in found:
             setattr(options, option.name, found[option.name])                # checked there, where the file is named
             continue
         value = option.default if value in (None, []) else value
+        if value in (None, []) and option.typed == "" and option.nargs in (None, "+"):
+            raise ValueError(f"{option.metavar} must be given: {option.help}")
         setattr(options, option.name, value if value in (None, []) else option.checked(value))
+
+
+def check_read(options: argparse.Namespace, names: Iterable[str], read: object, by: str) -> None:
+    """Options that nothing reads unless `read`, which is so with the option `by`, are refused where they are given."""
+    for name in sorted(options.given.intersection(names)) if not read else ():
+        raise ValueError(f"--{name.replace('_', '-')} goes with {by}, and nothing else reads it: give both, or neither")
 
 
 def words(options: argparse.Namespace, table: Iterable[Option]) -> list[str]:
@@ -136,7 +151,7 @@ def words(options: argparse.Namespace, table: Iterable[Option]) -> list[str]:
 def check_outputs(options: argparse.Namespace, table: Iterable[Option]) -> list[str]:
     """The files that are to be made: all can be, and none is there or made twice; before the work, not after it."""
     made: dict[str, Option] = {}
-    for option in table:
+    for option in table if not getattr(options, "dry_run", False) else ():
         value = getattr(options, option.name)
         for path in option.outputs(value, options) if option.outputs and value else ():
             target = atomic.check_creatable(path)
@@ -231,13 +246,19 @@ def positive(high: float | None = None) -> Rule:
 
 def one_of(choices: Iterable[str]) -> Rule:
     """One of these words."""
-    return lambda name, value: check_choice(name, value, choices)
+    return _known(choices, lambda name, value: check_choice(name, value, choices))
 
 
 def some_of(choices: Iterable[str]) -> Rule:
     """Words of these, separated by commas; a tuple without repeats."""
-    return lambda name, value: tuple(check_choice(name, word, choices)
-                                     for word in dict.fromkeys(text(name, value).split(",")))
+    return _known(choices, lambda name, value: tuple(check_choice(name, word, choices)
+                                                     for word in dict.fromkeys(text(name, value).split(","))))
+
+
+def _known(choices: Iterable[str], rule: Rule) -> Rule:
+    """A rule that has these words as its `choices`, for completion."""
+    setattr(rule, "choices", tuple(choices))
+    return rule
 
 
 def rates_text(name: str, value: Any) -> str:
@@ -266,6 +287,9 @@ def dataset_text(name: str, value: Any) -> str:
     return check_dataset(name, value)
 
 
+_known(CATALOGUE, dataset_text)
+
+
 def size_text(name: str, value: Any) -> str:
     """Rows and columns of images, "32x32"."""
     size_of(text(name, value))
@@ -280,6 +304,16 @@ def size_of(value: str | None) -> tuple[int, int] | None:
     if len(words) != 2 or not all(word.isascii() and word.isdigit() and len(word) < 9 for word in words):
         raise ValueError(f"size must be ROWSxCOLUMNS, such as 32x32, got {value!r}")
     return check_size(tuple(map(int, words)))
+
+
+def limited(half: "Split", options: argparse.Namespace) -> "Split":
+    """What --limit leaves of a half; without it, the half itself, under its own name."""
+    return half if options.limit is None else half[:options.limit]
+
+
+def progress(options: argparse.Namespace) -> "bool | Literal['log']":
+    """Of --quiet and --log, as `sweep` takes it."""
+    return "log" if options.log else not options.quiet
 
 
 def mapping_of(options: argparse.Namespace) -> "ArrayMapping":
@@ -339,8 +373,16 @@ UNITS_ON = Option("units_on", "whether rows or columns of an array hold the weig
 PLOT = Option("plot", f"draw it: {FIGURE_HELP}", FIGURE, metavar="FIGURE", scope="run", outputs=itself)
 FORCE = Option("force", "replace files that are there; never a checkpoint or the .h5 of a sweep, which take hours: "
                "remove those yourself, or go on from them", switch, False, scope="once")
-QUIET = Option("quiet", "no progress", switch, False, scope="run")
-LOG = Option("log", "progress as log lines, for batch jobs", switch, False, scope="run")
+LIMIT = Option("limit", "only the first N images of each half of the data set", integer(1), None, int, "N")
+DRY_RUN = Option("dry_run", "check what was asked for, and say what would be done: run and write nothing", switch,
+                 False, scope="once")
+# every command has these, see `command_line.parser`
+CONFIG = Option("config", "options from a file, by their names; those given here win", path, metavar="FILE.json",
+                scope="once")
+QUIET = Option("quiet", "no progress, and no word of kernels that are compiled", switch, False, scope="run")
+LOG = Option("log", "progress as log lines, for batch jobs, also with --quiet", switch, False, scope="run")
+DEBUG = Option("debug", "show the traceback of an error, as BNNSIM_DEBUG=1 in the environment does", switch, False,
+               scope="once")
 
 
 def out(what: str, *endings: str) -> Option:

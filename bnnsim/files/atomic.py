@@ -92,9 +92,12 @@ def check_creatable(path: FilePath) -> str:
         with part(target):
             pass
     except OSError as error:
-        why = f"its name must be {len(LONGEST_BESIDE)} bytes shorter, for the files that stand beside it meanwhile" \
-            if error.errno == errno.ENAMETOOLONG else f"its folder takes no new files ({error.strerror})"
-        raise OSError(error.errno, f"cannot write {name[:40]}: {why}", folder) from error
+        why, code = f"its folder takes no new files ({error.strerror}); choose another one", error.errno
+        if code == errno.ENAMETOOLONG:
+            why = f"its name must be {len(LONGEST_BESIDE)} bytes shorter, for the files that stand beside it meanwhile"
+        if code == errno.ENOENT:                                 # of /proc, which is there
+            why, code = "its folder, which is there, takes no new files; choose another one", errno.EACCES
+        raise OSError(code, f"cannot write {name[:40]}: {why}", folder) from error
     return target
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import bnnsim.files.atomic as atomic
 from bnnsim.checks import FilePath
 from bnnsim.files.announced import Announced
-from bnnsim.files.hdf5_messages import Damaged, Refused
+from bnnsim.files.hdf5_messages import Damaged, Refused, lookup3
 from bnnsim.files.hdf5_structure import SIGNATURE, Group, read_structure
 
 if TYPE_CHECKING:
@@ -48,8 +48,10 @@ def new_file(path: FilePath) -> "Iterator[h5py.File]":
                 image = file.id.get_file_image()
         except RuntimeError as error:                               # what HDF5 says where it cannot grow
             raise OSError(errno.EIO, str(error)) from error
-        with open(temporary, "wb") as target:
-            target.write(image)
+        with open(temporary, "wb") as target:                    # HDF5 before 2.0 clears a flag of the superblock last,
+            target.write(image[:44])                             # and leaves the checksum as it was
+            target.write(lookup3(image[:44]).to_bytes(4, "little"))
+            target.write(memoryview(image)[48:])
 
 
 def write_array(group: "h5py.Group", name: str, array: np.ndarray | np.bytes_) -> None:

@@ -19,17 +19,23 @@ def check_setting(name: str, value: Any, n: int, least: int, most: int | None = 
     Of the four sides of a padding a pair says how many rows, and how many columns, on either side.
     """
     if n == 0:
-        return check_int(name, int(value) if isinstance(value, (bool, np.bool_)) else value, least, most)
+        return _number(name, int(value) if isinstance(value, (bool, np.bool_)) else value, least, most)
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
-        return (check_int(name, value, least, most),) * n
+        return (_number(name, value, least, most),) * n
     value = each_of(value, n)
     if isinstance(value, tuple) and (n, len(value)) == (4, 2):
         value *= 2
     if not isinstance(value, tuple) or len(value) != n:
         raise ValueError(f"{name} must be an integer, or {n} of them ({AXES[n]}), got {value!r}")
     if len(set(map(repr, value))) == 1:                         # by what they look like: not all have a hash
-        return (check_int(name, value[0], least, most),) * n
-    return tuple(check_int(f"{name}[{i}]", size, least, most) for i, size in enumerate(value))
+        return (_number(name, value[0], least, most),) * n
+    return tuple(_number(f"{name}[{i}]", size, least, most) for i, size in enumerate(value))
+
+
+def _number(name: str, value: Any, least: int, most: int | None) -> int:
+    if least == most != check_int(name, value):
+        raise ValueError(f"{name} must be {least}, or left out: this kind of layer has none; got {value}")
+    return check_int(name, value, least, most)
 
 
 def once(value: tuple[int, ...]) -> int | tuple[int, ...]:

@@ -147,7 +147,8 @@ def _wilson(mean: float, size: float, df: float, level: float, n: int) -> Interv
     t2 = t_quantile(level, df) ** 2
     centre = (mean + t2 / (2 * size)) / (1 + t2 / size)
     half = math.sqrt(t2 * mean * (1 - mean) / size + (t2 / (2 * size)) ** 2) / (1 + t2 / size)
-    return Interval(max(centre - half, 0.0), min(centre + half, 1.0), mean, n)
+    low, high = max(centre - half, 0.0) if mean else 0.0, min(centre + half, 1.0) if mean < 1 else 1.0   # exactly so
+    return Interval(low, high, mean, n)
 
 
 def spread_interval(accuracies: npt.ArrayLike, level: float = 0.95) -> Spread:

@@ -17,17 +17,18 @@ from bnnsim.training.architectures import build
 from bnnsim.training.packing import pack
 
 WHOLE = {"networks": ["a.h5", "b.h5"], "datasets": ["fashion", "fashion-subset"], "data": "folder",
-         "size": "32x28", "order": "NHWC", "rates": [0, 1e-3],
+         "size": "32x28", "order": "NHWC", "limit": 100, "rates": [0, 1e-3],
          "layers": ["all", [0], [1, 2]], "trials": 20, "seed": 7, "workers": 2, "dask": "tcp://host:8786",
          "faults": ["BitFlips(0)"], "axis": "share_of_cells", "out": "s.h5", "plot": "s.svg", "resume": True,
          "predictions": False, "quiet": True, "log": False, "format": "json", "ci_width": 0.5, "max_trials": 100}
 
 
-KEYS = {option.name for option in ber_sweep.OPTIONS if option.scope != "once"}
+TABLE = ber_sweep.arguments().table
+KEYS = {option.name for option in TABLE if option.scope != "once"}
 
 
 def load_config(path):
-    return config.load_config(path, ber_sweep.OPTIONS)
+    return config.load_config(path, TABLE)
 
 
 def written(tmp_path, content):
@@ -39,7 +40,7 @@ def written(tmp_path, content):
 def test_every_option_is_a_key(tmp_path):
     assert load_config(written(tmp_path, WHOLE)) == {**WHOLE, "rates": "0.0,0.001"}
     assert set(WHOLE) == KEYS
-    for option in ber_sweep.OPTIONS:
+    for option in TABLE:
         assert option.default in (None, []) or option.checked(option.default) == option.default
 
 
@@ -56,6 +57,7 @@ WRONG = [
     ({"datasets": ["fashon"]}, ValueError, r"datasets\[0\] must be one of .* did you mean 'fashion'\?"),
     ({"data": None}, TypeError, "data must be a path, got None"),
     ({"size": "3"}, ValueError, "size must be ROWSxCOLUMNS"), ({"order": "HWC"}, ValueError, "order must be one of"),
+    ({"limit": 0}, ValueError, "limit must be >= 1, got 0"),
     ({"rates": [0.1, 1.5]}, ValueError, r"rates\[1\] must be a probability in \[0, 1\], got 1.5"),
     ({"rates": ["0.1"]}, TypeError, r"rates\[0\] must be a probability"),
     ({"rates": []}, ValueError, "rates must have at least one value"),
@@ -95,7 +97,7 @@ WRONG = [
     ("[1]", ValueError, "must hold a JSON object, got list"),
     ("[" * 10**5, ValueError, "must be JSON"),
     ('{"trials": ' + "9" * 5000 + "}", ValueError, "must be JSON"),
-    (" " * (2**20 + 1), ValueError, "must have at most 1048576 bytes, got 1048577"),
+    (" " * (2**20 + 1), ValueError, "must be JSON: it must have at most 1048576 bytes"),
 ]
 
 
@@ -263,9 +265,9 @@ def test_log_in_a_file_is_heeded(here, monkeypatch):
 @pytest.mark.parametrize("more, message", [
     (["--workers", 2, "--dask", "tcp://127.0.0.1:1"], "--workers starts processes here and --dask uses a cluster"),
     (["--ci-width", 1, "--trials", 1], "ci_width needs a pilot of trials >= 2 chips, got 1"),
-    (["--max-trials", 9], "max_trials goes with ci_width"),
+    (["--max-trials", 9], "--max-trials goes with --ci-width, and nothing else reads it"),
     (["--ci-width", 1, "--max-trials", 1], "max_trials must be in [2, "),
-    (["--resume"], "resume needs out"),
+    (["--resume"], "--resume goes with --out FILE.h5, and nothing else reads it"),
     (["--resume", "--out", "s.csv"], "must end in .h5"),
     (["--out", "s.txt"], "must end in .h5 or .csv"),
     (["--layers", "7"], "layers must be in 0..1, got (7,)"),

@@ -19,8 +19,8 @@ FEW = (Option("files", "some", options.path, [], flag="", nargs="*", several=Tru
        Option("n_chips", "how many", options.integer(1), 10, int),
        Option("axes", "which", options.integer(0), [0], int, flag="--axis", several=True),
        Option("fast", "soon", options.switch, False), Option("either", "or not", options.switch),
-       Option("pages", "how it is shown", options.path, scope="run"),
-       Option("config", "a file", options.path, scope="once"))
+       Option("pages", "how it is shown", options.path, scope="run"))
+COMMON = ("config", "quiet", "log", "debug", "command", "given")        # every command's
 
 
 def settled(tmp_path, typed, **file):
@@ -30,7 +30,7 @@ def settled(tmp_path, typed, **file):
         (tmp_path / "c.json").write_text(json.dumps(file))
         typed = f"{typed} --config {tmp_path / 'c.json'}"
     assert command_line.run(parser, seen.append, shlex.split(typed)) == 0
-    return {name: value for name, value in vars(seen[0]).items() if name not in ("config", "debug", "command")}
+    return {name: value for name, value in vars(seen[0]).items() if name not in COMMON}
 
 
 DEFAULTS = {"files": [], "n_chips": 10, "axes": [0], "fast": False, "either": None, "pages": None}

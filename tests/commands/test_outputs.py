@@ -70,7 +70,7 @@ def test_a_file_that_is_there_is_refused_before_the_work(command, words, option,
 
 
 def test_every_output_of_a_command_is_in_the_test_above():
-    known = {(command, option) for command, _, option, _ in WRITES} | {("explain", "--plot")}
+    known = {(command, option) for command, _, option, _ in WRITES} | {("explain", "--plot"), ("explain", "--out")}
     found = {(command, option.typed) for command in __main__.COMMANDS
              for option in importlib.import_module(f"bnnsim.{command}").OPTIONS if option.outputs}
     assert found == known
@@ -143,7 +143,7 @@ def test_a_name_that_cannot_be_written_is_refused_before_the_work(command, words
     ("device_sweep", [], "--out", "s.h5"), ("explain", ["margins"], "--plot", "f.png")])
 def test_a_folder_that_takes_no_files_is_told_before_the_work(command, words, option, name, capsys, no_work):
     """It exists, and its rights allow it; the message was of a file that nobody had named."""
-    assert f"cannot write {name}: its folder takes no new files (No such file or directory): '/proc'" in \
+    assert f"cannot write {name}: its folder, which is there, takes no new files; choose another one: '/proc'" in \
         refused(command, [*words, option, f"/proc/{name}"], capsys)
 
 
@@ -151,7 +151,7 @@ def test_a_folder_that_takes_no_files_is_told_before_the_work(command, words, op
 def test_nothing_is_left_of_the_trial(tmp_path):
     path = atomic.check_creatable(tmp_path / "net.h5")
     assert os.listdir(tmp_path) == [] and path == os.path.realpath(tmp_path / "net.h5")
-    with pytest.raises(OSError, match="cannot write s.h5: its folder takes no new files"):
+    with pytest.raises(OSError, match="cannot write s.h5: its folder, which is there, takes no new files"):
         sweep(pack(build("FC4 FC3", (1, 3, 3), rng=0)), Split(np.zeros((9, 1, 3, 3), np.uint8), np.arange(9) % 3, "z"),
               [0.1], 1, 0, out="/proc/s.h5", progress=False)
 

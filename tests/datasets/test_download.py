@@ -236,7 +236,7 @@ def test_the_command_line_downloads_and_says_where(tiny_fashion, tmp_path, capsy
 
 
 @pytest.mark.parametrize("arguments, code, message", [
-    ([], 2, "required: NAME"),
+    ([], 2, "NAME must be given: one of fashion"),
     (["fasion"], 2, "did you mean 'fashion'"),
     (["fashion", "--speed", "9"], 2, "unrecognized arguments"),
     (["fashion", "--folder", __file__], 2, __file__),

@@ -124,3 +124,11 @@ def test_settings_of_small_numpy_integers_do_not_overflow():
                       for one in (1, np.uint8(1)) for padding in (one * 200, (one * 200,) * 4))
     for other in others:
         assert other.geometry == plain.geometry and all(type(size) is int for size in other.geometry)
+
+
+@pytest.mark.parametrize("name", ["stride", "padding", "groups"])
+def test_a_dense_layer_is_told_that_it_has_no_such_setting(name):
+    """It was told "[1, 1]"."""
+    with pytest.raises(ValueError, match=rf"layers\[0\] {name} must be [01], or left out: this kind of layer has none; "
+                                         "got 2"):
+        PackedNetwork.from_arrays([{"weight": np.ones((2, 72), int), name: 2}], (2, 6, 6))

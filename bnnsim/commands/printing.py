@@ -1,0 +1,48 @@
+"""What commands print alike: JSON that any reader takes, and what a dry run would do."""
+
+import argparse
+import json
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+
+def plain(value: Any) -> Any:
+    """Arrays and tuples as lists, numbers as Python's, nan and infinities as None: what JSON has."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def as_json(value: Any) -> str:
+    """The text of a value as JSON, which has no NaN."""
+    return json.dumps(plain(value), indent=1, allow_nan=False)
+
+
+def print_plan(options: argparse.Namespace, plan: Mapping[str, Any], writes: Mapping[str, str | None]) -> None:
+    """What a dry run says, in the format asked for: lines "key: value", and the files that would be written.
+
+    `writes` has the path of each option that names one.
+    """
+    files = {f"--{name.replace('_', '-')}": {"file": path, "exists": os.path.exists(path)}
+             for name, path in writes.items() if path}
+    if options.format == "json":
+        print(as_json({"dry_run": True, **plan, "writes": files}))
+        return
+    for key, value in plan.items():
+        print(f"{key.replace('_', ' ')}: {_said(value)}")
+    for flag, found in files.items():
+        print(f"{flag} would write {found['file']}{', which exists' if found['exists'] else ''}")
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key} {_said(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_said, value)) or "none"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
