@@ -52,6 +52,7 @@ OPTIONS = (
     Option("networks", "which of them", shared.some_of(NETWORKS), ",".join(NETWORKS), metavar="NAMES"),
     replace(shared.PLOT, name="scaling",
             help=f"time over threads, batch, width, depth, images, wrong bits and cells: {shared.FIGURE_HELP}"),
+    shared.WIDTH,
     Option("compare", "measure a peer in turns with bnnsim, in what --only names of training, inference and sweep (all "
            "three where it names none): examples/peers/torch_peer.py", shared.path,
            metavar="SCRIPT"),
@@ -74,6 +75,7 @@ def resolve(options: argparse.Namespace) -> None:
     if options.full and options.tiny:
         raise ValueError("--full is not allowed with --tiny")
     options.size = "full" if options.full else "tiny" if options.tiny else "quick"
+    shared.check_read(options, ["width"], options.scaling, "--scaling FIGURE")
     if not options.only and not options.scaling and not options.compare:
         raise ValueError("--only none leaves nothing to measure: add --scaling or --compare")
 
@@ -156,7 +158,7 @@ def store(options: argparse.Namespace, report: dict[str, Any]) -> None:
     points = [one for one in report["measurements"] if one["section"] == "scaling"]
     if options.scaling and points:
         import bnnsim.figures.benchmarks as benchmarks
-        benchmarks.scaling_curves(points, options.scaling)
+        benchmarks.scaling_curves(points, options.scaling, width=options.width)
 
 
 def work(options: argparse.Namespace) -> None:

@@ -73,7 +73,7 @@ OPTIONS = (
     replace(shared.RESUME, help="go on from --out, or add rates and trials to it"),
     Option("predictions", "store every predicted class too", shared.switch, False),
     replace(shared.PLOT, outputs=lambda value, options: [value] if _runs(options) else []),
-    shared.form("table", "csv", "json"),
+    shared.WIDTH, shared.form("table", "csv", "json"),
     replace(shared.DRY_RUN, help="print the grid, the number of cells and an estimated time: run and write nothing"),
     Option("print_command", "print the command that reproduces a results file; run nothing", shared.path,
            metavar="RESULTS.h5", scope="once"),
@@ -92,6 +92,7 @@ def check_options(options: argparse.Namespace) -> None:
         raise ValueError("give --layers or --fault, not both: a fault has its own layers, as BitFlips(0, layers=[0])")
     shared.check_read(options, ["max_trials"], options.ci_width, "--ci-width")
     shared.check_read(options, ["resume"], options.out, "--out FILE.h5")
+    shared.check_read(options, ["width"], options.plot, "--plot FIGURE")
     if options.resume:
         shared.writable(".h5")("out", options.out)
 
@@ -209,7 +210,7 @@ def work(options: argparse.Namespace) -> None:
     if options.out and store is None:
         result.save(options.out)
     if options.plot:
-        result.plot(options.plot)
+        result.plot(options.plot, width=options.width)
     show(options, result)
     if options.log:
         logging.getLogger("bnnsim").info("done in %.0f s", time.monotonic() - started)

@@ -34,7 +34,7 @@ OPTIONS = (
            "0,1,2,5,10,20,50,100,200,500,1000", metavar="K,K,..."),
     Option("singles", "try every single flip of convolutions: minutes", shared.switch, False),
     Option("attack", "also look for small breaking sets, greedily: minutes", shared.switch, False),
-    shared.out("write each image's label, class and certificates", ".csv"), shared.PLOT,
+    shared.out("write each image's label, class and certificates", ".csv"), shared.PLOT, shared.WIDTH,
     shared.form("table", "json"), shared.DRY_RUN)
 
 
@@ -100,6 +100,7 @@ def work(options: argparse.Namespace) -> None:
     import bnnsim.commands.inputs as inputs
     import bnnsim.proofs.certificates as certificates
 
+    shared.check_read(options, ["width"], options.plot, "--plot FIGURE")
     name, network = inputs.load_network(options.network)
     test = inputs.load_test(options, [options.network] if options.network else [], {name: network})
     if options.dry_run:
@@ -112,7 +113,8 @@ def work(options: argparse.Namespace) -> None:
         write(options.out, test.labels, found, greedy)
     if options.plot:
         import bnnsim.figures.proofs as proofs            # matplotlib, only where it is needed
-        proofs.certified_accuracy(found, test.labels, options.plot, f"{name}, {test.name}")
+        proofs.certified_accuracy(found, test.labels, options.plot, f"{name}, {test.name}",
+                                  width=options.width)
     if options.format == "json":
         print(as_json(described(name, network, test, found, options, greedy)))
         return

@@ -63,8 +63,8 @@ OPTIONS = (
     shared.RESUME,
     replace(shared.PLOT, help=f"draw accuracy, error rates and energy along the axis: {shared.FIGURE_HELP}"),
     replace(shared.PLOT, name="pareto", help=f"draw accuracy over energy and over devices: {shared.FIGURE_HELP}"),
-    shared.form("table", "csv", "json"), shared.DRY_RUN)
-OF_STORED = ("card", "plot", "pareto", "drop", "format", "force", "config", "quiet", "log", "debug")
+    shared.WIDTH, shared.form("table", "csv", "json"), shared.DRY_RUN)
+OF_STORED = ("card", "plot", "pareto", "width", "drop", "format", "force", "config", "quiet", "log", "debug")
 
 
 def arguments() -> command_line.Parser:
@@ -151,6 +151,7 @@ def work(options: argparse.Namespace) -> None:
     import bnnsim.devices as devices
     from bnnsim.campaign import sweep_card
 
+    shared.check_read(options, ["width"], options.plot or options.pareto, "--plot or --pareto FIGURE")
     if str(options.card).endswith(".h5"):
         draw_and_show(stored(options), options)
         return
@@ -184,9 +185,9 @@ def work(options: argparse.Namespace) -> None:
 def draw_and_show(found: "CardSweep", options: argparse.Namespace) -> None:
     """The figures that were asked for, and the text."""
     if options.plot:
-        found.plot(options.plot)
+        found.plot(options.plot, width=options.width)
     if options.pareto:
-        found.plot_pareto(options.pareto)
+        found.plot_pareto(options.pareto, width=options.width)
     show(found, options)
 
 

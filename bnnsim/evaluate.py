@@ -37,7 +37,7 @@ OPTIONS = (
     replace(shared.TRIAL, help="with --fault: which chip"),
     Option("confusion", "in the table or the JSON, what is taken for what: confusion matrix, precision, recall and "
            "F1 of each class, balanced accuracy", shared.switch, False, scope="run"),
-    replace(shared.PLOT, help=f"draw the confusion matrix of one network: {shared.FIGURE_HELP}"),
+    replace(shared.PLOT, help=f"draw the confusion matrix of one network: {shared.FIGURE_HELP}"), shared.WIDTH,
     shared.form("table", "csv", "json"), shared.out("write each image's label and predicted classes", ".csv"),
     shared.DRY_RUN)
 
@@ -123,6 +123,7 @@ def work(options: argparse.Namespace) -> None:
     from bnnsim.metrics.evaluation import Evaluation
 
     shared.check_read(options, ["seed", "trial"], options.fault, "--fault")
+    shared.check_read(options, ["width"], options.plot, "--plot FIGURE")
     if options.confusion and options.format == "csv":
         raise ValueError("--confusion is in the table and the JSON: give --format table or json")
     if options.plot and len(options.networks) > 1:
@@ -139,7 +140,7 @@ def work(options: argparse.Namespace) -> None:
     if options.out:
         write_predictions(options.out, found)
     if options.plot:
-        found[0].plot(options.plot)
+        found[0].plot(options.plot, width=options.width)
     show(found, options)
     for note in filter(None, map(hint, found) if fault is None else ()):
         print(f"python -m bnnsim.evaluate: {note}", file=sys.stderr)

@@ -67,7 +67,7 @@ OPTIONS = (
     replace(shared.SEED, help="of the prediction's draws and of --check"),
     replace(shared.PLOT, help=f"draw each: FIGURE-margins.png and so on; {shared.FIGURE_HELP}",
             outputs=lambda value, options: [figure_name(value, what) for what in options.what]),
-    shared.form("table", "json"), shared.out("store what was measured, as JSON", ".json"), shared.DRY_RUN)
+    shared.WIDTH, shared.form("table", "json"), shared.out("store what was measured, as JSON", ".json"), shared.DRY_RUN)
 # options that one part of --what reads alone
 READ_BY = {"method": "importance", "rates": "prediction", "draws": "prediction", "check": "prediction",
            "layer": "critical"}
@@ -121,6 +121,7 @@ def load(options: argparse.Namespace) -> "tuple[str, PackedNetwork, Split]":
     for option, what in READ_BY.items():
         shared.check_read(options, [option], what in options.what, f"--what {what}")
     shared.check_read(options, ["seed"], "prediction" in options.what, "--what prediction")
+    shared.check_read(options, ["width"], options.plot, "--plot FIGURE")
     name, network = inputs.load_network(options.network)
     refused = [what for what in options.what if isinstance(network, PackedGraph) and what not in OF_GRAPHS]
     if refused:
@@ -151,7 +152,7 @@ def work(options: argparse.Namespace) -> None:
         found = WHAT[what](metrics, options, network, split)
         beside = {"result": injected(options, network, split)} if what == "prediction" and options.check else {}
         if options.plot:
-            found.plot(figure_name(options.plot, what), **beside)
+            found.plot(figure_name(options.plot, what), **beside, width=options.width)
         if as_text:
             print(f"\n{what}\n{found.table(**beside)}")
         told[what] = plain(JSON[what](found))

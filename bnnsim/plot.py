@@ -51,8 +51,7 @@ OPTIONS = (
            outputs=shared.itself),
     Option("band", "ber: the interval of the mean over chips at 95 %%, or the range from the least to the largest "
            "chip (default: interval)", shared.one_of(("interval", "range"))),
-    Option("width", "of one or two columns of a paper (default: 6.4 inches or what the figure needs)",
-           shared.one_of(("column", "page"))),
+    replace(shared.WIDTH, scope="result"),
     Option("xscale", "ber, classes: of bit error rates; split narrows the plateau (default: log)",
            shared.one_of(("log", "linear", "split"))),
     Option("published", "ber: points to draw as well, columns rate, accuracy (a share of 1), citation", shared.path,

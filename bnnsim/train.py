@@ -106,7 +106,7 @@ OPTIONS = (
     shared.SEED, shared.out("store the packed network", ".h5"),
     Option("history", "write what each epoch gave", shared.writable(".json", ".csv"), metavar="FILE", scope="run",
            outputs=shared.itself),
-    replace(shared.PLOT, help=f"draw the training curves: {shared.FIGURE_HELP}"),
+    replace(shared.PLOT, help=f"draw the training curves: {shared.FIGURE_HELP}"), shared.WIDTH,
     Option("checkpoint", "written every 30 s, at the end and on Ctrl-C", shared.writable(".h5"), metavar="FILE.h5"),
     replace(shared.RESUME, help="go on from the checkpoint"), shared.form("table", "json"), shared.DRY_RUN)
 
@@ -194,6 +194,7 @@ def check_options(options: argparse.Namespace) -> None:
     """Refuse what does not go together, before the work."""
     if options.out and options.checkpoint and os.path.realpath(options.out) == os.path.realpath(options.checkpoint):
         raise ValueError("--out and --checkpoint must be two files: the network would replace the checkpoint")
+    shared.check_read(options, ["width"], options.plot, "--plot FIGURE")
     if options.patience and not options.holdout:
         raise ValueError("--patience needs --holdout N: images on which no epoch was better")
     if options.resume and not options.checkpoint:
@@ -246,7 +247,7 @@ def work(options: argparse.Namespace) -> None:
     if options.history:
         history.save(options.history)
     if options.plot:
-        history.plot(options.plot)
+        history.plot(options.plot, width=options.width)
     if options.format == "json":
         epochs = [history.row(epoch) for epoch in range(1, len(history.loss) + 1)]
         print(as_json({"network": network_name, "checksum": network.checksum, "binary_weights": network.n_bits,

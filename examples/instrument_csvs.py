@@ -1,7 +1,7 @@
-"""Ten CSVs of one set of measurements, as ten instruments and people would write them: one card, one accuracy.
+"""One set of measurements as eleven instruments and people would write it in CSVs: one card, one accuracy, one energy.
 
-Units, separators, decimal commas, lines before the header, wide tables, words for the states, energies a row, a SET and
-RESET, or a pulse. Only what no name tells is said, as columns=. The measurements are synthetic.
+Units, separators, decimal commas, lines before the header, wide tables, a file a state, words for the states, blanks,
+NaN, energies a row, a SET and RESET, or a pulse. Only what no name tells is said. The measurements are synthetic.
 
     python examples/instrument_csvs.py
     python examples/instrument_csvs.py --network mine.h5 --dataset fashion
@@ -17,30 +17,28 @@ import numpy as np
 import bnnsim
 
 
-def tables(lrs: list[float], hrs: list[float]) -> dict[str, tuple[str, dict | None]]:
-    """Text and columns= of each CSV; 2 pJ to SET, 6 pJ to RESET."""
+def tables(lrs: list[float], hrs: list[float]) -> dict[str, tuple[str | dict[str, str], dict | None]]:
+    """Text, or those of each state, and columns= of each CSV; 2 pJ to SET, 6 pJ to RESET."""
     rows = [*(("LRS", ohm) for ohm in lrs), *(("HRS", ohm) for ohm in hrs)]
-    pairs = list(zip(lrs, hrs))
     joule, pulses = {"LRS": 2, "HRS": 6}, {"LRS": 1, "HRS": 3}
 
     def lines(head: str, one: str, comma: bool = False, words: tuple[str, str] = ("LRS", "HRS")) -> str:
-        body = "\n".join(one.format(s=words[s == "HRS"], r=ohm, k=ohm / 1e3, g=1e6 / ohm, lg=math.log10(ohm),
-                                    pj=joule[s], j=joule[s] * 1e-12, n=pulses[s]) for s, ohm in rows)
-        return f"{head}\n{body.replace('.', ',') if comma else body}\n"
+        body = "".join(one.format(s=words[s == "HRS"], r=ohm, k=ohm / 1e3, g=1e6 / ohm, lg=math.log10(ohm), n=pulses[s],
+                                  pj=joule[s], j=joule[s] * 1e-12) + "\n" for s, ohm in rows)
+        return f"{head}\n{body.replace('.', ',') if comma else body}"
 
-    def wide(head: str, one: str, comma: bool = False) -> str:
-        body = "\n".join(one.format(a=a, b=b, ka=a / 1e3, kb=b / 1e3) for a, b in pairs)
-        return f"{head}\n{body.replace('.', ',') if comma else body}\n"
-
+    plain = lines("state,resistance_ohm,energy_joule", "{s},{r!r},{j!r}")
+    of_each = {each: "R (ohm);E (pJ)\n" + "".join(f"{r};{joule[s]}\n" for s, r in rows if s == each) for each in joule}
+    wide = "".join(f"{a / 1e3:.4f};{b / 1e3:.4f};2;6\n".replace(".", ",") for a, b in zip(lrs, hrs))
     return {
-        "plain": (lines("state,resistance_ohm,energy_joule", "{s},{r!r},{j!r}"), None),
+        "plain": (plain, None),
         "kiloohm": (lines("State;R (kOhm);E (pJ)", "{s};{k:.4f};{pj:.1f}", True, ("on", "off")), None),
         "siemens": (lines("state\tG [uS]\tenergy_pJ", "{s}\t{g!r}\t{pj}", False, ("SET", "RESET")), None),
         "logarithm": (lines("# synthetic\nstate,log10(R/ohm),E [fJ]", "{s},{lg!r},{pj}e3", False, ("1", "0")), None),
-        "preamble": ("Analyser 4200;v3\nOperator;N, N\n\n" + lines("state;R;E;\n;Mohm;nJ;", "{s};{r}e-6;{pj}e-3;"),
-                     None),
-        "wide": (wide("R_LRS (ohm),R_HRS (ohm),energy_set_pJ,energy_reset_pJ", "{a},{b},2,6"), None),
-        "wide, commas": (wide("Ron_kohm;Roff_kohm;E_set (pJ);E_reset (pJ)", "{ka:.4f};{kb:.4f};2;6", True), None),
+        "preamble": ("Analyser;v3\nBy;N, N\n\n" + lines("state;R;E;\n;Mohm;nJ;", "{s};{r}e-6;{pj}e-3;"), None),
+        "wide": ("Ron_kohm;Roff_kohm;E_set (pJ);E_reset (pJ)\n" + wide, None),
+        "a file a state": (of_each, None),
+        "gaps": (plain + "LRS,,9e-12\nHRS,NaN,9e-12\n\nHRS,9.91e37,\n", None),
         "pulses": (lines("state,resistance_ohm,energy_pulse_pJ,pulses", "{s},{r!r},2,{n}"), None),
         "own names": (lines("Zustand,Widerstand,Energie,Probe", "{s},{k:.4f},{pj},7", False, ("tief", "hoch")),
                       {"Zustand": {"tief": "LRS", "hoch": "HRS"}, "Widerstand": "resistance_kohm",
@@ -50,23 +48,26 @@ def tables(lrs: list[float], hrs: list[float]) -> dict[str, tuple[str, dict | No
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--network", metavar="FILE", help="default: the flip-trained FCNN that comes with bnnsim")
+    parser.add_argument("--network", default=bnnsim.datasets.data_file("fashion_fcnn_flip.h5"), metavar="FILE")
     parser.add_argument("--dataset", default="fashion-subset")
     parser.add_argument("--images", type=int, default=200, help="only the first IMAGES test images")
     options = parser.parse_args()
-    network = bnnsim.PackedNetwork.load(options.network or bnnsim.datasets.data_file("fashion_fcnn_flip.h5"))
+    network = bnnsim.PackedNetwork.load(options.network)
     test = bnnsim.load_dataset(options.dataset)[1][:options.images]
     rng, found = np.random.default_rng(0), {}
     lrs, hrs = (np.round(median * np.exp(0.5 * rng.standard_normal(100)), 1).tolist() for median in (5e3, 3e4))
 
     for name, (text, columns) in tables(lrs, hrs).items():
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, f"{name}.csv")
-            path.write_text(text, encoding="utf-8")
-            swept = bnnsim.sweep_measurements(path, network, test, columns=columns, trials=3, rng=0, progress=False)
+            texts = text if isinstance(text, dict) else {"": text}
+            paths = {state: Path(folder, f"{name}{state}.csv") for state in texts}
+            for state, path in paths.items():
+                path.write_text(texts[state], encoding="utf-8")
+            swept = bnnsim.sweep_measurements(paths.get("", paths), network, test, columns=columns, rng=0, trials=3,
+                                              drop_invalid=name == "gaps", progress=False)
         row, (card,) = swept.rows[0], swept.card.rows
         found[name] = {**row, **{key: value for key, value in card.items() if key not in ("source", "note")}}
-        print(f"{name + ':':14} LRS {card['lrs_median_ohm']:.0f} ohm, HRS {card['hrs_median_ohm']:.0f} ohm, "
+        print(f"{name + ':':15} LRS {card['lrs_median_ohm']:.0f} ohm, HRS {card['hrs_median_ohm']:.0f} ohm, "
               f"BER {row['ber']:.3g}, {100 * row['mean']:.2f} %, {1e6 * (row['energy_joule'] or 0):.3g} uJ to program")
     different = [name for name, each in found.items() if each != found["plain"]]
     if different:

@@ -44,14 +44,18 @@ def shown():
     on_card = bnnsim.sweep_card(card, {EVIL: network}, test, "cycles", [1, 1e6], trials=2, rng=0,
                                 at={"condition": "weak"}, progress=False)
     return {"Sequential": model, "PackedNetwork": network, "Split": test, "DeviceCard": card, "SweepResult": result,
-            "CardSweep": on_card, "evil card": replace(card, description=EVIL, licence=EVIL)}
+            "CardSweep": on_card, "History": bnnsim.training.History([2.0, 1.5], [0.25, 0.5], [0.4, None], [1e-3, 1e-4],
+                                                                     [[0.1], [0.1]], 2),
+            "DeviceFit": devices.fit(bnnsim.datasets.data_file("devices/sample_measurements.csv"), n_resamples=100),
+            "evil card": replace(card, description=EVIL, licence=EVIL)}
 
 
 WORDS = {"Sequential": ["BatchNormSign", "28 x 28 x 8", "1 x 28 x 28 to 10 classes"],
          "PackedNetwork": ["binary MACs", "0 conv"],
          "Split": ["40 images"], "DeviceCard": ["teaching", "programming cycles"],
          "SweepResult": ["95 % interval", "seed 0"],
-         "CardSweep": ["teaching along cycles", "accuracy %"], "evil card": [EVIL]}
+         "CardSweep": ["teaching along cycles", "accuracy %"], "evil card": [EVIL],
+         "History": ["2 epochs", "1.5", "left at epoch 2"], "DeviceFit": ["2 places", "condition weak", "log-normal"]}
 
 
 @pytest.mark.parametrize("name", WORDS)
@@ -67,6 +71,11 @@ def test_a_result_tells_its_means(shown):
     result = shown["SweepResult"]
     cells = Whole(result._repr_html_()).texts
     assert [f"{100 * mean:.2f}" in cells for mean in result.mean()[0]] == [True, True]
+
+
+def test_results_are_short_at_a_prompt(shown):
+    assert repr(shown["SweepResult"]) == "<SweepResult: 1 series, 2 places on bit_error_rate, up to 2 chips each>"
+    assert repr(shown["CardSweep"]) == "<CardSweep of teaching: 1 series at 2 places along cycles>"
 
 
 def test_long_tables_and_texts_are_cut():

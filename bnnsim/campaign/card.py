@@ -77,7 +77,7 @@ class CardTolerated(CardSeries):
     mark: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CardSweep:
     """A campaign along an axis of a device card.
 
@@ -163,6 +163,10 @@ class CardSweep:
                  ("" if relative is None else f"1/{1 / relative:.3g}" if relative < 1 else f"{relative:.3g}",
                   row["relative_mark"]), *((text, row["rate_mark"]) for text in of_rates)]
         return [(text, "" if mark is None else MARKS[mark]) for text, mark in known]
+
+    def __repr__(self) -> str:
+        return (f"<CardSweep of {self.card.name}: {len(self.series)} series at {len(self.places)} places along "
+                f"{self.axis}>")
 
     def _repr_html_(self) -> str:
         return html_text.text(f"CardSweep: {self.card.name} along {self.axis}", self.table())

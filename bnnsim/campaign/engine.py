@@ -12,14 +12,13 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from typing import Any
 
-from tqdm import tqdm
-
 import bnnsim.campaign.cells as cells
 from bnnsim.campaign.store import Store
 from bnnsim.campaign.workers import failure, worker_count
 from bnnsim.checks import check_int
 from bnnsim.kernels import local_executor, thread_count
 from bnnsim.packed.shared_arrays import shared_folder
+from bnnsim.progress import progress_bar, set_total
 
 log = logging.getLogger("bnnsim")
 SHARED_BYTES = 2**20                # images larger than this are shared between processes, smaller ones copied
@@ -40,7 +39,7 @@ def run(store: Store, executor: Executor | None, workers: int | None, progress: 
     with _explained(store), _ready(campaign.context, missing, executor) as (context, executor):
         with _bar(len(missing), progress) as bar:
             while missing:
-                bar.total = bar.n + len(missing)
+                set_total(bar, bar.n + len(missing))
                 _run_cells(store, missing, context, executor, workers, bar)
                 missing = campaign.missing()
         store.finish()
@@ -133,5 +132,5 @@ class _LogLines:
 
 def _bar(total: int, progress: bool | str) -> Any:
     if progress == "log":
-        return tqdm(total=total, unit="cell", file=_LogLines(), mininterval=10, ascii=True, ncols=80)
-    return tqdm(total=total, unit="cell", disable=not progress)
+        return progress_bar(total=total, unit="cell", file=_LogLines(), mininterval=10, ascii=True, ncols=80)
+    return progress_bar(total=total, unit="cell", disable=not progress)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from bnnsim.figures.style import Drawn, Width
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SweepResult:
     """Right answers over rates and chips.
 
@@ -169,6 +169,10 @@ class SweepResult:
     def table(self) -> str:
         """Text: per series and rate the bits that read wrong, the mean, its interval over chips, and the spread."""
         return result_tables.table(self)
+
+    def __repr__(self) -> str:
+        n_series, n_rates, n_trials = self.right.shape[:3]
+        return f"<SweepResult: {n_series} series, {n_rates} places on {self.axis}, up to {n_trials} chips each>"
 
     def _repr_html_(self) -> str:
         return result_tables.html(self)

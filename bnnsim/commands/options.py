@@ -371,6 +371,8 @@ ARRAYS = Option("arrays", "cells of an array (default: 64x64, or a fault map's)"
 UNITS_ON = Option("units_on", "whether rows or columns of an array hold the weights of a unit: rows, columns",
                   one_of(("rows", "columns")))
 PLOT = Option("plot", f"draw it: {FIGURE_HELP}", FIGURE, metavar="FIGURE", scope="run", outputs=itself)
+WIDTH = Option("width", "of the figure: one or two columns of a paper (default: what it needs)",
+               one_of(("column", "page")), scope="run")
 FORCE = Option("force", "replace files that are there; never a checkpoint or the .h5 of a sweep, which take hours: "
                "remove those yourself, or go on from them", switch, False, scope="once")
 LIMIT = Option("limit", "only the first N images of each half of the data set", integer(1), None, int, "N")

@@ -12,7 +12,8 @@ Data of your own
 
 * a .npz file: ``images`` and ``labels``, or ``x`` and ``y``; or both halves, ``train_images``, ``train_labels``,
   ``test_images``, ``test_labels`` (or ``x_train`` and so on). ``val`` parts are left out; object arrays are refused.
-  Images are uint8, features floats (N, L). ``class_names`` may name integer labels.
+  Images are uint8; features floats (N, L), or signals (N, C, L) of C channels that are short beside L (4 C <= L).
+  ``class_names`` may name integer labels.
 * a .csv of features, or a folder of ``train.csv`` and ``test.csv``: UTF-8, commas, decimal points, a header, in which
   one column is called label, class, target or y; the others are finite numbers. A network keeps the names of its
   columns: later tables must have the same, in any order.

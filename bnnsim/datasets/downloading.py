@@ -20,6 +20,7 @@ import bnnsim.files.atomic as atomic
 from bnnsim.checks import FilePath, check_choice
 from bnnsim.datasets.catalogue import CATALOGUE, Source
 from bnnsim.datasets.readers import idx_sha256, read_idx
+from bnnsim.progress import progress_bar
 
 if TYPE_CHECKING:
     import tarfile
@@ -146,14 +147,12 @@ def _sync(stream: IO[bytes]) -> None:
 
 
 def _copy_from(url: str, path: str, connect_seconds: float) -> None:
-    from tqdm import tqdm  # here: only who downloads needs it
-
     with _answer(url, connect_seconds) as response, open(path, "wb") as stream:
         length = response.headers.get("Content-Length", "")
         n_announced = int(length) if length.isdecimal() else None
         n_bytes = 0
         title = url.rsplit("/", 1)[1]
-        with tqdm(total=n_announced, unit="B", unit_scale=True, desc=title, disable=None) as bar:
+        with progress_bar(total=n_announced, unit="B", unit_scale=True, desc=title, disable=None) as bar:
             while block := response.read(PIECE):
                 n_bytes += len(block)
                 if n_bytes > MAX_BYTES:

@@ -23,6 +23,7 @@ from bnnsim.datasets.reading import Reading, numbered
 from bnnsim.datasets.split import Split, held_places, in_nchw
 
 TEST_SHARE = 0.2                            # of data in one part, of each class
+LONG = 4                                    # floats (N, C, L) are signals where L is so many times C, else no data
 ENDINGS = (".npz", ".csv")
 WHAT = ("an .npz file, a .csv of features, an IDX file of images (...images-idx3-ubyte), or a folder: of train.csv and "
         "test.csv, or of a folder of pictures a class")
@@ -156,8 +157,8 @@ def _check_classes(labels: np.ndarray, class_names: Sequence[str]) -> None:
 
 
 def _is_table(data: np.ndarray) -> bool:
-    """Features (N, L), told from images by the number of axes; rows of pixels are asked about."""
+    """Features (N, L) or signals (N, C, L), told from images by the axes; rows of pixels are asked about."""
     if data.ndim == 2 and data.dtype == np.uint8:
         raise ValueError(f"images must be saved as (N, H, W) or (N, C, H, W), got rows {data.shape} of uint8: reshape "
                          "them; features are saved as floats")
-    return data.ndim == 2
+    return data.ndim == 2 or (data.ndim == 3 and data.dtype.kind == "f" and LONG * data.shape[1] <= data.shape[2])

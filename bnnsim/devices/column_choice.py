@@ -1,5 +1,6 @@
 """Which column of a table is what: as its user says, else as the names say; nothing is taken that is doubtful."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,15 @@ from bnnsim.devices.table_text import SURE, MeasurementError, Table
 OTHERS = "*"                        # stands for all columns that are neither named nor known
 WANTED = {"resistance_ohm": "a resistance > 0 in ohm", **{axis.key: axis.wanted for axis in AXES.values()},
           **dict.fromkeys(ENERGIES, "an energy > 0 in joule"), "pulses": "a number of pulses >= 1"}
-Columns = Mapping[str, str | None | Mapping[str, str]]
+Columns = Mapping[str, str | None | Mapping[str, Any]]
+
+
+def columns_of_states(columns: Columns | None) -> Mapping[str | None, Columns | None]:
+    """What a user says of the columns of the table of each state: other things, where it is said by state."""
+    if isinstance(columns, Mapping) and set(columns) == set(STATES) and \
+            all(each is None or isinstance(each, Mapping) for each in columns.values()):
+        return {state: each for state, each in columns.items() if not isinstance(each, str)}
+    return dict.fromkeys(STATES, columns)
 
 
 def check_columns(columns: Columns | None) -> dict[str, Column]:
@@ -24,6 +33,12 @@ def check_columns(columns: Columns | None) -> dict[str, Column]:
     return {name.strip(): _said(name, what) for name, what in columns.items()}
 
 
+def are_numbers(said: Mapping[str, Column]) -> bool:
+    """Whether columns are named by their numbers, from 1 on, as in a file without a header."""
+    names = [name for name in said if name != OTHERS]
+    return bool(names) and all(name.isdecimal() and name.isascii() for name in names)
+
+
 def _said(name: str, what: Any) -> Column:
     if what is None or (what == KEEP and name != OTHERS):
         return Column("" if what is None else KEEP)
@@ -31,9 +46,9 @@ def _said(name: str, what: Any) -> Column:
         raise ValueError(f"columns['{OTHERS}'] must be None, which ignores all that are not known, got {what!r}")
     if isinstance(what, Mapping):
         words = {str(word).strip().lower(): state for word, state in what.items()}
-        if not words or not set(words.values()) <= set(STATES):
+        if not set(words.values()) - {None} or not set(words.values()) <= {*STATES, None} or words.get(OTHERS):
             raise ValueError(f"columns[{name!r}] must say which words are LRS and HRS, such as {{'low': 'LRS', 'high': "
-                             f"'HRS'}}, got {what!r:.200}")
+                             f"'HRS'}}, and None of those to leave out, got {what!r:.200}")
         return Column("state", words=words)
     if not isinstance(what, str):
         raise TypeError(f"columns[{name!r}] must be what the column is, such as 'resistance_kohm', None to ignore it, "
@@ -70,6 +85,10 @@ def chosen(table: Table, said: Mapping[str, Column], state: str | None) -> list[
         Names the first column that is not known or lacks a unit, or two that are the same, and says what to say.
     """
     header = list(table.header)
+    if table.numbered and not said:
+        raise MeasurementError(f"{table.where()}: wanted a header, got numbers: say what the columns are, "
+                               f"{', '.join(map(repr, header[:9]))}: columns={{{header[-1]!r}: 'resistance_ohm', '*': "
+                               "None}")
     for name in said:
         if name != OTHERS and name not in header:
             near = nearest(name, header)
@@ -81,8 +100,6 @@ def chosen(table: Table, said: Mapping[str, Column], state: str | None) -> list[
         found = [column._replace(state=column.state or state) if column.quantity == "resistance_ohm" else column
                  for column in found]
     _check_needed(table, found, state)
-    if len(set(header)) < len(header):
-        raise MeasurementError(f"{table.where()}: a column is named twice: {', '.join(header)}")
     _check_once(table, found)
     _check_energies(table, found)
     return found
@@ -90,7 +107,12 @@ def chosen(table: Table, said: Mapping[str, Column], state: str | None) -> list[
 
 def _one(table: Table, i: int, said: Mapping[str, Column]) -> Column:
     name = table.header[i]
-    column = said.get(name) or column_of(name)
+    again = re.fullmatch(r"(.+)\.\d+", name)
+    is_again = name not in said and again is not None and again[1] in table.header
+    if is_again and OTHERS not in said:
+        raise MeasurementError(f"{table.where()}: a column is named twice, {name.rpartition('.')[0][:60]!r}; say what "
+                               f"the other is: columns={{{name[:60]!r}: None}}")
+    column = None if is_again else said.get(name) or column_of(name)
     if column is None and OTHERS in said:
         return said[OTHERS]
     if column is None:

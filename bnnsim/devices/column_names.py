@@ -2,8 +2,8 @@
 
 ``resistance_ohm``, ``R (kOhm)``, ``log10 R [ohm]``, ``conductance_uS``, ``R_LRS (kOhm)``, ``cycle 100 (ohm)``, ``time
 [min]``, ``E_set (pJ)``: words in any case, units as they are written, since mS, MS and ms are three of them. A unit is
-the last word, or stands in brackets or behind a slash. What could be two things, such as ``R`` without a unit, is
-no column here but said to be one.
+the last word, or stands in brackets or behind a slash; a current has the voltage at which it was read, ``I_LRS (uA at
+0.1 V)``. What could be two things, such as ``R`` without a unit, is no column here but said to be one.
 """
 
 import re
@@ -38,6 +38,7 @@ _STEMS = {                          # of a measured quantity, in small letters: 
     **dict.fromkeys(("e set", "energy set", "set energy"), "energy_set"),
     **dict.fromkeys(("e reset", "energy reset", "reset energy"), "energy_reset"),
     **dict.fromkeys(("e pulse", "energy pulse", "pulse energy", "energy per pulse"), "energy_pulse")}
+_CURRENTS = ("i", "current", "i read", "read current")      # with the voltage that makes conductances of them
 _UNITLESS = {**dict.fromkeys(("state", "programmed state"), "state"),
              **dict.fromkeys(("condition", "programming condition"), "condition"),
              **dict.fromkeys(("cycle", "cycles", "n cycles", "cycle number", "cycle count", "cycle no"), "cycles"),
@@ -49,6 +50,9 @@ _STATE_WORDS = {"lrs": "LRS", "on": "LRS", "ron": "LRS", "rlrs": "LRS", "hrs": "
                 "rhrs": "HRS"}
 WORDS = {"lrs": "LRS", "on": "LRS", "set": "LRS", "1": "LRS", "1.0": "LRS", "hrs": "HRS", "off": "HRS", "reset": "HRS",
          "0": "HRS", "0.0": "HRS"}
+
+
+_CURRENT = re.compile(r"(\S*)A *(?:at|@) *([+-]?\d*\.?\d+)[ _]*(m?)V", re.ASCII)
 
 
 class Unit(NamedTuple):
@@ -64,7 +68,7 @@ class Column(NamedTuple):
     """A column: one of `QUANTITIES`, `KEEP`, or "" for one that is ignored.
 
     `unit` is None where there is none, or it was not said; of a wide table, `state` and `cycles` stand in the name.
-    `words` are a user's own for the two states.
+    `words` are a user's own for the two states, and of rows to leave out.
     """
 
     quantity: str
@@ -72,7 +76,7 @@ class Column(NamedTuple):
     log10: bool = False
     state: str | None = None
     cycles: float | None = None
-    words: Mapping[str, str] = WORDS
+    words: Mapping[str, str | None] = WORDS
 
     @property
     def lacks_unit(self) -> bool:
@@ -92,6 +96,10 @@ class Column(NamedTuple):
 def unit_of(text: str) -> Unit | None:
     """The unit that a text is; None where it is none."""
     text = text.strip()
+    current = _CURRENT.fullmatch(text)
+    if current and current[1] in tuple("mkuµμnpf") + ("",) and Decimal(current[2]):      # one volt's current is siemens
+        volts = Decimal(current[2]).scaleb(_PREFIXES[current[3]])
+        return Unit("siemens", Decimal(1).scaleb(_PREFIXES[current[1]]) / volts, Decimal(0), text)
     for cut in (0, 1):
         prefix, root = text[:cut], text[cut:]
         if root in _ROOTS and prefix in _PREFIXES:
@@ -139,6 +147,8 @@ def _of_stem(stem: str, unit: Unit | None, wide: bool) -> Column | None:
     if stem in _UNITLESS and unit is None:
         return Column(_UNITLESS[stem])
     measured = "resistance" if wide and not stem else _STEMS.get(stem)
+    if stem in _CURRENTS and unit is not None and _CURRENT.fullmatch(unit.text):
+        measured = "conductance"
     if stem == "t":                                             # T in kelvin, t in seconds; alone, it may be either
         measured = None if unit is None else {"second": "time"}.get(unit.of, "temperature")
     if measured is None or (unit is not None and unit.of not in _OF[measured]):
@@ -149,7 +159,8 @@ def _of_stem(stem: str, unit: Unit | None, wide: bool) -> Column | None:
 
 def _split_unit(name: str) -> tuple[str, Unit | None]:
     """A name without its unit, and the unit."""
-    for pattern in (r"^(.*?)\s*[(\[]\s*([^()\[\]]+?)\s*[)\]]\s*$", r"^(.*?)\s*/\s*(\S+)$", r"^(.*)[\s_.]+(\S+?)$"):
+    for pattern in (r"^(.*?)\s*[(\[]\s*([^()\[\]]+?)\s*[)\]]\s*$", r"^(.*?)\s*/\s*(\S+)$",
+                    r"^(.*?)[\s_]+(\S*A *(?:at|@) *\S+ *\w+)$", r"^(.*)[\s_.]+(\S+?)$"):
         found = re.match(pattern, name)
         if found and (unit := unit_of(found[2])) is not None:
             return found[1], unit

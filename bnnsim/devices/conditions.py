@@ -105,6 +105,8 @@ class Condition:
         """
         place = {key: value for key, value in asked.items() if value is not None}
         for key, value in place.items():
+            if key in AXES and AXES[key].key != key:
+                raise ValueError(f"{key} must be given with its unit, as {AXES[key].key}, got {key}={value:g}")
             known = key == self.axis or (key == "cycles" and "weibull_scale_cycles" in self.columns) \
                 or (key in ("time_second", "temperature_kelvin") and "hrs_drift_per_decade" in self.columns)
             if not known and self.fixed.get(key) != value:

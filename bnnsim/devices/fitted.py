@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import bnnsim.devices.drift_fit as drift_fit
+import bnnsim.files.html_text as html_text
 from bnnsim.checks import FilePath
 from bnnsim.devices.cards import DeviceCard
 from bnnsim.devices.cells import Cell1T1R, Cell2T2R, make_cell
@@ -203,6 +204,9 @@ class DeviceFit:
         if each.pulses:
             note += "; mean pulses: " + ", ".join(f"{n:.3g} to {state}" for state, n in sorted(each.pulses.items()))
         return f"{note}; {each.warning(self.model)}"[:MAX_NOTE] if each.contradictions else note
+
+    def _repr_html_(self) -> str:
+        return html_text.text(f"DeviceFit: {len(self.places)} place{'s' * (len(self.places) != 1)}", self.table())
 
     def table(self) -> str:
         """Text: for each place and state samples, median, sigma, p values; error rates with intervals, those that the

@@ -73,8 +73,8 @@ class Measurements(NamedTuple):
     kept : dict of Place to dict of {"LRS", "HRS"} to list of dict
         Texts of the columns that were to be kept, one dict a resistance.
     n_left_out : dict of str to int
-        How many fields were "blank", "nan" or "no resistance" (codes, words, <= 0), and left out; blank ones of wide
-        tables are among them.
+        How many fields were "blank", "nan" or "no resistance" (codes, words, <= 0), and left out, blank ones of wide
+        tables among them; or "of other states", whose word was said to be None.
     read_as : str
         How columns were read, a line a table whose names are not those of `bnnsim.devices.measurements`.
     """
@@ -100,8 +100,9 @@ def read_measurements(table: Source, columns: Columns | None = None, drop_invali
         state, which has no column of states.
     columns : dict of str to str, None or dict, optional
         What columns are, by name: ``{"R": "resistance_kohm", "device": None, "wafer": "keep", "S": {"lo": "LRS", "hi":
-        "HRS"}}``; None ignores a column, and ``{"*": None}`` all that are not known. Others go by their names; how they
-        were read is logged, and stands in `Measurements.read_as`.
+        "HRS"}}``; None ignores a column, or rows with a word for a state, and ``{"*": None}`` all that are not known.
+        Others go by their names; how they were read is logged, and stands in `Measurements.read_as`. A file without a
+        header has columns "1", "2", ... Tables by state may have a dict each, ``{"LRS": {...}, "HRS": {...}}``.
     drop_invalid : bool
         Leave out, and count, lines whose reading is no resistance; by default the first one is refused.
     decimal : {".", ","}, optional
@@ -123,11 +124,14 @@ def read_measurements(table: Source, columns: Columns | None = None, drop_invali
     >>> [(place, len(states["LRS"])) for place, states in found.ohm.items()]
     [((('condition', 'strong'),), 400), ((('condition', 'weak'),), 400)]
     """
-    said, found, told = column_choice.check_columns(columns), _Found(), []
+    found, told, sources = _Found(), [], _sources(table)
+    by_state: Mapping[str | None, Columns | None] = \
+        column_choice.columns_of_states(columns) if len(sources) > 1 else {None: columns}
     if decimal is not None:
         check_choice("decimal", decimal, (".", ","))
-    for state, each in _sources(table):
-        opened = open_table(each, column_choice.score_of(said, state))
+    for state, each in sources:
+        said = column_choice.check_columns(by_state[state])
+        opened = open_table(each, column_choice.score_of(said, state), column_choice.are_numbers(said))
         chosen = column_choice.chosen(opened, said, state)
         numeric = [i for i, column in enumerate(chosen) if column.quantity not in ("", KEEP, "state", "condition")]
         mark = decimal_mark(opened, numeric, decimal)
@@ -191,7 +195,8 @@ class _Reader:
         for line, fields in self.table.rows():
             if len(fields) != len(self.columns):
                 raise MeasurementError(f"{self.table.where(line)}: wanted {len(self.columns)} columns "
-                                       f"({', '.join(self.table.header)[:200]}), got {len(fields)}")
+                                       f"({', '.join(self.table.header)[:200]}), got {len(fields)}; what an instrument "
+                                       "writes below its table must be cut off")
             for i in self.readings:
                 self.reading(found, line, fields, i)
             if len(found.ohm) > MAX_GROUPS:
@@ -203,6 +208,9 @@ class _Reader:
     def reading(self, found: _Found, line: int, fields: Sequence[str], i: int) -> None:
         """One reading of a row, and once a row what is told beside it."""
         state = self.columns[i].state or self.state(line, fields[self.of["state"]])
+        if state is None:
+            found.left_out["of other states"] += 1
+            return
         place = self.place(line, fields, self.columns[i])
         if fields[i] == "" and len(self.readings) > 1:
             found.left_out["blank"] += 1
@@ -220,9 +228,11 @@ class _Reader:
             kept[state].append({self.table.header[k]: fields[k] for k in self.keeps})
         self.costs(found, line, fields, place, state)
 
-    def state(self, line: int, text: str) -> str:
-        """LRS or HRS."""
+    def state(self, line: int, text: str) -> str | None:
+        """LRS or HRS; None of a row to leave out."""
         words = self.columns[self.of["state"]].words
+        if text.lower() not in words and column_choice.OTHERS in words:
+            return None
         if text.lower() not in words:
             own = self.table.header[self.of["state"]]
             raise MeasurementError(f"{self.table.where(line)}, column {own}: wanted LRS or HRS, got {text[:40]!r}; or "

@@ -1,12 +1,14 @@
 """Tables as instruments and spreadsheets write them, and data frames: a header, and rows of text with their lines.
 
 A file may have lines before its header and comments (#, %, !), columns separated by commas, semicolons or tabs, and
-decimal commas. The header is the first line that names what is looked for; the line below may hold units.
+decimal commas. The header is the first line that names what is looked for; the line below may hold units. Where the
+first line is all numbers there is none, and columns are "1", "2", ... A name that comes again is "R.1", as in pandas.
 """
 
 import csv
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +20,7 @@ MAX_BYTES, MAX_LINES, HEADER_WITHIN = 200_000_000, 5_000_000, 200
 SURE = 1_000                        # score of a line that is the header
 COMMENTS = ("#", "%", "!")
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
+_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
 
 Score = Callable[[Sequence[str]], int]
@@ -31,7 +34,7 @@ class MeasurementError(ValueError):
 class Table:
     """A header at a line, the texts of the line of units below it (empty without), and the rows.
 
-    `rows` gives (line, texts) anew at each call; `separator` is "" for a data frame.
+    `rows` gives (line, texts) anew at each call; `separator` is "" for a data frame; `numbered`: it has no header.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Table:
     units: Sequence[str]
     rows: Callable[[], Iterator[tuple[int, Sequence[str]]]]
     separator: str
+    numbered: bool = False
 
     def where(self, line: int | None = None) -> str:
         """File and line, for messages: of the header by default."""
@@ -52,8 +56,10 @@ def is_frame(table: object) -> bool:
     return hasattr(table, "columns") and (hasattr(table, "itertuples") or hasattr(table, "iter_rows"))
 
 
-def open_table(table: Any, score: Score) -> Table:
+def open_table(table: Any, score: Score, numbered: bool = False) -> Table:
     """A file or data frame, its header being the first line that scores `SURE`; else the one that scores best.
+
+    `numbered`: columns are told by numbers, so that a file's first line is data, with words in it or without.
 
     Raises
     ------
@@ -72,24 +78,26 @@ def open_table(table: Any, score: Score) -> Table:
     if os.path.getsize(path) > MAX_BYTES:
         raise MeasurementError(f"{name} must have at most {MAX_BYTES:,} bytes, got {os.path.getsize(path):,}")
     try:
-        return _of_file(name, path, score)
+        return _of_file(name, path, score, numbered)
     except UnicodeDecodeError as error:
         raise MeasurementError(f"{name} must be UTF-8 text, got byte {error.object[error.start]:#x}") from error
 
 
 # ---------------------------------------------------------------- files
 
-def _of_file(name: str, path: FilePath, score: Score) -> Table:
+def _of_file(name: str, path: FilePath, score: Score, asked: bool) -> Table:
     with open(path, newline="", encoding="utf-8-sig") as file:
         first = [line.rstrip("\r\n") for _, line in zip(range(HEADER_WITHIN), file)]
         for _ in file:                                           # that all of it is text is said before the work
             pass
-    at, separator, header = _header(first, score)
-    units = _split(first[at + 1], separator) if at + 1 < len(first) else []
+    numbered = _numbered(first, asked)
+    at, separator, header = numbered or _header(first, score)
+    header = _told_apart(header)
+    units = _split(first[at + 1], separator) if numbered is None and at + 1 < len(first) else []
     units = units if _are_units(units) else []
 
     def rows() -> Iterator[tuple[int, Sequence[str]]]:
-        skipped = at + 1 + bool(units)
+        skipped = at + (numbered is None) + bool(units)
         with open(path, newline="", encoding="utf-8-sig") as file:
             for _ in range(skipped):
                 next(file, None)
@@ -104,7 +112,33 @@ def _of_file(name: str, path: FilePath, score: Score) -> Table:
             except csv.Error as error:
                 raise MeasurementError(f"{name}, line {skipped + reader.line_num}: not CSV: {error}") from error
 
-    return Table(name, at + 1, header, units, rows, separator)
+    return Table(name, at + 1, header, units, rows, separator, numbered is not None)
+
+
+def _numbered(first: Sequence[str], asked: bool) -> tuple[int, str, list[str]] | None:
+    """(index of the first line of data, separator, "1" to "n") of a file without a header; None of others."""
+    for i, line in enumerate(first):
+        if line.strip() and not line.lstrip().startswith(COMMENTS):
+            fields = {each: _split(line, each) for each in SEPARATORS}
+            told = [each for each in fields if fields[each] and
+                    (asked or all(_NUMBER.fullmatch(text) for text in fields[each]))]
+            if not told:
+                return None
+            best = max(told, key=lambda each: len(fields[each]))
+            n = len(fields[best])
+            names = [[str(k + start) for k in range(n)] for start in (0, 1)]
+            return None if fields[best] in (names if n > 1 else names[:1]) else (i, best, names[1])
+    return None
+
+
+def _told_apart(header: Sequence[str]) -> list[str]:
+    """Names, those that come again with .1, .2, ... behind."""
+    seen: Counter[str] = Counter()
+    found = []
+    for name in header:
+        found.append(f"{name}.{seen[name]}" if seen[name] else name)
+        seen[name] += 1
+    return found
 
 
 def _header(first: Sequence[str], score: Score) -> tuple[int, str, list[str]]:
@@ -153,7 +187,7 @@ def _of_frame(frame: Any) -> Table:
         for i, row in enumerate(found, 1):
             yield i, [_text(value) for value in row]
 
-    return Table("the data frame", 0, [str(name).strip() for name in frame.columns], [], rows, "")
+    return Table("the data frame", 0, _told_apart([str(name).strip() for name in frame.columns]), [], rows, "")
 
 
 def _text(value: object) -> str:

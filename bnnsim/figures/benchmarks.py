@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from bnnsim.checks import FilePath
-from bnnsim.figures.style import COLOURS, LEGEND, Drawn, Width, heading, line_style, new_panels, plain, written
+from bnnsim.figures.style import COLOURS, LEGEND, Drawn, Width, heading, line_style, new_panels, wrapped, written
 
 SCALING_AXES = {"threads": ("threads", "time of the same work"),
                 "batch": ("images in a batch", "time of a batch"),
@@ -67,7 +67,7 @@ def _draw_scaling(axes: Axes, points: Sequence[Point]) -> None:
                       for point in points if point["values"]["series"] == series)
         x, median, low, high = np.array(rows).T
         label = series if exponent is None else f"{series}: x^{exponent:.2f}"
-        axes.plot(x, median, label=plain(label), **line_style(i))
+        axes.plot(x, median, label=wrapped(label, axes.bbox.width / axes.figure.dpi), **line_style(i))
         axes.fill_between(x, low, high, color=COLOURS[i % len(COLOURS)], alpha=0.25, linewidth=0)
     axes.set_xscale("log")
     axes.set_yscale("log")

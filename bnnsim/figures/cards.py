@@ -38,7 +38,7 @@ def card_curves(sweep: "CardSweep", path: FilePath | None = None,
                                                height_ratios=(2, 1.3, 1.3))
     numbered = sweep.axis == "condition"
     places = np.arange(len(sweep.places)) if numbered else np.array(sweep.places, np.float64)
-    order = np.argsort(places)
+    order, (scale, unit) = np.argsort(places), _energy_unit(sweep)
     for s in range(len(sweep.series)):
         style = line_style(s)
         mean, low, high = (100 * _values(sweep, s, key)[order] for key in ("mean", "low", "high"))
@@ -47,15 +47,15 @@ def card_curves(sweep: "CardSweep", path: FilePath | None = None,
         ber = _values(sweep, s, "ber")[order]
         middle.plot(places[order], np.where(ber > 0, ber, np.nan), **style)
         middle.plot(places[order], _values(sweep, s, "ber_after_code")[order], **{**style, "linestyle": ":"})
-        bottom.plot(places[order], 1e6 * _values(sweep, s, "energy_joule")[order], **style)
+        bottom.plot(places[order], scale * _values(sweep, s, "energy_joule")[order], **style)
     top.set_ylabel(_label("test accuracy (%)", sweep, "rate_mark"))
     rates = "bit error rate of cells" + "\n(dotted: after code)" * sweep.has_codes
     middle.set_ylabel(_label(rates, sweep, "rate_mark"))
     middle.set_yscale("log")
-    _finish_energy(bottom, sweep)
+    _finish_energy(bottom, sweep, unit)
     for axes in (top, middle, bottom):          # which share their scale only in a figure of one's own
-        _name_axis(axes, sweep, places, numbered, named=axes is bottom)
-    top.set_title(_title(sweep, "line", "band"), fontsize=9)
+        _name_axis(axes, sweep, places, numbered, named=axes is bottom or ax is not None)
+    top.set_title(_title(sweep, "line", "band", ax), fontsize=9)
     legend_below(figure, _names(sweep), ax=ax)
     return written(figure, path, ax)
 
@@ -84,7 +84,8 @@ def pareto(sweep: "CardSweep", path: FilePath | None = None,
     ValueError
         Where the card has no energies at all.
     """
-    key, mark, scale, label = "energy_joule", "energy_mark", 1e6, "energy to program the network (µJ)"
+    key, mark, (scale, unit) = "energy_joule", "energy_mark", _energy_unit(sweep)
+    label = f"energy to program the network ({unit})"
     if all(row["energy_joule"] is None for row in sweep.rows):
         key, mark, scale = "energy_relative", "relative_mark", 1.0
         label = "energy to program the network (of the reference)"
@@ -109,7 +110,7 @@ def pareto(sweep: "CardSweep", path: FilePath | None = None,
     right.set_xlabel("devices a weight")
     for axes in (left, right):
         axes.minorticks_off()
-    heading(figure, _title(sweep, "points", "bars"), ax)
+    heading(figure, _title(sweep, "points", "bars", ax), ax)
     legend_below(figure, _names(sweep), ax=ax)
     return written(figure, path, ax)
 
@@ -136,14 +137,14 @@ def _names(sweep: "CardSweep") -> list[str]:
     return [plain(", ".join(_shown(series, key) for key in keys or ["network"])) for series in sweep.series]
 
 
-def _title(sweep: "CardSweep", mean: str, interval: str) -> str:
-    """What all series have in common, and how mean and interval are drawn."""
+def _title(sweep: "CardSweep", mean: str, interval: str, ax: object) -> str:
+    """What all series have in common, and how mean and interval are drawn; that stands in captions of axes given."""
     common = [_shown(sweep.series[0], key) for key in ("cell", "code")
               if len({_shown(series, key) for series in sweep.series}) == 1]
     entry, trials = sweep.result.settings["series"][0], sweep.result.right.shape[2]
+    drawn = [f"{mean}: mean over {trials} chips, {interval}: its 95 % confidence interval"] if ax is None else []
     return "\n".join([f"device card {plain(sweep.card.name)}, {', '.join(common)}".rstrip(", "),
-                      f"{plain(entry['split'])}, {entry['n_images']:,} images",
-                      f"{mean}: mean over {trials} chips, {interval}: its 95 % confidence interval", *_known(sweep)])
+                      f"{plain(entry['split'])}, {entry['n_images']:,} images", *drawn, *_known(sweep)])
 
 
 def _label(text: str, sweep: "CardSweep", key: str) -> str:
@@ -175,8 +176,15 @@ def _at(sweep: "CardSweep", places: Sequence[float | str]) -> str:
     return ", ".join(str(place) if isinstance(place, str) else f"{place:g}" for place in some)
 
 
-def _finish_energy(axes: Axes, sweep: "CardSweep") -> None:
-    axes.set_ylabel(_label("energy to program\nthe network (µJ)", sweep, "energy_mark"))
+def _energy_unit(sweep: "CardSweep") -> tuple[float, str]:
+    """(factor, unit) in which the greatest energy is a number from 1 to 1000; µJ without energies."""
+    greatest = max((row["energy_joule"] or 0 for row in _rows(sweep)), default=0)
+    units = {1e3: "mJ", 1e6: "µJ", 1e9: "nJ", 1e12: "pJ"}
+    return next(((factor, unit) for factor, unit in units.items() if greatest * factor >= 1), (1e6, "µJ"))
+
+
+def _finish_energy(axes: Axes, sweep: "CardSweep", unit: str) -> None:
+    axes.set_ylabel(_label(f"energy to program\nthe network ({unit})", sweep, "energy_mark"))
     energies = np.concatenate([_values(sweep, s, "energy_joule") for s in range(len(sweep.series))])
     if np.all(np.isnan(energies)):
         axes.text(0.5, 0.5, "the card has no energies", transform=axes.transAxes, ha="center", color="0.4")

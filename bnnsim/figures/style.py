@@ -38,6 +38,8 @@ WIDTH = 6.4                         # inches
 WIDTHS = {"column": 3.5, "page": 7.16}          # inches of one and of two columns of a paper
 NARROW = 5.0                        # inches: texts are small below
 LEAST = 0.7                         # a panel is at least so much of its default width
+LITTLE = 3.0                        # inches: texts are small in axes that are given and narrower
+LETTER = 0.58                       # the width of a letter, in heights of its font
 BAND: dict[str, Any] = {"alpha": 0.2, "linewidth": 0}               # of what is filled around a line
 LEGEND: dict[str, Any] = {"loc": "outside lower center", "fontsize": 9, "frameon": False, "handlelength": 3}
 
@@ -76,7 +78,7 @@ def written(figure: Figure, path: FilePath | None, ax: "Drawn | None" = None) ->
     """The figure, or the axes that were given, stored where a path is given."""
     if ax is not None:
         for axes in np.ravel(np.asarray(ax, object)):
-            _fit_titles(axes, axes.bbox.width / figure.dpi)
+            _fit(axes, axes.bbox.width / figure.dpi, axes.bbox.height / figure.dpi)
     elif figure.get_figwidth() < NARROW:
         _make_small(figure)
     if path is not None:
@@ -200,13 +202,34 @@ def legend_below(figure: Figure, labels: Iterable[str], marked: bool = True, ax:
     lines = lines or [Line2D([], [], **line_style(i, marked)) for i in range(len(texts))]
     if ax is not None:
         axes = np.ravel(np.asarray(ax, object))[0]
-        axes.legend(lines, texts, fontsize=7, handlelength=LEGEND["handlelength"], framealpha=0.8)
+        inside = axes.bbox.width / figure.dpi
+        short = [textwrap.fill(text, _letters_of(7, inside - 0.6)) for text in texts]
+        axes.legend(lines, short, fontsize=7, handlelength=2 if inside < LITTLE else 3, framealpha=0.8)
         return
     longest = max(len(part) for text in texts for part in text.split("\n"))
     n_columns = max(1, min(len(texts), int(width / (0.7 + letter * longest))))
     n_lines = sum(text.count("\n") + 1 for text in texts) / n_columns
     figure.set_figheight(figure.get_figheight() + line * (np.ceil(n_lines) - 1))
     figure.legend(lines, texts, **LEGEND, ncols=n_columns)
+
+
+def _fit(axes: Axes, width: float, height: float) -> None:
+    """Texts for axes of so many inches, which stand among others: small where they are, in lines that fit."""
+    if width < LITTLE:
+        axes.tick_params(labelsize=7)
+        for text in axes.findobj(Text):
+            text.set_fontsize(min(7.0, float(text.get_fontsize())))
+        for line in axes.lines:
+            line.set_markersize(0.7 * line.get_markersize())
+    _fit_titles(axes, width)
+    for label, room in ((axes.xaxis.label, width), (axes.yaxis.label, height)):
+        n_letters = _letters_of(float(label.get_fontsize()), 1.1 * room)
+        label.set_text("\n".join(textwrap.fill(line, n_letters) for line in label.get_text().split("\n")))
+
+
+def _letters_of(size: float, width: float) -> int:
+    """How many letters of a font's size in points fit so many inches."""
+    return max(12, int(width * 72 / (LETTER * size)))
 
 
 def _fit_titles(axes: Axes, width: float) -> None:

@@ -76,8 +76,10 @@ def ber_curve(result: "SweepResult | Mapping[str, SweepResult]", path: FilePath 
     axes.set_ylabel("test accuracy (%)")
     kind = "95 % confidence interval of the mean" if band == "interval" else "from least to largest chip"
     counts = np.concatenate([line.counts() for line in series])
-    title = f"{_images(series)}; line: mean over {_chips(counts)}" + _card_marks(series)
-    axes.set_title(title + (f"\nband: {kind}" if np.any(counts > 1) else ""), fontsize=9)
+    title, line, band = _images(series), f"; line: mean over {_chips(counts)}", f"\nband: {kind}"
+    if ax is None:                              # on axes given a caption tells what line and band are
+        title += line
+    axes.set_title(title + _card_marks(series) + (band if ax is None and np.any(counts > 1) else ""), fontsize=9)
     lines, citations = draw_published(axes, place, points)
     lines = [Line2D([], [], **line_style(i)) for i in range(len(series))] + lines
     legend_below(figure, [*(label for label, _, _ in series), *citations], ax=ax, lines=lines)

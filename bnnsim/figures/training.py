@@ -43,7 +43,7 @@ def training_curves(history: "History", path: FilePath | None = None, *, ax: "Dr
         accuracies = 100 * np.array(history.validation_accuracy, np.float64)
         right.plot(epochs, accuracies, color=COLOURS[1], marker="s", markersize=3, linestyle="--", label="validation")
     right.set_ylabel("accuracy (%)")
-    right.legend(loc="lower right", frameon=False)
+    right.legend(loc="best", framealpha=0.8)
     for axes in (left, right):
         axes.set_xlabel("epoch")
         axes.locator_params(axis="x", integer=True)

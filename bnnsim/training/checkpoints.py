@@ -111,5 +111,5 @@ class Keeper:
         """What to do after an interrupt."""
         done = f"interrupted after {self.run.progress.step} of {self.run.n_steps} steps"
         if not self.path:
-            return f"{done}; nothing was saved (no checkpoint= was given)"
+            return f"{done}, which the model has; no file was written (no checkpoint= was given)"
         return f"{done}; go on with checkpoint={str(self.path)!r}, resume=True, or a command with --resume"

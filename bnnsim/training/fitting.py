@@ -11,13 +11,12 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any
 
 import bnnsim.training.step as step
 from bnnsim.checks import FilePath, check_choice, check_images, check_int, check_labels, check_real, check_split
 from bnnsim.kernels import recycling
+from bnnsim.progress import progress_bar
 from bnnsim.seeding import RandomSource, root_seed
 from bnnsim.training.callbacks import Callback, check_callbacks
 from bnnsim.training.checkpoints import Keeper
@@ -210,11 +209,12 @@ def _train(run: Run, keeper: Keeper, progress: bool) -> None:
     keeper.save()
 
 
-def _bar(run: Run, progress: bool) -> tqdm:
-    return tqdm(total=run.n_steps, initial=run.progress.step, unit="step", disable=not progress, mininterval=0.5)
+def _bar(run: Run, progress: bool) -> Any:
+    return progress_bar(total=run.n_steps, initial=run.progress.step, unit="step", disable=not progress,
+                        mininterval=0.5)
 
 
-def _show(bar: tqdm, run: Run) -> None:
+def _show(bar: Any, run: Run) -> None:
     now, history, epochs = run.progress, run.progress.history, run.settings.epochs
     shown = {"epoch": f"{min(now.step // run.steps_per_epoch + 1, epochs)}/{epochs}"}
     loss, accuracy = (now.loss_sum / now.n_seen, now.n_right / now.n_seen) if now.n_seen else \

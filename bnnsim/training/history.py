@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import bnnsim.files.atomic as atomic
+import bnnsim.files.html_text as html_text
 from bnnsim.checks import FilePath, integer_of, real_of
 from bnnsim.files.json_text import parse_json
 
@@ -42,6 +43,11 @@ class History:
                 "validation_loss": self.validation_loss[at] if self.validation_loss else None,
                 "validation_accuracy": self.validation_accuracy[at], "learning_rate": self.learning_rate[at],
                 "flip_ratio": self.flip_ratio[at]}
+
+    def _repr_html_(self) -> str:
+        rows = [[row[name] for name in COLUMNS] for row in map(self.row, range(1, len(self.loss) + 1))]
+        kept = f"the model was left at epoch {self.kept_epoch}" if self.kept_epoch else ""
+        return html_text.table(f"History: {len(rows)} epochs", rows, COLUMNS, kept)
 
     def plot(self, path: FilePath | None = None, *, ax: "Drawn | None" = None, width: "Width" = None) -> "Drawn":
         """Draw loss and accuracy over epochs: see `bnnsim.figures.training_curves`."""

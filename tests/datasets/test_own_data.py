@@ -188,6 +188,18 @@ def test_features_in_npz_are_coded_by_the_training_half(tmp_path):
         load_dataset(npz(tmp_path / "i.npz", images=IMAGES, labels=LABELS), like={"reading": train.reading.text()})
 
 
+def test_signals_in_npz_have_one_code_a_channel(tmp_path):
+    x, y = RNG.normal(size=(40, 3, 12)) * [[1], [100], [0.01]], np.arange(40) % 2
+    train, test = load_dataset(npz(tmp_path / "x.npz", x=x, y=y))
+    assert train.images.shape == (32, 3, 1, 12) and test.images.shape == (8, 3, 1, 12)
+    assert train.reading.code.table.shape == (3, 1, 2) and len(np.unique(train.images[:, 2])) > 50
+    again = load_dataset(npz(tmp_path / "z.npz", x=x * 10, y=y), like={"reading": train.reading.text()})
+    assert again[0].reading.code == train.reading.code
+    assert load_dataset(npz(tmp_path / "u.npz", x=(x > 0).astype(np.uint8), y=y))[0].images.shape == (32, 1, 3, 12)
+    with pytest.raises(TypeError, match="images must be a uint8 array .* pass np.round"):
+        load_dataset(npz(tmp_path / "f.npz", x=RNG.random((40, 12, 12)), y=y))        # images, from 0 to 1
+
+
 @pytest.mark.parametrize("arrays, message", [
     ({"images": IMAGES}, "wanted images and labels .*got images"), ({"pictures": IMAGES}, "got 'pictures'"),
     ({"images": IMAGES, "labels": np.array([None] * 20)}, "labels.npy: wanted numbers or strings, got objects"),

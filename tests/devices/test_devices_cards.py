@@ -327,6 +327,7 @@ CALLS = [
     (lambda: card_of(*CYCLED).cell(cycles=1e7), "cycles must be within the data, 1 to 1e.06, got 1e.07"),
     (lambda: card_of(STATES).cell(cycles=10),
      "cycles must be within the card's data, which know nothing of it, got 10"),
+    (lambda: card_of(*CYCLED).value("hrs_median_ohm", time=3.0), "time must be given with its unit, as time_second"),
     (lambda: card_of({"cycles": 5, **STATES}).cell(cycles=10), "which know only at 5, got 10"),
     (lambda: card_of(STATES).cell(time_second=10.0), "time_second must be within the card's data"),
     (lambda: card_of(STATES, DRIFT).cell(time_second=1e9), "time_second must be within the data, up to 1e.08 s"),

@@ -68,6 +68,90 @@ def test_conductances_become_resistances(tmp_path, text):
     assert {s: ohm.tolist() for s, ohm in found.ohm[()].items()} == {s: pytest.approx(o) for s, o in WANTED[()].items()}
 
 
+@pytest.mark.parametrize("head, factor", [("I (A at 0.1 V)", 0.1), ("current_uA@200mV", 0.2e6),
+                                          ("I [nA at -0.5 V]", -0.5e9)])
+def test_currents_at_a_voltage_become_resistances(tmp_path, head, factor):
+    amperes = [factor / ohm for ohm in (5012.5, 90000, 4900, 80500)]
+    text = f"state,{head}\n" + "".join(f"{s},{x!r}\n" for s, x in zip(("LRS", "HRS") * 2, amperes))
+    found = read_measurements(written(tmp_path / "t.csv", text))
+    assert {s: ohm.tolist() for s, ohm in found.ohm[()].items()} == {s: pytest.approx(o) for s, o in WANTED[()].items()}
+    said = {"ILRS": "lrs_A at 0.1 V", "IHRS": "hrs_A@100mV"}
+    wide = written(tmp_path / "w.csv", f"ILRS,IHRS\n{0.1 / 5012.5!r},{0.1 / 90000!r}\n")
+    assert read_measurements(wide, said).ohm[()]["HRS"] == pytest.approx([90000])
+    for name in ("I", "I (A)", "I (uA at 0 V)", "I (S)", "R (A at V)"):
+        assert (column_of(name) or column_of("R")).lacks_unit
+
+
+ROWS = ((1, 5012.5), (0, 90000), (1, 4900), (0, 80500))
+
+
+@pytest.mark.parametrize("separator, comma", [("\t", False), (";", True), (",", False)])
+def test_a_table_without_a_header_has_numbered_columns(tmp_path, separator, comma):
+    """As a LabVIEW program writes them; which is what must be said, and a row of numbers is never taken as a header."""
+    body = "".join(separator.join(["7", "2.10", str(state), f"{ohm:.3f}"]) + "\n" for state, ohm in ROWS)
+    path = written(tmp_path / "t.csv", "# made by hand\n" + (body.replace(".", ",") if comma else body))
+    said = {"3": "state", "4": "resistance_ohm", "*": None}
+    found = read_measurements(path, said, decimal="," if comma else None)
+    assert resistances(found) == WANTED and "'4': 'resistance_ohm'" in found.read_as
+    with pytest.raises(MeasurementError, match="t.csv, line 2: wanted a header, got numbers: .* '1', '2', '3', '4'"):
+        read_measurements(path)
+    with pytest.raises(MeasurementError, match="columns names '5', which is not among 1, 2, 3, 4"):
+        read_measurements(path, {"5": "resistance_ohm"})
+
+
+def test_numbered_columns_may_have_words(tmp_path):
+    path = written(tmp_path / "t.csv", "".join(f"1000,{('RESET', 'SET')[state]},{ohm},2e-6\n" for state, ohm in ROWS))
+    assert resistances(read_measurements(path, {"2": "state", "3": "resistance_ohm", "*": None})) == WANTED
+
+
+def test_a_file_a_state_may_be_numbers_alone(tmp_path):
+    tables = {"LRS": written(tmp_path / "l.csv", "5012.5\n4900\n"), "HRS": written(tmp_path / "h.csv", "9e4\n80500.\n")}
+    assert resistances(read_measurements(tables, {"1": "resistance_ohm"})) == WANTED
+
+
+def test_rows_of_other_states_are_left_out_and_counted(tmp_path):
+    """As of cells with several levels, or where reads stand between forming and verifying."""
+    text = "level,R (ohm)\n0,5012.5\n1,9999\n3,90000\n2,\n0,4900\n3,80500\n"
+    path = written(tmp_path / "t.csv", text)
+    for words in ({"0": "LRS", "3": "HRS", "*": None}, {"0": "LRS", "3": "HRS", "1": None, "2": None}):
+        found = read_measurements(path, {"level": words})
+        assert resistances(found) == WANTED and found.n_left_out == {"of other states": 2}
+    with pytest.raises(MeasurementError, match="column level: wanted LRS or HRS, got '2'"):
+        read_measurements(path, {"level": {"0": "LRS", "3": "HRS", "1": None}})
+    for bad in ({"*": None}, {"0": "LRS", "*": "HRS"}, {"0": "low"}):
+        with pytest.raises(ValueError, match="must say which words are LRS and HRS"):
+            read_measurements(path, {"level": bad})
+
+
+def test_tables_by_state_may_have_columns_each(tmp_path):
+    tables = {"LRS": written(tmp_path / "l.csv", "7\t5012.5\n8\t4900\n"),
+              "HRS": written(tmp_path / "h.csv", "9e4\n80500\n")}
+    said = {"LRS": {"2": "resistance_ohm", "*": None}, "HRS": {"1": "resistance_ohm"}}
+    found = read_measurements(tables, said)
+    assert resistances(found) == WANTED and "'2': 'lrs_ohm'" in found.read_as
+
+
+def test_numbers_that_count_columns_are_a_header(tmp_path):
+    """As pandas writes it where columns have no names."""
+    path = written(tmp_path / "t.csv", "0,1\n" + "".join(f"{state},{ohm}\n" for state, ohm in ROWS))
+    assert resistances(read_measurements(path, {"0": "state", "1": "resistance_ohm"})) == WANTED
+    one = written(tmp_path / "one.csv", "0\n5012.5\n4900\n")
+    found = read_measurements({"LRS": one, "HRS": one}, {"0": "resistance_ohm"})
+    assert found.ohm[()]["LRS"].tolist() == [5012.5, 4900]
+
+
+def test_names_that_come_again_are_told_apart(tmp_path):
+    text = "SET#1,SET#1,RESET#1,RESET#1\nRLRS,VSET,RLRS,RHRS\n5012.5,1,5.5,90000\n4900,1,5.5,80500\n"
+    path = written(tmp_path / "t.csv", text)
+    with pytest.raises(MeasurementError, match="a column is named twice, 'RLRS'; .* columns={'RLRS.1': None}"):
+        read_measurements(path, {"RLRS": "lrs_ohm", "RHRS": "hrs_ohm", "VSET": None})
+    assert resistances(read_measurements(path, {"RLRS": "lrs_ohm", "RHRS": "hrs_ohm", "*": None})) == WANTED
+    again = read_measurements(path, {"RLRS.1": "lrs_ohm", "RHRS": "hrs_ohm", "RLRS": None, "*": None})
+    assert again.ohm[()]["LRS"].tolist() == [5.5, 5.5]
+    frame = Frame(["R (ohm)", "state", "state"], [(ohm, "LRS" if state else "HRS", "") for state, ohm in ROWS])
+    assert resistances(read_measurements(frame, {"*": None})) == WANTED
+
+
 def test_logarithms_are_of_ten_and_say_so(tmp_path):
     logs = [math.log10(ohm) for ohm in (5012.5, 90000, 4900, 80500)]
     for head in ("log10_resistance_ohm", "log10(R/ohm)", "log10 R [ohm]"):

@@ -120,6 +120,27 @@ def test_axes_that_are_given_are_drawn_on_and_returned(name, monkeypatch):
         DRAW[name]()
 
 
+@pytest.mark.parametrize("name", DRAW)
+def test_all_texts_can_be_read_on_narrow_axes_among_others(name, monkeypatch):
+    n = PANELS.get(name, 1)
+    figure = Figure(figsize=(2.4 * (n + 1), 3.2), layout="constrained")
+    axes = figure.subplots(1, n + 1)
+    monkeypatch.setattr(figures, name, functools.partial(getattr(figures, name), ax=axes[1:]))
+    DRAW[name]()
+    assert max(text.get_fontsize() for each in axes[1:] for text in each.findobj(Text) if text.get_text()) <= 7
+    check_readable(figure)
+    for legend in filter(None, (each.get_legend() for each in axes[1:])):
+        box = legend.get_window_extent()
+        assert -1 <= box.x0 and box.x1 <= figure.bbox.width + 1 and box.width < 1.2 * legend.axes.bbox.width
+
+
+@pytest.mark.parametrize("name", DRAW)
+def test_fonts_are_in_the_files_of_each(name, tmp_path):
+    figures.save_figure(DRAW[name](), tmp_path / "a.pdf")
+    pdf = (tmp_path / "a.pdf").read_bytes()
+    assert b"/FontFile2" in pdf and b"/Type3" not in pdf
+
+
 def test_ticks_of_scaling_have_room():
     """Less than two decades are labelled where points are, and nothing in between."""
     figure = figures.scaling_curves(points())

@@ -45,6 +45,15 @@ def test_width_is_that_of_the_figure(width, inches):
     assert found[0] == pytest.approx(inches[0]) and (inches[1] is None or found[1] == pytest.approx(inches[1]))
 
 
+@pytest.mark.parametrize("width", [None, "column", "page"])
+def test_many_series_are_legible(width):
+    figure = sweeps.ber_curve(swept(n_series=24), width=width, xscale="split")
+    check_readable(figure)
+    looks = {(line.get_color(), line.get_marker(), line.get_linestyle(), line.get_markerfacecolor())
+             for line in figure.legends[0].get_lines()}
+    assert len(looks) == 24
+
+
 @pytest.mark.parametrize("width", [0, "half", (1, 2, 3), 50])
 def test_another_width_is_refused(width):
     with pytest.raises(ValueError, match="width must be"):

@@ -148,7 +148,7 @@ def test_ctrl_c_finishes_the_step_and_keeps_a_checkpoint(tmp_path, monkeypatch, 
 
 def test_ctrl_c_without_a_checkpoint_says_so(monkeypatch):
     interrupt_at(monkeypatch, 2, press)
-    with pytest.raises(KeyboardInterrupt, match="2 of 9 steps; nothing was saved"):
+    with pytest.raises(KeyboardInterrupt, match="2 of 9 steps, which the model has; no file was written"):
         run()
 
 
