@@ -10,7 +10,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]                              # this
 os.environ["COLUMNS"] = "110"                                             # of what --help prints
 
 import api_pages  # noqa: E402
-from docutils.nodes import Element, Node  # noqa: E402
+from docutils.nodes import Element, Node, literal  # noqa: E402
 from sphinx.addnodes import pending_xref  # noqa: E402
 from sphinx.application import Sphinx  # noqa: E402
 from sphinx.environment import BuildEnvironment  # noqa: E402
@@ -27,8 +27,10 @@ numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 html_theme, html_title = "alabaster", f"bnnsim {release}"
 html_theme_options = {"description": bnnsim.__doc__.partition("\n")[0], "page_width": "1240px",
-                      "sidebar_width": "240px", "font_family": "sans-serif", "fixed_sidebar": True}
-html_static_path: list[str] = []
+                      "sidebar_width": "240px", "body_max_width": "100%", "font_family": "sans-serif",
+                      "fixed_sidebar": True}
+html_static_path, html_css_files = ["static"], ["bnnsim.css"]
+highlight_language = "none"                                               # of what commands print
 html_show_sourcelink = html_copy_source = False
 
 api_pages.write(HERE / "api")
@@ -49,9 +51,9 @@ def find_elsewhere(app: Sphinx, env: BuildEnvironment, node: pending_xref, shown
     found = {entry.node_id: (name, entry) for name, entry in domain.objects.items()
              if name.endswith(f".{target}") and entry.objtype != "module"}
     if len(found) != 1:
-        return shown
-    (name, entry), = found.values()
-    return app.builder and domain.resolve_xref(env, node["refdoc"], app.builder, "obj", name, node, shown) or shown
+        return literal("", shown.astext())
+    (name, _), = found.values()
+    return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", name, node, shown)
 
 
 def setup(app: Sphinx) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 import bnnsim
 import bnnsim.__main__ as __main__
+import bnnsim.figures as plotting
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK_BY_BLOCK = ("README.rst", "docs/start.rst", "docs/devices.rst", "docs/arrays.rst", "docs/tolerance.rst",
@@ -103,6 +104,17 @@ def test_a_tutorial_runs_from_top_to_bottom(name, tmp_path, monkeypatch):
         assert len(list(tmp_path.rglob(Path(shown).name))) == 1, shown
 
 
+def test_the_gallery_has_every_figure():
+    """A section each, with code that draws it and the picture."""
+    text = TEXTS["docs/gallery.rst"]
+    parts = dict(re.findall(r"^(\w+)\n~+\n(.*?)(?=^\w+\n[~-]{3}|\Z)", text, re.MULTILINE | re.DOTALL))
+    assert set(parts) == set(plotting.__all__)
+    for name, part in parts.items():
+        shown = re.findall(r"figures/(\w+)\.png$", part, re.MULTILINE)
+        assert name in part and (shown or name == "save_figure")
+        assert all(f'"{picture}.png"' in part or picture == "scaling" for picture in shown), name
+
+
 def test_bit_order_example_is_what_the_text_says():
     bits = bnnsim.PackedBits.pack(np.array([1, -1, 1, 1]))
     assert [(int(bits.words[0]) >> f) & 1 for f in range(4)] == [1, 0, 1, 1]
@@ -117,6 +129,28 @@ def test_readme_is_short_and_leads_on():
     assert all((ROOT / link).is_file() for link in links)
     tutorials = {name for name in WHOLE if "tutorial" in name}
     assert tutorials < set(links) and {"docs/faq.rst", "docs/data.rst", "docs/gallery.rst"} < set(links)
+
+
+def test_on_a_package_index_readme_has_no_relative_link_or_picture():
+    """setup.py makes that form; what is absolute stays."""
+    spec = importlib.util.spec_from_file_location("bnnsim_setup", ROOT / "setup.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    text = module.long_description(TEXTS["README.rst"])
+    assert ".. image::" not in text and not re.search(r"<[^>\s]+>`_", text) and "``docs/tour.rst``" in text
+    assert text.startswith(TEXTS["README.rst"][:200]) and "``CONTRIBUTING.rst``" in text
+    links = "`a b\n<x.rst>`_ `c <https://c>`_\n\n.. image:: e.png\n   :width: 3\n\n.. image:: https://f\n"
+    assert module.long_description(links) == "``a b`` `c <https://c>`_\n\n.. image:: https://f\n"
+    document = publish(text)
+    assert 'class="system-message"' not in document and document.count("<li>") > 15
+    assert 'class="system-message"' in publish("*a\n")
+
+
+def publish(text):
+    """As HTML, with its errors in it; docutils comes with Sphinx and is not needed for the rest."""
+    docutils = pytest.importorskip("docutils.core", reason="docutils, of the extra [docs], renders README")
+    settings = {"report_level": 1, "halt_level": 5, "warning_stream": False, "file_insertion_enabled": False}
+    return docutils.publish_string(text, writer="html5", settings_overrides=settings).decode()
 
 
 def test_the_site_s_contents_have_every_page():
