@@ -42,6 +42,14 @@ def make_readable(app: Sphinx, what: str, name: str, thing: Any, options: Any, l
     lines[:] = api_pages.readable(what, lines)
 
 
+def without_args(app: Sphinx, what: str, name: str, thing: Any, options: Any, signature: str | None,
+                 result: str | None) -> tuple[str, None] | None:
+    """A protocol is not called; what inherits from one and has no arguments shows none."""
+    if what == "class" and signature == "(*args, **kwargs)":
+        return ("" if getattr(thing, "_is_protocol", False) else "()"), None
+    return None
+
+
 def find_elsewhere(app: Sphinx, env: BuildEnvironment, node: pending_xref, shown: Element) -> Node | None:
     """A name in backticks that is not of this module: the only one of bnnsim that ends so, else plain text."""
     if node.get("reftype") != "obj":
@@ -58,4 +66,5 @@ def find_elsewhere(app: Sphinx, env: BuildEnvironment, node: pending_xref, shown
 
 def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", make_readable)
+    app.connect("autodoc-process-signature", without_args)
     app.connect("missing-reference", find_elsewhere)
