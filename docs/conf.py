@@ -42,12 +42,12 @@ def make_readable(app: Sphinx, what: str, name: str, thing: Any, options: Any, l
     lines[:] = api_pages.readable(what, lines)
 
 
-def without_args(app: Sphinx, what: str, name: str, thing: Any, options: Any, signature: str | None,
-                 result: str | None) -> tuple[str, None] | None:
-    """A protocol is not called; what inherits from one and has no arguments shows none."""
+def plain_signature(app: Sphinx, what: str, name: str, thing: Any, options: Any, signature: str | None,
+                    result: str | None) -> tuple[str, None] | None:
+    """A protocol is not called; what inherits from one and has no arguments shows none; a default may be made anew."""
     if what == "class" and signature == "(*args, **kwargs)":
         return ("" if getattr(thing, "_is_protocol", False) else "()"), None
-    return None
+    return (signature.replace("<factory>", "..."), None) if signature else None
 
 
 def find_elsewhere(app: Sphinx, env: BuildEnvironment, node: pending_xref, shown: Element) -> Node | None:
@@ -66,5 +66,5 @@ def find_elsewhere(app: Sphinx, env: BuildEnvironment, node: pending_xref, shown
 
 def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", make_readable)
-    app.connect("autodoc-process-signature", without_args)
+    app.connect("autodoc-process-signature", plain_signature)
     app.connect("missing-reference", find_elsewhere)
