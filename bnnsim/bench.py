@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from bnnsim.benchmarks.sizes import Images, Sizes
 
 SECTIONS = ("kernels", "geometry", "training", "inference", "sweep", "startup", "memory")
-NETWORKS = ("fcnn", "cnn", "cifar")
+NETWORKS = ("fcnn", "cnn", "cifar", "residual")
 FORMAT = {"format": "bnnsim benchmark", "format_version": 1}
 
 

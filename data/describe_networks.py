@@ -57,10 +57,11 @@ def section() -> str:
         told = network.metadata
         n_held = int(told["holdout"])
         chosen = f"chosen on {n_held:,} held-out training images" if n_held else "the last"
+        before = f" after {told['trained_before']}" if "trained_before" in told else ""
         adapted = f", batch norm re-estimated at {told['reestimated_at']}" if "reestimated_at" in told else ""
         text += (f"``{path.name}``\n"
                  f"    {100 * float(told['test_accuracy']):.2f} % of all {int(told['test_images']):,} official test "
-                 f"images ({told['dataset']}), epoch {told['kept_epoch']} of {told['epochs']},\n    {chosen}; "
+                 f"images ({told['dataset']}), epoch {told['kept_epoch']} of {told['epochs']}{before},\n    {chosen}; "
                  f"flip rate in training {told['flip_rate']}{adapted}, seed {told['seed']}.\n"
                  f"    Content checksum ``{network.checksum}``. Made by::\n\n"
                  f"        {told['command']}\n\n")

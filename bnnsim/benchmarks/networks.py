@@ -17,8 +17,9 @@ from bnnsim.campaign.result import SweepResult
 from bnnsim.datasets.split import Split
 from bnnsim.faults import BitFlips
 from bnnsim.kernels import thread_count, threads
+from bnnsim.packed.graph import PackedGraph
 from bnnsim.packed.network import PackedNetwork
-from bnnsim.training.model import Sequential
+from bnnsim.training.model import Graph
 
 RATES = (0.05, 1e-4)                # of the sweep points
 
@@ -48,7 +49,7 @@ class _Clock:
         return np.diff(list(self.times.values())).tolist()
 
 
-def step_seconds(model: Sequential, train: Split, n_steps: int, n_unheeded: int = 1) -> list[float]:
+def step_seconds(model: Graph, train: Split, n_steps: int, n_unheeded: int = 1) -> list[float]:
     """Seconds of `n_steps` steps of `fit` with its defaults; the first few, which allocate, are made but not heeded."""
     clock = _Clock(n_steps + n_unheeded)
     epochs = math.ceil((n_steps + n_unheeded + 1) * BATCH / len(train)) + 1
@@ -59,11 +60,18 @@ def step_seconds(model: Sequential, train: Split, n_steps: int, n_unheeded: int 
     raise RuntimeError("the training ended before its clock")
 
 
-def check_training(name: str, model: Sequential, images: np.ndarray) -> None:
+def check_training(name: str, model: Graph, images: np.ndarray) -> None:
     """The trained network, packed, scores as it does itself, and as NumPy does, image by image."""
-    network, few = packing.pack(model), images[:4]
-    require(f"training of the {WORKS[name].title}", np.array_equal(network.predict(images), model.predict(images))
-            and np.array_equal(network.scores(few), reference_scores(network, few)))
+    network = packing.pack(model)
+    require(f"training of the {WORKS[name].title}", np.array_equal(network.predict(images), model.predict(images)))
+    check_scores(f"training of the {WORKS[name].title}", network, images[:4])
+
+
+def check_scores(what: str, network: PackedNetwork, images: np.ndarray) -> None:
+    """Scores equal to NumPy's sums; those of a graph, of floats, to another number of images at a time."""
+    wanted = reference_scores(network, images) if not isinstance(network, PackedGraph) else \
+        np.concatenate([network.scores(images[i:i + 1]) for i in range(len(images))])
+    require(what, np.array_equal(network.scores(images), wanted))
 
 
 def training_epoch(name: str, sizes: Sizes, images: Images) -> Measurement:
@@ -93,9 +101,7 @@ def training_epoch(name: str, sizes: Sizes, images: Images) -> Measurement:
 
 def check_inference(name: str, network: PackedNetwork, images: np.ndarray) -> None:
     """Scores of some images, equal to NumPy's."""
-    few = images[:4]
-    require(f"inference of the {WORKS[name].title}", np.array_equal(network.scores(few),
-                                                                    reference_scores(network, few)))
+    check_scores(f"inference of the {WORKS[name].title}", network, images[:4])
 
 
 def inference(name: str, sizes: Sizes, images: Images) -> Measurement:
@@ -136,8 +142,7 @@ def check_sweep(name: str, network: PackedNetwork, test: Split, rate: float) -> 
     right = [int(np.sum(BitFlips(rate).apply(network, 0, trial).predict(test.images) == test.labels))
              for trial in range(2)]
     require(f"the sweep of the {WORKS[name].title}", swept.right[0, 0].sum(axis=1).tolist() == right)
-    broken, few = BitFlips(rate).apply(network, 0, 1), test.images[:4]
-    require(f"the broken {WORKS[name].title}", np.array_equal(broken.scores(few), reference_scores(broken, few)))
+    check_scores(f"the broken {WORKS[name].title}", BitFlips(rate).apply(network, 0, 1), test.images[:4])
 
 
 def sweep_point(name: str, sizes: Sizes, images: Images, rate: float) -> Measurement:

@@ -11,18 +11,21 @@ import numpy as np
 import bnnsim.packed.bits as bits
 from bnnsim.kernels.forward.geometry import Pool
 from bnnsim.packed import PackedNetwork
+from bnnsim.packed.layer import PackedLayer
 from bnnsim.packed.replication import replicated
 
 
 def unpacked(network: PackedNetwork) -> list[dict[str, Any]]:
     """One dict a layer: kind and settings as `PackedLayer` has them, `weight` (+-1 int8, dense (U, F) in H, W, C order
     or conv (K, kh, kw, C / groups)), and threshold and inverted, or mean, scale and shift for the last."""
-    layers = []
-    for layer in network.layers:
-        fields = layer.fields()
-        fields["weight"] = bits.PackedBits(np.ascontiguousarray(fields.pop("words")), fields.pop("n_in")).unpack()
-        layers.append(fields)
-    return layers
+    return [unpacked_layer(layer) for layer in network.layers]
+
+
+def unpacked_layer(layer: PackedLayer) -> dict[str, Any]:
+    """One of them."""
+    fields = layer.fields()
+    fields["weight"] = bits.PackedBits(np.ascontiguousarray(fields.pop("words")), fields.pop("n_in")).unpack()
+    return fields
 
 
 def _pooled(h: np.ndarray, pool: Pool) -> np.ndarray:
@@ -51,12 +54,12 @@ def reference_scores(network: PackedNetwork, images: np.ndarray) -> np.ndarray:
     return (h.sum(axis=(1, 2), dtype=np.float64) - mean) * scale + shift
 
 
-def agree(network: PackedNetwork, predicted: np.ndarray, images: np.ndarray) -> bool:
-    """Whether classes (N,) are those of the network's scores; another class may stand in for a tie within rounding.
+def agree(network: PackedNetwork, predicted: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Whether classes (N,) are those of the network's scores, bool (N,); a tie within rounding is as good.
 
     A peer that adds its last batch norm up in float32 may see a tie the other way: scores that differ by less than
     1e-4 of the largest are taken for one.
     """
     scores = network.scores(images)
     best, taken = scores.max(axis=1), scores[np.arange(len(scores)), predicted]
-    return bool(np.all(best - taken <= 1e-4 * np.abs(scores).max()))
+    return best - taken <= 1e-4 * np.abs(scores).max()

@@ -11,7 +11,7 @@ import bnnsim.training.packing as packing
 from bnnsim.datasets.shipped import data_file
 from bnnsim.datasets.split import Split
 from bnnsim.packed.network import PackedNetwork
-from bnnsim.training.model import Sequential
+from bnnsim.training.model import Graph
 
 BATCH = 256                         # images a training step
 
@@ -22,7 +22,7 @@ class Work:
 
     title: str
     architecture: str               # of `bnnsim.architectures`
-    narrow: str                     # list of layers
+    narrow: str | int               # list of layers; of a graph the width
     input_shape: tuple[int, int, int]
     input_offset: int
     epoch_images: int
@@ -35,6 +35,7 @@ WORKS = {
                 "fashion_cnn.h5"),
     "cifar": Work("CIFAR-10 CNN", "cifar10_cnn", "C8 C8 MP2 C16 C16 MP2 C16 C16 MP2 FC128 FC128 FC10", (3, 32, 32), 128,
                   50_000, None),
+    "residual": Work("Bi-Real ResNet-18", "bireal_resnet18", 8, (1, 28, 28), 0, 60_000, None),
 }
 TEST_IMAGES = 10_000                # of each data set
 SYNTHETIC_IMAGES = 5000             # drawn in place of CIFAR-10, and taken over and over
@@ -55,23 +56,27 @@ class Sizes:
     narrow: bool = False            # narrow networks in place of the papers'
     limit_steps: int = 300_000      # of the limit's chains
     rounds: int = 3                 # of A B A B with a peer
-    compared: int = TEST_IMAGES     # images of the CIFAR-10 CNN, at most, that a peer classifies
+    compared: int = TEST_IMAGES     # images, at most, that a peer classifies with the networks of SLOW
     looped: int = 1000              # calls in a loop of one image each
 
 
+SLOW = ("cifar", "residual")
 SIZES = {
-    "tiny": Sizes("tiny", 2, 128, {"fcnn": 2, "cnn": 2, "cifar": 2}, {}, {"fcnn": 40, "cnn": 40, "cifar": 20},
+    "tiny": Sizes("tiny", 2, 128, dict.fromkeys(WORKS, 2), {}, {"fcnn": 40, "cnn": 40, "cifar": 20, "residual": 20},
                   dict.fromkeys(WORKS, 2), 1, narrow=True, limit_steps=100, rounds=2),
-    "quick": Sizes("quick", 5, 2048, {"fcnn": 30, "cnn": 8, "cifar": 3}, {},
-                   dict.fromkeys(WORKS, TEST_IMAGES), {"fcnn": 20, "cnn": 10, "cifar": 2}, 3, compared=1000),
-    "full": Sizes("full", 11, 2048, dict.fromkeys(WORKS, 0), {"fcnn": 5, "cnn": 3, "cifar": 2},
+    "quick": Sizes("quick", 5, 2048, {"fcnn": 30, "cnn": 8, "cifar": 3, "residual": 4}, {},
+                   dict.fromkeys(WORKS, TEST_IMAGES), {"fcnn": 20, "cnn": 10, "cifar": 2, "residual": 2}, 3,
+                   compared=1000),
+    "full": Sizes("full", 11, 2048, dict.fromkeys(WORKS, 0) | {"residual": 40}, {"fcnn": 5, "cnn": 3, "cifar": 2},
                   dict.fromkeys(WORKS, TEST_IMAGES), dict.fromkeys(WORKS, 20), 5, rounds=5, compared=2000),
 }
 
 
-def make_model(name: str, sizes: Sizes) -> Sequential:
+def make_model(name: str, sizes: Sizes) -> Graph:
     """A new, untrained network; the same at each call."""
     work = WORKS[name]
+    if isinstance(work.narrow, int):
+        return architectures.GRAPHS[work.architecture](rng=0, **({"width": work.narrow} if sizes.narrow else {}))
     if sizes.narrow:
         return architectures.build(work.narrow, work.input_shape, work.input_offset, rng=0)
     return architectures.IN_A_ROW[work.architecture](rng=0)

@@ -82,11 +82,13 @@ class _Net(Wiring):
         return Graph(self.nodes, self.input_shape)
 
 
-def _residual(net: _Net, x: int, units: int, ste: str | Estimator, binary: bool) -> int:
+def _residual(net: _Net, x: int, units: int, ste: str | Estimator, binary: bool, shortcuts: bool = True) -> int:
     """x + a binary convolution of it; where channels change, the shortcut is averages, a 1 x 1 convolution, a norm."""
     channels = net.size(x)[2]
     stride = 1 if units == channels else 2
     y = net.binary_conv(units, 3, Sign(channels, ste), stride, x)
+    if not shortcuts:
+        return y
     if stride == 2:
         x = net.halved(x)
         if binary:
@@ -97,7 +99,7 @@ def _residual(net: _Net, x: int, units: int, ste: str | Estimator, binary: bool)
 
 
 def bireal_resnet18(rng: RandomSource = None, input_shape: Shape3 = GREY, n_classes: int = CLASSES, width: int = 64,
-                    ste: str | Estimator = "approx") -> Graph:
+                    ste: str | Estimator = "approx", shortcuts: bool = True) -> Graph:
     """Bi-Real Net with 18 layers: Liu et al. 2018, arXiv:1808.00278 [C: the authors' code].
 
     16 binary 3 x 3 convolutions, four of each w, 2w, 4w and 8w channels, w = 64, with a shortcut around each; where the
@@ -113,6 +115,8 @@ def bireal_resnet18(rng: RandomSource = None, input_shape: Shape3 = GREY, n_clas
         w.
     ste : "clipped", "identity", "approx", "swish", or an Estimator
         Straight-through estimator of the signs; the paper's by default.
+    shortcuts : bool
+        False leaves them all out: a plain network of the same layers, to compare with.
 
     Returns
     -------
@@ -129,7 +133,7 @@ def bireal_resnet18(rng: RandomSource = None, input_shape: Shape3 = GREY, n_clas
     x = net.normed_conv(width, 3)
     for factor in (1, 2, 4, 8):
         for _ in range(4):
-            x = _residual(net, x, factor * width, ste, binary=False)
+            x = _residual(net, x, factor * width, ste, binary=False, shortcuts=shortcuts)
     return net.done(n_classes)
 
 

@@ -173,6 +173,8 @@ def fold(norm, arrays, i, shift):
 
 def build(settings, arrays, image_shape, flags, training):
     """The network as a torch module. Images enter as pixel - offset; with int8 as pixel - 128, which it can hold."""
+    if "nodes" in settings:
+        return build_graph(settings["nodes"], arrays, flags, training)
     layers, (channels, height, width) = [], image_shape
     int8, flat = "int8" in flags, False
     for i, layer in enumerate(settings["layers"]):
@@ -218,6 +220,119 @@ def build(settings, arrays, image_shape, flags, training):
     return nn.Sequential(*layers).train(training)
 
 
+# ---------------------------------------------------------------- graphs
+
+class Wired(nn.Module):
+    """A graph: modules and what each reads, -1 the images."""
+
+    def __init__(self, nodes, modules):
+        super().__init__()
+        self.inputs, self.nodes = [node["inputs"] for node in nodes], nn.ModuleList(modules)
+
+    def forward(self, x):
+        values = {-1: x}
+        for i, (inputs, module) in enumerate(zip(self.inputs, self.nodes)):
+            values[i] = module(*(values[at] for at in inputs))
+        return values[i]
+
+
+class Affine(nn.Module):
+    """x * scale + shift, a number each for every channel."""
+
+    def __init__(self, scale, shift):
+        super().__init__()
+        self.register_buffer("scale", torch.as_tensor(scale)[:, None, None])
+        self.register_buffer("shift", torch.as_tensor(shift)[:, None, None])
+
+    def forward(self, x):
+        return x * self.scale + self.shift
+
+
+class BentSign(torch.autograd.Function):
+    """Sign, +1 at 0; the gradient passes times level - slope |x| where |x| <= clip."""
+
+    @staticmethod
+    def forward(ctx, x, clip, level, slope):
+        ctx.save_for_backward(x)
+        ctx.numbers = clip, level, slope
+        return torch.where(x >= 0, 1.0, -1.0)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (x,), (clip, level, slope) = ctx.saved_tensors, ctx.numbers
+        size = x.abs()
+        return gradient * torch.where(size <= clip, level - slope * size, torch.zeros_like(x)), None, None, None
+
+
+class Threshold(nn.Module):
+    def __init__(self, threshold, ste):
+        super().__init__()
+        self.register_buffer("threshold", torch.as_tensor(threshold)[:, None, None])
+        self.ste, self.is_zero = ste[:3], not np.any(threshold)
+
+    def forward(self, x):
+        return BentSign.apply(x if self.is_zero else x - self.threshold, *self.ste)
+
+
+class Sum(nn.Module):
+    def forward(self, x, *others):
+        for other in others:
+            x = x + other
+        return x
+
+
+class GlobalAverage(nn.Module):
+    def forward(self, x):
+        return x.mean(dim=(2, 3))
+
+
+def with_weights(module, weight, bias=None):
+    """The module with these weights; (K, kh, kw, C) of a convolution."""
+    weight = torch.as_tensor(weight).float()
+    with torch.no_grad():
+        module.weight.copy_(weight.permute(0, 3, 1, 2) if weight.ndim == 4 else weight)
+        if bias is not None:
+            module.bias.copy_(torch.as_tensor(bias))
+    return module
+
+
+def node_module(node, arrays, flags, training):
+    """The module of a node; `arrays` are its own."""
+    kind, weight = node["operation"], arrays.get("weight")
+    if kind in ("pixels", "affine"):
+        return Affine(arrays["scale"], arrays["shift"])
+    if kind == "sign":
+        return Threshold(arrays["threshold"], node.get("ste", (1, 1, 0)))
+    if kind == "norm":
+        module = nn.BatchNorm2d(len(arrays["gamma"]), eps=node["eps"])
+        with torch.no_grad():
+            module.weight.copy_(torch.as_tensor(arrays["gamma"]))
+            module.bias.copy_(torch.as_tensor(arrays["beta"]))
+        return module
+    if kind in ("conv", "real-conv"):
+        kind, bias = BinaryConv2d if kind == "conv" else nn.Conv2d, arrays.get("bias")
+        top, left = node["padding"][:2] if isinstance(node["padding"], list) else (node["padding"],) * 2
+        module = kind(weight.shape[3], len(weight), weight.shape[1:3], stride=node["stride"], padding=(top, left),
+                      bias=bias is not None and np.any(bias))
+        if kind is BinaryConv2d and not training and "once" in flags:
+            module.once = True
+        return with_weights(module, weight, bias if module.bias is not None else None)
+    if kind == "average-pool":
+        return nn.AvgPool2d(node["size"], node["stride"], ceil_mode=node["padding"] != 0, count_include_pad=False)
+    if kind == "real-dense":
+        return with_weights(nn.Linear(weight.shape[1], len(weight)), weight, arrays["bias"])
+    return {"add": Sum, "global-average": GlobalAverage}[kind]()
+
+
+def build_graph(nodes, arrays, flags, training):
+    """A graph as a torch module; int8 has no form of it."""
+    if "int8" in flags:
+        raise ValueError("int8 has no form of graphs")
+    own = [{name.partition(".")[2]: value for name, value in arrays.items() if name.partition(".")[0] == str(i)}
+           for i in range(len(nodes))]
+    return Wired(nodes, [node_module(node, each, flags, training) for node, each in zip(nodes, own)]).train(training)
+
+
 # ---------------------------------------------------------------- work
 
 class Training:
@@ -230,7 +345,7 @@ class Training:
         if "channels_last" in flags:
             self.module = self.module.to(memory_format=torch.channels_last)
             self.images = self.images.contiguous(memory_format=torch.channels_last)
-        self.weights = [m.weight for m in self.module if isinstance(m, (BinaryLinear, BinaryConv2d))]
+        self.weights = [m.weight for m in self.module.modules() if isinstance(m, (BinaryLinear, BinaryConv2d))]
         self.optimizer = torch.optim.Adam(self.module.parameters(), lr=1e-3, **({"fused": True} if "fused" in flags
                                                                                 else {}))
         self.forward = torch.compile(self.module) if "compile" in flags else self.module
@@ -275,7 +390,8 @@ class Inference:
             self.module = self.module.to(memory_format=torch.channels_last)
             self.images = self.images.contiguous(memory_format=torch.channels_last)
         self.labels, self.rate = torch.as_tensor(labels).long(), rate
-        self.weights = [m.weight for m in self.module if hasattr(m, "weight") and not hasattr(m, "running_mean")]
+        self.weights = [m.weight for m in self.module.modules()
+                        if isinstance(m, (BinaryLinear, BinaryConv2d, Int8Linear, Int8Conv2d))]
         self.guard = torch.inference_mode if "inference" in flags else torch.no_grad
         self.forward = torch.compile(self.module) if "compile" in flags else self.module
 
@@ -321,14 +437,16 @@ def flags_of(setup):
 
 def fastest(work, settings, arrays, images, labels, batch, rate):
     """The fastest of the work's candidates: the best of two warm runs of a training step or of one batch of images."""
-    conv = any(layer["kind"] == "conv" for layer in settings["layers"])
+    graph = "nodes" in settings
+    conv = graph or any(layer["kind"] == "conv" for layer in settings["layers"])
     part = len(images) if work == "training" else Inference.batch
 
     def seconds(setup):
         thing, _ = prepare(work, setup, settings, arrays, images[:part], labels[:part], batch, rate)
         return min(seconds_of(thing.run, 1) for _ in range(2))
 
-    found = {setup: seconds(setup) for setup in CANDIDATES[work] if conv or "channels_last" not in setup}
+    found = {setup: seconds(setup) for setup in CANDIDATES[work]
+             if (conv or "channels_last" not in setup) and not (graph and "int8" in setup)}
     torch._dynamo.reset()                                         # what was compiled for the part alone
     return min(found, key=lambda setup: found[setup])
 
