@@ -128,7 +128,7 @@ def short_columns(report: Json) -> tuple[list[str], dict[str, list[str]]]:
 
 
 def in_short(reports: Sequence[Json]) -> str:
-    """A dozen works, and which were not measured: times of bnnsim, and of a peer where there is one, for each report."""
+    """A dozen works, or "not measured": times of bnnsim, and of a peer where there is one, for each report."""
     columns = [short_columns(report) for report in reports]
     rows = [(name, *(cell for _, cells in columns for cell in cells[name])) for name in SHORT]
     header = [f"{instructions_of(report)}: {name}" for report, (names, _) in zip(reports, columns) for name in names]

@@ -4,13 +4,14 @@ import copy
 import importlib.util
 import json
 import math
+from pathlib import Path
 
 import pytest
 
 import bnnsim.devices.card_schema as rules
 from bnnsim.datasets import data_file
 
-SCRIPT = data_file("make_card_schema.py")
+SCRIPT = Path(__file__).resolve().parents[2] / "docs" / "make_card_schema.py"
 SPEC = importlib.util.spec_from_file_location("make_card_schema", SCRIPT)
 make_card_schema = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(make_card_schema)
@@ -45,9 +46,10 @@ def with_row(**values):
 
 
 def test_the_file_is_what_the_rules_say(tmp_path, monkeypatch):
-    """Run  python data/make_card_schema.py  after a change of them."""
+    """Run  python docs/make_card_schema.py  after a change of them."""
     make_card_schema.main(["--check"])
     text = make_card_schema.TARGET.read_text(encoding="utf-8")
+    assert Path(data_file("device_card.schema.json")).read_text(encoding="utf-8") == text, "it is installed, too"
     monkeypatch.setattr(make_card_schema, "TARGET", tmp_path / "device_card.schema.json")
     for content in (None, text.replace("maxItems", "minItems")):
         if content:

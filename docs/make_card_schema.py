@@ -1,7 +1,7 @@
-"""Write device_card.schema.json, the JSON Schema of device cards for editors, from the rules that bnnsim checks.
+"""Write data/device_card.schema.json, the JSON Schema of device cards for editors, from the rules that bnnsim checks.
 
-    python data/make_card_schema.py            # writes it
-    python data/make_card_schema.py --check    # exits 1 where the file is not what the rules say
+    python docs/make_card_schema.py            # writes it
+    python docs/make_card_schema.py --check    # exits 1 where the file is not what the rules say
 
 What no schema can say is checked when a card is loaded: rows of one place that contradict each other, more than 100
 conditions.
@@ -13,11 +13,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))           # this clone, whatever is installed
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))                                             # this clone, whatever is installed
 
 import bnnsim.devices.card_schema as rules  # noqa: E402
 
-TARGET = Path(__file__).resolve().parent / "device_card.schema.json"
+TARGET = ROOT / "data" / "device_card.schema.json"
 WORDS = {"condition": "The programming condition; without it the row holds for all.",
          "cell": "Of which kind of cell the rates are, such as 1T1R, 2T2R, 6T.",
          "provenance": "How it is known: measured, read (in a publication's text), reconstructed (from prose or a "
@@ -85,7 +86,7 @@ def main(argv: list[str]) -> None:
     if not argv:
         TARGET.write_text(text, encoding="utf-8")
     elif not TARGET.is_file() or TARGET.read_text(encoding="utf-8") != text:
-        sys.exit(f"{TARGET.name} is not what the rules say: run  python data/make_card_schema.py")
+        sys.exit(f"{TARGET.name} is not what the rules say: run  python docs/make_card_schema.py")
 
 
 if __name__ == "__main__":
