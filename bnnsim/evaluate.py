@@ -57,7 +57,7 @@ def hint(evaluation: "Evaluation") -> str | None:
             f"{100 * chance:.1f} %. Check that it was trained on this data set; the input offset (here pixel minus "
             f"{network.input_offset}); the flatten order (height, width, channel here; PyTorch's is channel, height, "
             "width: from_arrays with flatten='CHW'); the bit convention (bit 1 is +1, feature f is bit f % 64 of word "
-            "f // 64). README, \"Why is my accuracy 10 %?\", tells more")
+            "f // 64). docs/faq.rst, \"Why is my accuracy 10 %?\", tells more")
 
 
 def table(evaluations: "Sequence[Evaluation]") -> str:

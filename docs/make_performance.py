@@ -1,16 +1,14 @@
-"""Write docs/performance.rst, its figure, and README's table, from benchmarks that were run and stored.
+"""Write docs/performance.rst and its figure from benchmarks that were run and stored.
 
     python -m bnnsim.bench --full --out docs/performance.json --scaling scaling.png --compare ... --peer-python ...
     python -m bnnsim.bench --isa avx2 --full --out docs/performance-avx2.json --compare ... --peer-python ...
     python docs/make_performance.py            # writes them from the first, and from the second where it is there
-    python docs/make_performance.py --check    # exits 1 where a text is not what would be written
+    python docs/make_performance.py --check    # exits 1 where the page is not what would be written
 
-No time and no speed is typed by hand: what the JSON has not, stands nowhere. README's part is between the
-lines ".. performance begins" and ".. performance ends".
+No time and no speed is typed by hand: what the JSON has not, stands nowhere.
 """
 
 import json
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -25,19 +23,18 @@ from bnnsim.benchmarks.sizes import TEST_IMAGES, WORKS  # noqa: E402
 from bnnsim.benchmarks.timing import in_words, with_prefix  # noqa: E402
 
 SOURCES = {"docs/performance.json": "all", "docs/performance-avx2.json": "avx2"}       # and their --isa
-PAGE, README = "docs/performance.rst", "README.rst"
+PAGE = "docs/performance.rst"
 FIGURE = "docs/figures/scaling.png"
-BLOCK = re.compile(r"(?<=^\.\. performance begins\n\n).*?(?=^\.\. performance ends$)", re.MULTILINE | re.DOTALL)
 SMALL = [WORKS[name].title for name in ("fcnn", "cnn")]
-IN_README = (*(f"{work.title}: epoch of {work.epoch_images:,} images" for work in WORKS.values()),
-             *(f"{work.title}: {TEST_IMAGES:,} images" for work in WORKS.values()),
-             *(f"{title}: one image, 1 thread" for title in SMALL),
-             *(f"{title}: one chip at BER {RATES[0]:g}, {TEST_IMAGES:,} images" for title in SMALL))
+SHORT = (*(f"{work.title}: epoch of {work.epoch_images:,} images" for work in WORKS.values()),
+         *(f"{work.title}: {TEST_IMAGES:,} images" for work in WORKS.values()),
+         *(f"{title}: one image, 1 thread" for title in SMALL),
+         *(f"{title}: one chip at BER {RATES[0]:g}, {TEST_IMAGES:,} images" for title in SMALL))
 TITLES = {"kernels": "Kernels", "training": "Training", "inference": "Inference", "sweep": "Sweeps",
           "geometry": "Geometry", "startup": "Start-up", "memory": "Peak memory", "scaling": "Scaling"}
 TRIED = """
 Tried, and left out
-===================
+-------------------
 
 Gradients of 10 to 13.7 bits, on AVX-512 (one Zen 5 core, CPU time in turns). The trial's code is not in the project and
 no command prints its figures, so none stand here. Sums of six by ``vpermi2w`` and 16-bit additions hold 10-bit
@@ -112,12 +109,12 @@ def ratio_of(peer: Json) -> str:
     return f"{ratio['median']:.3g} ({ratio['min']:.3g} to {ratio['max']:.3g})"
 
 
-# ---------------------------------------------------------------- README
+# ---------------------------------------------------------------- in short
 
-def readme_columns(report: Json) -> tuple[list[str], dict[str, list[str]]]:
+def short_columns(report: Json) -> tuple[list[str], dict[str, list[str]]]:
     """(header, {work: cells}): bnnsim, each of the peer's setups, and the last one's time in bnnsim's."""
     setups = list(dict.fromkeys(setup for row in report["comparison"] for setup in row["peers"]))
-    cells = {name: ["not measured"] for name in IN_README}
+    cells = {name: ["not measured"] for name in SHORT}
     cells |= {measured["name"]: [time_of(measured["statistics"], measured["share"])]
               for measured in report["measurements"]}
     for row in report["comparison"]:
@@ -130,14 +127,14 @@ def readme_columns(report: Json) -> tuple[list[str], dict[str, list[str]]]:
     return header, {name: found + ["not measured"] * (len(header) - len(found)) for name, found in cells.items()}
 
 
-def readme_table(reports: Sequence[Json]) -> str:
-    """A dozen works, also those that were not measured: times of bnnsim, and of a peer if any, for each report."""
-    columns = [readme_columns(report) for report in reports]
-    rows = [(name, *(cell for _, cells in columns for cell in cells[name])) for name in IN_README]
+def in_short(reports: Sequence[Json]) -> str:
+    """A dozen works, or "not measured": times of bnnsim, and of a peer where there is one, for each report."""
+    columns = [short_columns(report) for report in reports]
+    rows = [(name, *(cell for _, cells in columns for cell in cells[name])) for name in SHORT]
     header = [f"{instructions_of(report)}: {name}" for report, (names, _) in zip(reports, columns) for name in names]
     text = table(("work", *header), rows) + "\n" + "\n".join(map(where, reports))
     text += "\nRatio: the last peer's time in bnnsim's." * any(report["comparison"] for report in reports)
-    return text + r" \* extrapolated from a part of the work." * (r"\*" in table(header, rows)) + "\n\n"
+    return text + r" \* extrapolated from a part of the work." * (r"\*" in table(header, rows)) + "\n"
 
 
 # ---------------------------------------------------------------- the page
@@ -154,7 +151,7 @@ def comparison(report: Json) -> str:
                   spread_of(peer["statistics"]), ratio_of(peer), f"{peer['checked']} agree{gflops(peer)}")
                  for peer in row["peers"].values()]
     header = ("work", "with", "median", "quartiles", "times bnnsim's", "checked; instructions")
-    return ("\nIn turns\n--------\n\nbnnsim, peer, bnnsim, peer, in one run, both warm; the ratio is the median over "
+    return ("\nIn turns\n~~~~~~~~\n\nbnnsim, peer, bnnsim, peer, in one run, both warm; the ratio is the median over "
             "the pairs, with its range.\n\n" + table(header, rows))
 
 
@@ -166,7 +163,7 @@ def section(report: Json, name: str) -> str:
         remarks = (part + measured["note"]).replace("`", "``").strip()
         rows.append((measured["name"], time_of(measured["statistics"], measured["share"]),
                      spread_of(measured["statistics"]), speed_of(measured), remarks))
-    head = f"\n{TITLES[name]}\n{'-' * len(TITLES[name])}\n\n"
+    head = f"\n{TITLES[name]}\n{'~' * len(TITLES[name])}\n\n"
     image = ".. image:: figures/scaling.png\n\n" if name == "scaling" and report.get("isa", "all") == "all" else ""
     grown = growth(report) if name == "scaling" else ""
     return head + image + grown + table(("what", "median", "quartiles", "speed", "remarks"), rows)
@@ -197,19 +194,12 @@ def page(reports: Sequence[Json]) -> str:
     names = [f"``{Path(name).name}``" for name, _ in zip(SOURCES, reports)]
     text = ("Performance\n===========\n\nMade by ``python docs/make_performance.py`` from "
             f"{' and '.join(names)}.\n"
-            "Times with \\* are extrapolated from a part of the work, which the remarks name.\n")
+            "Times with \\* are extrapolated from a part of the work, which the remarks name.\n"
+            f"\nIn short\n--------\n\n{in_short(reports)}")
     for report in reports:
         title = instructions_of(report)
-        text += f"\n{title}\n{'=' * len(title)}\n\n{part(report)}"
+        text += f"\n{title}\n{'-' * len(title)}\n\n{part(report)}"
     return text + TRIED
-
-
-def texts(reports: Sequence[Json]) -> dict[str, str]:
-    """{file: text} of what is to be written."""
-    readme = (ROOT / README).read_text(encoding="utf-8")
-    if not BLOCK.search(readme):
-        sys.exit(f"{README} has no lines '.. performance begins' and '.. performance ends'")
-    return {README: BLOCK.sub(lambda _: readme_table(reports), readme), PAGE: page(reports)}
 
 
 def read() -> list[Json]:
@@ -233,15 +223,12 @@ def main(argv: list[str]) -> None:
     if argv not in ([], ["--check"]):
         sys.exit(__doc__)
     reports = read()
-    made = texts(reports)
+    made = page(reports)
     if argv:
-        stale = [name for name, text in made.items()
-                 if not (ROOT / name).is_file() or (ROOT / name).read_text(encoding="utf-8") != text]
-        if stale:
-            sys.exit(f"{', '.join(stale)}: not what {' and '.join(SOURCES)} say: run  python docs/make_performance.py")
+        if not (ROOT / PAGE).is_file() or (ROOT / PAGE).read_text(encoding="utf-8") != made:
+            sys.exit(f"{PAGE}: not what {' and '.join(SOURCES)} say: run  python docs/make_performance.py")
         return
-    for name, text in made.items():
-        (ROOT / name).write_text(text, encoding="utf-8")
+    (ROOT / PAGE).write_text(made, encoding="utf-8")
     points = [measured for measured in reports[0]["measurements"] if measured["section"] == "scaling"]
     if points:
         import bnnsim.figures.benchmarks as benchmarks

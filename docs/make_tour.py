@@ -1,6 +1,6 @@
-"""Run the commands and the code that README.rst and docs/tour.rst show, and put in what they print and draw.
+"""Run the commands and the code that README, tour, tutorials and gallery show; put in what they print and draw.
 
-    python docs/make_tour.py                       # both files, in place, and the figures that they show
+    python docs/make_tour.py                       # all files, in place, and the figures that they show
     python docs/make_tour.py docs/tour.rst         # one of them
     python docs/make_tour.py --check               # writes nothing; exits 1 where a text is not what comes out
 
@@ -31,7 +31,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-FILES = ("README.rst", "docs/tour.rst")
+FILES = ("README.rst", "docs/tour.rst", "docs/tutorial_devices.rst", "docs/tutorial_networks.rst",
+         "docs/tutorial_edge.rst", "docs/gallery.rst")
 BLOCK = r"(?:    .*\n|\n(?=\n*    ))+"                                     # indented lines, with empty ones between
 CODE = re.compile(rf"(?P<head>\.\. code-block:: python|::)\n\n(?P<code>{BLOCK})"
                   rf"(?P<between>\n\.\. prints\n\n::\n\n)?(?(between)(?P<output>{BLOCK}))")

@@ -15,8 +15,8 @@ EQUATIONS = (ROOT / "docs" / "equations.rst").read_text(encoding="utf-8")
 SECTIONS = set(re.findall(r"^(\d+\.\d+)  \S.*\n~+$", EQUATIONS, re.MULTILINE))
 FOLDERS = ("bnnsim", "data", "docs", "examples", "tests")
 FILES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py")) if path != Path(__file__)]
-TEXTS = ("README.rst", "CONTRIBUTING.rst", "CHANGELOG.rst", "docs/tour.rst", "docs/equations.rst",
-         "docs/same_bytes.rst", "docs/graphs.rst", "data/README.rst")
+TEXTS = ("README.rst", "CONTRIBUTING.rst", "CHANGELOG.rst", "data/README.rst",
+         *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.rst")))
 OPEN = {path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*") if "__pycache__" not in path.parts}
 
 
@@ -35,7 +35,8 @@ def wrong_sections(text):
 def missing_files(text):
     """Sources and texts that are named and not in the repository; what is called my_... is the reader's own."""
     named = re.findall(r"(?<![\w/.*])([\w/.-]*\w\.(?:py|rst|md|cff|cfg|toml))\b", text)
-    return [name for name in named if not name.rpartition("/")[2].startswith("my_")
+    return [name for name in (path.removeprefix("../") for path in named)
+            if not name.rpartition("/")[2].startswith("my_")
             and not any(path == name or path.endswith(f"/{name}") for path in OPEN)]
 
 

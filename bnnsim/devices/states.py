@@ -67,7 +67,7 @@ class KnownState(State, Protocol):
     "log" (and it is > 0), "linear" (and it is >= 0), or "nothing" lies between, as with samples."""
 
     def keys(self) -> dict[str, float | list[float]]:
-        """The numbers by name, as a card's row has them behind "lrs_" or "hrs_"."""
+        """The numbers by name, as a card's row has them behind ``lrs_`` or ``hrs_``."""
         ...
 
     @classmethod

@@ -48,6 +48,8 @@ class How(TypedDict, total=False):
 class Imported:
     """A network that was read, and how.
 
+    Attributes
+    ----------
     network : PackedNetwork
     form : str
         What kind of file it was.

@@ -1,4 +1,4 @@
-"""HDF5 files of packed graphs: format "bnnsim-network", version 3; `network_file` says what all versions share.
+"""HDF5 files of packed graphs: format "bnnsim-network", version 3.
 
     /           attributes as in the other versions, with n_nodes in place of n_layers
     /metadata   string: a JSON object of strings
@@ -6,6 +6,8 @@
                 of a layer of bits the attributes and datasets of version 2, with threshold and inverted, or mean,
                 scale and shift, or none of them; of a stored bias, kind "bias", the same;
                 of an operation the attribute operation (string), its settings int64 and its arrays float32, finite
+
+`network_file` says what all versions share.
 """
 
 from typing import Any

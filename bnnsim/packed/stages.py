@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 class Stage(ABC):
     """A layer and its place.
 
+    Attributes
+    ----------
     layer : PackedLayer
     index : int
         Its number.

@@ -1,4 +1,4 @@
-"""What docs/gallery.rst shows works as it is written there, on small files of the names that it uses."""
+"""What docs/formats.rst shows works as it is written there, on small files of the names that it uses."""
 
 import importlib
 import importlib.util
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 SHAPE = (2, 6, 6)
-TEXT = (Path(__file__).resolve().parent.parent / "docs" / "gallery.rst").read_text(encoding="utf-8")
+TEXT = (Path(__file__).resolve().parent.parent / "docs" / "formats.rst").read_text(encoding="utf-8")
 BLOCKS = [(match[1] or "shell", "\n".join(line[4:] for line in match[2].splitlines()))
           for match in re.finditer(r"(?:^\.\. code-block:: (\w+)|^::)\n\n((?:    .*\n|\n)+)", TEXT, re.MULTILINE)]
 FOREIGN = ("onnxruntime", "qonnx")
@@ -70,11 +70,11 @@ def test_the_page_runs_from_top_to_bottom(tmp_path, monkeypatch, capsys):
     """Blocks that import another program's package run where it is installed."""
     put_files(tmp_path)
     monkeypatch.chdir(tmp_path)
-    names = {"__name__": "gallery"}
+    names = {"__name__": "formats"}
     for kind, code in BLOCKS:
         if kind == "python" and not any(re.search(rf"^(import|from) {name}\b", code, re.MULTILINE)
                                         and importlib.util.find_spec(name) is None for name in FOREIGN):
-            exec(compile(code, "gallery.rst", "exec"), names)
+            exec(compile(code, "formats.rst", "exec"), names)
         elif kind == "c":
             run_c(code, tmp_path)
         elif kind == "shell":
