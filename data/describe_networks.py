@@ -37,7 +37,7 @@ def tolerance() -> str:
     accuracies: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
     with open(FOLDER / "tolerance.csv", encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            accuracies[row["network"]][float(row["rate"])].append(100 * float(row["accuracy"]))
+            accuracies[row["series"]][float(row["value"])].append(100 * float(row["accuracy"]))
             n_images = int(row["n_images"])
     first = next(iter(accuracies.values()))
     rates = list(first)

@@ -224,14 +224,11 @@ def sums(tables, rows, r_off, n_segments, n_items, panel, p_off, n_columns, out,
     flat, starts, bits, totals = tables.reshape(-1), rows.reshape(-1)[r_off:], panel.reshape(-1), out.reshape(-1)
     for r in range(0 if add else ROWS):
         totals[o_off + COLS * r:o_off + COLS * r + n_columns] = 0
-    entries = np.empty(COLS, np.int64)
     for s in range(n_segments):
         for g in range(n_groups):
             at = p_off + (s * n_words + g // WORD_GROUPS) * COLS
             shift = np.uint32(GROUP * (g % WORD_GROUPS))
             for c in range(n_columns):
-                entries[c] = 32 * g + np.int64((bits[at + c] >> shift) & np.uint32(31))
-            for r in range(ROWS):
-                start = starts[ROWS * s + r]
-                for c in range(n_columns):
-                    totals[o_off + COLS * r + c] += flat[start + entries[c]]
+                entry = 32 * g + np.int64((bits[at + c] >> shift) & np.uint32(31))
+                for r in range(ROWS):
+                    totals[o_off + COLS * r + c] += flat[starts[ROWS * s + r] + entry]

@@ -261,22 +261,19 @@ def _sum_block(builder, state, table_ptr, row_ptr, first, count, n_quads, quad, 
 def sums(tables, rows, r_off, n_segments, n_items, panel, p_off, n_columns, out, o_off, add):
     """`lookup_tile.lookup_tile` of such tables."""
     n_groups, flat, starts = n_items // 4, tables.reshape(-1), rows.reshape(-1)[r_off:]
-    signs, totals, entries = panel.reshape(-1), out.reshape(-1), np.empty(16, np.int32)
+    signs, totals = panel.reshape(-1), out.reshape(-1)
     for r in range(ROWS):
         at = o_off + COLS * r
         if not add:
             totals[at:at + n_columns] = 0
         for s in range(n_segments):
-            head = starts[ROWS * s + r]
-            size = flat[head:head + 4].copy().view(np.int32)[0]
+            head, size = starts[ROWS * s + r], np.int32(0)
+            for byte in range(4):
+                size |= np.int32(flat[head + byte]) << np.int32(8 * byte)
             for c in range(n_columns):
-                totals[at + c] -= size
-            for g in range(n_groups):
-                for e in range(16):
-                    digit, total = head + HEAD + 16 * g + e, np.int32(0)
+                total = -size
+                for g in range(n_groups):
+                    digit = head + HEAD + 16 * g + signs[p_off + (s * n_groups + g) * COLS + c]
                     for plane in range(PLANES):
                         total += np.int32(flat[digit + 16 * n_groups * plane]) << np.int32(DIGIT * plane + 1)
-                    entries[e] = total
-                row = p_off + (s * n_groups + g) * COLS
-                for c in range(n_columns):
-                    totals[at + c] += entries[signs[row + c]]
+                totals[at + c] += total
