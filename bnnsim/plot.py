@@ -51,7 +51,7 @@ OPTIONS = (
            outputs=shared.itself),
     Option("band", "ber: the interval of the mean over chips at 95 %%, or the range from the least to the largest "
            "chip (default: interval)", shared.one_of(("interval", "range"))),
-    replace(shared.WIDTH, scope="result"),
+    shared.WIDTH,
     Option("xscale", "ber, classes: of bit error rates; split narrows the plateau (default: log)",
            shared.one_of(("log", "linear", "split"))),
     Option("published", "ber: points to draw as well, columns rate, accuracy (a share of 1), citation", shared.path,

@@ -33,7 +33,7 @@ ROWS = [
     ["packed"],
     ["datasets"],
     ["files", "kernels", "statistics"],
-    ["checks", "progress", "seeding"],
+    ["checks", "progress_bars", "seeding"],
 ]
 HEIGHT = {name: -i for i, row in enumerate(ROWS) for name in row}
 MODULES = sorted(path for path in ROOT.rglob("*.py")                       # data/ is inside of an installed package

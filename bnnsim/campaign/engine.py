@@ -18,7 +18,7 @@ from bnnsim.campaign.workers import failure, worker_count
 from bnnsim.checks import check_int
 from bnnsim.kernels import local_executor, thread_count
 from bnnsim.packed.shared_arrays import shared_folder
-from bnnsim.progress import progress_bar, set_total
+from bnnsim.progress_bars import progress_bar, set_total
 
 log = logging.getLogger("bnnsim")
 SHARED_BYTES = 2**20                # images larger than this are shared between processes, smaller ones copied

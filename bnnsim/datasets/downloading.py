@@ -20,7 +20,7 @@ import bnnsim.files.atomic as atomic
 from bnnsim.checks import FilePath, check_choice
 from bnnsim.datasets.catalogue import CATALOGUE, Source
 from bnnsim.datasets.readers import idx_sha256, read_idx
-from bnnsim.progress import progress_bar
+from bnnsim.progress_bars import progress_bar
 
 if TYPE_CHECKING:
     import tarfile

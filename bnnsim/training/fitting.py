@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import bnnsim.training.step as step
 from bnnsim.checks import FilePath, check_choice, check_images, check_int, check_labels, check_real, check_split
 from bnnsim.kernels import recycling
-from bnnsim.progress import progress_bar
+from bnnsim.progress_bars import progress_bar
 from bnnsim.seeding import RandomSource, root_seed
 from bnnsim.training.callbacks import Callback, check_callbacks
 from bnnsim.training.checkpoints import Keeper

@@ -4,7 +4,6 @@ Bars are stored as text, which shows everywhere: leave ipywidgets out where this
 
     pip install '.[notebook]'
     python examples/notebooks/run.py                         # all of them, or those that are named
-    python examples/notebooks/run.py --check                 # a run is to go through; the files stay as they are
 """
 
 import argparse
@@ -37,14 +36,12 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("notebooks", nargs="*", type=Path, default=sorted(FOLDER.glob("*.ipynb")))
-    parser.add_argument("--check", action="store_true", help="run, and leave the files as they are")
     options = parser.parse_args()
     for path in options.notebooks:
         notebook = executed(path.resolve())
         notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
                              "language_info": {"name": "python"}}
-        if not options.check:
-            nbformat.write(notebook, path)
+        nbformat.write(notebook, path)
         print(f"{path.name}: {sum(cell.cell_type == 'code' for cell in notebook.cells)} cells of code have run")
 
 

@@ -19,7 +19,8 @@ from bnnsim.training.packing import pack
 WHOLE = {"networks": ["a.h5", "b.h5"], "datasets": ["fashion", "fashion-subset"], "data": "folder",
          "size": "32x28", "order": "NHWC", "limit": 100, "rates": [0, 1e-3],
          "layers": ["all", [0], [1, 2]], "trials": 20, "seed": 7, "workers": 2, "dask": "tcp://host:8786",
-         "faults": ["BitFlips(0)"], "axis": "share_of_cells", "out": "s.h5", "plot": "s.svg", "resume": True,
+         "faults": ["BitFlips(0)"], "axis": "share_of_cells", "out": "s.h5", "plot": "s.svg", "width": "page",
+         "resume": True,
          "predictions": False, "quiet": True, "log": False, "format": "json", "ci_width": 0.5, "max_trials": 100}
 
 
@@ -78,7 +79,7 @@ WRONG = [
     ({"faults": []}, ValueError, "faults must have at least one value"),
     ({"axis": ""}, TypeError, "axis must be text, got ''"),
     ({"out": ["a"]}, TypeError, r"out must be a path, got \['a'\]"),
-    ({"plot": {}}, TypeError, "plot must be a path"),
+    ({"plot": {}}, TypeError, "plot must be a path"), ({"width": "half"}, ValueError, "width must be one of"),
     ({"resume": "yes"}, TypeError, "resume must be true or false, got 'yes'"),
     ({"predictions": 1}, TypeError, "predictions must be true or false, got 1"),
     ({"quiet": 0}, TypeError, "quiet must be true or false"),

@@ -20,8 +20,9 @@ def test_each_that_draws_takes_a_width_and_no_other():
 
 @pytest.mark.parametrize("command", [
     "ber_sweep --trials 1 --rates 0.1 --quiet --plot", "evaluate --plot", "certify --plot",
-    "explain --what tolerance --plot", "device_sweep teaching --trials 1 --axis cycles --at condition=weak --values 1e3 "
-    "--quiet --pareto", "train --dataset fashion-subset --network FC10 --epochs 1 --quiet --plot"])
+    "explain --what tolerance --plot",
+    "device_sweep teaching --trials 1 --axis cycles --at condition=weak --values 1e3 --quiet --pareto",
+    "train --dataset fashion-subset --network FC10 --epochs 1 --quiet --plot"])
 def test_the_figure_is_as_wide_as_a_column(command, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     name, *words = command.split()

@@ -8,7 +8,7 @@ import pytest
 from tqdm import tqdm
 
 import bnnsim
-from bnnsim.progress import progress_bar, set_total
+from bnnsim.progress_bars import progress_bar, set_total
 
 ROOT = Path(bnnsim.__file__).resolve().parent.parent
 JUPYTER = """
@@ -65,7 +65,7 @@ def test_a_notebook_without_ipywidgets_gets_a_line_of_text_and_no_warning():
 
 def test_a_notebook_with_ipywidgets_gets_a_widget_whose_maximum_can_grow():
     code = """
-from bnnsim.progress import progress_bar, set_total
+from bnnsim.progress_bars import progress_bar, set_total
 bar = progress_bar(total=3)
 bar.update(3)
 set_total(bar, 8)
