@@ -86,7 +86,7 @@ def xnor_chains(seeds, n_steps, out, o_off):
          Tile(_make_chains(16, I32, _two_steps, 256), needs=("avx2",)))
 def madd_chains(seeds, n_steps, out, o_off):
     """The same of int32 seeds (17, 16), the last as pairs of int16."""
-    flat, pairs, totals = seeds.reshape(-1), seeds[-1].copy().view(np.int16), out.reshape(-1)
+    flat, pairs, totals = seeds.reshape(-1), seeds[-1].view(np.int16), out.reshape(-1)
     for i in range(CHAINS * 16):
         total = int(flat[i])
         for _ in range(n_steps):
