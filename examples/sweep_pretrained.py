@@ -1,4 +1,4 @@
-"""The four networks that come with bnnsim, in one figure and one table: accuracy over the bit error rate (BER).
+"""Four of the networks that come with bnnsim, in one figure and one table: accuracy over the bit error rate (BER).
 
     python examples/sweep_pretrained.py
     python examples/sweep_pretrained.py --dataset fashion --trials 20 --out out/full
