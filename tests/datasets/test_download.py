@@ -7,7 +7,6 @@ import io
 import os
 import tarfile
 import threading
-import time
 import tracemalloc
 
 import numpy as np
@@ -169,14 +168,12 @@ def test_more_than_the_largest_file_is_not_stored(tiny_fashion, tmp_path, monkey
         downloading.download_dataset("fashion", tmp_path)
 
 
-def test_without_an_answer_fashion_comes_embedded_in_seconds_and_says_so(tiny_fashion, monkeypatch):
+def test_without_an_answer_fashion_comes_embedded_and_says_so(tiny_fashion, monkeypatch):
     monkeypatch.delenv("BNNSIM_OFFLINE")
     monkeypatch.setattr(find, "_CONNECT_SECONDS", 0.3)
     tiny_fashion.files["/" + IDX_NAMES[0]] = None
-    start = time.perf_counter()
     with pytest.warns(EmbeddedSubsetWarning, match="no answer within 0.3 s") as caught:
         train, _ = load_dataset("fashion")
-    assert time.perf_counter() - start < 3
     assert caught[0].filename == __file__, "the warning points to the caller's line"
     assert (train.name, train.origin) == ("fashion-subset-train", "embedded subset")
 
