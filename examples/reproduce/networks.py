@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from plan import FULL, QUICK, RATES, STAGES, Recipe, Size, jobs
+from plan import FULL, QUICK, STAGES, Recipe, Size, jobs
 
 import bnnsim
 import bnnsim.metrics as metrics
@@ -122,13 +122,12 @@ def trained_at(recipe: Recipe) -> float:
     return float(recipe.arm.split()[1]) if recipe.arm.startswith(("flips", "native")) else 0.0
 
 
-def measure(model: bnnsim.Sequential, recipe: Recipe, size: Size, seed: int, splits: Sequence[bnnsim.Split],
-            rates: Sequence[float] = RATES) -> Row:
+def measure(model: bnnsim.Sequential, recipe: Recipe, size: Size, seed: int, splits: Sequence[bnnsim.Split]) -> Row:
     """All that the claims ask of a network: correct images by rate and chip, T, margins, importance.
 
     The same chips with thresholds rescaled for the rate of use, and with batch-norm statistics taken anew at it.
     """
-    train_split, test = splits
+    (train_split, test), rates = splits, size.rates
     network, at = bnnsim.pack(model), trained_at(recipe)
 
     def correct(what: bnnsim.PackedNetwork, *rates: float) -> list[list[int]]:

@@ -5,7 +5,6 @@ training length with its schedule, the number that black enters as (code 0: pixe
 code 128: -128 to 127, [-1, 1]), whether latent weights are clipped, and the scale of initial weights.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 RATES = (0.0, 1e-4, 1e-3, 1e-2, 0.02, 0.04, 0.05, 0.07, 0.1, 0.15, 0.2)
@@ -53,10 +52,6 @@ class Stage:
     recipes: tuple[Recipe, ...]
     n_seeds: int = 3
 
-    def jobs(self) -> Iterator[tuple[Recipe, int]]:
-        """(recipe, seed) in the order of training."""
-        yield from ((recipe, seed) for seed in range(self.n_seeds) for recipe in self.recipes)
-
 
 def _arms(base: Recipe, *arms: str, codes: tuple[int, ...] = CODES) -> tuple[Recipe, ...]:
     return tuple(replace(base, arm=arm, code=code) for arm in arms for code in codes)
@@ -99,10 +94,16 @@ class Size:
     n_train: int | None = None
     n_test: int | None = None
     epochs: int | None = None               # instead of a recipe's
+    seeds: int | None = None                # no more than these
+    rates: tuple[float, ...] = RATES
 
     def of(self, recipe: Recipe) -> Recipe:
         """The recipe as it is trained at this size."""
         return recipe if self.epochs is None else replace(recipe, epochs=self.epochs)
+
+    def n_seeds(self, stage: Stage) -> int:
+        """How many seeds of a stage are trained."""
+        return stage.n_seeds if self.seeds is None else min(stage.n_seeds, self.seeds)
 
 
 FULL = Size("full", {"FCNN": "FC2048 FC2048 FC10", "FCNN 512": "FC512 FC512 FC10", "FCNN 1024": "FC1024 FC1024 FC10",
@@ -111,10 +112,11 @@ FULL = Size("full", {"FCNN": "FC2048 FC2048 FC10", "FCNN 512": "FC512 FC512 FC10
             {name: name for name in ("fashion", "mnist", "cifar10")})
 QUICK = Size("quick", {"FCNN": "FC128 FC128 FC10", "FCNN 512": "FC32 FC32 FC10", "FCNN 1024": "FC64 FC64 FC10",
                        "CNN": "C8 MP4 FC64 FC10", "MLP": "FC64 FC64 FC10"}, 2,
-             {"fashion": "fashion-subset", "mnist": "fashion-subset"}, 2000, 500, 1)
+             {"fashion": "fashion-subset", "mnist": "fashion-subset"}, 2000, 500, 1, 2,
+             (0.0, 1e-4, 0.04, 0.05, 0.1, 0.2))
 
 
 def jobs(size: Size, stages: tuple[str, ...] = ()) -> list[tuple[Recipe, int]]:
     """All that a size trains, in order; of some stages only, by their names."""
     return [(size.of(recipe), seed) for stage in STAGES if not stages or stage.name in stages
-            for recipe, seed in stage.jobs() if recipe.net in size.specs]
+            for seed in range(size.n_seeds(stage)) for recipe in stage.recipes if recipe.net in size.specs]

@@ -53,7 +53,7 @@ class Study:
         for stage in STAGES:
             for recipe in map(self.size.of, stage.recipes):
                 if recipe.net == net and recipe.arm in arms:
-                    planned.setdefault(recipe.setting, {}).setdefault(recipe.arm, (recipe, stage.n_seeds))
+                    planned.setdefault(recipe.setting, {}).setdefault(recipe.arm, (recipe, self.size.n_seeds(stage)))
         for setting, found in planned.items():
             if set(found) == set(arms):
                 yield f"{net}, {setting}", self._rows({arm: found[arm] for arm in arms})
