@@ -21,7 +21,7 @@ METHODS = ("ablate", "readout")
 
 
 def margin(row: Row) -> float:
-    return float(np.mean(row["margins"]))
+    return float(np.mean([relative for relative, _ in row["margins"]]))
 
 
 def variance(row: Row, method: str) -> float:

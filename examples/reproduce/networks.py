@@ -144,7 +144,8 @@ def measure(model: bnnsim.Sequential, recipe: Recipe, size: Size, seed: int, spl
                                                                             rng=seed)),
            "T": {"paper": tolerance.paper, "exact": tolerance.network,
                  "layers": [[float(np.nanmean(layer.paper_by_neuron)), layer.mean] for layer in tolerance.layers]},
-           "margins": [layer.relative for layer in metrics.margins(network, test.images).layers], "importance": {}}
+           "margins": [[layer.relative, float(layer.over_spread.mean())]
+                       for layer in metrics.margins(network, test.images).layers], "importance": {}}
     for method in ("ablate", "readout") if recipe.data != "cifar10" else ("readout",):
         row["importance"][method] = [[len(one.share), one.variance, one.reliability.noise_free_variance,
                                       one.reliability.whole] for one in metrics.importance(network, test, method).layers]
