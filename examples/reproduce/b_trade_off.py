@@ -26,6 +26,21 @@ def gain(arms: dict[str, list[Row]], rate: str) -> tuple[np.ndarray, np.ndarray,
     return gained, gained / lost, float((standard[:, k] / standard[:, 0]).mean())
 
 
+def compare(study: Study, shares: dict[tuple[str, str, int, int], tuple[np.ndarray, float]]) -> None:
+    """FCNN less CNN, at each rate and code that both have."""
+    for (net, rate, code, epochs), (share, left) in shares.items():
+        for (other, its_rate, its_code, its_epochs), (its_share, its_left) in shares.items():
+            if (net, other, rate, code) != ("FCNN", "CNN", its_rate, its_code):
+                continue
+            setting, n = f"FCNN, {epochs} epochs, and CNN, {its_epochs} epochs, code {code}", len(its_share)
+            if min(left, its_left) < 0.5:
+                study.notes.append(f"{setting}: BER {rate} is left out: the standard networks have {100 * left:.0f} "
+                                   f"and {100 * its_left:.0f} % of their accuracy there.")
+            else:
+                study.check(f"flips {rate}", setting, f"share of what was lost at BER {rate} that is given back, FCNN "
+                            "less CNN", share[:n] - its_share[:len(share)], ">", 0)
+
+
 def main() -> None:
     study = Study("b", __doc__, "Buschjaeger et al. 2020, arXiv:2002.00909, section V [V]")
     shares: dict[tuple[str, str, int, int], tuple[np.ndarray, float]] = {}
@@ -38,7 +53,8 @@ def main() -> None:
                     continue
                 for rate in rates:
                     gained, share, left = gain(arms, rate)
-                    study.check(f"flips {rate}", setting, f"points gained at BER {rate} by training at it", gained, ">", 0)
+                    study.check(f"flips {rate}", setting, f"points gained at BER {rate} by training at it", gained, ">",
+                                0)
                     shares[net, rate, arms["standard"][0]["code"], arms["standard"][0]["epochs"]] = share, left
                 if len(rates) == 2:
                     change = curves(arms["flips 0.2"]) - curves(arms["flips 0.1"])
@@ -47,16 +63,7 @@ def main() -> None:
                     study.check("flips 0.2 less 0.1", setting, "points at BER 0.2", change[:, last], ">", 0)
                     if setting.endswith("code 0") and arms["standard"][0]["epochs"] != 10:
                         drawn |= {f"{net}, {arms[arm][0]['epochs']} epochs, {arm}": arms[arm] for arm in arms}
-    for (net, rate, code, epochs), (share, left) in shares.items():
-        for (other, its_rate, its_code, its_epochs), (its_share, its_left) in shares.items():
-            if (net, other) == ("FCNN", "CNN") and (rate, code) == (its_rate, its_code):
-                setting, n = f"FCNN, {epochs} epochs, and CNN, {its_epochs} epochs, code {code}", min(len(share), len(its_share))
-                if min(left, its_left) < 0.5:
-                    study.notes.append(f"{setting}: BER {rate} is left out: the standard networks have {100 * left:.0f} "
-                                       f"and {100 * its_left:.0f} % of their accuracy there.")
-                else:
-                    study.check(f"flips {rate}", setting, f"share of what was lost at BER {rate} that is given back, FCNN "
-                                "less CNN", share[:n] - its_share[:n], ">", 0)
+    compare(study, shares)
     study.finish(curve_figure(study, drawn))
 
 

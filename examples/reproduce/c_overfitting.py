@@ -35,8 +35,8 @@ def main() -> None:
             what = f"points at BER {rate / 2:g} less at 0"
             study.check(native, setting, what, found[native], ">", 0.1)
             study.check(straight, setting, what, found[straight], "<", 0.1)
-            study.check(f"{native} less straight-through", setting, f"{what}, difference", found[native] - found[straight],
-                        ">", 0)
+            study.check(f"{native} less straight-through", setting, f"{what}, difference",
+                        found[native] - found[straight], ">", 0)
             for arm, rows in arms.items():
                 told = [f"{words} {overfitting(rows, rate, what).mean():.2f} points, "
                         f"{curves(rows, what)[:, 0].mean():.2f} % without errors" for what, words in WORDS.items()]

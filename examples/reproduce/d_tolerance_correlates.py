@@ -63,7 +63,9 @@ def main() -> None:
             inner = np.array([[t - np.mean(tolerance[[kind == k for k in kinds]]),
                                a - np.mean(accuracy[[kind == k for k in kinds]])]
                               for t, a, kind in zip(tolerance, accuracy, kinds) if kinds.count(kind) > 1])
-            within = f"{spearmanr(*inner.T).statistic:.2f} ({len(inner)} networks)" if len(inner) > 4 else "too few networks"
+            within = "too few networks"
+            if len(inner) > 4:
+                within = f"{spearmanr(*inner.T).statistic:.2f} ({len(inner)} networks)"
             study.notes.append(f"{setting}: rank correlation {math.tanh(fisher(tolerance, accuracy)[0]):.2f} over all "
                                f"{len(rows)} networks; within arms {within}.")
             axes.plot(tolerance, accuracy, **{**line_style(2 * i + k), "linestyle": ""}, label=setting)
@@ -72,8 +74,8 @@ def main() -> None:
             pairs = [[row["T"]["paper"] for row in found[net, code] if row["arm"] == arm] for net in ("CNN", "FCNN")]
             if all(pairs):
                 n = min(map(len, pairs))
-                study.check(arm, f"CNN and FCNN, code {code}", "T, CNN less FCNN", np.subtract(pairs[0][:n], pairs[1][:n]),
-                            "<", 0)
+                study.check(arm, f"CNN and FCNN, code {code}", "T, CNN less FCNN",
+                            np.subtract(pairs[0][:n], pairs[1][:n]), "<", 0)
     study.leave_open("CIFAR-10 CNN", "CIFAR-10 CNN", "z of the rank correlation of T and the accuracy over BER",
                      f"needs at least {LEAST} trained networks")
     axes.set_xlabel("T, mean over hidden neurons and images (flips)")

@@ -28,7 +28,8 @@ def main() -> None:
             study.check(name, setting, "T over the standard network's", tolerance[name] / tolerance["standard"], ">", 1)
             study.check(name, setting, "points less than standard, mean over all rates", change.mean(axis=1), "<", 0)
             best = int(change.mean(axis=0).argmax())
-            study.check(name, setting, "points less than standard, at the rate that is best for it", change[:, best], "<", 0)
+            study.check(name, setting, "points less than standard, at the rate that is best for it",
+                        change[:, best], "<", 0)
             study.notes.append(f"{setting}, {name}: T {tolerance[name].mean():.1f} (standard "
                                f"{tolerance['standard'].mean():.1f}); best at BER {arms[name][0]['rates'][best]:g}.")
             drawn |= {f"FCNN, {arm}": rows for arm, rows in arms.items()}

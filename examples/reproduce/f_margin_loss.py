@@ -49,7 +49,8 @@ def main() -> None:
                                 area(arms[name]) - area(arms[flips]), ">", 0)
                 rates = {arm: tolerated(arms[arm], arms["standard"]) for arm in (name, *FLIPS)}
                 best = max(FLIPS, key=lambda arm: rates[arm].mean())
-                study.check(name, setting, "tolerated BER less the best flip training's", rates[name] - rates[best], ">", 0)
+                study.check(name, setting, "tolerated BER less the best flip training's", rates[name] - rates[best],
+                            ">", 0)
                 study.notes.append(f"{setting}: tolerated BER of {name} {rates[name].mean():.3f}, of " + ", of ".join(
                     f"{arm} {rates[arm].mean():.3f}" for arm in FLIPS) + ".")
                 if setting.endswith("code 0"):

@@ -32,16 +32,16 @@ def main() -> None:
     for seed in seeds:
         table = np.random.default_rng(seed).random(2**d) < 0.5
         wrong.append(np.sum((universal.values(universal.boolean(table, d), universal.vertices(d)) > 0) != table))
-    study.check_worst(f"Boolean functions of {d} inputs", "one hidden layer", f"vertices where one is wrong, {worst_of}",
-                      max(wrong), "<", 1)
+    study.check_worst(f"Boolean functions of {d} inputs", "one hidden layer",
+                      f"vertices where one is wrong, {worst_of}", max(wrong), "<", 1)
     every, errors, sizes = ((0.4, 0.2, 0.1, 0.05) if full else (0.4, 0.2)), {}, []
     for eps in every:
         networks = [universal.lipschitz(lipschitz_function(seed), 1.0, eps, [(0, 1)] * 2) for seed in seeds]
         errors[eps] = [universal.largest_error(network, lipschitz_function(seed), 50_000, rng=seed)
                        for seed, network in zip(seeds, networks)]
         sizes.append(np.mean([sum(layer.units for layer in network.layers[:-1]) for network in networks]))
-        study.check_worst("Lipschitz functions", "two hidden layers", f"largest error, {worst_of}", max(errors[eps]), "<",
-                          eps)
+        study.check_worst("Lipschitz functions", "two hidden layers", f"largest error, {worst_of}",
+                          max(errors[eps]), "<", eps)
     widths = (10, 100, 1000) if full else (10, 50)
     shallow = [universal.one_hidden_layer(universal.saddle, SQUARE, width, 1e-3) for width in widths]
     saddle = [universal.largest_error(network, universal.saddle, 65**2, rng=0) for network in shallow]

@@ -1,7 +1,7 @@
 """Train the networks of the reproductions, and measure of each all that the claims ask: a row.
 
     python examples/reproduce/networks.py                              # quick size: small networks, embedded images
-    python examples/reproduce/networks.py --full --data FOLDER         # about 14 hours of two cores; goes on where it was
+    python examples/reproduce/networks.py --full --data FOLDER         # hours; goes on where it was
     python examples/reproduce/networks.py --full --stages short,long --status
 
 A killed run loses at most two minutes. A row is NAME.json in the folder, its packed network NAME.h5 beside it; the
@@ -147,8 +147,9 @@ def measure(model: bnnsim.Sequential, recipe: Recipe, size: Size, seed: int, spl
            "margins": [[layer.relative, float(layer.over_spread.mean())]
                        for layer in metrics.margins(network, test.images).layers], "importance": {}}
     for method in ("ablate", "readout") if recipe.data != "cifar10" else ("readout",):
+        layers = metrics.importance(network, test, method).layers
         row["importance"][method] = [[len(one.share), one.variance, one.reliability.noise_free_variance,
-                                      one.reliability.whole] for one in metrics.importance(network, test, method).layers]
+                                      one.reliability.whole] for one in layers]
     return row | {"checksum": network.checksum}
 
 
@@ -233,7 +234,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.keep:
         return keep(options.folder)
     for recipe, seed in jobs(size, stages):
-        there = (recipe.name, seed) in kept() or (options.folder / size.name / f"{recipe.name}-seed-{seed}.json").is_file()
+        path = options.folder / size.name / f"{recipe.name}-seed-{seed}.json"
+        there = (recipe.name, seed) in kept() or path.is_file()
         if options.status:
             print(f"{'there' if there else 'left '} {recipe.name}, seed {seed}")
         elif not there or size.name == "quick":

@@ -1,8 +1,8 @@
 """What is trained for the reproductions: factors, arms, and the order in which they are trained.
 
 A network is one `Recipe` and a seed. Its factors, beside the arm (how errors are met in training): data, architecture,
-training length with its schedule, the number that black enters as (code 0: pixels 0 to 255, [0, 1] in the papers' words;
-code 128: -128 to 127, [-1, 1]), whether latent weights are clipped, and the scale of initial weights.
+training length with its schedule, the number that black enters as (code 0: pixels 0 to 255, [0, 1] in the papers'
+words; code 128: -128 to 127, [-1, 1]), whether latent weights are clipped, and the scale of initial weights.
 """
 
 from dataclasses import dataclass, replace
@@ -70,8 +70,9 @@ _NARROW = tuple(replace(_FCNN, net=f"FCNN {width}", arm=arm) for width in (512, 
 _SHORT, _SHORT_CNN = replace(_FCNN, epochs=10), replace(_CNN, epochs=10, schedule="cosine")
 _CNN_ARMS = ("standard", "flips 0.1", "flips 0.05", "flips 0.2", "MHL 0.0625")
 STAGES = (
-    Stage("short", (*_arms(_SHORT, *_MAIN), *_arms(_SHORT, "flips 0.05", "native 0.05", "MHL 0.0625", "scaled MHL 128",
-                                                   "regulariser 1 16", "regulariser 0.1 64", codes=(0,)))),
+    Stage("short", (*_arms(_SHORT, *_MAIN),
+                    *_arms(_SHORT, "flips 0.05", "native 0.05", "MHL 0.0625", "scaled MHL 128", "regulariser 1 16",
+                           "regulariser 0.1 64", codes=(0,)))),
     Stage("short cnn", _arms(_SHORT_CNN, *_CNN_ARMS), 2),
     Stage("long", _arms(_LONG, *_MAIN)),
     Stage("arms", (*_arms(_FCNN, "standard", "flips 0.05", "flips 0.1", "flips 0.2", "native 0.05", "MHL 0.0625",

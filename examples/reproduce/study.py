@@ -85,7 +85,7 @@ class Study:
         chips : the same of each chip, for a network of which there is one seed
         """
         values = [float(value) for value in values]
-        if len(values) == 1 and len(chips := [float(value) for value in chips]) > 1:
+        if len(values) < 2 and len(chips := [float(value) for value in chips]) > 1:
             values, of = chips, "chips of one network"
         self.checks.append(Check(about, setting, quantity, wanted, than, values, of))
 
@@ -115,7 +115,8 @@ class Study:
             "size": self.size.name, "checks": [asdict(check) for check in self.checks],
             "notes": list(dict.fromkeys(self.notes)), "verdict": overall(self.checks), "date": date.today().isoformat(),
             "commit": commit(), "cpu": cpu_name(), "figure": f"{self.claim}.png", "chips": self.size.chips,
-            "networks": {f"{name}-seed-{seed}": [row["training_seconds"], row["commit"], row["data_sha256"], row["images"]]
+            "networks": {f"{name}-seed-{seed}": [row[key] for key in ("training_seconds", "commit", "data_sha256",
+                                                                      "images")]
                          for (name, seed), row in self.used.items()},
             "seconds": round(time.perf_counter() - self.start)}
         save_figure(figure, folder / record["figure"])
@@ -134,7 +135,8 @@ def in_words(check: Check) -> str:
     """What a check measured, and what is claimed."""
     if check.mean is None:
         return f"not measured: {check.why_open}"
-    error = "" if check.error is None else f" +- {check.error:.2g} (standard error; {len(check.values) or ''} {check.of})"
+    n = f"{len(check.values)} {check.of}" if check.values else check.of
+    error = "" if check.error is None else f" +- {check.error:.2g} (standard error; {n})"
     return f"{check.mean:.3g}{error}, claimed {check.wanted} {check.than:g}"
 
 
