@@ -276,9 +276,10 @@ def test_the_committed_records_are_what_the_rows_say(tmp_path):
     for path in SCRIPTS[:-1]:
         run_here(path, "--full", "--folder", tmp_path)
         again = json.loads((tmp_path / "full" / f"{path.name[0]}.json").read_text(encoding="utf-8"))
-        assert [one["quantity"] for one in again["checks"]] == [one["quantity"] for one in stored[path.name[0]]["checks"]]
-        assert [one["verdict"] for one in again["checks"]] == [one["verdict"] for one in stored[path.name[0]]["checks"]]
-        assert again["notes"] == stored[path.name[0]]["notes"]
+        before = stored[path.name[0]]
+        for key in ("setting", "about", "quantity", "verdict"):
+            assert [check[key] for check in again["checks"]] == [check[key] for check in before["checks"]]
+        assert again["notes"] == before["notes"]
 
 
 def test_rows_are_of_the_plan_and_of_whole_test_sets():

@@ -13,7 +13,7 @@ trained on MNIST and published, are asked the first alone, each for itself.
 
 import json
 
-from networks import run
+from networks import Row, run
 from published_networks import KEPT
 from study import Study, at, curve_figure, curves, percent
 
@@ -23,7 +23,7 @@ ADAPTED = {"MLP": ("flips 0.04",), "CIFAR-10 CNN": ("flips 0.05",), "FCNN": ("fl
 
 def main() -> None:
     study = Study("a", __doc__, "Hirtzlin et al., AICAS 2019, arXiv:1904.03652, abstract [V]")
-    drawn = {}
+    drawn: dict[str, list[Row]] = {}
     for net, names in ADAPTED.items():
         for name in names:
             for setting, arms in study.groups(net, "standard", name):

@@ -62,31 +62,34 @@ def bartlett(groups: Sequence[np.ndarray]) -> float:
 
 def decide(checks: Sequence[Check]) -> None:
     """Fill in mean, p value and verdict of all checks of one claim."""
-    asked = []
+    asked: list[tuple[Check, float, float, float]] = []             # with mean, standard error, degrees of freedom
     for check in checks:
-        if check.why_open or check.of == "exact":
+        if check.why_open:
             continue
-        if check.error is None:                                     # else it is given, as a correlation's is
-            if len(check.values) < 2:
-                check.why_open = f"{len(check.values)} of at least 2 {check.of}"
-                continue
+        if check.of == "exact" and check.mean is not None:          # a theorem's bound: the worst value found
+            check.verdict = HOLDS if is_right(check, check.mean) else CONTRADICTED
+        elif check.mean is not None and check.error is not None and check.df is not None:       # as a correlation's are
+            asked.append((check, check.mean, check.error, check.df))
+        elif len(check.values) < 2:
+            check.why_open = f"{len(check.values)} of at least 2 {check.of}"
+        else:
             same = [check, *(one for one in checks if one is not check and one.quantity == check.quantity)]
-            variance, df, _ = spread(same)
-            check.mean, check.df = float(np.mean(check.values)), df
-            check.error = math.sqrt(variance / len(check.values))
-        asked.append(check)
-    for check in asked:
-        distance = check.mean - check.than
-        check.p = (0.0 if distance else 1.0) if check.error == 0 else \
-            2 * float(stdtr(check.df, -abs(distance) / check.error))
-        check.decides = check.error * -float(stdtrit(check.df, LEVEL / (2 * len(asked))))
-    for check, significant in zip(asked, holm([check.p for check in asked])):
-        right = check.mean > check.than if check.wanted == ">" else check.mean < check.than
-        check.verdict = (HOLDS if right else CONTRADICTED) if significant else OPEN
-    for check in checks:
-        if check.of == "exact":                                     # a theorem's bound, the worst value found
-            right = check.mean > check.than if check.wanted == ">" else check.mean < check.than
-            check.verdict = HOLDS if right else CONTRADICTED
+            variance, freedom, _ = spread(same)
+            error = math.sqrt(variance / len(check.values))
+            asked.append((check, float(np.mean(check.values)), error, freedom))
+    ps = []
+    for check, mean, error, df in asked:
+        distance = abs(mean - check.than)
+        ps.append((0.0 if distance else 1.0) if error == 0 else 2 * float(stdtr(df, -distance / error)))
+        check.mean, check.error, check.df, check.p = mean, error, df, ps[-1]
+        check.decides = error * -float(stdtrit(df, LEVEL / (2 * len(asked))))
+    for (check, mean, _, _), significant in zip(asked, holm(ps)):
+        check.verdict = (HOLDS if is_right(check, mean) else CONTRADICTED) if significant else OPEN
+
+
+def is_right(check: Check, mean: float) -> bool:
+    """Whether a mean is on the claimed side."""
+    return mean > check.than if check.wanted == ">" else mean < check.than
 
 
 def holm(ps: Sequence[float], level: float = LEVEL) -> list[bool]:

@@ -38,9 +38,9 @@ CODE = """The input code is a matter of thresholds
 
 With code 0 pixels enter as 0 to 255, with code 128 as -128 to 127, the papers' [0, 1] and [-1, 1]. A pre-activation h
 of the first layer has the mean (1 - 2 p) h where weights flip at rate p: it shrinks towards 0, and thresholds stay
-where training put them. With code 128 most pixels are -128, so that h and its threshold lie far from 0 together, and what
-both have in common shrinks in h alone. With code 0 there is little in common. Neither the weights nor their margins
-tell of it: in spreads of h at the same BER, margins of the first layer are {margin_0:.3f} and {margin_128:.3f}
+where training put them. With code 128 most pixels are -128, so that h and its threshold lie far from 0 together, and
+what both have in common shrinks in h alone. With code 0 there is little in common. Neither the weights nor their
+margins tell of it: in spreads of h at the same BER, margins of the first layer are {margin_0:.3f} and {margin_128:.3f}
 (mean of \\|h - s\\| / (2 sqrt(sum of squared pixels)), standard networks, {length}).
 
 So ``bnnsim.rescale_thresholds(network, trained_at, used_at)``, which costs nothing, takes nearly all of the input
@@ -185,11 +185,11 @@ def draw() -> None:
     curve.legend(fontsize=8, loc="lower left")
     names = [(arm, code) for arm in FLIPPED for code in (0, 128)]
     for k, (way, words) in enumerate(zip(WAYS, ("as trained", "thresholds rescaled", "batch norm re-estimated"))):
-        values = []
+        points = []
         for arm, code in names:
             rows, rate = rows_of(arm, code, last), float(arm.split()[1])
-            values.append(mean_at(rows, rate / 2, way) - mean_at(rows, 0.0, way))
-        bars.barh(np.arange(len(names)) + (k - 1) * 0.27, values, 0.25, color=COLOURS[k + 2], label=words)
+            points.append(mean_at(rows, rate / 2, way) - mean_at(rows, 0.0, way))
+        bars.barh(np.arange(len(names)) + (k - 1) * 0.27, points, 0.25, color=COLOURS[k + 2], label=words)
     bars.axvline(0, color="0.3", linewidth=0.8)
     bars.set_yticks(range(len(names)), [f"{arm.replace('flips', 'straight-thr.')}, code {code}" for arm, code in names],
                     fontsize=8)

@@ -29,6 +29,8 @@ import bnnsim.metrics as metrics
 from bnnsim.campaign.provenance import cpu_name
 from bnnsim.faults import BitFlips
 from bnnsim.files.atomic import replaced
+from bnnsim.training.history import History
+from bnnsim.training.layers.weighted import Weighted
 from bnnsim.training.losses import ModifiedHinge
 from bnnsim.training.optimizers import Adam, OnPart
 from bnnsim.training.regularisers import DirectRegulariser
@@ -70,7 +72,7 @@ def build(recipe: Recipe, size: Size, shape: tuple[int, int, int], seed: int) ->
     """The untrained network."""
     model = bnnsim.architectures.build(size.specs[recipe.net], shape, recipe.code, "MHL" not in recipe.arm, rng=seed)
     for layer in model.layers:
-        if recipe.scale != 1 and "weight" in layer.parameters:
+        if recipe.scale != 1 and isinstance(layer, Weighted):
             layer.parameters["weight"] *= np.float32(recipe.scale)
             layer.refresh()
     return model
@@ -109,12 +111,14 @@ def load(size: Size, data: str, folder: Path | None = None) -> list[bnnsim.Split
     return [part if n is None else part[:n] for part, n in zip(parts, (size.n_train, size.n_test))]
 
 
-def train(recipe: Recipe, size: Size, seed: int, split: bnnsim.Split, path: Path) -> bnnsim.Sequential:
-    """The trained model; goes on from the checkpoint at `path`, which stays."""
+def train(recipe: Recipe, size: Size, seed: int, split: bnnsim.Split,
+          path: Path) -> tuple[bnnsim.Sequential, History]:
+    """The trained model and its history; goes on from the checkpoint at `path`, which stays."""
     model = build(recipe, size, split.images.shape[1:], seed)
-    keeping = {} if recipe.arm.startswith("scaled") else {"checkpoint": path, "resume": True, "checkpoint_seconds": 120}
-    bnnsim.fit(model, split, recipe.epochs, rng=seed, progress=False, **settings(recipe, model), **keeping)
-    return model
+    how = settings(recipe, model)
+    if not recipe.arm.startswith("scaled"):
+        how |= {"checkpoint": path, "resume": True, "checkpoint_seconds": 120}
+    return model, bnnsim.fit(model, split, recipe.epochs, rng=seed, progress=False, **how)
 
 
 def trained_at(recipe: Recipe) -> float:
@@ -138,14 +142,16 @@ def measure(model: bnnsim.Sequential, recipe: Recipe, size: Size, seed: int, spl
         return [correct(bnnsim.pack(adapt(rate)), rate)[0] for rate in rates]
 
     tolerance = metrics.bit_error_tolerance(network, test.images)
-    row = {"rates": list(rates), "chips": size.chips, "images": len(test), "correct": correct(network, *rates),
-           "rescaled": adapted(lambda rate: bnnsim.rescale_thresholds(model, at, rate)),
-           "reestimated": adapted(lambda rate: bnnsim.reestimate_batch_norm(model, train_split, BitFlips(rate),
-                                                                            rng=seed)),
-           "T": {"paper": tolerance.paper, "exact": tolerance.network,
-                 "layers": [[float(np.nanmean(layer.paper_by_neuron)), layer.mean] for layer in tolerance.layers]},
-           "margins": [[layer.relative, float(layer.over_spread.mean())]
-                       for layer in metrics.margins(network, test.images).layers], "importance": {}}
+    margins = [[layer.relative, float(layer.over_spread.mean())]
+               for layer in metrics.margins(network, test.images).layers]
+    row: Row = {
+        "rates": list(rates), "chips": size.chips, "images": len(test), "correct": correct(network, *rates),
+        "rescaled": adapted(lambda rate: bnnsim.rescale_thresholds(model, at, rate)),
+        "reestimated": adapted(lambda rate: bnnsim.reestimate_batch_norm(model, train_split, BitFlips(rate),
+                                                                         rng=seed)),
+        "T": {"paper": tolerance.paper, "exact": tolerance.network,
+              "layers": [[float(np.nanmean(layer.paper_by_neuron)), layer.mean] for layer in tolerance.layers]},
+        "margins": margins, "importance": {}}
     for method in ("ablate", "readout") if recipe.data != "cifar10" else ("readout",):
         layers = metrics.importance(network, test, method).layers
         row["importance"][method] = [[len(one.share), one.variance, one.reliability.noise_free_variance,
@@ -177,14 +183,14 @@ def row_of(recipe: Recipe, seed: int, size: Size, folder: Path, data: Path | Non
     spent = path.with_suffix(".seconds")                             # of trainings that were interrupted
     before = float(spent.read_text()) if spent.is_file() else 0.0
     try:
-        model = train(recipe, size, seed, splits[0], checkpoint)
+        model, history = train(recipe, size, seed, splits[0], checkpoint)
     finally:
         spent.write_text(f"{before + time.perf_counter() - start:.1f}")
     bnnsim.pack(model).save(path.with_suffix(".h5"))
     row = {"name": recipe.name, "seed": seed, **asdict(recipe), "spec": size.specs[recipe.net],
            "data_sha256": splits[0].sha256, "training_seconds": round(float(spent.read_text()), 1),
            "commit": commit(), "cpu": cpu_name(), "date": date.today().isoformat(),
-           "training": {"loss": model.history.loss[-1], "accuracy": model.history.accuracy[-1]},
+           "training": {"loss": history.loss[-1], "accuracy": history.accuracy[-1]},
            **measure(model, recipe, size, seed, splits)}
     with replaced(path) as temporary:
         Path(temporary).write_text(json.dumps(row, allow_nan=False) + "\n", encoding="utf-8")

@@ -32,9 +32,9 @@ class Recipe:
     @property
     def setting(self) -> str:
         """The factors in words, but for data, architecture and arm."""
-        extra = ("" if self.clip else ", latents not clipped") + ("" if self.scale == 1
-                                                                    else f", initial weights times {self.scale:g}")
-        return f"{self.epochs} epochs ({self.schedule}), code {self.code}{extra}"
+        clip = "" if self.clip else ", latents not clipped"
+        scale = "" if self.scale == 1 else f", initial weights times {self.scale:g}"
+        return f"{self.epochs} epochs ({self.schedule}), code {self.code}{clip}{scale}"
 
     @property
     def name(self) -> str:

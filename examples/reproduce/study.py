@@ -84,10 +84,10 @@ class Study:
 
         chips : the same of each chip, for a network of which there is one seed
         """
-        values = [float(value) for value in values]
-        if len(values) < 2 and len(chips := [float(value) for value in chips]) > 1:
-            values, of = chips, "chips of one network"
-        self.checks.append(Check(about, setting, quantity, wanted, than, values, of))
+        by_seed, by_chip = [float(value) for value in values], [float(value) for value in chips]
+        if len(by_seed) < 2 and len(by_chip) > 1:
+            by_seed, of = by_chip, "chips of one network"
+        self.checks.append(Check(about, setting, quantity, wanted, than, by_seed, of))
 
     def check_estimate(self, about: str, setting: str, quantity: str, estimate: tuple[float, float, float], wanted: str,
                        than: float, n: str) -> None:
