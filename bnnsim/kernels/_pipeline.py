@@ -71,11 +71,15 @@ class _TypeInference(typed_passes.NopythonTypeInference):
 class _PartLibrary(JITCodeLibrary):
     """LLVM's code of a part, as it is linked into a kernel's."""
 
-    def _optimize_final_module(self):
-        pass
-
     def _finalize_final_module(self):
         self._finalized = True
+
+
+class _RawLibrary(_PartLibrary):
+    """The same as it leaves Numba."""
+
+    def _optimize_final_module(self):
+        pass
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
@@ -83,7 +87,7 @@ class _PartLowering(typed_passes.NativeLowering):
     _name = "bnnsim_part_lowering"
 
     def run_pass(self, state):
-        state.library = _PartLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library = state.pipeline.library(state.targetctx.codegen(), state.func_id.func_qualname)
         state.flags.no_compile = True
         super().run_pass(state)
         alone = numba.njit(nogil=True, error_model="numpy")(state.func_id.func)     # for calls from Python; Numba finds
@@ -96,7 +100,7 @@ class _PartLowering(typed_passes.NativeLowering):
 class KernelCompiler(CompilerBase):
     """Of a kernel."""
 
-    own = {typed_passes.NopythonTypeInference: _TypeInference}
+    own: dict[Any, Any] = {typed_passes.NopythonTypeInference: _TypeInference}
 
     def compile_extra(self, func):
         """Compile a Python function."""
@@ -116,4 +120,11 @@ class KernelCompiler(CompilerBase):
 class PartCompiler(KernelCompiler):
     """Of a part."""
 
+    library: type[_PartLibrary] = _RawLibrary
     own = KernelCompiler.own | {typed_passes.NativeLowering: _PartLowering}
+
+
+class OptimisedPartCompiler(PartCompiler):
+    """Of a part that LLVM optimises by itself, too."""
+
+    library = _PartLibrary

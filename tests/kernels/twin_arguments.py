@@ -179,7 +179,7 @@ def multiplied(rng):
     for n_pairs, a_off, a_extra, p_off, o_off in [(0, 0, 0, 0, 0), (1, 0, 0, 0, 0), (5, 3, 1, 8, 7), (33, 1, 2, 4, 64)]:
         a = rng.integers(-32767, 32768, a_off + 6 * (2 * n_pairs + a_extra) + 1).astype(np.int16)
         a[::3] = rng.choice(np.array([-32767, 32767], np.int16), a[::3].shape)
-        panel = rng.integers(-255, 256, 2 * (p_off + 64 * n_pairs) + 1).astype(np.int16)
+        panel = rng.integers(-255, 256, 2 * (p_off + 64 * n_pairs) + 2).astype(np.int16).view(np.int32)
         yield (a, a_off, 2 * n_pairs + a_extra, panel, p_off, n_pairs,
                rng.integers(-10**6, 10**6, o_off + 6 * 64 + 5).astype(np.int32), o_off)
 

@@ -75,7 +75,7 @@ def _sum_pairs(a, row, panel, p_off, n_pairs, tile, total):
 
 @kernel
 def pixels_dense_dweight(a, panel, scale, kinds, out, start, stop):
-    """a (6 T, 2 P) int16, panel (V, P, 128) int16 -> out (M, F) float32 = (a times panel) * scale (M,). Runs over T."""
+    """a (6 T, 2 P) int16, panel (V, P, 64) int32 -> out (M, F) float32 = (a times panel) * scale (M,). Runs over T."""
     tile, total = empty((ROWS, COLS), np.int32), empty((ROWS, COLS), np.int64)
     for v in range(panel.shape[0]):                             # 64 columns of the panel stay in L1, rows do not
         for row in range(ROWS * start, ROWS * stop, ROWS):
@@ -195,7 +195,7 @@ def pixels_conv_dweight(dout, winner, size, inverse, images, offset, pad_value, 
             _gradient_panel(dout, n, inverse, rows, panel)
         for v in range(total.shape[1]):
             for row in range(0, total.shape[0], ROWS):
-                exact = _sum_pairs(patches, row, panel.view(np.int16), COLS * v * n_pairs, n_pairs, tile, wide)
+                exact = _sum_pairs(patches, row, panel, COLS * v * n_pairs, n_pairs, tile, wide)
                 for r in range(ROWS):
                     for c in range(COLS):
                         total[row + r, v, c] += tile[r, c] if exact else wide[r, c]

@@ -24,7 +24,7 @@ from numba.extending import intrinsic
 import bnnsim.kernels.gradients.five_lookup as five
 import bnnsim.kernels.gradients.four_lookup as four
 from bnnsim.kernels._arrays import aligned, empty
-from bnnsim.kernels._jit import JIT_OFF, both, inline
+from bnnsim.kernels._jit import JIT_OFF, both, inline, of_type
 from bnnsim.kernels._llvm import I32, I64, item_pointer, splat, vector_pointer
 from bnnsim.kernels._twins import Tile, twin_of
 
@@ -58,7 +58,7 @@ FLOAT = _kinds(np.float32, np.float32, np.uint32, np.float32, np.float64)
 
 # ---------------------------------------------------------------- sizes
 
-@both
+@of_type
 def step(table):
     """Segments are multiples of so many gradients, with tables of the type of array `table`."""
     return four.QUAD if table.itemsize == 1 else five.GROUP
@@ -76,13 +76,13 @@ def table_size(n_items, table):
     return four.HEAD + 12 * n_items if table.itemsize == 1 else n_items // five.GROUP * 32
 
 
-@both
+@of_type
 def entry_rows(panel):
     """Rows of the summed axis in an entry of a panel."""
     return four.QUAD if panel.itemsize == 1 else five.WORD_ROWS
 
 
-@both
+@of_type
 def entry_size(panel):
     """Items of an entry of a panel, always 256 bytes."""
     return 4 * COLS // panel.itemsize

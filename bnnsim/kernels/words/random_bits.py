@@ -20,7 +20,7 @@ SECOND_KEY = np.uint64(0xA5A5A5A5A5A5A5A5)
 HALF, LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 
 
-@inline
+@always_inline
 def philox(counter, key0, key1):
     """Four uint64 for counter (counter, 0, 0, 0)."""
     c0, c1, c2, c3 = counter, np.uint64(0), np.uint64(0), np.uint64(0)
