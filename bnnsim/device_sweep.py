@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import bnnsim.commands.command_line as command_line
 import bnnsim.commands.options as shared
+import bnnsim.commands.rules as rules
 from bnnsim.checks import check_choice
 from bnnsim.commands.executors import check_one_place, chosen_executor
 from bnnsim.commands.number_lists import parse_places
@@ -41,24 +42,24 @@ def check_axis(name: str, value: Any) -> str:
 OPTIONS = (
     Option("card", "a device card: a JSON file, or one that comes with the library: hfo2_2t2r, teaching, "
            "sram_synthetic, dram_synthetic; or a file that --out left",
-           shared.path, "hfo2_2t2r", metavar="CARD", flag="", nargs="?"),
+           rules.path, "hfo2_2t2r", metavar="CARD", flag="", nargs="?"),
     Option("axis", "what changes, such as condition, cycles, time, voltage (default: the first that the card has)",
            check_axis),
     Option("values", "places on it: v,v,... or start:stop:count, in log steps where the axis is logarithmic; of "
-           "conditions, names (default: all that the card covers)", shared.text, metavar="LIST"),
+           "conditions, names (default: all that the card covers)", rules.text, metavar="LIST"),
     Option("at", "where on another axis, such as condition=weak, cycles=1e4, time=1e7, temperature=358; may be "
-           "repeated", shared.text, [], metavar="AXIS=PLACE", several=True),
-    Option("cell", "1T1R, 2T2R or both, separated by a comma (default: the card's own)", shared.text, metavar="LIST"),
+           "repeated", rules.text, [], metavar="AXIS=PLACE", several=True),
+    Option("cell", "1T1R, 2T2R or both, separated by a comma (default: the card's own)", rules.text, metavar="LIST"),
     Option("ecc", "none, secded (which is secded(72,64)), or codes such as 'secded(8,4)' or 'repetition(3)', separated "
-           "by semicolons or commas", shared.text, "none", metavar="LIST"),
+           "by semicolons or commas", rules.text, "none", metavar="LIST"),
     replace(shared.NETWORKS, flag=None, nargs="+", help="files written by PackedNetwork.save (default: the FCNN that "
             "comes with the library, and the one trained with bit errors)"),
     shared.DATASET, shared.DATA, shared.SIZE, shared.ORDER, shared.LIMIT,
     replace(shared.TRIALS, help="chips a place"),
     shared.SEED,
-    Option("drop", "report how far the axis can go at this loss of accuracy, in percent points", shared.positive(100),
+    Option("drop", "report how far the axis can go at this loss of accuracy, in percent points", rules.positive(100),
            1.0, float, "POINTS"),
-    Option("extrapolate", "allow places outside the card's data", shared.switch, False),
+    Option("extrapolate", "allow places outside the card's data", rules.switch, False),
     shared.WORKERS, shared.DASK, replace(shared.out("store the campaign, resumable", ".h5"), outputs=None),
     shared.RESUME,
     replace(shared.PLOT, help=f"draw accuracy, error rates and energy along the axis: {shared.FIGURE_HELP}"),
