@@ -64,8 +64,12 @@ OPTIONS = (
     shared.RESUME,
     replace(shared.PLOT, help=f"draw accuracy, error rates and energy along the axis: {shared.FIGURE_HELP}"),
     replace(shared.PLOT, name="pareto", help=f"draw accuracy over energy and over devices: {shared.FIGURE_HELP}"),
+    Option("published", "points to draw as well: columns accuracy (a share of 1), citation, and energy_joule for "
+           "--pareto, the axis by its key (cycles, time_second, voltage_volt) for --plot", rules.path,
+           metavar="POINTS.csv", scope="run"),
     shared.WIDTH, shared.form("table", "csv", "json"), shared.DRY_RUN)
-OF_STORED = ("card", "plot", "pareto", "width", "drop", "format", "force", "config", "quiet", "log", "debug")
+OF_STORED = ("card", "plot", "pareto", "published", "width", "drop", "format", "force", "config", "quiet", "log",
+             "debug")
 
 
 def arguments() -> command_line.Parser:
@@ -152,7 +156,7 @@ def work(options: argparse.Namespace) -> None:
     import bnnsim.devices as devices
     from bnnsim.campaign import sweep_card
 
-    shared.check_read(options, ["width"], options.plot or options.pareto, "--plot or --pareto FIGURE")
+    shared.check_read(options, ["width", "published"], options.plot or options.pareto, "--plot or --pareto FIGURE")
     if str(options.card).endswith(".h5"):
         draw_and_show(stored(options), options)
         return
@@ -160,6 +164,7 @@ def work(options: argparse.Namespace) -> None:
     card = devices.load_card(options.card)
     at = parse_at(options.at)
     axis = options.axis or next(iter(card.axes()))
+    check_published(axis, options)
     places = None if options.values is None else places_on(axis, options.values)
     networks = inputs.load_networks(options.networks or [inputs.shipped_file(name) for name in NETWORKS])
     split = inputs.load_test(options, options.networks, networks)
@@ -186,10 +191,20 @@ def work(options: argparse.Namespace) -> None:
 def draw_and_show(found: "CardSweep", options: argparse.Namespace) -> None:
     """The figures that were asked for, and the text."""
     if options.plot:
-        found.plot(options.plot, width=options.width)
+        found.plot(options.plot, width=options.width, published=options.published)
     if options.pareto:
-        found.plot_pareto(options.pareto, width=options.width)
+        found.plot_pareto(options.pareto, width=options.width, published=options.published)
     show(found, options)
+
+
+def check_published(axis: str, options: argparse.Namespace) -> None:
+    """The points of --published can be drawn: found out before the sweep."""
+    import bnnsim.figures.published as published
+
+    if options.plot:
+        published.read_along(options.published, axis)
+    if options.pareto:
+        published.read_published(options.published, "energy_joule", check=published.positive)
 
 
 def stored(options: argparse.Namespace) -> "CardSweep":

@@ -261,17 +261,19 @@ class CardSweep:
 
         return card_file.load(path, card)
 
-    def plot(self, path: FilePath | None = None, *, ax: "Drawn | None" = None, width: "Width" = None) -> "Drawn":
+    def plot(self, path: FilePath | None = None, *, ax: "Drawn | None" = None, width: "Width" = None,
+             published: FilePath | None = None) -> "Drawn":
         """Accuracy, bit error rate and energy along the axis: see `bnnsim.figures.cards.card_curves`."""
         import bnnsim.figures.cards as cards
 
-        return cards.card_curves(self, path, ax=ax, width=width)
+        return cards.card_curves(self, path, ax=ax, width=width, published=published)
 
-    def plot_pareto(self, path: FilePath | None = None, *, ax: "Drawn | None" = None, width: "Width" = None) -> "Drawn":
+    def plot_pareto(self, path: FilePath | None = None, *, ax: "Drawn | None" = None, width: "Width" = None,
+                    published: FilePath | None = None) -> "Drawn":
         """Accuracy over energy and over devices: see `bnnsim.figures.cards.pareto`."""
         import bnnsim.figures.cards as cards
 
-        return cards.pareto(self, path, ax=ax, width=width)
+        return cards.pareto(self, path, ax=ax, width=width, published=published)
 
 
 def place_numbers(card: DeviceCard, axis: str, places: list[float | str]) -> list[float]:

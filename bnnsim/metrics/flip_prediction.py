@@ -29,6 +29,7 @@ from bnnsim.packed.words import unpack_signs
 from bnnsim.seeding import RandomSource, root_seed, stream_key
 
 if TYPE_CHECKING:
+    from bnnsim.figures.scales import Scale
     from bnnsim.figures.style import Drawn, Width
 
     from bnnsim.campaign.result import SweepResult
@@ -91,11 +92,12 @@ class PredictedAccuracy:
         return "\n".join(lines)
 
     def plot(self, path: FilePath | None = None, result: "SweepResult | None" = None,
-             *, ax: "Drawn | None" = None, width: "Width" = None) -> "Drawn":
+             *, ax: "Drawn | None" = None, width: "Width" = None, xscale: "Scale" = "log",
+             published: FilePath | None = None) -> "Drawn":
         """The curve, beside a campaign's where one is given: see `bnnsim.figures.metrics.predicted_curve`."""
         import bnnsim.figures.metrics as metrics
 
-        return metrics.predicted_curve(self, result, path, ax=ax, width=width)
+        return metrics.predicted_curve(self, result, path, ax=ax, width=width, xscale=xscale, published=published)
 
 
 class _Prediction:
