@@ -133,6 +133,24 @@ def test_seeds_draw_other_weights_for_each_layer():
     assert all(np.array_equal(value, a[name]) for name, value in small("bireal_resnet18").arrays().items())
 
 
+@pytest.mark.jit_off
+@pytest.mark.parametrize("build", [graphs.bireal_resnet18, graphs.bnn_resnet20, graphs.reactnet_small,
+                                   graphs.quicknet_small, graphs.binary_densenet_small])
+def test_bad_settings_are_told_by_the_names_that_the_caller_gave(build):
+    with pytest.raises(ValueError, match="^width must be >= 1, got 0"):
+        build(width=0)
+    with pytest.raises(TypeError, match="^width must be an integer, got 8.5"):
+        build(width=8.5)
+    with pytest.raises(ValueError, match="^n_classes must be >= 1, got 0"):
+        build(n_classes=0)
+
+
+@pytest.mark.jit_off
+def test_shortcuts_are_there_or_not():
+    with pytest.raises(TypeError, match="shortcuts must be True or False, got 'no'"):
+        graphs.bireal_resnet18(shortcuts="no")
+
+
 def test_what_they_have_not_is_refused_by_name():
     train = small_split()
     with pytest.raises(ValueError, match="bnn_resnet20 ends in a dense layer with real weights"):
