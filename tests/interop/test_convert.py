@@ -60,7 +60,7 @@ def test_what_bnnsim_has_stored_has_a_line_a_layer_or_node(here, capsys):
     assert [words[:9] for words in tables["net.h5"][:2]] == [words[:9] for words in tables["x.onnx"][:2]]
     assert [words[-1] for words in tables["net.h5"]] == [f"layer{i}" for i in range(4)]
     assert [words[-1] for words in tables["graph.h5"]] == [f"node{i}" for i in
-                                                            range(len(small_graphs.packed().nodes))]
+                                                           range(len(small_graphs.packed().nodes))]
     assert any("conv of bits 8 x 3 x 3 x 8".split() == words[1:-1] for words in tables["graph.h5"])
 
 
