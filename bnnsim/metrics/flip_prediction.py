@@ -22,6 +22,7 @@ import numpy as np
 
 from bnnsim.checks import FilePath, check_int, check_probability
 from bnnsim.datasets.split import LabelledImages
+from bnnsim.files.html_text import Tabled
 from bnnsim.metrics.flip_statistics import Flips, OutputFlips, OwnFlips, SharedFlips
 from bnnsim.packed.blocks import BLOCK, check_labelled, check_scores, each_block, hidden_stages
 from bnnsim.packed.network import PackedNetwork
@@ -39,7 +40,7 @@ DRAWS, DRAWS_OF_CHIPS = 2, 8
 
 
 @dataclass(frozen=True, eq=False)
-class PredictedAccuracy:
+class PredictedAccuracy(Tabled):
     """Expected accuracy over chips at each bit error rate.
 
     Attributes
