@@ -123,7 +123,7 @@ class CardSweep:
                 "accuracy %", "95 % interval", "drop")
         lines = zip(*([(text, "") for text in head], *(self._line(row) for row in self.rows)))
         columns = [[text + sign.rjust(max(len(sign) for _, sign in column)) for text, sign in column]
-                   for column in lines if column[0][0] != AFTER or self.has_codes]
+                   for column in lines if any(text for text, _ in column[1:])]     # of what the card knows
         widths = [max(map(len, column)) for column in columns]
         table = ["  ".join(text.ljust(w) if i < 5 else text.rjust(w) for i, (text, w) in
                            enumerate(zip(line, widths))).rstrip() for line in zip(*columns)]

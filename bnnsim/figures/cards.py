@@ -182,9 +182,11 @@ def _known(sweep: "CardSweep") -> list[str]:
         if len({row[key] for row in _rows(sweep)}) > 1:
             found += [f"{what}: {mark} at {_at(sweep, [row['place'] for row in rows if row[key] == mark])}"
                       for mark in doubts(row[key] for row in rows)]
-    for cell, rows in of.items():               # told already where the errors themselves are not better known
-        told = {row["cell_mark"] for row in rows} - {None, *(row["rate_mark"] for row in rows)}
-        found += [f"that the errors are those of {cell} cells is {either(told)}"] if doubts(told) else []
+    for cell, rows in of.items():               # that these errors are of this kind of cell is known by itself
+        worse = [row for row in rows if row["cell_mark"] not in (None, row["rate_mark"])]
+        for mark in doubts(row["cell_mark"] for row in worse):
+            places = [row["place"] for row in worse if row["cell_mark"] == mark]
+            found.append(f"kind of cell, {cell}: {mark} at {_at(sweep, places)}")
     return [wrapped("; ".join(found))] if found else []
 
 
