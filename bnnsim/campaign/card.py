@@ -22,6 +22,8 @@ from bnnsim.devices.marks import MARKS, explained, weakest
 from bnnsim.statistics import tolerated
 
 if TYPE_CHECKING:
+    import pandas
+
     from bnnsim.figures.style import Drawn, Width
 
 AFTER = "BER after code"
@@ -230,6 +232,12 @@ class CardSweep:
         import bnnsim.campaign.card_file as card_file
 
         return card_file.csv_text(self)
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """The table of `csv` as pandas has it; ``pip install 'bnnsim[pandas]'``. ``sweep.result`` has every chip."""
+        import bnnsim.campaign.card_file as card_file
+
+        return card_file.data_frame(self)
 
     def save(self, path: FilePath) -> None:
         """Write a .csv table, or the HDF5 file of the results, which has the card and what the axis means in it.
