@@ -2,12 +2,11 @@
 
 import warnings
 
-import foreign_geometry as geometry
 import foreign_mutations
 import numpy as np
 import pytest
 import random_networks
-from export_plans import PLANS, check_c, geometry_of, network_of
+from export_plans import PLANS, check_c, network_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,11 +15,6 @@ import bnnsim.interop.export_onnx as export_onnx
 import bnnsim.packed.kinds as kinds
 import bnnsim.packed.layer as layer
 from bnnsim.interop.export import FORMATS, format_of
-
-
-@pytest.fixture(params=[*PLANS, *geometry.ALL, "signs"])
-def made(request):
-    return network_of(PLANS[request.param]) if request.param in PLANS else geometry_of(request.param)
 
 
 @pytest.mark.tiny
