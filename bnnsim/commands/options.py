@@ -184,6 +184,8 @@ UNITS_ON = Option("units_on", "whether rows or columns of an array hold the weig
 PLOT = Option("plot", f"draw it: {FIGURE_HELP}", FIGURE, metavar="FIGURE", scope="run", outputs=itself)
 WIDTH = Option("width", "of the figure: one or two columns of a paper (default: what it needs)",
                one_of(("column", "page")), scope="run")
+PUBLISHED = Option("published", "points of others to draw as well, with the columns that the figure's axes have, and "
+                   "citation", path, metavar="POINTS.csv", scope="run")
 FORCE = Option("force", "replace files that are there; never a checkpoint or the .h5 of a sweep, which take hours: "
                "remove those yourself, or go on from them", switch, False, scope="once")
 LIMIT = Option("limit", "only the first N images of each half of the data set", integer(1), None, int, "N")
