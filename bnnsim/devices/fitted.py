@@ -208,7 +208,7 @@ class DeviceFit:
         rates = ", ".join(f"{cell} {each.rate_text(cell, 2)}" for cell in each.rates)
         note = f"{self.model} fitted to {counts} by bnnsim.devices.fit"
         for what, n_of in (("set aside as far out where they read right", lambda state: state.n_aside),
-                           ("left out as no resistance", lambda state: state.n_dropped)):
+                           ("left out as blank or no resistance", lambda state: state.n_dropped)):
             if told := " and ".join(f"{n_of(state):,} {name}" for name, state in states.items() if n_of(state)):
                 note += f", {told} {what}"
         note += f"; bit error rates: {rates}"

@@ -118,7 +118,7 @@ def naive_halved(x):
 @pytest.mark.parametrize("height, width", [(6, 6), (7, 7), (7, 4), (1, 1)])
 def test_shortcuts_of_odd_maps_average_what_there_is(height, width):
     """A padding that counted as zeros would darken the border."""
-    net = graphs._Net((2, height, width), 0)
+    net = graphs._Net((2, height, width), 0, 10, 8)
     net.halved(net.pixels())
     x = np.random.default_rng(0).integers(-8, 8, (1, height, width, 2)).astype(np.float32)
     np.testing.assert_allclose(net.nodes[-1].layer.forward(x)[0], naive_halved(x[0]), rtol=1e-6)
