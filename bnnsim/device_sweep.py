@@ -64,8 +64,8 @@ OPTIONS = (
     shared.RESUME,
     replace(shared.PLOT, help=f"draw accuracy, error rates and energy along the axis: {shared.FIGURE_HELP}"),
     replace(shared.PLOT, name="pareto", help=f"draw accuracy over energy and over devices: {shared.FIGURE_HELP}"),
-    replace(shared.PUBLISHED, help="points to draw as well: columns accuracy (a share of 1), citation, and for --pareto "
-            "energy_joule, for --plot the axis by its key (cycles, time_second, voltage_volt)"),
+    replace(shared.PUBLISHED, help="points to draw as well: columns accuracy (a share of 1), citation, and for "
+            "--pareto energy_joule, for --plot the axis by its key (cycles, time_second, voltage_volt)"),
     shared.WIDTH, shared.form("table", "csv", "json"), shared.DRY_RUN)
 OF_STORED = ("card", "plot", "pareto", "published", "width", "drop", "format", "force", "config", "quiet", "log",
              "debug")
