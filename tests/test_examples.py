@@ -78,6 +78,18 @@ def check_left(folder, printed, files):
     assert {path for path in found if not path.startswith(DATA)} == set(files)
 
 
+@pytest.mark.jit_off
+@pytest.mark.parametrize("path", [path for path in sorted(EXAMPLES.glob("*.py")) if '"--out"' in path.read_text()],
+                         ids=lambda path: path.stem)
+def test_an_out_that_cannot_be_made_is_one_line_before_the_work(path, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(sys, "argv", [str(path), "--out", str(tmp_path / "file" / "inside")])
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_path(str(path), run_name="__main__")
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "error: argument --out: cannot " in said and str(tmp_path / "file") in said
+
+
 def test_every_example_is_run_here():
     assert {path.stem for path in EXAMPLES.glob("*.py")} == set(SMALL)
 

@@ -205,6 +205,14 @@ def test_the_kind_of_cell_and_all_joules_of_the_hafnium_card_are_recalled():
     assert "up to 3.3%" in next(row["note"] for row in card.rows if row.get("ber") == 0.033)
 
 
+def test_a_figure_s_title_says_what_only_the_kind_of_cell_rests_on(network):
+    """With the cell and the places, and not where the errors are not better known themselves."""
+    title = swept(card_with(cell="recalled"), network).plot().axes[0].get_title()
+    assert "kind of cell, 2T2R: recalled at asked" in title.replace("\n", " ")
+    for doubtful in (card_with(rates="recalled", cell="recalled"), card_with(rates="synthetic"), card_with()):
+        assert "kind of cell" not in swept(doubtful, network).plot().axes[0].get_title()
+
+
 NETWORK = bnnsim.pack(bnnsim.architectures.build("FC16 FC3", (1, 4, 4), rng=0))
 ZEROS = bnnsim.Split(np.zeros((6, 1, 4, 4), np.uint8), np.arange(6) % 3, "zeros", 3)
 
