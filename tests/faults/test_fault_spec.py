@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bnnsim.faults as faults
-from bnnsim.faults import (ArrayMapping, ArrayVariation, AsymmetricFlips, BitFlips, ByArray, Clusters, Compose,
-                           EachRead, Protected, RealBits, SpareColumns, StuckAt, StuckLine, StuckLines, WeakAmplifiers,
-                           parse_fault)
+from bnnsim.faults import (ActivationErrors, ArrayMapping, ArrayVariation, AsymmetricFlips, BitFlips, ByArray,
+                           Clusters, Compose, EachRead, InOutput, InThresholds, PopcountErrors, PopcountNoise,
+                           Protected, RealBits, SenseErrors, SpareColumns, StuckAt, StuckLine, StuckLines,
+                           WeakAmplifiers, parse_fault)
 from bnnsim.faults.spec import _known
 
 pytestmark = pytest.mark.jit_off
@@ -21,6 +22,8 @@ FAULTS = [BitFlips(0.01), BitFlips((0.1, 1e-300), [0, 2]), AsymmetricFlips(0.1, 
           Compose([LINE, BitFlips(0)], axis=1), Protected(StuckAt(0.1, 0), "repetition(3)", [1]),
           SpareColumns(LINE, MAP), ArrayVariation(BitFlips(0), MAP, 1e-3, 0.7),
           ByArray(BitFlips(0), MAP, [0.1, 0.2], 0.1), RealBits(0.1, ("real-conv", 3), ("weight",)),
+          ActivationErrors(0.1, (0,)), PopcountErrors((0, 0.1), step=2), PopcountNoise(0.1), SenseErrors(0.01),
+          InThresholds(BitFlips(0.1), 12), InOutput(Protected(BitFlips(0.1), "secded(8,4)")),
           Protected(Compose([SpareColumns(StuckLines(MAP, "column", 0, 0), MAP), EachRead(BitFlips(0))]))]
 
 
