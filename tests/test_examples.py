@@ -31,6 +31,7 @@ SMALL = {                                                         # options, and
     "own_data": ("--examples 120 --epochs 2 --trials 2", "out/own_data.pdf out/own_data.png"),
     "rram_energy": ("--images 50 --trials 2", "out/energy.h5 out/energy.png out/pareto.png out/redundancy.png"),
     "custom_network": ("--images 1000 --trials 2", "out/custom.h5 out/custom.png"),
+    "chip_yield": ("--images 50 --trials 4 --chips 4 --repetitions 2", "out/yields.json out/yields.png"),
     "cluster_sweep": ("--images 20 --trials 1", "cluster_sweep.h5 cluster_sweep.png"),
     "precision": ("--dataset fashion-subset --networks FC10 --epochs 1 --seeds 1", ""),
     "shortcuts": ("--images 50 --trials 2 --epochs 1 --width 4", "out/shortcuts.png"),

@@ -91,6 +91,7 @@ def reweighted_share(failed: npt.ArrayLike, n_wrong: npt.ArrayLike, drawn_at: np
     largest = max(float(_weights(np.unique(np.rint(np.geomspace(1, n_bits, GRID))), rates, n_bits, rate).max()),
                   float(weights[failed].max(initial=0.0))) / n
     share, variance = float(z.sum()) / n, float((z**2).sum()) / n**2
+    largest = min(largest, 1.0)                                  # of what was hardly run: it bounds nothing
     more, spread = share + largest, variance + largest**2
     low = variance / (2 * share) * chdtri(2 * share**2 / variance, (1 + level) / 2) if share else 0.0
     high = spread / (2 * more) * chdtri(2 * more**2 / spread, (1 - level) / 2) if more else 0.0
@@ -105,7 +106,7 @@ def _weights(wrong: np.ndarray, rates: np.ndarray, n_bits: int, rate: float) -> 
     log_p = xlogy(wrong, rate) + xlog1py(n_bits - wrong, -rate)
     each = [xlogy(wrong, q) + xlog1py(n_bits - wrong, -q) for q in rates.tolist()]
     log_q = logsumexp(each, axis=0)
-    return np.exp(np.where(np.isfinite(log_q), log_p - log_q, -np.inf))
+    return np.exp(np.where(np.isfinite(log_q), np.minimum(log_p - log_q, 300.0), -np.inf))
 
 
 def _check_drawn(failed: npt.ArrayLike, n_wrong: npt.ArrayLike, drawn_at: npt.ArrayLike, n_bits: int

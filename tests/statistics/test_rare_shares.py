@@ -86,6 +86,12 @@ def test_no_failure_seen_bounds_by_the_rule_of_three():
     assert found.share == found.low == found.effective == 0 and found.high == pytest.approx(3.69 / 1000, rel=0.01)
 
 
+def test_what_was_hardly_run_is_not_bounded():
+    """Of a million bits, 1e-3 run and 1e-5 asked for: no chip speaks, and the weight says so."""
+    found = reweighted_share(np.zeros((1, 50), bool), np.full((1, 50), 1000), [1e-3], 10**6, 1e-5)
+    assert found.share == 0 and found.high == 1 and found.weight < 1e-6
+
+
 # ---------------------------------------------------------------- splitting
 
 class Toy:
