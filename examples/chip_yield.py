@@ -68,8 +68,8 @@ def main() -> None:
     row = {"item": "Yield", "source": "arXiv:1904.03652",
            "literature": "a standard network stands a bit error rate of 1e-4 nearly without loss: said of means",
            "measured": f"mean change at 1e-4 {100 * np.diff(result.mean()[0])[0]:+.2f} points. Share of chips that "
-           f"lose over {100 * options.drop:g} points: at 1e-4 {said(counted.rows[0])}, counted; at {SPLIT:g} {said(split)}, "
-           f"split, and by the first layer {said(told.rows[1])}, told of {options.trials} chips a rate",
+           f"lose over {100 * options.drop:g} points: at 1e-4 {said(counted.rows[0])}, counted; at {SPLIT:g} "
+           f"{said(split)}, split, and by the first layer {said(told.rows[1])}, told of {options.trials} chips a rate",
            "command": " ".join(["python examples/chip_yield.py", *sys.argv[1:]]), "told": told.rows, "splitting": split}
     (options.out / "yields.json").write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
     print(f"{options.out}/yields.png and {options.out}/yields.json")
