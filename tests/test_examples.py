@@ -24,6 +24,7 @@ ALONE = ("cluster_sweep", "train_fashion")                        # in a process
 SMALL = {                                                         # options, and the files that must be there
     "sweep_pretrained": ("--images 50 --trials 2", "out/pretrained.csv out/pretrained.h5 out/pretrained.png"),
     "compare_networks": ("--images 50 --trials 2", "out/compare.h5 out/compare.png"),
+    "ensembles": ("--images 300 --epochs 1 --reads 4", "out/ensembles.json out/ensembles.png"),
     "errors_elsewhere": ("--images 200 --trials 2 --epochs 1",
                          "out/errors_elsewhere.json out/errors_elsewhere.png"),
     "fault_maps": ("--images 50 --rows 256", "out/array.png out/chip.h5"),
