@@ -8,6 +8,7 @@ To add a fault that hits cells one by one: a file with a subclass of `by_layer.L
 naive twin in tests/faults. One of the circuits that read, drawn for each image, is a subclass of `at_read.AtRead`.
 """
 
+from bnnsim.faults.analog_columns import AnalogColumns
 from bnnsim.faults.array_mapping import ArrayMapping
 from bnnsim.faults.asymmetric_flips import AsymmetricFlips
 from bnnsim.faults.bit_flips import BitFlips
@@ -29,7 +30,8 @@ from bnnsim.faults.spec import parse_fault
 from bnnsim.faults.stored_numbers import InOutput, InThresholds
 from bnnsim.faults.stuck_at import StuckAt
 
-__all__ = ["ActivationErrors", "ArrayMapping", "ArrayVariation", "AsymmetricFlips", "BitFlips", "ByArray", "Clusters",
-           "Compose", "Cost", "EachRead", "Fault", "FaultMap", "InOutput", "InThresholds", "LayerErrors", "LayerFault",
-           "PopcountErrors", "PopcountNoise", "Protected", "RealBits", "SenseErrors", "SpareColumns", "StuckAt",
-           "StuckLine", "StuckLines", "WeakAmplifiers", "exact_residual", "ideal_residual", "parse_fault"]
+__all__ = ["ActivationErrors", "AnalogColumns", "ArrayMapping", "ArrayVariation", "AsymmetricFlips", "BitFlips",
+           "ByArray", "Clusters", "Compose", "Cost", "EachRead", "Fault", "FaultMap", "InOutput", "InThresholds",
+           "LayerErrors", "LayerFault", "PopcountErrors", "PopcountNoise", "Protected", "RealBits", "SenseErrors",
+           "SpareColumns", "StuckAt", "StuckLine", "StuckLines", "WeakAmplifiers", "exact_residual", "ideal_residual",
+           "parse_fault"]

@@ -23,12 +23,13 @@ from bnnsim.seeding import RandomSource, child_root, root_seed, stream_key
 BLOCK_BYTES = 2**26                 # of pre-activations that a thread has in hand
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AtRead(LayerFault):
     """A fault of reading: what is drawn once an image, one `of_bits` or `of_sums` away from a new one."""
 
     STREAM: ClassVar[str]                   # of its random numbers
     OF_SUMS: ClassVar[bool]                 # whether it changes pre-activations, or output bits
+    SUMS_UP: ClassVar[bool] = False         # whether it sums up by itself: `of_inputs` in place of `of_sums`
     when: ClassVar[str] = "read"
 
     def refusal(self, stage: Stage) -> str | None:
@@ -45,6 +46,17 @@ class AtRead(LayerFault):
     def of_bits(self, stage: Stage, rate: float, words: np.ndarray, key: np.ndarray) -> np.ndarray:
         """Output words (N, ..., V) with errors."""
         raise NotImplementedError(f"{type(self).__name__} has no errors of bits")
+
+    def of_inputs(self, stage: Stage, rate: float, x: np.ndarray, key: np.ndarray) -> np.ndarray:
+        """Pre-activations (N, P, U) int32 of what the layer reads, as `Stage.sums`, with errors."""
+        raise NotImplementedError(f"{type(self).__name__} sums up nothing")
+
+    def chip(self, root: int, trial: int) -> "AtRead":
+        """What stands in the network for it: itself, or itself with what a chip keeps from read to read."""
+        return self
+
+    def lay_out(self, stage: Stage, rate: float) -> None:
+        """What `of_inputs` needs, before threads ask for it."""
 
     def apply(self, memory: Stored, rng: RandomSource = None, trial: int = 0, read: int = 0) -> Stored:
         """A network that errs where it is read.
@@ -69,9 +81,9 @@ class AtRead(LayerFault):
             raise TypeError(f"{type(self).__name__} errs where a PackedNetwork is read, got {type(memory).__name__}: "
                             "codes, spares and training read bits alone; other faults stand beside it in a Compose")
         rates = self._rates(check_packed(network))
-        ids = check_int("trial", trial, 0), check_int("read", read, 0)
-        root = child_root(root_seed(rng), self.STREAM, *ids)
-        return cast(Stored, NoisyNetwork.of(network, (self, rates, root))) if any(rates) else memory
+        root, trial, read = root_seed(rng), check_int("trial", trial, 0), check_int("read", read, 0)
+        noise = self.chip(root, trial), rates, child_root(root, self.STREAM, trial, read)
+        return cast(Stored, NoisyNetwork.of(network, noise)) if any(rates) else memory
 
     def _rates(self, network: PackedNetwork) -> tuple[float, ...]:
         """Of each layer; one rate for all means all that have such errors."""
@@ -93,9 +105,12 @@ class NoisyNetwork(PackedNetwork):
     @classmethod
     def of(cls, network: PackedNetwork, noise: tuple[AtRead, tuple[float, ...], int]) -> "NoisyNetwork":
         """A network with one more kind of errors; it shares all its layers."""
+        known = getattr(network, "noise", ())
+        if noise[0].SUMS_UP and any(fault.SUMS_UP for fault, _, _ in known):
+            raise ValueError(f"a network is summed up in one way, got two: {known[0][0]!r} and {noise[0]!r}")
         copy = object.__new__(cls)
         copy.__dict__.update(network.with_arrays({}).__dict__)
-        copy.noise = (*getattr(network, "noise", ()), noise)
+        copy.noise = (*known, noise)
         return copy
 
     def __reduce__(self) -> Any:
@@ -117,6 +132,8 @@ class NoisyNetwork(PackedNetwork):
         images = check_images(images, self.input_shape, self.reads_bits)
         for stage in self.stages:
             stage.to_sums if self._has_sums(stage) else stage.lay_out()
+            for fault, rate, _ in self._each(stage, 0, True):
+                fault.lay_out(stage, rate)
         largest = max(4 * stage.n_positions * stage.output_shape[-1] for stage in self.stages)
         n = max(1, min(BLOCK_IMAGES, BLOCK_BYTES // largest))
         out = np.empty((len(images), self.n_classes))
@@ -150,9 +167,12 @@ class NoisyNetwork(PackedNetwork):
             stage.scores(x, out)
 
     def _sums(self, stage: Stage, x: np.ndarray, b: int) -> np.ndarray:
-        h = stage.sums(x)
-        for fault, rate, key in self._each(stage, b, True):
-            h = fault.of_sums(stage, rate, h, key)
+        each = self._each(stage, b, True)
+        own = [found for found in each if found[0].SUMS_UP]
+        h = own[0][0].of_inputs(stage, own[0][1], x, own[0][2]) if own else stage.sums(x)
+        for fault, rate, key in each:
+            if not fault.SUMS_UP:
+                h = fault.of_sums(stage, rate, h, key)
         return h
 
     def _each(self, stage: Stage, b: int, of_sums: bool) -> list[tuple[AtRead, float, np.ndarray]]:
