@@ -2,12 +2,12 @@
 
 A chip fails that loses more than --drop. Failures that come of one or two bits of the first layer are told from chips
 with more of them; those that thousands of bits add up to, here five times the drop, by splitting.
-
     python examples/chip_yield.py --trials 400 --chips 24 --repetitions 10
 """
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -70,7 +70,7 @@ def main() -> None:
            "measured": f"mean change at 1e-4 {100 * np.diff(result.mean()[0])[0]:+.2f} points. Share of chips that "
            f"lose over {100 * options.drop:g} points: at 1e-4 {said(counted.rows[0])}, counted; at 1e-6 by the first "
            f"layer {said(told.rows[1])}, told of {options.trials} chips a rate; over 5 times it at 0.01 {said(split)}",
-           "command": " ".join(["python examples/chip_yield.py", *sys.argv[1:]]), "told": told.rows, "splitting": split}
+           "command": shlex.join(["python", "examples/chip_yield.py", *sys.argv[1:]]), "told": told.rows}
     (options.out / "yields.json").write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
     print(f"{options.out}/yields.png and {options.out}/yields.json")
 

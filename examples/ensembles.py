@@ -1,10 +1,10 @@
 """Read a chip several times: accuracy, calibration, withheld answers; and images that are presented as random bits.
-
     python examples/ensembles.py --dataset fashion --network "FC1024 FC1024 FC10" --epochs 10 --reads 32 --seed 0
 """
 
 import argparse
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -70,7 +70,7 @@ def main() -> None:
            "measured": f"{test.name}: points by presentations {', '.join(points)}; accuracy (calibration error): read "
            f"right {read}, at BER {NOISE[-1]:g} {one}, {options.reads} such reads {all_reads}",
            "rows": {name: each.rows() for name, each in several.items()},
-           "command": " ".join(["python examples/ensembles.py", *sys.argv[1:]])}
+           "command": shlex.join(["python", "examples/ensembles.py", *sys.argv[1:]])}
     (options.out / "ensembles.json").write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
     print(f"{options.out}/ensembles.png and {options.out}/ensembles.json")
 

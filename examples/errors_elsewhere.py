@@ -1,12 +1,12 @@
 """Errors that are not in the weights: thresholds, the output's numbers, popcounts, activations; in training, too.
 
 A network is trained as it is, and once with wrong activations; then each of its parts is broken alone.
-
     BNNSIM_DATA=FOLDER python examples/errors_elsewhere.py --dataset mnist cifar10 --epochs 8 --trials 20 --seed 0
 """
 
 import argparse
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -70,7 +70,7 @@ def main() -> None:
     row = {"item": "Errors elsewhere", "source": "Ezzadeen et al.; Devnath et al. 2020; arXiv:1905.10927",
            "literature": "3.12 % popcount errors cost 0.07 points (MNIST), 0.35 (CIFAR-10); batch norm is more fragile "
            "than weights; a few percent of wrong activations in training do no harm", "measured": "; ".join(said),
-           "command": " ".join(["python examples/errors_elsewhere.py", *sys.argv[1:]]), "networks": found}
+           "command": shlex.join(["python", "examples/errors_elsewhere.py", *sys.argv[1:]]), "networks": found}
     (options.out / "errors_elsewhere.json").write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
     print(f"{options.out}/errors_elsewhere.png and {options.out}/errors_elsewhere.json")
 

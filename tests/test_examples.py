@@ -22,6 +22,7 @@ from bnnsim.campaign.result import SweepResult
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 ALONE = ("cluster_sweep", "train_fashion")                        # in a process of their own
 SMALL = {                                                         # options, and the files that must be there
+    "analog_columns": ("--images 20 --epochs 1", "out/analog_columns.json out/analog_columns.png"),
     "sweep_pretrained": ("--images 50 --trials 2", "out/pretrained.csv out/pretrained.h5 out/pretrained.png"),
     "compare_networks": ("--images 50 --trials 2", "out/compare.h5 out/compare.png"),
     "ensembles": ("--images 300 --epochs 1 --reads 4", "out/ensembles.json out/ensembles.png"),
