@@ -44,7 +44,7 @@ def main() -> None:
         return 100 * float(np.mean([fault.apply(network, options.seed, chip).accuracy(test)
                                     for chip in range(options.trials)]))
 
-    clean, found = 100 * network.accuracy(test), {"bits": {}, "spread": {}, "wire": {}}
+    clean, found = 100 * network.accuracy(test), dict[str, dict](bits={}, spread={}, wire={})
     panels = (figure := Figure(figsize=(15, 4.5), layout="constrained")).subplots(1, 3, sharey=True)
     for rows in ROWS:
         converters = [AnalogColumns(rows, bits, off=OFF) for bits in BITS]
@@ -56,9 +56,9 @@ def main() -> None:
             found[what][rows] = [accuracy(fault) for fault in faults]
             axes.plot(x, found[what][rows], "o-", label=f"{rows} rows")
     rates = [float(ndtr((OFF - 1) / (s * np.hypot(1, OFF)))) if s else 0.0 for s in SPREADS]
-    found["digital"] = [accuracy(BitFlips(rate)) for rate in rates]
+    sensed = [accuracy(BitFlips(rate)) for rate in rates]
     panels[0].plot(converters[0].reading(network).digital_comparisons, clean, "k*", label="sensed")
-    panels[1].plot(SPREADS, found["digital"], "k*--", label="pairs that are sensed")
+    panels[1].plot(SPREADS, sensed, "k*--", label="pairs that are sensed")
     panels[0].set(xscale="log", xlabel="comparisons an image", ylabel="accuracy (%)", title="cells all alike")
     panels[1].set(xlabel="spread of a cell's conductance over its mean", title="cells that differ, 9 bits")
     panels[2].set(xlabel="resistance from cell to cell over a cell's", title="wires, 9 bits")
@@ -69,8 +69,8 @@ def main() -> None:
     row = {"item": "Analog columns", "source": "arXiv:2412.03553", "literature":
            "resistance of bit lines: making +1s sparse wins up to 77 points back (other networks)",
            "measured": f"digital {clean:.2f} %; by rows a column: alike cells, {BITS[2]} bits {bits}; 9 bits, spread "
-           f"of {SPREADS[2]:g} {spread}, sensed pairs {found['digital'][2]:.2f}; 9 bits, wires of {WIRES[2]:g} {wire}",
-           "command": shlex.join(["python", "examples/analog_columns.py", *sys.argv[1:]]), "accuracy": found}
+           f"of {SPREADS[2]:g} {spread}, sensed pairs {sensed[2]:.2f}; 9 bits, wires of {WIRES[2]:g} {wire}",
+           "command": shlex.join(["python", "examples/analog_columns.py", *sys.argv[1:]]), "accuracy": found, "sensed": sensed}
     (options.out / "analog_columns.json").write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
     print(f"{row['measured']}\n{options.out}/analog_columns.png and {options.out}/analog_columns.json")
 

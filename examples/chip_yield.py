@@ -59,9 +59,9 @@ def main() -> None:
         rate, share, low, high = (np.array([row[key] for row in rows]) for key in ("rate", "share", "low", "high"))
         left.errorbar(rate, share, [share - low, high - share], fmt="o", label=name, capsize=3, markersize=4)
     left.set(xscale="log", yscale="log", ylim=(1e-7, 1.5), xlabel="bit error rate", ylabel="share of chips that fail")
-    for share in (0.5, 0.9, 0.99):
-        found = 100 * np.array([quantile_interval(chips, share)[:3] for chips in result.accuracy[0, 1:]])
-        right.errorbar(RATES[1:], found[:, 2], abs(found[:, :2] - found[:, 2:]).T, fmt="o-", label=f"{100 * share:g} %")
+    for part in (0.5, 0.9, 0.99):
+        found = 100 * np.array([quantile_interval(chips, part)[:3] for chips in result.accuracy[0, 1:]])
+        right.errorbar(RATES[1:], found[:, 2], abs(found[:, :2] - found[:, 2:]).T, fmt="o-", label=f"{100 * part:g} %")
     right.set(xscale="log", xlabel="bit error rate", title="all layers", ylabel="accuracy that a share reaches (%)")
     left.legend(fontsize=8), right.legend(fontsize=8)
     figure.savefig(options.out / "yields.png", dpi=150)

@@ -1,7 +1,8 @@
 """Yield of a memory: the share of chips that lose no more than a given accuracy, also where failures are rare.
 
-`chip_yields` counts the chips of a campaign. `rare_yields` tells, from the same chips, the yield at bit error rates far below
-those run, `rare_failures` that at a rate where hardly one chip fails, without running thousands for each that does.
+`chip_yields` counts the chips of a campaign. `rare_yields` tells, from the same chips, the yield at bit error rates far
+below those run, `rare_failures` that at a rate where hardly one chip fails, without running thousands for each that
+does.
 The statistics are `bnnsim.statistics.yields` and `bnnsim.statistics.rare_shares`.
 
 S series, R rates, T trials ("chips").
@@ -188,7 +189,8 @@ class RareFailures:
         """Text: a line a level, and the share of chips that fail."""
         lines = ["accuracy of at most %   passed %   bits drawn anew by a move %"]
         for level, passed in zip(self.splitting.levels, self.splitting.passed.mean(axis=0)):
-            lines.append(f"{100 * level.value / self.n_images:>23.2f}   {100 * passed:>8.1f}   {100 * level.moved:>6.2g}")
+            reached = 100 * level.value / self.n_images
+            lines.append(f"{reached:>23.2f}   {100 * passed:>8.1f}   {100 * level.moved:>6.2g}")
         one = self.share
         lines.append(f"fail: {one.share:.3g} ({one.low:.3g} to {one.high:.3g}) of all chips, from {one.n:,} evaluated; "
                      f"counting them would take {one.effective / max(one.share, 1e-300):,.0f}")

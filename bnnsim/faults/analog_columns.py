@@ -108,7 +108,7 @@ class AnalogColumns(AtRead):
         least = self.wire * self.rows * (self.rows + 1) / (1 - self.off)
         if least > 0.5:
             raise ValueError(f"wire must be so small that a column of {self.rows} cells loses little of its current, "
-                             f"wire * rows * (rows + 1) / (1 - off) <= 0.5 for the first order to hold, got {least:.3g}")
+                             f"wire * rows * (rows + 1) / (1 - off) <= 0.5, for the first order to hold, got {least:g}")
 
     def reading(self, network: PackedNetwork) -> Reading:
         """What one image costs, over all layers that are summed up so; a successive ADC makes a comparison a bit."""
@@ -217,7 +217,7 @@ class _Chip(AnalogColumns):
                 rows, moved.astype(np.float32), there[:, rows] @ half, None if far is None else moved * far,
                 None if far is None else there[:, rows] @ (half * far), there[:, rows].sum(axis=1), q,
                 0.0 if far is None else self.wire * float(far.mean()) / len(k),
-                self.offset * offsets.standard_normal(signs.shape[1])))
+                self.offset * np.asarray(offsets.standard_normal(signs.shape[1]))))
         return found
 
     def of_inputs(self, stage: Stage, rate: float, x: np.ndarray, key: np.ndarray) -> np.ndarray:
@@ -257,4 +257,3 @@ def _there(stage: Stage) -> np.ndarray:
     if len(stage.border[1]) == 1:
         return np.ones((1, len(stage.signs_by_summand)))
     return np.repeat(1.0 - borders(stage.geometry)[1], stage.layer.n_in, axis=1)
-

@@ -105,7 +105,7 @@ class NoisyNetwork(PackedNetwork):
     @classmethod
     def of(cls, network: PackedNetwork, noise: tuple[AtRead, tuple[float, ...], int]) -> "NoisyNetwork":
         """A network with one more kind of errors; it shares all its layers."""
-        known = getattr(network, "noise", ())
+        known: tuple[tuple[AtRead, tuple[float, ...], int], ...] = getattr(network, "noise", ())
         if noise[0].SUMS_UP and any(fault.SUMS_UP for fault, _, _ in known):
             raise ValueError(f"a network is summed up in one way, got two: {known[0][0]!r} and {noise[0]!r}")
         copy = object.__new__(cls)

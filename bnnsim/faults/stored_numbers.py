@@ -143,8 +143,9 @@ class InOutput(_InWords):
     """A fault of the memory that holds the output's batch norm: mean, scale and shift of a class, b bits each.
 
     Each of the three is a fixed-point number of b bits in two's complement; its step is the least power of two at which
-    all classes' fit, or 2^-(b - 1) where all are 0. What is read is the number as it was plus the steps by which the word is wrong: that it was
-    rounded to be stored is left out, so that no error is no change [D]. A row of the memory is a class.
+    all classes' fit, or 2^-(b - 1) where all are 0. What is read is the number as it was plus the steps by which the
+    word is wrong: that it was rounded to be stored is left out, so that no error is no change [D]. A row of the memory
+    is a class.
 
     Parameters
     ----------
@@ -172,8 +173,8 @@ class InOutput(_InWords):
         """The layer that gives scores."""
         found = [stage for stage in network.stages if stage.layer.mean is not None]
         if not found:
-            raise ValueError("network must have a layer of bits that gives scores, got one whose scores are +-1 or come "
-                             "of an operation (see RealBits)")
+            raise ValueError("network must have a layer of bits that gives scores, got one whose scores are +-1 or "
+                             "come of an operation: see RealBits")
         return found
 
     def bits(self, stage: Stage) -> np.ndarray:

@@ -37,7 +37,7 @@ def softmax(scores: np.ndarray, temperature: float = 1.0) -> np.ndarray:
 def calibration_error(probabilities: npt.ArrayLike, labels: npt.ArrayLike, bins: int = BINS) -> float:
     """Expected calibration error: how far, in the mean over images, confidence and accuracy are apart.
 
-    Images fall into bins of equal width of their confidence, the largest probability p: (0, 1 / B], ..., (1 - 1 / B, 1].
+    Images fall into bins of equal width of their confidence, the largest probability p: (0, 1 / B] to (1 - 1 / B, 1].
     The error is sum over bins of (images in it / N) |share of them that are right - mean p|.
 
     Parameters
@@ -126,7 +126,7 @@ def _check_probabilities(probabilities: npt.ArrayLike, labels: npt.ArrayLike) ->
     if found.ndim != 2 or 0 in found.shape:
         raise ValueError(f"probabilities must have shape (images, classes), got {found.shape}")
     if not (np.all(found >= 0) and np.allclose(found.sum(axis=1), 1, atol=1e-6)):      # NaN fails here, too
-        raise ValueError("probabilities must be at least 0 and add up to 1 for each image; softmax makes them of scores")
+        raise ValueError("probabilities must be at least 0 and add up to 1 for each image: see softmax")
     return found, check_labels(labels, len(found), found.shape[1])
 
 
@@ -227,7 +227,8 @@ def ensemble(network: PackedNetwork, split: "LabelledImages", fault: Fault | Non
     reads, trial, root = check_int("reads", reads, 1), check_int("trial", trial, 0), root_seed(rng)
     temperature = check_real("temperature", temperature, 0, open_low=True)
     if fault is not None and when_drawn(check_fault("fault", fault)) != "read":
-        raise ValueError(f"fault must be drawn at each read, or all reads are alike: EachRead({fault!r}), got {fault!r}")
+        raise ValueError(f"fault must be drawn at each read, or all reads are alike: EachRead({fault!r}); got "
+                         f"{fault!r}")
     if fault is None and not stochastic and reads > 1:
         raise ValueError("reads differ by a fault or by stochastic=True: without either there is one")
     scores = np.concatenate([_scores(network, split.images, fault, read, root, trial, stochastic)[None]
@@ -250,8 +251,8 @@ def _scores(network: PackedNetwork, images: np.ndarray, fault: Fault | None, rea
 
 def stochastic_images(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Images (N, C, H, W) uint8 of 0 and 255 alone: each pixel is 255 with probability level / 255."""
-    return np.concatenate([np.where(rng.random(part.shape, np.float32) * np.float32(255) < part, 255, 0).astype(np.uint8)
-                           for part in _in_parts(images)])
+    white = [rng.random(part.shape, np.float32) * np.float32(255) < part for part in _in_parts(images)]
+    return np.concatenate(white).astype(np.uint8) * np.uint8(255)
 
 
 def _in_parts(images: np.ndarray, size: int = 1000) -> Iterator[np.ndarray]:

@@ -106,7 +106,7 @@ class PackedNetwork:
 
     @staticmethod
     def _with_arrays(stage: Stage, arrays: Mapping[str, np.ndarray]) -> Stage:
-        checked = {}
+        checked: dict[str, Any] = {}
         for key, value in arrays.items():
             name, old = f"layers[{stage.index}] {key}", getattr(stage.layer, key)
             if old is None:

@@ -190,7 +190,7 @@ class Stage(ABC):
         return out
 
     def bits_of_sums(self, h: np.ndarray) -> np.ndarray:
-        """Output words (N, ..., V) of pre-activations (N, P, U) int32, for who changes them before they are compared."""
+        """Output words (N, ..., V) of pre-activations (N, P, U) int32, changed by others before."""
         out = np.zeros((len(h), *self.pooled_shape, self.bits_shape[-1]), np.uint64)
         split(grouped.compare_sums, len(h), h.reshape(len(h), *self.map_shape, h.shape[-1]), self.theta, self.geometry,
               self.layer.windows, self.inverted_words, out)

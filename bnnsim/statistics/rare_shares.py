@@ -8,7 +8,7 @@ T trials, R rates at which each of them was drawn, n bits, k of them wrong.
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -244,7 +244,7 @@ class _Run:
         states = [self.chips.draw(repetition, 0, c) for c in range(self.n)]
         return states, [self._value(state) for state in states]
 
-    def _value(self, state: object) -> int:
+    def _value(self, state: Any) -> int:
         self.evaluated += 1
         return self.chips.value(state)
 

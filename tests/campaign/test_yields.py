@@ -104,7 +104,7 @@ def bad():
     return [
         (lambda: chip_yields(dirty), ValueError, r"yields need rate 0 among the rates"),
         (lambda: chip_yields(swept(), 5), ValueError, "drop must be a probability"),
-        (lambda: rare_yields(stuck, network, [1e-6]), ValueError, "independent bit errors at one rate.*with chip_yields"),
+        (lambda: rare_yields(stuck, network, [1e-6]), ValueError, "bit errors at one rate.*with chip_yields"),
         (lambda: rare_yields(swept(), other, [1e-6]), ValueError, "missing or another one"),
         (lambda: rare_yields(swept(), {}, [1e-6]), ValueError, "missing or another one"),
         (lambda: rare_failures(network, split, StuckAt(0.1, 0.1), 0.5), TypeError, "fault must be bnnsim.faults.BitFl"),

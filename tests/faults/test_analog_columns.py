@@ -162,7 +162,8 @@ def test_what_is_read_is_counted():
     found = AnalogColumns(rows=32, bits=5).reading(network)
     conv, dense, last = network.layers[1:]
     assert found.cells == conv.n_bits + dense.n_bits + last.n_bits
-    assert found.conversions == 16 * 16 * 3 + 20 * -(-dense.n_in // 32) + 3 and found.comparisons == 5 * found.conversions
+    assert found.conversions == 16 * 16 * 3 + 20 * -(-dense.n_in // 32) + 3
+    assert found.comparisons == 5 * found.conversions
     assert found.digital_comparisons == 16 * conv.n_bits + dense.n_bits + last.n_bits
 
 
@@ -188,12 +189,12 @@ BAD = [
     (lambda: AnalogColumns(noise=-1), ValueError, "noise must be >= 0"),
     (lambda: AnalogColumns(spread="wide"), TypeError, "spread must be a probability"),
     (lambda: AnalogColumns(rows=256, wire=1e-3), ValueError, "wire must be so small that a column of 256 cells"),
-    (lambda: AnalogColumns(layers=(0,)).apply(DENSE), ValueError, "analog columns can sum up, but layer 0 reads pixels"),
+    (lambda: AnalogColumns(layers=(0,)).apply(DENSE), ValueError, "can sum up, but layer 0 reads pixels"),
     (lambda: AnalogColumns(layers=(1,)).apply(GROUPS), ValueError, "layer 1 has groups, which no column has"),
     (lambda: AnalogColumns(spread=(0.1, 0.2)).apply(DENSE), ValueError, "spread must be one probability or 3"),
     (lambda: AnalogColumns().apply(small_graphs.packed()), TypeError, "layers in a row, got a PackedGraph"),
     (lambda: AnalogColumns().reading(small_graphs.packed()), TypeError, "layers in a row, got a PackedGraph"),
-    (lambda: Compose([AnalogColumns(), AnalogColumns(bits=3)]).apply(DENSE), ValueError, "summed up in one way, got two"),
+    (lambda: Compose([AnalogColumns(), AnalogColumns(bits=3)]).apply(DENSE), ValueError, "in one way, got two"),
 ]
 
 

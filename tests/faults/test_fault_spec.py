@@ -23,7 +23,8 @@ FAULTS = [BitFlips(0.01), BitFlips((0.1, 1e-300), [0, 2]), AsymmetricFlips(0.1, 
           SpareColumns(LINE, MAP), ArrayVariation(BitFlips(0), MAP, 1e-3, 0.7),
           ByArray(BitFlips(0), MAP, [0.1, 0.2], 0.1), RealBits(0.1, ("real-conv", 3), ("weight",)),
           ActivationErrors(0.1, (0,)), PopcountErrors((0, 0.1), step=2), PopcountNoise(0.1), SenseErrors(0.01),
-          AnalogColumns(32, 5, (0.1, 0.2), noise=0.3, wire=1e-4), InThresholds(BitFlips(0.1), 12), InOutput(Protected(BitFlips(0.1), "secded(8,4)")),
+          AnalogColumns(32, 5, (0.1, 0.2), noise=0.3, wire=1e-4), InThresholds(BitFlips(0.1), 12),
+          InOutput(Protected(BitFlips(0.1), "secded(8,4)")),
           Protected(Compose([SpareColumns(StuckLines(MAP, "column", 0, 0), MAP), EachRead(BitFlips(0))]))]
 
 

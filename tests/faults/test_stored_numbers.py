@@ -99,8 +99,8 @@ def test_all_bits_wrong_is_the_complement():
 
 def test_a_code_corrects_words_and_is_counted_by_its_own():
     bare, coded = InThresholds(BitFlips(0.01)), InThresholds(Protected(BitFlips(0.01), "secded(8,4)"))
-    off = [sum(int(np.sum(a.threshold != b.threshold)) for a, b in zip(NETWORK.layers[:-1], fault.apply(NETWORK, 1).layers))
-           for fault in (bare, coded)]
+    off = [sum(int(np.sum(a.threshold != b.threshold))
+               for a, b in zip(NETWORK.layers[:-1], fault.apply(NETWORK, 1).layers)) for fault in (bare, coded)]
     assert off[0] > 5 and off[1] < off[0] / 3
     one = [(0, 3, 2)]
     assert InThresholds(Protected(Recorded(one), "secded(8,4)")).apply(NETWORK) is NETWORK
@@ -140,7 +140,8 @@ def test_graphs_have_thresholds_too():
     kinds = [layer.threshold is not None for layer in graph.layers]
     if any(kinds):
         broken = InThresholds(BitFlips(0.3)).apply(graph, 1)
-        assert type(broken) is type(graph) and not np.array_equal(broken.scores(images.images), graph.scores(images.images))
+        assert type(broken) is type(graph)
+        assert not np.array_equal(broken.scores(images.images), graph.scores(images.images))
         result = bnnsim.sweep(graph, images, [0.3], 2, 1, faults=InThresholds(BitFlips(0)), progress=False)
         assert result.accuracy[0, 0, 1] == InThresholds(BitFlips(0.3)).apply(graph, 1, 1).accuracy(images)
 

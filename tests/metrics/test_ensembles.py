@@ -1,4 +1,4 @@
-"""Ensembles of reads: definitions image by image, what is and is not calibrated, reads that differ, seeds and threads."""
+"""Ensembles of reads: definitions image by image, what is and is not calibrated, seeds and threads."""
 
 import functools
 import math
@@ -149,7 +149,7 @@ ROWS = np.array([[0.5, 0.5], [0.1, 0.9]])
 BAD = [
     (lambda: calibration_error(ROWS, [0, 1], 0), ValueError, "bins must be >= 1"),
     (lambda: calibration_error(ROWS[0], [0]), ValueError, r"shape \(images, classes\), got \(2,\)"),
-    (lambda: calibration_error(ROWS * 2, [0, 1]), ValueError, "add up to 1 for each image; softmax makes them"),
+    (lambda: calibration_error(ROWS * 2, [0, 1]), ValueError, "add up to 1 for each image: see softmax"),
     (lambda: log_loss(ROWS, [0]), ValueError, r"labels must have shape \(2,\)"),
     (lambda: accuracy_over_coverage(ROWS, [0, 2]), ValueError, r"labels must be in 0..1"),
     (lambda: ensemble(network(), held_out(), BitFlips(0.1)), ValueError, r"all reads are alike: EachRead\(BitFlips"),

@@ -18,8 +18,8 @@ class BitNoise(Layer):
     """Packed activations (..., ceil(C / 64)), each bit of which is wrong with probability p where a step is trained.
 
     Evaluation and the packed network have no such errors. Gradients pass straight through, as those of weights do that
-    are read wrong [D]. The errors of a step are drawn by (root seed, "bit noise", number of the step, layer's seed): how
-    many steps there were is stored with what training moves, so that a resumed training draws on.
+    are read wrong [D]. The errors of a step are drawn by (root seed, "bit noise", number of the step): how many steps
+    there were is stored with what training moves, so that a resumed training draws on.
 
     Parameters
     ----------
