@@ -44,7 +44,7 @@ def main() -> None:
         return 100 * float(np.mean([fault.apply(network, options.seed, chip).accuracy(test)
                                     for chip in range(options.trials)]))
 
-    clean, found = 100 * network.accuracy(test), dict[str, dict](bits={}, spread={}, wire={})
+    clean, found = 100 * network.accuracy(test), dict[str, dict](bits={}, spread={}, wire={}, sensed={})
     panels = (figure := Figure(figsize=(15, 4.5), layout="constrained")).subplots(1, 3, sharey=True)
     for rows in ROWS:
         converters = [AnalogColumns(rows, bits, off=OFF) for bits in BITS]
@@ -56,7 +56,7 @@ def main() -> None:
             found[what][rows] = [accuracy(fault) for fault in faults]
             axes.plot(x, found[what][rows], "o-", label=f"{rows} rows")
     rates = [float(ndtr((OFF - 1) / (s * np.hypot(1, OFF)))) if s else 0.0 for s in SPREADS]
-    sensed = [accuracy(BitFlips(rate)) for rate in rates]
+    sensed = found["sensed"][""] = [accuracy(BitFlips(rate)) for rate in rates]
     panels[0].plot(converters[0].reading(network).digital_comparisons, clean, "k*", label="sensed")
     panels[1].plot(SPREADS, sensed, "k*--", label="pairs that are sensed")
     panels[0].set(xscale="log", xlabel="comparisons an image", ylabel="accuracy (%)", title="cells all alike")
@@ -70,7 +70,7 @@ def main() -> None:
            "resistance of bit lines: making +1s sparse wins up to 77 points back (other networks)",
            "measured": f"digital {clean:.2f} %; by rows a column: alike cells, {BITS[2]} bits {bits}; 9 bits, spread "
            f"of {SPREADS[2]:g} {spread}, sensed pairs {sensed[2]:.2f}; 9 bits, wires of {WIRES[2]:g} {wire}",
-           "command": shlex.join(["python", "examples/analog_columns.py", *sys.argv[1:]]), "accuracy": found, "sensed": sensed}
+           "command": shlex.join(["python", "examples/analog_columns.py", *sys.argv[1:]]), "found": found}
     (options.out / "analog_columns.json").write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
     print(f"{row['measured']}\n{options.out}/analog_columns.png and {options.out}/analog_columns.json")
 
