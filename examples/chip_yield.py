@@ -1,7 +1,6 @@
 """Of a million chips, how many fail? Yield counted, told from other bit error rates, and by multilevel splitting.
 
-A chip fails that loses more than --drop. Failures that come of one or two bits of the first layer are told from chips
-with more of them; those that thousands of bits add up to, here five times the drop, by splitting.
+A chip fails that loses more than --drop. Failures by one or two bits of the first layer are told from chips with more.
     python examples/chip_yield.py --trials 400 --chips 24 --repetitions 10
 """
 
@@ -62,7 +61,8 @@ def main() -> None:
     for part in (0.5, 0.9, 0.99):
         found = 100 * np.array([quantile_interval(chips, part)[:3] for chips in result.accuracy[0, 1:]])
         right.errorbar(RATES[1:], found[:, 2], abs(found[:, :2] - found[:, 2:]).T, fmt="o-", label=f"{100 * part:g} %")
-    right.set(xscale="log", xlabel="bit error rate", title="all layers", ylabel="accuracy that a share reaches (%)")
+    right.set(xscale="log", xlabel="bit error rate", ylabel="accuracy that a share of chips reaches (%)",
+              ylim=(100 * result.accuracy.min() - 0.5, 100 * result.accuracy.max() + 0.5))
     left.legend(fontsize=8), right.legend(fontsize=8)
     figure.savefig(options.out / "yields.png", dpi=150)
     row = {"item": "Yield", "source": "arXiv:1904.03652",
