@@ -161,7 +161,7 @@ def chips_needed(share: float, level: float = 0.95, failures: int = 0) -> int:
     Examples
     --------
     >>> chips_needed(0.99), chips_needed(0.9999), chips_needed(0.9999, failures=3)
-    (299, 29956, 77532)
+    (299, 29956, 77535)
     """
     from scipy.special import bdtr
 
