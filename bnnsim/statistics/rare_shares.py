@@ -78,7 +78,7 @@ def reweighted_share(failed: npt.ArrayLike, n_wrong: npt.ArrayLike, drawn_at: np
     --------
     >>> import numpy as np
     >>> wrong = np.random.default_rng(0).binomial(1000, 0.002, (1, 5000))
-    >>> found = reweighted_share(wrong >= 4, wrong, [0.002], 1000, 0.0005)        # P(binomial(1000, 0.0005) >= 4): 1.75e-3
+    >>> found = reweighted_share(wrong >= 4, wrong, [0.002], 1000, 0.0005)       # binomial: 4 or more with 1.75e-3
     >>> print(f"{found.share:.2e} in [{found.low:.2e}, {found.high:.2e}]")
     1.71e-03 in [1.56e-03, 2.42e-03]
     """
