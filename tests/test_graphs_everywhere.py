@@ -83,7 +83,7 @@ ELSEWHERE = {"fit": "tests/training/test_graph_training.py", "reestimate_batch_n
              "take_real_weights": "tests/training", "with_real_weights": "tests/training",
              "bit_error_tolerance": "tests/metrics/test_graph_metrics.py", "margins": "the same",
              "critical_bits": "the same", "compare_sums": "tests/interop",
-             "rare_yields": "tests/campaign/test_yields.py: it asks a network for its bits alone",
+             "rare_yields": "tests/campaign/test_chip_yields.py: it asks a network for its bits alone",
              "InThresholds.n_bits": "tests/faults/test_stored_numbers.py", "InThresholds.stages": "the same",
              "AnalogColumns.reading": "refused: tests/faults/test_analog_columns.py",
              "InOutput.n_bits": "the same", "InOutput.stages": "the same"}
