@@ -108,8 +108,7 @@ def write_predictions(path: str, evaluations: "Sequence[Evaluation]") -> None:
 
 def answers(network: "PackedNetwork", images: np.ndarray, fault: "Fault | None", seed: int, trial: int) -> np.ndarray:
     """The classes that one chip predicts, uint8 (N,); a fault of each read is drawn anew for every batch of images."""
-    from bnnsim.campaign.cells import READ_IMAGES
-    from bnnsim.faults.protocol import apply_read, when_drawn
+    from bnnsim.faults.protocol import READ_IMAGES, apply_read, when_drawn
 
     if fault is None:
         return network.predict(images)

@@ -22,8 +22,12 @@ from bnnsim.campaign.result import SweepResult
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 ALONE = ("cluster_sweep", "train_fashion")                        # in a process of their own
 SMALL = {                                                         # options, and the files that must be there
+    "analog_columns": ("--images 20 --epochs 1", "out/analog_columns.json out/analog_columns.png"),
     "sweep_pretrained": ("--images 50 --trials 2", "out/pretrained.csv out/pretrained.h5 out/pretrained.png"),
     "compare_networks": ("--images 50 --trials 2", "out/compare.h5 out/compare.png"),
+    "ensembles": ("--images 300 --epochs 1 --reads 4", "out/ensembles.json out/ensembles.png"),
+    "errors_elsewhere": ("--images 200 --trials 2 --epochs 1",
+                         "out/errors_elsewhere.json out/errors_elsewhere.png"),
     "fault_maps": ("--images 50 --rows 256", "out/array.png out/chip.h5"),
     "fit_my_cells": ("--images 50 --trials 2", "out/card.json out/my_cells.png out/states-0.png out/states-1.png"),
     "fragile_blocks": ("--images 50 --trials 2 --epochs 1", "out/fragile.png"),
@@ -31,6 +35,7 @@ SMALL = {                                                         # options, and
     "own_data": ("--examples 120 --epochs 2 --trials 2", "out/own_data.pdf out/own_data.png"),
     "rram_energy": ("--images 50 --trials 2", "out/energy.h5 out/energy.png out/pareto.png out/redundancy.png"),
     "custom_network": ("--images 1000 --trials 2", "out/custom.h5 out/custom.png"),
+    "chip_yield": ("--images 50 --trials 4 --chips 4 --repetitions 2", "out/yields.json out/yields.png"),
     "cluster_sweep": ("--images 20 --trials 1", "cluster_sweep.h5 cluster_sweep.png"),
     "precision": ("--dataset fashion-subset --networks FC10 --epochs 1 --seeds 1", ""),
     "shortcuts": ("--images 50 --trials 2 --epochs 1 --width 4", "out/shortcuts.png"),

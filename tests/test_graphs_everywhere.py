@@ -10,6 +10,7 @@ import random_graphs
 from training_run import small_split
 
 import bnnsim
+import bnnsim.campaign as campaign
 import bnnsim.certify as certify
 import bnnsim.devices as devices
 import bnnsim.faults as faults
@@ -62,6 +63,10 @@ WORKS = {
     "DeviceCard.n_devices": (lambda: CARD.n_devices(GRAPH, "2T2R"), lambda: 2 * N_BITS),
     "Protected.cost": (lambda: faults.Protected(BITS, "secded(72,64)").cost(GRAPH).n_bits, lambda: N_BITS),
     "SpareColumns.cost": (lambda: faults.SpareColumns(BITS, ARRAYS, 1).cost(GRAPH).n_bits, lambda: N_BITS),
+    "ensemble": (lambda: metrics.ensemble(GRAPH, SPLIT, faults.EachRead(BITS), 3, 5).scores[2],
+                 lambda: faults.EachRead(BITS).apply(GRAPH, 5, 0, 2).scores(IMAGES)),
+    "rare_failures": (lambda: campaign.rare_failures(GRAPH, SPLIT, faults.BitFlips(0.5), 1.0, 4, 2, 0).share.share,
+                      lambda: 1.0),
     "FaultMap.record": (lambda: faults.FaultMap.record(BITS, GRAPH, 3).apply(GRAPH).scores(IMAGES),
                         lambda: BITS.apply(GRAPH, 3).scores(IMAGES)),
     "sweep": (lambda: bnnsim.sweep(GRAPH, SPLIT, [0.1], 2, 3, predictions=True, progress=False).predictions[0, 0, 1],
@@ -77,7 +82,11 @@ ELSEWHERE = {"fit": "tests/training/test_graph_training.py", "reestimate_batch_n
              "first_layer_weights": "tests/figures", "network_graph": "tests/figures",
              "take_real_weights": "tests/training", "with_real_weights": "tests/training",
              "bit_error_tolerance": "tests/metrics/test_graph_metrics.py", "margins": "the same",
-             "critical_bits": "the same", "compare_sums": "tests/interop"}
+             "critical_bits": "the same", "compare_sums": "tests/interop",
+             "rare_yields": "tests/campaign/test_chip_yields.py: it asks a network for its bits alone",
+             "InThresholds.n_bits": "tests/faults/test_stored_numbers.py", "InThresholds.stages": "the same",
+             "AnalogColumns.reading": "refused: tests/faults/test_analog_columns.py",
+             "InOutput.n_bits": "the same", "InOutput.stages": "the same"}
 
 # name: calls that are refused
 REFUSED = {
