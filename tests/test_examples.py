@@ -27,6 +27,7 @@ SMALL = {                                                         # options, and
     "fault_maps": ("--images 50 --rows 256", "out/array.png out/chip.h5"),
     "fit_my_cells": ("--images 50 --trials 2", "out/card.json out/my_cells.png out/states-0.png out/states-1.png"),
     "fragile_blocks": ("--images 50 --trials 2 --epochs 1", "out/fragile.png"),
+    "map_stuck_cells": ("--images 50 --trials 2", "out/mapping.json out/mapping.png"),
     "instrument_csvs": ("--images 50", ""),
     "own_data": ("--examples 120 --epochs 2 --trials 2", "out/own_data.pdf out/own_data.png"),
     "rram_energy": ("--images 50 --trials 2", "out/energy.h5 out/energy.png out/pareto.png out/redundancy.png"),

@@ -22,11 +22,13 @@ from bnnsim.faults.lines import StuckLine, StuckLines, WeakAmplifiers
 from bnnsim.faults.protected import Protected
 from bnnsim.faults.protocol import Fault
 from bnnsim.faults.real_bits import RealBits
+from bnnsim.faults.remapped import Remapped
 from bnnsim.faults.residual import exact_residual, ideal_residual
 from bnnsim.faults.spare_columns import SpareColumns
 from bnnsim.faults.spec import parse_fault
 from bnnsim.faults.stuck_at import StuckAt
 
 __all__ = ["ArrayMapping", "ArrayVariation", "AsymmetricFlips", "BitFlips", "ByArray", "Clusters", "Compose", "Cost",
-           "EachRead", "Fault", "FaultMap", "LayerErrors", "LayerFault", "Protected", "RealBits", "SpareColumns",
-           "StuckAt", "StuckLine", "StuckLines", "WeakAmplifiers", "exact_residual", "ideal_residual", "parse_fault"]
+           "EachRead", "Fault", "FaultMap", "LayerErrors", "LayerFault", "Protected", "RealBits", "Remapped",
+           "SpareColumns", "StuckAt", "StuckLine", "StuckLines", "WeakAmplifiers", "exact_residual",
+           "ideal_residual", "parse_fault"]
