@@ -65,6 +65,8 @@ DRAW = {
     "class_curves": lambda: figures.class_curves(swept(), "two"),
     "confusion_matrix": lambda: figures.confusion_matrix(
         metrics.Evaluation("a_network", network(), few(), network().predict(few().images))),
+    "failing_images": lambda: figures.failing_images(
+        of_two(lambda one: metrics.hard_images(one, few(), BitFlips(0.2), 3, rng=0))),
     "critical_histogram": lambda: figures.critical_histogram(metrics.critical_bits(network(), few(), 2)),
     "error_rates": lambda: figures.error_rates(CARD, "time", condition="weak", n_points=9),
     "fault_map": lambda: figures.fault_map(network(), BitFlips(0.01).apply(network(), 1), 1),
