@@ -96,6 +96,7 @@ REFUSED = {
     "real_thresholds": [lambda n: metrics.real_thresholds(n)],
     "breaking_flips": [lambda n: proofs.breaking_flips(n, IMAGES, 0)],
     "certified_flips": [lambda n: proofs.certified_flips(n, IMAGES)],
+    "progressive_flips": [lambda n: proofs.progressive_flips(n, SPLIT)],
     "rescale_thresholds": [lambda n: training.rescale_thresholds(n, 0.0, 0.1)],
     "unpack": [lambda n: training.unpack(n, SPLIT)],
     "CleanPass.__init__": [lambda n: packed.CleanPass(n, IMAGES)]}

@@ -12,7 +12,7 @@ from readable import check_readable, texts
 
 import bnnsim
 import bnnsim.figures as figures
-from bnnsim import certificates, devices, metrics
+from bnnsim import certificates, devices, metrics, proofs
 from bnnsim.faults import ArrayMapping, BitFlips, FaultMap
 from bnnsim.training import History
 
@@ -65,6 +65,7 @@ DRAW = {
     "class_curves": lambda: figures.class_curves(swept(), "two"),
     "confusion_matrix": lambda: figures.confusion_matrix(
         metrics.Evaluation("a_network", network(), few(), network().predict(few().images))),
+    "chosen_flips": lambda: figures.chosen_flips(of_two(lambda one: proofs.progressive_flips(one, few(), 20, 5))),
     "failing_images": lambda: figures.failing_images(
         of_two(lambda one: metrics.hard_images(one, few(), BitFlips(0.2), 3, rng=0))),
     "critical_histogram": lambda: figures.critical_histogram(metrics.critical_bits(network(), few(), 2)),
