@@ -116,6 +116,8 @@ def progressive_flips(network: PackedNetwork, split: "LabelledImages", most_flip
     n_layers = len(network.layers)
     meant = range(n_layers) if layers is None else [check_int(f"layers[{k}]", i, 0, n_layers - 1)
                                                     for k, i in enumerate(layers)]
+    if not len(meant):
+        raise ValueError("layers must name at least one layer, got none; leave it out for all")
     search = _Search(network, images, labels.astype(np.int64))
     while len(search.numbers) < most_flips and search.step(meant, min(at_once, most_flips - len(search.numbers))):
         pass
