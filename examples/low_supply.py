@@ -19,7 +19,7 @@ import bnnsim
 from bnnsim.devices import Cell2T2R, LogNormal, SupplySensing
 from bnnsim.faults import BitFlips, EachRead
 
-CELL, NOMINAL = Cell2T2R(LogNormal(5e3, 0.3), LogNormal(5e4, 0.6), offset_sigma=0.05, read_sigma=0.1), 1.2      # at V
+CELL = Cell2T2R(LogNormal(5e3, 0.3), LogNormal(5e4, 0.6), offset_sigma=0.05, read_sigma=0.1)        # at 1.2 V
 
 
 def arguments() -> argparse.Namespace:
@@ -39,11 +39,11 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     options = arguments()
     options.out.mkdir(parents=True, exist_ok=True)
-    network, test = bnnsim.PackedNetwork.load(options.network), bnnsim.load_dataset(options.dataset)[1][:options.images]
+    network, test = bnnsim.PackedNetwork.load(options.network), bnnsim.load_dataset(options.dataset)[1]
+    test = test[:options.images] if options.images else test
     rates, found, even, weak = [], [], [], []
     for volt in options.volts:
-        fault = SupplySensing(CELL, NOMINAL, options.threshold, volt)
-        among = options.chips, options.reads, options.seed
+        fault, among = SupplySensing(CELL, 1.2, options.threshold, volt), (options.chips, options.reads, options.seed)
         rates.append(fault.error_rates().mean)
         found.append(bnnsim.metrics.hard_images(network, test, fault, *among))
         even.append(bnnsim.metrics.hard_images(network, test, EachRead(BitFlips(rates[-1])), *among))
@@ -71,7 +71,7 @@ def main() -> None:
                        f"{len(test):,} images)",
            "command": " ".join(["python examples/low_supply.py", *sys.argv[1:]]), "volts": options.volts, "ber": rates,
            "lost": [float(each.share.mean()) for each in found], "area": [each.area for each in found]}
-    (options.out / "supply.json").write_text(json.dumps(row, indent=1).replace("NaN", "null") + "\n", encoding="utf-8")
+    (options.out / "supply.json").write_text(json.dumps(row).replace("NaN", "null") + "\n", encoding="utf-8")
     print(f"{options.out}/supply.png and {options.out}/supply.json")
 
 

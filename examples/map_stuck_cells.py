@@ -3,7 +3,6 @@
 Each chip of each mapping is the same chip; the yield is the share of chips that reach a wanted accuracy.
 
     python examples/map_stuck_cells.py
-    python examples/map_stuck_cells.py --network my_network.h5 --dataset mnist --wanted 0.95
     python examples/map_stuck_cells.py --dataset fashion --trials 20 --shares 0 0.2 0.3
 """
 
@@ -17,6 +16,7 @@ from matplotlib.figure import Figure
 
 import bnnsim
 from bnnsim.faults import Remapped, StuckAt
+from bnnsim.figures.style import line_style
 from bnnsim.statistics.intervals import wilson
 
 STUCK = StuckAt(0.5, 0.5)                                       # half at 0, half at 1; `at` sets how many
@@ -44,18 +44,18 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     options = arguments()
     options.out.mkdir(parents=True, exist_ok=True)
-    network, test = bnnsim.PackedNetwork.load(options.network), bnnsim.load_dataset(options.dataset)[1][:options.images]
+    network, test = bnnsim.PackedNetwork.load(options.network), bnnsim.load_dataset(options.dataset)[1]
+    test = test[:options.images] if options.images else test
     result = bnnsim.sweep(network, test, options.shares, options.trials, rng=options.seed, faults=MAPPINGS)
     print(result.table())
     left, right = (figure := Figure(figsize=(12, 5), layout="constrained")).subplots(1, 2)
     result.plot(ax=left, xscale="linear")
     sold = result.accuracy >= options.wanted                    # (mappings, shares, chips)
     limits = np.array([[wilson(int(chips.sum()), options.trials) for chips in of_mapping] for of_mapping in sold])
-    for name, share, (low, high) in zip(MAPPINGS, sold.mean(axis=2), limits.transpose(0, 2, 1)):
-        line, = right.plot(options.shares, share, "o-", label=name)
-        right.fill_between(options.shares, low, high, color=line.get_color(), alpha=0.12)
-    right.set(xlabel="share of stuck cells", ylabel=f"share of chips with {100 * options.wanted:g} % or more",
-              title=f"yield of {options.trials} chips, with 95 % intervals")
+    for m, (share, (low, high)) in enumerate(zip(sold.mean(axis=2), limits.transpose(0, 2, 1))):
+        right.errorbar(np.add(options.shares, 0.006 * (m - 3)), share, (share - low, high - share), **line_style(m))
+    right.set(xlabel="share of stuck cells", title=f"yield of {options.trials} chips, with 95 % intervals",
+              ylabel=f"share of chips with {100 * options.wanted:g} % or more")
     figure.savefig(options.out / "mapping.png", dpi=150)
     mean, spread = 100 * result.mean(), 100 * result.accuracy.std(axis=2)
     found = [f"{100 * share:.0f} % stuck: " + ", ".join(
@@ -69,9 +69,9 @@ def main() -> None:
            "source": "arXiv:2506.01140, arXiv:2512.18459",
            "measured": f"{'; '.join(found)} (mean +- spread of {options.trials} chips, {len(test):,} images)",
            "command": " ".join(["python examples/map_stuck_cells.py", *sys.argv[1:]]),
-           "shares": options.shares, "cells_per_weight": cells, "accuracy": dict(zip(MAPPINGS, result.mean().tolist())),
+           "shares": options.shares, "cells_per_weight": cells, "accuracy": dict(zip(MAPPINGS, mean.tolist())),
            "yield": dict(zip(MAPPINGS, sold.mean(axis=2).tolist())), "yield_95": dict(zip(MAPPINGS, limits.tolist()))}
-    (options.out / "mapping.json").write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
+    (options.out / "mapping.json").write_text(json.dumps(row) + "\n", encoding="utf-8")
     print(f"{options.out}/mapping.png and {options.out}/mapping.json")
 
 

@@ -24,6 +24,7 @@ ALONE = ("cluster_sweep", "train_fashion")                        # in a process
 SMALL = {                                                         # options, and the files that must be there
     "sweep_pretrained": ("--images 50 --trials 2", "out/pretrained.csv out/pretrained.h5 out/pretrained.png"),
     "compare_networks": ("--images 50 --trials 2", "out/compare.h5 out/compare.png"),
+    "chosen_flips": ("--epochs 1 --images 20 --flips 60 --trials 1", "out/certificates.json out/certificates.png"),
     "fault_maps": ("--images 50 --rows 256", "out/array.png out/chip.h5"),
     "fit_my_cells": ("--images 50 --trials 2", "out/card.json out/my_cells.png out/states-0.png out/states-1.png"),
     "fragile_blocks": ("--images 50 --trials 2 --epochs 1", "out/fragile.png"),
