@@ -48,8 +48,8 @@ def main() -> None:
         names = "proven, 0 or 1", "proven, shared weights", "attack"
         for name, style, flips in zip(names, (":", "-", "--"), (plain[:, i], shared[:, i], attack - 1)):
             left.plot(np.sort(flips)[::-1], style, color=colour, label=f"convolution {i}: {name}")
-        told.append(f"convolution {i}: {100 * (shared[:, i] > 1).mean():.0f} % of images provably stand 2 flips or more "
-                    f"(0 without), at most {shared[:, i].max()}; attacks need {np.median(attack):.0f} in the median")
+        told.append(f"convolution {i}: {100 * (shared[:, i] > 1).mean():.0f} % of images provably stand 2 flips or more"
+                    f" (0 without), at most {shared[:, i].max()}; attacks need {np.median(attack):.0f} in the median")
     left.set(xlabel="images", ylabel="flips that leave the class", yscale="symlog", title=f"{SMALL}, Fashion-MNIST")
     left.set_yticks(ticks := [0, 1, 2, 5, 10, 20], list(map(str, ticks)))
     left.legend(fontsize=8)

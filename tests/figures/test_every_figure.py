@@ -29,6 +29,11 @@ def few():
     return bnnsim.load_embedded()[1][:40]
 
 
+def answered(one):
+    """The images, labelled as a network has it."""
+    return bnnsim.Split(few().images, one.predict(few().images), "as it says", 10)
+
+
 @functools.cache
 def swept():
     return bnnsim.sweep({"one": network(), "two": network(1)}, few(), [0, 0.01, 0.1], 3, 0, progress=False)
@@ -65,9 +70,10 @@ DRAW = {
     "class_curves": lambda: figures.class_curves(swept(), "two"),
     "confusion_matrix": lambda: figures.confusion_matrix(
         metrics.Evaluation("a_network", network(), few(), network().predict(few().images))),
-    "chosen_flips": lambda: figures.chosen_flips(of_two(lambda one: proofs.progressive_flips(one, few(), 20, 5))),
+    "chosen_flips": lambda: figures.chosen_flips(
+        of_two(lambda one: proofs.progressive_flips(one, answered(one), 20, 5))),
     "failing_images": lambda: figures.failing_images(
-        of_two(lambda one: metrics.hard_images(one, few(), BitFlips(0.2), 3, rng=0))),
+        of_two(lambda one: metrics.hard_images(one, answered(one), BitFlips(0.2), 3, rng=0))),
     "critical_histogram": lambda: figures.critical_histogram(metrics.critical_bits(network(), few(), 2)),
     "error_rates": lambda: figures.error_rates(CARD, "time", condition="weak", n_points=9),
     "fault_map": lambda: figures.fault_map(network(), BitFlips(0.01).apply(network(), 1), 1),
