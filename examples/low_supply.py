@@ -4,7 +4,6 @@ What a falling supply costs stands beside independent errors of the same mean ra
 voltages are an example, no measurement: give your own.
 
     python examples/low_supply.py
-    python examples/low_supply.py --dataset fashion --chips 10 --reads 10
 """
 
 import argparse
@@ -54,16 +53,17 @@ def main() -> None:
         lost = [100 * (each.failures / each.n_reads).mean(axis=1) for each in results]
         left.errorbar(np.subtract(options.volts, options.threshold), np.mean(lost, axis=1), np.std(lost, axis=1),
                       fmt="o-" if results is found else "s--", label=name)
-    left.set(xlabel="supply less threshold (V)", xscale="log", ylabel="right answers lost (%)",
+    left.set(xlabel="supply (V), by its logarithm above the threshold", xscale="log", ylabel="right answers lost (%)",
              title=f"{options.chips} chips, {options.reads} reads each; bars: standard deviation over chips")
+    left.set_xticks(np.subtract(options.volts, options.threshold), options.volts)
+    left.minorticks_off()
     left.legend()
-    drawn = {f"{volt:g} V, BER {rate:.3f}": each for volt, rate, each in zip(options.volts, rates, found)}
-    bnnsim.plotting.failing_images(dict(list(drawn.items())[-4:]), ax=right)
+    drawn = [(f"{volt:g} V, BER {rate:.3f}", each) for volt, rate, each in zip(options.volts, rates, found)]
+    bnnsim.plotting.failing_images(dict(drawn[-4:]), ax=right)
     figure.savefig(options.out / "supply.png", dpi=150)
     told = [f"BER {rate:.2g}: {100 * each.share.mean():.1f} % fail (spread evenly {100 * other.share.mean():.1f} %), "
             f"area {each.area:.3f} +- {np.std(each.area_by_chip):.3f}, {100 * part:.0f} % of errors on 5 % of pairs"
             for rate, each, other, part in zip(rates, found, even, weak)]
-    print(*told, sep="\n")
     row = {"item": "Supply voltage to hard images", "source": "arXiv:2305.12875",
            "literature": "images misclassified under low light are mostly the difficult ones",
            "measured": f"{'; '.join(told)} (of answers right without errors; area: probability that one that fails had "
@@ -72,7 +72,7 @@ def main() -> None:
            "command": " ".join(["python examples/low_supply.py", *sys.argv[1:]]), "volts": options.volts, "ber": rates,
            "lost": [float(each.share.mean()) for each in found], "area": [each.area for each in found]}
     (options.out / "supply.json").write_text(json.dumps(row).replace("NaN", "null") + "\n", encoding="utf-8")
-    print(f"{options.out}/supply.png and {options.out}/supply.json")
+    print(*told, f"{options.out}/supply.png and {options.out}/supply.json", sep="\n")
 
 
 if __name__ == "__main__":
