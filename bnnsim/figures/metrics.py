@@ -239,7 +239,7 @@ def failing_images(results: "HardImages | Mapping[str, HardImages]", path: FileP
     axes.set_ylim(bottom=0)
     axes.set_xlabel("images by their lead without errors, the smallest first (%)")
     axes.set_ylabel("wrong reads (%)")
-    axes.legend(fontsize=8, title="the one that fails had the smaller lead in", title_fontsize=8)
+    axes.legend(fontsize=8, title="one that fails had\nthe smaller lead in", title_fontsize=8)
     return written(figure, path, ax)
 
 
