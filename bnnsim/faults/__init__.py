@@ -24,6 +24,7 @@ from bnnsim.faults.protected import Protected
 from bnnsim.faults.protocol import Fault
 from bnnsim.faults.read_errors import ActivationErrors, PopcountErrors, PopcountNoise, SenseErrors
 from bnnsim.faults.real_bits import RealBits
+from bnnsim.faults.remapped import Remapped
 from bnnsim.faults.residual import exact_residual, ideal_residual
 from bnnsim.faults.spare_columns import SpareColumns
 from bnnsim.faults.spec import parse_fault
@@ -32,6 +33,6 @@ from bnnsim.faults.stuck_at import StuckAt
 
 __all__ = ["ActivationErrors", "AnalogColumns", "ArrayMapping", "ArrayVariation", "AsymmetricFlips", "BitFlips",
            "ByArray", "Clusters", "Compose", "Cost", "EachRead", "Fault", "FaultMap", "InOutput", "InThresholds",
-           "LayerErrors", "LayerFault", "PopcountErrors", "PopcountNoise", "Protected", "RealBits", "SenseErrors",
-           "SpareColumns", "StuckAt", "StuckLine", "StuckLines", "WeakAmplifiers", "exact_residual", "ideal_residual",
-           "parse_fault"]
+           "LayerErrors", "LayerFault", "PopcountErrors", "PopcountNoise", "Protected", "RealBits", "Remapped",
+           "SenseErrors", "SpareColumns", "StuckAt", "StuckLine", "StuckLines", "WeakAmplifiers", "exact_residual",
+           "ideal_residual", "parse_fault"]

@@ -20,8 +20,8 @@ from bnnsim.packed.kinds import KINDS
 
 if TYPE_CHECKING:
     from bnnsim.campaign import SweepResult
-    from bnnsim.metrics import (CriticalBits, Importance, LayerImportance, LayerMargins, LayerTolerance, Margins,
-                                PredictedAccuracy, Tolerance)
+    from bnnsim.metrics import (CriticalBits, HardImages, Importance, LayerImportance, LayerMargins, LayerTolerance,
+                                Margins, PredictedAccuracy, Tolerance)
 
 BARS = 60
 Result = TypeVar("Result")
@@ -216,6 +216,38 @@ def critical_histogram(critical: "CriticalBits", path: FilePath | None = None,
     axes.set_ylabel("share of the layer's bits")
     axes.set_title(f"each of the {critical.effect.size:,} bits of layer {critical.layer}, flipped alone", fontsize=10)
     axes.locator_params(axis="x", integer=True)
+    return written(figure, path, ax)
+
+
+def failing_images(results: "HardImages | Mapping[str, HardImages]", path: FilePath | None = None,
+                   *, ax: "Drawn | None" = None, width: Width = None) -> "Drawn":
+    """How often images fail, over their leads without errors: by twentieths of the images, the hardest on the left.
+
+    Parameters
+    ----------
+    results : bnnsim.metrics.HardImages, or dict of str to HardImages
+    path : path, optional
+    ax : matplotlib.axes.Axes, optional
+        Drawn on and returned, instead of a new figure.
+    width : {"column", "page"}, float or (float, float), optional
+        Of a new figure: one or two columns of a paper, inches, or inches of both sides.
+
+    Returns
+    -------
+    matplotlib.figure.Figure, or `ax`
+    """
+    named = _named(results)
+    figure, axes = new_axes(height=3.8, ax=ax, size=width)
+    for s, (name, found) in enumerate(named.items()):
+        parts = min(20, len(found.lead))
+        centres = 100 * (np.arange(parts) + 0.5) / parts
+        tells = f"{100 * found.area:.0f} % of pairs"
+        axes.plot(centres, 100 * found.by_part(parts)[1], **line_style(s), label=f"{name}: {tells}" if name else tells)
+    axes.set_xlim(0, 100)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("images by their lead without errors, the smallest first (%)")
+    axes.set_ylabel("wrong reads (%)")
+    axes.legend(fontsize=8, title="one that fails had\nthe smaller lead in", title_fontsize=8)
     return written(figure, path, ax)
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 import bnnsim.faults as faults
 from bnnsim.faults import (ActivationErrors, AnalogColumns, ArrayMapping, ArrayVariation, AsymmetricFlips, BitFlips,
                            ByArray, Clusters, Compose, EachRead, InOutput, InThresholds, PopcountErrors, PopcountNoise,
-                           Protected, RealBits, SenseErrors, SpareColumns, StuckAt, StuckLine, StuckLines,
+                           Protected, RealBits, Remapped, SenseErrors, SpareColumns, StuckAt, StuckLine, StuckLines,
                            WeakAmplifiers, parse_fault)
 from bnnsim.faults.spec import _known
 
@@ -21,6 +21,7 @@ FAULTS = [BitFlips(0.01), BitFlips((0.1, 1e-300), [0, 2]), AsymmetricFlips(0.1, 
           Clusters(ArrayMapping(7, 65, "columns"), 0.02, 2, 0.3), LINE, EachRead(BitFlips(0)),
           Compose([LINE, BitFlips(0)], axis=1), Protected(StuckAt(0.1, 0), "repetition(3)", [1]),
           SpareColumns(LINE, MAP), ArrayVariation(BitFlips(0), MAP, 1e-3, 0.7),
+          Remapped(StuckAt(0.1, 0.1), True, 64, "units", "greedy", 2),
           ByArray(BitFlips(0), MAP, [0.1, 0.2], 0.1), RealBits(0.1, ("real-conv", 3), ("weight",)),
           ActivationErrors(0.1, (0,)), PopcountErrors((0, 0.1), step=2), PopcountNoise(0.1), SenseErrors(0.01),
           AnalogColumns(32, 5, (0.1, 0.2), noise=0.3, wire=1e-4), InThresholds(BitFlips(0.1), 12),
