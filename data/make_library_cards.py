@@ -185,10 +185,10 @@ def pcm() -> DeviceCard:
                             lrs_median_ohm=low, lrs_sigma_ln=low_ln, hrs_median_ohm=high, hrs_sigma_ln=high_ln))
     return DeviceCard("pcm_drift", "PCM", "A million phase-change devices: programming noise, and drift with a mean "
                       "and a spread of its exponent, from 20 s after programming on. Normal conductances times a "
-                      "log-normal drift are given as the log-normal of the same mean and variance. Which two levels hold a bit is "
-                      "a choice of this card: at 25 uS hardly one is ever wrong. Lacks: energy, temperature, and read "
-                      "noise, in that model 30 % of an HRS of 1 uS (read_sigma of Cell2T2R takes it).", LICENCE,
-                      tuple(rows))
+                      "log-normal drift are given as the log-normal of the same mean and variance. Which two levels "
+                      "hold a bit is a choice of this card: at 25 uS hardly one is ever wrong. Lacks: energy, "
+                      "temperature, and read noise, in that model 30 % of an HRS of 1 uS (read_sigma of Cell2T2R takes "
+                      "it).", LICENCE, tuple(rows))
 
 
 def survey(name: str, memory: str, cell: str, table: dict[str, tuple[str, dict[str, Any], str, str]], text: str

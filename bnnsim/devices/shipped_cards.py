@@ -1,7 +1,6 @@
 """The device cards that come with bnnsim, all at once."""
 
 from bnnsim.devices.cards import SHIPPED, DeviceCard, load_card
-from bnnsim.devices.marks import MARKS
 
 
 def library() -> dict[str, DeviceCard]:
@@ -12,13 +11,7 @@ def library() -> dict[str, DeviceCard]:
 
     Examples
     --------
-    >>> [name for name, card in library().items() if "measured" in provenances(card)]
+    >>> [name for name, card in library().items() if any(row["provenance"] == "measured" for row in card.rows)]
     ['ddr3_trcd', 'fpga_bram']
     """
     return {name: load_card(name) for name in SHIPPED}
-
-
-def provenances(card: DeviceCard) -> list[str]:
-    """How the values of a card are known, the best known first, each kind once."""
-    found = {row["provenance"] for row in card.rows}
-    return [mark for mark in MARKS if mark in found]
