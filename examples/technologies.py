@@ -36,7 +36,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     networks = {name: bnnsim.PackedNetwork.load(bnnsim.datasets.data_file(file)) for name, file in NETWORKS.items()}
     test = bnnsim.load_dataset(options.dataset)[1][:options.images]
-    figure, lost = Figure(figsize=(12, 9.5), layout="constrained"), {}
+    figure, lost = Figure(figsize=(12, 9.5), layout="constrained"), dict[object, str]()
     for ax, (name, axis) in zip(figure.subplots(3, 3, sharey=True).flat, PANELS.items()):
         card, known = bnnsim.devices.load_card(name), bnnsim.devices.AXES[axis]
         label = {"timing": "activation time tRCD ns", "condition": ""}.get(axis, f"{known.label} {known.unit}")
@@ -46,7 +46,7 @@ def main() -> None:
             print(f"{card.name} {condition}\n{swept.table()}\n")
             for network, style in zip(NETWORKS, ("-", "--")):
                 rows = [row for row in swept.rows if row["network"] == network]
-                x = [n if axis == "condition" else row["place"] * (1e9 if axis == "timing" else 1)
+                x = [n if axis == "condition" else float(row["place"]) * (1e9 if axis == "timing" else 1)
                      for n, row in enumerate(rows)]
                 ax.plot(x, [100 * max(row["clean"] - row["mean"], 5e-4) for row in rows], "osD"[i] + style,
                         markersize=4, color=f"C{i}", label=condition * (network == "standard") or None)
@@ -66,7 +66,7 @@ def main() -> None:
              "HfO2, ultra-low power": ("hfo2_2t2r", "", "ultra-low power"), "block RAM": ("fpga_bram", "VC707", 0.54),
              "DRAM of vendor B at 7.5 ns": ("ddr3_trcd", "vendor B", 7.5e-9)}
     row = {"item": "Device library", "source": "arXiv:1908.04085, 10.1109/TC.2021.3104736, arXiv:1904.03652",
-           "literature": "binarized networks stand 0.1 % of ST-MRAM errors; those of FeFET are asymmetric, hang on "
+           "literature": "binarized networks stand 0.1 % of ST-MRAM errors; those of FeFET are asymmetric, depend on "
            "temperature and, not countered, make accuracy unacceptable; HfO2 has 3.3 % at 1/30 of the energy",
            "measured": "points, standard FCNN: " + "; ".join(f"{what} {lost[key]}" for what, key in shown.items()) +
            f"; as many errors, as many of zeros as of ones {100 * (even[1] - even[0]):+.1f}",

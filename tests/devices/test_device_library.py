@@ -101,7 +101,7 @@ def test_the_dram_table_is_the_median_of_modules_of_medians_of_rounds(tmp_path):
 
 
 def test_stored_zeros_and_ones_fail_differently_in_dram():
-    """The vendors' arrays are not alike: which bit is the weaker turns round, and so would a card that mixed them up."""
+    """The vendors' arrays are not alike: which bit is the weaker turns round, as it would where both were mixed up."""
     card = load_card("ddr3_trcd")
     rates = {vendor: card.error_rates(condition=f"vendor {vendor}", timing_second=5e-9) for vendor in "ABC"}
     assert rates["A"].p01 > rates["A"].p10 and rates["C"].p01 > 10 * rates["C"].p10 and rates["B"].p01 < rates["B"].p10
