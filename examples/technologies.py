@@ -1,6 +1,4 @@
-"""What published memories leave of a network: the device cards of real technologies, each along its own axis.
-
-Full lines: the standard FCNN; dashed: trained with bit errors. A title says how the rates are known.
+"""What published memories leave of the standard FCNN (full lines) and of the one trained with bit errors (dashed).
 
     python examples/technologies.py --trials 10 --seed 0
 """
@@ -16,8 +14,9 @@ import bnnsim
 from bnnsim.devices.marks import either, said
 
 NETWORKS = {"standard": "fashion_fcnn.h5", "flip-trained": "fashion_fcnn_flip.h5"}
-PANELS = {**dict.fromkeys(("hfo2_2t2r", "rram_macros", "stt_mram", "fefet"), "condition"), "ddr3_trcd": "timing",
-          "fpga_bram": "voltage", "pcm_drift": "time", "rram_relaxation": "time", "rram_unverified": "sigma"}
+PANELS = {**dict.fromkeys(("hfo2_2t2r", "stt_mram", "fefet"), "condition"), "ddr3_temperature": "temperature",
+          "ddr3_trcd": "timing", "fpga_bram": "voltage", "pcm_drift": "time", "rram_relaxation": "time",
+          "rram_unverified": "sigma"}
 PLACES = {"timing": [5e-9, 5.5e-9, 6e-9, 6.5e-9, 7e-9, 7.5e-9, 8.5e-9, 1e-8], "sigma": [1, 1.5, 2, 2.5, 3, 3.5, 4, 5]}
 
 

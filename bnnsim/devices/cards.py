@@ -28,8 +28,8 @@ from bnnsim.packed.memory import MemoryLike
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SHIPPED = ("ddr3_trcd", "dram_synthetic", "fefet", "fpga_bram", "hfo2_2t2r", "pcm_drift", "rram_macros",
-           "rram_relaxation", "rram_unverified", "sram_synthetic", "stt_mram", "teaching")
+SHIPPED = ("ddr3_temperature", "ddr3_trcd", "dram_synthetic", "fefet", "fpga_bram", "hfo2_2t2r", "pcm_drift",
+           "rram_macros", "rram_relaxation", "rram_unverified", "sram_synthetic", "stt_mram", "teaching")
 
 
 @dataclass(frozen=True, eq=False, repr=False)

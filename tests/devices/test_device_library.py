@@ -18,6 +18,7 @@ DATA = Path(data_file("README.rst")).parent
 PUBLISHED = tuple(name for name in SHIPPED if name != "teaching" and "synthetic" not in name)
 MADE = tuple(name for name in PUBLISHED if name != "hfo2_2t2r")
 SCRIPT = runpy.run_path(str(DATA / "make_library_cards.py"))
+HEATED = SCRIPT["HEATED"]
 every = pytest.mark.parametrize("name", PUBLISHED)
 
 
@@ -82,22 +83,32 @@ def test_each_card_sweeps(name, fcnn, test):
 
 # ---------------------------------------------------------------- numbers against what they were made from
 
-def test_the_dram_table_is_the_median_of_modules_of_medians_of_rounds(tmp_path):
-    """On a file of the same form: two modules of a vendor, one measured twice, with rounds that do not belong."""
-    head = ",Bank0,DIMMBER,Label,Pattern,Temperature,VendorMask,tRAS,tRCD,tRP,Model"
-    lines, n = [head], 0
-    for vendor, rcd in {(vendor, rcd) for vendor, rcd in SCRIPT["DRAM"]}:
+def test_the_dram_tables_are_medians_over_modules_of_medians_over_rounds(tmp_path):
+    """On a file of the same form: two modules a vendor, one measured in two rounds; only one of them was heated."""
+    lines = [",Bank0,DIMMBER,Label,Pattern,Temperature,VendorMask,tRAS,tRCD,tRP,Model"]
+    for vendor, rcd in SCRIPT["DRAM"]:
         for pattern, factor in (("0x0", 1.0), ("0xff", 0.5)):
             for label, rates in (("a", (0.02, 0.04)), ("b", (0.05,))):
-                for rate in rates:
-                    for temperature, rp in (("20", "12.5"), ("70", "12.5"), ("20", "5.0")):
-                        n += 1
-                        kept = rate * factor if (temperature, rp) == ("20", "12.5") else 0.4
-                        module = f"{vendor}{label}"
-                        lines.append(f"{n},0,{kept},{module},{pattern},{temperature},{vendor},35.0,{rcd},{rp},M")
+                for rate, celsius in ((rate, celsius) for rate in rates for celsius in (20, 26, 35, 50, 70)):
+                    place = f"{vendor}{label},{pattern},{celsius},{vendor},35.0,{rcd}"
+                    lines += [f"1,0,{rate * factor},{place},12.5,M"] if label == "a" or celsius == 20 else []
+                    lines.append(f"2,0,0.4,{place},5.0,M")                        # another timing was changed
     path = tmp_path / "data.csv"
     path.write_text("\n".join(lines), encoding="utf-8")
-    assert set(SCRIPT["dram_medians"](str(path)).values()) == {(0.04, 0.02)}
+    cold, heated = SCRIPT["dram_tables"](str(path))
+    assert set(cold) == set(SCRIPT["DRAM"]) and set(cold.values()) == {(0.04, 0.02)}
+    assert {key: set(each) for key, each in heated.items()} == {key: set(each) for key, each in HEATED.items()}
+    assert {rates for each in heated.values() for rates in each.values()} == {(0.03, 0.015)}
+
+
+def test_heated_modules_grow_worse():
+    """From 26 C on; ones of vendor B more than threefold, which makes its errors more even."""
+    card = load_card("ddr3_temperature")
+    for condition in card.conditions:
+        rates = [card.error_rates(condition=condition, temperature_kelvin=t + 273.15) for t in (26, 35, 50, 70)]
+        assert all((np.diff([each[i] for each in rates]) > 0).all() for i in (0, 1))
+    cold, hot = (card.error_rates(condition="vendor B, 7.5 ns", temperature_kelvin=t + 273.15) for t in (20, 70))
+    assert hot.p10 > 3 * cold.p10 and hot.p01 / hot.p10 < cold.p01 / cold.p10 / 2
 
 
 def test_stored_zeros_and_ones_fail_differently_in_dram():

@@ -17,6 +17,7 @@ from bnnsim.datasets.shipped import data_file
 from bnnsim.devices import AXES, CardError, Cell1T1R, Cell2T2R, DeviceCard, LogNormal, load_card
 from bnnsim.devices.card_schema import MAX_BYTES
 from bnnsim.devices.cards import SHIPPED
+from bnnsim.devices.conditions import FRESH
 from bnnsim.training.architectures import build
 
 DATA = Path(data_file("README.rst")).parent
@@ -230,7 +231,8 @@ def test_every_axis_of_every_shipped_card_can_be_asked():
         for axis, limits in card.axes().items():
             place = {"condition": card.conditions[0]} if axis != "condition" and len(card.conditions) > 1 else {}
             if axis == "condition":                              # where on an axis that has no place to begin with
-                place = {AXES[each].key: card.axes()[each][0] for each in ("voltage", "timing") if each in card.axes()}
+                known = card.under(card.conditions[0])
+                place = {known.axis: known.limits()[0]} if known.axis and known.axis not in FRESH else {}
             values = limits if axis == "condition" else [x for x in limits if math.isfinite(x)]
             values = [0.5] if axis == "sigma" and name == "rram_relaxation" else values   # a normal conductance has one
             for value in values:
