@@ -40,7 +40,8 @@ def check_axis(name: str, value: Any) -> str:
 
 
 OPTIONS = (
-    Option("card", "a device card: a JSON file, or one that comes with the library: hfo2_2t2r, teaching, "
+    Option("card", "a device card: a JSON file, or one that comes with the library: ddr3_temperature, ddr3_trcd, "
+           "fefet, fpga_bram, hfo2_2t2r, pcm_drift, rram_macros, rram_relaxation, rram_unverified, stt_mram; teaching, "
            "sram_synthetic, dram_synthetic; or a file that --out left",
            rules.path, "hfo2_2t2r", metavar="CARD", flag="", nargs="?"),
     Option("axis", "what changes, such as condition, cycles, time, voltage (default: the first that the card has)",

@@ -28,7 +28,8 @@ from bnnsim.packed.memory import MemoryLike
 if TYPE_CHECKING:
     from bnnsim.figures.style import Drawn, Width
 
-SHIPPED = ("dram_synthetic", "hfo2_2t2r", "sram_synthetic", "teaching")
+SHIPPED = ("ddr3_temperature", "ddr3_trcd", "dram_synthetic", "fefet", "fpga_bram", "hfo2_2t2r", "pcm_drift",
+           "rram_macros", "rram_relaxation", "rram_unverified", "sram_synthetic", "stt_mram", "teaching")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -376,7 +377,7 @@ def load_card(path: FilePath) -> DeviceCard:
 
     Parameters
     ----------
-    path : path, or "hfo2_2t2r", "teaching", "sram_synthetic", "dram_synthetic"
+    path : path, or the name of one that `bnnsim.devices.library` lists, such as "hfo2_2t2r"
 
     Raises
     ------
