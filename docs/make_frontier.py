@@ -15,8 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 PAGE, FOLDER = HERE / "frontier.rst", HERE / "frontier"
 BEGIN, END = ".. the table begins: docs/make_frontier.py writes it\n", ".. the table ends\n"
-FIELDS = {"item": "", "literature": "the literature says", "measured": "bnnsim measures", "source": "source",
-          "command": "made by"}
+FIELDS = ("item", "literature", "measured", "source", "command")
 
 
 def rows() -> list[dict[str, str]]:
@@ -31,21 +30,29 @@ def rows() -> list[dict[str, str]]:
     return found
 
 
-def cell(name: str, row: dict[str, str]) -> str:
-    text = " ".join(row[name].split())
-    if name == "item":
-        return f":doc:`{text} <{row['page']}>`"
-    return f"``{text}``" if name == "command" else text.replace("*", r"\*").replace("|", r"\|")
+def plain(text: str) -> str:
+    return " ".join(text.split()).replace("*", r"\*").replace("|", r"\|")
+
+
+def cells(row: dict[str, str]) -> list[list[str]]:
+    """The paragraphs of a row's three cells: its item and source; the literature; what was measured, and by what."""
+    measured = plain(row["measured"]).split("; ")
+    return [[f":doc:`{plain(row['item'])} <{row['page']}>`", plain(row["source"])], [plain(row["literature"])],
+            [f"- {part}" for part in measured] + [f"``{' '.join(row['command'].split())}``"]]
 
 
 def table() -> str:
     """A list table, a row an item."""
-    lines = [".. list-table::", "   :header-rows: 1", "   :widths: 12 28 38 12 20", ""]
-    for entries in (list(FIELDS.values()), *([cell(name, row) for name in FIELDS] for row in rows())):
-        for i, entry in enumerate(entries):
-            first, rest = ("   * - ", "       ") if i == 0 else ("     - ", "       ")
-            lines += textwrap.wrap(entry, 118, initial_indent=first, subsequent_indent=rest, break_long_words=False,
-                                   break_on_hyphens=False) or [first.rstrip()]
+    lines = [".. list-table::", "   :header-rows: 1", "   :widths: 16 28 56", ""]
+    for row in ([[""], ["the literature says"], ["bnnsim measures"]], *map(cells, rows())):
+        for i, paragraphs in enumerate(row):
+            for j, text in enumerate(paragraphs):
+                first = "       " if j else "     - " if i else "   * - "
+                rest = "         " if text.startswith("- ") else "       "
+                between = [""] * (j > 0 and not text.startswith("- "))
+                lines += between + (textwrap.wrap(text, 118, initial_indent=first, subsequent_indent=rest,
+                                                  break_long_words=False, break_on_hyphens=False)
+                                    or [first.rstrip()])
     return "\n".join(lines) + "\n"
 
 
