@@ -8,7 +8,6 @@ import argparse
 import json
 import shlex
 import sys
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -16,6 +15,7 @@ from scipy.special import ndtr
 
 import bnnsim
 from bnnsim.faults import AnalogColumns, BitFlips
+from bnnsim.files.out_arguments import made_folder
 
 ROWS, BITS, OFF = (32, 64, 256), (2, 3, 4, 6, 8), 0.1
 SPREADS, WIRES = (0.0, 0.2, 0.4, 0.8), (0.0, 1e-6, 5e-6, 3e-5)
@@ -28,13 +28,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--trials", type=int, default=1, help="chips of each setting")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the figure and the row")
+    parser.add_argument("--out", type=made_folder, default="out", help="folder for the figure and the row")
     return parser.parse_args()
 
 
 def main() -> None:
     options = arguments()
-    options.out.mkdir(parents=True, exist_ok=True)
     train, test = bnnsim.load_dataset(options.dataset)
     model = bnnsim.architectures.build("C32 MP2 C64 MP2 FC256 FC10", test.images.shape[1:], rng=options.seed)
     bnnsim.fit(model, train, options.epochs, rng=options.seed, batch_size=100)

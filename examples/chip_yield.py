@@ -9,7 +9,6 @@ import json
 import shlex
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -17,6 +16,7 @@ from matplotlib.figure import Figure
 import bnnsim
 from bnnsim.campaign import chip_yields, rare_failures, rare_yields
 from bnnsim.faults import BitFlips
+from bnnsim.files.out_arguments import made_folder
 from bnnsim.statistics import quantile_interval
 
 RATES, LOW, SPLIT = [0, 1e-4, 3e-4, 1e-3, 3e-3, 0.01], [1e-7, 1e-6, 1e-5, 1e-4, 1e-3], 0.01
@@ -31,7 +31,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--chips", type=int, default=8, help="of a splitting")
     parser.add_argument("--repetitions", type=int, default=4, help="of the splitting")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the figure and the row")
+    parser.add_argument("--out", type=made_folder, default="out", help="folder for the figure and the row")
     return parser.parse_args()
 
 
@@ -41,7 +41,6 @@ def said(row: Mapping[str, float]) -> str:
 
 def main() -> None:
     options = arguments()
-    options.out.mkdir(parents=True, exist_ok=True)
     network = bnnsim.PackedNetwork.load(bnnsim.datasets.data_file("fashion_cnn.h5"))
     test = bnnsim.load_dataset(options.dataset)[1][:options.images]
     result, first = (bnnsim.sweep(network, test, RATES, options.trials, rng=options.seed, faults=BitFlips(0, layers))

@@ -10,12 +10,12 @@ greedy attack; on the right how many flips, chosen by a progressive search, halv
 import argparse
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
 import bnnsim
+from bnnsim.files.out_arguments import made_folder
 from bnnsim.proofs import breaking_flips, certified_flips, progressive_flips
 
 SMALL, RATES = "C8 MP2 C16 MP2 FC10", [0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4]
@@ -29,13 +29,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--flips", type=int, default=2000, help="chosen at most")
     parser.add_argument("--trials", type=int, default=4, help="chips with random errors")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the figure and the row")
+    parser.add_argument("--out", type=made_folder, default="out", help="folder for the figure and the row")
     return parser.parse_args()
 
 
 def main() -> None:
     options = arguments()
-    options.out.mkdir(parents=True, exist_ok=True)
     (train, test), told = bnnsim.load_embedded(), []
     few, unseen = test[:options.images], test[options.images:]
     left, right = (figure := Figure(figsize=(12, 5), layout="constrained")).subplots(1, 2)

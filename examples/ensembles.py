@@ -6,13 +6,13 @@ import argparse
 import json
 import shlex
 import sys
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
 import bnnsim
 from bnnsim.faults import BitFlips, EachRead
+from bnnsim.files.out_arguments import made_folder
 from bnnsim.metrics import Ensemble, accuracy_over_coverage, ensemble, fit_temperature, stochastic_images
 
 NOISE, COPIES = (0.05, 0.1, 0.15), 3                            # bit error rates of a read; random images of each
@@ -26,13 +26,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--reads", type=int, default=16, help="of a chip, and presentations of an image")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the figure and the row")
+    parser.add_argument("--out", type=made_folder, default="out", help="folder for the figure and the row")
     return parser.parse_args()
 
 
 def main() -> None:
     options = arguments()
-    options.out.mkdir(parents=True, exist_ok=True)
     train, test = (half[:options.images] for half in bnnsim.load_dataset(options.dataset))
     train, held_out = train[:-len(train) // 6], train[-len(train) // 6:]
     networks, images = [], stochastic_images(np.tile(train.images, (COPIES, 1, 1, 1)), np.random.default_rng(0))

@@ -8,7 +8,6 @@ import argparse
 import json
 import shlex
 import sys
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -16,6 +15,7 @@ from matplotlib.figure import Figure
 import bnnsim
 from bnnsim.faults import ActivationErrors, BitFlips, InOutput, InThresholds, PopcountErrors, PopcountNoise
 from bnnsim.faults.protocol import RatedFault
+from bnnsim.files.out_arguments import made_folder
 from bnnsim.training.layers import with_bit_noise
 
 RATES, NOISE = [0, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.0312, 0.1], 0.03        # of activations in training
@@ -32,7 +32,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--trials", type=int, default=5, help="chips a rate")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the figure and the row")
+    parser.add_argument("--out", type=made_folder, default="out", help="folder for the figure and the row")
     return parser.parse_args()
 
 
@@ -46,7 +46,6 @@ def trained(options: argparse.Namespace, train: bnnsim.Split, noise: float) -> b
 
 def main() -> None:
     options, said, found = arguments(), [], {}
-    options.out.mkdir(parents=True, exist_ok=True)
     figure = Figure(figsize=(5.5 * len(options.dataset), 5), layout="constrained")
     for ax, name in zip(np.ravel(figure.subplots(1, len(options.dataset))), options.dataset):
         train, test = (half[:options.images] for half in bnnsim.load_dataset(name))

@@ -9,7 +9,6 @@ voltages are an example, no measurement: give your own.
 import argparse
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -17,6 +16,7 @@ from matplotlib.figure import Figure
 import bnnsim
 from bnnsim.devices import Cell2T2R, LogNormal, SupplySensing
 from bnnsim.faults import BitFlips, EachRead
+from bnnsim.files.out_arguments import made_folder
 
 CELL = Cell2T2R(LogNormal(5e3, 0.3), LogNormal(5e4, 0.6), offset_sigma=0.05, read_sigma=0.1)        # at 1.2 V
 
@@ -31,13 +31,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--volts", type=float, nargs="+", default=[1.2, 0.8, 0.7, 0.66, 0.64, 0.63, 0.62])
     parser.add_argument("--threshold", type=float, default=0.6, help="threshold voltage of the amplifiers")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the figure and the row")
+    parser.add_argument("--out", type=made_folder, default="out", help="folder for the figure and the row")
     return parser.parse_args()
 
 
 def main() -> None:
     options = arguments()
-    options.out.mkdir(parents=True, exist_ok=True)
     network, test = bnnsim.PackedNetwork.load(options.network), bnnsim.load_dataset(options.dataset)[1]
     test = test[:options.images] if options.images else test
     rates, found, even, weak = [], [], [], []

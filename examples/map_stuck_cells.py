@@ -9,7 +9,6 @@ Each chip of each mapping is the same chip; the yield is the share of chips that
 import argparse
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -17,6 +16,7 @@ from matplotlib.figure import Figure
 import bnnsim
 from bnnsim.faults import Remapped, StuckAt
 from bnnsim.figures.style import line_style
+from bnnsim.files.out_arguments import made_folder
 from bnnsim.statistics.intervals import wilson
 
 STUCK = StuckAt(0.5, 0.5)                                       # half at 0, half at 1; `at` sets how many
@@ -37,13 +37,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--trials", type=int, default=10, help="chips")
     parser.add_argument("--wanted", type=float, default=0.85, help="accuracy of a chip that is sold")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the figure and the row")
+    parser.add_argument("--out", type=made_folder, default="out", help="folder for the figure and the row")
     return parser.parse_args()
 
 
 def main() -> None:
     options = arguments()
-    options.out.mkdir(parents=True, exist_ok=True)
     network, test = bnnsim.PackedNetwork.load(options.network), bnnsim.load_dataset(options.dataset)[1]
     test = test[:options.images] if options.images else test
     result = bnnsim.sweep(network, test, options.shares, options.trials, rng=options.seed, faults=MAPPINGS)

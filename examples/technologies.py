@@ -6,12 +6,12 @@
 import argparse
 import json
 import sys
-from pathlib import Path
 
 from matplotlib.figure import Figure
 
 import bnnsim
 from bnnsim.devices.marks import either, said
+from bnnsim.files.out_arguments import made_folder
 
 NETWORKS = {"standard": "fashion_fcnn.h5", "flip-trained": "fashion_fcnn_flip.h5"}
 PANELS = {**dict.fromkeys(("hfo2_2t2r", "stt_mram", "fefet"), "condition"), "ddr3_temperature": "temperature",
@@ -26,13 +26,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=int, help="only the first IMAGES")
     parser.add_argument("--trials", type=int, default=3, help="chips a place")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the figure and the row")
+    parser.add_argument("--out", type=made_folder, default="out", help="folder for the figure and the row")
     return parser.parse_args()
 
 
 def main() -> None:
     options = arguments()
-    options.out.mkdir(parents=True, exist_ok=True)
     networks = {name: bnnsim.PackedNetwork.load(bnnsim.datasets.data_file(file)) for name, file in NETWORKS.items()}
     test = bnnsim.load_dataset(options.dataset)[1][:options.images]
     figure, lost = Figure(figsize=(12, 9.5), layout="constrained"), dict[object, str]()
