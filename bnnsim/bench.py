@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import bnnsim.commands.command_line as command_line
 import bnnsim.commands.options as shared
+import bnnsim.commands.rules as rules
 import bnnsim.files.atomic as atomic
 from bnnsim.benchmarks.instruction_sets import ISAS, limit
 from bnnsim.commands.options import Option
@@ -40,26 +41,26 @@ FORMAT = {"format": "bnnsim benchmark", "format_version": 1}
 
 def check_sections(name: str, value: Any) -> tuple[str, ...]:
     """Some of the sections, or none."""
-    return () if value == "none" else shared.some_of(SECTIONS)(name, value)
+    return () if value == "none" else rules.some_of(SECTIONS)(name, value)
 
 
 OPTIONS = (
-    Option("full", "whole epochs, all images, more repetitions: tens of minutes", shared.switch, False),
-    Option("tiny", "narrow networks and few images: whether everything runs; its times mean nothing", shared.switch,
+    Option("full", "whole epochs, all images, more repetitions: tens of minutes", rules.switch, False),
+    Option("tiny", "narrow networks and few images: whether everything runs; its times mean nothing", rules.switch,
            False),
     Option("only", "some of the sections; scaling or compare alone: 'none'", check_sections, ",".join(SECTIONS),
            metavar="SECTIONS"),
-    Option("networks", "which of them", shared.some_of(NETWORKS), ",".join(NETWORKS), metavar="NAMES"),
+    Option("networks", "which of them", rules.some_of(NETWORKS), ",".join(NETWORKS), metavar="NAMES"),
     replace(shared.PLOT, name="scaling",
             help=f"time over threads, batch, width, depth, images, wrong bits and cells: {shared.FIGURE_HELP}"),
     shared.WIDTH,
     Option("compare", "measure a peer in turns with bnnsim, in what --only names of training, inference and sweep (all "
-           "three where it names none): examples/peers/torch_peer.py", shared.path,
+           "three where it names none): examples/peers/torch_peer.py", rules.path,
            metavar="SCRIPT"),
-    Option("peer_python", "the Python that has what the peer needs (default: this one)", shared.path,
+    Option("peer_python", "the Python that has what the peer needs (default: this one)", rules.path,
            metavar="PYTHON"),
     Option("isa", "compute, the peer too, as on a CPU with these instructions at most (default: all that this CPU has)",
-           shared.one_of(ISAS)),
+           rules.one_of(ISAS)),
     shared.out("store everything, every sample too", ".json"),
     replace(shared.form("table", "json"), help="what is printed: table, lines as soon as they are measured, or json, "
             "what --out stores, at the end"), shared.DRY_RUN)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import bnnsim.commands.command_line as command_line
 import bnnsim.commands.options as shared
+import bnnsim.commands.rules as rules
 from bnnsim.checks import check_int
 from bnnsim.commands.executors import check_one_place, chosen_executor
 from bnnsim.commands.number_lists import parse_integers, parse_rates
@@ -62,20 +63,20 @@ OPTIONS = (
     replace(shared.FAULT, name="faults", flag="--fault", several=True, help=f"{shared.FAULT.help}; its rate is "
             "what is swept; may be repeated, one curve each (default: BitFlips)"),
     Option("axis", "what the rates of all faults are, where they name several things, such as share_of_cells (default: "
-           "as the faults name it)", shared.text, metavar="NAME"),
+           "as the faults name it)", rules.text, metavar="NAME"),
     shared.TRIALS,
     Option("ci_width", "add chips until the 95 %% interval of a mean is this wide at most, in percent points; --trials "
-           "is the pilot", shared.positive(100), None, float, "POINTS"),
-    Option("max_trials", "the most chips with --ci-width (default: 10 x trials)", shared.integer(1), None, int),
+           "is the pilot", rules.positive(100), None, float, "POINTS"),
+    Option("max_trials", "the most chips with --ci-width (default: 10 x trials)", rules.integer(1), None, int),
     shared.SEED, shared.WORKERS, shared.DASK,
     replace(shared.out("store the results: .h5, resumable, or .csv", ".h5", ".csv"),
             outputs=lambda value, options: [] if _stores(value) or not _runs(options) else [value]),
     replace(shared.RESUME, help="go on from --out, or add rates and trials to it"),
-    Option("predictions", "store every predicted class too", shared.switch, False),
+    Option("predictions", "store every predicted class too", rules.switch, False),
     replace(shared.PLOT, outputs=lambda value, options: [value] if _runs(options) else []),
     shared.WIDTH, shared.form("table", "csv", "json"),
     replace(shared.DRY_RUN, help="print the grid, the number of cells and an estimated time: run and write nothing"),
-    Option("print_command", "print the command that reproduces a results file; run nothing", shared.path,
+    Option("print_command", "print the command that reproduces a results file; run nothing", rules.path,
            metavar="RESULTS.h5", scope="once"),
 )
 
@@ -94,7 +95,7 @@ def check_options(options: argparse.Namespace) -> None:
     shared.check_read(options, ["resume"], options.out, "--out FILE.h5")
     shared.check_read(options, ["width"], options.plot, "--plot FIGURE")
     if options.resume:
-        shared.writable(".h5")("out", options.out)
+        rules.writable(".h5")("out", options.out)
 
 
 def command_of(options: argparse.Namespace) -> str:
@@ -121,7 +122,7 @@ def faults_of(options: argparse.Namespace) -> dict[str, Any]:
     from bnnsim.faults import BitFlips
 
     if options.faults:
-        found: dict[str, Any] = {text: shared.make_fault(text) for text in options.faults}
+        found: dict[str, Any] = {text: rules.make_fault(text) for text in options.faults}
         for text, fault in found.items():
             if not hasattr(fault, "at"):
                 raise ValueError(f"{text} has no rate that could be swept: try python -m bnnsim.evaluate --fault")

@@ -14,11 +14,12 @@ from collections.abc import Sequence
 
 import bnnsim.commands.command_line as command_line
 import bnnsim.commands.options as shared
+import bnnsim.commands.rules as rules
 from bnnsim.commands.options import Option
 from bnnsim.commands.printing import as_json
 
 OPTIONS = (
-    Option("clear", "remove them", shared.switch, False, scope="once"), shared.form("table", "json"), shared.DRY_RUN)
+    Option("clear", "remove them", rules.switch, False, scope="once"), shared.form("table", "json"), shared.DRY_RUN)
 
 
 def arguments() -> command_line.Parser:

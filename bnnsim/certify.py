@@ -18,6 +18,7 @@ import numpy as np
 
 import bnnsim.commands.command_line as command_line
 import bnnsim.commands.options as shared
+import bnnsim.commands.rules as rules
 import bnnsim.files.atomic as atomic
 from bnnsim.commands.number_lists import parse_integers
 from bnnsim.commands.options import Option
@@ -32,8 +33,8 @@ OPTIONS = (
     shared.NETWORK, shared.DATASET, shared.DATA, shared.SIZE, shared.ORDER, shared.LIMIT,
     Option("flips", "numbers of flips", parse_integers,
            "0,1,2,5,10,20,50,100,200,500,1000", metavar="K,K,..."),
-    Option("singles", "try every single flip of convolutions: minutes", shared.switch, False),
-    Option("attack", "also look for small breaking sets, greedily: minutes", shared.switch, False),
+    Option("singles", "try every single flip of convolutions: minutes", rules.switch, False),
+    Option("attack", "also look for small breaking sets, greedily: minutes", rules.switch, False),
     shared.out("write each image's label, class and certificates", ".csv"), shared.PLOT, shared.WIDTH,
     shared.form("table", "json"), shared.DRY_RUN)
 

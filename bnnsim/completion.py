@@ -12,12 +12,12 @@ import sys
 from collections.abc import Sequence
 
 import bnnsim.commands.command_line as command_line
-import bnnsim.commands.options as shared
+import bnnsim.commands.rules as rules
 from bnnsim.commands.completion_scripts import SHELLS, Command
 from bnnsim.commands.names import COMMANDS
 from bnnsim.commands.options import Option
 
-OPTIONS = (Option("shell", f"which: {', '.join(SHELLS)}", shared.one_of(SHELLS), flag="", metavar="SHELL"),)
+OPTIONS = (Option("shell", f"which: {', '.join(SHELLS)}", rules.one_of(SHELLS), flag="", metavar="SHELL"),)
 
 
 def arguments() -> command_line.Parser:

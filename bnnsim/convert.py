@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import bnnsim.commands.command_line as command_line
 import bnnsim.commands.options as shared
+import bnnsim.commands.rules as rules
 from bnnsim.commands.options import Option
 from bnnsim.commands.printing import as_json, print_plan
 
@@ -41,7 +42,7 @@ ENDINGS = (".h5", ".npz", ".qonnx", ".qonnx.onnx", ".onnx", ".h", ".mem", ".coe"
 
 def shape_text(name: str, value: Any) -> str:
     """Three sizes, "1,28,28"."""
-    words = shared.text(name, value).split(",")
+    words = rules.text(name, value).split(",")
     if len(words) != 3 or not all(word.isascii() and word.strip().isdigit() and len(word) < 9 for word in words):
         raise ValueError(f"{name} must be channels,height,width such as 1,28,28, got {value!r}")
     return value
@@ -56,32 +57,32 @@ def outputs(value: str, options: argparse.Namespace) -> list[str]:
 
 OPTIONS = (
     Option("files", "the network: a file, a folder of FINN's .bin or of memory texts, or several memory texts; and "
-           "OUT behind it, if there is no --out", shared.path, [], metavar="IN", flag="", nargs="+", several=True),
-    Option("spec", "layers, such as \"C64 MP2 FC10\", where the file has arrays alone", shared.text, metavar="SPEC"),
+           "OUT behind it, if there is no --out", rules.path, [], metavar="IN", flag="", nargs="+", several=True),
+    Option("spec", "layers, such as \"C64 MP2 FC10\", where the file has arrays alone", rules.text, metavar="SPEC"),
     Option("input_shape", "channels,height,width, where the file does not tell", shape_text, metavar="C,H,W"),
     Option("input", "what the network was trained to read (default: levels, unless it takes signs of them): levels, "
-           f"levels / 255, -1 to 1, or +-1 alone: {', '.join(INPUTS)}", shared.one_of(INPUTS)),
+           f"levels / 255, -1 to 1, or +-1 alone: {', '.join(INPUTS)}", rules.one_of(INPUTS)),
     Option("weights", "what the file has: +-1 (or +-s of each unit), real ones of which the signs count, 0 and 1 for "
            "-1 and +1, or for +1 and -1: signs, latent, bits, sign-bits",
-           shared.one_of(("signs", "latent", "bits", "sign-bits")), "signs"),
+           rules.one_of(("signs", "latent", "bits", "sign-bits")), "signs"),
     Option("sign", "whether the sign of 0 is +1 (\">=\") or -1 (\">\"), where the file leaves it open",
-           shared.one_of((">=", ">"))),
-    Option("popcount", "thresholds are numbers of agreeing bits", shared.switch, False),
-    Option("norm_first", "poolings of --spec stand behind their batch norms (--no-norm-first: before)", shared.switch),
-    Option("eps", "of batch norms whose file has none", shared.positive(), 1e-5, float),
+           rules.one_of((">=", ">"))),
+    Option("popcount", "thresholds are numbers of agreeing bits", rules.switch, False),
+    Option("norm_first", "poolings of --spec stand behind their batch norms (--no-norm-first: before)", rules.switch),
+    Option("eps", "of batch norms whose file has none", rules.positive(), 1e-5, float),
     Option("flatten", "the order in which a dense layer reads a map (default: the framework's): CHW, HWC",
-           shared.one_of(("CHW", "HWC"))),
+           rules.one_of(("CHW", "HWC"))),
     Option("bit_order", "of weights in packed words: whether the lowest or the highest bit of one is the first weight: "
-           "lsb, msb", shared.one_of(("lsb", "msb"))),
+           "lsb, msb", rules.one_of(("lsb", "msb"))),
     Option("bias", "whether biases of --spec go into thresholds, or are +-1 of which the memory has the bits: folded, "
-           "stored", shared.one_of(("folded", "stored")), "folded"),
-    Option("check", "compare the sums of each layer with these", shared.path, [], metavar="NPZ", nargs="+",
+           "stored", rules.one_of(("folded", "stored")), "folded"),
+    Option("check", "compare the sums of each layer with these", rules.path, [], metavar="NPZ", nargs="+",
            several=True),
     shared.ARRAYS, shared.UNITS_ON,
-    Option("cells", "a tester's table: the bits that it has read, broken by the faults that it tells", shared.path,
+    Option("cells", "a tester's table: the bits that it has read, broken by the faults that it tells", rules.path,
            metavar="CELLS.csv"),
-    Option("fault_map", "faults of each cell, in a column of a .csv", shared.path, metavar="MAP.h5"),
-    Option("out", f"write the network: {', '.join(ENDINGS)}", shared.writable(*ENDINGS), metavar="FILE",
+    Option("fault_map", "faults of each cell, in a column of a .csv", rules.path, metavar="MAP.h5"),
+    Option("out", f"write the network: {', '.join(ENDINGS)}", rules.writable(*ENDINGS), metavar="FILE",
            outputs=outputs),
     shared.form("table", "json"), shared.DRY_RUN)
 
@@ -128,7 +129,7 @@ def settle_out(options: argparse.Namespace) -> None:
     """The last of several words is --out, and must not be there."""
     *files, out = options.files
     if files and not options.out:
-        options.files, options.out = files, shared.writable(*ENDINGS)("OUT", out)
+        options.files, options.out = files, rules.writable(*ENDINGS)("OUT", out)
         there = [path for path in outputs(out, options) if os.path.exists(path)]
         if there and not options.force:
             raise FileExistsError(f"{there[0]} exists: --force replaces it; if it is to be read, name what is written "

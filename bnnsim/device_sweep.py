@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import bnnsim.commands.command_line as command_line
 import bnnsim.commands.options as shared
+import bnnsim.commands.rules as rules
 from bnnsim.checks import check_choice
 from bnnsim.commands.executors import check_one_place, chosen_executor
 from bnnsim.commands.number_lists import parse_places
@@ -39,32 +40,36 @@ def check_axis(name: str, value: Any) -> str:
 
 
 OPTIONS = (
-    Option("card", "a device card: a JSON file, or one that comes with the library: hfo2_2t2r, teaching, "
+    Option("card", "a device card: a JSON file, or one that comes with the library: ddr3_temperature, ddr3_trcd, "
+           "fefet, fpga_bram, hfo2_2t2r, pcm_drift, rram_macros, rram_relaxation, rram_unverified, stt_mram; teaching, "
            "sram_synthetic, dram_synthetic; or a file that --out left",
-           shared.path, "hfo2_2t2r", metavar="CARD", flag="", nargs="?"),
+           rules.path, "hfo2_2t2r", metavar="CARD", flag="", nargs="?"),
     Option("axis", "what changes, such as condition, cycles, time, voltage (default: the first that the card has)",
            check_axis),
     Option("values", "places on it: v,v,... or start:stop:count, in log steps where the axis is logarithmic; of "
-           "conditions, names (default: all that the card covers)", shared.text, metavar="LIST"),
+           "conditions, names (default: all that the card covers)", rules.text, metavar="LIST"),
     Option("at", "where on another axis, such as condition=weak, cycles=1e4, time=1e7, temperature=358; may be "
-           "repeated", shared.text, [], metavar="AXIS=PLACE", several=True),
-    Option("cell", "1T1R, 2T2R or both, separated by a comma (default: the card's own)", shared.text, metavar="LIST"),
+           "repeated", rules.text, [], metavar="AXIS=PLACE", several=True),
+    Option("cell", "1T1R, 2T2R or both, separated by a comma (default: the card's own)", rules.text, metavar="LIST"),
     Option("ecc", "none, secded (which is secded(72,64)), or codes such as 'secded(8,4)' or 'repetition(3)', separated "
-           "by semicolons or commas", shared.text, "none", metavar="LIST"),
+           "by semicolons or commas", rules.text, "none", metavar="LIST"),
     replace(shared.NETWORKS, flag=None, nargs="+", help="files written by PackedNetwork.save (default: the FCNN that "
             "comes with the library, and the one trained with bit errors)"),
     shared.DATASET, shared.DATA, shared.SIZE, shared.ORDER, shared.LIMIT,
     replace(shared.TRIALS, help="chips a place"),
     shared.SEED,
-    Option("drop", "report how far the axis can go at this loss of accuracy, in percent points", shared.positive(100),
+    Option("drop", "report how far the axis can go at this loss of accuracy, in percent points", rules.positive(100),
            1.0, float, "POINTS"),
-    Option("extrapolate", "allow places outside the card's data", shared.switch, False),
+    Option("extrapolate", "allow places outside the card's data", rules.switch, False),
     shared.WORKERS, shared.DASK, replace(shared.out("store the campaign, resumable", ".h5"), outputs=None),
     shared.RESUME,
     replace(shared.PLOT, help=f"draw accuracy, error rates and energy along the axis: {shared.FIGURE_HELP}"),
     replace(shared.PLOT, name="pareto", help=f"draw accuracy over energy and over devices: {shared.FIGURE_HELP}"),
+    replace(shared.PUBLISHED, help="points to draw as well: columns accuracy (a share of 1), citation, and for "
+            "--pareto energy_joule, for --plot the axis by its key (cycles, time_second, voltage_volt)"),
     shared.WIDTH, shared.form("table", "csv", "json"), shared.DRY_RUN)
-OF_STORED = ("card", "plot", "pareto", "width", "drop", "format", "force", "config", "quiet", "log", "debug")
+OF_STORED = ("card", "plot", "pareto", "published", "width", "drop", "format", "force", "config", "quiet", "log",
+             "debug")
 
 
 def arguments() -> command_line.Parser:
@@ -133,16 +138,16 @@ def _tolerated_line(one: "CardTolerated", found: "CardSweep", drop: float) -> st
     from bnnsim.campaign.card import UNITS
     from bnnsim.devices.marks import said
 
-    unit = UNITS[found.axis]
+    unit, points = UNITS[found.axis], "point" if drop == 1 else "points"
     name = ", ".join((one["network"], one["cell"], *([] if one["code"] == "none" else [one["code"]])))
     if one["where"] == "below":
-        return said(f"{name}: loses more than {drop:g} points at every place that was run", one["mark"])
+        return said(f"{name}: loses more than {drop:g} {points} at every place that was run", one["mark"])
     if one["where"] == "at least" or one["place"] is None:
-        return said(f"{name}: loses at most {drop:g} points at every place that was run", one["mark"])
+        return said(f"{name}: loses at most {drop:g} {points} at every place that was run", one["mark"])
     interval = "" if one["place_low"] is None else \
         f" (95 %: {one['place_low']:.4g}{unit} to {one['place_high']:.4g}{unit}, straight between the places run)"
     place = f"{found.axis} {one['place']:.4g}{unit}{interval}, BER of cells {one['ber']:.2g}"
-    return said(f"{name}: a loss of {drop:g} points at {place}", one["mark"])
+    return said(f"{name}: a loss of {drop:g} {points} at {place}", one["mark"])
 
 
 def work(options: argparse.Namespace) -> None:
@@ -151,7 +156,7 @@ def work(options: argparse.Namespace) -> None:
     import bnnsim.devices as devices
     from bnnsim.campaign import sweep_card
 
-    shared.check_read(options, ["width"], options.plot or options.pareto, "--plot or --pareto FIGURE")
+    shared.check_read(options, ["width", "published"], options.plot or options.pareto, "--plot or --pareto FIGURE")
     if str(options.card).endswith(".h5"):
         draw_and_show(stored(options), options)
         return
@@ -159,6 +164,7 @@ def work(options: argparse.Namespace) -> None:
     card = devices.load_card(options.card)
     at = parse_at(options.at)
     axis = options.axis or next(iter(card.axes()))
+    check_published(axis, options)
     places = None if options.values is None else places_on(axis, options.values)
     networks = inputs.load_networks(options.networks or [inputs.shipped_file(name) for name in NETWORKS])
     split = inputs.load_test(options, options.networks, networks)
@@ -185,10 +191,20 @@ def work(options: argparse.Namespace) -> None:
 def draw_and_show(found: "CardSweep", options: argparse.Namespace) -> None:
     """The figures that were asked for, and the text."""
     if options.plot:
-        found.plot(options.plot, width=options.width)
+        found.plot(options.plot, width=options.width, published=options.published)
     if options.pareto:
-        found.plot_pareto(options.pareto, width=options.width)
+        found.plot_pareto(options.pareto, width=options.width, published=options.published)
     show(found, options)
+
+
+def check_published(axis: str, options: argparse.Namespace) -> None:
+    """The points of --published can be drawn: found out before the sweep."""
+    import bnnsim.figures.published as published
+
+    if options.plot:
+        published.read_along(options.published, axis)
+    if options.pareto:
+        published.read_published(options.published, "energy_joule", check=published.positive)
 
 
 def stored(options: argparse.Namespace) -> "CardSweep":

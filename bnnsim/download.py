@@ -11,6 +11,7 @@ from pathlib import Path
 
 import bnnsim.commands.command_line as command_line
 import bnnsim.commands.options as shared
+import bnnsim.commands.rules as rules
 import bnnsim.datasets.downloading as downloading
 from bnnsim.commands.options import Option
 from bnnsim.commands.printing import as_json, print_plan
@@ -18,8 +19,8 @@ from bnnsim.datasets.catalogue import CATALOGUE
 
 OPTIONS = (
     Option("name", f"one of {', '.join(f'{name} ({CATALOGUE[name].title})' for name in downloading.downloadable())}",
-           shared.one_of(downloading.downloadable()), metavar="NAME", flag=""),
-    Option("folder", "store in FOLDER/NAME (default: your cache, ~/.cache/bnnsim/NAME)", shared.path, metavar="FOLDER"),
+           rules.one_of(downloading.downloadable()), metavar="NAME", flag=""),
+    Option("folder", "store in FOLDER/NAME (default: your cache, ~/.cache/bnnsim/NAME)", rules.path, metavar="FOLDER"),
     shared.form("table", "json"), shared.DRY_RUN)
 
 

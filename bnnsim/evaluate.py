@@ -21,6 +21,7 @@ import numpy as np
 
 import bnnsim.commands.command_line as command_line
 import bnnsim.commands.options as shared
+import bnnsim.commands.rules as rules
 import bnnsim.files.atomic as atomic
 from bnnsim.commands.options import Option
 from bnnsim.commands.printing import as_json, print_plan
@@ -36,7 +37,7 @@ OPTIONS = (
     replace(shared.SEED, help="with --fault: root seed of the errors"),
     replace(shared.TRIAL, help="with --fault: which chip"),
     Option("confusion", "in the table or the JSON, what is taken for what: confusion matrix, precision, recall and "
-           "F1 of each class, balanced accuracy", shared.switch, False, scope="run"),
+           "F1 of each class, balanced accuracy", rules.switch, False, scope="run"),
     replace(shared.PLOT, help=f"draw the confusion matrix of one network: {shared.FIGURE_HELP}"), shared.WIDTH,
     shared.form("table", "csv", "json"), shared.out("write each image's label and predicted classes", ".csv"),
     shared.DRY_RUN)
@@ -107,8 +108,7 @@ def write_predictions(path: str, evaluations: "Sequence[Evaluation]") -> None:
 
 def answers(network: "PackedNetwork", images: np.ndarray, fault: "Fault | None", seed: int, trial: int) -> np.ndarray:
     """The classes that one chip predicts, uint8 (N,); a fault of each read is drawn anew for every batch of images."""
-    from bnnsim.campaign.cells import READ_IMAGES
-    from bnnsim.faults.protocol import apply_read, when_drawn
+    from bnnsim.faults.protocol import READ_IMAGES, apply_read, when_drawn
 
     if fault is None:
         return network.predict(images)
@@ -128,7 +128,7 @@ def work(options: argparse.Namespace) -> None:
         raise ValueError("--confusion is in the table and the JSON: give --format table or json")
     if options.plot and len(options.networks) > 1:
         raise ValueError(f"--plot draws the confusion matrix of one network: give one, not {len(options.networks)}")
-    fault = shared.make_fault(options.fault) if options.fault else None
+    fault = rules.make_fault(options.fault) if options.fault else None
     networks = inputs.load_networks(options.networks)
     test = inputs.load_test(options, options.networks, networks)
     if options.dry_run:

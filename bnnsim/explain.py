@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import bnnsim.commands.command_line as command_line
 import bnnsim.commands.options as shared
+import bnnsim.commands.rules as rules
 import bnnsim.files.atomic as atomic
 from bnnsim.checks import check_choice
 from bnnsim.commands.number_lists import parse_rates
@@ -53,17 +54,17 @@ def check_method(name: str, value: Any) -> str:
 
 OPTIONS = (
     shared.NETWORK, shared.DATASET, shared.DATA, shared.SIZE, shared.ORDER, shared.LIMIT,
-    Option("what", f"of {', '.join(WHAT)}", shared.some_of(WHAT), "margins,tolerance,importance,prediction",
+    Option("what", f"of {', '.join(WHAT)}", rules.some_of(WHAT), "margins,tolerance,importance,prediction",
            metavar="LIST"),
     Option("method", "importance: accuracy lost when an output is inverted (ablate), or what the last layer reads out "
            "(readout)", check_method, "ablate"),
     replace(shared.RATES, default="0.001,0.01,0.02,0.04,0.06,0.08,0.1,0.12,0.14,0.16,0.18,0.2",
             help=f"prediction: {shared.RATES.help}"),
     Option("draws", "prediction: draws of the hidden outputs an image (default: 2, with convolutions 8)",
-           shared.integer(1), None, int),
-    Option("check", "prediction: inject errors too, on so many chips a rate; compare", shared.integer(1), None, int,
+           rules.integer(1), None, int),
+    Option("check", "prediction: inject errors too, on so many chips a rate; compare", rules.integer(1), None, int,
            "CHIPS"),
-    Option("layer", "critical: which layer", shared.integer(0), 0, int),
+    Option("layer", "critical: which layer", rules.integer(0), 0, int),
     replace(shared.SEED, help="of the prediction's draws and of --check"),
     replace(shared.PLOT, help=f"draw each: FIGURE-margins.png and so on; {shared.FIGURE_HELP}",
             outputs=lambda value, options: [figure_name(value, what) for what in options.what]),

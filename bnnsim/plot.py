@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 import bnnsim.commands.command_line as command_line
 import bnnsim.commands.options as shared
+import bnnsim.commands.rules as rules
 from bnnsim.checks import check_probability
 from bnnsim.commands.options import Option
 from bnnsim.commands.printing import as_json, print_plan
@@ -42,27 +43,26 @@ WANTED = {"results": "results of ber_sweep --out", "network": "one network file"
 CAME = {"results": "results of a campaign", "network": "a network", "fault map": "a fault map"}
 
 OPTIONS = (
-    Option("files", "results of ber_sweep --out, one network, or one fault map", shared.path, metavar="FILE.h5",
+    Option("files", "results of ber_sweep --out, one network, or one fault map", rules.path, metavar="FILE.h5",
            flag="", nargs="+", several=True),
     Option("kind", f"{', '.join(KINDS)} (default: ber for results, weights for a network or, if it branches, graph, "
            "array for a fault map)",
-           shared.one_of(KINDS)),
+           rules.one_of(KINDS)),
     Option("out", f"the figure, which must be given: {shared.FIGURE_HELP}", shared.FIGURE, metavar="FIGURE",
            outputs=shared.itself),
     Option("band", "ber: the interval of the mean over chips at 95 %%, or the range from the least to the largest "
-           "chip (default: interval)", shared.one_of(("interval", "range"))),
+           "chip (default: interval)", rules.one_of(("interval", "range"))),
     shared.WIDTH,
     Option("xscale", "ber, classes: of bit error rates; split narrows the plateau (default: log)",
-           shared.one_of(("log", "linear", "split"))),
-    Option("published", "ber: points to draw as well, columns rate, accuracy (a share of 1), citation", shared.path,
-           metavar="POINTS.csv"),
-    Option("network", "classes: which series (default: the first)", shared.text, metavar="NAME"),
+           rules.one_of(("log", "linear", "split"))),
+    replace(shared.PUBLISHED, help="ber: points to draw as well, columns rate, accuracy (a share of 1), citation"),
+    Option("network", "classes: which series (default: the first)", rules.text, metavar="NAME"),
     Option("rate", "chips, faults: the bit error rate", check_probability, read=float),
-    Option("layer", "faults: which layer (default: 0)", shared.integer(0), read=int),
+    Option("layer", "faults: which layer (default: 0)", rules.integer(0), read=int),
     replace(shared.FAULT, help=f"faults: instead of --rate, {shared.FAULT.help}"),
     replace(shared.SEED, default=None, help="faults: root seed (default: 0)"),
     replace(shared.TRIAL, default=None, help="faults: which chip (default: 0)"),
-    Option("array", "array: which one (default: 0)", shared.integer(0), read=int),
+    Option("array", "array: which one (default: 0)", rules.integer(0), read=int),
     shared.form("table", "json"), shared.DRY_RUN)
 
 
@@ -102,7 +102,7 @@ def draw_network(options: argparse.Namespace, network: "PackedNetwork") -> None:
     if options.kind == "weights":
         networks.first_layer_weights(network, options.out, width=options.width)
         return
-    fault = shared.make_fault(options.fault) if options.fault else BitFlips(options.rate)
+    fault = rules.make_fault(options.fault) if options.fault else BitFlips(options.rate)
     broken = apply_read(fault, network, options.seed or 0, options.trial or 0, 0)
     networks.fault_map(network, broken, options.layer or 0, options.out, width=options.width)
 

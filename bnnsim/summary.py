@@ -16,6 +16,7 @@ import numpy as np
 
 import bnnsim.commands.command_line as command_line
 import bnnsim.commands.options as shared
+import bnnsim.commands.rules as rules
 from bnnsim.commands.options import Option
 from bnnsim.commands.printing import as_json
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from bnnsim.packed.network import PackedNetwork
 
 OPTIONS = (Option("files", "networks, results and fault maps (default: the network that comes with the library)",
-                  shared.path, [], metavar="FILE.h5", flag="", nargs="*", several=True), shared.ARRAYS, shared.UNITS_ON,
+                  rules.path, [], metavar="FILE.h5", flag="", nargs="*", several=True), shared.ARRAYS, shared.UNITS_ON,
            shared.form("table", "json"))
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 import bnnsim.commands.command_line as command_line
 import bnnsim.commands.options as shared
+import bnnsim.commands.rules as rules
 import bnnsim.datasets.find as find
 import bnnsim.training.architectures as architectures
 import bnnsim.training.estimators as estimators
@@ -61,53 +62,53 @@ def _setting(name: str, text: str, metavar: str) -> Option:
 
 OPTIONS = (
     Option("network", f"{', '.join(architectures.ARCHITECTURES)}, or a list such as 'C64 MP2 FC512 FC10' (default: the "
-           "paper's FCNN, MLP or CNN for the data set)", shared.text),
+           "paper's FCNN, MLP or CNN for the data set)", rules.text),
     replace(shared.DATASET, default="fashion", help=shared.OWN_DATA), shared.DATA, shared.SIZE, shared.ORDER,
     shared.BINS, shared.LIMIT,
-    Option("epochs", "times that each image is seen", shared.integer(1), 20, int),
-    Option("batch_size", "images a step", shared.integer(1), 256, int),
+    Option("epochs", "times that each image is seen", rules.integer(1), 20, int),
+    Option("batch_size", "images a step", rules.integer(1), 256, int),
     Option("optimizer", f"{', '.join(OPTIMIZERS)}; bop flips weights, and has no latent ones",
-           shared.one_of(OPTIMIZERS), "adam"),
+           rules.one_of(OPTIMIZERS), "adam"),
     Option("learning_rate", "step size (default: 1e-3 for adam, 0.1 for sgd; of bop's batch norm 0.01)", read=float),
     _setting("bop_gamma", "weight of a new gradient in the average", "GAMMA"),
     _setting("bop_tau", "average at which a weight flips", "TAU"),
-    Option("schedule", ", ".join(SCHEDULES), shared.one_of(SCHEDULES), "cosine"),
-    Option("flip_rate", "bit error rate in training's forward pass: one, or one a layer as 0.1,0.1,0", shared.text,
+    Option("schedule", ", ".join(SCHEDULES), rules.one_of(SCHEDULES), "cosine"),
+    Option("flip_rate", "bit error rate in training's forward pass: one, or one a layer as 0.1,0.1,0", rules.text,
            "0"),
     Option("asymmetric", "instead of --flip-rate: probabilities that a stored 0 (-1) reads 1, and a stored 1 reads 0",
-           shared.text, metavar="P01,P10"),
+           rules.text, metavar="P01,P10"),
     replace(shared.FAULT, help=f"instead of --flip-rate: {shared.FAULT.help}"),
     Option("precision", "of gradients: 16-bit fixed point with exact sums (fixed16), or float32",
-           shared.one_of(("fixed16", "float32")), "fixed16"),
+           rules.one_of(("fixed16", "float32")), "fixed16"),
     Option("gradient", "whether the weights' gradient ignores bit errors (straight-through) or sees them (native)",
-           shared.one_of(("straight-through", "native")), "straight-through"),
+           rules.one_of(("straight-through", "native")), "straight-through"),
     Option("loss", f"{', '.join(losses.LOSSES)}; mhl: modified hinge; mcel: margin cross entropy; both imply "
-           "--no-output-norm", shared.one_of(losses.LOSSES), "cross-entropy"),
+           "--no-output-norm", rules.one_of(losses.LOSSES), "cross-entropy"),
     _setting("b", "margin of the integer logits, at most the last layer's fan-in", "B"),
     _setting("margin", "margin of the label's logit", "M"),
     _setting("bound", "bound of the logits", "L"),
-    Option("no_output_norm", "integer logits, no batch norm behind them", shared.switch, False),
+    Option("no_output_norm", "integer logits, no batch norm behind them", rules.switch, False),
     Option("regulariser", "direct regulariser: lambda times what hidden neurons lack of a tolerance of TARGET flips, "
-           "as 0.01,16", shared.text, metavar="LAMBDA,TARGET"),
+           "as 0.01,16", rules.text, metavar="LAMBDA,TARGET"),
     Option("ste", f"straight-through estimator of the signs: {', '.join(estimators.ESTIMATORS)} (default: clipped, or "
-           "what the paper of a graph has)", shared.one_of(estimators.ESTIMATORS)),
+           "what the paper of a graph has)", rules.one_of(estimators.ESTIMATORS)),
     _setting("ste_beta", "steepness", "BETA"),
     Option("rescale", "after training: rescale thresholds from the flip rate of training to this bit error rate",
            read=float, metavar="BER"),
     Option("reestimate", "after training: take batch-norm statistics anew, on the training images under this bit error "
            "rate", lambda _, value: check_probability("--reestimate", value), read=float, metavar="BER"),
     Option("augment", "random crop and flip (default: for "
-           f"{', '.join(name for name, known in CATALOGUE.items() if known.augment)} only)", shared.switch),
+           f"{', '.join(name for name, known in CATALOGUE.items() if known.augment)} only)", rules.switch),
     Option("holdout", "keep N training images for validation, and the epoch that is best on them; else the last epoch "
-           "is kept", shared.integer(0), 0, int, "N"),
+           "is kept", rules.integer(0), 0, int, "N"),
     Option("patience", "with --holdout: stop after N epochs, one after the other, that were not better than the best",
-           shared.integer(1), None, int, "N"),
-    Option("class_weight", "balanced: images of rare classes weigh more in the loss", shared.one_of(("balanced",))),
+           rules.integer(1), None, int, "N"),
+    Option("class_weight", "balanced: images of rare classes weigh more in the loss", rules.one_of(("balanced",))),
     shared.SEED, shared.out("store the packed network", ".h5"),
-    Option("history", "write what each epoch gave", shared.writable(".json", ".csv"), metavar="FILE", scope="run",
+    Option("history", "write what each epoch gave", rules.writable(".json", ".csv"), metavar="FILE", scope="run",
            outputs=shared.itself),
     replace(shared.PLOT, help=f"draw the training curves: {shared.FIGURE_HELP}"), shared.WIDTH,
-    Option("checkpoint", "written every 30 s, at the end and on Ctrl-C", shared.writable(".h5"), metavar="FILE.h5"),
+    Option("checkpoint", "written every 30 s, at the end and on Ctrl-C", rules.writable(".h5"), metavar="FILE.h5"),
     replace(shared.RESUME, help="go on from the checkpoint"), shared.form("table", "json"), shared.DRY_RUN)
 
 
@@ -155,7 +156,7 @@ def errors_of(options: argparse.Namespace) -> "tuple[float | list[float], Fault 
     if options.rescale is not None and (options.asymmetric or options.fault):
         raise ValueError(f"--rescale is for symmetric errors: with {given[0]} use --reestimate")
     if options.fault:
-        return 0.0, shared.make_fault(options.fault)
+        return 0.0, rules.make_fault(options.fault)
     if options.asymmetric is None:
         return flip_rate, None
     from bnnsim.faults import AsymmetricFlips
@@ -212,7 +213,7 @@ def work(options: argparse.Namespace) -> None:
     check_options(options)
     (flip_rate, faults), direct = errors_of(options), regulariser(options.regulariser)
     loss, ste, optimizer = (chosen(options, option) for option in ("loss", "ste", "optimizer"))
-    train, test = find.load_dataset(options.dataset, options.data, size=shared.size_of(options.size),
+    train, test = find.load_dataset(options.dataset, options.data, size=rules.size_of(options.size),
                                     bins=options.bins, order=options.order)
     train, test = shared.limited(train, options), shared.limited(test, options)
     network_name, augment = defaults(options, train)

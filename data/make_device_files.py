@@ -2,8 +2,9 @@
 
     python data/make_device_files.py [TARGET_FOLDER]
 
-Nothing in these files was measured: they teach, and test. The one card of a real technology, hfo2_2t2r.json, is written
-by hand. With no folder given, the table of checksums in README.rst is renewed too.
+Nothing in these files was measured: they teach, and test. Cards of real technologies are made by make_library_cards.py,
+but for hfo2_2t2r.json, which is written by hand. With no folder given, the table of checksums in README.rst is renewed
+too.
 """
 
 import csv
@@ -106,9 +107,14 @@ def main(folder: Path) -> None:
     measurements(folder / "sample_measurements.csv")
 
 
+def renew_readme() -> None:
+    """Write the table of checksums into README.rst."""
+    before, _, rest = (FOLDER / "README.rst").read_text(encoding="utf-8").partition(START)
+    text = before + checksums(FOLDER / "devices") + rest.partition(END)[2]
+    (FOLDER / "README.rst").write_text(text, encoding="utf-8")
+
+
 if __name__ == "__main__":
     main(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER / "devices")
     if len(sys.argv) == 1:
-        before, _, rest = (FOLDER / "README.rst").read_text(encoding="utf-8").partition(START)
-        text = before + checksums(FOLDER / "devices") + rest.partition(END)[2]
-        (FOLDER / "README.rst").write_text(text, encoding="utf-8")
+        renew_readme()

@@ -26,9 +26,9 @@ autodoc_typehints, autodoc_preserve_defaults = "none", True               # type
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 html_theme, html_title = "alabaster", f"bnnsim {release}"
-html_theme_options = {"description": bnnsim.__doc__.partition("\n")[0], "page_width": "1280px",
-                      "sidebar_width": "240px", "body_max_width": "100%", "font_family": "sans-serif",
-                      "code_font_size": "0.75em", "fixed_sidebar": True}
+html_theme_options = {"description": bnnsim.__doc__.partition("\n")[0], "page_width": "1180px",
+                      "sidebar_width": "220px", "body_max_width": "100%", "font_family": "sans-serif",
+                      "code_font_size": "0.72em", "fixed_sidebar": True}
 html_static_path, html_css_files = ["static"], ["bnnsim.css"]
 highlight_language = "none"                                               # of what commands print
 html_show_sourcelink = html_copy_source = False

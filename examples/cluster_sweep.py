@@ -20,11 +20,11 @@ and start it as  mpiexec -n 9 python -m mpi4py.futures my_campaign.py : one proc
 """
 
 import argparse
-from pathlib import Path
 
 from distributed import Client
 
 import bnnsim
+from bnnsim.files.out_arguments import new_file
 
 RATES = [0, 1e-3, 3e-3, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2]
 
@@ -37,7 +37,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--trials", type=int, default=20, help="chips a BER")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true", help="go on from --out and its journal")
-    parser.add_argument("--out", type=Path, default=Path("cluster_sweep.h5"), help="results file")
+    parser.add_argument("--out", type=new_file, default="cluster_sweep.h5", help="results file")
     return parser.parse_args()
 
 

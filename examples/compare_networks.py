@@ -9,9 +9,9 @@ paired image by image, and the unpaired one, and says which is smaller.
 """
 
 import argparse
-from pathlib import Path
 
 import bnnsim
+from bnnsim.files.out_arguments import made_folder
 from bnnsim.statistics import Interval
 
 RATES = [0, 1e-3, 3e-3, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15]
@@ -24,7 +24,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=int, help="only the first IMAGES of the 2,000 embedded test images")
     parser.add_argument("--trials", type=int, default=10, help="chips a BER")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for results and figure")
+    parser.add_argument("--out", type=made_folder, default="out", help="folder for results and figure")
     return parser.parse_args()
 
 
@@ -35,7 +35,6 @@ def points(interval: Interval) -> str:
 
 def main() -> None:
     options = arguments()
-    options.out.mkdir(parents=True, exist_ok=True)
     test = bnnsim.load_dataset("fashion-subset")[1]
     test = test[:options.images] if options.images else test
     files = {"standard": options.first or bnnsim.datasets.data_file("fashion_fcnn.h5"),

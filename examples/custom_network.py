@@ -7,11 +7,11 @@ of a ridge regression of the classes on those bits, and a batch norm. No trainin
 """
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 
 import bnnsim
+from bnnsim.files.out_arguments import made_folder
 
 
 def arguments() -> argparse.Namespace:
@@ -19,7 +19,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=int, help="only the first IMAGES of each half")
     parser.add_argument("--trials", type=int, default=5, help="chips a BER")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for network and figure")
+    parser.add_argument("--out", type=made_folder, default="out", help="folder for network and figure")
     return parser.parse_args()
 
 
@@ -46,7 +46,6 @@ def derive(train: bnnsim.Split, rng: np.random.Generator) -> tuple[np.ndarray, n
 
 def main() -> None:
     options = arguments()
-    options.out.mkdir(parents=True, exist_ok=True)
     train, test = (split[:options.images] for split in bnnsim.load_dataset("fashion-subset"))
     conv, threshold, dense, norm = derive(train, np.random.default_rng(options.seed))
 

@@ -8,10 +8,10 @@ here; a measured map of a real chip goes the same way (`bnnsim.faults.FaultMap`)
 """
 
 import argparse
-from pathlib import Path
 
 import bnnsim
 from bnnsim.faults import ArrayMapping, BitFlips, Clusters, Compose, FaultMap, StuckLine, StuckLines
+from bnnsim.files.out_arguments import made_folder
 
 
 def arguments() -> argparse.Namespace:
@@ -20,13 +20,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--columns", type=int, default=128, help="cells of an array, across: sense amplifiers")
     parser.add_argument("--images", type=int, help="only the first IMAGES of the 2,000 embedded test images")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for maps and figures")
+    parser.add_argument("--out", type=made_folder, default="out", help="folder for maps and figures")
     return parser.parse_args()
 
 
 def main() -> None:
     options = arguments()
-    options.out.mkdir(parents=True, exist_ok=True)
     test = bnnsim.load_dataset("fashion-subset")[1]
     test = test[:options.images] if options.images else test
     standard, robust = (bnnsim.PackedNetwork.load(bnnsim.datasets.data_file(file))

@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 
 import bnnsim
+from bnnsim.files.out_arguments import made_folder
 
 
 def arguments() -> argparse.Namespace:
@@ -22,13 +23,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--dataset", default="fashion-subset")
     parser.add_argument("--images", type=int, help="only the first IMAGES test images")
     parser.add_argument("--trials", type=int, default=5, help="chips a condition")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for card and figures")
+    parser.add_argument("--out", type=made_folder, default="out", help="folder for card and figures")
     return parser.parse_args()
 
 
 def main() -> None:
     options = arguments()
-    options.out.mkdir(parents=True, exist_ok=True)
     data_file = bnnsim.datasets.data_file
     csv = options.csv or data_file("devices/sample_measurements.csv")
 

@@ -10,13 +10,13 @@ broken alone; and all are broken, with and without a code that protects few of t
 
 import argparse
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
 import bnnsim
 from bnnsim.faults import BitFlips, Protected, StuckAt
+from bnnsim.files.out_arguments import made_folder
 
 RATES, CODE = [0, 1e-3, 3e-3, 0.01, 0.03, 0.1], "repetition(3)"
 
@@ -29,7 +29,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=int, help="only the first IMAGES of each half")
     parser.add_argument("--trials", type=int, default=5, help="chips a rate")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the figure")
+    parser.add_argument("--out", type=made_folder, default="out", help="folder for the figure")
     return parser.parse_args()
 
 
@@ -43,7 +43,6 @@ def blocks_of(network: bnnsim.PackedNetwork) -> dict[str, list[int]]:
 
 def main() -> None:
     options = arguments()
-    options.out.mkdir(parents=True, exist_ok=True)
     train, test = (split[:options.images] for split in bnnsim.load_dataset(options.dataset))
     if options.network:
         network = bnnsim.PackedNetwork.load(options.network)

@@ -60,7 +60,7 @@ def main() -> None:
     for name, (text, columns) in tables(lrs, hrs).items():
         with tempfile.TemporaryDirectory() as folder:
             texts = text if isinstance(text, dict) else {"": text}
-            paths = {state: Path(folder, f"{name}{state}.csv") for state in texts}
+            paths = {state: Path(folder, f"{name} {state}.csv") for state in texts}
             for state, path in paths.items():
                 path.write_text(texts[state], encoding="utf-8")
             swept = bnnsim.sweep_measurements(paths.get("", paths), network, test, columns=columns, rng=0, trials=3,

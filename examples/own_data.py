@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import bnnsim
+from bnnsim.files.out_arguments import made_folder
 
 
 def put_pictures(folder: Path, n: int, rng: np.random.Generator) -> None:
@@ -53,10 +54,9 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=600, help="of each data set")
     parser.add_argument("--epochs", type=int, default=30, help="at most")
     parser.add_argument("--trials", type=int, default=10, help="chips a BER")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for data, networks and figure")
+    parser.add_argument("--out", type=made_folder, default="out", help="folder for data, networks and figure")
     options = parser.parse_args()
     rng, n, out = np.random.default_rng(0), options.examples, options.out
-    out.mkdir(parents=True, exist_ok=True)
     figure = Figure(figsize=(7.16, 7.4), layout="constrained")
     for axes, (name, (put, spec)) in zip(figure.subplots(3, 3), DATA.items()):
         put(out / name, n, rng)

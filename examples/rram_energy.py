@@ -9,10 +9,10 @@ that are recalled: all joules are, and that the rates are of 2T2R cells. What wa
 """
 
 import argparse
-from pathlib import Path
 
 import bnnsim
 from bnnsim.devices.marks import said, weakest
+from bnnsim.files.out_arguments import made_folder
 
 NETWORKS = {"standard": "fashion_fcnn.h5", "flip-trained": "fashion_fcnn_flip.h5"}
 
@@ -24,13 +24,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=int, help="only the first IMAGES test images")
     parser.add_argument("--trials", type=int, default=10, help="chips a condition")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for results and figures")
+    parser.add_argument("--out", type=made_folder, default="out", help="folder for results and figures")
     return parser.parse_args()
 
 
 def main() -> None:
     options = arguments()
-    options.out.mkdir(parents=True, exist_ok=True)
     test = bnnsim.load_dataset(options.dataset)[1]
     test = test[:options.images] if options.images else test
     networks = {name: bnnsim.PackedNetwork.load(bnnsim.datasets.data_file(file)) for name, file in NETWORKS.items()}

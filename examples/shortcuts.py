@@ -8,11 +8,11 @@ On the left two networks that come with bnnsim are broken, each trained on all o
 """
 
 import argparse
-from pathlib import Path
 
 from matplotlib.figure import Figure
 
 import bnnsim
+from bnnsim.files.out_arguments import made_folder
 
 RATES = [0, 1e-4, 1e-3, 3e-3, 0.01, 0.02, 0.03, 0.05, 0.1]
 
@@ -25,13 +25,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=8, help="of the training with and without shortcuts")
     parser.add_argument("--width", type=int, default=8, help="channels of the first stage of those")
     parser.add_argument("--seeds", type=int, default=1, help="trainings of each")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the figure")
+    parser.add_argument("--out", type=made_folder, default="out", help="folder for the figure")
     return parser.parse_args()
 
 
 def main() -> None:
     options = arguments()
-    options.out.mkdir(parents=True, exist_ok=True)
     train, test = (split[:options.images] for split in bnnsim.load_dataset(options.dataset))
     shipped = {"Bi-Real ResNet-18": "fashion_residual", "CNN": "fashion_cnn"}
     networks = {name: bnnsim.PackedNetwork.load(bnnsim.datasets.data_file(f"{file}.h5"))

@@ -5,9 +5,9 @@
 """
 
 import argparse
-from pathlib import Path
 
 import bnnsim
+from bnnsim.files.out_arguments import made_folder
 
 SHIPPED = {"FCNN": "fashion_fcnn.h5", "FCNN, flip-trained": "fashion_fcnn_flip.h5", "CNN": "fashion_cnn.h5",
            "CNN, flip-trained": "fashion_cnn_flip.h5"}
@@ -21,7 +21,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=int, help="only the first IMAGES, for a quick look")
     parser.add_argument("--trials", type=int, default=5, help="chips a BER")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for results and figure")
+    parser.add_argument("--out", type=made_folder, default="out", help="folder for results and figure")
     return parser.parse_args()
 
 
@@ -39,7 +39,6 @@ def summary(networks: dict[str, bnnsim.PackedNetwork], result: bnnsim.SweepResul
 
 def main() -> None:
     options = arguments()
-    options.out.mkdir(parents=True, exist_ok=True)
     test = bnnsim.load_dataset(options.dataset)[1]
     test = test[:options.images] if options.images else test
     networks = {name: bnnsim.PackedNetwork.load(bnnsim.datasets.data_file(file)) for name, file in SHIPPED.items()}

@@ -9,9 +9,9 @@ at once, at the end. Without --data the files are searched and, if there are non
 """
 
 import argparse
-from pathlib import Path
 
 import bnnsim
+from bnnsim.files.out_arguments import made_folder
 
 RATES = [0, 1e-4, 1e-3, 3e-3, 0.01, 0.02, 0.03, 0.05, 0.1]
 
@@ -26,13 +26,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--trials", type=int, default=5, help="chips a BER")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
-    parser.add_argument("--out", type=Path, default=Path("out/cifar10"), help="folder for all that is written")
+    parser.add_argument("--out", type=made_folder, default="out/cifar10", help="folder for all that is written")
     return parser.parse_args()
 
 
 def main() -> None:
     options = arguments()
-    options.out.mkdir(parents=True, exist_ok=True)
     train, test = bnnsim.load_dataset("cifar10", options.data)
     train, test = train[:options.images], test[:options.images]
     n_train = len(train) - max(1, len(train) // 10)

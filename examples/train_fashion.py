@@ -5,9 +5,9 @@
 """
 
 import argparse
-from pathlib import Path
 
 import bnnsim
+from bnnsim.files.out_arguments import made_folder
 
 
 def arguments() -> argparse.Namespace:
@@ -20,13 +20,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--dataset", default="fashion", choices=("fashion", "fashion-subset"))
     parser.add_argument("--images", type=int, help="train and test on the first IMAGES only, for a quick look")
     parser.add_argument("--trials", type=int, default=5, help="chips per bit error rate")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for network, results and figures")
+    parser.add_argument("--out", type=made_folder, default="out", help="folder for network, results and figures")
     return parser.parse_args()
 
 
 def main() -> None:
     options = arguments()
-    options.out.mkdir(parents=True, exist_ok=True)
 
     train, test = bnnsim.load_dataset(options.dataset, options.data)
     if options.images:

@@ -11,9 +11,9 @@ test set is looked at once, at the end. This made data/fashion_residual.h5.
 import argparse
 import shlex
 import sys
-from pathlib import Path
 
 import bnnsim
+from bnnsim.files.out_arguments import made_folder
 
 
 def arguments() -> argparse.Namespace:
@@ -24,13 +24,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, nargs=2, default=(14, 8), help="of either part")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoints")
-    parser.add_argument("--out", type=Path, default=Path("out/residual"), help="folder for all that is written")
+    parser.add_argument("--out", type=made_folder, default="out/residual", help="folder for all that is written")
     return parser.parse_args()
 
 
 def main() -> None:
     options = arguments()
-    options.out.mkdir(parents=True, exist_ok=True)
     train, test = (split[:options.images] for split in bnnsim.load_dataset(options.dataset))
     model = bnnsim.architectures.bireal_resnet18(rng=options.seed, width=options.width)
     first, second = (options.out / f"part{n}.h5" for n in (1, 2))

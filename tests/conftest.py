@@ -1,6 +1,15 @@
 """Settings that all tests share. Helpers of this folder are imported by name from any folder of tests."""
 
+import signal
+
 from hypothesis import settings
 
 settings.register_profile("bnnsim", deadline=None, max_examples=40, print_blob=True)   # first calls compile
 settings.load_profile("bnnsim")
+
+# Started in a shell's background or by nohup, commands inherit that Ctrl-C or SIGHUP is ignored: tests that send these
+# to commands of theirs would wait for them to end by themselves. What has a handler here has none there.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SHM = Path("/dev/shm")
+STARTED: list[subprocess.Popen] = []
 WAIT = 60                                                        # s, for what takes 2 s at most on an idle machine
 
 
@@ -22,8 +23,19 @@ def start(words, folder):
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
            "TMPDIR": str(temporary), "PYTHONWARNINGS": "default"}
     with open(temporary / "printed", "w") as printed:
-        return subprocess.Popen([sys.executable, *map(str, words)], cwd=folder, env=env, stdout=printed,
-                                stderr=subprocess.PIPE, text=True, start_new_session=True)
+        STARTED.append(subprocess.Popen([sys.executable, *map(str, words)], cwd=folder, env=env, stdout=printed,
+                                        stderr=subprocess.PIPE, text=True, start_new_session=True))
+    return STARTED[-1]
+
+
+def end_all():
+    """Kill what a test that failed has left running, with its group."""
+    while STARTED:
+        process = STARTED.pop()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        process.stderr.close()
 
 
 def size(path):

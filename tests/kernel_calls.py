@@ -266,7 +266,7 @@ def pixels_dense_dweight(a, images, offset, scale):
     panel = dirty((n_words(n_pixels), -(-len(images) // 2), 64), np.int32)
     split(first_layer.pixels_panel, panel.shape[1], images, offset, panel)
     a_wide, out = padded_rows(a, 2), dirty((len(a), n_pixels), np.float32)
-    split(first_layer.pixels_dense_dweight, len(a_wide) // 6, a_wide, panel.view(np.int16), scale, lookup_tile.FIXED,
+    split(first_layer.pixels_dense_dweight, len(a_wide) // 6, a_wide, panel, scale, lookup_tile.FIXED,
           out)
     return out
 

@@ -161,3 +161,13 @@ def flip_effects(blocks, xs, i, labels):
         tail = [{**blocks[i], "weight": flipped}, *blocks[i + 1:]]
         found[at] = np.count_nonzero(scores(tail, xs[i]).argmax(1) == labels) - right
     return found
+
+
+def area(lead, share):
+    """Of all pairs of images, one failing and one standing, weighted by how often: how often the first has less lead.
+
+    Equal leads count half, as an image against itself does.
+    """
+    pairs = [(share[i] * (1 - share[j]), lead[i] < lead[j], lead[i] == lead[j])
+             for i in range(len(lead)) for j in range(len(lead))]
+    return sum(weight * (less + equal / 2) for weight, less, equal in pairs) / sum(weight for weight, _, _ in pairs)

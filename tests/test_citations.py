@@ -17,7 +17,8 @@ FOLDERS = ("bnnsim", "data", "docs", "examples", "tests")
 FILES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py")) if path != Path(__file__)]
 TEXTS = ("README.rst", "CONTRIBUTING.rst", "CHANGELOG.rst", "data/README.rst",
          *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.rst")))
-OPEN = {path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*") if "__pycache__" not in path.parts}
+OPEN = {path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*")
+        if not {"__pycache__", "build"} & {*path.relative_to(ROOT).parts}}   
 
 
 def docstrings(tree):

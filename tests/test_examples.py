@@ -22,17 +22,26 @@ from bnnsim.campaign.result import SweepResult
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 ALONE = ("cluster_sweep", "train_fashion")                        # in a process of their own
 SMALL = {                                                         # options, and the files that must be there
+    "analog_columns": ("--images 20 --epochs 1", "out/analog_columns.json out/analog_columns.png"),
     "sweep_pretrained": ("--images 50 --trials 2", "out/pretrained.csv out/pretrained.h5 out/pretrained.png"),
     "compare_networks": ("--images 50 --trials 2", "out/compare.h5 out/compare.png"),
+    "ensembles": ("--images 300 --epochs 1 --reads 4", "out/ensembles.json out/ensembles.png"),
+    "errors_elsewhere": ("--images 200 --trials 2 --epochs 1",
+                         "out/errors_elsewhere.json out/errors_elsewhere.png"),
+    "chosen_flips": ("--epochs 1 --images 20 --flips 60 --trials 1", "out/certificates.json out/certificates.png"),
     "fault_maps": ("--images 50 --rows 256", "out/array.png out/chip.h5"),
     "fit_my_cells": ("--images 50 --trials 2", "out/card.json out/my_cells.png out/states-0.png out/states-1.png"),
     "fragile_blocks": ("--images 50 --trials 2 --epochs 1", "out/fragile.png"),
+    "low_supply": ("--images 50 --chips 2 --reads 1 --volts 1.2 0.62", "out/supply.json out/supply.png"),
+    "map_stuck_cells": ("--images 50 --trials 1 --shares 0 0.3", "out/mapping.json out/mapping.png"),
     "instrument_csvs": ("--images 50", ""),
     "own_data": ("--examples 120 --epochs 2 --trials 2", "out/own_data.pdf out/own_data.png"),
     "rram_energy": ("--images 50 --trials 2", "out/energy.h5 out/energy.png out/pareto.png out/redundancy.png"),
     "custom_network": ("--images 1000 --trials 2", "out/custom.h5 out/custom.png"),
+    "chip_yield": ("--images 50 --trials 4 --chips 4 --repetitions 2", "out/yields.json out/yields.png"),
     "cluster_sweep": ("--images 20 --trials 1", "cluster_sweep.h5 cluster_sweep.png"),
     "precision": ("--dataset fashion-subset --networks FC10 --epochs 1 --seeds 1", ""),
+    "technologies": ("--images 50 --trials 2", "out/device_library.json out/technologies.png"),
     "shortcuts": ("--images 50 --trials 2 --epochs 1 --width 4", "out/shortcuts.png"),
     "train_residual": ("--dataset fashion-subset --images 256 --epochs 1 1 --width 4 --out out",
                        "out/part1.h5 out/part2.h5 out/network.h5"),
@@ -76,6 +85,18 @@ def check_left(folder, printed, files):
         assert file in printed or re.search(rf"\b{Path(file).parent}/$", printed)       # the file or its folder
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert {path for path in found if not path.startswith(DATA)} == set(files)
+
+
+@pytest.mark.jit_off
+@pytest.mark.parametrize("path", [path for path in sorted(EXAMPLES.glob("*.py")) if '"--out"' in path.read_text()],
+                         ids=lambda path: path.stem)
+def test_an_out_that_cannot_be_made_is_one_line_before_the_work(path, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(sys, "argv", [str(path), "--out", str(tmp_path / "file" / "inside")])
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_path(str(path), run_name="__main__")
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "error: argument --out: cannot " in said and str(tmp_path / "file") in said
 
 
 def test_every_example_is_run_here():

@@ -10,6 +10,7 @@ import random_graphs
 from training_run import small_split
 
 import bnnsim
+import bnnsim.campaign as campaign
 import bnnsim.certify as certify
 import bnnsim.devices as devices
 import bnnsim.faults as faults
@@ -23,13 +24,16 @@ from bnnsim.packed.network_file import load_network
 PACKAGES = "campaign metrics proofs interop faults packed training devices figures".split()
 TAKES = {"network", "networks", "model"}
 NOT_ASKED = {"Evaluation.__init__", "Imported.__init__", "DeviceFit.__init__",         # records of what was made of one
-             "Protected.memory", "SpareColumns.memory", "sweep_measurements",          # asked by apply, by sweep_card
+             "Protected.memory", "SpareColumns.memory", "Remapped.memory",             # asked by apply
+             "ProgressiveFlips.__init__",                                              # a record, too
+             "sweep_measurements",                                                     # by sweep_card
              "devices.fit"}                                                            # another sort of model
 MODEL, SPLIT = graph_models.dense_blocks(), small_split(40)
 GRAPH, IMAGES = bnnsim.pack(MODEL), SPLIT.images
 N_BITS = sum(layer.n_bits for layer in MODEL.weighted)
+ANSWERED = bnnsim.Split(IMAGES, GRAPH.predict(IMAGES), "as it says", GRAPH.n_classes)
 CARD, BITS = devices.load_card("hfo2_2t2r"), faults.BitFlips(0.1)
-ARRAYS = faults.ArrayMapping(16, 16)
+ARRAYS, STUCK = faults.ArrayMapping(16, 16), faults.StuckAt(0.1, 0.2)
 
 
 def public():
@@ -52,6 +56,11 @@ def broken_twin(fault, trial=0):
     return GRAPH.with_words(words).scores(IMAGES)
 
 
+def broken_answers():
+    """Which images each of two chips, 0 and 1, has otherwise than without errors."""
+    return np.stack([BITS.apply(GRAPH, 3, trial).predict(IMAGES) != ANSWERED.labels for trial in (0, 1)])
+
+
 # name: (what it gives, what that must be); for some what takes long or a folder, the tests of that package
 WORKS = {
     "pack": (lambda: bnnsim.pack(MODEL).scores(IMAGES), lambda: MODEL.scores(IMAGES)),
@@ -62,13 +71,20 @@ WORKS = {
     "DeviceCard.n_devices": (lambda: CARD.n_devices(GRAPH, "2T2R"), lambda: 2 * N_BITS),
     "Protected.cost": (lambda: faults.Protected(BITS, "secded(72,64)").cost(GRAPH).n_bits, lambda: N_BITS),
     "SpareColumns.cost": (lambda: faults.SpareColumns(BITS, ARRAYS, 1).cost(GRAPH).n_bits, lambda: N_BITS),
+    "ensemble": (lambda: metrics.ensemble(GRAPH, SPLIT, faults.EachRead(BITS), 3, 5).scores[2],
+                 lambda: faults.EachRead(BITS).apply(GRAPH, 5, 0, 2).scores(IMAGES)),
+    "rare_failures": (lambda: campaign.rare_failures(GRAPH, SPLIT, faults.BitFlips(0.5), 1.0, 4, 2, 0).share.share,
+                      lambda: 1.0),
+    "Remapped.cost": (lambda: faults.Remapped(STUCK).cost(GRAPH).n_cells, lambda: N_BITS),
     "FaultMap.record": (lambda: faults.FaultMap.record(BITS, GRAPH, 3).apply(GRAPH).scores(IMAGES),
                         lambda: BITS.apply(GRAPH, 3).scores(IMAGES)),
+    "hard_images": (lambda: metrics.hard_images(GRAPH, ANSWERED, BITS, 2, rng=3).failures, broken_answers),
     "sweep": (lambda: bnnsim.sweep(GRAPH, SPLIT, [0.1], 2, 3, predictions=True, progress=False).predictions[0, 0, 1],
               lambda: BITS.apply(GRAPH, 3, 1).predict(IMAGES))}
-FAULTS = (BITS, faults.StuckAt(0.1, 0.2), faults.AsymmetricFlips(0.1, 0.2), faults.Clusters(ARRAYS, 0.1),
+FAULTS = (BITS, STUCK, faults.AsymmetricFlips(0.1, 0.2), faults.Clusters(ARRAYS, 0.1),
           faults.StuckLines(ARRAYS, "row", 0.1, 0.1), faults.EachRead(BITS), faults.Protected(BITS, "secded(72,64)"),
           faults.SpareColumns(BITS, ARRAYS, 1), faults.ArrayVariation(BITS, ARRAYS, 0.1, 1.0),
+          faults.Remapped(STUCK, permute="units", n_spare=2),
           faults.Compose([BITS, faults.StuckAt(0.01, 0.02)]), faults.BitFlips(0.3, layers=(1, 4)))
 ELSEWHERE = {"fit": "tests/training/test_graph_training.py", "reestimate_batch_norm": "the same",
              "sweep_card": "below, as sweep", "DeviceCard.energy_joule": "energies above, times the card's",
@@ -77,7 +93,11 @@ ELSEWHERE = {"fit": "tests/training/test_graph_training.py", "reestimate_batch_n
              "first_layer_weights": "tests/figures", "network_graph": "tests/figures",
              "take_real_weights": "tests/training", "with_real_weights": "tests/training",
              "bit_error_tolerance": "tests/metrics/test_graph_metrics.py", "margins": "the same",
-             "critical_bits": "the same", "compare_sums": "tests/interop"}
+             "critical_bits": "the same", "compare_sums": "tests/interop",
+             "rare_yields": "tests/campaign/test_chip_yields.py: it asks a network for its bits alone",
+             "InThresholds.n_bits": "tests/faults/test_stored_numbers.py", "InThresholds.stages": "the same",
+             "AnalogColumns.reading": "refused: tests/faults/test_analog_columns.py",
+             "InOutput.n_bits": "the same", "InOutput.stages": "the same"}
 
 # name: calls that are refused
 REFUSED = {
@@ -86,6 +106,7 @@ REFUSED = {
     "real_thresholds": [lambda n: metrics.real_thresholds(n)],
     "breaking_flips": [lambda n: proofs.breaking_flips(n, IMAGES, 0)],
     "certified_flips": [lambda n: proofs.certified_flips(n, IMAGES)],
+    "progressive_flips": [lambda n: proofs.progressive_flips(n, SPLIT)],
     "rescale_thresholds": [lambda n: training.rescale_thresholds(n, 0.0, 0.1)],
     "unpack": [lambda n: training.unpack(n, SPLIT)],
     "CleanPass.__init__": [lambda n: packed.CleanPass(n, IMAGES)]}

@@ -47,7 +47,17 @@ def shown():
             "CardSweep": on_card, "History": bnnsim.training.History([2.0, 1.5], [0.25, 0.5], [0.4, None], [1e-3, 1e-4],
                                                                      [[0.1], [0.1]], 2),
             "DeviceFit": devices.fit(bnnsim.datasets.data_file("devices/sample_measurements.csv"), n_resamples=100),
-            "evil card": replace(card, description=EVIL, licence=EVIL)}
+            "evil card": replace(card, description=EVIL, licence=EVIL), **measured(network, test)}
+
+
+def measured(network, test):
+    """What metrics find, each under its class's name."""
+    metrics = bnnsim.metrics
+    found = (metrics.margins(network, test.images), metrics.bit_error_tolerance(network, test.images),
+             metrics.importance(network, test), metrics.critical_bits(network, test, 2),
+             metrics.predicted_accuracy(network, test, [0.01, 0.1], rng=0),
+             metrics.Evaluation(EVIL, network, test, network.predict(test.images)))
+    return {type(each).__name__: each for each in found}
 
 
 WORDS = {"Sequential": ["BatchNormSign", "28 x 28 x 8", "1 x 28 x 28 to 10 classes"],
@@ -55,6 +65,9 @@ WORDS = {"Sequential": ["BatchNormSign", "28 x 28 x 8", "1 x 28 x 28 to 10 class
          "Split": ["40 images"], "DeviceCard": ["teaching", "programming cycles"],
          "SweepResult": ["95 % interval", "seed 0"],
          "CardSweep": ["teaching along cycles", "accuracy %"], "evil card": [EVIL],
+         "Margins": ["Margins", "layer"], "Tolerance": ["Tolerance", "layer"], "Importance": ["Importance", "layer"],
+         "CriticalBits": ["CriticalBits", "bits"], "PredictedAccuracy": ["0.01", "0.1"],
+         "Evaluation": ["balanced accuracy", "macro F1", EVIL],
          "History": ["2 epochs", "1.5", "left at epoch 2"], "DeviceFit": ["2 places", "condition weak", "log-normal"]}
 
 

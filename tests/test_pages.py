@@ -4,10 +4,12 @@ Pages of reference are run block by block, tutorials from top to bottom, command
 what make_tour.py fills in have tests of their own, too.
 """
 
+import ast
 import contextlib
 import importlib
 import importlib.util
 import io
+import json
 import re
 import shlex
 from pathlib import Path
@@ -26,7 +28,8 @@ WHOLE = ("docs/tutorial_devices.rst", "docs/tutorial_networks.rst", "docs/tutori
 ELSEWHERE = {"docs/formats.rst": "test_formats_page.py", "docs/graphs.rst": "test_graphs_page.py",
              "docs/tour.rst": "test_tour.py", "docs/equations.rst": "test_citations.py",
              "docs/performance.rst": "benchmarks/test_bench.py"}
-BARE = ("docs/index.rst", "docs/same_bytes.rst", "docs/changelog.rst", "docs/contributing.rst")        # no code
+BARE = ("docs/index.rst", "docs/frontier.rst", "docs/same_bytes.rst", "docs/changelog.rst",         # no code
+        "docs/contributing.rst")
 TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in BLOCK_BY_BLOCK + WHOLE + BARE}
 
 
@@ -51,7 +54,23 @@ def blocks(name):
 PYTHON = [(name, i, code) for name in BLOCK_BY_BLOCK for i, (kind, code) in enumerate(blocks(name)) if kind == "python"]
 SHELL = [(name, line) for name in BLOCK_BY_BLOCK + WHOLE for kind, code in blocks(name) if kind == "shell"
          for line in code.splitlines()]
-COMMANDS = [(name, line) for name, line in SHELL if line.startswith("python -m bnnsim.")]
+INLINE = re.compile(r"`(python -m bnnsim\.\w+ [^`]+)`|^    (python -m bnnsim\.\w+ .+)$", re.MULTILINE)
+
+
+def named():
+    """Commands in running texts of pages and notebooks, and in docstrings of commands and examples."""
+    texts = dict(TEXTS)
+    for path in (*(ROOT / "bnnsim").glob("*.py"), *(ROOT / "examples").glob("*.py")):
+        texts[path.name] = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")), clean=False) or ""
+    for path in (ROOT / "examples" / "notebooks").glob("*.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        texts[path.name] = "\n".join("".join(cell["source"]) for cell in cells)
+    return [(name, " ".join((inline or line).split())) for name, text in texts.items()
+            for inline, line in INLINE.findall(text)]
+
+
+COMMANDS = list(dict.fromkeys((name, line) for name, line in (*SHELL, *named()) if
+                              line.startswith("python -m bnnsim.") and not re.search(r"--help|\.\.\.|NAME", line)))
 
 
 def test_every_page_is_tested_somewhere():
@@ -79,7 +98,7 @@ def test_python_runs(name, code, tmp_path, monkeypatch):
     run(code, name, {"__name__": "page"})
 
 
-@pytest.mark.parametrize(("name", "line"), COMMANDS, ids=[line for _, line in COMMANDS])
+@pytest.mark.parametrize(("name", "line"), COMMANDS, ids=[" ".join(pair) for pair in COMMANDS])
 def test_every_option_that_is_named_exists(name, line):
     words = shlex.split(line, comments=True)
     module = words[2].split(".")[1]

@@ -113,3 +113,6 @@ def low_level_dataset(file, name, kind, data, layout=h5py.h5d.CONTIGUOUS):
     plist.set_layout(layout)
     space = h5py.h5s.create_simple(data.shape)
     h5py.h5d.create(file.id, name.encode(), kind, space, plist).write(h5py.h5s.ALL, h5py.h5s.ALL, data)
+
+
+CONTENT = {"network": dense_network(), "geometry": geometry_network(), "checkpoint": checkpoint()}

@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from bnnsim.campaign.card_sweep import sweep_card
     from bnnsim.campaign.measured import sweep_measurements
     from bnnsim.campaign.warm import warmup
+    from bnnsim.campaign.yields import RareFailures, Yields, chip_yields, rare_failures, rare_yields
 
-__all__ = ["CardSweep", "SweepResult", "sweep", "sweep_card", "sweep_measurements", "warmup"]
-_LATER = {"CardSweep": "card", "sweep_card": "card_sweep", "sweep_measurements": "measured",
-          "warmup": "warm"}                            # sweeps need no devices, no training
+__all__ = ["CardSweep", "RareFailures", "SweepResult", "Yields", "chip_yields", "rare_failures", "rare_yields", "sweep",
+           "sweep_card", "sweep_measurements", "warmup"]
+_LATER = {"CardSweep": "card", "sweep_card": "card_sweep", "sweep_measurements": "measured", "warmup": "warm",
+          **dict.fromkeys(("RareFailures", "Yields", "chip_yields", "rare_failures", "rare_yields"), "yields"),
+          }                                            # sweeps need no devices, no training
 
 
 def __getattr__(name: str) -> Any:

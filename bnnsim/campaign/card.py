@@ -22,6 +22,8 @@ from bnnsim.devices.marks import MARKS, explained, weakest
 from bnnsim.statistics import tolerated
 
 if TYPE_CHECKING:
+    import pandas
+
     from bnnsim.figures.style import Drawn, Width
 
 AFTER = "BER after code"
@@ -123,7 +125,7 @@ class CardSweep:
                 "accuracy %", "95 % interval", "drop")
         lines = zip(*([(text, "") for text in head], *(self._line(row) for row in self.rows)))
         columns = [[text + sign.rjust(max(len(sign) for _, sign in column)) for text, sign in column]
-                   for column in lines if column[0][0] != AFTER or self.has_codes]
+                   for column in lines if any(text for text, _ in column[1:])]     # of what the card knows
         widths = [max(map(len, column)) for column in columns]
         table = ["  ".join(text.ljust(w) if i < 5 else text.rjust(w) for i, (text, w) in
                            enumerate(zip(line, widths))).rstrip() for line in zip(*columns)]
@@ -231,6 +233,12 @@ class CardSweep:
 
         return card_file.csv_text(self)
 
+    def to_pandas(self) -> "pandas.DataFrame":
+        """The table of `csv` as pandas has it; ``pip install 'bnnsim[pandas]'``. ``sweep.result`` has every chip."""
+        import bnnsim.campaign.card_file as card_file
+
+        return card_file.data_frame(self)
+
     def save(self, path: FilePath) -> None:
         """Write a .csv table, or the HDF5 file of the results, which has the card and what the axis means in it.
 
@@ -261,17 +269,19 @@ class CardSweep:
 
         return card_file.load(path, card)
 
-    def plot(self, path: FilePath | None = None, *, ax: "Drawn | None" = None, width: "Width" = None) -> "Drawn":
+    def plot(self, path: FilePath | None = None, *, ax: "Drawn | None" = None, width: "Width" = None,
+             published: FilePath | None = None) -> "Drawn":
         """Accuracy, bit error rate and energy along the axis: see `bnnsim.figures.cards.card_curves`."""
         import bnnsim.figures.cards as cards
 
-        return cards.card_curves(self, path, ax=ax, width=width)
+        return cards.card_curves(self, path, ax=ax, width=width, published=published)
 
-    def plot_pareto(self, path: FilePath | None = None, *, ax: "Drawn | None" = None, width: "Width" = None) -> "Drawn":
+    def plot_pareto(self, path: FilePath | None = None, *, ax: "Drawn | None" = None, width: "Width" = None,
+                    published: FilePath | None = None) -> "Drawn":
         """Accuracy over energy and over devices: see `bnnsim.figures.cards.pareto`."""
         import bnnsim.figures.cards as cards
 
-        return cards.pareto(self, path, ax=ax, width=width)
+        return cards.pareto(self, path, ax=ax, width=width, published=published)
 
 
 def place_numbers(card: DeviceCard, axis: str, places: list[float | str]) -> list[float]:

@@ -13,16 +13,20 @@ campaign begins, so that a file that was interrupted or resumed has it, too.
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from bnnsim.campaign.card import CardPlace, CardRow, CardSeries, CardSweep, place_numbers
 from bnnsim.campaign.result import SweepResult
+from bnnsim.campaign.result_tables import needed
 from bnnsim.checks import FilePath
 from bnnsim.devices import AXES, CardError, DeviceCard
 from bnnsim.devices.card_schema import check_card
 from bnnsim.devices.marks import MARKS
 from bnnsim.files.file_format import MAX_JSON_BYTES
+
+if TYPE_CHECKING:
+    import pandas
 
 KEY = "card_sweep"
 _MOST = MAX_JSON_BYTES * 3 // 4                 # the rest of the provenance needs some room, too
@@ -114,16 +118,26 @@ COLUMNS = ("network", "cell", "code", "axis", "place", "ber", "p01", "p10", "ber
            "energy_relative", "relative_mark", "trials", "n_images", "seed", "card")
 
 
-def csv_text(found: CardSweep) -> str:
-    """CSV: a line a series and place."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+def lines(found: CardSweep) -> Iterator[dict[str, Any]]:
+    """`COLUMNS` of each series and place; None for what the card does not know."""
     trials, columns, n = found.result.n_trials(), found.columns(), len(found.places)
     for i, row in enumerate(found.rows):
         line = {**row, "axis": AXES[found.axis].key, "trials": int(trials[i // n, columns[i % n]]),
                 "n_images": found.result.settings["series"][i // n]["n_images"], "seed": found.result.seed,
                 "card": found.card.name}
-        writer.writerow(["" if line[key] is None else repr(line[key]) if isinstance(line[key], float) else line[key]
-                         for key in COLUMNS])
+        yield {key: line[key] for key in COLUMNS}
+
+
+def csv_text(found: CardSweep) -> str:
+    """CSV: a line a series and place."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(["" if value is None else repr(value) if isinstance(value, float) else value
+                      for value in line.values()] for line in lines(found))
     return text.getvalue()
+
+
+def data_frame(found: CardSweep) -> "pandas.DataFrame":
+    """The same as a pandas table; the seed is text, as it may be of any length."""
+    return needed("pandas").DataFrame([{**line, "seed": str(line["seed"])} for line in lines(found)])

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bnnsim.faults import BitFlips
-from bnnsim.faults.protocol import apply_read, when_drawn
+from bnnsim.faults.protocol import READ_IMAGES, apply_read, when_drawn
 from bnnsim.kernels import Abandoned, threads, while_wanted
 from bnnsim.packed.clean_pass import CleanPass
 from bnnsim.packed.graph import PackedGraph
@@ -30,7 +30,6 @@ from bnnsim.packed.shared_arrays import shared
 if TYPE_CHECKING:
     from bnnsim.faults.protocol import RatedFault
 
-READ_IMAGES = 500                   # an inference batch: images that one read of a memory serves
 MOST_SECONDS = 1.0                  # after this, a batch is handed back with the cells that are done: what a kill loses
 
 Cell = tuple[int, float, int]       # number of the series, rate, trial

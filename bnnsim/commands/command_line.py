@@ -17,7 +17,8 @@ from typing import Never
 import bnnsim.commands.errors as errors
 import bnnsim.commands.pipes as pipes
 from bnnsim.commands.config import load_config
-from bnnsim.commands.options import CONFIG, DEBUG, FORCE, LOG, QUIET, Option, claimed_outputs, settle
+from bnnsim.commands.options import CONFIG, DEBUG, FORCE, LOG, QUIET, Option, settle
+from bnnsim.commands.outputs import claimed_outputs
 
 
 class Parser(argparse.ArgumentParser):

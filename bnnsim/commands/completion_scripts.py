@@ -8,7 +8,8 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bnnsim.commands.options import Option, switch
+from bnnsim.commands.options import Option
+from bnnsim.commands.rules import switch
 
 LONGEST = 70                            # letters of what zsh says about an option
 

@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 import bnnsim.commands.options as shared
+import bnnsim.commands.rules as rules
 import bnnsim.datasets.find as find
 import bnnsim.datasets.shipped as shipped
 from bnnsim.datasets.catalogue import CATALOGUE, dataset_of
@@ -74,7 +75,7 @@ def load_halves(name: str, options: argparse.Namespace, networks: Mapping[str, P
 
 
 def _read_halves(name: str, options: argparse.Namespace, networks: Mapping[str, PackedNetwork]) -> tuple[Split, Split]:
-    size = shared.size_of(options.size)
+    size = rules.size_of(options.size)
     if name in CATALOGUE:
         return find.load_dataset(name, options.data, size=size, order=options.order)
     if len({network.metadata.get(KEY) for network in networks.values()}) > 1:

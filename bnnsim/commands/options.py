@@ -4,30 +4,25 @@ A command has a table of options. From the table come its flags (`command_line.p
 file (`config.load_config`), the values that hold (`settle`: what was typed, over the file's, over the defaults, all
 checked by one rule before the work starts), and the command line that is stored with results (`words`).
 
-Below the machinery stand the options that several commands have; what one command alone has stands in its module.
+Below that stand the options that several commands have; what one command alone has stands in its module. The rules are
+those of `rules`; `outputs` looks after the files that are made.
 """
 
 import argparse
-import contextlib
-import os
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-import bnnsim.files.atomic as atomic
-from bnnsim.checks import check_choice, check_int, check_probability, check_real, integer_of, real_of
-from bnnsim.commands.number_lists import parse_rates
+from bnnsim.checks import integer_of, real_of
+from bnnsim.commands.rules import (Rule, dataset_text, fault_text, integer, lines_text, one_of, path, rates_text,
+                                   size_text, switch, text, writable)
 from bnnsim.datasets.catalogue import CATALOGUE
-from bnnsim.datasets.own import WHAT, check_dataset, is_path
-from bnnsim.datasets.reading import ORDERS, check_size
+from bnnsim.datasets.own import WHAT
+from bnnsim.datasets.reading import ORDERS
 
 if TYPE_CHECKING:
     from bnnsim.datasets.split import Split
     from bnnsim.faults.array_mapping import ArrayMapping
-    from bnnsim.faults.protocol import Fault
-
-Rule = Callable[[str, Any], Any]    # (name, value) -> the value in its clean form; ValueError, TypeError for a bad one
 
 
 @dataclass(frozen=True)
@@ -148,196 +143,12 @@ def words(options: argparse.Namespace, table: Iterable[Option]) -> list[str]:
             and (value := getattr(options, option.name)) not in (None, []) for word in option.words(value)]
 
 
-def check_outputs(options: argparse.Namespace, table: Iterable[Option]) -> list[str]:
-    """The files that are to be made: all can be, and none is there or made twice; before the work, not after it."""
-    made: dict[str, Option] = {}
-    for option in table if not getattr(options, "dry_run", False) else ():
-        value = getattr(options, option.name)
-        for path in option.outputs(value, options) if option.outputs and value else ():
-            target = atomic.check_creatable(path)
-            if os.path.exists(target) and not options.force:
-                raise FileExistsError(f"{option.typed}: {path} exists: --force replaces it")
-            if os.path.exists(target) and _took_hours(target):
-                raise FileExistsError(f"{option.typed}: {path} is a checkpoint, or the results of a sweep, which "
-                                      "--force does not replace: move it away, or give another name")
-            if target in made:
-                raise ValueError(f"{made[target].typed} and {option.typed} must be two files, got {path} for both")
-            made[target] = option
-    return list(made)
-
-
-def _took_hours(path: str) -> bool:
-    """Whether a file is a checkpoint or the results of a sweep."""
-    import bnnsim.files.file_format as file_format
-    import bnnsim.files.hdf5 as hdf5
-
-    try:
-        with hdf5.open_file(path) as file:
-            return file_format.read_kind(file) in ("bnnsim-checkpoint", "bnnsim-results")
-    except (ValueError, OSError):                                # anything else, damaged or not
-        return False
-
-
-@contextlib.contextmanager
-def claimed_outputs(options: argparse.Namespace, table: Iterable[Option]) -> Iterator[None]:
-    """Inside, the files that are to be made are this process's: two that make one file would lose one of them."""
-    import bnnsim.files.locks as locks
-
-    with contextlib.ExitStack() as held:
-        for target in check_outputs(options, table):
-            held.callback(locks.close_and_remove, locks.open_locked(f"{target}.lock"))
-        check_outputs(options, table)                            # what the last holder has made is there by now
-        yield
-
+# ---------------------------------------------------------------- options of several commands
 
 def itself(value: str, options: argparse.Namespace) -> list[str]:
     """The outputs of an option whose value is the path of one."""
     return [value]
 
-
-# ---------------------------------------------------------------- rules
-
-def switch(name: str, value: Any) -> bool:
-    """Yes or no."""
-    if not isinstance(value, bool):
-        raise TypeError(f"{name} must be true or false, got {value!r}")
-    return value
-
-
-def text(name: str, value: Any) -> str:
-    """Some text."""
-    if not isinstance(value, str) or not value:
-        raise TypeError(f"{name} must be text, got {value!r}")
-    return value
-
-
-def path(name: str, value: Any) -> str:
-    """A path, of whatever there is, which can be printed and stored with results."""
-    if not isinstance(value, str) or not value:
-        raise TypeError(f"{name} must be a path, got {value!r}")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"{name} must be a path in UTF-8, as it is printed or stored, got {value!a}: rename it"
-                         ) from None
-    return value
-
-
-def writable(*endings: str) -> Rule:
-    """A path of a file to be written: a known ending, a folder that takes it; found out before the work, not after."""
-    def rule(name: str, value: Any) -> str:
-        """A path of a file to be written."""
-        if not path(name, value).lower().endswith(endings):
-            raise ValueError(f"{value!r} must end in {' or '.join(endings)}")
-        atomic.check_creatable(value)
-        return value
-    return rule
-
-
-def integer(low: int, high: int | None = None) -> Rule:
-    """An integer in [low, high]."""
-    return lambda name, value: check_int(name, value, low, high)
-
-
-def positive(high: float | None = None) -> Rule:
-    """A number in (0, high]."""
-    return lambda name, value: check_real(name, value, 0, high, open_low=True)
-
-
-def one_of(choices: Iterable[str]) -> Rule:
-    """One of these words."""
-    return _known(choices, lambda name, value: check_choice(name, value, choices))
-
-
-def some_of(choices: Iterable[str]) -> Rule:
-    """Words of these, separated by commas; a tuple without repeats."""
-    return _known(choices, lambda name, value: tuple(check_choice(name, word, choices)
-                                                     for word in dict.fromkeys(text(name, value).split(","))))
-
-
-def _known(choices: Iterable[str], rule: Rule) -> Rule:
-    """A rule that has these words as its `choices`, for completion."""
-    setattr(rule, "choices", tuple(choices))
-    return rule
-
-
-def rates_text(name: str, value: Any) -> str:
-    """Rates as `parse_rates` takes them; from a file also a number, or a list of them."""
-    if not isinstance(value, str):
-        values = value if isinstance(value, list) else [value]
-        if not values:
-            raise ValueError(f"{name} must have at least one value, got []")
-        value = ",".join(repr(check_probability(f"{name}[{i}]", item)) for i, item in enumerate(values))
-    parse_rates(value)
-    return value
-
-
-def lines_text(name: str, value: Any) -> str:
-    """Rows and columns of an array, "64x128"."""
-    words = text(name, value).lower().split("x")
-    if len(words) != 2 or not all(re.fullmatch(r"[0-9]{1,8}", word) and 0 < int(word) <= 2**16 for word in words):
-        raise ValueError(f"{name} must be ROWSxCOLUMNS of 1 to 65536 each, such as 64x64, got {value!r}")
-    return "x".join(words)
-
-
-def dataset_text(name: str, value: Any) -> str:
-    """A known data set by name, or data of one's own by their path."""
-    if is_path(value) and value not in CATALOGUE:
-        return path(name, value)
-    return check_dataset(name, value)
-
-
-_known(CATALOGUE, dataset_text)
-
-
-def size_text(name: str, value: Any) -> str:
-    """Rows and columns of images, "32x32"."""
-    size_of(text(name, value))
-    return value.lower()
-
-
-def size_of(value: str | None) -> tuple[int, int] | None:
-    """The (H, W) of --size."""
-    if value is None:
-        return None
-    words = value.lower().split("x")
-    if len(words) != 2 or not all(word.isascii() and word.isdigit() and len(word) < 9 for word in words):
-        raise ValueError(f"size must be ROWSxCOLUMNS, such as 32x32, got {value!r}")
-    return check_size(tuple(map(int, words)))
-
-
-def limited(half: "Split", options: argparse.Namespace) -> "Split":
-    """What --limit leaves of a half; without it, the half itself, under its own name."""
-    return half if options.limit is None else half[:options.limit]
-
-
-def progress(options: argparse.Namespace) -> "bool | Literal['log']":
-    """Of --quiet and --log, as `sweep` takes it."""
-    return "log" if options.log else not options.quiet
-
-
-def mapping_of(options: argparse.Namespace) -> "ArrayMapping":
-    """The arrays that --arrays and --units-on say, or 64 x 64."""
-    from bnnsim.faults.array_mapping import ArrayMapping
-
-    rows, columns = map(int, (options.arrays or "64x64").split("x"))
-    return ArrayMapping(rows, columns, options.units_on or "rows")
-
-
-def fault_text(name: str, value: Any) -> str:
-    """A fault as `make_fault` takes it, without line breaks."""
-    make_fault(text(name, value))
-    return " ".join(value.split())
-
-
-def make_fault(value: str) -> "Fault":
-    """The fault that a text names, such as "StuckAt(0.01, 0.01)"."""
-    from bnnsim.faults.spec import parse_fault
-
-    return parse_fault(value)
-
-
-# ---------------------------------------------------------------- options of several commands
 
 FIGURE = writable(".png", ".svg", ".pdf")
 FIGURE_HELP = ".png, .svg or .pdf"
@@ -373,6 +184,8 @@ UNITS_ON = Option("units_on", "whether rows or columns of an array hold the weig
 PLOT = Option("plot", f"draw it: {FIGURE_HELP}", FIGURE, metavar="FIGURE", scope="run", outputs=itself)
 WIDTH = Option("width", "of the figure: one or two columns of a paper (default: what it needs)",
                one_of(("column", "page")), scope="run")
+PUBLISHED = Option("published", "points of others to draw as well, with the columns that the figure's axes have, and "
+                   "citation", path, metavar="POINTS.csv", scope="run")
 FORCE = Option("force", "replace files that are there; never a checkpoint or the .h5 of a sweep, which take hours: "
                "remove those yourself, or go on from them", switch, False, scope="once")
 LIMIT = Option("limit", "only the first N images of each half of the data set", integer(1), None, int, "N")
@@ -396,3 +209,23 @@ def out(what: str, *endings: str) -> Option:
 def form(*choices: str) -> Option:
     """--format, of a command that prints in these."""
     return Option("format", f"what is printed: {', '.join(choices)}", one_of(choices), choices[0], scope="run")
+
+
+# what several of them say
+
+def limited(half: "Split", options: argparse.Namespace) -> "Split":
+    """What --limit leaves of a half; without it, the half itself, under its own name."""
+    return half if options.limit is None else half[:options.limit]
+
+
+def progress(options: argparse.Namespace) -> "bool | Literal['log']":
+    """Of --quiet and --log, as `sweep` takes it."""
+    return "log" if options.log else not options.quiet
+
+
+def mapping_of(options: argparse.Namespace) -> "ArrayMapping":
+    """The arrays that --arrays and --units-on say, or 64 x 64."""
+    from bnnsim.faults.array_mapping import ArrayMapping
+
+    rows, columns = map(int, (options.arrays or "64x64").split("x"))
+    return ArrayMapping(rows, columns, options.units_on or "rows")

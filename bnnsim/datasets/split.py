@@ -202,10 +202,12 @@ class Split:
                 f"{self.origin or 'memory'}>")
 
     def __getitem__(self, part: slice) -> "Split":
-        """A slice of the split, sharing its memory."""
+        """A slice of the split, sharing its memory; of all images, the split itself."""
         if not isinstance(part, slice):
             raise TypeError(f"a Split takes a slice, such as split[:1000], got {type(part).__name__}; use "
                             "split.take(indices), split.images and split.labels for the rest")
+        if part == slice(None):                                  # all of it is what it was, its name too
+            return self
         start, stop, step = ("" if n is None else n for n in (part.start, part.stop, part.step))
         name = f"{self.name}[{start}:{stop}{':' if step else ''}{step}]"
         return replace(self, images=self.images[part], labels=self.labels[part], name=name)

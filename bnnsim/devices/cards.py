@@ -26,9 +26,10 @@ from bnnsim.devices.marks import weakest
 from bnnsim.packed.memory import MemoryLike
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from bnnsim.figures.style import Drawn, Width
 
-SHIPPED = ("dram_synthetic", "hfo2_2t2r", "sram_synthetic", "teaching")
+SHIPPED = ("ddr3_temperature", "ddr3_trcd", "dram_synthetic", "fefet", "fpga_bram", "hfo2_2t2r", "pcm_drift",
+           "rram_macros", "rram_relaxation", "rram_unverified", "sram_synthetic", "stt_mram", "teaching")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -353,7 +354,8 @@ class DeviceCard:
         return interval * self.lifetime_cycles(p_failed, condition)
 
     def plot(self, path: FilePath | None = None, axis: str | None = None, cells: Sequence[str] | None = None,
-             condition: str | None = None, **place: float) -> "Figure":
+             condition: str | None = None, *, ax: "Drawn | None" = None, width: "Width" = None,
+             published: FilePath | None = None, **place: float) -> "Drawn":
         """Bit error rates along an axis, the card's first by default: see `bnnsim.figures.devices.error_rates`."""
         import bnnsim.figures.devices as devices
 
@@ -362,7 +364,7 @@ class DeviceCard:
         axis = axis or next((name for name in self.axes(known.name) if AXES[name].key not in fixed), "condition")
         if cells is None:
             cells = tuple(DEVICES_PER_BIT) if known.has_states else (self.own_cell(known.name),)
-        return devices.error_rates(self, axis, path, cells, **fixed)
+        return devices.error_rates(self, axis, path, cells, ax=ax, width=width, published=published, **fixed)
 
 
 def _without_sigma(place: dict[str, float]) -> dict[str, float]:
@@ -375,7 +377,7 @@ def load_card(path: FilePath) -> DeviceCard:
 
     Parameters
     ----------
-    path : path, or "hfo2_2t2r", "teaching", "sram_synthetic", "dram_synthetic"
+    path : path, or the name of one that `bnnsim.devices.library` lists, such as "hfo2_2t2r"
 
     Raises
     ------

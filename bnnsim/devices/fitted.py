@@ -54,6 +54,11 @@ class StateFit:
     akaike: Mapping[str, float]
     n_dropped: int
 
+    @property
+    def n_aside(self) -> int:
+        """How many samples were set aside: see `kept_ohm`."""
+        return len(self.samples_ohm) - len(self.kept_ohm)
+
     def line(self, name: str) -> str:
         """Its text: counts, median and spread of what was fitted, p values."""
         x = np.log(self.kept_ohm)
@@ -61,7 +66,7 @@ class StateFit:
         text = (f"  {name}  n {len(self.samples_ohm):>6,}  median {np.exp(np.median(x)):>9.4g} ohm  sigma_ln "
                 f"{np.std(x, ddof=1):.3f}  p {self.p_value['log-normal']:.2g} / "
                 f"{self.p_value['normal-conductance']:.2g}  dAIC {difference:+.1f}")
-        aside, low = len(self.samples_ohm) - len(self.kept_ohm), name == "LRS"
+        aside, low = self.n_aside, name == "LRS"
         if aside:
             bound = self.samples_ohm[aside - 1 if low else -aside]
             text += (f"\n       {aside:,} of {len(self.samples_ohm):,} set aside, {'up to' if low else 'from'} "
@@ -198,9 +203,15 @@ class DeviceFit:
 
     def _note(self, each: PlaceFit) -> str:
         """What a card says of a place: counts, rates, and what contradicts them."""
+        states = {"LRS": each.lrs, "HRS": each.hrs}
         counts = f"{len(each.lrs.samples_ohm)} LRS and {len(each.hrs.samples_ohm)} HRS samples"
         rates = ", ".join(f"{cell} {each.rate_text(cell, 2)}" for cell in each.rates)
-        note = f"{self.model} fitted to {counts} by bnnsim.devices.fit; bit error rates: {rates}"
+        note = f"{self.model} fitted to {counts} by bnnsim.devices.fit"
+        for what, n_of in (("set aside as far out where they read right", lambda state: state.n_aside),
+                           ("left out as blank or no resistance", lambda state: state.n_dropped)):
+            if told := " and ".join(f"{n_of(state):,} {name}" for name, state in states.items() if n_of(state)):
+                note += f", {told} {what}"
+        note += f"; bit error rates: {rates}"
         if each.pulses:
             note += "; mean pulses: " + ", ".join(f"{n:.3g} to {state}" for state, n in sorted(each.pulses.items()))
         return f"{note}; {each.warning(self.model)}"[:MAX_NOTE] if each.contradictions else note

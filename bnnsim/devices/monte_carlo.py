@@ -5,7 +5,7 @@ N packed rows of a layer (a unit, or a unit's tap), F features, W = ceil(F / 64)
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -115,6 +115,32 @@ class Programmed:
         """The memory as it is read back; it stays as it was, layers without an error are shared. See `masks`."""
         broken = {i: memory.layers[i].words ^ mask for i, mask in self.masks(memory, rng, trial, read).items()}
         return memory.with_words(broken) if broken else memory
+
+    def margins(self, memory: MemoryLike, rng: RandomSource = None, trial: int = 0) -> dict[int, np.ndarray]:
+        """By how much each pair of one chip is on the right side, in ln R; below 0 it reads wrong but for read noise.
+
+        Parameters
+        ----------
+        memory, rng, trial
+            As of `apply`; the cell must be one of pairs, `Cell2T2R`.
+
+        Returns
+        -------
+        dict of int to float64 (units, fan_in)
+            Layer number to margins, of a kernel in height, width, channel order.
+        """
+        cell: Any = self.cell if self.sigma == 1 else self.cell.scaled(self.sigma)
+        if not hasattr(cell, "offset_sigma"):                   # cells import this module
+            raise TypeError(f"cell must be a Cell2T2R, whose pairs have margins, got {type(cell).__name__}")
+        key = streams(memory, rng, trial)
+        found = {}
+        for i in chosen(self.layers, len(memory.layers)):
+            rows = _rows(memory.layers[i], self.rows_per_amplifier)
+            amplifier = sensing.Amplifier(cell.offset, cell.offset_sigma, 0.0, rows.units, rows.taps)
+            found[i] = quantile_sensing.pair_margins(rows.words, rows.n_in, cell.lrs, cell.hrs, amplifier,
+                                                     _thresholds(cell), _keys(key, i, 0))
+            found[i] = found[i].reshape(memory.layers[i].units, -1)
+        return found
 
 
 class Rows(NamedTuple):

@@ -34,13 +34,29 @@ def pair_faults(words: np.ndarray, n_features: int, lrs: State, hrs: State, ampl
                 failures: sensing.FailureThresholds, keys: sensing.Keys, masks: np.ndarray) -> None:
     """`kernels.memory.sensing.pair_faults` of any states -> masks (N, W)."""
     for rows in _blocks(words):
-        one = _bits(words[rows])
-        devices, dead = _device_draws(rows, words, keys, failures)
-        first, second = (_ln_resistance(devices[..., i], _in_lrs(wanted, dead[..., i], failures), lrs, hrs)
-                         for i, wanted in ((0, one), (1, ~one)))
-        first = first + _disturbance(rows, words, amplifier, keys)
+        one, devices, first, second = _pairs(rows, words, lrs, hrs, amplifier, failures, keys)
         reads_one = (first < second) | ((first == second) & ((devices[..., 0] ^ devices[..., 1]) & ONE == 1))
         masks[rows] = pack_bits((reads_one != one)[:, :n_features])
+
+
+def pair_margins(words: np.ndarray, n_features: int, lrs: State, hrs: State, amplifier: sensing.Amplifier,
+                 failures: sensing.FailureThresholds, keys: sensing.Keys) -> np.ndarray:
+    """By how much each bit is read right, float64 (N, F): the difference in ln R, below 0 where it is read wrong."""
+    out = np.empty((len(words), n_features))
+    for rows in _blocks(words):
+        one, _, first, second = _pairs(rows, words, lrs, hrs, amplifier, failures, keys)
+        out[rows] = np.where(one, second - first, first - second)[:, :n_features]
+    return out
+
+
+def _pairs(rows: slice, words: np.ndarray, lrs: State, hrs: State, amplifier: sensing.Amplifier,
+           failures: sensing.FailureThresholds, keys: sensing.Keys) -> tuple[np.ndarray, ...]:
+    """(stored bits, draws, ln R of the first device with what the amplifier adds, ln R of the second), (rows, B)."""
+    one = _bits(words[rows])
+    devices, dead = _device_draws(rows, words, keys, failures)
+    first, second = (_ln_resistance(devices[..., i], _in_lrs(wanted, dead[..., i], failures), lrs, hrs)
+                     for i, wanted in ((0, one), (1, ~one)))
+    return one, devices, first + _disturbance(rows, words, amplifier, keys), second
 
 
 def _blocks(words: np.ndarray) -> list[slice]:

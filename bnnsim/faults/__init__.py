@@ -5,9 +5,10 @@ it takes any object with `apply`. Devices import it, which give it rates, and al
 
 To add a fault that hits cells one by one: a file with a subclass of `by_layer.LayerFault`, which is its rates, what
 `MOVES` in a sweep, `when` and ``errors(layer, rates, key)``; its name below, which commands then take too (`spec`); a
-naive twin in tests/faults.
+naive twin in tests/faults. One of the circuits that read, drawn for each image, is a subclass of `at_read.AtRead`.
 """
 
+from bnnsim.faults.analog_columns import AnalogColumns
 from bnnsim.faults.array_mapping import ArrayMapping
 from bnnsim.faults.asymmetric_flips import AsymmetricFlips
 from bnnsim.faults.bit_flips import BitFlips
@@ -21,12 +22,17 @@ from bnnsim.faults.fault_map import FaultMap, LayerErrors
 from bnnsim.faults.lines import StuckLine, StuckLines, WeakAmplifiers
 from bnnsim.faults.protected import Protected
 from bnnsim.faults.protocol import Fault
+from bnnsim.faults.read_errors import ActivationErrors, PopcountErrors, PopcountNoise, SenseErrors
 from bnnsim.faults.real_bits import RealBits
+from bnnsim.faults.remapped import Remapped
 from bnnsim.faults.residual import exact_residual, ideal_residual
 from bnnsim.faults.spare_columns import SpareColumns
 from bnnsim.faults.spec import parse_fault
+from bnnsim.faults.stored_numbers import InOutput, InThresholds
 from bnnsim.faults.stuck_at import StuckAt
 
-__all__ = ["ArrayMapping", "ArrayVariation", "AsymmetricFlips", "BitFlips", "ByArray", "Clusters", "Compose", "Cost",
-           "EachRead", "Fault", "FaultMap", "LayerErrors", "LayerFault", "Protected", "RealBits", "SpareColumns",
-           "StuckAt", "StuckLine", "StuckLines", "WeakAmplifiers", "exact_residual", "ideal_residual", "parse_fault"]
+__all__ = ["ActivationErrors", "AnalogColumns", "ArrayMapping", "ArrayVariation", "AsymmetricFlips", "BitFlips",
+           "ByArray", "Clusters", "Compose", "Cost", "EachRead", "Fault", "FaultMap", "InOutput", "InThresholds",
+           "LayerErrors", "LayerFault", "PopcountErrors", "PopcountNoise", "Protected", "RealBits", "Remapped",
+           "SenseErrors", "SpareColumns", "StuckAt", "StuckLine", "StuckLines", "WeakAmplifiers", "exact_residual",
+           "ideal_residual", "parse_fault"]

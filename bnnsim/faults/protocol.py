@@ -27,6 +27,7 @@ from bnnsim.packed.memory import Stored
 from bnnsim.seeding import RandomSource
 
 WHEN = ("permanent", "growing", "write", "read")                # from the rarest draw to the most frequent
+READ_IMAGES = 500                   # an inference batch: images that one read of a memory serves
 
 
 class Fault(Protocol):

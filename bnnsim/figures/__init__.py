@@ -13,15 +13,16 @@ from bnnsim.figures.benchmarks import scaling_curves
 from bnnsim.figures.cards import card_curves, pareto
 from bnnsim.figures.devices import error_rates, fitted_states, redundancy
 from bnnsim.figures.graphs import network_graph
-from bnnsim.figures.metrics import (critical_histogram, importance_curves, margin_histograms, predicted_curve,
-                                    tolerance_curves)
+from bnnsim.figures.metrics import (critical_histogram, failing_images, importance_curves, margin_histograms,
+                                    predicted_curve, tolerance_curves)
 from bnnsim.figures.networks import array_map, fault_map, first_layer_weights
-from bnnsim.figures.proofs import approximation, certified_accuracy, tightness
+from bnnsim.figures.proofs import approximation, certified_accuracy, chosen_flips, tightness
 from bnnsim.figures.style import save_figure
 from bnnsim.figures.sweeps import ber_curve, chip_histogram, class_curves
 from bnnsim.figures.training import confusion_matrix, training_curves
 
 __all__ = ["approximation", "array_map", "ber_curve", "card_curves", "certified_accuracy", "chip_histogram",
-           "class_curves", "confusion_matrix", "critical_histogram", "error_rates", "fault_map", "first_layer_weights",
-           "fitted_states", "importance_curves", "margin_histograms", "network_graph", "pareto", "predicted_curve",
-           "redundancy", "save_figure", "scaling_curves", "tightness", "tolerance_curves", "training_curves"]
+           "chosen_flips", "class_curves", "confusion_matrix", "critical_histogram", "error_rates", "failing_images",
+           "fault_map", "first_layer_weights", "fitted_states", "importance_curves", "margin_histograms",
+           "network_graph", "pareto", "predicted_curve", "redundancy", "save_figure", "scaling_curves", "tightness",
+           "tolerance_curves", "training_curves"]

@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from bnnsim.checks import FilePath
 from bnnsim.devices import AXES
 from bnnsim.devices.marks import doubts, either
-from bnnsim.figures.scales import axis_label
+from bnnsim.figures.published import draw_published, positive, read_along, read_published
+from bnnsim.figures.scales import axis_label, log_ticks
 from bnnsim.figures.style import (BAND, Drawn, Width, heading, legend_below, line_style, new_panels, plain, wrapped,
                                   written)
 
@@ -17,8 +20,8 @@ if TYPE_CHECKING:
     from bnnsim.campaign import CardSweep
 
 
-def card_curves(sweep: "CardSweep", path: FilePath | None = None,
-                *, ax: "Drawn | None" = None, width: Width = None) -> "Drawn":
+def card_curves(sweep: "CardSweep", path: FilePath | None = None, *, ax: "Drawn | None" = None, width: Width = None,
+                published: FilePath | None = None) -> "Drawn":
     """Accuracy, bit error rate and programming energy along the axis, a panel each.
 
     Parameters
@@ -29,11 +32,15 @@ def card_curves(sweep: "CardSweep", path: FilePath | None = None,
         Three, drawn on and returned, instead of a new figure.
     width : {"column", "page"}, float or (float, float), optional
         Of a new figure: one or two columns of a paper, inches, or inches of both sides.
+    published : path, optional
+        A CSV of points to draw among the accuracies: columns accuracy (a share of 1), citation, which the legend shows,
+        and the axis by its key, such as cycles or voltage_volt; not over conditions.
 
     Returns
     -------
     matplotlib.figure.Figure, or `ax`
     """
+    points = read_along(published, sweep.axis)
     figure, (top, middle, bottom) = new_panels((6.6, 7.2), 3, ax=ax, width=width, sharex=True,
                                                height_ratios=(2, 1.3, 1.3))
     numbered = sweep.axis == "condition"
@@ -56,12 +63,12 @@ def card_curves(sweep: "CardSweep", path: FilePath | None = None,
     for axes in (top, middle, bottom):          # which share their scale only in a figure of one's own
         _name_axis(axes, sweep, places, numbered, named=axes is bottom or ax is not None)
     top.set_title(_title(sweep, "line", "band", ax), fontsize=9)
-    legend_below(figure, _names(sweep), ax=ax)
+    _legend(figure, sweep, draw_published(top, points), ax)
     return written(figure, path, ax)
 
 
-def pareto(sweep: "CardSweep", path: FilePath | None = None,
-           *, ax: "Drawn | None" = None, width: Width = None) -> "Drawn":
+def pareto(sweep: "CardSweep", path: FilePath | None = None, *, ax: "Drawn | None" = None, width: Width = None,
+           published: FilePath | None = None) -> "Drawn":
     """Accuracy over programming energy, and over devices a weight: what is above and left of the others is best.
 
     Energies are joules where the card has them, else parts of its reference.
@@ -74,6 +81,9 @@ def pareto(sweep: "CardSweep", path: FilePath | None = None,
         Two, drawn on and returned, instead of a new figure.
     width : {"column", "page"}, float or (float, float), optional
         Of a new figure: one or two columns of a paper, inches, or inches of both sides.
+    published : path, optional
+        A CSV of points to draw over energy: columns energy_joule, accuracy (a share of 1) and citation, which the
+        legend shows.
 
     Returns
     -------
@@ -91,6 +101,10 @@ def pareto(sweep: "CardSweep", path: FilePath | None = None,
         label = "energy to program the network (of the reference)"
     if all(row["energy_relative"] is None is row["energy_joule"] for row in sweep.rows):
         raise ValueError(f"the card {sweep.card.name!r} has no energies to draw accuracy over")
+    if published is not None and key != "energy_joule":
+        raise ValueError(f"the card {sweep.card.name!r} has energies as parts of its reference alone: points in joule "
+                         "have no place among them")
+    points = read_published(published, "energy_joule", check=positive)
     figure, (left, right) = new_panels((9.0, 4.6), 1, 2, ax=ax, width=width, sharey=True, width_ratios=(1.6, 1))
     for s, series in enumerate(sweep.series):
         style = line_style(s)
@@ -108,10 +122,10 @@ def pareto(sweep: "CardSweep", path: FilePath | None = None,
     right.set_xticks(devices, [f"{value:.3g}" for value in devices])
     right.set_xlim(devices[0] / 1.5, devices[-1] * 1.5)
     right.set_xlabel("devices a weight")
-    for axes in (left, right):
-        axes.minorticks_off()
+    right.minorticks_off()
     heading(figure, _title(sweep, "points", "bars", ax), ax)
-    legend_below(figure, _names(sweep), ax=ax)
+    _legend(figure, sweep, draw_published(left, points, lambda energies: scale * energies), ax)
+    log_ticks(left)
     return written(figure, path, ax)
 
 
@@ -137,6 +151,13 @@ def _names(sweep: "CardSweep") -> list[str]:
     return [plain(", ".join(_shown(series, key) for key in keys or ["network"])) for series in sweep.series]
 
 
+def _legend(figure: Figure, sweep: "CardSweep", published: tuple[list[Line2D], list[str]], ax: object) -> None:
+    """All series, and what others published."""
+    lines, citations = published
+    own = [Line2D([], [], **line_style(s)) for s in range(len(sweep.series))]
+    legend_below(figure, [*_names(sweep), *citations], ax=ax, lines=own + lines)
+
+
 def _title(sweep: "CardSweep", mean: str, interval: str, ax: object) -> str:
     """What all series have in common, and how mean and interval are drawn; that stands in captions of axes given."""
     common = [_shown(sweep.series[0], key) for key in ("cell", "code")
@@ -155,16 +176,17 @@ def _label(text: str, sweep: "CardSweep", key: str) -> str:
 
 def _known(sweep: "CardSweep") -> list[str]:
     """A line on which error rates, and accuracies, and which energies have a mark, where not all have the same."""
-    cells = dict.fromkeys(series["cell"] for series in sweep.series)
-    kinds = [(f"errors of {cell}", "rate_mark", [row for row in _rows(sweep) if row["cell"] == cell]) for cell in cells]
-    found = []
+    of = {series["cell"]: [row for row in _rows(sweep) if row["cell"] == series["cell"]] for series in sweep.series}
+    kinds, found = [(f"errors of {cell}", "rate_mark", rows) for cell, rows in of.items()], []
     for what, key, rows in (*kinds, ("energies", "energy_mark", _rows(sweep))):
         if len({row[key] for row in _rows(sweep)}) > 1:
             found += [f"{what}: {mark} at {_at(sweep, [row['place'] for row in rows if row[key] == mark])}"
                       for mark in doubts(row[key] for row in rows)]
-    for cell in cells:
-        told = doubts(row["cell_mark"] for row in _rows(sweep) if row["cell"] == cell)
-        found += [f"that they are of {cell} cells: {either(told)}"] if told else []
+    for cell, rows in of.items():               # that these errors are of this kind of cell is known by itself
+        worse = [row for row in rows if row["cell_mark"] not in (None, row["rate_mark"])]
+        for mark in doubts(row["cell_mark"] for row in worse):
+            places = [row["place"] for row in worse if row["cell_mark"] == mark]
+            found.append(f"kind of cell, {cell}: {mark} at {_at(sweep, places)}")
     return [wrapped("; ".join(found))] if found else []
 
 

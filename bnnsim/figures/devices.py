@@ -14,6 +14,7 @@ from bnnsim.checks import FilePath, check_choice, check_int, check_probability
 from bnnsim.devices import AXES, DeviceCard, DeviceFit, Empirical, converted_rate
 from bnnsim.devices.fitted import PlaceFit, StateFit
 from bnnsim.devices.marks import either
+from bnnsim.figures.published import draw_published, read_along
 from bnnsim.figures.scales import axis_label
 from bnnsim.figures.style import (COLOURS, Drawn, Width, heading, legend_below, line_style, new_axes, new_panels, plain,
                                   wrapped, written)
@@ -64,8 +65,8 @@ def fitted_states(fitted: DeviceFit, path: FilePath | None = None, place: int = 
 
 
 def error_rates(card: DeviceCard, axis: str, path: FilePath | None = None, cells: Sequence[str] = ("1T1R", "2T2R"),
-                n_points: int = 60, ax: "Drawn | None" = None,
-                width: Width = None, **place: Any) -> "Drawn":
+                n_points: int = 60, ax: "Drawn | None" = None, width: Width = None,
+                published: FilePath | None = None, **place: Any) -> "Drawn":
     """Bit error rate of a device card along one axis, a line a kind of cell.
 
     Parameters
@@ -81,6 +82,9 @@ def error_rates(card: DeviceCard, axis: str, path: FilePath | None = None, cells
         Drawn on and returned, instead of a new figure.
     width : {"column", "page"}, float or (float, float), optional
         Of a new figure: one or two columns of a paper, inches, or inches of both sides.
+    published : path, optional
+        A CSV of points to draw as well: columns rate, citation, which the legend shows, and the axis by its key, such
+        as cycles or time_second; not over conditions.
 
     Returns
     -------
@@ -91,6 +95,7 @@ def error_rates(card: DeviceCard, axis: str, path: FilePath | None = None, cells
     if limits is None:
         raise ValueError(f"axis must be one of the card's, {', '.join(known)}, got {axis!r}")
     numbered = axis == "condition"
+    points = read_along(published, axis, "rate")
     figure, axes = new_axes(ax=ax, size=width)
     values, at = _points(axes, axis, limits, n_points)
     marks: list[list[str]] = []
@@ -106,7 +111,10 @@ def error_rates(card: DeviceCard, axis: str, path: FilePath | None = None, cells
         axes.set_xticks(at, [f"{plain(name)}\n({_by_cell(cells, each)})" for name, each in zip(values, zip(*marks))])
     origin = "" if numbered else f"; data {either(sum(marks, []))}"
     axes.set_title(wrapped(f"{card.name}, {card.memory}" + (f"; {where}" if where else "") + origin), fontsize=9)
-    legend_below(figure, [_cell_name(card, cell, place.get("condition")) for cell in cells], marked=numbered, ax=ax)
+    more, citations = draw_published(axes, points, factor=1)
+    lines = [Line2D([], [], **line_style(i, marked=numbered)) for i in range(len(cells))] + more
+    legend_below(figure, [*(_cell_name(card, cell, place.get("condition")) for cell in cells), *citations], ax=ax,
+                 lines=lines)
     return written(figure, path, ax)
 
 

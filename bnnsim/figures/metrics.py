@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from bnnsim.checks import FilePath
+from bnnsim.checks import FilePath, check_probability
 from bnnsim.faults.axis import BER
+from bnnsim.figures.published import draw_published, read_published
 from bnnsim.figures.scales import Scale, draw_curve, plateau_end, rate_axis
 from bnnsim.figures.style import (COLOURS, LINES, Drawn, Width, heading, legend_below, line_style, new_axes, new_panels,
                                   plain, written)
@@ -18,8 +20,8 @@ from bnnsim.packed.kinds import KINDS
 
 if TYPE_CHECKING:
     from bnnsim.campaign import SweepResult
-    from bnnsim.metrics import (CriticalBits, Importance, LayerImportance, LayerMargins, LayerTolerance, Margins,
-                                PredictedAccuracy, Tolerance)
+    from bnnsim.metrics import (CriticalBits, HardImages, Importance, LayerImportance, LayerMargins, LayerTolerance,
+                                Margins, PredictedAccuracy, Tolerance)
 
 BARS = 60
 Result = TypeVar("Result")
@@ -90,7 +92,7 @@ def tolerance_curves(results: "Tolerance | Mapping[str, Tolerance]", path: FileP
         total = layer.counts.sum() + layer.n_never
         stand = 100 * (1 - np.concatenate([[0], np.cumsum(layer.counts)[:-1]]) / total)
         n_shown = int(np.flatnonzero(layer.counts)[-1]) + 1 if layer.counts.any() else 1
-        axes.plot(np.arange(n_shown), stand[:n_shown], **style, drawstyle="steps-post", markevery=max(1, n_shown // 8))
+        axes.plot(np.arange(n_shown), stand[:n_shown], **style, drawstyle="steps-post", markevery=0.1)
         labels.append(label + ("" if layer.exact else ", bound"))
     axes.set_xscale("symlog", linthresh=1)
     axes.set_xlim(left=0)
@@ -134,14 +136,14 @@ def importance_curves(results: "Importance | Mapping[str, Importance]", path: Fi
     axes.set_xlabel("neurons of the layer, the most important first (%)")
     axes.set_ylabel("importance over that of equal shares")
     first = next(iter(named.values()))
-    axes.set_title(f"importance of neurons by {first.method}, {first.n_images:,} images", fontsize=10)
+    axes.set_title(f"importance of neurons (method {first.method}), {first.n_images:,} images", fontsize=10)
     legend_below(figure, labels, ax=ax)
     return written(figure, path, ax)
 
 
 def predicted_curve(predicted: "PredictedAccuracy", result: "SweepResult | None" = None,
                     path: FilePath | None = None, *, ax: "Drawn | None" = None, width: Width = None,
-                    xscale: Scale = "log") -> "Drawn":
+                    xscale: Scale = "log", published: FilePath | None = None) -> "Drawn":
     """Predicted accuracy over bit error rates with the band of its draws, and a campaign's mean where one is given.
 
     Parameters
@@ -155,6 +157,8 @@ def predicted_curve(predicted: "PredictedAccuracy", result: "SweepResult | None"
         Of a new figure: one or two columns of a paper, inches, or inches of both sides.
     xscale : {"log", "linear", "split"}
         "split" is log with the plateau narrowed, where no curve has lost a twentieth of its loss.
+    published : path, optional
+        A CSV of points to draw as well: columns rate, accuracy (a share of 1) and citation, which the legend shows.
 
     Returns
     -------
@@ -164,7 +168,9 @@ def predicted_curve(predicted: "PredictedAccuracy", result: "SweepResult | None"
     if result is not None and result.axis != BER:
         raise ValueError(f"result must be over bit error rates, as the prediction is, got the axis {result.axis!r}")
     curves = [(predicted.rates, predicted.accuracy)] + ([] if result is None else [(result.rates, result.mean()[0])])
-    place = rate_axis(axes, np.concatenate([rates for rates, _ in curves]), scale=xscale, knee=plateau_end(curves))
+    points = read_published(published, check=check_probability)
+    rates = np.concatenate([*(rates for rates, _ in curves), *(one.x for one in points)])
+    place = rate_axis(axes, rates, scale=xscale, knee=plateau_end(curves))
     labels = ["predicted from statistics of flips"]
     text = f"{plain(predicted.split)}, {predicted.right.shape[1]:,} images"
     chance, accuracy = 196 * predicted.standard_error, 100 * predicted.accuracy
@@ -177,7 +183,9 @@ def predicted_curve(predicted: "PredictedAccuracy", result: "SweepResult | None"
         text += "\nbands: 95 % confidence intervals of the mean, over draws or chips"
     axes.set_ylabel("test accuracy (%)")
     axes.set_title(text, fontsize=10)
-    legend_below(figure, labels, ax=ax)
+    lines, citations = draw_published(axes, points, place)
+    lines = [Line2D([], [], **line_style(i)) for i in range(len(labels))] + lines
+    legend_below(figure, [*labels, *citations], ax=ax, lines=lines)
     return written(figure, path, ax)
 
 
@@ -208,6 +216,38 @@ def critical_histogram(critical: "CriticalBits", path: FilePath | None = None,
     axes.set_ylabel("share of the layer's bits")
     axes.set_title(f"each of the {critical.effect.size:,} bits of layer {critical.layer}, flipped alone", fontsize=10)
     axes.locator_params(axis="x", integer=True)
+    return written(figure, path, ax)
+
+
+def failing_images(results: "HardImages | Mapping[str, HardImages]", path: FilePath | None = None,
+                   *, ax: "Drawn | None" = None, width: Width = None) -> "Drawn":
+    """How often images fail, over their leads without errors: by twentieths of the images, the hardest on the left.
+
+    Parameters
+    ----------
+    results : bnnsim.metrics.HardImages, or dict of str to HardImages
+    path : path, optional
+    ax : matplotlib.axes.Axes, optional
+        Drawn on and returned, instead of a new figure.
+    width : {"column", "page"}, float or (float, float), optional
+        Of a new figure: one or two columns of a paper, inches, or inches of both sides.
+
+    Returns
+    -------
+    matplotlib.figure.Figure, or `ax`
+    """
+    named = _named(results)
+    figure, axes = new_axes(height=3.8, ax=ax, size=width)
+    for s, (name, found) in enumerate(named.items()):
+        parts = min(20, len(found.lead))
+        centres = 100 * (np.arange(parts) + 0.5) / parts
+        tells = f"{100 * found.area:.0f} % of pairs"
+        axes.plot(centres, 100 * found.by_part(parts)[1], **line_style(s), label=f"{name}: {tells}" if name else tells)
+    axes.set_xlim(0, 100)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("images by their lead without errors, the smallest first (%)")
+    axes.set_ylabel("wrong reads (%)")
+    axes.legend(fontsize=8, title="one that fails had\nthe smaller lead in", title_fontsize=8)
     return written(figure, path, ax)
 
 

@@ -17,7 +17,7 @@ from bnnsim.figures.style import (COLOURS, WIDTH, Drawn, Width, heading, legend_
                                   wrapped, written)
 
 if TYPE_CHECKING:
-    from bnnsim.proofs import Certificates
+    from bnnsim.proofs import Certificates, ProgressiveFlips
 
 
 def certified_accuracy(certificates: "Certificates", labels: npt.ArrayLike, path: FilePath | None = None,
@@ -62,6 +62,35 @@ def certified_accuracy(certificates: "Certificates", labels: npt.ArrayLike, path
     axes.set_title(wrapped(f"{title}{'; ' * bool(title)}{len(certificates.predictions):,} images"), fontsize=9)
     lines, names = axes.get_legend_handles_labels()
     legend_below(figure, names, ax=ax, lines=lines)
+    return written(figure, path, ax)
+
+
+def chosen_flips(results: "ProgressiveFlips | Mapping[str, ProgressiveFlips]", path: FilePath | None = None,
+                 *, ax: "Drawn | None" = None, width: Width = None) -> "Drawn":
+    """Accuracy on the attacked images over the number of chosen flips.
+
+    Parameters
+    ----------
+    results : bnnsim.proofs.ProgressiveFlips, or dict of str to ProgressiveFlips
+    path : path, optional
+    ax : matplotlib.axes.Axes, optional
+        Drawn on and returned, instead of a new figure.
+    width : {"column", "page"}, float or (float, float), optional
+        Of a new figure: one or two columns of a paper, inches, or inches of both sides.
+
+    Returns
+    -------
+    matplotlib.figure.Figure, or `ax`
+    """
+    named = results if isinstance(results, Mapping) else {"": results}
+    figure, axes = new_axes(ax=ax, size=width)
+    for s, found in enumerate(named.values()):
+        axes.plot(found.flips, 100 * found.accuracy, **line_style(s, marked=False))
+    axes.set(xlim=(0, None), ylim=(0, 100), xlabel="flips chosen by a progressive bit search",
+             ylabel="accuracy on the attacked images (%)")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    if len(named) > 1:
+        legend_below(figure, named, marked=False, ax=ax)
     return written(figure, path, ax)
 
 

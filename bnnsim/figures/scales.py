@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from bnnsim.checks import check_choice
 from bnnsim.devices import AXES
@@ -64,6 +64,18 @@ def rate_axis(axes: Axes, rates: npt.ArrayLike, name: str = BER, scale: Scale = 
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: "0" if x == zero else _rate_label(x)))
     axes.xaxis.set_minor_locator(NullLocator())
     return lambda rates: np.where(rates > 0, rates, zero)
+
+
+def log_ticks(axes: Axes) -> None:
+    """Ticks of a logarithmic horizontal axis: decades where two or more are in sight, else 1, 2 and 5 of each."""
+    low, high = axes.get_xlim()
+    decades = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+    grids = [[m * 10.0 ** k for k in decades for m in digits] for digits in ((1,), (1, 2, 5))]
+    shown = [[x for x in grid if low <= x <= high] for grid in (*grids, MaxNLocator(4).tick_values(low, high))]
+    ticks = next((each for each in shown if len(each) >= 2), shown[-1])
+    axes.set_xticks(_with_room(axes, ticks, np.array([low, high])))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}" if 1e-3 < x < 1e4 else _rate_label(x)))
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def plateau_end(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> float | None:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from bnnsim.checks import FilePath, check_choice, check_real
+from bnnsim.checks import FilePath, check_choice, check_probability, check_real
 from bnnsim.datasets.class_names import of_split
 from bnnsim.faults.axis import in_words, is_probability
 from bnnsim.figures.published import draw_published, read_published
@@ -64,9 +64,11 @@ def ber_curve(result: "SweepResult | Mapping[str, SweepResult]", path: FilePath 
     matplotlib.figure.Figure, or `ax`
     """
     check_choice("band", band, ("interval", "range"))
-    series, points = _all_series(result), [] if published is None else read_published(published)
+    series = _all_series(result)
+    limits = check_probability if is_probability(series[0].result.axis) else check_real
+    points = read_published(published, check=limits)
     figure, axes = new_axes(ax=ax, size=width)
-    place = _axis_of(axes, series, xscale, [one.rates for one in points])
+    place = _axis_of(axes, series, xscale, [one.x for one in points])
     for i, (_, swept, s) in enumerate(series):
         low, high = (swept.interval()[s].T if band == "interval" else
                      (np.nanmin(swept.accuracy[s], axis=1), np.nanmax(swept.accuracy[s], axis=1)))
@@ -80,7 +82,7 @@ def ber_curve(result: "SweepResult | Mapping[str, SweepResult]", path: FilePath 
     if ax is None:                              # on axes given a caption tells what line and band are
         title += line
     axes.set_title(title + _card_marks(series) + (band if ax is None and np.any(counts > 1) else ""), fontsize=9)
-    lines, citations = draw_published(axes, place, points)
+    lines, citations = draw_published(axes, points, place)
     lines = [Line2D([], [], **line_style(i)) for i in range(len(series))] + lines
     legend_below(figure, [*(label for label, _, _ in series), *citations], ax=ax, lines=lines)
     return written(figure, path, ax)

@@ -6,7 +6,7 @@ import numpy as np
 
 import bnnsim.datasets.class_names as class_names
 from bnnsim.checks import FilePath
-from bnnsim.figures.style import COLOURS, Drawn, Width, new_panels, plain, written
+from bnnsim.figures.style import COLOURS, Drawn, Width, legend_below, new_panels, plain, written
 
 if TYPE_CHECKING:
     from bnnsim.metrics.evaluation import Evaluation
@@ -43,7 +43,10 @@ def training_curves(history: "History", path: FilePath | None = None, *, ax: "Dr
         accuracies = 100 * np.array(history.validation_accuracy, np.float64)
         right.plot(epochs, accuracies, color=COLOURS[1], marker="s", markersize=3, linestyle="--", label="validation")
     right.set_ylabel("accuracy (%)")
-    right.legend(loc="best", framealpha=0.8)
+    if ax is None:
+        legend_below(figure, right.get_legend_handles_labels()[1], lines=right.get_lines())
+    else:
+        right.legend(loc="best", framealpha=0.8)
     for axes in (left, right):
         axes.set_xlabel("epoch")
         axes.locator_params(axis="x", integer=True)

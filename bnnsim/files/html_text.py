@@ -29,6 +29,17 @@ def text(caption: str, lines: str) -> str:
     return f"<div><b>{_text(caption)}</b><pre>{escape(lines)}</pre></div>"
 
 
+class Tabled:
+    """What has a table, a text: a notebook shows it as a prompt's ``print(result.table())`` does."""
+
+    def table(self) -> str:
+        """Its text."""
+        raise NotImplementedError
+
+    def _repr_html_(self) -> str:
+        return text(type(self).__name__, self.table())
+
+
 def _row(values: Sequence[object], tag: str) -> str:
     cells = "".join(f'<{tag} style="text-align:{"left" if isinstance(value, str) else "right"}">'
                     f"{_text(_shown(value))}</{tag}>" for value in values)

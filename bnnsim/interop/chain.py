@@ -4,7 +4,6 @@ What cannot be represented is refused by its name in the file: nothing is droppe
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from bnnsim.interop.drafts import (Draft, compose, fields_of, geometry_of, pad_of_bits, shifted_apart,
                                    sign_behind_sign, store_bias)
 from bnnsim.interop.input_codes import Code
+from bnnsim.interop.rows import Row, bias_row
 from bnnsim.interop.steps import (Affine, Flatten, LeftOut, Network, Pool, Sign, Step, StoredBias, Total, Weigh,
                                   in_words)
 from bnnsim.interop.weights import Reading, signs_and_scale, signs_of_bias
@@ -20,23 +20,6 @@ from bnnsim.packed.forward import Pair
 NO_SIGN = ("a network without any sign between its layers is no binary network, and plain ONNX exports of PyTorch's "
            "sign may have lost it: export with the sign as an operator (Sign, BipolarQuant, Greater and Where), or "
            "give the state dict and a spec")
-
-
-@dataclass(frozen=True)
-class Row:
-    """What became of a layer: a line of the table; `turned` are units whose weights have the opposite sign here.
-
-    layer : its number; of a graph its node's
-    is_operation : whether it is a graph's, on float32
-    """
-
-    layer: int
-    kind: str
-    shape: tuple[int, ...]
-    sources: tuple[str, ...]
-    folded: tuple[str, ...]
-    turned: tuple[int, ...] = ()
-    is_operation: bool = False
 
 
 def fold(network: Network, input_shape: tuple[int, int, int], code: Code,
@@ -240,9 +223,3 @@ def _rows(drafts: Sequence[Draft]) -> list[Row]:
         if draft.bias is not None:
             rows.append(bias_row(len(rows), draft.bias, draft.bias_from))
     return rows
-
-
-def bias_row(index: int, bias: np.ndarray, sources: tuple[str, ...]) -> Row:
-    """Of a bias that is stored: a layer of bits by itself."""
-    level = abs(int(bias[0]))
-    return Row(index, "bias", bias.shape, sources, ("stored" if level == 1 else f"stored, as {level} levels",))

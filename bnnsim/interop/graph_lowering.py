@@ -10,9 +10,9 @@ from dataclasses import replace
 import numpy as np
 
 from bnnsim.checks import check_finite
-from bnnsim.interop.chain import Row
 from bnnsim.interop.drafts import Draft, compose, fields_of
 from bnnsim.interop.graph_parts import Norm, Part, Signs, Sketch, Value, Weighing
+from bnnsim.interop.rows import Row, node_row
 from bnnsim.interop.steps import Pool
 from bnnsim.packed.from_arrays import layer_from_arrays
 from bnnsim.packed.graph import PackedGraph
@@ -125,18 +125,14 @@ class _Emission:
 
     def _add(self, parts: list[int], node: Node, folded: tuple[str, ...] = (), turned: tuple[int, ...] = ()) -> None:
         """A node, which the last of these parts has become."""
-        first, what = self.parts[parts[0]], node.what
-        if isinstance(what, Operation):
-            kind, shape = what.word, next((getattr(what, name).shape for name in what.arrays), ())
-            self.sketch.spend(first.name, what.n_parameters)
-        else:
-            kind, shape = f"{what.kind} of bits", (what.units, *what.words.shape[1:-1], what.n_in)
+        first = self.parts[parts[0]]
+        if isinstance(node.what, Operation):
+            self.sketch.spend(first.name, node.what.n_parameters)
         self.nodes.append(node)
         self.made[parts[-1]] = len(self.nodes) - 1
         self.folded.update(parts[:-1])
         sources = tuple(source for i in parts for source in self.parts[i].sources) or (first.name,)
-        self.rows.append(Row(len(self.nodes) - 1, kind, shape, sources, (*first.folded, *folded), turned,
-                             isinstance(what, Operation)))
+        self.rows.append(node_row(len(self.nodes) - 1, node.what, sources, (*first.folded, *folded), turned))
 
     def _number(self, at: int) -> int:
         """The node that gives a part's value as float32."""

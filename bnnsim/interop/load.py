@@ -16,6 +16,7 @@ from bnnsim.interop.comparison import SumsDiffer, compare_sums
 from bnnsim.interop.graph_lowering import NOTHING_IN_MEMORY, lower
 from bnnsim.interop.input_codes import Code, Input, code_of
 from bnnsim.interop.packed_words import BIT_ORDERS, SAY, unpacked
+from bnnsim.interop.rows import Row, bias_row, rows_of
 from bnnsim.interop.spec import NO_SHAPE, Conventions, numbers_of, steps_of
 from bnnsim.interop.steps import Network, Weigh
 from bnnsim.interop.weights import SIGNS, Reading, signs_and_scale, signs_of_bias
@@ -62,7 +63,7 @@ class Imported:
     network: PackedNetwork
     form: str
     code: Code
-    rows: Sequence[chain.Row] = field(default=())
+    rows: Sequence[Row] = field(default=())
 
     def compare(self, images: np.ndarray, sums: Mapping[str, np.ndarray]) -> SumsDiffer | None:
         """The first layer whose sums differ from those of the network's own framework: see `compare_sums`."""
@@ -231,8 +232,7 @@ def _own(paths: Sequence[FilePath]) -> Imported | None:
     if head.startswith(b"PK\3\4"):
         from bnnsim.interop.export_npz import read_exported
         exported = read_exported(paths[0])
-        return None if exported is None else Imported(exported, "npz of bnnsim",
-                                                      Code(1.0, 0.0, offset=exported.input_offset))
+        return None if exported is None else _stored(exported, "npz of bnnsim")
     if not head.startswith(b"\x89HDF\r\n\x1a\n") or head[8:9] not in (b"\2", b"\3"):
         return None
     try:
@@ -242,7 +242,12 @@ def _own(paths: Sequence[FilePath]) -> Imported | None:
             raise ValueError("an HDF5 file of Keras in the newest form (libver='latest'): h5repack -f NONE -l CONTI "
                              "old.h5 new.h5 makes one of the form that Keras itself writes") from None
         raise
-    return Imported(network, "bnnsim", Code(1.0, 0.0, offset=network.input_offset))
+    return _stored(network, "bnnsim")
+
+
+def _stored(network: PackedNetwork, form: str) -> Imported:
+    """What bnnsim itself has written."""
+    return Imported(network, form, Code(1.0, 0.0, offset=network.input_offset), rows_of(network))
 
 
 def _with_spec(arrays: Arrays, spec: str | None, input_shape: Shape | None, form: str, conventions: Conventions,
@@ -271,7 +276,7 @@ def _listed(arrays: Arrays, layers: Sequence[Mapping[str, Any]], input_shape: Sh
         raise ValueError("a layer list takes input='pixels' or 'binary': fold other scales into its first norm")
     if conventions.norm_first:
         raise ValueError("a layer list has its poolings before its norms: give a spec, which takes norm_first=True")
-    fields, rows = [], list[chain.Row]()
+    fields, rows = [], list[Row]()
     first_dense = True                                          # which reads a map, or an image
     for i, layer in enumerate(layers):
         names = {key: layer[key] for key in ARRAYS if isinstance(layer.get(key), str)}
@@ -295,9 +300,9 @@ def _listed(arrays: Arrays, layers: Sequence[Mapping[str, Any]], input_shape: Sh
         first_dense = first_dense and kind == "conv"
         sources = dict(names)
         bias_name = _store_bias(i, fields[-1], sources, reading, conventions)
-        rows.append(chain.Row(len(rows), kind, signs.shape, tuple(sources.values()), (*note, *told)))
+        rows.append(Row(len(rows), kind, signs.shape, tuple(sources.values()), (*note, *told)))
         if fields[-1].get("store_bias"):
-            rows.append(chain.bias_row(len(rows), fields[-1]["bias"], bias_name))
+            rows.append(bias_row(len(rows), fields[-1]["bias"], bias_name))
     return Imported(_packed(fields, input_shape, code, form), form, code, rows)
 
 

@@ -7,9 +7,6 @@ Python threads at once), and a result cannot depend on the number of threads.
 Numba's own cache looks at the one file that a function stands in, so a kernel that calls a changed word operation in
 another file would be served stale. Here the stamp is a digest of every kernel source, so an edit anywhere recompiles.
 Numba knows a function by its file's name, its own and its line; here the folder counts too.
-
-What kernels call, a *part*, becomes machine code inside of the kernels alone: Numba would make some of each part as
-well, and wrappers to call it from Python by, which is a third of a cold start.
 """
 
 import functools
@@ -23,19 +20,17 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba import extending
+from numba import extending, types
 from numba.core import config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, _CacheLocator
-from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
-from numba.core.compiler_machinery import PassManager, register_pass
-from numba.core.typed_passes import NativeLowering
+from numba.np import numpy_support
+
+from bnnsim.kernels._pipeline import TRIED, KernelCompiler, OptimisedPartCompiler, PartCompiler
 
 NUMBA: Any = config                 # Numba's settings: it makes their names when it is loaded, unseen by type checkers
 JIT_OFF = bool(NUMBA.DISABLE_JIT)
 _FLAGS: dict[str, Any] = dict(nogil=True, error_model="numpy", boundscheck=False, fastmath=False, no_cfunc_wrapper=True)
 FOLDER = Path(__file__).resolve().parent
-TRIED = {(0, 68)}                   # Numba's versions whose inner workings `_PartLowering` knows; others start slower
 
 
 @functools.cache
@@ -124,49 +119,7 @@ def _say_once() -> None:
     logging.getLogger("bnnsim.kernels").info("compiling kernels for this CPU: some seconds, once; later runs find them")
 
 
-class _PartLibrary(JITCodeLibrary):
-    """LLVM's code of a part, as it is linked into a kernel's."""
-
-    def _finalize_final_module(self):
-        self._finalized = True
-
-
-class _RawLibrary(_PartLibrary):
-    def _optimize_final_module(self):
-        pass
-
-
-@register_pass(mutates_CFG=True, analysis_only=False)
-class _PartLowering(NativeLowering):
-    _name = "bnnsim_part_lowering"
-
-    def run_pass(self, state):
-        state.library = state.pipeline.library(state.targetctx.codegen(), state.func_id.func_qualname)
-        state.flags.no_compile = True
-        super().run_pass(state)
-        alone = numba.njit(**_FLAGS)(state.func_id.func)        # for calls from Python; Numba finds the code by it
-        state.targetctx.insert_user_function(alone, state.cr.fndesc, [state.library])
-        state.reload_init.extend(state.library._reload_init)
-        state.cr = state.cr._replace(cfunc=alone)
-        return True
-
-
-class _PartCompiler(CompilerBase):
-    library = _PartLibrary
-
-    def define_pipelines(self):
-        passes = PassManager("bnnsim_part")
-        for kind, why in DefaultPassBuilder.define_nopython_pipeline(self.state).passes:
-            passes.add_pass(_PartLowering if kind is NativeLowering else kind, why)
-        passes.finalize()
-        return [passes]
-
-
-class _RawCompiler(_PartCompiler):
-    library = _RawLibrary
-
-
-def _part(function: Callable[..., Any], compiler: type[CompilerBase], **flags: bool) -> Any:
+def _part(function: Callable[..., Any], compiler: type[PartCompiler] = PartCompiler, **flags: bool) -> Any:
     if numba.version_info.short not in TRIED:
         return numba.njit(**dict(_FLAGS, **flags))(function)
     options: dict[str, Any] = dict(_FLAGS, no_cpython_wrapper=True, pipeline_class=compiler, **flags)
@@ -179,7 +132,8 @@ def kernel(function: Callable[..., Any]) -> Any:
     """Compile a loop over arrays; cached on disk where a folder is writable, silently uncached elsewhere."""
     if JIT_OFF:
         return np.errstate(over="ignore")(function)             # uint64 arithmetic is meant to wrap
-    dispatcher = numba.njit(**_FLAGS)(function)
+    own: dict[str, Any] = {"pipeline_class": KernelCompiler} if numba.version_info.short in TRIED else {}
+    dispatcher = numba.njit(**_FLAGS, **own)(function)
     if cache_folder() is not None:
         dispatcher._cache = _KernelCache(function)
     return dispatcher
@@ -187,12 +141,7 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 def inline(function: Callable[..., Any]) -> Any:
     """Compile a word operation that kernels call; part of their code, with no cache of its own."""
-    return _part(function, _PartCompiler)
-
-
-def raw_inline(function: Callable[..., Any]) -> Any:
-    """`inline` that is optimised in its kernel alone, which compiles faster; a convolution's dX ran slower."""
-    return _part(function, _RawCompiler)
+    return _part(function)
 
 
 def both(function: Callable[..., Any]) -> Any:
@@ -200,9 +149,23 @@ def both(function: Callable[..., Any]) -> Any:
     return extending.register_jitable(error_model="numpy")(function)
 
 
+def of_type(function: Callable[..., Any]) -> Any:
+    """A rule of an array's type alone: in kernels a constant, in Python itself."""
+    @extending.type_callable(function)
+    def typed(context):
+        return lambda array: types.intp
+
+    @extending.lower_builtin(function, types.Array)
+    def lowered(context, builder, signature, args):
+        kind = numpy_support.as_dtype(signature.args[0].dtype)
+        return context.get_constant(types.intp, function(np.empty(0, kind)))
+
+    return function
+
+
 def always_inline(function: Callable[..., Any]) -> Any:
-    """`inline`, where LLVM would rather call: draws took a quarter longer."""
-    return _part(function, _PartCompiler, forceinline=True)
+    """`inline`, where LLVM would rather call, and optimised by itself: draws took a third longer without."""
+    return _part(function, OptimisedPartCompiler, forceinline=True)
 
 
 def leaf(function: Callable[..., Any]) -> Any:
@@ -210,10 +173,10 @@ def leaf(function: Callable[..., Any]) -> Any:
 
     Numba counts those to each array that a part is given, which takes 40 ns a call, longer than a row of 64 units does.
     """
-    return _part(function, _PartCompiler, _nrt=False)
+    return _part(function, _nrt=False)
 
 
 def inner(function: Callable[..., Any]) -> Any:
     """`leaf` that becomes a piece of its caller's code: for what runs once a position, where a call's arguments, seven
     words an array, took half of a convolution's dX."""
-    return _part(function, _RawCompiler, _nrt=False, forceinline=True)
+    return _part(function, _nrt=False, forceinline=True)

@@ -15,11 +15,11 @@ from numba.core.errors import NumbaTypeError
 I1, I8, I16, I32, I64, I128 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64, 128))
 
 
-def item_pointer(context: Any, builder: ir.IRBuilder, array_type: Any, array: ir.Value, offset: ir.Value, item: ir.Type,
-                 stored: ir.Type | None = None) -> ir.Value:
+def item_pointer(context: Any, builder: ir.IRBuilder, array_type: Any, array: ir.Value, offset: ir.Value,
+                 item: ir.Type) -> ir.Value:
     """Pointer to `item`s; refuses, when compiling, an array that is not C-contiguous or holds anything else."""
-    if array_type.layout != "C" or context.get_data_type(array_type.dtype) != (stored or item):
-        raise NumbaTypeError(f"tile needs a C-contiguous array of {stored or item}, got {array_type}")
+    if array_type.layout != "C" or context.get_data_type(array_type.dtype) != item:
+        raise NumbaTypeError(f"tile needs a C-contiguous array of {item}, got {array_type}")
     data = context.make_array(array_type)(context, builder, array).data
     return builder.gep(builder.bitcast(data, item.as_pointer()), [offset])
 

@@ -12,6 +12,7 @@ import bnnsim.kernels.analysis.ablation as ablation
 import bnnsim.packed.blocks as blocks
 from bnnsim.checks import FilePath, check_int
 from bnnsim.datasets.split import LabelledImages
+from bnnsim.files.html_text import Tabled
 from bnnsim.metrics.neuron_importance import BLOCK, Inversions
 from bnnsim.packed.graph import PackedGraph
 from bnnsim.packed.graph_pass import clean_pass_of
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class CriticalBits:
+class CriticalBits(Tabled):
     """The effect of each single flip in a layer.
 
     Attributes

@@ -22,6 +22,7 @@ import numpy as np
 
 from bnnsim.checks import FilePath, check_int, check_probability
 from bnnsim.datasets.split import LabelledImages
+from bnnsim.files.html_text import Tabled
 from bnnsim.metrics.flip_statistics import Flips, OutputFlips, OwnFlips, SharedFlips
 from bnnsim.packed.blocks import BLOCK, check_labelled, check_scores, each_block, hidden_stages
 from bnnsim.packed.network import PackedNetwork
@@ -29,6 +30,7 @@ from bnnsim.packed.words import unpack_signs
 from bnnsim.seeding import RandomSource, root_seed, stream_key
 
 if TYPE_CHECKING:
+    from bnnsim.figures.scales import Scale
     from bnnsim.figures.style import Drawn, Width
 
     from bnnsim.campaign.result import SweepResult
@@ -38,7 +40,7 @@ DRAWS, DRAWS_OF_CHIPS = 2, 8
 
 
 @dataclass(frozen=True, eq=False)
-class PredictedAccuracy:
+class PredictedAccuracy(Tabled):
     """Expected accuracy over chips at each bit error rate.
 
     Attributes
@@ -91,11 +93,12 @@ class PredictedAccuracy:
         return "\n".join(lines)
 
     def plot(self, path: FilePath | None = None, result: "SweepResult | None" = None,
-             *, ax: "Drawn | None" = None, width: "Width" = None) -> "Drawn":
+             *, ax: "Drawn | None" = None, width: "Width" = None, xscale: "Scale" = "log",
+             published: FilePath | None = None) -> "Drawn":
         """The curve, beside a campaign's where one is given: see `bnnsim.figures.metrics.predicted_curve`."""
         import bnnsim.figures.metrics as metrics
 
-        return metrics.predicted_curve(self, result, path, ax=ax, width=width)
+        return metrics.predicted_curve(self, result, path, ax=ax, width=width, xscale=xscale, published=published)
 
 
 class _Prediction:

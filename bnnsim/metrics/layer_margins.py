@@ -13,6 +13,7 @@ import numpy as np
 
 import bnnsim.packed.blocks as blocks
 from bnnsim.checks import FilePath, check_probability
+from bnnsim.files.html_text import Tabled
 from bnnsim.kernels.analysis.margins import FIXED, add_margins
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.packed.stages import Stage
@@ -75,7 +76,7 @@ class LayerMargins:
 
 
 @dataclass(frozen=True, eq=False)
-class Margins:
+class Margins(Tabled):
     """Margins of all hidden layers: ``layers``, a tuple of LayerMargins, over ``n_images`` images."""
 
     layers: tuple[LayerMargins, ...]

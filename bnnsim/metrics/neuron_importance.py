@@ -13,6 +13,7 @@ import bnnsim.kernels.analysis.ablation as ablation
 import bnnsim.packed.blocks as blocks
 from bnnsim.checks import FilePath, check_choice
 from bnnsim.datasets.split import LabelledImages
+from bnnsim.files.html_text import Tabled
 from bnnsim.metrics.split_halves import PARTS, Reliability, means_of, parts_of, reliability_of, sums_by
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.packed.stages import Stage
@@ -114,7 +115,7 @@ class LayerImportance:
 
 
 @dataclass(frozen=True, eq=False)
-class Importance:
+class Importance(Tabled):
     """Importance of neurons: ``layers``, a tuple of LayerImportance, by ``method`` over ``n_images`` images."""
 
     layers: tuple[LayerImportance, ...]

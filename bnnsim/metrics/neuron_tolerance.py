@@ -13,6 +13,7 @@ import numpy as np
 import bnnsim.kernels.analysis.tolerance as kernels
 import bnnsim.packed.blocks as blocks
 from bnnsim.checks import FilePath, check_array, check_finite
+from bnnsim.files.html_text import Tabled
 from bnnsim.kernels.analysis.margins import FIXED
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.packed.stages import Stage
@@ -69,7 +70,7 @@ class LayerTolerance:
 
 
 @dataclass(frozen=True, eq=False)
-class Tolerance:
+class Tolerance(Tabled):
     """Bit error tolerance: ``layers``, a tuple of LayerTolerance, over ``n_images`` images."""
 
     layers: tuple[LayerTolerance, ...]

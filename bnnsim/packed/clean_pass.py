@@ -54,8 +54,9 @@ class CleanPass:
 
     def predict(self, broken: PackedNetwork) -> np.ndarray:
         """Classes int64 (N,) of the images under `broken`, a copy of the network with other bits: see `with_words`."""
-        if [stage.place for stage in self.network.stages] != [stage.place for stage in broken.stages]:
-            return broken.predict(self.images)
+        if type(broken) is not type(self.network) or \
+                [stage.place for stage in self.network.stages] != [stage.place for stage in broken.stages]:
+            return broken.predict(self.images)                  # of another kind, or no copy at all
         changed = [i for i, layer in enumerate(broken.layers) if self._differs(i, layer)]
         if not changed:
             return self.predictions.copy()

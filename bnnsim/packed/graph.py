@@ -111,13 +111,13 @@ class PackedGraph(PackedNetwork):
         """SHA-256 of the content, as stored in files."""
         return graph_file.checksum(self._fields())
 
-    def with_words(self, words: Mapping[int, np.ndarray]) -> "PackedGraph":
-        """A copy whose layers of bits i have the words[i] given; everything else is shared, not copied."""
+    def with_arrays(self, arrays: Mapping[int, Mapping[str, np.ndarray]]) -> "PackedGraph":
+        """A copy whose layers of bits i have other arrays; everything else is shared, not copied."""
         copy = object.__new__(PackedGraph)
         places, nodes = [], []
         for node, place in zip(self.nodes, self.places):
-            if place.stage is not None and place.stage.index in words:
-                stage = self._with_words(place.stage, words[place.stage.index])
+            if place.stage is not None and place.stage.index in arrays:
+                stage = self._with_arrays(place.stage, arrays[place.stage.index])
                 node, place = node._replace(what=stage.layer), place._replace(stage=stage)
             places.append(place)
             nodes.append(node)

@@ -8,14 +8,15 @@ words.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 import bnnsim.files.html_text as html_text
 import bnnsim.packed.network_file as network_file
 import bnnsim.packed.schema as schema
-from bnnsim.checks import FilePath, check_array, check_choice, check_images, check_int, check_labels, check_split
+from bnnsim.checks import (FilePath, check_array, check_choice, check_finite, check_images, check_int, check_labels,
+                           check_split)
 from bnnsim.kernels import check_wanted, split
 from bnnsim.packed.from_arrays import layers_from_arrays
 from bnnsim.packed.kinds import stages_of
@@ -90,21 +91,33 @@ class PackedNetwork:
         """SHA-256 of the content, as stored in files."""
         return network_file.checksum(self._fields())
 
-    def with_words(self, words: Mapping[int, np.ndarray]) -> "PackedNetwork":
+    def with_words(self, words: Mapping[int, np.ndarray]) -> Self:
         """A copy whose layers i have the words[i] given; everything else is shared, not copied."""
-        copy = object.__new__(PackedNetwork)                     # nothing else is to be checked again
-        copy.stages = tuple(self._with_words(stage, words[stage.index]) if stage.index in words else stage
+        return self.with_arrays({i: {"words": value} for i, value in words.items()})
+
+    def with_arrays(self, arrays: Mapping[int, Mapping[str, np.ndarray]]) -> Self:
+        """A copy whose layers i have other arrays, of the same types and shapes: words, or thresholds, or an affine."""
+        copy = object.__new__(type(self))                        # nothing else is to be checked again
+        copy.stages = tuple(self._with_arrays(stage, arrays[stage.index]) if stage.index in arrays else stage
                             for stage in self.stages)
         copy.layers = tuple(stage.layer for stage in copy.stages)
         copy.input_shape, copy.input_offset, copy.metadata = self.input_shape, self.input_offset, dict(self.metadata)
         return copy
 
     @staticmethod
-    def _with_words(stage: Stage, words: np.ndarray) -> Stage:
-        name = f"layers[{stage.index}] words"
-        words = check_array(name, words, np.uint64, stage.layer.words.shape)
-        schema.check_padding(name, words, stage.layer.n_in)
-        return replace(stage, layer=replace(stage.layer, words=words))
+    def _with_arrays(stage: Stage, arrays: Mapping[str, np.ndarray]) -> Stage:
+        checked: dict[str, Any] = {}
+        for key, value in arrays.items():
+            name, old = f"layers[{stage.index}] {key}", getattr(stage.layer, key)
+            if old is None:
+                raise ValueError(f"{name} is not there: a layer has words, and either threshold and inverted or mean, "
+                                 "scale and shift")
+            checked[key] = check_array(name, value, old.dtype, old.shape)
+            if key == "words":
+                schema.check_padding(name, checked[key], stage.layer.n_in)
+            elif old.dtype.kind == "f":
+                check_finite(name, checked[key])
+        return replace(stage, layer=replace(stage.layer, **checked))
 
     @cached_property
     def most_images(self) -> int:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+import bnnsim.kernels.forward.grouped as grouped
 import bnnsim.kernels.norm.batchnorm as batchnorm
+from bnnsim.kernels import split
 from bnnsim.kernels.forward.geometry import Geometry
 from bnnsim.packed.forward import Layout, borders, window_counts
 from bnnsim.packed.layer import PackedLayer, largest_preactivation
@@ -178,11 +180,21 @@ class Stage(ABC):
         if self.layer.threshold is not None:
             out[:] = unpack_signs(self.bits(x).reshape(len(x), -1), units)
             return out
-        h = self.to_sums.sums(self.read(x))
-        if h.ndim > 2:                                           # a convolution's, over all positions
-            h = h.reshape(len(x), -1, units).sum(axis=1, dtype=np.int32)
-        batchnorm.affine_rows(h, *self.layer.output_affine, out, 0, len(h))
+        h = self.to_sums.sums(self.read(x)).reshape(len(x), -1, units)
+        return self.scores_of_sums(h, out)
+
+    def scores_of_sums(self, h: np.ndarray, out: np.ndarray) -> np.ndarray:
+        """Scores (N, U) float64 of the last layer's pre-activations (N, P, U) int32: of their sum over positions."""
+        total = h[:, 0] if h.shape[1] == 1 else h.sum(axis=1, dtype=np.int32)
+        batchnorm.affine_rows(np.ascontiguousarray(total), *self.layer.output_affine, out, 0, len(h))
         return out
+
+    def bits_of_sums(self, h: np.ndarray) -> np.ndarray:
+        """Output words (N, ..., V) of pre-activations (N, P, U) int32, changed by others before."""
+        out = np.zeros((len(h), *self.pooled_shape, self.bits_shape[-1]), np.uint64)
+        split(grouped.compare_sums, len(h), h.reshape(len(h), *self.map_shape, h.shape[-1]), self.theta, self.geometry,
+              self.layer.windows, self.inverted_words, out)
+        return out.reshape(len(h), *self.bits_shape)
 
     def check_input(self, x: np.ndarray) -> np.ndarray:
         """A block of what the layer reads, which kernels trust."""

@@ -9,6 +9,7 @@ figure in `figures.proofs`, and a test that compares it with exhaustive search o
 from bnnsim.proofs import certificates, universal
 from bnnsim.proofs.attack import breaking_flips
 from bnnsim.proofs.certificates import Certificates, certified_flips
+from bnnsim.proofs.progressive import ProgressiveFlips, progressive_flips
 
-__all__ = ["Certificates", "breaking_flips", "certificates", "certified_flips",
-           "universal"]
+__all__ = ["Certificates", "ProgressiveFlips", "breaking_flips", "certificates", "certified_flips",
+           "progressive_flips", "universal"]

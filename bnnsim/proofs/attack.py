@@ -7,21 +7,16 @@ convolution: the weight) that promises most for each flip is flipped; then the n
 N images, U units in V words, P positions, Q after pooling, F weights of a unit, C classes.
 """
 
-import functools
-
 import numpy as np
 
 from bnnsim.checks import check_images, check_int
-from bnnsim.kernels.forward.geometry import Pool
 from bnnsim.packed.blocks import check_scores, reads
-from bnnsim.packed.forward import affine_scores, window_counts
+from bnnsim.packed.forward import affine_scores
 from bnnsim.packed.network import PackedNetwork
-from bnnsim.packed.replication import folded
-from bnnsim.packed.stages import Stage
 from bnnsim.packed.tolerance import NEVER, tolerance
 from bnnsim.packed.words import pack_bits, unpack_signs
-from bnnsim.training.gradients import conv_dx, dense_dx
-from bnnsim.training.grouped_gradients import grouped_dx
+from bnnsim.proofs.slopes import through_sign, through_weights
+from bnnsim.proofs.windows import pooled
 
 BLOCK_IMAGES = 64
 MOST_STEPS = 1000
@@ -58,47 +53,6 @@ def breaking_flips(network: PackedNetwork, images: np.ndarray, layer: int,
     for first in range(0, len(images), BLOCK_IMAGES):
         found += attack(network, images[first:first + BLOCK_IMAGES], layer).run(most_steps)
     return found
-
-
-# ---------------------------------------------------------------- windows and slopes of a convolution
-
-Maps = tuple[slice, np.ndarray, np.ndarray]             # which rows and columns of maps (N, ., ., U)
-
-
-@functools.lru_cache(maxsize=64)
-def _entries(windows: Pool, sizes: tuple[int, int]) -> list[tuple[Maps, Maps]]:
-    """For each entry of a max-pool's windows: which windows (N, PH, PW, U) have it, and where, on maps (N, OH, OW, U)
-    of these sizes.
-    """
-    counts, found = window_counts(sizes, windows), []
-    for a, b in np.ndindex(*windows[:2]):
-        places = []
-        for count, size, stride, at in zip(counts, sizes, windows[2:4], (a - windows.top, b - windows.left)):
-            place = np.arange(count) * stride + at
-            inside = np.flatnonzero((place >= 0) & (place < size))
-            places.append((inside, place[inside]))
-        (i, row), (j, column) = places
-        found.append(((slice(None), i[:, None], j), (slice(None), row[:, None], column)))
-    return found
-
-
-def _pooled(stage: Stage, maps: np.ndarray, join: np.ufunc) -> np.ndarray:
-    """What `join` makes of the entries of each window: maps (N, OH, OW, U) -> (N, PH, PW, U)."""
-    if not stage.layer.pools:
-        return maps
-    least = False if maps.dtype == bool else np.iinfo(maps.dtype).min
-    out = np.full((len(maps), *stage.pooled_shape, maps.shape[3]), least, maps.dtype)
-    for q, p in _entries(stage.layer.windows, stage.map_shape):
-        out[q] = join(out[q], maps[p])
-    return out
-
-
-def _conv_slopes(stage: Stage, dh: np.ndarray) -> np.ndarray:
-    """Slopes by pre-activations (N, OH, OW, U) of a convolution -> by its inputs (N, H, W, C)."""
-    layer, words = stage.layer, stage.layer.words.copy()
-    slope = conv_dx(dh, words, layer.n_in, stage.geometry) if layer.groups == 1 else \
-        grouped_dx(dh, words, layer.n_in, layer.groups, stage.geometry, "fixed16")
-    return folded(slope, layer.padding) if layer.replicate else slope
 
 
 # ---------------------------------------------------------------- attacks
@@ -154,23 +108,8 @@ class _Attack:
         signs = output.signs().astype(np.float32) * output.output_affine[1][:, None]
         slope = (signs[self.clean[alive]] - signs[rival]).astype(np.float32)
         for stage, sums in reversed(list(zip(self.behind[:-1], h))):
-            dh = self.through_sign(stage, sums, slope.reshape(n, -1, stage.layer.units))
-            slope = _conv_slopes(stage, dh.reshape(n, *stage.map_shape, -1)) if stage.shares_weights else \
-                dense_dx(dh[:, 0], stage.layer.words.copy(), stage.layer.n_in)
+            slope = through_weights(stage, through_sign(stage, sums, slope.reshape(n, -1, stage.layer.units)))
         return slope.reshape(n, -1, self.layer.units)
-
-    def through_sign(self, stage: Stage, h: np.ndarray, slope: np.ndarray) -> np.ndarray:
-        """Slopes by outputs (N, Q, U) -> by pre-activations (N, P, U); of a window the largest entry has all of it."""
-        d = h - stage.theta
-        steep = np.where(stage.inverted, -1, 1) / (np.where(d >= 0, d >> 1, ~d >> 1) + 1)
-        if not stage.layer.pools:
-            return (slope * steep).astype(np.float32)
-        maps = h.reshape(len(h), *stage.map_shape, -1)
-        largest = _pooled(stage, maps, np.maximum)
-        by_window, steep, out = slope.reshape(largest.shape), steep.reshape(maps.shape), np.zeros(maps.shape)
-        for q, p in _entries(stage.layer.windows, stage.map_shape):
-            out[p] += (maps[p] == largest[q]) * by_window[q] * steep[p]
-        return out.reshape(h.shape).astype(np.float32)
 
 
 class _Units(_Attack):
@@ -214,10 +153,10 @@ class _Taps(_Attack):
 
     def outputs(self, alive: np.ndarray) -> np.ndarray:
         above = (self.h[alive] >= self.stage.theta).reshape(len(alive), *self.stage.map_shape, -1)
-        return pack_bits(_pooled(self.stage, above, np.logical_or) ^ self.stage.inverted)
+        return pack_bits(pooled(self.stage, above, np.logical_or) ^ self.stage.inverted)
 
     def step(self, alive: np.ndarray, rival: np.ndarray, h: list[np.ndarray]) -> np.ndarray:
-        dh = self.through_sign(self.stage, self.h[alive], self.slopes(alive, rival, h))
+        dh = through_sign(self.stage, self.h[alive], self.slopes(alive, rival, h))
         gain = np.matmul(dh.transpose(0, 2, 1), self.patches[alive].astype(np.float32)) * self.weights
         gain = np.where(self.tried[alive], -np.inf, gain).reshape(len(alive), -1)
         best = gain.argmax(axis=1)

@@ -10,13 +10,14 @@ import numpy as np
 
 import bnnsim.kernels.analysis.leads as leads
 import bnnsim.kernels.analysis.reach as reach
+import bnnsim.proofs.shared_weights as shared_weights
 from bnnsim.kernels import split
 from bnnsim.packed.blocks import reads
 from bnnsim.packed.forward import affine_scores
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.packed.stages import Stage
 from bnnsim.packed.tolerance import NEVER, tolerance
-from bnnsim.packed.words import n_words, pack_bits, unpack_bits
+from bnnsim.packed.words import n_words, pack_bits, unpack_bits, unpack_signs
 
 BLOCK_IMAGES = 128                  # images that a thread takes through the layers behind a flip at a time
 SINGLE_IMAGES = 8                   # images whose single flips are tried at a time
@@ -43,7 +44,7 @@ class BlockBounds:
         self.lead = z[rows, self.y][:, None] - z - SLACK * (size[self.y][:, None] + size)
         self.lead[rows, self.y] = np.inf
 
-    def certificates(self, singles: bool) -> tuple[np.ndarray, np.ndarray]:
+    def certificates(self, singles: bool, shared: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """(layers (N, L), whole (N,))."""
         most = np.array([stage.layer.n_bits for stage in self.stages])
         fewest = self._last_flips()
@@ -51,6 +52,8 @@ class BlockBounds:
         by_layer[:, -1] = np.minimum(fewest - 1, most[-1])
         for i in range(self.last):
             by_layer[:, i] = self._largest(i, most[i])
+            if shared and self.stages[i].shares_weights:
+                by_layer[:, i] = shared_weights.certified(self, i, by_layer[:, i])
             if singles and self.stages[i].shares_weights:
                 by_layer[:, i] = np.maximum(by_layer[:, i], self._single_flips(i, np.flatnonzero(by_layer[:, i] == 0)))
         whole = np.maximum(self._whole(by_layer[:, -1]), np.minimum(by_layer.min(axis=1), 1))
@@ -145,6 +148,20 @@ class BlockBounds:
             reached = self._reached(j, rows, reached, most, np.zeros(len(rows), np.int64))
             most = _count(reached)
         return self._gains(rows, reached, most)
+
+    # ------------------------------------------------------------ by shared weights
+
+    def input_gains_of(self, n: int) -> np.ndarray:
+        """What each rival of image n gains where one output of the last hidden layer changes, or 0: (F, C)."""
+        signs, y = self.stages[-1].layer.signs().astype(np.float64), self.y[n]
+        held = unpack_signs(self.stages[-1].read(self.x[-1][n:n + 1]), self.output.n_in)[0][:, None]
+        return np.maximum(2 * held * (signs[y] * self.scale[y] - signs * self.scale[:, None]).T, 0.0)
+
+    def holds_for(self, i: int, n: int, budget: int, most: int) -> bool:
+        """Whether budget flips in layer i, which change at most `most` of its outputs, leave the class of image n."""
+        rows = np.array([n])
+        reached, known = self._changed(i, rows, np.array([budget]))
+        return bool((self._through(i, rows, reached, np.minimum(known, most)) < self.lead[rows]).all())
 
     # ------------------------------------------------------------ the searches
 

@@ -88,7 +88,8 @@ class Certificates:
         return proofs.certified_accuracy(self, labels, path, title, ax=ax, width=width)
 
 
-def certified_flips(network: PackedNetwork, images: np.ndarray, singles: bool = False) -> Certificates:
+def certified_flips(network: PackedNetwork, images: np.ndarray, singles: bool = False,
+                    shared: bool = False) -> Certificates:
     """How many flipped weights provably leave each image's class alone.
 
     Parameters
@@ -98,6 +99,10 @@ def certified_flips(network: PackedNetwork, images: np.ndarray, singles: bool = 
     singles : bool
         Try every single flip in a convolution where the bound gives 0, which it mostly does there: then 0 and 1 are
         told apart exactly. It takes some hundred forward passes an image.
+    shared : bool
+        Bound what flips of a convolution change by what each does at all positions at once: larger numbers, up to 64,
+        where the output layer reads the convolution, or little lies between. It takes some milliseconds an image and
+        flip.
 
     Returns
     -------
@@ -112,7 +117,8 @@ def certified_flips(network: PackedNetwork, images: np.ndarray, singles: bool = 
     ----------
     Buschjaeger et al., arXiv:2002.00909, theorem 1 and eq. (2) (T of a unit) [V, the formula R]; last layer:
     docs/equations.rst 6.2, with an output batch norm [D, checked by enumeration]; the propagation between
-    layers, the pooled bound and the sum over layers are ours [D, checked by enumeration].
+    layers, the pooled bound, the sum over layers and shared weights (docs/frontier/certificates.rst) are ours [D,
+    checked by enumeration].
     """
     images = check_images(images, check_scores(network, "certified_flips").input_shape, network.reads_bits)
     n = len(images)
@@ -121,5 +127,5 @@ def certified_flips(network: PackedNetwork, images: np.ndarray, singles: bool = 
         part = slice(first, min(first + BLOCK_IMAGES, n))
         block = BlockBounds(network, images[part])
         found.predictions[part] = block.y
-        found.layers[part], found.whole[part] = block.certificates(singles)
+        found.layers[part], found.whole[part] = block.certificates(singles, shared)
     return found

@@ -174,7 +174,7 @@ def pixels_dense_dweight(dh: np.ndarray, images: np.ndarray, offset: int, precis
         return
     panel = np.empty((n_words(n_features), fixed.shape[1] // 2, lookup.COLS), np.int32)
     split(first_layer.pixels_panel, panel.shape[1], images, offset, panel)
-    _in_blocks(first_layer.pixels_dense_dweight, fixed, panel.view(np.int16), scale, n_features, precision, consume)
+    _in_blocks(first_layer.pixels_dense_dweight, fixed, panel, scale, n_features, precision, consume)
 
 
 # ---------------------------------------------------------------- dW of convolutions, whole

@@ -8,6 +8,7 @@ dense layer with real weights. Each function says what is its paper's, how well 
 
 import numpy as np
 
+from bnnsim.checks import check_int
 from bnnsim.packed.schema import check_input_shape
 from bnnsim.packed.settings import same_padding
 from bnnsim.seeding import RandomSource, generator, root_seed
@@ -25,8 +26,10 @@ GREY, CLASSES = (1, 28, 28), 10
 class _Net(Wiring):
     """A wiring that knows the shape of each layer's output, and has a stream of random numbers for each of weights."""
 
-    def __init__(self, input_shape: Shape3, rng: RandomSource) -> None:
+    def __init__(self, input_shape: Shape3, rng: RandomSource, n_classes: int, width: int) -> None:
         super().__init__()
+        self.n_classes = check_int("n_classes", n_classes, 1)
+        check_int("width", width, 1)
         self.input_shape, self.root, self.n_streams = check_input_shape(input_shape), root_seed(rng), 0
         self.shapes: list[tuple[int, ...]] = []
 
@@ -75,10 +78,10 @@ class _Net(Wiring):
         height, width, _ = self.size(at)
         return self.add(AveragePool2d(2, padding=(0, 0, height % 2, width % 2)), inputs=at)
 
-    def done(self, n_classes: int) -> Graph:
+    def done(self) -> Graph:
         """The graph, with its last layers."""
         self.add(GlobalAverage())
-        self.add(RealDense(self.shapes[-1][0], n_classes, generator=self.stream))
+        self.add(RealDense(self.shapes[-1][0], self.n_classes, generator=self.stream))
         return Graph(self.nodes, self.input_shape)
 
 
@@ -128,13 +131,15 @@ def bireal_resnet18(rng: RandomSource = None, input_shape: Shape3 = GREY, n_clas
     >>> len(model.weighted), sum(layer.n_bits for layer in model.weighted)
     (16, 171648)
     """
-    net = _Net(input_shape, rng)
+    if not isinstance(shortcuts, bool):
+        raise TypeError(f"shortcuts must be True or False, got {shortcuts!r}")
+    net = _Net(input_shape, rng, n_classes, width)
     net.pixels()
     x = net.normed_conv(width, 3)
     for factor in (1, 2, 4, 8):
         for _ in range(4):
             x = _residual(net, x, factor * width, ste, binary=False, shortcuts=shortcuts)
-    return net.done(n_classes)
+    return net.done()
 
 
 def bnn_resnet20(rng: RandomSource = None, input_shape: Shape3 = GREY, n_classes: int = CLASSES, width: int = 16,
@@ -155,14 +160,14 @@ def bnn_resnet20(rng: RandomSource = None, input_shape: Shape3 = GREY, n_classes
     -------
     Graph
     """
-    net = _Net(input_shape, rng)
+    net = _Net(input_shape, rng, n_classes, width)
     channels = net.input_shape[0]
     x = net.add(InputConv2d(channels, width, offset=0 if channels == 1 else 128, generator=net.stream),
                 BatchNormReal(width))
     for factor in (1, 2, 4):
         for _ in range(6):
             x = _residual(net, x, factor * width, ste, binary=True)
-    return net.done(n_classes)
+    return net.done()
 
 
 def reactnet_small(rng: RandomSource = None, input_shape: Shape3 = GREY, n_classes: int = CLASSES, width: int = 32,
@@ -183,12 +188,12 @@ def reactnet_small(rng: RandomSource = None, input_shape: Shape3 = GREY, n_class
     -------
     Graph
     """
-    net = _Net(input_shape, rng)
+    net = _Net(input_shape, rng, n_classes, width)
     net.pixels()
     x = net.normed_conv(width, 3)
     for factor, stride in ((2, 1), (4, 2), (4, 1), (8, 2), (8, 1)):
         x = _reactnet_block(net, x, factor * width, stride, ste)
-    return net.done(n_classes)
+    return net.done()
 
 
 def _reactnet_block(net: _Net, x: int, units: int, stride: int, ste: str | Estimator) -> int:
@@ -232,9 +237,9 @@ def quicknet_small(rng: RandomSource = None, input_shape: Shape3 = GREY, n_class
     -------
     Graph
     """
+    net = _Net(input_shape, rng, n_classes, width)
     if width % 4:
         raise ValueError(f"width must be a multiple of 4, got {width}")
-    net = _Net(input_shape, rng)
     net.pixels()
     net.normed_conv(width // 4, 3)
     net.add(ReLU())
@@ -249,7 +254,7 @@ def quicknet_small(rng: RandomSource = None, input_shape: Shape3 = GREY, n_class
             y = net.add(Sign(channels, ste), conv, AsReals(channels), ReLU(), BatchNormReal(channels), inputs=x)
             x = net.add(Add(), inputs=(y, x))
     net.add(ReLU())
-    return net.done(n_classes)
+    return net.done()
 
 
 def _quicknet_transition(net: _Net, units: int) -> int:
@@ -276,7 +281,7 @@ def binary_densenet_small(rng: RandomSource = None, input_shape: Shape3 = GREY, 
     -------
     Graph
     """
-    net = _Net(input_shape, rng)
+    net = _Net(input_shape, rng, n_classes, width)
     net.pixels()
     x = net.real_conv(width, 3)
     for block in range(3):
@@ -290,4 +295,4 @@ def binary_densenet_small(rng: RandomSource = None, input_shape: Shape3 = GREY, 
                         AsReals(width), inputs=x)
             x = net.add(Concatenate(), inputs=(x, y))
     net.add(BatchNormReal(net.size(x)[2]), ReLU())
-    return net.done(n_classes)
+    return net.done()

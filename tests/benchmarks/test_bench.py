@@ -3,7 +3,6 @@
 No time is judged here: a busy machine must not fail a test.
 """
 
-import dataclasses
 import importlib.util
 import json
 import os
@@ -14,30 +13,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import random_networks
-from hypothesis import given, settings
-from own_process import run
 
-import bnnsim
 import bnnsim.bench as bench
-import bnnsim.benchmarks.kernels as kernels
 import bnnsim.benchmarks.networks as networks
 import bnnsim.benchmarks.peer as peer
-import bnnsim.benchmarks.peer_networks as peer_networks
 import bnnsim.benchmarks.reference as reference
 import bnnsim.benchmarks.scaling as scaling
 import bnnsim.benchmarks.scaling_axes as scaling_axes
 import bnnsim.benchmarks.sizes as sizes
 import bnnsim.benchmarks.timing as timing
-import bnnsim.campaign.cells as cells
-import bnnsim.commands.options as command_line_options
 import bnnsim.figures.benchmarks as benchmarks
-import bnnsim.kernels.limits as limits
-import bnnsim.packed.bits as bits
-import bnnsim.training.model as model
-import bnnsim.training.packing as packing
-from bnnsim.kernels import operations, threads
-from bnnsim.packed.network import PackedNetwork
+from bnnsim.kernels import operations
 
 ROOT = Path(__file__).resolve().parents[2]
 FAKE = str(ROOT / "tests" / "fake_peer.py")
@@ -225,204 +211,6 @@ def test_interpreted_kernels_are_not_measured():
     assert done.returncode == 2 and "NUMBA_DISABLE_JIT" in done.stderr
 
 
-# ---------------------------------------------------------------- a wrong result is not timed
-
-def spoilt(function):
-    """The function with its first number wrong by one step."""
-    def wrong(*args):
-        out = function(*args)
-        out.reshape(-1)[0] += 1 if out.dtype != np.float32 else np.float32(0.02 * np.abs(out).max())
-        return out
-    return wrong
-
-
-def spoilt_rows(function):
-    """A gradient whose first row, when it is handed out, has its first number wrong."""
-    def wrong(*args):
-        def consume(first, rows):
-            if first == 0:
-                rows[0, 0] += np.float32(0.02 * np.abs(rows).max())
-            args[-1](first, rows)
-        return function(*args[:-1], consume)
-    return wrong
-
-
-def without_last_bits(function):
-    return lambda *args: function(*args) & np.uint64(2**63 - 1)
-
-
-def wrong_cell(function):
-    def wrong(*args):
-        found = function(*args)
-        return found._replace(right=found.right + (np.arange(len(found.right)) == 0))
-    return wrong
-
-
-WRONG = [
-    (kernels, "dense_forward", spoilt, kernels.binary_gemm, "the binary GEMM"),
-    (kernels, "dense_dx", spoilt, kernels.gradient_dx, "the product dX"),
-    (kernels, "dense_dweight", spoilt_rows, kernels.gradient_dweight, "the product dW"),
-    (kernels, "pixels_dense_forward", spoilt, kernels.first_layer, "the first layer"),
-    (kernels, "flip_masks", without_last_bits, kernels.bit_errors, "drawing bit errors"),
-]
-
-
-@pytest.mark.tiny
-@pytest.mark.parametrize(("module", "name", "how", "product", "message"), WRONG, ids=[row[1] for row in WRONG])
-def test_a_wrong_kernel_is_found(module, name, how, product, message, monkeypatch):
-    product(512, np.random.default_rng(1))
-    monkeypatch.setattr(module, name, how(getattr(module, name)))
-    with pytest.raises(timing.WrongResultError, match=f"{message} gives a wrong result"):
-        product(512, np.random.default_rng(1))
-
-
-@pytest.mark.parametrize(("section", "owner", "name", "how"), [
-    ("training", model.Sequential, "predict", spoilt), ("inference", PackedNetwork, "scores", spoilt),
-    ("sweep", cells, "run_cell", wrong_cell)])
-def test_a_wrong_network_is_found(section, owner, name, how, monkeypatch, capsys):
-    monkeypatch.setattr(owner, name, how(getattr(owner, name)))
-    with pytest.raises(SystemExit) as stop:
-        tiny("--only", section)
-    captured = capsys.readouterr()
-    assert stop.value.code == 2 and "gives a wrong result, so it is not timed" in captured.err
-    assert section not in captured.out
-
-
-@pytest.mark.parametrize(("axis", "owner", "name", "how"), [
-    ("batch", PackedNetwork, "predict", spoilt), ("width", PackedNetwork, "predict", spoilt),
-    ("depth", PackedNetwork, "predict", spoilt), ("flips", cells, "run_cell", wrong_cell)])
-def test_a_wrong_point_of_an_axis_is_found(axis, owner, name, how, monkeypatch, tmp_path):
-    monkeypatch.setattr(owner, name, how(getattr(owner, name)))
-    tiny_size = sizes.SIZES["tiny"]
-    points = scaling_axes.AXES[axis].points(tiny_size, sizes.Images(tiny_size), str(tmp_path))
-    for point in points.values():
-        with pytest.raises(timing.WrongResultError):
-            scaling.peak_allocated(point)
-
-
-def test_a_lost_cell_is_found(monkeypatch, tmp_path):
-    points = scaling_axes._cells(sizes.SIZES["tiny"], None, str(tmp_path))
-    found = points["many rates", 100].call()
-    assert points["many rates", 100].is_right(found) and not points["many rates", 1000].is_right(found)
-    found.right[0, 3, 5] = -1
-    assert not points["many rates", 100].is_right(found)
-
-
-def test_a_wrong_limit_is_found(monkeypatch):
-    has_tile = operations()["limits.madd_chains"].in_use is not None
-    assert set(kernels.make_limits(3)) == ({"binary", "16-bit"} if has_tile else {"binary"})
-    monkeypatch.setattr(limits, "xnor_limit", lambda seeds, n, out, first, last: out.fill(1))
-    with pytest.raises(timing.WrongResultError, match="the limit's loop"):
-        kernels.make_limits(3)
-
-
-@pytest.mark.jit_off
-@pytest.mark.parametrize("steps", [0, 1, 7])
-def test_limit_chains_are_what_their_twins_say(steps):
-    rng = np.random.default_rng(0)
-    cases = [(limits.xnor_limit, rng.integers(0, 2**64, (17, 8), np.uint64), lambda s, w: s + np.bitwise_count(s ^ w)),
-             (limits.madd_limit, rng.integers(-2**31, 2**31, (17, 16)).astype(np.int32), products_added)]
-    for kernel, seeds, step in cases:
-        out = np.zeros((3, 16, seeds.shape[1]), seeds.dtype)
-        kernel(seeds, steps, out, 1, 3)
-        expected = seeds[:16]
-        for _ in range(steps):
-            expected = step(expected, seeds[16]).astype(seeds.dtype)
-        assert (out[0] == 0).all() and (out[1:] == expected).all()
-
-
-def products_added(totals, operand):
-    """int32 totals + their pairs of int16 times the operand's, wrapping."""
-    pairs, others = (np.ascontiguousarray(values).view(np.int16).astype(np.int64) for values in (totals, operand))
-    return totals + (pairs * others).reshape(len(totals), -1, 2).sum(axis=2)
-
-
-@settings(max_examples=30)
-@given(random_networks.plans())
-def test_the_reference_is_right_for_every_kind_of_layer(plan):
-    """Not for the networks of the benchmark alone: strides, padding of all kinds, several pools, odd widths."""
-    made, images = random_networks.build(plan, 3)
-    network = packing.pack(made)
-    np.testing.assert_array_equal(reference.reference_scores(network, images), network.scores(images))
-
-
-def test_the_reference_is_right_for_every_geometry():
-    for spec in ("C6k3x2s2x1p1x0x2x3d1x2 MP3x2s2x1p1 FC5", "C6rep MP3s2same C8g2plus C8g8minus FC5", "C6 C4g2k2 SUM"):
-        network = packing.pack(bnnsim.architectures.build(spec, (2, 9, 8), rng=0))
-        images = np.random.default_rng(1).integers(0, 256, (5, 2, 9, 8), np.uint8)
-        np.testing.assert_array_equal(reference.reference_scores(network, images), network.scores(images))
-
-
-@pytest.mark.tiny
-def test_unpacked_weights_are_the_stored_bits():
-    network = packing.pack(bnnsim.architectures.build("C3 MP2 FC10", (1, 8, 8), rng=0))
-    for layer, found in zip(network.layers, reference.unpacked(network)):
-        np.testing.assert_array_equal(bits.PackedBits.pack(found["weight"]).words, layer.words)
-
-
-# ---------------------------------------------------------------- how it measures
-
-def test_rivals_take_turns():
-    order = []
-    found = timing.alternated({name: lambda name=name: order.append(name) or 1.0 for name in "AB"}, 3)
-    assert "".join(order) == "ABABAB" and found == {"A": [1.0] * 3, "B": [1.0] * 3}
-
-
-@pytest.mark.parametrize(("n_steps", "unheeded"), [(1, 1), (5, 1), (7, 0), (12, 3)])
-def test_so_many_whole_steps_are_timed(n_steps, unheeded, monkeypatch):
-    """Also past the end of an epoch, which asks for a learning rate too: 700 images are 3 steps."""
-    made = []
-    monkeypatch.setattr(model.Sequential, "backward_update", lambda self, *_: made.append(1))
-    net = bnnsim.architectures.build("FC16 FC10", (1, 28, 28), rng=0)
-    train = sizes.synthetic("fcnn", 700)
-    found = networks.step_seconds(net, train, n_steps, unheeded)
-    assert len(found) == n_steps and len(made) == n_steps + unheeded and min(found) > 0
-
-
-def test_whole_epochs_take_small_sets_several_times(monkeypatch):
-    """Two samples of an epoch of 60,000 images from 20,000: three passes of 79 steps each."""
-    counted = []
-
-    def counting(made, train, n_steps, n_unheeded=1):
-        counted.append(n_steps)
-        return [2.0] * n_steps
-
-    monkeypatch.setattr(networks, "step_seconds", counting)
-    size = sizes.Sizes("x", 1, 64, {"fcnn": 0}, {"fcnn": 2}, {"fcnn": 64}, {"fcnn": 1}, 1, narrow=True)
-    images = sizes.Images(size)
-    images._loaded["fashion"] = (sizes.synthetic("fcnn", 20_000), sizes.synthetic("fcnn", 64))
-    found = networks.training_epoch("fcnn", size, images)
-    assert counted == [1, 2 * 3 * 79] and found.seconds == [2.0 * 3 * 79] * 2 and found.share == 1
-
-
-def test_the_papers_networks_are_measured():
-    for name, made in (("fcnn", "fashion_fcnn"), ("cnn", "fashion_cnn"), ("cifar", "cifar10_cnn"),
-                       ("residual", "bireal_resnet18")):
-        expected = getattr(bnnsim.architectures, made)(rng=0)
-        found = sizes.make_model(name, sizes.SIZES["quick"])
-        work = sizes.WORKS[name]
-        assert found.describe() == expected.describe()
-        assert (found.input_shape, found.input_offset) == (work.input_shape, work.input_offset)
-
-
-def test_a_set_that_is_too_small_is_repeated():
-    split = sizes.synthetic("fcnn", 7)
-    assert sizes.repeated(split, 7) is split and len(sizes.repeated(split, 3)) == 3
-    np.testing.assert_array_equal(sizes.repeated(split, 16).labels, [*split.labels, *split.labels, *split.labels[:2]])
-
-
-def test_the_commit_is_told_where_there_is_one(tmp_path, monkeypatch):
-    """A sign for changed files behind it; an installed library has none."""
-    root, found = Path(bnnsim.__file__).resolve().parent.parent, timing.commit_of_clone()
-    asked = subprocess.run(["git", "-C", root, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True)
-    expected = asked.stdout.strip() if asked.returncode == 0 and (root / ".git").exists() else None
-    assert (found and found.rstrip("+")) == expected
-    monkeypatch.setattr(timing, "__file__", str(tmp_path / "site-packages" / "bnnsim" / "benchmarks" / "timing.py"))
-    assert timing.commit_of_clone() is None
-
-
-# ---------------------------------------------------------------- beside a peer
-
 def test_a_peer_is_compared_pair_by_pair(report):
     rows = report["comparison"]
     assert [row["work"] for row in rows] == ["training", "inference", "sweep"]
@@ -440,132 +228,6 @@ def test_a_peer_is_compared_pair_by_pair(report):
     assert "first losses" in rows[0]["peers"]["best"]["checked"] and "40 predictions" in rows[1]["peers"]["best"][
         "checked"]
 
-
-@pytest.mark.parametrize(("mood", "message"), [
-    ("wrong", "do not compute the same training"), ("error", "the peer cannot prepare: it has no such layer"),
-    ("dies", "the peer ended with exit code 7 at 'prepare'"), ("garbage", "one JSON object a line")])
-def test_a_peer_that_fails_is_one_clear_line(mood, message, monkeypatch, capsys):
-    monkeypatch.setenv("FAKE_PEER", mood)                       # and images that need no data set on this machine
-    monkeypatch.setattr(sizes.find, "load_dataset", lambda *_, **__: (sizes.synthetic("fcnn", 600),) * 2)
-    with pytest.raises(SystemExit) as stop:
-        tiny("--only", "none", "--compare", FAKE)
-    error = capsys.readouterr().err
-    assert stop.value.code == 2 and message in error and error.count("\n") == 1
-
-
-@pytest.mark.parametrize(("only", "expected"), [("none", peer.KINDS), ("kernels", peer.KINDS),
-                                                ("startup,inference", ["inference"])])
-def test_a_peer_is_compared_in_the_works_that_are_named(only, expected, monkeypatch):
-    options = bench.arguments().parse_args(["--only", only, "--compare", FAKE])
-    command_line_options.settle(options, bench.OPTIONS, {})
-    monkeypatch.setattr(peer, "compare", lambda *arguments: arguments[-1])
-    assert dict(bench.sections(options, sizes.SIZES["tiny"], None))["compare"] == expected
-
-
-def test_a_peer_classifies_fewer_large_images():
-    images = sizes.Images(sizes.SIZES["tiny"])
-    few = dataclasses.replace(sizes.SIZES["tiny"], compared=7)
-    job = peer.classifying_job("inference", "cifar", few, images)
-    assert len(job.split) == 7 and job.share == 7 / sizes.TEST_IMAGES
-
-
-STUB = """
-import os, types
-__version__ = ""
-class Function: pass
-autograd = types.SimpleNamespace(Function=Function)
-def set_num_threads(n): global __version__; __version__ = os.environ["TORCHINDUCTOR_CACHE_DIR"]
-"""
-
-
-def test_the_torch_peer_shares_no_compiled_code(tmp_path, monkeypatch):
-    """PyTorch's cache has no instruction set in its key: code of 512-bit vectors was run with 256-bit ones."""
-    (tmp_path / "torch" / "nn").mkdir(parents=True)
-    (tmp_path / "torch" / "__init__.py").write_text(STUB)
-    (tmp_path / "torch" / "nn" / "__init__.py").write_text("class Module: pass\nLinear = Conv2d = Module\n")
-    (tmp_path / "torch" / "nn" / "functional.py").write_text("")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    folders: set[str] = set()
-    for _ in range(2):
-        with peer.Peer(ROOT / "examples" / "peers" / "torch_peer.py") as running:
-            folder = running.ask(do="hello", threads=1)["version"]
-            assert Path(folder).is_dir()
-        folders.add(folder)
-        assert not Path(folder).exists()
-    assert len(folders) == 2 and str(tmp_path) not in folders
-
-
-def test_classes_must_agree_but_for_ties():
-    network = packing.pack(bnnsim.architectures.build("FC64 FC10", (1, 28, 28), rng=0))
-    images = sizes.synthetic("fcnn", 50).images
-    classes = network.predict(images)
-    assert reference.agree(network, classes, images).all()
-    classes[7] = network.scores(images)[7].argmin()
-    assert np.flatnonzero(~reference.agree(network, classes, images)).tolist() == [7]
-
-
-def test_shifts_keep_preactivations_off_their_mean():
-    made = peer_networks.with_shifts(sizes.make_model("fcnn", sizes.SIZES["tiny"]))
-    assert all((layer.parameters["beta"] != 0).all() for layer in made.layers if "beta" in layer.parameters)
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_a_peer_is_given_a_graph_as_it_is(tmp_path, training):
-    """Its nodes in JSON and its arrays, from which NumPy works out the scores that bnnsim gives."""
-    model = peer_networks.with_shifts(sizes.make_model("residual", sizes.SIZES["tiny"]))
-    network, split = packing.pack(model), sizes.synthetic("residual", 3)
-    given = peer_networks.in_training(model) if training else peer_networks.in_use(network)
-    peer_networks.write(tmp_path / "work.npz", split, 0, given)
-    with np.load(tmp_path / "work.npz") as file:
-        arrays = {key: file[key] for key in file.files}
-    nodes = json.loads(str(arrays["network"]))["nodes"]
-    values: dict[int, np.ndarray] = {-1: arrays["images"].transpose(0, 2, 3, 1)}
-    for i, node in enumerate(nodes):
-        values[i] = node_value(node, *(values[at] for at in node["inputs"]), **{
-            name: arrays[f"{i}.{name}"] for name in
-            ("weight", "bias", "scale", "shift", "threshold", "gamma", "beta") if f"{i}.{name}" in arrays})
-    wanted = model.forward_train(split.images)[0] if training else network.scores(split.images)
-    np.testing.assert_allclose(values[len(nodes) - 1], wanted, rtol=1e-4, atol=1e-4)
-    assert ("ste" in nodes[3]) == training
-
-
-def node_value(node, x, *others, **arrays):
-    """What a node of a peer's graph gives, in float64."""
-    if node["operation"] in ("conv", "real-conv"):
-        weight = arrays["weight"].astype(float)
-        weight = np.where(weight >= 0, 1, -1) if node["operation"] == "conv" else weight
-        (_, kh, kw, _), pads = weight.shape, node["padding"]
-        top, left, bottom, right = pads if isinstance(pads, list) else (pads,) * 4
-        padded = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
-        windows = np.lib.stride_tricks.sliding_window_view(padded, (kh, kw), axis=(1, 2))
-        step = node["stride"]
-        return np.einsum("nijcab,kabc->nijk", windows[:, ::step, ::step], weight) + arrays.get("bias", 0)
-    if node["operation"] == "norm":
-        mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
-        return (x - mean) / np.sqrt(variance + node["eps"]) * arrays["gamma"] + arrays["beta"]
-    if node["operation"] == "average-pool":
-        padded = np.pad(x, ((0, 0), *[(0, size % 2) for size in x.shape[1:3]], (0, 0)), constant_values=np.nan)
-        n, height, width, c = padded.shape
-        return np.nanmean(padded.reshape(n, height // 2, 2, width // 2, 2, c), axis=(2, 4))
-    return {"pixels": lambda: x * arrays["scale"] + arrays["shift"],
-            "affine": lambda: x * arrays["scale"] + arrays["shift"],
-            "sign": lambda: np.where(x >= arrays["threshold"], 1, -1),
-            "add": lambda: sum(others, x),
-            "global-average": lambda: x.mean((1, 2)),
-            "real-dense": lambda: x @ arrays["weight"].T + arrays["bias"]}[node["operation"]]()
-
-
-def test_the_torch_peer_says_what_it_needs():
-    """PyTorch is no dependency: that its absence is said in a line is what can be tested everywhere."""
-    script = ROOT / "examples" / "peers" / "torch_peer.py"
-    code = f"import sys, runpy; sys.modules['torch'] = None; runpy.run_path({str(script)!r}, run_name='__main__')"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "needs PyTorch" in done.stderr
-    assert not re.search(r"^ *(?:import|from) bnnsim", script.read_text(), re.MULTILINE), "it runs without bnnsim"
-
-
-# ---------------------------------------------------------------- the tables
 
 def test_the_committed_tables_are_those_of_the_committed_json():
     """Run  python docs/make_performance.py  after a new docs/performance.json."""
@@ -703,36 +365,3 @@ def test_other_files_are_refused(clone):
     (clone / "docs" / "performance.json").write_text('{"format": "other"}')
     with pytest.raises(SystemExit, match="bnnsim.bench --out"):
         make_performance.main([])
-
-
-def test_a_thread_count_is_put_back():
-    with threads(1):
-        nothing = kernels.Product("x", lambda: None, 1, "MAC", None)
-        assert [measured.threads for measured in kernels._beside(nothing, None, 1, 1)] == [1]
-
-
-# ---------------------------------------------------------------- fewer instructions
-
-def test_limited_instructions_reach_kernels_and_the_peer():
-    """In a process of its own, as Numba reads its target once; the plain twins are those of no CPU in particular."""
-    program = ("from bnnsim.benchmarks.instruction_sets import limit; limit({isa!r}); import os; "
-               "from bnnsim.kernels._twins import target_has; "
-               "print(target_has('avx2'), target_has('avx512f'), os.environ['ATEN_CPU_CAPABILITY'])")
-    package = Path(bnnsim.__file__).parents[1]
-    assert run(program.format(isa="avx2"), package) == ["True", "False", "avx2"]
-    assert run(program.format(isa="generic"), package) == ["False", "False", "default"]
-
-
-def test_instructions_cannot_be_limited_once_numba_is_loaded(capsys):
-    assert set_by_command("--isa", "avx2") == ["--isa", "avx2"]
-    with pytest.raises(SystemExit):
-        bench.main(["--isa", "avx2", "--tiny", "--only", "kernels"])
-    assert "isa 'avx2' must be set before Numba is loaded: start python -m bnnsim.bench by itself" in \
-        capsys.readouterr().err
-
-
-def set_by_command(*words):
-    options = bench.arguments().parse_args(["--only", "kernels", *words])
-    command_line_options.settle(options, bench.OPTIONS, {})
-    bench.resolve(options)
-    return [word for word in bench.command_of(options).split() if word in words]

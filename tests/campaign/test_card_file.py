@@ -81,6 +81,14 @@ def test_the_csv_is_tidy(network, test, tmp_path):
             ("condition", "2", "100", "5", "hfo2_2t2r")
 
 
+def test_pandas_has_the_table_of_the_csv(network, test):
+    pytest.importorskip("pandas", reason="pandas is not installed: pip install 'bnnsim[pandas]'")
+    found = sweep("hfo2_2t2r", network, test, "condition", codes=["none", "secded(8,4)"])
+    frame = found.to_pandas()
+    assert tuple(frame.columns) == COLUMNS and frame["mean"].tolist() == [row["mean"] for row in found.rows]
+    assert frame["ber_after_code"].isna().tolist() == [True] * 3 + [False] * 3 and set(frame["seed"]) == {"5"}
+
+
 def test_a_card_too_large_for_the_file_is_given_again(network, test, tmp_path):
     rng = np.random.default_rng(0)
     rows = [{"condition": name, **{f"{state}_samples_ohm": np.round(ohm * np.exp(rng.standard_normal(16_000) / 9), 8)

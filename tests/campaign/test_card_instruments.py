@@ -65,8 +65,10 @@ def test_there_are_eleven_and_they_differ(cells):
 def test_each_gives_the_same_card_accuracy_and_energy(name, cells, swept, plain):
     found = swept(*TABLES(*cells)[name], drop_invalid=name == "gaps")
     assert found.rows == plain.rows and None not in [row["energy_joule"] for row in found.rows]
-    if name == "pulses":                                         # which stand in the card's note
-        assert "mean pulses: 3 to HRS, 1 to LRS" in found.card.rows[0]["note"]
+    told = {"pulses": "mean pulses: 3 to HRS, 1 to LRS", "gaps": "left out as blank or no resistance"}
+    if name in told:                                             # in the card's note, and nowhere else
+        assert told[name] in found.card.rows[0]["note"] and told[name] not in plain.card.rows[0]["note"]
+        assert [{**row, "note": ""} for row in found.card.rows] == [{**row, "note": ""} for row in plain.card.rows]
     else:
         assert found.card.checksum == plain.card.checksum and found.result.checksum == plain.result.checksum
 

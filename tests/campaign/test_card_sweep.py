@@ -112,6 +112,7 @@ def test_pareto_without_energies_is_refused(network, test, tmp_path):
     card = devices.DeviceCard("plain", "SRAM", "no energies", "MIT", rows)
     found = sweep_card(card, network, test, "voltage", trials=2, rng=0, progress=False)
     assert found.rows[0]["energy_joule"] is None and found.plot().axes[2].texts
+    assert "energy" not in found.table() and "of reference" not in found.table(), "no columns without a number"
     with pytest.raises(ValueError, match="no energies"):
         found.plot_pareto()
 
@@ -153,7 +154,7 @@ def test_the_command_draws_and_prints_how_far_the_axis_goes(tmp_path, capsys):
     assert device_sweep.main(["sram_synthetic", "--values", "0.5:0.6:3", "--trials", "2", "--quiet", "--ecc",
                               "none,secded(8,4)", "--plot", paths[0], "--pareto", paths[1], "--out", paths[2]]) == 0
     out = capsys.readouterr().out
-    assert "a loss of 1 points at voltage 0.5" in out and "secded(8,4)" in out
+    assert "a loss of 1 point at voltage 0.5" in out and "secded(8,4)" in out
     assert out.count("BER of cells") == 5 and out.count("(synthetic)") == 4 and "BER after code: " in out
     assert all((tmp_path / name).stat().st_size > 5_000 for name in ("curves.png", "pareto.png", "volts.h5"))
 

@@ -23,7 +23,8 @@ from bnnsim.campaign.result import SweepResult
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc and /dev/shm of Linux")
 
-ENDLESS = ["-m", "bnnsim.ber_sweep", "--rates", "0.1", "--trials", "1000000", "--quiet", "--out", "s.h5"]
+# long after the test has killed it, and yet not without end: whoever kills the tests themselves leaves it behind
+LONG = ["-m", "bnnsim.ber_sweep", "--rates", "0.1", "--trials", "5000", "--quiet", "--out", "s.h5"]
 MESSAGE = "interrupted with .* cells done; all of them are in s.h5.journal: the same command with --resume goes on"
 
 
@@ -32,7 +33,8 @@ def own_place(tmp_path, monkeypatch):
     """The folder for temporary files that the commands of a test have, for this process too."""
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-    return tmp_path
+    yield tmp_path
+    ended.end_all()
 
 
 def running(words, folder):
@@ -45,7 +47,7 @@ def running(words, folder):
 @pytest.mark.parametrize("group", [False, True], ids=["main", "group"])
 def test_workers_of_a_killed_process_end_and_the_next_start_cleans_up(own_place, group):
     """`group`: multiprocessing's own tracker, which would remove semaphores, is killed too."""
-    process = running([*ENDLESS, "--workers", "2"], own_place)
+    process = running([*LONG, "--workers", "2"], own_place)
     assert len(ended.left(own_place)[0]) == 2                    # the pool's, and the campaign's with its images
     code, _, _ = ended.end(process, signal.SIGKILL, group)
     folders, semaphores = ended.left(own_place)
@@ -58,7 +60,7 @@ def test_workers_of_a_killed_process_end_and_the_next_start_cleans_up(own_place,
 @pytest.mark.parametrize("workers", [[], ["--workers", "2"]], ids=["threads", "workers"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_what_ends_a_process_politely_is_heeded_like_ctrl_c(own_place, number, workers):
-    process = running([*ENDLESS, *workers], own_place)
+    process = running([*LONG, *workers], own_place)
     code, said, _ = ended.end(process, number)
     assert code == 128 + number and re.search(MESSAGE, said), said
     assert ended.left(own_place) == ([], []) and sorted(os.listdir(own_place)) == ["s.h5.journal", "tmp"]
@@ -70,7 +72,7 @@ def test_nohup_and_background_jobs_stay_what_they_are(own_place):
     ignoring = ("import signal, runpy, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); "
                 "signal.signal(signal.SIGINT, signal.SIG_IGN); sys.argv = sys.argv[1:]; "
                 "runpy.run_module('bnnsim.ber_sweep', run_name='__main__')")
-    process = running(["-c", ignoring, *ENDLESS[1:]], own_place)
+    process = running(["-c", ignoring, *LONG[1:]], own_place)
     process.send_signal(signal.SIGHUP)
     process.send_signal(signal.SIGINT)
     grown = ended.size(own_place / "s.h5.journal")

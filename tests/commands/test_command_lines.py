@@ -207,10 +207,10 @@ def test_ctrl_c_ends_with_one_line(tmp_path):
     command = [sys.executable, "-m", "bnnsim.train", *SMALL[:-3], "--epochs", "1000", "--checkpoint", str(checkpoint)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         seen = ""
-        while "accuracy=" not in seen:                                   # the bar shows that steps are being done
-            seen += process.stderr.read(1)
+        while "loss=" not in seen and (letter := process.stderr.read(1)):   # in the bar: steps are being done
+            seen += letter
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()
-    assert process.returncode == 130, rest
+    assert process.returncode == 130, seen + rest
     assert "Traceback" not in rest and "resume" in rest
     assert checkpoint.exists()

@@ -10,16 +10,17 @@ import bnnsim.__main__ as __main__
 import bnnsim.ber_sweep as ber_sweep
 import bnnsim.commands.command_line as command_line
 import bnnsim.commands.options as options
+import bnnsim.commands.rules as rules
 from bnnsim.commands.config import load_config
 from bnnsim.commands.number_lists import parse_integers, parse_places, parse_rates
 from bnnsim.commands.options import Option
 
 TABLES = {name: __import__(f"bnnsim.{name}", fromlist=["OPTIONS"]).OPTIONS for name in __main__.COMMANDS}
-FEW = (Option("files", "some", options.path, [], flag="", nargs="*", several=True),
-       Option("n_chips", "how many", options.integer(1), 10, int),
-       Option("axes", "which", options.integer(0), [0], int, flag="--axis", several=True),
-       Option("fast", "soon", options.switch, False), Option("either", "or not", options.switch),
-       Option("pages", "how it is shown", options.path, scope="run"))
+FEW = (Option("files", "some", rules.path, [], flag="", nargs="*", several=True),
+       Option("n_chips", "how many", rules.integer(1), 10, int),
+       Option("axes", "which", rules.integer(0), [0], int, flag="--axis", several=True),
+       Option("fast", "soon", rules.switch, False), Option("either", "or not", options.switch),
+       Option("pages", "how it is shown", rules.path, scope="run"))
 COMMON = ("config", "quiet", "log", "debug", "command", "given")        # every command's
 
 

@@ -43,6 +43,7 @@ def test_a_split_can_be_cut_into_parts_that_keep_images_and_labels_together():
         assert (part.n_classes, part.origin) == (3, "memory") and part.name.startswith("tiny[")
         assert part.images.flags.c_contiguous and part.labels.dtype == np.uint8
     assert np.shares_memory(split[:4].images, split.images), "a slice of a large set must not copy it"
+    assert split[:None] is split, "under its own name, in figures too"
     assert split.labels.dtype == np.uint8 and "6 images of 3 x 2 x 2" in repr(split)
 
 

@@ -10,12 +10,12 @@ import pytest
 
 import bnnsim.devices.card_schema as rules
 from bnnsim.datasets import data_file
+from bnnsim.devices.cards import SHIPPED
 
 SCRIPT = Path(__file__).resolve().parents[2] / "docs" / "make_card_schema.py"
 SPEC = importlib.util.spec_from_file_location("make_card_schema", SCRIPT)
 make_card_schema = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(make_card_schema)
-SHIPPED = ("hfo2_2t2r", "teaching", "sram_synthetic", "dram_synthetic")
 CARD = {"format": "bnnsim device card", "format_version": 1, "name": "mine", "memory": "RRAM", "description": "",
         "licence": "none", "rows": [{"provenance": "measured", "source": "me", "lrs_median_ohm": 5e3}]}
 NUMBERS = (*rules.PLACE, *rules.VALUES)

@@ -200,6 +200,9 @@ def test_readings_that_are_no_resistances_are_dropped_and_counted_on_request(tmp
     assert [(each.lrs.n_dropped, each.hrs.n_dropped) for each in fitted.places] == [(1, 9), (0, 0)]
     assert "9 dropped, whose reading is no resistance" in fitted.table() and "dropped" not in good.table()
     assert "1 dropped, whose reading is no resistance: in no rate, though an open LRS" in fitted.table()
+    weak, strong = (row["note"] for row in fitted.card("mine", "this test").rows)
+    assert "bnnsim.devices.fit, 1 LRS and 9 HRS left out as blank or no resistance; bit" in weak
+    assert "left out" not in strong
     path.write_text(text + "weak,HRS,9.91e37\nweak,HRS,5k\n")
     with pytest.raises(MeasurementError, match="line 483, column resistance_ohm: wanted a resistance > 0 in ohm, got"):
         fit(path, drop_invalid=True)

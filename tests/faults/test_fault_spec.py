@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bnnsim.faults as faults
-from bnnsim.faults import (ArrayMapping, ArrayVariation, AsymmetricFlips, BitFlips, ByArray, Clusters, Compose,
-                           EachRead, Protected, RealBits, SpareColumns, StuckAt, StuckLine, StuckLines, WeakAmplifiers,
-                           parse_fault)
+from bnnsim.faults import (ActivationErrors, AnalogColumns, ArrayMapping, ArrayVariation, AsymmetricFlips, BitFlips,
+                           ByArray, Clusters, Compose, EachRead, InOutput, InThresholds, PopcountErrors, PopcountNoise,
+                           Protected, RealBits, Remapped, SenseErrors, SpareColumns, StuckAt, StuckLine, StuckLines,
+                           WeakAmplifiers, parse_fault)
 from bnnsim.faults.spec import _known
 
 pytestmark = pytest.mark.jit_off
@@ -20,7 +21,11 @@ FAULTS = [BitFlips(0.01), BitFlips((0.1, 1e-300), [0, 2]), AsymmetricFlips(0.1, 
           Clusters(ArrayMapping(7, 65, "columns"), 0.02, 2, 0.3), LINE, EachRead(BitFlips(0)),
           Compose([LINE, BitFlips(0)], axis=1), Protected(StuckAt(0.1, 0), "repetition(3)", [1]),
           SpareColumns(LINE, MAP), ArrayVariation(BitFlips(0), MAP, 1e-3, 0.7),
+          Remapped(StuckAt(0.1, 0.1), True, 64, "units", "greedy", 2),
           ByArray(BitFlips(0), MAP, [0.1, 0.2], 0.1), RealBits(0.1, ("real-conv", 3), ("weight",)),
+          ActivationErrors(0.1, (0,)), PopcountErrors((0, 0.1), step=2), PopcountNoise(0.1), SenseErrors(0.01),
+          AnalogColumns(32, 5, (0.1, 0.2), noise=0.3, wire=1e-4), InThresholds(BitFlips(0.1), 12),
+          InOutput(Protected(BitFlips(0.1), "secded(8,4)")),
           Protected(Compose([SpareColumns(StuckLines(MAP, "column", 0, 0), MAP), EachRead(BitFlips(0))]))]
 
 
@@ -56,7 +61,7 @@ BAD = [
     ("Protected(BitFlip(0))", "column 11, BitFlip: unknown name; did you mean 'BitFlips'"),
     ("bitflips(0)", "column 1, bitflips: unknown name; did you mean 'BitFlips'"),
     ("stuckat(0, 0)", "did you mean 'StuckAt'"),
-    ("Flaky(0)", "unknown name; known are ArrayMapping, ArrayVariation"),
+    ("Flaky(0)", "unknown name; known are ActivationErrors, AnalogColumns"),
     ("__import__('os')", "unknown name; known are"),
     ("print('x')", "unknown name"),
     ("FaultMap([])", "column 1, FaultMap: unknown name"),

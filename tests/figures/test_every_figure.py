@@ -12,7 +12,7 @@ from readable import check_readable, texts
 
 import bnnsim
 import bnnsim.figures as figures
-from bnnsim import certificates, devices, metrics
+from bnnsim import certificates, devices, metrics, proofs
 from bnnsim.faults import ArrayMapping, BitFlips, FaultMap
 from bnnsim.training import History
 
@@ -27,6 +27,11 @@ def network(seed=0):
 @functools.cache
 def few():
     return bnnsim.load_embedded()[1][:40]
+
+
+def answered(one):
+    """The images, labelled as a network has it."""
+    return bnnsim.Split(few().images, one.predict(few().images), "as it says", 10)
 
 
 @functools.cache
@@ -65,6 +70,10 @@ DRAW = {
     "class_curves": lambda: figures.class_curves(swept(), "two"),
     "confusion_matrix": lambda: figures.confusion_matrix(
         metrics.Evaluation("a_network", network(), few(), network().predict(few().images))),
+    "chosen_flips": lambda: figures.chosen_flips(
+        of_two(lambda one: proofs.progressive_flips(one, answered(one), 20, 5))),
+    "failing_images": lambda: figures.failing_images(
+        of_two(lambda one: metrics.hard_images(one, answered(one), BitFlips(0.2), 3, rng=0))),
     "critical_histogram": lambda: figures.critical_histogram(metrics.critical_bits(network(), few(), 2)),
     "error_rates": lambda: figures.error_rates(CARD, "time", condition="weak", n_points=9),
     "fault_map": lambda: figures.fault_map(network(), BitFlips(0.01).apply(network(), 1), 1),

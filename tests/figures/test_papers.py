@@ -5,12 +5,11 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from readable import check_readable
-from test_plotting import legend_of, swept
+from test_plotting import swept
 
 import bnnsim
 import bnnsim.figures.scales as scales
 import bnnsim.figures.sweeps as sweeps
-from bnnsim.figures.published import read_published
 
 RATES = np.array([0, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.05, 0.2])
 
@@ -100,40 +99,6 @@ def test_another_scale_is_refused():
     if result.axis == "voltage_volt":
         with pytest.raises(ValueError, match="is for axes of probabilities"):
             sweeps.ber_curve(result, xscale="split")
-
-
-# ---------------------------------------------------------------- published points
-
-TABLE = """# read off by hand
-rate,accuracy,citation,note
-0.01,0.85,"Example et al., 2021, Table 2",first
-0.1,0.5,"Example et al., 2021, Table 2",
-0.001,0.9,"Other, 2019, Fig. 4",
-"""
-
-
-def test_published_points_are_drawn_with_their_citation(tmp_path):
-    (tmp_path / "points.csv").write_text(TABLE)
-    figure = sweeps.ber_curve(swept(n_series=1), published=tmp_path / "points.csv")
-    assert legend_of(figure) == ["net 0", "Example et al., 2021, Table 2", "Other, 2019, Fig. 4"]
-    points = [line for line in figure.axes[0].lines if line.get_marker() in "x+"]
-    assert [line.get_xydata().tolist() for line in points] == [[[0.01, 85], [0.1, 50]], [[0.001, 90]]]
-    check_readable(figure)
-
-
-@pytest.mark.parametrize(("text", "message"), [
-    ("", "must have the columns rate, accuracy, citation, got nothing"),
-    ("rate,acuracy,citation\n", "is 'acuracy' accuracy"),
-    ("rate,accuracy,citation\n", "at least one point"),
-    ("rate,accuracy,citation\n0.1,85,A\n", "line 2: accuracy must be a share of 1, got 85: divide percent by 100"),
-    ("rate,accuracy,citation\n# no\n0.1,0.5\n", "line 3: must have 3 values, as its head, got 2"),
-    ("rate,accuracy,citation\n0.1,0.5,\n", "citation must say who"),
-    ("rate,accuracy,citation\nnan,0.5,A\n", "rate must be a finite number, got 'nan'"),
-])
-def test_bad_tables_are_refused_by_name(text, message, tmp_path):
-    (tmp_path / "points.csv").write_text(text)
-    with pytest.raises(ValueError, match=message):
-        read_published(tmp_path / "points.csv")
 
 
 @pytest.mark.parametrize("measure", [lambda net, test: bnnsim.metrics.bit_error_tolerance(net, test.images),

@@ -3,6 +3,7 @@
 import foreign_files as foreign
 import numpy as np
 import pytest
+import small_graphs
 
 import bnnsim
 import bnnsim.convert as convert
@@ -45,6 +46,22 @@ def test_a_network_is_printed_compared_and_written(here, capsys, words):
     assert printed[-1] == "the sums of 4 layers are the same on 12 images"
     network = bnnsim.PackedNetwork.load("net.h5")
     assert network.input_shape == SHAPE and network.metadata["imported from"] in ("ONNX", "PyTorch state dict")
+
+
+def test_what_bnnsim_has_stored_has_a_line_a_layer_or_node(here, capsys):
+    """Once it was a head without lines."""
+    small_graphs.packed().save("graph.h5")
+    convert.main(["x.onnx", "net.h5"])
+    capsys.readouterr()
+    tables = {}
+    for name in ("x.onnx", "net.h5", "graph.h5"):
+        assert convert.main([name]) == 0
+        tables[name] = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [words[:9] for words in tables["net.h5"][:2]] == [words[:9] for words in tables["x.onnx"][:2]]
+    assert [words[-1] for words in tables["net.h5"]] == [f"layer{i}" for i in range(4)]
+    assert [words[-1] for words in tables["graph.h5"]] == [f"node{i}" for i in
+                                                           range(len(small_graphs.packed().nodes))]
+    assert any("conv of bits 8 x 3 x 3 x 8".split() == words[1:-1] for words in tables["graph.h5"])
 
 
 def test_the_first_layer_that_differs_is_an_error(here, capsys):

@@ -164,6 +164,11 @@ def spread(rng):
         yield words(rng, w_off + 15 * w_stride + 1), w_off, w_stride, garbage(262, np.uint8), 3
 
 
+def added_tiles(rng):
+    yield rng.integers(-2**31, 2**31, (6, 64)).astype(np.int32), rng.integers(-2**62, 2**62, (6, 64))
+    yield singles(rng, 6, 64), rng.normal(size=(6, 64))
+
+
 def scaled_rows(rng):
     for kind, n_lanes in product((np.int32, np.float32), (64, 47, 15)):
         yield rng.integers(-2**31, 2**31, 70).astype(kind), 5, 1 / 3, garbage(69, np.float32), 2, n_lanes
@@ -174,7 +179,7 @@ def multiplied(rng):
     for n_pairs, a_off, a_extra, p_off, o_off in [(0, 0, 0, 0, 0), (1, 0, 0, 0, 0), (5, 3, 1, 8, 7), (33, 1, 2, 4, 64)]:
         a = rng.integers(-32767, 32768, a_off + 6 * (2 * n_pairs + a_extra) + 1).astype(np.int16)
         a[::3] = rng.choice(np.array([-32767, 32767], np.int16), a[::3].shape)
-        panel = rng.integers(-255, 256, 2 * (p_off + 64 * n_pairs) + 1).astype(np.int16)
+        panel = rng.integers(-255, 256, 2 * (p_off + 64 * n_pairs) + 2).astype(np.int16).view(np.int32)
         yield (a, a_off, 2 * n_pairs + a_extra, panel, p_off, n_pairs,
                rng.integers(-10**6, 10**6, o_off + 6 * 64 + 5).astype(np.int32), o_off)
 
@@ -331,6 +336,7 @@ ARGUMENTS = {
     "gradients.fixed_point.fix_pair": fixed_pairs,
     "gradients.fixed_point.fix_sixteen": fixed_rows,
     "gradients.fixed_point.turn_block": turned_blocks,
+    "gradients.lookup_tile.add_tile": added_tiles,
     "gradients.lookup_tile.build_tables": table_operands,
     "gradients.lookup_tile.lookup_tile": looked_up,
     "gradients.lookup_tile.scale_row": scaled_rows,

@@ -118,7 +118,7 @@ def naive_halved(x):
 @pytest.mark.parametrize("height, width", [(6, 6), (7, 7), (7, 4), (1, 1)])
 def test_shortcuts_of_odd_maps_average_what_there_is(height, width):
     """A padding that counted as zeros would darken the border."""
-    net = graphs._Net((2, height, width), 0)
+    net = graphs._Net((2, height, width), 0, 10, 8)
     net.halved(net.pixels())
     x = np.random.default_rng(0).integers(-8, 8, (1, height, width, 2)).astype(np.float32)
     np.testing.assert_allclose(net.nodes[-1].layer.forward(x)[0], naive_halved(x[0]), rtol=1e-6)
@@ -131,6 +131,24 @@ def test_seeds_draw_other_weights_for_each_layer():
                      and name in ("4.weight", "8.weight"))
     assert not np.array_equal(first, second) and not np.array_equal(first, b["4.weight"])
     assert all(np.array_equal(value, a[name]) for name, value in small("bireal_resnet18").arrays().items())
+
+
+@pytest.mark.jit_off
+@pytest.mark.parametrize("build", [graphs.bireal_resnet18, graphs.bnn_resnet20, graphs.reactnet_small,
+                                   graphs.quicknet_small, graphs.binary_densenet_small])
+def test_bad_settings_are_told_by_the_names_that_the_caller_gave(build):
+    with pytest.raises(ValueError, match="^width must be >= 1, got 0"):
+        build(width=0)
+    with pytest.raises(TypeError, match="^width must be an integer, got 8.5"):
+        build(width=8.5)
+    with pytest.raises(ValueError, match="^n_classes must be >= 1, got 0"):
+        build(n_classes=0)
+
+
+@pytest.mark.jit_off
+def test_shortcuts_are_there_or_not():
+    with pytest.raises(TypeError, match="shortcuts must be True or False, got 'no'"):
+        graphs.bireal_resnet18(shortcuts="no")
 
 
 def test_what_they_have_not_is_refused_by_name():

@@ -13,7 +13,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from bnnsim.kernels._arrays import zeros
-from bnnsim.kernels._jit import kernel, raw_inline
+from bnnsim.kernels._jit import kernel, inline
 from bnnsim.kernels._llvm import I8, I16, I32, I64, item_pointer, splat, vector_pointer
 from bnnsim.kernels._twins import Tile, twin_of
 from bnnsim.kernels.words.bit_fields import ONE
@@ -144,7 +144,7 @@ def list_flips(clean, flips, starts, n_plus, lists, start, stop):
                 n_plus[u] = at - starts[u]
 
 
-@raw_inline
+@inline
 def _corrected_unit(pixels, excess, b, u, lists, start, n_plus, n, offset, sums):
     """The two words of comparisons of unit u in block b, with its n flips."""
     sums[:] = 0

@@ -10,7 +10,7 @@ S = 16 ceil(U / 16).
 import numpy as np
 
 from bnnsim.kernels._arrays import aligned, empty, zeros
-from bnnsim.kernels._jit import kernel, raw_inline
+from bnnsim.kernels._jit import kernel, inline
 from bnnsim.kernels.forward.pixel_lookup import (ENTRIES, GROUP, ROWS, WORD_PIXELS, build_tables, lookup_bits,
                                                  lookup_sums)
 from bnnsim.kernels.forward.pixel_tile import pixel_bits, pixel_sums
@@ -19,13 +19,13 @@ from bnnsim.kernels.forward.xnor_tile import xnor_bits, xnor_sums
 BLOCK_ROWS = 32                     # rows that pass a strip of the panel while both are in L1
 
 
-@raw_inline
+@inline
 def _dense_rows(first, last, row_length, x_at):
     for r in range(last - first):
         x_at[r] = (first + r) * row_length
 
 
-@raw_inline
+@inline
 def _invert_row(out, inverted):
     for v in range(out.shape[0]):
         out[v] ^= inverted[v]
@@ -54,7 +54,7 @@ def xnor_dense_bits(x, panel, table, inverted, out, start, stop):
             _invert_row(out[n], inverted)
 
 
-@raw_inline
+@inline
 def _flatten_images(images, first, last, rows):
     """Images first..last -> rows (., >= F) uint8 in H, W, C order."""
     channels, height, width = images.shape[1:]
@@ -92,7 +92,7 @@ def pixels_dense_bits(images, panel, table, inverted, out, start, stop):
             _invert_row(out[n], inverted)
 
 
-@raw_inline
+@inline
 def _room_for_tables(n_groups, starts):
     """Tables of six images, on cache lines; where each image's start."""
     size = n_groups * ENTRIES
@@ -102,7 +102,7 @@ def _room_for_tables(n_groups, starts):
     return tables
 
 
-@raw_inline
+@inline
 def _look_up(images, first, last, n_groups, rows, tables, starts):
     """Tables of images first..last."""
     _flatten_images(images, first, last, rows)

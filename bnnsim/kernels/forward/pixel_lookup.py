@@ -19,7 +19,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from bnnsim.kernels._jit import JIT_OFF, raw_inline
+from bnnsim.kernels._jit import JIT_OFF, inline
 from bnnsim.kernels._llvm import I8, I16, I32, I64, declare, item_pointer, splat, vector_pointer
 from bnnsim.kernels._twins import Tile, twin_of
 from bnnsim.kernels.forward.pixel_tile import PIXELS_TILE
@@ -198,7 +198,7 @@ def _make_rows(to_bits):
     large, single = (twin_of(Tile(_make_tile(n, to_bits), NEEDS))(_make_twin(n, to_bits)) for n in (ROWS, 1))
     step = UNITS // COLS if to_bits else UNITS                  # of the output
 
-    @raw_inline
+    @inline
     def rows(tables, starts, n_rows, n_groups, panel, table, table_at, out, o_off, o_stride):
         for p in range(panel.shape[0] // VECTORS):
             at = p * VECTORS * panel.shape[1] * COLS

@@ -19,7 +19,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from bnnsim.kernels._jit import raw_inline
+from bnnsim.kernels._jit import inline
 from bnnsim.kernels._llvm import I16, I32, I64, item_pointer, vector_pointer
 
 COLS = 16                           # units of a strip of a panel
@@ -121,7 +121,7 @@ def sum_whole_panel(large: Any, narrow: Any, single: Any, rows_a_tile: int, stri
     """What passes call, of any number of rows against a whole panel, from tiles of many rows and strips, or one."""
     width = 1 if to_bits else COLS                              # of 16 units, in items of the output
 
-    @raw_inline
+    @inline
     def rows(x, x_at, n_rows, run_stride, n_runs, panel, table, table_at, out, o_off, o_stride):
         n_steps, size = panel.shape[1] // n_runs, panel.shape[1] * COLS
         p = 0

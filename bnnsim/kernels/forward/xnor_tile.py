@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from bnnsim.kernels._jit import JIT_OFF, raw_inline
+from bnnsim.kernels._jit import JIT_OFF, inline
 from bnnsim.kernels._llvm import I8, I32, I64, declare, item_pointer, splat, vector_pointer
 from bnnsim.kernels._twins import Tile, target_has, twin_of
 from bnnsim.kernels.forward.nibble_tile import nibble_bits, nibble_sums
@@ -145,7 +145,7 @@ def _make_rows(to_bits):
     many, one = _operation(ROWS, to_bits), _operation(1, to_bits)
     width = 1 if to_bits else COLS                              # of 16 units, in items of the output
 
-    @raw_inline
+    @inline
     def rows(x, x_at, n_rows, run_stride, n_runs, panel, table, table_at, out, o_off, o_stride):
         n_words = panel.shape[1]
         for p in range(panel.shape[0]):

@@ -9,7 +9,7 @@ x (N, H, W, Cw), C input channels in Cw words, K output channels, T = kh * kw ta
 
 import numpy as np
 
-from bnnsim.kernels._arrays import empty, zeros
+from bnnsim.kernels._arrays import empty, in_rows, zeros
 from bnnsim.kernels._jit import inline, kernel, leaf
 from bnnsim.kernels.forward.geometry import columns_inside
 from bnnsim.kernels.gradients.fixed_point import SIDE, fix_by_column, fix_turned
@@ -76,7 +76,7 @@ def _fix_chunk(dout, winner, size, first, n_rows, inverse, ones, places, rows, f
     for row in range(0, n_wide, SIDE):
         if size == 1:
             for column in range(0, n_units, SIDE):
-                fix_turned(dout.reshape(-1, n_units), first + row, column, inverse, fixed, row)
+                fix_turned(in_rows(dout, n_units), first + row, column, inverse, fixed, row)
             continue
         n, position = (first + row) // n_positions, (first + row) % n_positions
         for r in range(SIDE):
@@ -190,7 +190,7 @@ def conv_dweight(dout, winner, size, inverse, x, n_channels, fill, zero_pad, g, 
         _fix_chunk(dout, winner, size, chunk * CHUNK, n_rows, inverse, ones, places, rows, fixed, n_wide)
         _panel_of_chunk(x, n_channels, runs, n_runs, n_rows, fill, zero_pad, g, gathered, padded, panel)
         for m in range(n_blocks):
-            for r in range(ROWS):
+            for r in range(len(starts)):                        # ROWS, but six copies of the code compile longer
                 build_tables(fixed, (ROWS * m + r) * CHUNK, n_wide, tables, starts[r])
             for column in range(n_columns):
                 lookup_tile(tables, starts, 0, 1, n_wide, panel, column * panel.shape[1] * panel.shape[2], COLS, sums,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bnnsim.kernels._arrays import empty, zeros
+from bnnsim.kernels._arrays import as_type, empty, in_rows, zeros
 from bnnsim.kernels._jit import inner, kernel, leaf
 from bnnsim.kernels.gradients.conv import gradient_row, window_places
 from bnnsim.kernels.gradients.fixed_point import fix_row, scale_of
@@ -57,7 +57,7 @@ def _read_by(reads, cuts, g, cut_size, nothing, starts, live):
     for s in range(starts.shape[0]):
         for tap in range(spans[s, 0], spans[s, 1]):
             live[s, tap] = 0
-            for r in range(ROWS):
+            for r in range(sixes.shape[1]):
                 start, step, position = nothing, 0, sixes[s, r]
                 if position >= 0:
                     oh = rows[position // g.width, taps[tap, 0]]
@@ -75,7 +75,7 @@ def _read_by(reads, cuts, g, cut_size, nothing, starts, live):
 def _find_units(values, fixed, largest, scale, inverse):
     """The unit in which each group of an image (OH, OW, K) fills the type of `fixed`: scale (G,), 1 / scale."""
     n_groups = len(scale)
-    bits = values.view(np.int32).reshape(-1, values.size if n_groups == 1 else values.shape[2] // n_groups)
+    bits = in_rows(as_type(values, np.int32), values.size if n_groups == 1 else values.shape[2] // n_groups)
     largest[:] = 0                                              # by their bits, as `fixed_point.largest_size` says
     for row in range(len(bits) if fixed.itemsize == 2 else 0):
         found = np.int32(0)
@@ -83,7 +83,7 @@ def _find_units(values, fixed, largest, scale, inverse):
             size = np.int32(bits[row, u] & np.int32(0x7FFFFFFF))
             found = size if size > found else found
         largest[row % n_groups] = max(found, largest[row % n_groups])
-    sizes = largest.view(np.float32)
+    sizes = as_type(largest, np.float32)
     for group in range(n_groups):
         scale[group] = scale_of(np.float64(sizes[group])) if fixed.itemsize == 2 else 1.0
         inverse[group] = 1.0 / scale[group]
@@ -189,7 +189,7 @@ def _image_dx(dout, winner, size, n, panel, cuts, g, reads, cut_size, nothing, r
             exact = _sum_taps(room.tables, room.starts, room.live, s, group, reads.spans, cuts, panel,
                               w * panel.shape[1] * panel.shape[2] * entry_size(panel),
                               COLS if out.shape[2] - COLS * w > COLS // 2 else COLS // 2, room.wide, room.tile)
-            for r in range(ROWS):
+            for r in range(sixes.shape[1]):                     # ROWS, but six copies of the code compile longer
                 if sixes[s, r] >= 0:
                     _store_position(room.tile, room.wide, exact, room.scale[group], r, w, out, n, sixes[s, r])
 

@@ -6,7 +6,7 @@ Sums are looked up, see `lookup_tile`: panels have E entries of 16 or 30 items.
 
 import numpy as np
 
-from bnnsim.kernels._arrays import empty
+from bnnsim.kernels._arrays import empty, flattened
 from bnnsim.kernels._jit import kernel, leaf
 from bnnsim.kernels.gradients.lookup_tile import (COLS, ROWS, add_tile, build_tables, entry_rows, entry_size,
                                                   lookup_tile, new_tables, scale_row, table_size, turn_words)
@@ -28,7 +28,7 @@ def group_rows(words, n_rows, word, first, spare, panel, at):
 @kernel
 def lookup_panel(words, panel, start, stop):
     """words (S, R, W), R rows along the summed axis -> panel (W, S, E, .) of the tile. Runs over words."""
-    spare, flat = empty(entry_rows(panel), np.uint64), panel.reshape(-1)
+    spare, flat = empty(entry_rows(panel), np.uint64), flattened(panel)
     _, n_segments, n_entries, size = panel.shape
     for w in range(start, stop):
         for s in range(n_segments):
@@ -41,7 +41,7 @@ def lookup_panel(words, panel, start, stop):
 def store_sums(tile, row, word, scale, out):
     """out (M, F) float32 [row.., 64 word..] = tile (6, 64) * scale of the row, as far as out reaches."""
     n_columns = min(COLS, out.shape[1] - COLS * word)
-    for r in range(min(ROWS, out.shape[0] - row)):
+    for r in range(min(len(tile), out.shape[0] - row)):
         scale_row(tile, COLS * r, scale[row + r], out, (row + r) * out.shape[1] + COLS * word, n_columns)
         for c in range(n_columns // 16 * 16, n_columns):
             out[row + r, COLS * word + c] = np.float32(tile[r, c] * scale[row + r])
@@ -53,14 +53,14 @@ def _long_sums(a, row, panel, scale, tables, starts, tile, total, out):
     total[:] = 0
     for first in range(0, a.shape[1], CHUNK):
         count = min(CHUNK, a.shape[1] - first)
-        for r in range(ROWS):
+        for r in range(len(starts)):                            # ROWS, but six copies of the code compile longer
             build_tables(a, (row + r) * a.shape[1] + first, count, tables, starts[r])
         for word in range(panel.shape[0]):
             entry = word * panel.shape[2] + first // entry_rows(panel)
             lookup_tile(tables, starts, 0, 1, count, panel, entry * entry_size(panel), COLS, tile, 0, False)
             add_tile(tile, total[word])
     for word in range(panel.shape[0]):
-        for r in range(min(ROWS, out.shape[0] - row)):
+        for r in range(min(len(tile), out.shape[0] - row)):
             for c in range(min(COLS, out.shape[1] - COLS * word)):
                 out[row + r, COLS * word + c] = np.float32(total[word, r, c] * scale[row + r])
 
@@ -82,7 +82,7 @@ def lookup_dense(a, panel, scale, kinds, out, start, stop):
         if n_items > CHUNK:
             _long_sums(a, row, panel, scale, tables, starts, tile, total, out)
         else:
-            for r in range(ROWS):
+            for r in range(len(starts)):
                 build_tables(a, (row + r) * n_items, n_items, tables, starts[r])
             for word in range(panel.shape[0]):
                 at = word * panel.shape[2] * entry_size(panel)

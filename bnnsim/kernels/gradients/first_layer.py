@@ -7,7 +7,7 @@ The tile sums pairs of rows of the batch (dense) or of output positions (conv) i
 
 import numpy as np
 
-from bnnsim.kernels._arrays import empty, zeros
+from bnnsim.kernels._arrays import empty, in_rows, zeros
 from bnnsim.kernels._jit import kernel, leaf
 from bnnsim.kernels.forward.geometry import columns_inside
 from bnnsim.kernels.gradients.conv import gradient_row, window_places
@@ -75,7 +75,7 @@ def _sum_pairs(a, row, panel, p_off, n_pairs, tile, total):
 
 @kernel
 def pixels_dense_dweight(a, panel, scale, kinds, out, start, stop):
-    """a (6 T, 2 P) int16, panel (V, P, 128) int16 -> out (M, F) float32 = (a times panel) * scale (M,). Runs over T."""
+    """a (6 T, 2 P) int16, panel (V, P, 64) int32 -> out (M, F) float32 = (a times panel) * scale (M,). Runs over T."""
     tile, total = empty((ROWS, COLS), np.int32), empty((ROWS, COLS), np.int64)
     for v in range(panel.shape[0]):                             # 64 columns of the panel stay in L1, rows do not
         for row in range(ROWS * start, ROWS * stop, ROWS):
@@ -127,7 +127,7 @@ def _gradient_panel(dout, n, inverse, rows, panel):
         for v in range(panel.shape[0]):
             fix_pair(dout, (n * n_positions + 2 * pair) * n_units + COLS * v, n_units, inverse, COLS * v, panel,
                      (v * panel.shape[1] + pair) * COLS)
-    gradients = dout.reshape(-1, n_units)
+    gradients = in_rows(dout, n_units)
     for pair in range(direct, panel.shape[1]):
         for side in range(2):
             position = 2 * pair + side
@@ -144,7 +144,7 @@ def _fix_entries(dout, winner, n, inverse, rows, entries, won):
     The last of them, of no window, is left as it is.
     """
     n_units, n_windows = dout.shape[3], dout.shape[1] * dout.shape[2]
-    gradients, winners = dout.reshape(-1, n_units), winner.reshape(-1, n_units)
+    gradients, winners = in_rows(dout, n_units), in_rows(winner, n_units)
     for q in range(n_windows):
         at = n * n_windows + q
         for k in range(n_units):
@@ -195,7 +195,7 @@ def pixels_conv_dweight(dout, winner, size, inverse, images, offset, pad_value, 
             _gradient_panel(dout, n, inverse, rows, panel)
         for v in range(total.shape[1]):
             for row in range(0, total.shape[0], ROWS):
-                exact = _sum_pairs(patches, row, panel.view(np.int16), COLS * v * n_pairs, n_pairs, tile, wide)
+                exact = _sum_pairs(patches, row, panel, COLS * v * n_pairs, n_pairs, tile, wide)
                 for r in range(ROWS):
                     for c in range(COLS):
                         total[row + r, v, c] += tile[r, c] if exact else wide[r, c]

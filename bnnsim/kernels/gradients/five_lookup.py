@@ -111,17 +111,20 @@ def panel_tile(context, builder, signature, args):
     words, w_off, w_stride, panel, p_off = args
     w_ptr = item_pointer(context, builder, signature.args[0], words, w_off, I64)
     p_ptr = item_pointer(context, builder, signature.args[3], panel, p_off, I32)
-    columns = [ir.Constant(_WORDS, None)] * 4
-    for j in range(WORD_ROWS):
-        word = builder.bitcast(builder.gep(w_ptr, [builder.mul(w_stride, I64(j))]), I32.as_pointer())
+    columns = [cgutils.alloca_once(builder, _WORDS) for _ in range(4)]
+    for slot in columns:
+        builder.store(ir.Constant(_WORDS, None), slot)
+    with cgutils.for_range(builder, I64(WORD_ROWS)) as row:
+        word = builder.bitcast(builder.gep(w_ptr, [builder.mul(w_stride, row.index)]), I32.as_pointer())
         halves = [splat(builder, builder.load(builder.gep(word, [I64(half)]), align=4), _WORDS) for half in (0, 1)]
-        for v in range(4):
+        bit = splat(builder, builder.shl(I32(1), builder.trunc(row.index, I32)), _WORDS)
+        for v, slot in enumerate(columns):
             bits = ir.Constant(_WORDS, [I32(1 << 16 * (v % 2) + lane) for lane in range(16)])
             found = builder.icmp_unsigned("!=", builder.and_(halves[v // 2], bits), ir.Constant(_WORDS, None))
-            bit = builder.select(found, _constant(_WORDS, 1 << j), ir.Constant(_WORDS, None))
-            columns[v] = builder.or_(columns[v], bit)
-    for v, column in enumerate(columns):
-        builder.store(column, vector_pointer(builder, p_ptr, I64(16 * v), _WORDS), align=4)
+            bits = builder.select(found, bit, ir.Constant(_WORDS, None))
+            builder.store(builder.or_(builder.load(slot), bits), slot)
+    for v, slot in enumerate(columns):
+        builder.store(builder.load(slot), vector_pointer(builder, p_ptr, I64(16 * v), _WORDS), align=4)
     return context.get_dummy_value()
 
 

@@ -11,6 +11,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from bnnsim.kernels._arrays import as_type, flattened
 from bnnsim.kernels._jit import inner, kernel, leaf
 from bnnsim.kernels._llvm import I16, I32, I64, declare, item_pointer, splat, vector_pointer
 from bnnsim.kernels._twins import Tile, twin_of
@@ -190,8 +191,8 @@ def fix_row(values, v_off, n_values, inverse, out, o_off):
     whole = n_values // SIDE * SIDE
     for i in range(0, whole, SIDE):
         fix_sixteen(values, v_off + i, inverse, out, o_off + i)
-    if whole < n_values:                                        # a reshape costs more than a row of a transposed block
-        flat, fixed = values.reshape(-1), out.reshape(-1)
+    if whole < n_values:
+        flat, fixed = flattened(values), flattened(out)
         for i in range(whole, n_values):
             _put(fixed, o_off + i, flat[v_off + i], inverse)
 
@@ -204,7 +205,7 @@ def fix_by_column(values, v_off, inverse, out, o_off):
     for i in range(0, whole, SIDE):
         fix_columns(values, v_off + i, inverse, i, out, o_off + i)
     if whole < n_values:
-        flat, fixed = values.reshape(-1), out.reshape(-1)
+        flat, fixed = flattened(values), flattened(out)
         for i in range(whole, n_values):
             _put(fixed, o_off + i, flat[v_off + i], inverse[i])
 
@@ -212,7 +213,7 @@ def fix_by_column(values, v_off, inverse, out, o_off):
 @leaf
 def largest_size(values):
     """Largest |value| of a row of float32, by their bits: integers of the same order, whose maximum LLVM vectorises."""
-    bits, found, at = values.view(np.int32), np.int32(-1), 0
+    bits, found, at = as_type(values, np.int32), np.int32(-1), 0
     for u in range(bits.shape[0]):
         size = bits[u] & np.int32(0x7FFFFFFF)
         found = size if size > found else found
@@ -231,7 +232,7 @@ def unit_of(values, fixed):
 def quantise_rows(values, scale, out, start, stop):
     """values (N, R, U) float32 -> out (N, R, Up) int16 and scale (N,) float64, one scale for each n; Up >= U zeroed."""
     for n in range(start, stop):
-        scale[n] = unit_of(values[n].reshape(-1), out)
+        scale[n] = unit_of(flattened(values[n]), out)
         for r in range(values.shape[1]):
             fix_row(values, (n * values.shape[1] + r) * values.shape[2], values.shape[2], 1.0 / scale[n], out,
                     (n * out.shape[1] + r) * out.shape[2])
@@ -260,7 +261,7 @@ def fix_turned(values, row, column, inverse, out, at):
         turn_block(values, row * values.shape[1] + column, values.shape[1], inverse, column, out,
                    column * out.shape[1] + at, out.shape[1])
         return
-    flat = out.reshape(-1)
+    flat = flattened(out)
     for j in range(n_columns):
         for i in range(min(SIDE, out.shape[1] - at)):
             value = values[row + i, column + j] if i < n_rows else np.float32(0)

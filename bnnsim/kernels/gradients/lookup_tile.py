@@ -24,7 +24,7 @@ from numba.extending import intrinsic
 import bnnsim.kernels.gradients.five_lookup as five
 import bnnsim.kernels.gradients.four_lookup as four
 from bnnsim.kernels._arrays import aligned, empty
-from bnnsim.kernels._jit import JIT_OFF, both, inline, leaf
+from bnnsim.kernels._jit import JIT_OFF, both, inline, of_type
 from bnnsim.kernels._llvm import I32, I64, item_pointer, splat, vector_pointer
 from bnnsim.kernels._twins import Tile, twin_of
 
@@ -58,7 +58,7 @@ FLOAT = _kinds(np.float32, np.float32, np.uint32, np.float32, np.float64)
 
 # ---------------------------------------------------------------- sizes
 
-@both
+@of_type
 def step(table):
     """Segments are multiples of so many gradients, with tables of the type of array `table`."""
     return four.QUAD if table.itemsize == 1 else five.GROUP
@@ -76,13 +76,13 @@ def table_size(n_items, table):
     return four.HEAD + 12 * n_items if table.itemsize == 1 else n_items // five.GROUP * 32
 
 
-@both
+@of_type
 def entry_rows(panel):
     """Rows of the summed axis in an entry of a panel."""
     return four.QUAD if panel.itemsize == 1 else five.WORD_ROWS
 
 
-@both
+@of_type
 def entry_size(panel):
     """Items of an entry of a panel, always 256 bytes."""
     return 4 * COLS // panel.itemsize
@@ -215,9 +215,29 @@ def scale_row(sums, s_off, scale, out, o_off, n_lanes):
         values[o_off + c] = np.float32(np.float64(exact[s_off + c]) * scale)
 
 
-@leaf
+@intrinsic
+def _add_tile(_, tile, total):
+    def generate(context, builder, signature, args):
+        exact = signature.args[0].dtype == types.int32
+        item, large, widen = (I32, I64, builder.sext) if exact else (ir.FloatType(), ir.DoubleType(), builder.fpext)
+        add = builder.add if exact else builder.fadd
+        vector, wide = ir.VectorType(item, 16), ir.VectorType(large, 16)
+        pointers = [item_pointer(context, builder, kind, array, I64(0), kept)
+                    for kind, array, kept in zip(signature.args, args, (item, large))]
+        n_items = context.make_array(signature.args[0])(context, builder, args[0]).nitems
+        with cgutils.for_range(builder, builder.lshr(n_items, I64(4))) as part:
+            at = builder.mul(part.index, I64(16))
+            place = vector_pointer(builder, pointers[1], at, wide)
+            term = widen(builder.load(vector_pointer(builder, pointers[0], at, vector), align=4), wide)
+            builder.store(add(builder.load(place, align=8), term), place, align=8)
+        return context.get_dummy_value()
+
+    return types.void(tile, total), generate
+
+
+@twin_of(Tile(_add_tile))
 def add_tile(tile, total):
-    """total (6, 64) += tile, by loops: `+=` on arrays compiles three seconds of error messages."""
+    """total (6, 64) int64 or float64 += tile, int32 or float32."""
     for r in range(ROWS):
         for c in range(COLS):
             total[r, c] += tile[r, c]

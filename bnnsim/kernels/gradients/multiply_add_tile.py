@@ -1,10 +1,11 @@
 """The tile of 16-bit gradients against pixels: 6 rows x 64 columns of int32 sums, pairs of int16 at a time.
 
-    panel          (ceil(F / 64), P, 64, 2) int16: of each column the two items of a pair of summed rows
+    panel          (ceil(F / 64), P, 64) int32: of each column the two int16 of a pair of summed rows
 
 An int32 holds 256 products of a 16-bit gradient and a pixel: who calls it widens longer sums.
 """
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -56,7 +57,7 @@ def _make_multiply_add(lanes, vectors, step):
         def generate(context, builder, signature, args):
             a, a_off, a_stride, panel, p_off, n_pairs, out, o_off = args
             a_ptr = item_pointer(context, builder, signature.args[0], a, a_off, I16)
-            p_ptr = item_pointer(context, builder, signature.args[3], panel, p_off, I32, I16)
+            p_ptr = item_pointer(context, builder, signature.args[3], panel, p_off, I32)
             o_ptr = item_pointer(context, builder, signature.args[6], out, o_off, I32)
             rows = [builder.bitcast(builder.gep(a_ptr, [builder.mul(a_stride, I64(r))]), I32.as_pointer())
                     for r in range(ROWS)]
@@ -90,8 +91,8 @@ def _make_multiply_add(lanes, vectors, step):
          Tile(_make_multiply_add(4, 2, multiply_each), needs=("neon",)),
          Tile(_make_multiply_add(4, 2, multiply_pairs)))
 def multiply_add(a, a_off, a_stride, panel, p_off, n_pairs, out, o_off):
-    """out (6, 64) int32 += a (6, 2 n_pairs) int16 times the panel's int16 columns; p_off counts pairs."""
-    a_flat, panel_flat, out_flat = a.reshape(-1), panel.reshape(-1), out.reshape(-1)
+    """out (6, 64) int32 += a (6, 2 n_pairs) int16 times the panel's columns of pairs."""
+    a_flat, panel_flat, out_flat = a.reshape(-1), panel.reshape(-1).view(np.int16), out.reshape(-1)
     for r in range(ROWS):
         for k in range(n_pairs):
             first = int(a_flat[a_off + r * a_stride + 2 * k])

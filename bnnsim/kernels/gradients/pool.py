@@ -11,6 +11,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from bnnsim.kernels._arrays import flattened
 from bnnsim.kernels._jit import kernel, leaf
 from bnnsim.kernels._llvm import I8, I32, I64, item_pointer, splat, vector_pointer
 from bnnsim.kernels._twins import Tile, twin_of
@@ -65,7 +66,7 @@ def keep_winners(values, v_off, winner, w_off, n_values, entry, out, o_off):
     for i in range(0, whole, LANES):
         keep_lanes(values, v_off + i, winner, w_off + i, entry, out, o_off + i)
     if whole < n_values:
-        flat, winners, kept = values.reshape(-1), winner.reshape(-1), out.reshape(-1)
+        flat, winners, kept = flattened(values), flattened(winner), flattened(out)
         for i in range(whole, n_values):
             kept[o_off + i] = flat[v_off + i] if winners[w_off + i] == entry else flat.dtype.type(0)
 
@@ -159,8 +160,8 @@ def pool_lanes(h, h_off, row_stride, stride, size, out, winner, o_off):
 @kernel
 def max_pool(h, size, out, winner, start, stop):
     """Largest value of each window, and which of its size * size entries it was: the first, where several tie."""
-    (_, height, width, n_channels), flat = h.shape, h.reshape(-1)
-    pooled, winners, whole = out.reshape(-1), winner.reshape(-1), n_channels // LANES * LANES
+    (_, height, width, n_channels), flat = h.shape, flattened(h)
+    pooled, winners, whole = flattened(out), flattened(winner), n_channels // LANES * LANES
     for n in range(start, stop):
         for i in range(out.shape[1]):
             for j in range(out.shape[2]):

@@ -5,12 +5,12 @@ A row of N bits stands in ceil(N / 64) words, bit i at i % 64 of word i // 64; b
 
 import numpy as np
 
-from bnnsim.kernels._jit import kernel, raw_inline
+from bnnsim.kernels._jit import kernel, inline
 
 ONE = np.uint64(1)
 
 
-@raw_inline
+@inline
 def get_bits(words, row, at, count):
     """Bits at..at + count - 1 of a row of words (N, W), 1 <= count <= 64, as one word."""
     w, shift = at >> 6, np.uint64(at & 63)
@@ -22,7 +22,7 @@ def get_bits(words, row, at, count):
     return value
 
 
-@raw_inline
+@inline
 def or_bits(words, row, at, value, count):
     """Put `count` bits, of which none is set yet, at bit `at` of a row of words (N, W)."""
     w, shift = at >> 6, np.uint64(at & 63)

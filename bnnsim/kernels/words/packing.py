@@ -7,14 +7,14 @@ N rows, F features of a row in W = ceil(F / 64) words, feature f at bit f % 64 o
 import numpy as np
 
 from bnnsim.kernels._arrays import empty
-from bnnsim.kernels._jit import kernel, raw_inline
+from bnnsim.kernels._jit import kernel, inline
 from bnnsim.kernels.words.bit_fields import ONE
 from bnnsim.kernels.words.vector_words import sign_word
 
 ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
-@raw_inline
+@inline
 def unit_mask(n_units, v):
     """The bits of word v that exist."""
     left = n_units - 64 * v
@@ -110,7 +110,7 @@ def nibble_panel(words, panel, start, stop):
                         panel[p, w, 4 * pair + 2 * side + half] = entry
 
 
-@raw_inline
+@inline
 def transpose_64(block):
     """Transpose 64 words as a 64 x 64 bit matrix in place (Hacker's Delight, section 7-3, for bit i = column i)."""
     width = np.uint64(32)

@@ -10,7 +10,7 @@ and one pass over the draws serves any number of rates.
 import numpy as np
 
 from bnnsim.kernels._arrays import zeros
-from bnnsim.kernels._jit import always_inline, kernel, raw_inline
+from bnnsim.kernels._jit import always_inline, kernel, inline
 from bnnsim.kernels.words.packing import ALL, unit_mask
 from bnnsim.kernels.words.vector_words import draws_below, draws_equal, multiply_high
 
@@ -20,7 +20,7 @@ SECOND_KEY = np.uint64(0xA5A5A5A5A5A5A5A5)
 HALF, LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 
 
-@raw_inline
+@always_inline
 def philox(counter, key0, key1):
     """Four uint64 for counter (counter, 0, 0, 0)."""
     c0, c1, c2, c3 = counter, np.uint64(0), np.uint64(0), np.uint64(0)
@@ -41,7 +41,7 @@ def _draw_word(index, n_bits, key0, key1, draws):
             np.uint64(8 * index + block), key0, key1)
 
 
-@raw_inline
+@inline
 def _second_draws(index, bits, key0, key1, low):
     """Which of the bits whose first draw was a tie flip by their second draw; once in 2^32 draws."""
     flips = np.uint64(0)

@@ -1,0 +1,38 @@
+"""Sums that are read wrong: each pre-activation moves by a step of a distribution, by one draw of its own.
+
+The draws are those of `random_bits.flip_masks`: sum u of row r is bit u of the row's words, and has its 32-bit draw. A
+step is found in a cumulative table: at two error rates, of which the tables are ordered, one draw gives ordered steps.
+
+R rows of U units, row r at position r % P of a map; T tables of K entries.
+"""
+
+import numpy as np
+
+from bnnsim.kernels._jit import kernel
+from bnnsim.kernels.words.random_bits import HALF, LOW, philox
+
+
+@kernel
+def moved_sums(h, summands, table_at, by_sum, tables, least, key0, key1, start, stop):
+    """h (R, U) int32, in place: sums of n +-1 move by twice a step, and stay within -n .. n.
+
+    summands, table_at (P,) int64: n, and the row of tables that holds; with `by_sum` that of the sum h = 2 a - n is a
+    rows further. tables (T, K) uint64: 2^32 times P(step <= least + k), k = 0 .. K - 1; least (T,) int64.
+    """
+    n_words, n_entries = (h.shape[1] + 63) // 64, tables.shape[1]
+    for r in range(start, stop):
+        n, table = summands[r % len(summands)], table_at[r % len(summands)]
+        for group in range((h.shape[1] + 7) // 8):
+            words = philox(np.uint64(8 * (r * n_words + (group >> 3)) + (group & 7)), key0, key1)
+            for j in range(min(8, h.shape[1] - 8 * group)):
+                u = 8 * group + j
+                draw = words[j >> 1] >> HALF if j & 1 else words[j >> 1] & LOW
+                t = table + ((h[r, u] + n) >> 1 if by_sum else 0)
+                low, high = 0, n_entries
+                while low < high:
+                    middle = (low + high) >> 1
+                    if draw < tables[t, middle]:
+                        high = middle
+                    else:
+                        low = middle + 1
+                h[r, u] = min(max(h[r, u] + 2 * (least[t] + low), -n), n)

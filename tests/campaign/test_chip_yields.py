@@ -1,0 +1,120 @@
+"""Yields of campaigns: counted as chips say; rare ones against brute force on a small network, for any threads."""
+
+import functools
+
+import numpy as np
+import pytest
+
+import bnnsim
+from bnnsim.campaign import chip_yields, rare_failures, rare_yields
+from bnnsim.faults import BitFlips, StuckAt
+from bnnsim.statistics import share_interval
+
+RATES = [0, 3e-4, 1e-3, 3e-3]
+
+
+@functools.cache
+def trained():
+    """A network of 6,460 bits that learned 300 images, and 60 of them."""
+    train = bnnsim.load_embedded()[0][:300]
+    small = bnnsim.Split(train.images[:, :, 2:26:4, 2:26:4].copy(), train.labels, "small")
+    model = bnnsim.architectures.build("FC40 FC40 FC10", (1, 6, 6), rng=0)
+    bnnsim.fit(model, small, 30, rng=0, batch_size=50)
+    return bnnsim.pack(model), small[:60]
+
+
+@functools.cache
+def swept(trials=300):
+    return bnnsim.sweep(*trained(), RATES, trials, 3, progress=False)
+
+
+def brute(rate, trials, drop):
+    """Share of chips that fail, of chips drawn one by one."""
+    result = bnnsim.sweep(*trained(), [0, rate], trials, 77, progress=False)
+    return int((result.accuracy[0, 1] < result.accuracy[0, 0, 0] - drop - 1e-9).sum())
+
+
+def test_chips_are_counted():
+    result, drop = swept(), 0.05
+    found = chip_yields(result, drop)
+    for row, r in zip(found.rows, range(1, 4), strict=True):
+        failed = sum(result.accuracy[0, r, t] < result.accuracy[0, 0, 0] - drop - 1e-9 for t in range(300))
+        interval = share_interval(300 - failed, 300)
+        assert row["share"] == pytest.approx(failed / 300) and row["effective"] == failed and row["n"] == 300
+        assert (row["low"], row["high"]) == pytest.approx((1 - interval.high, 1 - interval.low))
+    assert found.rows[-1]["share"] > 0.1 and "BER" in found.table() and len(found.table().splitlines()) == 6
+
+
+@pytest.mark.parametrize(("rate", "trials"), [(2e-4, 8000), (5e-4, 4000)])
+def test_reweighted_chips_are_what_brute_force_counts(rate, trials):
+    failed = brute(rate, trials, 0.03)
+    counted = share_interval(failed, trials)
+    row, = rare_yields(swept(1500), trained()[0], [rate], 0.03).rows
+    assert failed > 10 and row["effective"] > 10
+    sigma = np.hypot(counted.high - counted.low, row["high"] - row["low"]) / 3.92
+    assert abs(row["share"] - failed / trials) < 3 * sigma
+
+
+def test_errors_of_some_layers_are_weighted_by_their_own_bits():
+    """Of one layer's bits that are seldom wrong: told from chips of which most have two."""
+    network, split = trained()
+    fault = BitFlips(0, layers=(0,))
+    told = bnnsim.sweep(network, split, [0, 3e-4, 1e-3, 3e-3], 500, 3, faults=fault, progress=False)
+    counted = bnnsim.sweep(network, split, [0, 1e-4], 4000, 9, faults=fault, progress=False)
+    row, = rare_yields(told, network, [1e-4], 0.015).rows
+    failed = int((counted.accuracy[0, 1] < counted.accuracy[0, 0, 0] - 0.015 - 1e-9).sum())
+    low, high = share_interval(failed, 4000)[:2]
+    assert failed > 10 and 0.8 < row["weight"] < 1.2
+    assert abs(row["share"] - failed / 4000) < 3 * np.hypot(high - low, row["high"] - row["low"]) / 3.92
+
+
+def test_splitting_is_what_brute_force_counts_for_any_number_of_threads():
+    network, split = trained()
+    limit = network.accuracy(split) - 0.08
+    with bnnsim.threads(1):
+        found = rare_failures(network, split, BitFlips(1e-3), limit, n_chips=20, repetitions=8, rng=0)
+    with bnnsim.threads(2):
+        same = rare_failures(network, split, BitFlips(1e-3), limit, n_chips=20, repetitions=8, rng=0)
+    assert found.share == same.share and np.array_equal(found.splitting.passed, same.splitting.passed)
+    failed = brute(1e-3, 6000, 0.08)
+    counted = share_interval(failed, 6000)
+    assert 5 < failed < 200
+    sigma = np.hypot(counted.high - counted.low, found.share.high - found.share.low) / 3.92
+    assert abs(found.share.share - failed / 6000) < 3 * sigma
+    assert found.good.mean == 1 - found.share.share and "counting them would take" in found.table()
+
+
+def test_a_level_that_half_reaches_is_no_rare_one():
+    network, split = trained()
+    found = rare_failures(network, split, BitFlips(0.2), 0.9, n_chips=4, repetitions=2, rng=0)
+    assert found.share.share == 1 and len(found.splitting.levels) == 1
+
+
+def test_rates_by_layer_are_those_of_the_layers():
+    network, split = trained()
+    found = rare_failures(network, split, BitFlips((0, 0, 0)), 0.5, n_chips=4, repetitions=2, rng=0)
+    assert found.share.share == 0
+
+
+def bad():
+    network, split = trained()
+    other = bnnsim.pack(bnnsim.architectures.build("FC40 FC40 FC10", (1, 6, 6), rng=5))
+    stuck = bnnsim.sweep(network, split, [0, 0.1], 2, 0, faults=StuckAt(0, 0), progress=False)
+    dirty = bnnsim.sweep(network, split, [0.1], 2, 0, progress=False)
+    return [
+        (lambda: chip_yields(dirty), ValueError, r"yields need rate 0 among the rates"),
+        (lambda: chip_yields(swept(), 5), ValueError, "drop must be a probability"),
+        (lambda: rare_yields(stuck, network, [1e-6]), ValueError, "bit errors at one rate.*with chip_yields"),
+        (lambda: rare_yields(swept(), other, [1e-6]), ValueError, "missing or another one"),
+        (lambda: rare_yields(swept(), {}, [1e-6]), ValueError, "missing or another one"),
+        (lambda: rare_failures(network, split, StuckAt(0.1, 0.1), 0.5), TypeError, "fault must be bnnsim.faults.BitFl"),
+        (lambda: rare_failures(network, split, BitFlips(0.1), 0.0), ValueError, "limit must be above 0"),
+        (lambda: rare_failures(split, split, BitFlips(0.1), 0.5), TypeError, "network must be a PackedNetwork"),
+    ]
+
+
+@pytest.mark.parametrize("i", range(8))
+def test_what_is_refused(i):
+    call, error, message = bad()[i]
+    with pytest.raises(error, match=message):
+        call()

@@ -1,0 +1,85 @@
+"""Which images fail: counted one by one, and the area under the curve by all pairs of images."""
+
+import math
+
+import naive_metrics
+import numpy as np
+import pytest
+
+import bnnsim
+from bnnsim import threads
+from bnnsim.faults import BitFlips, EachRead
+from bnnsim.metrics import HardImages, hard_images
+
+NETWORK = bnnsim.pack(bnnsim.architectures.build("C5 FC20 FC4", (1, 5, 5), rng=0))
+IMAGES = np.random.default_rng(0).integers(0, 256, (80, 1, 5, 5), np.uint8)
+LABELS = np.where(np.arange(80) % 4, NETWORK.predict(IMAGES), 3)
+SPLIT = bnnsim.Split(IMAGES, LABELS, "random", 4)
+NOISE = EachRead(BitFlips(0.1))
+
+
+def test_each_image_counted_by_itself():
+    found = hard_images(NETWORK, SPLIT, NOISE, 3, 4, rng=5)
+    scores = NETWORK.scores(IMAGES)
+    right = [n for n in range(80) if scores[n].argmax() == LABELS[n]]
+    lead = [scores[n][LABELS[n]] - max(z for c, z in enumerate(scores[n]) if c != LABELS[n]) for n in right]
+    failures = [[sum(NOISE.apply(NETWORK, 5, trial, read).predict(IMAGES[n:n + 1])[0] != LABELS[n] for read in range(4))
+                 for n in right] for trial in range(3)]
+    np.testing.assert_array_equal(found.failures, failures)
+    np.testing.assert_array_equal(found.lead, lead)
+    assert found.n_images == 80 > len(right) and found.n_reads == 4 and 0 < found.failures.max() <= 4
+    np.testing.assert_allclose(found.share, np.mean(failures, axis=0) / 4)
+
+
+def test_the_area_is_the_share_of_pairs():
+    """Ties count half; leads that know nothing of failures give 1/2, and are told from those that do."""
+    found = hard_images(NETWORK, SPLIT, NOISE, 3, 4, rng=5)
+    assert found.area == pytest.approx(naive_metrics.area(found.lead, found.share))
+    for chip, area in zip(found.failures, found.area_by_chip):
+        assert area == pytest.approx(naive_metrics.area(found.lead, chip / 4))
+    rng = np.random.default_rng(1)
+    ties = HardImages(rng.integers(0, 3, 40).astype(float), rng.integers(0, 3, (2, 40)), 2, 40)
+    assert ties.area == pytest.approx(naive_metrics.area(ties.lead, ties.share))
+    trained = bnnsim.PackedNetwork.load(bnnsim.datasets.data_file("fashion_fcnn.h5"))
+    found = hard_images(trained, bnnsim.load_embedded()[1][:300], BitFlips(0.1), 3, rng=0)
+    shuffled = [HardImages(rng.permutation(found.lead), found.failures, 1, 300).area for _ in range(200)]
+    assert abs(np.mean(shuffled) - 0.5) < 5 * np.std(shuffled) / math.sqrt(200)
+    assert found.area > 0.5 + 5 * np.std(shuffled)
+    clear = HardImages(np.arange(6.0), np.array([[1, 1, 0, 0, 0, 0]]), 1, 6)
+    assert clear.area == 1 and HardImages(-np.arange(6.0), clear.failures, 1, 6).area == 0
+    assert math.isnan(HardImages(np.arange(6.0), np.zeros((1, 6), int), 1, 6).area)
+
+
+def test_parts_are_equal_and_the_hardest_come_first():
+    found = HardImages(np.array([3.0, 1, 2, 0, 5, 4]), np.array([[0, 2, 1, 2, 0, 0]]), 2, 9)
+    leads, shares = found.by_part(3)
+    assert leads.tolist() == [1, 3, 5] and shares.tolist() == [1, 0.25, 0]
+    text = found.table()
+    assert "6 of 9 images" in text and "100.000" in text and len(text.splitlines()) == 3 + 6
+
+
+def test_threads_and_chips_do_not_change_it():
+    found = []
+    for n in (1, 2):
+        with threads(n):
+            found.append(hard_images(NETWORK, SPLIT, NOISE, 2, 2, rng=5).failures.tolist())
+    assert found[0] == found[1] == hard_images(NETWORK, SPLIT, NOISE, 4, 2, rng=5).failures[:2].tolist()
+
+
+WRONG = bnnsim.Split(IMAGES, (NETWORK.predict(IMAGES) + 1) % 4, "wrong", 4)
+BAD = [
+    (lambda: hard_images(NETWORK, SPLIT, BitFlips(0.1), 2, 3), ValueError, "reads must be 1 of a fault .* got 3; its"),
+    (lambda: hard_images(NETWORK, SPLIT, 0.1), TypeError, "fault must be a fault"),
+    (lambda: hard_images(NETWORK, SPLIT, NOISE, 0), ValueError, "chips must be >= 1, got 0"),
+    (lambda: hard_images(NETWORK, SPLIT, NOISE, 1, 0), ValueError, "reads must be >= 1, got 0"),
+    (lambda: hard_images(NETWORK, IMAGES, NOISE), TypeError, "plit"),
+    (lambda: hard_images(NETWORK, WRONG, NOISE), ValueError, "split must have an image that the network has right"),
+    (lambda: hard_images(NETWORK, SPLIT, NOISE, rng=-1), ValueError, "rng must be a seed"),
+    (lambda: hard_images(NETWORK, SPLIT, NOISE, 1, rng=0).by_part(0), ValueError, "parts must be in"),
+]
+
+
+@pytest.mark.parametrize(("call", "error", "message"), BAD, ids=[message for _, _, message in BAD])
+def test_bad_input(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
