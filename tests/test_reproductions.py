@@ -201,7 +201,7 @@ def test_where_nothing_is_true_few_claims_are_decided():
     for _ in range(1000):
         checks = [check(rng.normal(0, 1, 3), quantity=str(k % 2)) for k in range(8)]
         criteria.decide(checks)
-        decided += any(one.verdict != criteria.OPEN for one in checks)
+        decided += any(one.verdict != criteria.UNDECIDED for one in checks)
         uncorrected += any(one.p < 0.05 for one in checks)
     assert 15 < decided < 80 and uncorrected > 200, "without Holm's correction a third would be"
 
@@ -219,9 +219,10 @@ def test_a_single_value_decides_nothing():
 
 
 @pytest.mark.parametrize(("verdicts", "whole"), [
-    ({"A": "holds", "B": "holds"}, "holds"), ({}, "not decided"), ({"A": "contradicted"}, "contradicted"),
+    ({"A": "holds", "B": "holds"}, "holds"), ({}, "open"), ({"A": "contradicted"}, "contradicted"),
     ({"A": "holds", "B": "contradicted"}, "holds under A; contradicted under B"),
-    ({"A": "holds", "B": "not decided", "C": "holds"}, "holds under A / C; not decided under B")])
+    ({"A": "holds", "B": "not decided", "C": "holds"}, "holds under A / C; not decided under B"),
+    ({"A": "open", "B": "not decided", "C": "open"}, "not decided under B; open under 2 other settings")])
 def test_a_claim_names_the_settings_of_its_verdicts(verdicts, whole):
     checks = [check([], setting=setting) for setting in verdicts]
     for one, verdict in zip(checks, verdicts.values()):
@@ -235,6 +236,7 @@ def test_within_a_setting_one_contradicted_check_is_enough():
         one.verdict = verdict
     assert criteria.by_setting(checks) == {"s": "contradicted"}
     assert criteria.by_setting(checks[:2]) == {"s": "not decided"}
+    assert criteria.by_setting([*checks[:2], check([])]) == {"s": "open"}, "what is not measured leaves a setting open"
 
 
 # ---------------------------------------------------------------- scripts and the committed table

@@ -12,7 +12,7 @@ trained at 0.1. Networks are compared at one input code.
 
 import numpy as np
 from networks import Row, run
-from study import Study, at, curve_figure, curves
+from study import Study, at, curve_figure, curves, keep_longest
 
 PAIRS = (("0.1", "0.2"), ("0.05",))         # rates that one training length has
 
@@ -61,10 +61,10 @@ def main() -> None:
                     last = at(arms["standard"][0], 0.2)
                     study.check("flips 0.2 less 0.1", setting, "points without errors", change[:, 0], "<", 0)
                     study.check("flips 0.2 less 0.1", setting, "points at BER 0.2", change[:, last], ">", 0)
-                    if setting.endswith("code 0") and arms["standard"][0]["epochs"] != 10:
-                        drawn |= {f"{net}, {arms[arm][0]['epochs']} epochs, {arm}": arms[arm] for arm in arms}
+                    for arm in arms if setting.endswith("code 0") else ():
+                        keep_longest(drawn, f"{net}, {arm}", arms[arm])
     compare(study, shares)
-    study.finish(curve_figure(study, drawn))
+    study.finish(curve_figure(study, {f"{name}, {rows[0]['epochs']} epochs": rows for name, rows in drawn.items()}))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ thresholds were at fault, not the weights.
 
 import numpy as np
 from networks import Row, run
-from study import Study, at, curve_figure, curves
+from study import Study, at, curve_figure, curves, keep_longest
 
 WORDS = {"correct": "as trained", "rescaled": "thresholds rescaled", "reestimated": "batch norm taken anew"}
 
@@ -41,9 +41,8 @@ def main() -> None:
                 told = [f"{words} {overfitting(rows, rate, what).mean():.2f} points, "
                         f"{curves(rows, what)[:, 0].mean():.2f} % without errors" for what, words in WORDS.items()]
                 study.notes.append(f"{setting}, {arm}, at BER {rate / 2:g} less at 0: {'; '.join(told)}.")
-            if arms[native][0]["epochs"] != 10:
-                drawn |= {f"{arm}, code {rows[0]['code']}": rows for arm, rows in arms.items()}
-    study.finish(curve_figure(study, drawn))
+                keep_longest(drawn, f"{arm}, code {rows[0]['code']}", rows)
+    study.finish(curve_figure(study, {f"{name}, {rows[0]['epochs']} epochs": rows for name, rows in drawn.items()}))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ A check is a quantity whose mean is claimed to lie above (">") or below ("<") a 
 arms and settings, pool their variance between seeds where Bartlett's test does not tell these apart (5 %). Student's t
 then gives each check a two-sided p value, Holm's correction holds over all checks of the claim, and a check that is
 significant at 5 % holds or is contradicted by the side its mean lies on; any other is not decided. Where a network has
-one seed, the values are its chips, nothing is pooled, and the verdict is for this network only.
+one seed, the values are its chips, nothing is pooled, and the verdict is for this network only. What was not measured
+is open.
 """
 
 import math
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.special import chdtrc, stdtr, stdtrit
 
-HOLDS, CONTRADICTED, OPEN = "holds", "contradicted", "not decided"
+HOLDS, CONTRADICTED, UNDECIDED, OPEN = "holds", "contradicted", "not decided", "open"
 LEVEL = 0.05
 
 
@@ -84,7 +85,7 @@ def decide(checks: Sequence[Check]) -> None:
         check.mean, check.error, check.df, check.p = mean, error, df, ps[-1]
         check.decides = error * -float(stdtrit(df, LEVEL / (2 * len(asked))))
     for (check, mean, _, _), significant in zip(asked, holm(ps)):
-        check.verdict = (HOLDS if is_right(check, mean) else CONTRADICTED) if significant else OPEN
+        check.verdict = (HOLDS if is_right(check, mean) else CONTRADICTED) if significant else UNDECIDED
 
 
 def is_right(check: Check, mean: float) -> bool:
@@ -103,22 +104,24 @@ def holm(ps: Sequence[float], level: float = LEVEL) -> list[bool]:
 
 
 def by_setting(checks: Sequence[Check]) -> dict[str, str]:
-    """{setting: verdict}: contradicted where a check is, not decided where one is, else it holds."""
+    """{setting: verdict}: contradicted where a check is, else open or not decided where one is, else it holds."""
     found: dict[str, str] = {}
     for check in checks:
         worst = {found.get(check.setting, HOLDS), check.verdict}
-        found[check.setting] = next(verdict for verdict in (CONTRADICTED, OPEN, HOLDS) if verdict in worst)
+        found[check.setting] = next(verdict for verdict in (CONTRADICTED, OPEN, UNDECIDED, HOLDS) if verdict in worst)
     return found
 
 
 def overall(checks: Sequence[Check]) -> str:
-    """The claim's verdict: "holds", "contradicted", "not decided", or under which settings it is which."""
+    """The claim's verdict: one word, or under which settings it is which, and how many are open."""
     settings = by_setting(checks)
     verdicts = list(settings.values())
     if len(set(verdicts)) <= 1:
         return verdicts[0] if verdicts else OPEN
-    return "; ".join(f"{verdict} under {under(settings, verdict)}" for verdict in (HOLDS, CONTRADICTED, OPEN)
-                     if verdict in verdicts)
+    told = [f"{verdict} under {under(settings, verdict)}" for verdict in (HOLDS, CONTRADICTED, UNDECIDED)
+            if verdict in verdicts]
+    n = verdicts.count(OPEN)
+    return "; ".join(told + [f"open under {n} other setting{'s' * (n > 1)}"] * (n > 0))
 
 
 def under(settings: dict[str, str], verdict: str) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from criteria import CONTRADICTED, HOLDS, OPEN
+from criteria import CONTRADICTED, HOLDS, OPEN, UNDECIDED
 
 HERE = Path(__file__).resolve().parent
 SOURCE, PAGE, FIGURES = HERE / "results.json", HERE / "RESULTS.rst", HERE / "figures"
@@ -25,17 +25,17 @@ HEAD = """Reproductions
 =============
 
 What the papers claim, and what bnnsim measured. Written by ``python examples/reproduce/make_results.py`` from
-``results.json``; each claim is run by one script of this folder, ``python examples/reproduce/{script} --full``, from
-the rows of ``rows.jsonl``, one a trained network, which ``networks.py`` measured.
+``results.json``. A claim is a script of this folder, such as ``python examples/reproduce/{script} --full``, which
+reads the rows of ``rows.jsonl``, one a trained network, that ``networks.py`` measured.
 
 A setting is an architecture, a length of training with its schedule, and the number that black enters as (code 0:
 pixels 0 to 255, code 128: -128 to 127), with what else differs. A check is a quantity whose mean over seeds is claimed
 to lie above or below a number; its t test takes the variance between seeds of all checks that ask the same quantity,
 where Bartlett's test does not tell these apart, and Holm's correction holds over all checks of a claim: at 5 % a check
 holds or is contradicted, any other is not decided. A claim holds under a setting where all of its checks do, is
-contradicted where one is, and is not decided else. "Decides" is the distance from the claimed number that this design
-decides even as Holm's strictest check. "Points" are percent points of accuracy; [V] was read in the paper, [C] in the
-authors' code, [R] is reconstructed, [D] derived.
+contradicted where one is, is open where a network is not trained, and is not decided else. "Decides" is the distance
+from the claimed number that this design decides even as Holm's strictest check. "Points" are percent points of
+accuracy; [V] was read in the paper, [C] in the authors' code, [R] is reconstructed, [D] derived.
 
 {networks} networks, trained in {hours} hours in sum, on a machine that did other work beside it (commits {commits}).
 
@@ -59,14 +59,16 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], widths: str) -> 
 def counted(record: Record) -> str:
     """How many checks of how many have which verdict."""
     verdicts = [check["verdict"] for check in record["checks"]]
-    told = [f"{verdicts.count(verdict)} {verdict}" for verdict in (HOLDS, CONTRADICTED, OPEN) if verdict in verdicts]
+    told = [f"{verdicts.count(verdict)} {verdict}" for verdict in (HOLDS, CONTRADICTED, UNDECIDED, OPEN)
+            if verdict in verdicts]
     return f"of {len(verdicts)}: {', '.join(told)}"
 
 
 def section(record: Record) -> str:
     """One claim: its criterion, what was run, its figure, its checks and notes."""
     title = f"({record['claim']}) {record['text']}"
-    text = f"{title}\n{'-' * len(title)}\n\n**{record['verdict'].capitalize()}.** {record['source']}.\n\n"
+    verdict = record["verdict"][0].upper() + record["verdict"][1:]
+    text = f"{title}\n{'-' * len(title)}\n\n**{verdict}.** {record['source']}.\n\n"
     text += f"{record['criterion']}\n\n{record['date']}, commit {record['commit']}, {record['cpu']}"
     if record["networks"]:
         images = sorted({told[3] for told in record["networks"].values()})
@@ -75,16 +77,24 @@ def section(record: Record) -> str:
     text += (f".\n\n.. image:: figures/{record['figure']}\n   :alt: figure of claim {record['claim']}\n"
              "   :width: 600\n\n")
     rows = [(check["setting"], check["about"], check["quantity"], *measured(check), check["verdict"])
-            for check in record["checks"]]
-    text += table(("setting", "of", "quantity", "mean, and what it decides", "claimed", "verdict"), rows,
-                  "24 16 24 18 8 10")
-    return text + "".join(f"* {note}\n" for note in record["notes"]) + "\n"
+            for check in record["checks"] if check["verdict"] != OPEN]
+    if rows:
+        text += table(("setting", "of", "quantity", "mean, and what it decides", "claimed", "verdict"), rows,
+                      "24 16 24 18 8 10")
+    return text + "".join(f"* {note}\n" for note in (*record["notes"], *left_open(record))) + "\n"
+
+
+def left_open(record: Record) -> list[str]:
+    """What is claimed and was not measured, by the reason."""
+    found: dict[str, list[str]] = {}
+    for check in record["checks"]:
+        if check["verdict"] == OPEN:
+            found.setdefault(check["why_open"], []).append(f"{check['about']}, {check['setting']}")
+    return [f"Open, {why}: {'; '.join(dict.fromkeys(names))}." for why, names in found.items()]
 
 
 def measured(check: dict[str, Any]) -> tuple[str, str]:
     """Two cells: what was found, and what is claimed."""
-    if check["mean"] is None:
-        return f"not measured: {check['why_open']}", ""
     told = number(check["mean"])
     if check["decides"] is not None:
         n = f"{len(check['values'])} {check['of']}" if check["values"] else check["of"]

@@ -253,7 +253,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def keep(folder: Path) -> None:
     """Write the full rows of a folder and those that are kept, sorted, to rows.jsonl."""
     rows = dict(kept())
-    for path in (folder / "full").glob("*.json"):
+    for path in (folder / "full").glob("*-seed-*.json"):                # not the records of scripts
         row = json.loads(path.read_text(encoding="utf-8"))
         rows.setdefault((row["name"], row["seed"]), row)
     with replaced(KEPT) as temporary:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from criteria import OPEN, Check, decide, overall
+from criteria import CONTRADICTED, HOLDS, Check, decide, overall
 from matplotlib.figure import Figure
 from networks import FULL, QUICK, Row, arguments, commit, kept, row_of
 from plan import STAGES, Recipe
@@ -126,9 +126,9 @@ class Study:
             print(f"{check.verdict:14s} {check.about}, {check.setting}: {check.quantity} {in_words(check)}")
         for note in record["notes"]:
             print(f"               {note}")
+        decided = sum(check.verdict in (HOLDS, CONTRADICTED) for check in self.checks)
         print(f"({self.claim}) {self.text} {record['verdict'].upper()}; {self.size.name} size, "
-              f"{sum(check.verdict != OPEN for check in self.checks)} of {len(self.checks)} checks decided: "
-              f"{folder / self.claim}.json and .png")
+              f"{decided} of {len(self.checks)} checks decided: {folder / self.claim}.json and .png")
 
 
 def in_words(check: Check) -> str:
@@ -157,6 +157,12 @@ def at(row: Row, rate: float) -> int:
     return row["rates"].index(rate)
 
 
+def keep_longest(drawn: dict[str, list[Row]], label: str, rows: list[Row]) -> None:
+    """Of each label the networks that were trained longest, of those that are trained."""
+    if label not in drawn or drawn[label][0]["epochs"] < rows[0]["epochs"]:
+        drawn[label] = rows
+
+
 def curve_figure(study: Study, drawn: Mapping[str, Sequence[Row]], title: str = "") -> Figure:
     """Accuracy over BER of {label: rows}: the mean over seeds, and from the least to the largest seed."""
     figure, axes = new_axes()
@@ -167,5 +173,8 @@ def curve_figure(study: Study, drawn: Mapping[str, Sequence[Row]], title: str = 
     axes.set_ylabel("test accuracy (%)")
     axes.set_title(title or f"all test images, mean over {study.size.chips} chips; line: mean over seeds, band: from "
                    "least to largest", fontsize=9)
-    legend_below(figure, drawn)
+    if not drawn:
+        axes.text(0.5, 0.5, "none of its networks is trained yet", transform=axes.transAxes, ha="center")
+    else:
+        legend_below(figure, drawn)
     return figure
