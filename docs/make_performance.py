@@ -100,7 +100,8 @@ def where(report: Json) -> str:
     peers = sorted({row["peer"] for row in report["comparison"]})
     beside = f", in turns with {', '.join(peers)}{products_of(report)}" if peers else ""
     isa = report.get("isa", "all")
-    limited = "" if isa == "all" else f" limited to what --isa {isa} leaves,"
+    least = "what every x86-64 has" if isa == "generic" else instructions_of(report)
+    limited = "" if isa == "all" else f" limited to {least},"
     return (f"Measured on {c['created'][:10]} by {SIZES[report['size']]} of bnnsim {c['library']}{commit}{beside},\n"
             f"on {c['cpu']},{limited} {c['threads']} threads; Python {c['python']}, NumPy {c['numpy']}, "
             f"Numba {c['numba']}.\nMedians.{busy}{unfinished}")
