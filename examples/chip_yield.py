@@ -55,7 +55,8 @@ def main() -> None:
                        "first layer, counted": chip_yields(first, options.drop).rows,
                        "first layer, from chips of other rates": told.rows}.items():
         rate, share, low, high = (np.array([row[key] for row in rows]) for key in ("rate", "share", "low", "high"))
-        left.errorbar(rate, share, [share - low, high - share], fmt="o", label=name, capsize=3, markersize=4)
+        error = np.array([share - low, high - share]).tolist()
+        left.errorbar(rate, share, error, fmt="o", label=name, capsize=3, markersize=4)
     left.set(xscale="log", yscale="log", ylim=(1e-7, 1.5), xlabel="bit error rate", ylabel="share of chips that fail")
     for part in (0.5, 0.9, 0.99):
         found = 100 * np.array([quantile_interval(chips, part)[:3] for chips in result.accuracy[0, 1:]])
