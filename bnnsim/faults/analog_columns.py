@@ -241,7 +241,7 @@ class _Chip(AnalogColumns):
         if columns.far_moved is None or columns.far_constant is None:
             return whole
         far = columns.far_constant[kind] + x.astype(np.float64) @ columns.far_moved
-        return whole - self.wire / np.maximum(columns.n[kind], 1)[:, None] * whole * far
+        return whole - self.wire / columns.moved.shape[0] * whole * far
 
 
 def _conductance(mean: float, spread: float, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
