@@ -122,6 +122,10 @@ class NoisyNetwork(PackedNetwork):
         copy.noise = self.noise
         return copy
 
+    def _fields(self) -> dict[str, Any]:
+        raise TypeError("errors of reading are no part of a network's file: save the network without them, and the "
+                        "fault by its repr")
+
     def run(self, i: int, x: np.ndarray, stop: int | None = None, out: np.ndarray | None = None) -> np.ndarray:
         """Not defined: errors hang on the place of an image in its read."""
         raise TypeError("a network with errors of reading gives scores of the images of a read, and no more: ask the "
