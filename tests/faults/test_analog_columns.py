@@ -66,6 +66,7 @@ def naive_sums(layer, x, fault, root, index):
 @pytest.mark.parametrize("options", [
     {"rows": 7, "bits": 3, "spread": 0.2}, {"rows": 10, "bits": 2, "off": 0.1, "offset": 0.4},
     {"rows": 16, "bits": 4, "span": 0.6, "spread": 0.1, "off": 0.2}, {"rows": 12, "bits": 8, "wire": 2e-3},
+    {"rows": 20, "bits": 2, "span": 0.3}, {"rows": 20, "bits": 1, "span": 0.5, "spread": 0.2},
     {"rows": 16, "bits": 5, "wire": 1e-3, "spread": 0.3, "off": 0.1, "offset": 0.2}], ids=str)
 def test_columns_are_summed_up_cell_by_cell(options):
     network = network_of("FC20 FC9 FC5", (1, 4, 4))
