@@ -4,9 +4,11 @@ import functools
 
 import numpy as np
 import pytest
+from fault_parts import within_5_sigma
 
 import bnnsim
 from bnnsim.campaign import chip_yields, rare_failures, rare_yields
+from bnnsim.campaign.yields import _Broken
 from bnnsim.faults import ActivationErrors, AnalogColumns, BitFlips, Compose, InThresholds, StuckAt
 from bnnsim.statistics import share_interval
 
@@ -94,6 +96,17 @@ def test_rates_by_layer_are_those_of_the_layers():
     network, split = trained()
     found = rare_failures(network, split, BitFlips((0, 0, 0)), 0.5, n_chips=4, repetitions=2, rng=0)
     assert found.share.share == 0
+
+
+def test_a_move_leaves_the_law_of_chips_as_it_is():
+    """Of a move of a share c the errors stay p of the bits, of which 1 - c (1 - p) were there before."""
+    network, split = trained()
+    chips, p, c = _Broken(network, split, BitFlips(0.3), 7), 0.3, 0.25
+    before = chips.draw(1, 0, 0)
+    after = chips.moved(before, c, 1, 1, 0, 0)
+    for of_chip, ref in ((before, p), (after, p), ([a & b for a, b in zip(before, after)], p * (1 - c * (1 - p)))):
+        count = sum(int(np.bitwise_count(mask).sum()) for mask in of_chip)
+        assert within_5_sigma(count, network.n_bits, ref)
 
 
 @pytest.mark.parametrize("fault", [Compose([InThresholds(BitFlips(0)), ActivationErrors(0.2)]),

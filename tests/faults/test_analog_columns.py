@@ -69,7 +69,7 @@ def naive_sums(layer, x, fault, root, index):
     {"rows": 20, "bits": 2, "span": 0.3}, {"rows": 20, "bits": 1, "span": 0.5, "spread": 0.2},
     {"rows": 16, "bits": 5, "wire": 1e-3, "spread": 0.3, "off": 0.1, "offset": 0.2}], ids=str)
 def test_columns_are_summed_up_cell_by_cell(options):
-    network = network_of("FC20 FC9 FC5", (1, 4, 4))
+    network = network_of("FC20 FC20 FC5", (1, 4, 4))
     fault, images = AnalogColumns(**options), images_of(network, 12)
     high, low = streams.key_of(4, "analog cells", 2)
     layers = naive_flips.of_packed(network)

@@ -72,6 +72,7 @@ def test_no_mapping_of_units_reads_fewer_bits_wrong(seed, n_units, n_spare, n_we
     bits, f01, f10, cells = drawn(seed, n_units, n_units + n_spare, n_weights)
     best = naive_mapping.fewest_of_units(bits.tolist(), cells, segment)
     assert n_wrong(bits, f01, f10, place(bits, f01, f10, "units", True, segment)) == best
+    assert not place(bits, 0 * f01, 0 * f10, None, True, segment).inverted.any(), "where it is all the same, none is"
     assert n_wrong(bits, f01, f10, place(bits, f01, f10, "units", False, segment)) >= best
 
 

@@ -43,6 +43,12 @@ def test_calibration_error_is_its_definition(bins):
 
 
 @pytest.mark.jit_off
+def test_a_confidence_at_the_edge_of_bins_is_in_the_lower_one():
+    """(0, 1/2] and (1/2, 1]: one image too sure, one not sure enough, which would cancel in one bin."""
+    assert calibration_error([[0.5, 0.5], [0.4, 0.6]], [1, 1], bins=2) == pytest.approx((0.5 + 0.4) / 2)
+
+
+@pytest.mark.jit_off
 def test_coverage_is_its_definition():
     rows, labels = random_rows(digits=1)                         # few values, many ties
     coverage, accuracy = accuracy_over_coverage(rows, labels)
