@@ -200,8 +200,7 @@ class _Chip(AnalogColumns):
     def columns(self, stage: Stage) -> list[Columns]:
         """The sub-arrays of a layer: rows of its summands in order."""
         signs = stage.signs_by_summand                           # (F, U)
-        spread = self.rates(1 if not isinstance(self.spread, Sequence) else len(self.spread))
-        s = spread[stage.index if len(spread) > 1 else 0][0]
+        s = self.spread[stage.index] if isinstance(self.spread, Sequence) else self.spread
         q = round(GRID * self.off / (1 - self.off)) / GRID
         rng = generator(self.root, "cells", stage.index)
         on, off = (_conductance(mean, s, signs.shape, rng) for mean in (1 + q, q))

@@ -181,6 +181,17 @@ def test_a_sweep_moves_the_spread_and_is_not_clean_at_none():
                 network, 1, trial).accuracy(test)
 
 
+@pytest.mark.parametrize("layers", [(1,), (2,), (1, 3)])
+def test_some_layers_are_analog_and_the_others_digital(layers):
+    """As a chip whose other layers have no spread."""
+    network = network_of(*CHAINS["conv"])
+    some = AnalogColumns(rows=100, bits=7, spread=0.6, layers=layers)
+    each = AnalogColumns(rows=100, bits=7, spread=tuple(0.6 if i in layers else 0.0 for i in range(4)))
+    found = some.apply(network, 2).scores(images_of(network))
+    np.testing.assert_array_equal(found, each.apply(network, 2).scores(images_of(network)))
+    assert not np.array_equal(found, network.scores(images_of(network)))
+
+
 def test_what_is_read_is_counted():
     network = network_of("C8 MP2 C16p1 FC20 FC3", (1, 8, 8))
     found = AnalogColumns(rows=32, bits=5).reading(network)
