@@ -199,6 +199,7 @@ def test_costs():
     """Spare rows, flags of segments, and tables of places; an inverted unit costs nothing."""
     n_bits = 40 * 36 + 70 * 40 + 11 * 70
     assert Remapped(STUCK).cost(DENSE).cells_per_bit == 1 == Remapped(STUCK, invert=False).cost(DENSE).cells_per_bit
+    assert Remapped(STUCK, segment=70).cost(DENSE).n_cells == n_bits, "of whole units none needs a flag"
     assert Remapped(STUCK, segment=16).cost(DENSE).n_cells == n_bits + 40 * 3 + 70 * 3 + 11 * 5
     assert Remapped(STUCK, permute="units").cost(DENSE).n_cells == n_bits + 40 * 6 + 70 * 7 + 11 * 4
     assert Remapped(STUCK, permute="weights").cost(DENSE).n_cells == n_bits + 36 * 6 + 40 * 6 + 70 * 7
