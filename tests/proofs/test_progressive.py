@@ -92,6 +92,12 @@ def test_a_search_that_errs_finds_less(monkeypatch):
     assert math.isclose(wrong.accuracy[0], right.accuracy[0]) and right.accuracy[-1] < right.accuracy[0]
 
 
+def test_of_a_step_the_flip_that_promises_most_comes_first():
+    for layer in (0, 1):
+        one, several = (progressive_flips(FCNN, TEST[:50], n, n, [layer]) for n in (1, 20))
+        assert several.weights[0] == one.weights[0] > several.weights.min()
+
+
 def test_threads_do_not_change_it():
     network, split = small("conv, dense")
     found = []
