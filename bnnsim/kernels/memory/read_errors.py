@@ -36,3 +36,26 @@ def moved_sums(h, summands, table_at, by_sum, tables, least, key0, key1, start, 
                     else:
                         low = middle + 1
                 h[r, u] = min(max(h[r, u] + 2 * (least[t] + low), -n), n)
+
+
+@kernel
+def sensed_tables(pmf, tables, start, stop):
+    """tables (n + 1, 2 W - 1) uint64, row a: 2^32 times P(gained - lost <= its least + k).
+
+    pmf (n + 1, W): weights of gained are row n - a, of lost row a; they need not add up to 1.
+    """
+    n, width = len(pmf) - 1, pmf.shape[1]
+    sums = np.empty(tables.shape[1])
+    for a in range(start, stop):
+        sums[:] = 0.0
+        for i in range(width):
+            lost = pmf[a, width - 1 - i]
+            if lost > 0.0:
+                for j in range(width):
+                    sums[i + j] += lost * pmf[n - a, j]
+        whole = 0.0
+        for k in range(len(sums)):
+            whole += sums[k]
+            sums[k] = whole
+        for k in range(len(sums)):
+            tables[a, k] = np.uint64(np.rint(4294967296.0 * (sums[k] / whole)))
