@@ -61,7 +61,7 @@ def main() -> None:
     panels[1].plot(SPREADS, sensed, "k*--", label="pairs that are sensed")
     panels[0].set(xscale="log", xlabel="comparisons an image", ylabel=f"accuracy (%), {said}", title="cells all alike")
     panels[1].set(xlabel="spread of a cell's conductance over its mean", title="cells that differ, 9 bits")
-    panels[2].set(xlabel="resistance from cell to cell times on less off conductance", title="wires, 9 bits")
+    panels[2].set(xlabel="resistance from cell to cell over a cell's", title="wires, 9 bits")
     for axes in panels:
         axes.legend(fontsize=8)
     figure.savefig(options.out / "analog_columns.png", dpi=150)

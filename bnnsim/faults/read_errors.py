@@ -162,5 +162,5 @@ def _moved(stage: Stage, h: np.ndarray, steps: Steps, key: np.ndarray, by_sum: b
         table_at = kind
     rows = h.reshape(-1, h.shape[-1])
     split(read_errors.moved_sums, len(rows), rows, n_summands[kind], table_at.astype(np.int64), by_sum, steps.tables,
-          steps.least.astype(np.int64), key[0], key[1])
+          steps.least, steps.guide, key[0], key[1])
     return rows.reshape(h.shape)

@@ -20,16 +20,25 @@ TERMS = 160                         # of the series of a normal distribution, up
 
 
 class Steps(NamedTuple):
-    """Distributions of steps, a row each: tables uint64 (T, K), least int64 (T,)."""
+    """Distributions of steps, a row each: tables uint64 (T, K), least int64 (T,), guide int32 (T, 256)."""
 
     tables: np.ndarray
     least: np.ndarray
+    guide: np.ndarray
 
 
+def _steps(tables: np.ndarray, least: np.ndarray) -> Steps:
+    guide = np.empty((len(tables), 256), np.int32)
+    split(read_errors.guides, len(tables), tables, guide)
+    return Steps(tables, least, guide)
+
+
+@functools.lru_cache(maxsize=32)
 def off_by(step: int, p: float) -> Steps:
     """`step` less with probability p / 2, and `step` more with as much."""
     wrong = int(WHOLE * (p / 2))
-    return Steps(np.repeat(np.array([wrong, WHOLE - wrong], np.uint64), step)[None], np.array([-step]))
+    return _steps(np.repeat(np.array([wrong, WHOLE - wrong, WHOLE], np.uint64), (step, step, 1))[None],
+                  np.array([-step], np.int64))
 
 
 @functools.lru_cache(maxsize=32)
@@ -37,8 +46,9 @@ def normal(sigmas: tuple[float, ...]) -> Steps:
     """Normal steps of these standard deviations, rounded: a row each."""
     most = math.ceil(TAIL * max(sigmas)) + 1
     edges = np.arange(-most, most) + 0.5                        # between a step of k, and of k + 1
-    below = normal_below(np.divide.outer(edges, sigmas).T)
-    return Steps((WHOLE * below).astype(np.uint64), np.full(len(sigmas), -most))
+    below = (WHOLE * normal_below(np.divide.outer(edges, sigmas).T)).astype(np.uint64)
+    whole = np.full((len(sigmas), 1), WHOLE, np.uint64)
+    return _steps(np.concatenate([below, whole], axis=1), np.full(len(sigmas), -most, np.int64))
 
 
 def normal_below(z: np.ndarray) -> np.ndarray:
@@ -68,7 +78,7 @@ def sensed(n_summands: tuple[int, ...], p: float) -> Steps:
         split(read_errors.sensed_tables, n + 1, pmf[:n + 1], tables[rows])
         least[rows] = at[n::-1] - at[:n + 1] - (pmf.shape[1] - 1)
         first += n + 1
-    return Steps(tables, least)
+    return _steps(tables, least)
 
 
 def binomials(most: int, p: float) -> tuple[np.ndarray, np.ndarray]:

@@ -51,7 +51,7 @@ def reweighted_share(failed: npt.ArrayLike, n_wrong: npt.ArrayLike, drawn_at: np
     heuristic. z, the sum of w over the R chips of one trial that failed, has the share as its mean over trials, also
     where the R chips share their random numbers. The interval is the gamma interval of a weighted sum of rare events,
     which holds where none was seen, too, and allows for one more of the largest weight, of a chip with a wrong bit: one
-    without is taken to be good unless it failed. A mean or limit above 1, by chance or where ``weight`` is, is told as 1.
+    without is taken to be good unless it failed. What is above 1, by chance or where ``weight`` is, is told as 1.
 
     Parameters
     ----------
