@@ -17,6 +17,7 @@ from bnnsim.packed.words import n_words
 
 MOST = 2**25                    # channels: twice as many are as many values as a map may have
 
+
 @dataclass(frozen=True, eq=False)
 class Twice(Operation):
     """Every one of C channels, or features, twice, side by side: bits (..., C) -> (..., 2 C), or pixels."""

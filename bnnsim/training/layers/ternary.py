@@ -1,7 +1,7 @@
 """Layers of ternary weights, each held by a pair of devices: trained by the kernels of the binary layers.
 
 The quantiser has a dead zone, d = `dead_zone` times the mean size of the layer's latent weights w: W is +1 where
-w >= d, -1 where w < -d, 0 between. 0.7 is the constant of Li et al. 2016, Ternary Weight Networks, arXiv:1605.04711 [M].
+w >= d, -1 where w < -d, 0 between. 0.7 is that of Li et al. 2016, Ternary Weight Networks, arXiv:1605.04711 [M].
 The memory holds a = sign(w - d) and b = sign(w + d), W = (a + b) / 2, side by side as bits, and the layer reads what
 `Twice` makes of its input: see `bnnsim.packed.operations.pairs`. Its sums are in units of one device, those of 2 W x.
 Gradients are straight through a + b := w, as through B(w) := w of binary layers [D, docs/frontier/ternary.rst 2].
@@ -26,6 +26,7 @@ from bnnsim.training.layers.real import Gradients, RealLayer
 from bnnsim.training.layers.weighted import Weighted, WeightedCache
 from bnnsim.training.optimizers import OnPart
 
+Binary = Dense | InputDense | Conv2d | InputConv2d
 STEPS = 2.0**24                 # sizes of latent weights are summed up in such parts of 1: exactly, in any order
 
 
@@ -95,9 +96,9 @@ class Ternary(Weighted):
     """
 
     def __init__(self, of: Weighted, dead_zone: float = 0.7) -> None:
-        if not isinstance(of, Dense | InputDense | Conv2d | InputConv2d):
-            raise TypeError("of must be a Dense, InputDense, Conv2d or InputConv2d, whose place the ternary layer takes, "
-                            f"got {type(of).__name__}")
+        if not isinstance(of, Binary):
+            raise TypeError("of must be a Dense, InputDense, Conv2d or InputConv2d, whose place the ternary layer "
+                            f"takes, got {type(of).__name__}")
         self.dead_zone = check_real("dead_zone", dead_zone, 0)
         self.of, self.wide, self.takes = of, _reading_pairs(of), of.takes
         self.parameters, self.gradient = of.parameters, of.gradient
@@ -198,10 +199,9 @@ class Ternary(Weighted):
         return super()._backward(dout, cache._replace(mask=None), precision, masked)
 
 
-def _reading_pairs(of: Weighted) -> Dense | InputDense | Conv2d | InputConv2d:
-    """A copy that reads twice as many features, or channels; its latent weights take no memory, and are nowhere used."""
-    wide = copy.copy(of)
-    shape = of.parameters["weight"].shape
+def _reading_pairs(of: Binary) -> Binary:
+    """A copy that reads twice as many features, or channels; its latent weights take no memory, nothing reads them."""
+    wide, shape = copy.copy(of), of.parameters["weight"].shape
     wide.parameters = {"weight": np.broadcast_to(np.float32(0), (*shape[:-1], 2 * shape[-1]))}
     if isinstance(wide, InputDense):
         channels, *sizes = wide.input_shape
