@@ -11,9 +11,11 @@ import training_run
 from graph_models import MODELS
 from hypothesis import given
 from hypothesis import strategies as st
+from kernel_calls import in_threads
 from training_run import run, small_model, small_split, state
 
 import bnnsim.training.layers as layers
+import bnnsim.training.layers.ternary as ternary
 from bnnsim.faults import AsymmetricFlips, BitFlips, PairDevices
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.training.model import Sequential
@@ -51,6 +53,14 @@ def test_weights_are_quantised_as_defined(dead_zone, n_features):
     np.testing.assert_array_equal(layer.words, naive.pack(naive_ternary.stored(wanted)))
 
 
+@pytest.mark.parametrize("block", [1, 100, 1000])
+def test_weights_are_quantised_in_blocks_in_any_thread(block, monkeypatch):
+    layer = layers.Ternary(layers.Conv2d(33, 17, generator=rng_of(2)))
+    wanted, latent = layer.words, layer.parameters["weight"]
+    monkeypatch.setattr(ternary, "BLOCK", block)
+    np.testing.assert_array_equal(in_threads(lambda: ternary.quantised(latent, 0.7)), wanted)
+
+
 @given(st.integers(0, 2**20), st.floats(0, 2))
 def test_laws_of_the_quantiser(seed, dead_zone):
     """Odd but for ties, of no size, and with the more zeros the wider the dead zone."""
@@ -73,11 +83,11 @@ def test_without_a_dead_zone_it_is_the_binary_network(spec):
     binary = small_model(spec)
     binary.layers[-1] = layers.Logits(10)
     binary = Sequential(binary.layers, binary.input_shape)
-    ternary, images = with_ternary_weights(binary, 0), small_split(60).images
-    for norm in ternary.layers:
+    doubled, images = with_ternary_weights(binary, 0), small_split(60).images
+    for norm in doubled.layers:
         if isinstance(norm, layers.BatchNormSign):
             norm.running["mean"] *= 2
-    np.testing.assert_array_equal(ternary.scores(images), 2 * binary.scores(images))
+    np.testing.assert_array_equal(doubled.scores(images), 2 * binary.scores(images))
 
 
 # ---------------------------------------------------------------- gradients

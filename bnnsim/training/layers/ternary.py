@@ -13,12 +13,15 @@ import copy
 
 import numpy as np
 
+import bnnsim.kernels.words.packing as packing
+import bnnsim.kernels.words.pairs as pairs
 import bnnsim.packed.operations as operations
 from bnnsim.checks import check_array, check_int, check_real
+from bnnsim.kernels import split
 from bnnsim.packed.layer import PackedLayer
 from bnnsim.packed.operations import Operation
-from bnnsim.packed.operations.pairs import first_of_pairs, paired
-from bnnsim.packed.words import n_words, pack_latent, unpack_signs
+from bnnsim.packed.operations.pairs import first_of_pairs
+from bnnsim.packed.words import n_words, unpack_signs
 from bnnsim.training.gradients import Consume, Gradient
 from bnnsim.training.layers.conv import Conv2d, InputConv2d
 from bnnsim.training.layers.dense import Dense, InputDense
@@ -27,6 +30,7 @@ from bnnsim.training.layers.weighted import Weighted, WeightedCache
 from bnnsim.training.optimizers import OnPart
 
 Binary = Dense | InputDense | Conv2d | InputConv2d
+BLOCK = 1 << 16                 # latent weights that are quantised at a time, in cache
 STEPS = 2.0**24                 # sizes of latent weights are summed up in such parts of 1: exactly, in any order
 
 
@@ -131,10 +135,7 @@ class Ternary(Weighted):
 
     def refresh(self) -> None:
         """Quantise the latent weights anew."""
-        weight = self.parameters["weight"]
-        total = int((np.abs(weight) * np.float32(STEPS)).astype(np.int64).sum())
-        half = np.float32(self.dead_zone * (total / STEPS / weight.size))
-        self.words = paired(pack_latent(weight - half), pack_latent(weight + half), weight.shape[-1])
+        self.words = quantised(self.parameters["weight"], self.dead_zone)
 
     def levels(self) -> np.ndarray:
         """The ternary weights int8, shaped as the latent ones: -1, 0, +1."""
@@ -197,6 +198,32 @@ class Ternary(Weighted):
             consume(first, gradient)
 
         return super()._backward(dout, cache._replace(mask=None), precision, masked)
+
+
+def quantised(weight: np.ndarray, dead_zone: float) -> np.ndarray:
+    """Words (..., ceil(2 F / 64)) of the pairs of bits of latent weights float32 (..., F)."""
+    rows = weight.reshape(-1, weight.shape[-1])
+    n_rows, n_features = rows.shape
+    words, step = np.empty((n_rows, n_words(2 * n_features)), np.uint64), max(1, BLOCK // n_features)
+    totals = np.empty(-(-n_rows // step), np.int64)
+
+    def add_up(start: int, stop: int) -> None:
+        for b in range(start, stop):
+            totals[b] = (np.abs(rows[step * b:step * (b + 1)]) * np.float32(STEPS)).astype(np.int64).sum()
+
+    split(add_up, len(totals))
+    half = np.float32(dead_zone * (int(totals.sum()) / STEPS / weight.size))
+
+    def compare(start: int, stop: int) -> None:
+        for b in range(start, stop):
+            part = rows[step * b:step * (b + 1)]
+            bits = np.empty((2, len(part), n_words(n_features)), np.uint64)
+            packing.pack_latent(part - half, bits[0], 0, len(part))
+            packing.pack_latent(part + half, bits[1], 0, len(part))
+            pairs.pair_up(bits[0], bits[1], words[step * b:step * (b + 1)], 0, len(part))
+
+    split(compare, len(totals))
+    return words.reshape(*weight.shape[:-1], -1)
 
 
 def _reading_pairs(of: Binary) -> Binary:
