@@ -41,6 +41,7 @@ SMALL = {                                                         # options, and
     "chip_yield": ("--images 50 --trials 4 --chips 4 --repetitions 2", "out/yields.json out/yields.png"),
     "cluster_sweep": ("--images 20 --trials 1", "cluster_sweep.h5 cluster_sweep.png"),
     "precision": ("--dataset fashion-subset --networks FC10 --epochs 1 --seeds 1", ""),
+    "ternary_pairs": ("--images 100 --epochs 1", "out/ternary.json out/ternary.png"),
     "technologies": ("--images 50 --trials 2", "out/device_library.json out/technologies.png"),
     "shortcuts": ("--images 50 --trials 2 --epochs 1 --width 4", "out/shortcuts.png"),
     "train_residual": ("--dataset fashion-subset --images 256 --epochs 1 1 --width 4 --out out",

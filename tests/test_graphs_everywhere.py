@@ -24,7 +24,7 @@ from bnnsim.packed.network_file import load_network
 PACKAGES = "campaign metrics proofs interop faults packed training devices figures".split()
 TAKES = {"network", "networks", "model"}
 NOT_ASKED = {"Evaluation.__init__", "Imported.__init__", "DeviceFit.__init__",         # records of what was made of one
-             "Protected.memory", "SpareColumns.memory", "Remapped.memory",             # asked by apply
+             "Protected.memory", "SpareColumns.memory", "Remapped.memory", "PairDevices.memory",      # asked by apply
              "ProgressiveFlips.__init__",                                              # a record, too
              "sweep_measurements",                                                     # by sweep_card
              "devices.fit"}                                                            # another sort of model
@@ -86,7 +86,8 @@ FAULTS = (BITS, STUCK, faults.AsymmetricFlips(0.1, 0.2), faults.Clusters(ARRAYS,
           faults.SpareColumns(BITS, ARRAYS, 1), faults.ArrayVariation(BITS, ARRAYS, 0.1, 1.0),
           faults.Remapped(STUCK, permute="units", n_spare=2),
           faults.Compose([BITS, faults.StuckAt(0.01, 0.02)]), faults.BitFlips(0.3, layers=(1, 4)))
-ELSEWHERE = {"fit": "tests/training/test_graph_training.py", "reestimate_batch_norm": "the same",
+ELSEWHERE = {"with_ternary_weights": "tests/training/test_ternary_layers.py",
+             "fit": "tests/training/test_graph_training.py", "reestimate_batch_norm": "the same",
              "sweep_card": "below, as sweep", "DeviceCard.energy_joule": "energies above, times the card's",
              "DeviceCard.read_energy_joule": "energies above, times the card's",
              "save_network": "below", "export_network": "tests/interop", "fault_map": "tests/figures",

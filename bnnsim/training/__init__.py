@@ -49,6 +49,7 @@ from bnnsim.training.history import History
 from bnnsim.training.model import Graph, Sequential
 from bnnsim.training.packing import pack
 from bnnsim.training.step import augmented
+from bnnsim.training.ternary_weights import with_ternary_weights
 from bnnsim.training.two_stages import take_real_weights, with_real_weights
 from bnnsim.training.unpacking import unpack
 from bnnsim.training.wires import Wired, Wiring
@@ -56,4 +57,4 @@ from bnnsim.training.wires import Wired, Wiring
 __all__ = ["Graph", "History", "Sequential", "Wired", "Wiring", "architectures", "augmented", "callbacks", "estimators",
            "fit", "layers", "load_checkpoint", "load_settings", "losses", "optimizers", "pack", "reestimate_batch_norm",
            "regularisers", "rescale_thresholds", "save_checkpoint", "schedules", "take_real_weights", "unpack",
-           "with_real_weights"]
+           "with_real_weights", "with_ternary_weights"]
