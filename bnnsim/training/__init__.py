@@ -41,7 +41,8 @@ layer
     Its name in `layers`; tests/training/test_layers.py, against tests/naive.py.
 """
 
-from bnnsim.training import architectures, callbacks, estimators, layers, losses, optimizers, regularisers, schedules
+from bnnsim.training import (architectures, callbacks, estimators, layers, losses, on_chip, optimizers, regularisers,
+                             schedules)
 from bnnsim.training.adaptation import reestimate_batch_norm, rescale_thresholds
 from bnnsim.training.checkpoint_file import load_checkpoint, load_settings, save_checkpoint
 from bnnsim.training.fitting import fit
@@ -52,8 +53,9 @@ from bnnsim.training.step import augmented
 from bnnsim.training.two_stages import take_real_weights, with_real_weights
 from bnnsim.training.unpacking import unpack
 from bnnsim.training.wires import Wired, Wiring
+from bnnsim.training.write_counts import WriteCounts
 
-__all__ = ["Graph", "History", "Sequential", "Wired", "Wiring", "architectures", "augmented", "callbacks", "estimators",
-           "fit", "layers", "load_checkpoint", "load_settings", "losses", "optimizers", "pack", "reestimate_batch_norm",
-           "regularisers", "rescale_thresholds", "save_checkpoint", "schedules", "take_real_weights", "unpack",
-           "with_real_weights"]
+__all__ = ["Graph", "History", "Sequential", "Wired", "Wiring", "WriteCounts", "architectures", "augmented",
+           "callbacks", "estimators", "fit", "layers", "load_checkpoint", "load_settings", "losses", "on_chip",
+           "optimizers", "pack", "reestimate_batch_norm", "regularisers", "rescale_thresholds", "save_checkpoint",
+           "schedules", "take_real_weights", "unpack", "with_real_weights"]
