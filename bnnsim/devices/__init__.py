@@ -24,8 +24,10 @@ from bnnsim.devices.shipped_cards import library
 from bnnsim.devices.states import KnownState, State
 from bnnsim.devices.supply import SupplySensing
 from bnnsim.devices.table_text import MeasurementError
+from bnnsim.devices.worn_out import AgedCells, WornOut
 
-__all__ = ["AXES", "CardError", "CardFault", "Cell1T1R", "Cell2T2R", "DeviceCard", "DeviceFit", "Empirical",
-           "ErrorRates", "Failures", "KnownState", "LogNormal", "MeasurementError", "Measurements", "NormalConductance",
-           "Programmed", "Retention", "State", "SupplySensing", "Wear", "Weibull", "converted_rate", "fit", "library",
-           "load_card", "n_devices", "programming_energy_joule", "read_energy_joule", "read_measurements"]
+__all__ = ["AXES", "AgedCells", "CardError", "CardFault", "Cell1T1R", "Cell2T2R", "DeviceCard", "DeviceFit",
+           "Empirical", "ErrorRates", "Failures", "KnownState", "LogNormal", "MeasurementError", "Measurements",
+           "NormalConductance", "Programmed", "Retention", "State", "SupplySensing", "Wear", "Weibull", "WornOut",
+           "converted_rate", "fit", "library", "load_card", "n_devices", "programming_energy_joule",
+           "read_energy_joule", "read_measurements"]
