@@ -133,7 +133,7 @@ class Metaplastic(Adam):
     What an update takes from a latent weight is multiplied by 1 - tanh(m W)^2 where it moves W towards zero, and is
     Adam's where it moves W away: a weight that many steps agreed on keeps its sign when a next task is learnt. Batch
     norm's parameters are Adam's, and so is everything at m = 0, bit for bit. Equations, and what each task is to keep
-    of its own: docs/frontier/wear.rst.
+    of its own: docs/frontier/two_tasks.rst.
 
     Parameters
     ----------
