@@ -105,8 +105,8 @@ class RefreshSchedule:
     >>> disturb = bnnsim.faults.ReadDisturb(1e9, 1e9)
     >>> schedule = RefreshSchedule(1e7, 864e5, "wrong")
     >>> cost = schedule.cost(network, disturb, 1e-10, 1e-14, endurance_cycles=1e6)
-    >>> print(f"{cost.write_joule_per_day:.2g} J written, {cost.read_joule_per_day:.2g} J read; {cost.lifetime_day:.3g}")
-    4.1e-08 J written, 0.0041 J read; 1.16e+07
+    >>> print(f"{cost.write_joule_per_day:.2g} J, {cost.read_joule_per_day:.2g} J of reads, {cost.lifetime_day:.3g} d")
+    4.1e-08 J, 0.0041 J of reads, 1.16e+07 d
     """
 
     interval_reads: float
