@@ -3,6 +3,7 @@
 import math
 from functools import partial
 
+import graph_models
 import numpy as np
 import pytest
 from hypothesis import given, strategies
@@ -28,8 +29,8 @@ def bits(model):
 @pytest.fixture
 def seen(monkeypatch):
     """A function that trains, and gives the model and the stored bits before the first and after each step."""
-    def train(optimizer, **settings):
-        model = small_model()
+    def train(optimizer, model=None, **settings):
+        model = small_model() if model is None else model
         stored, step = [bits(model)], step_module.train_step
 
         def watched(run):
@@ -67,6 +68,14 @@ def test_every_change_of_a_stored_bit_is_counted_and_nothing_else_changes(seen, 
     assert counts.total > 0 and (counts.largest > 1 or make is not MAKES["metaplastic"])
     plain, _ = seen(make())
     assert all(np.array_equal(a, b) for a, b in zip(model.arrays().values(), plain.arrays().values(), strict=True))
+
+
+@pytest.mark.parametrize("make", [CountedWrites, LimitedWrites])
+def test_writes_of_a_graph_with_branches(seen, make):
+    optimizer = make(Adam(0.02))
+    model, stored = seen(optimizer, graph_models.dense_blocks())
+    same(optimizer.writes(model), counted_by_hand(stored))
+    assert optimizer.writes(model).total > 0
 
 
 @pytest.mark.jit_off
