@@ -32,7 +32,8 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    options, told, trained, (train, test) = arguments(), list[str](), list(), bnnsim.load_dataset("fashion-subset")
+    options, trained, (train, test) = arguments(), list(), bnnsim.load_dataset("fashion-subset")
+    told = ["FC512 FC512 FC10, embedded images, 3 chips; endurance and energies synthetic, disturbance made up"]
     (fewer, worn), (disturbed, cost) = (figure := Figure(figsize=(12, 9), layout="constrained")).subplots(2, 2)
     for name, values in LIMITS.items():
         for value in values:
@@ -63,8 +64,7 @@ def main() -> None:
                     f"{day.write_joule_per_day:.2g} J a day of writes and {day.read_joule_per_day:.2g} of "
                     f"reads, {day.cycles_per_day:.2g} cycles a day, endurance for {day.lifetime_day:.2g} days")
     cost.axhline(days[-1].read_joule_per_day, color="k", label="reads"), cost.set(yscale="log")
-    for ax, label in zip((fewer, worn, disturbed, cost), ("writes of a bit in the training", "trainings on the chip",
-                                                          "reads since the last refresh", "reads between refreshes")):
+    for ax, label in zip(figure.axes, ("writes of a bit", "trainings", "reads since a refresh", "reads between two")):
         ax.set(xlabel=label, ylabel="energy (J a day)" if ax is cost else "accuracy (%)")
         ax.set_xscale("linear" if ax is fewer else "log"), ax.legend()
     figure.savefig(options.out / "wear.png", dpi=150)

@@ -15,7 +15,8 @@ loss
     Table `losses.LOSSES`; tests/training/test_losses_optimizers.py.
 optimizer
     Protocol `optimizers.Optimizer`: a dataclass with ``learning_rate``, ``state``, ``moments_of(key)`` and ``update``.
-    With ``on_parts`` too (`optimizers.ByParts`) it updates weights while their gradients are in cache.
+    With ``on_parts`` too (`optimizers.ByParts`) it updates weights while their gradients are in cache. One around
+    another, as those of `on_chip`, has the state of that.
     Table in `bnnsim.train`; tests/training/test_losses_optimizers.py, bit for bit.
 schedule
     Protocol `schedules.Schedule`: a frozen dataclass with ``factor(epoch, n_epochs)``.
