@@ -1,6 +1,6 @@
 """Two tasks learnt one after the other by one memory: what is left of the first, with metaplastic weights and without.
 
-    python examples/two_tasks.py --data FOLDER --width 4096 --seed 0
+    python examples/two_tasks.py --data FOLDER --width 2048 --seed 0
 """
 
 import argparse
@@ -69,7 +69,8 @@ def main() -> None:
     figure.savefig(options.out / "two_tasks.png", dpi=150)
     row = {"item": "Two tasks, metaplastic weights", "source": "arXiv:2003.03533, arXiv:2306.12142",
            "literature": "MNIST, then Fashion-MNIST: 97 and 85 %, another 97 and 86 %; else MNIST falls to about 20 %",
-           "measured": "; ".join(told), "command": " ".join(["python examples/two_tasks.py", *sys.argv[1:]])}
+           "measured": "; ".join(told), "command": " ".join(["python examples/two_tasks.py", *(
+               "FOLDER" if word == options.data else word for word in sys.argv[1:])])}
     (options.out / "two_tasks.json").write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
     print(*told, f"{options.out}/two_tasks.png and {options.out}/two_tasks.json", sep="\n")
 

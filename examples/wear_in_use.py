@@ -64,7 +64,7 @@ def main() -> None:
                     f"{day.write_joule_per_day:.2g} J a day of writes and {day.read_joule_per_day:.2g} of "
                     f"reads, {day.cycles_per_day:.2g} cycles a day, endurance for {day.lifetime_day:.2g} days")
     cost.axhline(days[-1].read_joule_per_day, color="k", label="reads"), cost.set(yscale="log")
-    for ax, label in zip(figure.axes, ("writes of a bit", "trainings", "reads since a refresh", "reads between two")):
+    for ax, label in zip(figure.axes, ("writes of a bit", "trainings", "reads since refresh", "reads per refresh")):
         ax.set(xlabel=label, ylabel="energy (J a day)" if ax is cost else "accuracy (%)")
         ax.set_xscale("linear" if ax is fewer else "log"), ax.legend()
     figure.savefig(options.out / "wear.png", dpi=150)
