@@ -44,6 +44,8 @@ SMALL = {                                                         # options, and
     "ternary_pairs": ("--images 100 --epochs 1", "out/ternary.json out/ternary.png"),
     "technologies": ("--images 50 --trials 2", "out/device_library.json out/technologies.png"),
     "shortcuts": ("--images 50 --trials 2 --epochs 1 --width 4", "out/shortcuts.png"),
+    "two_tasks": ("--width 64 --epochs 1", "out/two_tasks.json out/two_tasks.png"),
+    "wear_in_use": ("--epochs 1", "out/wear.json out/wear.png"),
     "train_residual": ("--dataset fashion-subset --images 256 --epochs 1 1 --width 4 --out out",
                        "out/part1.h5 out/part2.h5 out/network.h5"),
     "train_cifar10": ("--data cifar --epochs 2 --trials 2 --out out",
