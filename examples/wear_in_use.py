@@ -65,9 +65,8 @@ def main() -> None:
                     f"reads, {day.cycles_per_day:.2g} cycles a day, endurance for {day.lifetime_day:.2g} days")
     cost.axhline(days[-1].read_joule_per_day, color="k", label="reads"), cost.set(yscale="log")
     for ax, label in zip(figure.axes, ("writes of a bit", "trainings", "reads since refresh", "reads per refresh")):
-        ax.set(xlabel=label, ylabel="energy (J a day)" if ax is cost else "accuracy (%)",
-               xscale="linear" if ax is fewer else "log")
-        ax.legend()
+        ax.legend(), ax.set(xlabel=label, ylabel="energy (J a day)" if ax is cost else "accuracy (%)",
+                            xscale="linear" if ax is fewer else "log")
     figure.savefig(options.out / "wear.png", dpi=150)
     row = {"item": "Wear in use, reads and refreshes", "source": "doi:10.1109/TCSI.2026.3675336", "literature":
            "reads disturb: up to twice the accuracy where that is countered", "measured": "; ".join(told),
