@@ -39,12 +39,13 @@ if TYPE_CHECKING:
 
 SCHEDULES = {"cosine": schedules.Cosine, "step": schedules.Step, "exponential": schedules.Exponential,
              "constant": schedules.Constant}
-OPTIMIZERS = {"adam": optimizers.Adam, "sgd": optimizers.Sgd, "bop": optimizers.Bop}
+OPTIMIZERS = {"adam": optimizers.Adam, "sgd": optimizers.Sgd, "bop": optimizers.Bop,
+              "metaplastic": optimizers.Metaplastic}
 INTEGER_LOSSES = ("mhl", "mcel")    # need logits without batch norm
 CHOICES: dict[str, Mapping[str, Any]] = {"loss": losses.LOSSES, "ste": estimators.ESTIMATORS, "optimizer": OPTIMIZERS}
 # options that are a setting of what another option chose: (that option, the setting)
 SETTINGS = {"b": ("loss", "b"), "margin": ("loss", "margin"), "bound": ("loss", "bound"), "ste_beta": ("ste", "beta"),
-            "bop_gamma": ("optimizer", "gamma"), "bop_tau": ("optimizer", "tau")}
+            "bop_gamma": ("optimizer", "gamma"), "bop_tau": ("optimizer", "tau"), "meta": ("optimizer", "m")}
 
 
 def takers(name: str) -> dict[str, Any]:
@@ -67,11 +68,14 @@ OPTIONS = (
     shared.BINS, shared.LIMIT,
     Option("epochs", "times that each image is seen", rules.integer(1), 20, int),
     Option("batch_size", "images a step", rules.integer(1), 256, int),
-    Option("optimizer", f"{', '.join(OPTIMIZERS)}; bop flips weights, and has no latent ones",
+    Option("optimizer", f"{', '.join(OPTIMIZERS)}; bop flips weights, and has no latent ones; metaplastic keeps more "
+           "of what was learnt before",
            rules.one_of(OPTIMIZERS), "adam"),
-    Option("learning_rate", "step size (default: 1e-3 for adam, 0.1 for sgd; of bop's batch norm 0.01)", read=float),
+    Option("learning_rate", "step size (default: 1e-3 for adam and metaplastic, 0.1 for sgd; of bop's batch norm "
+           "0.01)", read=float),
     _setting("bop_gamma", "weight of a new gradient in the average", "GAMMA"),
     _setting("bop_tau", "average at which a weight flips", "TAU"),
+    _setting("meta", "how much harder a large latent weight is to bring back to zero", "M"),
     Option("schedule", ", ".join(SCHEDULES), rules.one_of(SCHEDULES), "cosine"),
     Option("flip_rate", "bit error rate in training's forward pass: one, or one a layer as 0.1,0.1,0", rules.text,
            "0"),

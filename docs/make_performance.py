@@ -2,7 +2,8 @@
 
     python -m bnnsim.bench --full --out docs/performance.json --scaling scaling.png --compare ... --peer-python ...
     python -m bnnsim.bench --isa avx2 --full --out docs/performance-avx2.json --compare ... --peer-python ...
-    python docs/make_performance.py            # writes them from the first, and from the second where it is there
+    python -m bnnsim.bench --isa generic --only inference --out docs/performance-generic.json --compare ...
+    python docs/make_performance.py            # writes them from the first, and from the others where they are there
     python docs/make_performance.py --check    # exits 1 where the page is not what would be written
 
 No time and no speed is typed by hand: what the JSON has not, stands nowhere.
@@ -22,7 +23,8 @@ from bnnsim.benchmarks.peer import gflops  # noqa: E402
 from bnnsim.benchmarks.sizes import TEST_IMAGES, WORKS  # noqa: E402
 from bnnsim.benchmarks.timing import in_words, with_prefix  # noqa: E402
 
-SOURCES = {"docs/performance.json": "all", "docs/performance-avx2.json": "avx2"}       # and their --isa
+SOURCES = {"docs/performance.json": "all", "docs/performance-avx2.json": "avx2",
+           "docs/performance-generic.json": "generic"}                                  # and their --isa
 PAGE = "docs/performance.rst"
 FIGURE = "docs/figures/scaling.png"
 SMALL = [WORKS[name].title for name in ("fcnn", "cnn")]
@@ -80,7 +82,7 @@ def instructions_of(report: Json) -> str:
     used = report["circumstances"].get("instructions", [])
     names = {"avx512": "AVX-512", "avx2": "AVX2", "neon": "NEON"}
     return next((name for start, name in names.items() if any(one.startswith(start) for one in used)),
-                report.get("isa", "all") + " instructions")
+                "A generic CPU" if report.get("isa") == "generic" else f"{report.get('isa', 'all')} instructions")
 
 
 def products_of(report: Json) -> str:
@@ -97,7 +99,9 @@ def where(report: Json) -> str:
     unfinished = "" if report["complete"] else " It was stopped before its end."
     peers = sorted({row["peer"] for row in report["comparison"]})
     beside = f", in turns with {', '.join(peers)}{products_of(report)}" if peers else ""
-    limited = "" if report.get("isa", "all") == "all" else f" limited to {instructions_of(report)},"
+    isa = report.get("isa", "all")
+    least = "what every x86-64 has" if isa == "generic" else instructions_of(report)
+    limited = "" if isa == "all" else f" limited to {least},"
     return (f"Measured on {c['created'][:10]} by {SIZES[report['size']]} of bnnsim {c['library']}{commit}{beside},\n"
             f"on {c['cpu']},{limited} {c['threads']} threads; Python {c['python']}, NumPy {c['numpy']}, "
             f"Numba {c['numba']}.\nMedians.{busy}{unfinished}")
@@ -191,11 +195,12 @@ def part(report: Json) -> str:
 
 def page(reports: Sequence[Json]) -> str:
     """docs/performance.rst."""
-    names = [f"``{Path(name).name}``" for name, _ in zip(SOURCES, reports)]
+    isas = [report.get("isa", "all") for report in reports]
+    names = [f"``{Path(source).name}``" for source, isa in SOURCES.items() if isa in isas]
     text = ("Performance\n===========\n\nMade by ``python docs/make_performance.py`` from "
-            f"{' and '.join(names)}.\n"
+            f"{', '.join(names)}.\n"
             "Times with \\* are extrapolated from a part of the work, which the remarks name.\n"
-            f"\nIn short\n--------\n\n{in_short(reports)}")
+            f"\nIn short\n--------\n\n{in_short([one for one in reports if one.get('isa') != 'generic'])}")
     for report in reports:
         title = instructions_of(report)
         text += f"\n{title}\n{'-' * len(title)}\n\n{part(report)}"
@@ -203,7 +208,7 @@ def page(reports: Sequence[Json]) -> str:
 
 
 def read() -> list[Json]:
-    """The reports, each checked to be what its name says; the second may be absent."""
+    """The reports, each checked to be what its name says; all but the first may be absent."""
     if not (ROOT / next(iter(SOURCES))).is_file():
         sys.exit(f"no {next(iter(SOURCES))}: run  python -m bnnsim.bench --full --out {next(iter(SOURCES))}")
     reports = []

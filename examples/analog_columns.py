@@ -43,6 +43,7 @@ def main() -> None:
         return 100 * float(np.mean([fault.apply(network, options.seed, chip).accuracy(test)
                                     for chip in range(options.trials)]))
 
+    said = f"{len(test):,} test images, mean of {options.trials} chip{'s' * (options.trials > 1)}"
     clean, found = 100 * network.accuracy(test), dict[str, dict](bits={}, spread={}, wire={}, sensed={})
     panels = (figure := Figure(figsize=(15, 4.5), layout="constrained")).subplots(1, 3, sharey=True)
     for rows in ROWS:
@@ -58,7 +59,7 @@ def main() -> None:
     sensed = found["sensed"][""] = [accuracy(BitFlips(rate)) for rate in rates]
     panels[0].plot(converters[0].reading(network).digital_comparisons, clean, "k*", label="sensed")
     panels[1].plot(SPREADS, sensed, "k*--", label="pairs that are sensed")
-    panels[0].set(xscale="log", xlabel="comparisons an image", ylabel="accuracy (%)", title="cells all alike")
+    panels[0].set(xscale="log", xlabel="comparisons an image", ylabel=f"accuracy (%), {said}", title="cells all alike")
     panels[1].set(xlabel="spread of a cell's conductance over its mean", title="cells that differ, 9 bits")
     panels[2].set(xlabel="resistance from cell to cell over a cell's", title="wires, 9 bits")
     for axes in panels:
@@ -67,8 +68,8 @@ def main() -> None:
     bits, spread, wire = ({rows: round(values[2], 2) for rows, values in found[what].items()} for what in settings)
     row = {"item": "Analog columns", "source": "arXiv:2412.03553", "literature":
            "resistance of bit lines: making +1s sparse wins up to 77 points back (other networks)",
-           "measured": f"digital {clean:.2f} %; by rows a column: alike cells, {BITS[2]} bits {bits}; 9 bits, spread "
-           f"of {SPREADS[2]:g} {spread}, sensed pairs {sensed[2]:.2f}; 9 bits, wires of {WIRES[2]:g} {wire}",
+           "measured": f"digital {clean:.2f} % ({said}); by rows a column: alike cells, {BITS[2]} bits {bits}; 9 bits, "
+           f"spread of {SPREADS[2]:g} {spread}, sensed pairs {sensed[2]:.2f}; 9 bits, wires of {WIRES[2]:g} {wire}",
            "command": shlex.join(["python", "examples/analog_columns.py", *sys.argv[1:]]), "found": found}
     (options.out / "analog_columns.json").write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
     print(f"{row['measured']}\n{options.out}/analog_columns.png and {options.out}/analog_columns.json")

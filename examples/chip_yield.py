@@ -55,8 +55,9 @@ def main() -> None:
                        "first layer, counted": chip_yields(first, options.drop).rows,
                        "first layer, from chips of other rates": told.rows}.items():
         rate, share, low, high = (np.array([row[key] for row in rows]) for key in ("rate", "share", "low", "high"))
-        left.errorbar(rate, share, [share - low, high - share], fmt="o", label=name, capsize=3, markersize=4)
-    left.set(xscale="log", yscale="log", ylim=(1e-7, 1.5), xlabel="bit error rate", ylabel="share of chips that fail")
+        left.errorbar(rate, share, np.c_[share - low, high - share].T.tolist(), fmt="o", label=name, capsize=3)
+    left.set(xscale="log", yscale="log", ylim=(1e-7, 1.5), xlabel="bit error rate", ylabel="share of chips that fail",
+             title=f"fail: lose over {100 * options.drop:g} points of {len(test):,} test images")
     for part in (0.5, 0.9, 0.99):
         found = 100 * np.array([quantile_interval(chips, part)[:3] for chips in result.accuracy[0, 1:]])
         right.errorbar(RATES[1:], found[:, 2], abs(found[:, :2] - found[:, 2:]).T, fmt="o-", label=f"{100 * part:g} %")
@@ -66,9 +67,9 @@ def main() -> None:
     figure.savefig(options.out / "yields.png", dpi=150)
     row = {"item": "Yield", "source": "arXiv:1904.03652",
            "literature": "a standard network stands a bit error rate of 1e-4 nearly without loss: said of means",
-           "measured": f"mean change at 1e-4 {100 * np.diff(result.mean()[0])[0]:+.2f} points. Share of chips that "
-           f"lose over {100 * options.drop:g} points: at 1e-4 {said(counted.rows[0])}, counted; at 1e-6 by the first "
-           f"layer {said(told.rows[1])}, told of {options.trials} chips a rate; over 5 times it at 0.01 {said(split)}",
+           "measured": f"{len(test):,} images: at 1e-4 {100 * np.diff(result.mean()[0])[0]:+.2f} points in the mean. "
+           f"Chips that lose over {100 * options.drop:g}: at 1e-4 {said(counted.rows[0])}, counted; at 1e-6 by layer 0 "
+           f"{said(told.rows[1])}, told of {options.trials} chips a rate; over 5 times it at 0.01 {said(split)}",
            "command": shlex.join(["python", "examples/chip_yield.py", *sys.argv[1:]]), "told": told.rows}
     (options.out / "yields.json").write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
     print(f"{options.out}/yields.png and {options.out}/yields.json")

@@ -54,7 +54,8 @@ def main() -> None:
         left.plot(*zip(*((row["reads"], 100 * row["accuracy"]) for row in found.rows())), "o-", label=name)
         print(f"{name}\n{found.table()}\n")
     left.axhline(100 * clear, color="k", label="pixels, read right")
-    left.set(xscale="log", xlabel="reads, or presentations of an image", ylabel="accuracy (%)")
+    left.set(xscale="log", xlabel="reads, or presentations of an image", ylabel="accuracy (%)",
+             title=f"{len(test):,} test images")
     for name, each, n in (("read right", clean, 1), ("one read", noisy, 1), (f"{options.reads} reads", noisy, None)):
         coverage, accuracy = accuracy_over_coverage(each.probabilities(n), test.labels)
         right.plot(100 * coverage, 100 * accuracy, label=name)

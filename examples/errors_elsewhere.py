@@ -53,16 +53,17 @@ def main() -> None:
         result = bnnsim.sweep(plain, test, RATES, options.trials, options.seed, faults=PARTS, axis="share_of_errors")
         hardened = bnnsim.sweep(noisy, test, RATES, options.trials, options.seed, faults=ActivationErrors(0))
         normal = bnnsim.sweep(plain, test, [0.0312], options.trials, options.seed, faults=PopcountNoise(0))
-        result.plot(ax=ax).set_title(f"{name}: each part broken alone", fontsize=10)
-        ax.plot(RATES[1:], 100 * hardened.mean()[0, 1:], "k:", label="activations, trained with errors")
+        result.plot(ax=ax).set_title(f"{name}, {len(test):,} test images: each part broken alone", fontsize=10)
+        ax.plot(RATES[1:], 100 * hardened.mean()[0, 1:], "k:", label="network, activations, trained with errors")
+        ax.legend(fontsize=7)
         mean, clean, at = 100 * result.mean(), 100 * plain.accuracy(test), RATES.index(0.0312)
         spread = 100 * result.accuracy[:, at].std(axis=1, ddof=1)
         lost = {part: f"{clean - mean[s, at]:.2f} +- {spread[s]:.2f}" for s, part in enumerate(PARTS)}
-        stands = {part: result.tolerated(0.01, f"network, {part}").rate for part in list(PARTS)[:3]}
-        said.append(f"{name} ({clean:.2f} %): points lost at 3.12 % of {', '.join(map(': '.join, lost.items()))}, by a "
-                    f"normal error of popcounts {clean - 100 * normal.mean()[0, 0]:.2f}; one is lost at rates of " +
-                    ", ".join(f"{rate:.2g} ({part})" for part, rate in stands.items()) + f"; {100 * NOISE:g} % "
-                    f"wrong activations in training: {100 * noisy.accuracy(test):.2f} % clean, "
+        stands = [f"{result.tolerated(0.01, f'network, {part}').rate:.2g} ({part})" for part in list(PARTS)[:3]]
+        said.append(f"{name} ({clean:.2f} % of {len(test):,} test images): points lost at 3.12 % of "
+                    f"{', '.join(map(': '.join, lost.items()))}, by a normal error of popcounts "
+                    f"{clean - 100 * normal.mean()[0, 0]:.2f}; one is lost at rates of {', '.join(stands)}; "
+                    f"{100 * NOISE:g} % wrong activations in training: {100 * noisy.accuracy(test):.2f} % clean, "
                     f"{100 * hardened.mean()[0, at]:.2f} at 3.12 % wrong, before {mean[3, at]:.2f}")
         found[name] = {"clean": clean, "accuracy": dict(zip(PARTS, mean.tolist())), "lost": lost}
     figure.savefig(options.out / "errors_elsewhere.png", dpi=150)

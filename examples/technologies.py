@@ -37,7 +37,8 @@ def main() -> None:
     figure, lost = Figure(figsize=(12, 9.5), layout="constrained"), dict[object, str]()
     for ax, (name, axis) in zip(figure.subplots(3, 3, sharey=True).flat, PANELS.items()):
         card, known = bnnsim.devices.load_card(name), bnnsim.devices.AXES[axis]
-        label = {"timing": "activation time tRCD ns", "condition": ""}.get(axis, f"{known.label} {known.unit}")
+        label = {"timing": "activation time tRCD (ns)", "condition": ""}.get(
+            axis, known.label + f" ({known.unit})" * bool(known.unit))
         for i, condition in enumerate(("",) if axis == "condition" else card.conditions):
             swept = bnnsim.sweep_card(card, networks, test, axis, PLACES.get(axis), trials=options.trials,
                                       at={"condition": condition} if condition else {}, rng=options.seed)
@@ -66,7 +67,8 @@ def main() -> None:
     row = {"item": "Device library", "source": "arXiv:1908.04085, 10.1109/TC.2021.3104736, arXiv:1904.03652",
            "literature": "binarized networks stand 0.1 % of ST-MRAM errors; those of FeFET are asymmetric, depend on "
            "temperature and, not countered, make accuracy unacceptable; HfO2 has 3.3 % at 1/30 of the energy",
-           "measured": "points, standard FCNN: " + "; ".join(f"{what} {lost[key]}" for what, key in shown.items()) +
+           "measured": f"points of {len(test):,} test images, standard FCNN: " + "; ".join(
+               f"{what} {lost[key]}" for what, key in shown.items()) +
            f"; as many errors, as many of zeros as of ones {100 * (even[1] - even[0]):+.1f}",
            "command": " ".join(["python examples/technologies.py", *sys.argv[1:]])}
     (options.out / "device_library.json").write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")

@@ -371,6 +371,12 @@ def adam_step(value, gradient, first, second, *settings):
     return value, first, second
 
 
+def metaplastic_step(value, gradient, first, second, *settings):
+    value, first, second = value.copy(), first.copy(), second.copy()
+    split(optimizer_steps.metaplastic_step, len(value), value, gradient, first, second, *settings)
+    return value, first, second
+
+
 def momentum_step(value, gradient, velocity, *settings):
     value, velocity = value.copy(), velocity.copy()
     split(optimizer_steps.momentum_step, len(value), value, gradient, velocity, *settings)

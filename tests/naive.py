@@ -5,6 +5,7 @@ Activations are N, H, W, C; images N, C, H, W; weights (U, F) or (K, kh, kw, C).
 of word f // 64.
 """
 
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -193,6 +194,27 @@ def adam(value, gradient, first, second, beta1, beta2, step_size, second_scale, 
     first = beta1 * first + (one - beta1) * gradient
     second = beta2 * second + (one - beta2) * gradient * gradient
     value = value - step_size * first / (np.sqrt(second) * second_scale + eps)
+    return np.clip(value, -bound, bound), first, second
+
+
+def consolidation(value, m):
+    """1 - tanh(m value)^2 as 4 e / (1 + e)^2, e = exp(-2 m |value|), in float32: a Taylor sum, 2^-k times."""
+    one, z = np.float32(1), np.minimum(np.abs(np.float32(2) * np.float32(m) * value), np.float32(80))
+    k = np.floor(z * np.float32(1 / math.log(2)) + np.float32(0.5))
+    r = (z - k * np.float32(0.693359375)) - k * np.float32(math.log(2) - 0.693359375)
+    e = np.zeros_like(z)
+    for i in reversed(range(8)):
+        e = e * r + np.float32((-1) ** i / math.factorial(i))
+    e = np.ldexp(e, -k.astype(int))
+    return np.float32(4) * e / ((one + e) * (one + e))
+
+
+def metaplastic(value, gradient, first, second, beta1, beta2, step_size, second_scale, eps, bound, m):
+    """Laborieux et al. 2021: what `adam` takes from a value is multiplied where it moves that towards zero."""
+    _, first, second = adam(value, gradient, first, second, beta1, beta2, step_size, second_scale, eps, bound)
+    change = step_size * first / (np.sqrt(second) * second_scale + eps)
+    towards = np.sign(change) == np.where(value >= 0, 1, -1)
+    value = value - np.where(towards, change * consolidation(value, m), change)
     return np.clip(value, -bound, bound), first, second
 
 

@@ -50,11 +50,11 @@ def first_order(conductances, wire):
     return math.fsum(conductances) - wire * shared
 
 
-def even(conductances, wire, n_there):
-    """First order, of currents that each meet the others' mean."""
+def even(conductances, wire):
+    """First order, of currents that each meet the others' mean, cells that carry nothing among them."""
     n = len(conductances)
     far = math.fsum(g * sum(min(i + 1, j + 1) for j in range(n)) for i, g in enumerate(conductances))
-    return math.fsum(conductances) - wire / max(n_there, 1) * math.fsum(conductances) * far
+    return math.fsum(conductances) - wire / n * math.fsum(conductances) * far
 
 
 def convert(count, n_there, rows, bits, span):

@@ -137,6 +137,8 @@ def run_operation(operation, values):
         return average_pool(x, get["size"], get["stride"], get["padding"], get["whole"])
     if operation.word == "real-conv":
         return real_conv(x, get["weight"], get["bias"], get["stride"], get["padding"], get["dilation"], get["groups"])
+    if operation.word == "twice":
+        return x.repeat(2, axis=1 if x.dtype == np.uint8 else -1)
     plain = {"pixels": pixels, "affine": affine, "prelu": prelu, "clip": clip, "sign": sign, "add": add,
              "concatenate": concatenate, "global-average": global_average, "real-dense": real_dense}
     return plain[operation.word](*values, *(get[name] for name in operation.arrays))
@@ -165,6 +167,6 @@ def evaluate(nodes, images, offset):
     for node in nodes:
         read = [images if at < 0 else values[at] for at in node.inputs]
         values.append(run_operation(node.what, read) if hasattr(node.what, "word") else
-                      run_layer(node.what, read[0], offset if node.inputs[0] < 0 else None))
+                      run_layer(node.what, read[0], offset if read[0].dtype == np.uint8 else None))
     scores = values[-1].astype(np.float64)
     return np.where(np.isfinite(scores), scores, -np.inf), values

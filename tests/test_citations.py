@@ -18,7 +18,7 @@ FILES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.
 TEXTS = ("README.rst", "CONTRIBUTING.rst", "CHANGELOG.rst", "data/README.rst",
          *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.rst")))
 OPEN = {path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*")
-        if not {"__pycache__", "build"} & {*path.relative_to(ROOT).parts}}   
+        if not {"__pycache__", "build"} & {*path.relative_to(ROOT).parts}}          # pip builds in build/
 
 
 def docstrings(tree):

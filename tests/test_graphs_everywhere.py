@@ -24,7 +24,7 @@ from bnnsim.packed.network_file import load_network
 PACKAGES = "campaign metrics proofs interop faults packed training devices figures".split()
 TAKES = {"network", "networks", "model"}
 NOT_ASKED = {"Evaluation.__init__", "Imported.__init__", "DeviceFit.__init__",         # records of what was made of one
-             "Protected.memory", "SpareColumns.memory", "Remapped.memory",             # asked by apply
+             "Protected.memory", "SpareColumns.memory", "Remapped.memory", "PairDevices.memory",      # asked by apply
              "ProgressiveFlips.__init__",                                              # a record, too
              "sweep_measurements",                                                     # by sweep_card
              "devices.fit"}                                                            # another sort of model
@@ -75,6 +75,8 @@ WORKS = {
                  lambda: faults.EachRead(BITS).apply(GRAPH, 5, 0, 2).scores(IMAGES)),
     "rare_failures": (lambda: campaign.rare_failures(GRAPH, SPLIT, faults.BitFlips(0.5), 1.0, 4, 2, 0).share.share,
                       lambda: 1.0),
+    "RefreshSchedule.cost": (lambda: devices.RefreshSchedule(2, 6).cost(GRAPH, faults.ReadDisturb(9, 9), 5.0, 0, 1)[2],
+                             lambda: 3 * 5.0 * N_BITS),
     "Remapped.cost": (lambda: faults.Remapped(STUCK).cost(GRAPH).n_cells, lambda: N_BITS),
     "FaultMap.record": (lambda: faults.FaultMap.record(BITS, GRAPH, 3).apply(GRAPH).scores(IMAGES),
                         lambda: BITS.apply(GRAPH, 3).scores(IMAGES)),
@@ -84,9 +86,12 @@ WORKS = {
 FAULTS = (BITS, STUCK, faults.AsymmetricFlips(0.1, 0.2), faults.Clusters(ARRAYS, 0.1),
           faults.StuckLines(ARRAYS, "row", 0.1, 0.1), faults.EachRead(BITS), faults.Protected(BITS, "secded(72,64)"),
           faults.SpareColumns(BITS, ARRAYS, 1), faults.ArrayVariation(BITS, ARRAYS, 0.1, 1.0),
-          faults.Remapped(STUCK, permute="units", n_spare=2),
+          faults.Remapped(STUCK, permute="units", n_spare=2), faults.ReadDisturb(10, 20, reads=3),
+          devices.WornOut([np.full(layer.parameters["weight"].shape, 9) for layer in MODEL.weighted],
+                          weibull=devices.Weibull(20, 1.0)),
           faults.Compose([BITS, faults.StuckAt(0.01, 0.02)]), faults.BitFlips(0.3, layers=(1, 4)))
-ELSEWHERE = {"fit": "tests/training/test_graph_training.py", "reestimate_batch_norm": "the same",
+ELSEWHERE = {"with_ternary_weights": "tests/training/test_ternary_layers.py",
+             "fit": "tests/training/test_graph_training.py", "reestimate_batch_norm": "the same",
              "sweep_card": "below, as sweep", "DeviceCard.energy_joule": "energies above, times the card's",
              "DeviceCard.read_energy_joule": "energies above, times the card's",
              "save_network": "below", "export_network": "tests/interop", "fault_map": "tests/figures",

@@ -15,7 +15,7 @@ JUPYTER = """
 import sys, types
 
 class Shell:
-    pass
+    config = {"IPKernelApp": {}}                                    # what tqdm asked for until 4.63
 
 for name in ("ipykernel", "ipykernel.zmqshell", "IPython", "IPython.display"):
     sys.modules[name] = types.ModuleType(name)

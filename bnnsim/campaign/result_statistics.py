@@ -44,8 +44,22 @@ def _interval(result: "SweepResult", s: int, r: int, trials: np.ndarray, level: 
 
 
 def _is_clean(result: "SweepResult", s: int, r: int) -> bool:
-    """Chips without errors are all alike."""
-    return is_probability(result.axis) and bool(result.rates[r] == 0) and bool(np.nansum(result.ber[s, r]) == 0)
+    """Chips without errors are all alike: no stored bit is wrong, and what errs elsewhere is not, either."""
+    right = result.right[s, r, result.ran[s, r]]
+    return is_probability(result.axis) and bool(result.rates[r] == 0) and bool(np.nansum(result.ber[s, r]) == 0) and \
+        bool(np.all(right == right[:1]))
+
+
+def clean_accuracy(result: "SweepResult", s: int, what: str) -> float:
+    """The accuracy of series number s without errors, which `what` needs to know."""
+    clean = np.flatnonzero(result.rates == 0)
+    if not is_probability(result.axis) or not len(clean) or not result.ran[s, clean[0], 0]:
+        raise ValueError(f"{what} needs rate 0 among the rates, of an axis of probabilities, to know the clean "
+                         f"accuracy: got {result.rates.tolist()} of the axis {result.axis!r}")
+    if not _is_clean(result, s, int(clean[0])):
+        raise ValueError(f"{what} needs a memory without errors at rate 0, but there bits read wrong, or chips differ: "
+                         "a part of the fault that `at` does not move errs all the same")
+    return float(result.accuracy[s, clean[0], 0])
 
 
 def tolerated_rate(result: "SweepResult", s: int, drop: float, level: float) -> Tolerated:
@@ -53,14 +67,9 @@ def tolerated_rate(result: "SweepResult", s: int, drop: float, level: float) -> 
     if not is_probability(result.axis):
         raise ValueError("tolerated needs probabilities, of which 0 is a memory without errors, but these rates are of "
                          f"the axis {result.axis!r} (of bnnsim.sweep_card's results, CardSweep.tolerated knows more)")
-    clean, *positive = np.argsort(result.rates)
-    if result.rates[clean] != 0:
-        raise ValueError("tolerated needs rate 0 among the rates, to know the clean accuracy")
-    if np.nansum(result.ber[s, clean]) > 0:
-        raise ValueError("tolerated needs a memory without errors at rate 0, but bits read wrong there: a part of the "
-                         "fault that `at` does not move errs all the same")
+    clean, positive = clean_accuracy(result, s, "tolerated"), np.argsort(result.rates)[1:]
     accuracy = result.accuracy[s]
-    return tolerated(result.rates[positive], accuracy[positive], accuracy[clean, 0], drop, level,
+    return tolerated(result.rates[positive], accuracy[positive], clean, drop, level,
                      result.settings["series"][s]["n_images"])._replace(axis=result.axis)
 
 

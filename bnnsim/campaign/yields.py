@@ -16,6 +16,7 @@ import numpy as np
 
 import bnnsim.faults.axis as axis
 from bnnsim.campaign.result import SweepResult
+from bnnsim.campaign.result_statistics import clean_accuracy
 from bnnsim.campaign.settings import SeriesEntry
 from bnnsim.checks import check_probability
 from bnnsim.faults import BitFlips, parse_fault
@@ -113,6 +114,8 @@ def rare_yields(result: SweepResult, networks: PackedNetwork | Mapping[str, Pack
     """
     drop, rows, named = check_probability("drop", drop), [], _named(result, networks)
     limits, run = _limits(result, drop), result.rates > 0
+    if not len(rates):
+        raise ValueError("rates must be at least one bit error rate, got none")
     for s, (name, limit) in enumerate(zip(result.names, limits)):
         ran, n_bits = result.ran[s].all(axis=0), _bits_that_err(result.settings["series"][s], named[name])
         accuracy, shares = (of[s][run][:, ran] for of in (result.accuracy, result.ber))
@@ -132,11 +135,10 @@ def _row(name: str, rate: float, limit: float, share: float, low: float, high: f
 
 def _limits(result: SweepResult, drop: float) -> np.ndarray:
     """Least accuracy of a good chip (S,)."""
-    clean = np.flatnonzero(result.rates == 0)
-    if not axis.is_probability(result.axis) or len(clean) == 0:
-        raise ValueError("yields need rate 0 among the rates, of an axis of probabilities, to know the clean accuracy: "
-                         f"got {result.rates.tolist()} of the axis {result.axis!r}")
-    return result.accuracy[:, clean[0], 0] - drop
+    limits = np.array([clean_accuracy(result, s, "a yield") for s in range(len(result.names))]) - drop
+    if len(result.rates) < 2:
+        raise ValueError("a yield needs another rate than 0 among the rates, at which chips have errors, got 0 alone")
+    return limits
 
 
 def _named(result: SweepResult, networks: PackedNetwork | Mapping[str, PackedNetwork]) -> Mapping[str, PackedNetwork]:

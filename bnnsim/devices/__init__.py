@@ -20,12 +20,15 @@ from bnnsim.devices.fitted import DeviceFit
 from bnnsim.devices.fitting import fit
 from bnnsim.devices.measurements import Measurements, read_measurements
 from bnnsim.devices.monte_carlo import Programmed
+from bnnsim.devices.refresh import RefreshSchedule, longest_interval, mean_accuracy
 from bnnsim.devices.shipped_cards import library
 from bnnsim.devices.states import KnownState, State
 from bnnsim.devices.supply import SupplySensing
 from bnnsim.devices.table_text import MeasurementError
+from bnnsim.devices.worn_out import AgedCells, WornOut
 
-__all__ = ["AXES", "CardError", "CardFault", "Cell1T1R", "Cell2T2R", "DeviceCard", "DeviceFit", "Empirical",
-           "ErrorRates", "Failures", "KnownState", "LogNormal", "MeasurementError", "Measurements", "NormalConductance",
-           "Programmed", "Retention", "State", "SupplySensing", "Wear", "Weibull", "converted_rate", "fit", "library",
-           "load_card", "n_devices", "programming_energy_joule", "read_energy_joule", "read_measurements"]
+__all__ = ["AXES", "AgedCells", "CardError", "CardFault", "Cell1T1R", "Cell2T2R", "DeviceCard", "DeviceFit",
+           "Empirical", "ErrorRates", "Failures", "KnownState", "LogNormal", "MeasurementError", "Measurements",
+           "NormalConductance", "Programmed", "RefreshSchedule", "Retention", "State", "SupplySensing", "Wear",
+           "Weibull", "WornOut", "converted_rate", "fit", "library", "load_card", "longest_interval", "mean_accuracy",
+           "n_devices", "programming_energy_joule", "read_energy_joule", "read_measurements"]

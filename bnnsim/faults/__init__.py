@@ -20,8 +20,10 @@ from bnnsim.faults.cost import Cost
 from bnnsim.faults.each_read import EachRead
 from bnnsim.faults.fault_map import FaultMap, LayerErrors
 from bnnsim.faults.lines import StuckLine, StuckLines, WeakAmplifiers
+from bnnsim.faults.pair_devices import PairDevices
 from bnnsim.faults.protected import Protected
 from bnnsim.faults.protocol import Fault
+from bnnsim.faults.read_disturb import ReadDisturb
 from bnnsim.faults.read_errors import ActivationErrors, PopcountErrors, PopcountNoise, SenseErrors
 from bnnsim.faults.real_bits import RealBits
 from bnnsim.faults.remapped import Remapped
@@ -33,6 +35,6 @@ from bnnsim.faults.stuck_at import StuckAt
 
 __all__ = ["ActivationErrors", "AnalogColumns", "ArrayMapping", "ArrayVariation", "AsymmetricFlips", "BitFlips",
            "ByArray", "Clusters", "Compose", "Cost", "EachRead", "Fault", "FaultMap", "InOutput", "InThresholds",
-           "LayerErrors", "LayerFault", "PopcountErrors", "PopcountNoise", "Protected", "RealBits", "Remapped",
-           "SenseErrors", "SpareColumns", "StuckAt", "StuckLine", "StuckLines", "WeakAmplifiers", "exact_residual",
-           "ideal_residual", "parse_fault"]
+           "LayerErrors", "LayerFault", "PairDevices", "PopcountErrors", "PopcountNoise", "Protected", "ReadDisturb",
+           "RealBits", "Remapped", "SenseErrors", "SpareColumns", "StuckAt", "StuckLine", "StuckLines",
+           "WeakAmplifiers", "exact_residual", "ideal_residual", "parse_fault"]

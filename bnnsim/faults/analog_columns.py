@@ -200,8 +200,7 @@ class _Chip(AnalogColumns):
     def columns(self, stage: Stage) -> list[Columns]:
         """The sub-arrays of a layer: rows of its summands in order."""
         signs = stage.signs_by_summand                           # (F, U)
-        spread = self.rates(1 if not isinstance(self.spread, Sequence) else len(self.spread))
-        s = spread[stage.index if len(spread) > 1 else 0][0]
+        s = self.spread[stage.index] if isinstance(self.spread, Sequence) else self.spread
         q = round(GRID * self.off / (1 - self.off)) / GRID
         rng = generator(self.root, "cells", stage.index)
         on, off = (_conductance(mean, s, signs.shape, rng) for mean in (1 + q, q))
@@ -241,7 +240,7 @@ class _Chip(AnalogColumns):
         if columns.far_moved is None or columns.far_constant is None:
             return whole
         far = columns.far_constant[kind] + x.astype(np.float64) @ columns.far_moved
-        return whole - self.wire / np.maximum(columns.n[kind], 1)[:, None] * whole * far
+        return whole - self.wire / columns.moved.shape[0] * whole * far
 
 
 def _conductance(mean: float, spread: float, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

@@ -67,7 +67,7 @@ class AtRead(LayerFault):
             A chain of layers; it stays as it is.
         rng : None, int, SeedSequence or Generator
             The root seed. A draw's key is (root seed, stream, trial, read), layer and block of images, its counter the
-            place of what errs: not the rate, so errors at a lower rate are a subset of a higher's.
+            place of what errs, not the rate: one rate's errors meet the draws of another's.
         trial, read : int
             Which chip, and the number of the inference batch.
 
@@ -121,6 +121,10 @@ class NoisyNetwork(PackedNetwork):
         copy = super().with_arrays(arrays)
         copy.noise = self.noise
         return copy
+
+    def _fields(self) -> dict[str, Any]:
+        raise TypeError("errors of reading are no part of a network's file: save the network without them, and the "
+                        "fault by its repr")
 
     def run(self, i: int, x: np.ndarray, stop: int | None = None, out: np.ndarray | None = None) -> np.ndarray:
         """Not defined: errors hang on the place of an image in its read."""

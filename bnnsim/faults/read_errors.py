@@ -4,10 +4,9 @@ n summands of a pre-activation h, of which a are +1: a popcount, h = 2 a - n. Eq
 docs/frontier.
 """
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 
@@ -16,19 +15,10 @@ from bnnsim.checks import check_int, clean_fields
 from bnnsim.faults.at_read import AtRead
 from bnnsim.faults.axis import BER
 from bnnsim.faults.by_layer import Rates
+from bnnsim.faults.step_tables import Steps, normal, off_by, sensed
 from bnnsim.kernels import split
 from bnnsim.packed.bit_errors import flip_masks
 from bnnsim.packed.stages import Stage
-
-WHOLE = 2.0**32                     # a probability of 1, as draws have it
-TAIL = 8.0                          # standard deviations, and as many steps, that tables reach beyond their mean
-
-
-class Steps(NamedTuple):
-    """Distributions of steps for `bnnsim.kernels.memory.read_errors.moved_sums`, a row each."""
-
-    tables: np.ndarray
-    least: np.ndarray
 
 
 @dataclass(frozen=True, repr=False)
@@ -101,9 +91,8 @@ class PopcountErrors(AtRead):
         clean_fields(self, check_int, "step", low=1, high=2**20)
 
     def of_sums(self, stage: Stage, rate: float, h: np.ndarray, key: np.ndarray) -> np.ndarray:
-        """Sums with errors: draws below p / 2 are one less, above 1 - p / 2 one more."""
-        shares = np.repeat([rate / 2, 1 - rate / 2], self.step)
-        return _moved(stage, h, Steps((WHOLE * shares).astype(np.uint64)[None], np.array([-self.step])), key)
+        """Sums with errors: draws below p / 2 are less, the uppermost p / 2 more."""
+        return _moved(stage, h, off_by(self.step, rate), key)
 
 
 @dataclass(frozen=True, repr=False)
@@ -131,14 +120,7 @@ class PopcountNoise(AtRead):
 
     def of_sums(self, stage: Stage, rate: float, h: np.ndarray, key: np.ndarray) -> np.ndarray:
         """Sums with errors."""
-        from scipy.special import ndtr
-
-        _, n_summands = stage.border
-        sigmas = np.maximum(rate * n_summands, 1e-9)
-        most = int(np.ceil(TAIL * sigmas.max())) + 1
-        edges = np.arange(-most, most) + 0.5                    # between a count that is off by k, and by k + 1
-        tables = np.array([WHOLE * ndtr(edges / sigma) for sigma in sigmas]).astype(np.uint64)
-        return _moved(stage, h, Steps(tables, np.full(len(sigmas), -most)), key)
+        return _moved(stage, h, normal(tuple(np.maximum(rate * stage.border[1], 1e-9).tolist())), key)
 
 
 @dataclass(frozen=True, repr=False)
@@ -167,7 +149,7 @@ class SenseErrors(AtRead):
 
     def of_sums(self, stage: Stage, rate: float, h: np.ndarray, key: np.ndarray) -> np.ndarray:
         """Sums with errors: one draw each, from the table of its number of +1."""
-        return _moved(stage, h, _sensed_at(tuple(stage.border[1].tolist()), rate), key, True)
+        return _moved(stage, h, sensed(tuple(stage.border[1].tolist()), rate), key, True)
 
 
 def _moved(stage: Stage, h: np.ndarray, steps: Steps, key: np.ndarray, by_sum: bool = False) -> np.ndarray:
@@ -180,39 +162,5 @@ def _moved(stage: Stage, h: np.ndarray, steps: Steps, key: np.ndarray, by_sum: b
         table_at = kind
     rows = h.reshape(-1, h.shape[-1])
     split(read_errors.moved_sums, len(rows), rows, n_summands[kind], table_at.astype(np.int64), by_sum, steps.tables,
-          steps.least.astype(np.int64), key[0], key[1])
+          steps.least, steps.guide, key[0], key[1])
     return rows.reshape(h.shape)
-
-
-@functools.lru_cache(maxsize=32)
-def _sensed_at(n_summands: tuple[int, ...], p: float) -> Steps:
-    """`_sensed` of several numbers of products, one behind the other."""
-    kinds = [_sensed(n, p) for n in n_summands]
-    width = max(each.tables.shape[1] for each in kinds)
-    tables = [np.pad(each.tables, ((0, 0), (0, width - each.tables.shape[1])), constant_values=np.uint64(WHOLE))
-              for each in kinds]
-    return Steps(np.concatenate(tables), np.concatenate([each.least for each in kinds]))
-
-
-def _sensed(n: int, p: float) -> Steps:
-    """Steps of a popcount of n products each wrong with probability p, a row for each number a of +1: 0 .. n."""
-    pmf = [_binomial(m, p) for m in range(n + 1)]
-    rows, least = [], np.empty(n + 1, np.int64)
-    for a in range(n + 1):
-        (gained_at, gained), (lost_at, lost) = pmf[n - a], pmf[a]
-        rows.append(np.convolve(gained, lost[::-1]))
-        least[a] = gained_at - (lost_at + len(lost) - 1)
-    tables = np.full((n + 1, max(map(len, rows))), np.uint64(WHOLE))
-    for table, row in zip(tables, rows):
-        cumulative = np.cumsum(row)
-        table[:len(row) - 1] = np.rint(WHOLE * np.minimum(cumulative[:-1] / cumulative[-1], 1.0)).astype(np.uint64)
-    return Steps(tables, least)
-
-
-def _binomial(m: int, p: float) -> tuple[int, np.ndarray]:
-    """(least number, probabilities) of binomial(m, p) where it is not negligible."""
-    from scipy.special import gammaln, xlog1py, xlogy
-
-    reach = TAIL * (m * p * (1 - p)) ** 0.5 + TAIL
-    k = np.arange(max(0, int(m * p - reach)), min(m, int(m * p + reach) + 1) + 1)
-    return int(k[0]), np.exp(gammaln(m + 1) - gammaln(k + 1) - gammaln(m - k + 1) + xlogy(k, p) + xlog1py(m - k, -p))

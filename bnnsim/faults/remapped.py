@@ -119,7 +119,8 @@ class Remapped(Around):
 
     def _table(self, layer: StoredLayer) -> int:
         """Bits of a layer's table."""
-        n_flags = layer.units * -(-layer.fan_in // self.segment) if self.segment else 0
+        segment = min(self.segment or layer.fan_in, layer.fan_in)
+        n_flags = layer.units * -(-layer.fan_in // segment) if segment < layer.fan_in else 0
         n_things = {"units": layer.units, "weights": layer.fan_in}.get(self.permute or "", 0)
         n_places = n_things + self.n_spare
         return n_flags + n_things * (math.ceil(math.log2(n_places)) if n_things else 0)

@@ -241,7 +241,7 @@ def failing_images(results: "HardImages | Mapping[str, HardImages]", path: FileP
     for s, (name, found) in enumerate(named.items()):
         parts = min(20, len(found.lead))
         centres = 100 * (np.arange(parts) + 0.5) / parts
-        tells = f"{100 * found.area:.0f} % of pairs"
+        tells = "no pair" if np.isnan(found.area) else f"{100 * found.area:.0f} % of pairs"
         axes.plot(centres, 100 * found.by_part(parts)[1], **line_style(s), label=f"{name}: {tells}" if name else tells)
     axes.set_xlim(0, 100)
     axes.set_ylim(bottom=0)

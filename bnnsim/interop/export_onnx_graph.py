@@ -16,7 +16,7 @@ from bnnsim.interop.export_onnx import DOUBLE, Graph, add_layer
 from bnnsim.packed.graph import PackedGraph
 from bnnsim.packed.graph_schema import IMAGES, Place
 from bnnsim.packed.operations import (Add, Affine, AveragePool, Clip, Concatenate, GlobalAverage, LargestPool,
-                                      Operation, Pixels, PReLU, RealConv, RealDense, Sign)
+                                      Operation, Pixels, PReLU, RealConv, RealDense, Sign, Twice)
 
 Shape = tuple[int, ...]
 
@@ -116,6 +116,12 @@ def _dense(graph: Graph, name: str, what: RealDense, shape: Shape, others: list[
     graph.node("Gemm", f"{name}.out", np.ascontiguousarray(weight), np.array(what.bias), transB=1)
 
 
+def _twice(graph: Graph, name: str, what: Twice, shape: Shape, others: list[str]) -> None:
+    raise ValueError(f"{name} reads its input twice, for pairs of devices that hold ternary weights: a network of such "
+                     "is written as .h5 by network.save, and its cells as .csv")
+
+
 ADD: dict[type[Operation], Callable[..., None]] = {
     Pixels: _affine, Affine: _affine, PReLU: _prelu, Clip: _clip, Sign: _sign, Add: _add, Concatenate: _concatenate,
-    AveragePool: _average, GlobalAverage: _global, LargestPool: _largest, RealConv: _conv, RealDense: _dense}
+    AveragePool: _average, GlobalAverage: _global, LargestPool: _largest, RealConv: _conv, RealDense: _dense,
+    Twice: _twice}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from bnnsim.checks import check_choice, check_int, check_labels, check_real
+from bnnsim.checks import check_choice, check_finite, check_images, check_int, check_labels, check_real
 from bnnsim.faults.protocol import READ_IMAGES, Fault, apply_read, check_fault, when_drawn
 from bnnsim.packed.blocks import check_labelled
 from bnnsim.packed.network import PackedNetwork
@@ -27,8 +27,13 @@ LEAST, MOST = 1e-3, 1e3                     # temperatures that are tried
 
 # ---------------------------------------------------------------- probabilities and what they are worth
 
-def softmax(scores: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+def softmax(scores: npt.ArrayLike, temperature: float = 1.0) -> np.ndarray:
     """Probabilities (..., C) of scores (..., C): exp(s / temperature) over their sum."""
+    scores, temperature = _check_scores(scores), check_real("temperature", temperature, 0, open_low=True)
+    return _softmax(scores, temperature)
+
+
+def _softmax(scores: np.ndarray, temperature: float) -> np.ndarray:
     shifted = (scores - scores.max(axis=-1, keepdims=True)) / temperature
     weights = np.exp(shifted)
     return weights / weights.sum(axis=-1, keepdims=True)
@@ -114,15 +119,30 @@ def fit_temperature(scores: npt.ArrayLike, labels: npt.ArrayLike) -> float:
     """
     from scipy.optimize import minimize_scalar
 
-    scores = np.asarray(scores, np.float64)
+    scores = _check_scores(scores)
     scores = scores[None] if scores.ndim == 2 else scores
-    found = minimize_scalar(lambda log: log_loss(softmax(scores, math.exp(log)).mean(axis=0), labels),
+    if scores.ndim != 3:
+        raise ValueError(f"scores must have shape (images, classes), or (reads, images, classes), got {scores.shape}")
+    labels = check_labels(labels, scores.shape[1], scores.shape[2])
+    found = minimize_scalar(lambda log: log_loss(_softmax(scores, math.exp(log)).mean(axis=0), labels),
                             bounds=(math.log(LEAST), math.log(MOST)), method="bounded", options={"xatol": 1e-4})
     return math.exp(float(found.x))
 
 
+def _check_scores(scores: npt.ArrayLike) -> np.ndarray:
+    found = np.asarray(scores)
+    if found.dtype.kind not in "iuf":
+        raise TypeError(f"scores must be numbers, got dtype {found.dtype}")
+    if found.ndim == 0 or found.size == 0:
+        raise ValueError(f"scores must have shape (..., classes), of one at least, got {found.shape}")
+    return check_finite("scores", found.astype(np.float64))
+
+
 def _check_probabilities(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    found = np.asarray(probabilities, np.float64)
+    found = np.asarray(probabilities)
+    if found.dtype.kind not in "iuf":
+        raise TypeError(f"probabilities must be numbers, got dtype {found.dtype}")
+    found = found.astype(np.float64)
     if found.ndim != 2 or 0 in found.shape:
         raise ValueError(f"probabilities must have shape (images, classes), got {found.shape}")
     if not (np.all(found >= 0) and np.allclose(found.sum(axis=1), 1, atol=1e-6)):      # NaN fails here, too
@@ -157,7 +177,7 @@ class Ensemble:
         part = self.scores[:n_reads]
         if check_choice("by", by, ("scores", "votes")) == "votes":
             return np.eye(part.shape[2])[part.argmax(axis=2)].mean(axis=0)
-        return softmax(part, self.temperature).mean(axis=0)
+        return _softmax(part, self.temperature).mean(axis=0)
 
     def measures(self, n_reads: int | None = None, by: str = "scores") -> dict[str, float]:
         """accuracy, calibration_error, log_loss, and sure_90: the accuracy of the surest nine tenths of answers."""
@@ -249,8 +269,15 @@ def _scores(network: PackedNetwork, images: np.ndarray, fault: Fault | None, rea
     return np.concatenate(found)
 
 
-def stochastic_images(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Images (N, C, H, W) uint8 of 0 and 255 alone: each pixel is 255 with probability level / 255."""
+def stochastic_images(images: np.ndarray, rng: RandomSource = None) -> np.ndarray:
+    """Images (N, C, H, W) uint8 of 0 and 255 alone: each pixel is 255 with probability level / 255.
+
+    rng : None, int, SeedSequence or Generator; numbers are drawn from a generator itself, else from the stream
+        "stochastic images" of the root seed
+    """
+    images = check_images(images)
+    if not isinstance(rng, np.random.Generator):
+        rng = generator(root_seed(rng), "stochastic images")
     white = [rng.random(part.shape, np.float32) * np.float32(255) < part for part in _in_parts(images)]
     return np.concatenate(white).astype(np.uint8) * np.uint8(255)
 

@@ -3,6 +3,7 @@
 The lead of an image is its class's score less the best other one, without errors. N images, C chips, T reads of each.
 """
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -72,9 +73,10 @@ class HardImages:
         """Text: a line for each tenth of the images, the smallest leads first."""
         parts = min(PARTS, len(self.lead))
         leads, shares = self.by_part(parts)
+        pairs = "no pair of one that fails and one that stands" if math.isnan(self.area) else \
+            f"an image that fails had the smaller lead in {100 * self.area:.1f} % of pairs"
         lines = [f"{len(self.lead):,} of {self.n_images:,} images are right without errors; {len(self.failures)} "
-                 f"chips, {self.n_reads} reads each; an image that fails had the smaller lead in "
-                 f"{100 * self.area:.1f} % of pairs", "", "images %     lead up to  wrong reads %"]
+                 f"chips, {self.n_reads} reads each; {pairs}", "", "images %     lead up to  wrong reads %"]
         lines += [f"{100 * i // parts:>3} to {100 * (i + 1) // parts:>3}  {lead:>10.4g}  {100 * share:>13.3f}"
                   for i, (lead, share) in enumerate(zip(leads, shares))]
         return "\n".join(lines)

@@ -51,7 +51,9 @@ class Place(NamedTuple):
 
     @property
     def value_shape(self) -> Shape:
-        """Of its value's array, for one image: bits stand in words."""
+        """Of its value's array, for one image: bits stand in words, pixels have their channels first."""
+        if self.kind == "pixels":
+            return (self.shape[-1], *self.shape[:-1])
         return self.shape if self.kind != "bits" else (*self.shape[:-1], n_words(self.shape[-1]))
 
     @property

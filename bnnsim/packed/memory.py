@@ -110,7 +110,7 @@ class Memory:
 
 def of_model(model: "Graph") -> Memory:
     """The bits of a model's weights, as a memory holds them."""
-    return Memory(tuple(StoredBits(layer.words, layer.parameters["weight"].shape[-1]) for layer in model.weighted))
+    return Memory(tuple(StoredBits(layer.words, layer.n_in) for layer in model.weighted))
 
 
 Stored = TypeVar("Stored", bound=MemoryLike)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnnsim.checks import FilePath, check_int, check_labels, check_split
+from bnnsim.checks import FilePath, check_int, check_labels, check_probability, check_split
 from bnnsim.packed.blocks import check_scores, reads
 from bnnsim.packed.forward import affine_scores
 from bnnsim.packed.network import PackedNetwork
@@ -58,7 +58,7 @@ class ProgressiveFlips:
 
     def needed(self, accuracy: float) -> int | None:
         """The fewest flips after which the attacked images are at most so often right; None where never."""
-        steps = np.flatnonzero(self.accuracy <= accuracy)
+        steps = np.flatnonzero(self.accuracy <= check_probability("accuracy", accuracy))
         return int(self.flips[steps[0]]) if len(steps) else None
 
     def table(self) -> str:

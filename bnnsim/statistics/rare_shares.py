@@ -50,7 +50,8 @@ def reweighted_share(failed: npt.ArrayLike, n_wrong: npt.ArrayLike, drawn_at: np
     w(k) = p^k (1 - p)^(n - k) / sum_j q_j^k (1 - q_j)^(n - k) chips at p: importance sampling with the balance
     heuristic. z, the sum of w over the R chips of one trial that failed, has the share as its mean over trials, also
     where the R chips share their random numbers. The interval is the gamma interval of a weighted sum of rare events,
-    which holds where none was seen, too, and allows for one more of the largest weight.
+    which holds where none was seen, too, and allows for one more of the largest weight, of a chip with a wrong bit: one
+    without is taken to be good unless it failed. What is above 1, by chance or where ``weight`` is, is told as 1.
 
     Parameters
     ----------
@@ -58,7 +59,7 @@ def reweighted_share(failed: npt.ArrayLike, n_wrong: npt.ArrayLike, drawn_at: np
     n_wrong : int (R, T)
         k of each chip.
     drawn_at : float (R,)
-        Bit error rates q.
+        Bit error rates q, one of them between 0 and 1 at least: at it, any number of bits can be wrong.
     n_bits : int
         n.
     rate : float
@@ -95,8 +96,8 @@ def reweighted_share(failed: npt.ArrayLike, n_wrong: npt.ArrayLike, drawn_at: np
     more, spread = share + largest, variance + largest**2
     low = variance / (2 * share) * chdtri(2 * share**2 / variance, (1 + level) / 2) if share else 0.0
     high = spread / (2 * more) * chdtri(2 * more**2 / spread, (1 - level) / 2) if more else 0.0
-    return RareShare(float(low), min(float(high), 1.0), share, n, share**2 / variance if share else 0.0,
-                     float(weights.sum()) / n)
+    return RareShare(min(float(low), 1.0), min(float(high), 1.0), min(share, 1.0), n,
+                     share**2 / variance if share else 0.0, float(weights.sum()) / n)
 
 
 def _weights(wrong: np.ndarray, rates: np.ndarray, n_bits: int, rate: float) -> np.ndarray:
@@ -112,7 +113,10 @@ def _weights(wrong: np.ndarray, rates: np.ndarray, n_bits: int, rate: float) -> 
 def _check_drawn(failed: npt.ArrayLike, n_wrong: npt.ArrayLike, drawn_at: npt.ArrayLike, n_bits: int
                  ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     failed, wrong = np.asarray(failed), np.asarray(n_wrong)
-    rates = np.array([check_probability(f"drawn_at[{i}]", q) for i, q in enumerate(np.asarray(drawn_at, object))])
+    rates = np.array([check_probability(f"drawn_at[{i}]", q) for i, q in enumerate(np.asarray(drawn_at, object).flat)])
+    if not np.any((rates > 0) & (rates < 1)):
+        raise ValueError("drawn_at must have a rate between 0 and 1, at which any number of bits can be wrong, got "
+                         f"{rates.tolist()}")
     if failed.dtype != bool or wrong.dtype.kind not in "iu":
         raise TypeError(f"failed must be bool and n_wrong integers, got dtypes {failed.dtype} and {wrong.dtype}")
     if failed.ndim != 2 or failed.shape != wrong.shape or len(failed) != len(rates) or failed.size == 0:

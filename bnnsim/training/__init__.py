@@ -15,7 +15,8 @@ loss
     Table `losses.LOSSES`; tests/training/test_losses_optimizers.py.
 optimizer
     Protocol `optimizers.Optimizer`: a dataclass with ``learning_rate``, ``state``, ``moments_of(key)`` and ``update``.
-    With ``on_parts`` too (`optimizers.ByParts`) it updates weights while their gradients are in cache.
+    With ``on_parts`` too (`optimizers.ByParts`) it updates weights while their gradients are in cache. One around
+    another, as those of `on_chip`, has the state of that.
     Table in `bnnsim.train`; tests/training/test_losses_optimizers.py, bit for bit.
 schedule
     Protocol `schedules.Schedule`: a frozen dataclass with ``factor(epoch, n_epochs)``.
@@ -41,7 +42,8 @@ layer
     Its name in `layers`; tests/training/test_layers.py, against tests/naive.py.
 """
 
-from bnnsim.training import architectures, callbacks, estimators, layers, losses, optimizers, regularisers, schedules
+from bnnsim.training import (architectures, callbacks, estimators, layers, losses, on_chip, optimizers, regularisers,
+                             schedules)
 from bnnsim.training.adaptation import reestimate_batch_norm, rescale_thresholds
 from bnnsim.training.checkpoint_file import load_checkpoint, load_settings, save_checkpoint
 from bnnsim.training.fitting import fit
@@ -49,11 +51,13 @@ from bnnsim.training.history import History
 from bnnsim.training.model import Graph, Sequential
 from bnnsim.training.packing import pack
 from bnnsim.training.step import augmented
+from bnnsim.training.ternary_weights import with_ternary_weights
 from bnnsim.training.two_stages import take_real_weights, with_real_weights
 from bnnsim.training.unpacking import unpack
 from bnnsim.training.wires import Wired, Wiring
+from bnnsim.training.write_counts import WriteCounts
 
-__all__ = ["Graph", "History", "Sequential", "Wired", "Wiring", "architectures", "augmented", "callbacks", "estimators",
-           "fit", "layers", "load_checkpoint", "load_settings", "losses", "optimizers", "pack", "reestimate_batch_norm",
-           "regularisers", "rescale_thresholds", "save_checkpoint", "schedules", "take_real_weights", "unpack",
-           "with_real_weights"]
+__all__ = ["Graph", "History", "Sequential", "Wired", "Wiring", "WriteCounts", "architectures", "augmented",
+           "callbacks", "estimators", "fit", "layers", "load_checkpoint", "load_settings", "losses", "on_chip",
+           "optimizers", "pack", "reestimate_batch_norm", "regularisers", "rescale_thresholds", "save_checkpoint",
+           "schedules", "take_real_weights", "unpack", "with_real_weights", "with_ternary_weights"]

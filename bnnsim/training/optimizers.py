@@ -109,16 +109,66 @@ class Adam(_Elementwise):
 
     def on_parts(self, key: str, value: np.ndarray, factor: float, step: int, bound: float) -> OnPart:
         """`update` as a function of (start, gradient of the values from there on), to be called once for each part."""
+        return self._on_parts(optimizer_steps.adam_step, key, value, factor, step, bound)
+
+    def _on_parts(self, kernel: Callable[..., None], key: str, value: np.ndarray, factor: float, step: int,
+                  *settings: float) -> OnPart:
+        """`on_parts` by a kernel that takes Adam's settings, and then these."""
         flat, (first, second) = value.reshape(-1), _moments(self.state, key, self.moments, value.size)
         step_size = self.learning_rate * factor / (1.0 - power(self.beta1, step))
         second_scale = 1.0 / math.sqrt(1.0 - power(self.beta2, step))
-        settings = list(map(np.float32, (self.beta1, self.beta2, step_size, second_scale, self.eps, bound)))
+        all_settings = list(map(np.float32, (self.beta1, self.beta2, step_size, second_scale, self.eps, *settings)))
 
         def on_part(start: int, gradient: np.ndarray) -> None:
             part = slice(start, start + gradient.size)
-            optimizer_steps.adam_step(flat[part], gradient, first[part], second[part], *settings, 0, gradient.size)
+            kernel(flat[part], gradient, first[part], second[part], *all_settings, 0, gradient.size)
 
         return on_part
+
+
+@dataclass
+class Metaplastic(Adam):
+    """Adam whose latent weights are the harder to bring back to zero the farther from it they are.
+
+    What an update takes from a latent weight is multiplied by 1 - tanh(m W)^2 where it moves W towards zero, and is
+    Adam's where it moves W away: a weight that many steps agreed on keeps its sign when a next task is learnt. Batch
+    norm's parameters are Adam's, and so is everything at m = 0, bit for bit. Equations, and what each task is to keep
+    of its own: docs/frontier/two_tasks.rst.
+
+    Parameters
+    ----------
+    learning_rate, beta1, beta2, eps : float
+        Of `Adam`.
+    m : float, >= 0
+        Latent weights, their learning rate and 1 / m have one unit, in which c (m), 1/c (the others) train the same
+        binary weights [D]. The default with Adam's 1e-3 is 1.5 with 0.005, as for MNIST then Fashion-MNIST in the
+        authors' code [C]; they bound no weight, and their 5 is the bound of 1 here.
+
+    References
+    ----------
+    A. Laborieux, M. Ernoult, T. Hirtzlin and D. Querlioz, "Synaptic metaplasticity in binarized neural networks",
+    Nat. Commun. 12:2549, 2021, arXiv:2003.03533; the update is that of their code, class Adam_meta [C].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> value = np.array([0.2, -0.2], np.float32)                          # both are pushed down
+    >>> Metaplastic(0.1).update("0.weight", value, np.ones(2, np.float32), 1.0, 1, 1.0)
+    >>> print(", ".join(f"{each:.4f}" for each in value))
+    0.1819, -0.3000
+    """
+
+    m: float = field(default=7.5, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_real("m", self.m, 0)
+
+    def on_parts(self, key: str, value: np.ndarray, factor: float, step: int, bound: float) -> OnPart:
+        """`update` as a function of (start, gradient of the values from there on), to be called once for each part."""
+        if not math.isfinite(bound):                             # no latent weight
+            return super().on_parts(key, value, factor, step, bound)
+        return self._on_parts(optimizer_steps.metaplastic_step, key, value, factor, step, bound, 2.0 * self.m)
 
 
 @dataclass

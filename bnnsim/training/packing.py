@@ -75,7 +75,7 @@ class _Nodes:
     def _weighted(self, i: int, layer: Weighted) -> None:
         """Weights, and what folds into them: a max-pool and a sign, or scores."""
         model, (before,) = self.model, self.model.inputs[i]
-        offset = model.input_offset if before == IMAGES else None
+        offset = model.input_offset if layer.takes == "pixels" else None
         stored: list[PackedLayer] = []
         layer.pack_into(stored, offset)
         chain, at = [i], i

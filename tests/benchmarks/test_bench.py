@@ -322,6 +322,12 @@ def test_both_instruction_sets_stand_side_by_side(clone, report):
     assert page.count("; float32 matrix product 12 GFLOP/s") == 2 * 2 * 3 and "tiles: binary layers " in page
     assert "limited to AVX2" in short and "\nAVX-512\n-------\n" in page and "\nAVX2\n----\n" in page
     assert r"\*" not in short and page.count("figures/scaling.png") == 1
+    (clone / "docs" / "performance-generic.json").write_text(json.dumps(made_up(300, "generic", [], report)))
+    make_performance.main([])
+    with_generic = (clone / "docs" / "performance.rst").read_text()
+    assert in_short(with_generic) == short, "a dozen works, on two kinds of CPU"
+    assert "\nA generic CPU\n-------------\n" in with_generic and "limited to what every x86-64 has" in with_generic
+    assert "300 s" in with_generic.split("\nA generic CPU\n")[1]
 
 
 def test_in_short_are_a_dozen_rows_at_most():

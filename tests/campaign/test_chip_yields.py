@@ -4,10 +4,12 @@ import functools
 
 import numpy as np
 import pytest
+from fault_parts import within_5_sigma
 
 import bnnsim
 from bnnsim.campaign import chip_yields, rare_failures, rare_yields
-from bnnsim.faults import BitFlips, StuckAt
+from bnnsim.campaign.yields import _Broken
+from bnnsim.faults import ActivationErrors, AnalogColumns, BitFlips, Compose, InThresholds, StuckAt
 from bnnsim.statistics import share_interval
 
 RATES = [0, 3e-4, 1e-3, 3e-3]
@@ -96,13 +98,42 @@ def test_rates_by_layer_are_those_of_the_layers():
     assert found.share.share == 0
 
 
+def test_a_move_leaves_the_law_of_chips_as_it_is():
+    """Of a move of a share c the errors stay p of the bits, of which 1 - c (1 - p) were there before."""
+    network, split = trained()
+    chips, p, c = _Broken(network, split, BitFlips(0.3), 7), 0.3, 0.25
+    before = chips.draw(1, 0, 0)
+    after = chips.moved(before, c, 1, 1, 0, 0)
+    for of_chip, ref in ((before, p), (after, p), ([a & b for a, b in zip(before, after)], p * (1 - c * (1 - p)))):
+        count = sum(int(np.bitwise_count(mask).sum()) for mask in of_chip)
+        assert within_5_sigma(count, network.n_bits, ref)
+
+
+@pytest.mark.parametrize("fault", [Compose([InThresholds(BitFlips(0)), ActivationErrors(0.2)]),
+                                   AnalogColumns(bits=3, noise=2.0)], ids=str)
+def test_chips_without_a_wrong_bit_that_differ_are_not_taken_for_clean_ones(fault):
+    """What errs where it is read errs at rate 0, too: the interval of that mean is one of chips, not one answer."""
+    result = bnnsim.sweep(*trained(), [0, 0.1], 4, 0, faults=fault, progress=False)
+    accuracy, (low, high) = result.accuracy[0, 0], result.interval()[0, 0]
+    assert np.all(result.ber[0, 0] == 0) and accuracy.std() > 0
+    assert low < accuracy.mean() < high
+
+
+@functools.cache
 def bad():
     network, split = trained()
     other = bnnsim.pack(bnnsim.architectures.build("FC40 FC40 FC10", (1, 6, 6), rng=5))
     stuck = bnnsim.sweep(network, split, [0, 0.1], 2, 0, faults=StuckAt(0, 0), progress=False)
     dirty = bnnsim.sweep(network, split, [0.1], 2, 0, progress=False)
+    clean = bnnsim.sweep(network, split, [0], 2, 0, progress=False)
+    never_clean = bnnsim.sweep(network, split, [0, 0.1], 3, 0, faults=AnalogColumns(noise=2.0), progress=False)
     return [
-        (lambda: chip_yields(dirty), ValueError, r"yields need rate 0 among the rates"),
+        (lambda: chip_yields(dirty), ValueError, r"a yield needs rate 0 among the rates"),
+        (lambda: chip_yields(clean), ValueError, "another rate than 0 among the rates"),
+        (lambda: rare_yields(clean, network, [1e-6]), ValueError, "another rate than 0 among the rates"),
+        (lambda: rare_yields(swept(), network, []), ValueError, "rates must be at least one"),
+        (lambda: chip_yields(never_clean), ValueError, "a yield needs a memory without errors.*chips differ"),
+        (lambda: never_clean.tolerated(), ValueError, "tolerated needs a memory without errors.*chips differ"),
         (lambda: chip_yields(swept(), 5), ValueError, "drop must be a probability"),
         (lambda: rare_yields(stuck, network, [1e-6]), ValueError, "bit errors at one rate.*with chip_yields"),
         (lambda: rare_yields(swept(), other, [1e-6]), ValueError, "missing or another one"),
@@ -113,7 +144,7 @@ def bad():
     ]
 
 
-@pytest.mark.parametrize("i", range(8))
+@pytest.mark.parametrize("i", range(13))
 def test_what_is_refused(i):
     call, error, message = bad()[i]
     with pytest.raises(error, match=message):

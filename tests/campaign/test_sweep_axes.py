@@ -205,7 +205,7 @@ def test_a_name_that_one_fault_denies_is_refused(network, split):
 def test_a_memory_that_errs_at_zero_has_no_tolerated_rate(network, split):
     """Its accuracy at rate 0 passed as the clean one."""
     dirty = Compose([BitFlips(0), StuckAt(0.9, 0.0)])
-    with pytest.raises(ValueError, match="needs a memory without errors at rate 0, but bits read wrong there"):
+    with pytest.raises(ValueError, match="needs a memory without errors at rate 0, but there bits read wrong"):
         sweeps.sweep(network, split, [0, 0.1], 2, 1, faults=dirty, progress=False).tolerated()
 
 

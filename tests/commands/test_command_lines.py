@@ -72,6 +72,17 @@ def test_train_takes_all_settings_of_tolerance(tmp_path):
     assert bnnsim.PackedNetwork.load(tmp_path / "net.h5").checksum == wanted.checksum
 
 
+def test_train_takes_metaplastic_weights(tmp_path):
+    """The same network as from Python."""
+    assert train.main([*SMALL, "--optimizer", "metaplastic", "--meta", "30", "--learning-rate", "0.01", "--out",
+                       str(tmp_path / "net.h5")]) == 0
+    images, _ = bnnsim.load_dataset("fashion-subset")
+    model = bnnsim.architectures.build("FC16 FC10", (1, 28, 28), rng=0)
+    bnnsim.fit(model, images, 1, rng=0, optimizer=bnnsim.optimizers.Metaplastic(0.01, m=30.0), progress=False)
+    found = bnnsim.PackedNetwork.load(tmp_path / "net.h5")
+    assert found.checksum == bnnsim.pack(model).checksum and "Metaplastic" in found.metadata["optimizer"]
+
+
 def test_train_under_asymmetric_errors_and_re_estimation(tmp_path):
     import bnnsim.training.adaptation as adaptation
     import bnnsim.faults as faults
@@ -157,6 +168,8 @@ BAD = [
     (train, [*SMALL, "--regulariser", "0.1"], "--regulariser must be two numbers"),
     (train, [*SMALL, "--regulariser", "0.1,-4"], "target (T*) must be >= 0"),
     (train, [*SMALL, "--optimizer", "bop", "--bop-tau", "0"], "tau must be > 0"),
+    (train, [*SMALL, "--optimizer", "metaplastic", "--meta", "-1"], "m must be >= 0"),
+    (train, [*SMALL, "--meta", "3"], "--meta goes with --optimizer metaplastic"),
     (train, [*SMALL, "--asymmetric", "0.1"], "--asymmetric must be two probabilities"),
     (train, [*SMALL, "--asymmetric", "0.1,2"], "--asymmetric must be a probability in [0, 1]"),
     (train, [*SMALL, "--asymmetric", "0.1,0.1", "--flip-rate", "0.1"], "not both"),

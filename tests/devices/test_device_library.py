@@ -65,7 +65,7 @@ def test_each_card_says_what_it_lacks(name):
 def test_each_card_has_its_line_on_the_page_and_in_the_help(name):
     import bnnsim.device_sweep as device_sweep
 
-    page = (DATA.parent / "docs" / "frontier" / "device_library.rst").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "frontier" / "device_library.rst").read_text(encoding="utf-8")
     assert f"``{name}``" in page
     assert name in device_sweep.arguments().format_help().replace("\n", "")
 

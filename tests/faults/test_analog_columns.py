@@ -1,5 +1,7 @@
 """Analog columns: the ideal limit is the digital sum; cell by cell; wires against a circuit; seeds, threads, costs."""
 
+import math
+
 import naive
 import naive_columns
 import naive_flips
@@ -53,10 +55,10 @@ def naive_sums(layer, x, fault, root, index):
         for n, u in np.ndindex(h.shape):
             g = naive_columns.selected(x[n, rows], weight[rows, u], on[rows, u], off[rows, u])
             size = len(g)
-            count = naive_columns.even(g, fault.wire, size) - q * size
+            count = naive_columns.even(g, fault.wire) - q * size
             if fault.wire:
-                low, high = (naive_columns.even([each] * size, fault.wire, size) for each in (q, 1 + q))
-                count = (naive_columns.even(g, fault.wire, size) - low) / (high - low) * size
+                low, high = (naive_columns.even([each] * size, fault.wire) for each in (q, 1 + q))
+                count = (naive_columns.even(g, fault.wire) - low) / (high - low) * size
             h[n, u] += 2 * naive_columns.convert(count + offsets[u], size, fault.rows, fault.bits, fault.span) - size
     return h
 
@@ -64,9 +66,10 @@ def naive_sums(layer, x, fault, root, index):
 @pytest.mark.parametrize("options", [
     {"rows": 7, "bits": 3, "spread": 0.2}, {"rows": 10, "bits": 2, "off": 0.1, "offset": 0.4},
     {"rows": 16, "bits": 4, "span": 0.6, "spread": 0.1, "off": 0.2}, {"rows": 12, "bits": 8, "wire": 2e-3},
+    {"rows": 20, "bits": 2, "span": 0.3}, {"rows": 20, "bits": 1, "span": 0.5, "spread": 0.2},
     {"rows": 16, "bits": 5, "wire": 1e-3, "spread": 0.3, "off": 0.1, "offset": 0.2}], ids=str)
 def test_columns_are_summed_up_cell_by_cell(options):
-    network = network_of("FC20 FC9 FC5", (1, 4, 4))
+    network = network_of("FC20 FC20 FC5", (1, 4, 4))
     fault, images = AnalogColumns(**options), images_of(network, 12)
     high, low = streams.key_of(4, "analog cells", 2)
     layers = naive_flips.of_packed(network)
@@ -103,9 +106,30 @@ def test_even_currents_are_near_the_circuit(wire, most):
     """In counts, of 16 cells in a column: what is left of the loss, which is ten times as large."""
     found = columns(np.random.default_rng(1))
     exact = np.array([naive_columns.exact_current(g, wire) for g in found])
-    model = np.array([naive_columns.even(g, wire, len(g)) for g in found])
+    model = np.array([naive_columns.even(g, wire) for g in found])
     loss = found.sum(axis=1) - exact
     assert np.abs(model - exact).max() < most and loss.max() > 10 * np.abs(model - exact).mean()
+
+
+def test_cells_that_a_padding_selects_not_carry_nothing():
+    """At the border of a map: a column of which a third of the cells are there, told cell by cell and by a circuit."""
+    network, wire = network_of("C6 C9p1 FC3", (1, 4, 4)), 1e-3
+    fault, stage = AnalogColumns(rows=18, bits=16, off=0.1, wire=wire), network.stages[1]
+    chip = fault.chip(1, 0)
+    chip.lay_out(stage, 1.0)
+    x = network.run(0, images_of(network, 20), 1)
+    patches, kind = stage.patches(x).reshape(-1, 54), np.tile(stage.border[0], 20)
+    signs, q = stage.signs_by_summand, round(1024 * 0.1 / 0.9) / 1024
+    for columns in chip.kept[1][1]:
+        part = patches[:, columns.rows]
+        found = chip.current(columns, part.astype(np.float32), kind)
+        few = np.flatnonzero(columns.n[kind] <= 12)[:60]
+        cells = [naive_columns.selected(part[m], signs[columns.rows, 0], np.full(18, 1 + q), np.full(18, q))
+                 for m in few]
+        np.testing.assert_allclose(found[few, 0], [naive_columns.even(g, wire) for g in cells], rtol=1e-12)
+        loss = np.array([math.fsum(g) - naive_columns.exact_current(g, wire) for g in cells])
+        told = np.array([math.fsum(g) for g in cells]) - found[few, 0]
+        assert abs(told.mean() / loss.mean() - 1) < 0.25, "1.5 of it, or more, if all 18 carried that mean"
 
 
 def test_a_line_without_resistance_sums_up():
@@ -155,6 +179,17 @@ def test_a_sweep_moves_the_spread_and_is_not_clean_at_none():
         for r, spread in enumerate((0, 0.5)):
             assert result.accuracy[0, r, trial] == AnalogColumns(bits=3, spread=spread).apply(
                 network, 1, trial).accuracy(test)
+
+
+@pytest.mark.parametrize("layers", [(1,), (2,), (1, 3)])
+def test_some_layers_are_analog_and_the_others_digital(layers):
+    """As a chip whose other layers have no spread."""
+    network = network_of(*CHAINS["conv"])
+    some = AnalogColumns(rows=100, bits=7, spread=0.6, layers=layers)
+    each = AnalogColumns(rows=100, bits=7, spread=tuple(0.6 if i in layers else 0.0 for i in range(4)))
+    found = some.apply(network, 2).scores(images_of(network))
+    np.testing.assert_array_equal(found, each.apply(network, 2).scores(images_of(network)))
+    assert not np.array_equal(found, network.scores(images_of(network)))
 
 
 def test_what_is_read_is_counted():

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 import bnnsim.faults as faults
 from bnnsim.faults import (ActivationErrors, AnalogColumns, ArrayMapping, ArrayVariation, AsymmetricFlips, BitFlips,
-                           ByArray, Clusters, Compose, EachRead, InOutput, InThresholds, PopcountErrors, PopcountNoise,
-                           Protected, RealBits, Remapped, SenseErrors, SpareColumns, StuckAt, StuckLine, StuckLines,
-                           WeakAmplifiers, parse_fault)
+                           ByArray, Clusters, Compose, EachRead, InOutput, InThresholds, PairDevices, PopcountErrors,
+                           PopcountNoise, Protected, ReadDisturb, RealBits, Remapped, SenseErrors, SpareColumns,
+                           StuckAt, StuckLine, StuckLines, WeakAmplifiers, parse_fault)
 from bnnsim.faults.spec import _known
 
 pytestmark = pytest.mark.jit_off
@@ -25,7 +25,8 @@ FAULTS = [BitFlips(0.01), BitFlips((0.1, 1e-300), [0, 2]), AsymmetricFlips(0.1, 
           ByArray(BitFlips(0), MAP, [0.1, 0.2], 0.1), RealBits(0.1, ("real-conv", 3), ("weight",)),
           ActivationErrors(0.1, (0,)), PopcountErrors((0, 0.1), step=2), PopcountNoise(0.1), SenseErrors(0.01),
           AnalogColumns(32, 5, (0.1, 0.2), noise=0.3, wire=1e-4), InThresholds(BitFlips(0.1), 12),
-          InOutput(Protected(BitFlips(0.1), "secded(8,4)")),
+          InOutput(Protected(BitFlips(0.1), "secded(8,4)")), PairDevices(AsymmetricFlips(0.1, 0.3), (0, 2)),
+          ReadDisturb(1e8, None, 1.5, 1e3, (0,)),
           Protected(Compose([SpareColumns(StuckLines(MAP, "column", 0, 0), MAP), EachRead(BitFlips(0))]))]
 
 

@@ -72,6 +72,7 @@ def test_no_mapping_of_units_reads_fewer_bits_wrong(seed, n_units, n_spare, n_we
     bits, f01, f10, cells = drawn(seed, n_units, n_units + n_spare, n_weights)
     best = naive_mapping.fewest_of_units(bits.tolist(), cells, segment)
     assert n_wrong(bits, f01, f10, place(bits, f01, f10, "units", True, segment)) == best
+    assert not place(bits, 0 * f01, 0 * f10, None, True, segment).inverted.any(), "where it is all the same, none is"
     assert n_wrong(bits, f01, f10, place(bits, f01, f10, "units", False, segment)) >= best
 
 
@@ -198,6 +199,7 @@ def test_costs():
     """Spare rows, flags of segments, and tables of places; an inverted unit costs nothing."""
     n_bits = 40 * 36 + 70 * 40 + 11 * 70
     assert Remapped(STUCK).cost(DENSE).cells_per_bit == 1 == Remapped(STUCK, invert=False).cost(DENSE).cells_per_bit
+    assert Remapped(STUCK, segment=70).cost(DENSE).n_cells == n_bits, "of whole units none needs a flag"
     assert Remapped(STUCK, segment=16).cost(DENSE).n_cells == n_bits + 40 * 3 + 70 * 3 + 11 * 5
     assert Remapped(STUCK, permute="units").cost(DENSE).n_cells == n_bits + 40 * 6 + 70 * 7 + 11 * 4
     assert Remapped(STUCK, permute="weights").cost(DENSE).n_cells == n_bits + 36 * 6 + 40 * 6 + 70 * 7

@@ -14,6 +14,7 @@ import bnnsim
 import bnnsim.convert as convert
 from bnnsim import layers
 from bnnsim.interop.protobuf import read_graph
+from bnnsim.training import with_ternary_weights
 
 
 def every_kind():
@@ -98,6 +99,14 @@ def test_qonnx(tmp_path, graph):
 def test_formats_of_layers_in_a_row_refuse_graphs(tmp_path, name, form):
     with pytest.raises(ValueError, match=f"the format {form} holds layers in a row, and the network is a graph: write"):
         bnnsim.export_network(small_graphs.packed(), tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["x.onnx", "x.qonnx"])
+def test_ternary_networks_are_refused(tmp_path, name):
+    model = with_ternary_weights(bnnsim.architectures.build("FC8 FC3", (1, 4, 4), rng=0))
+    with pytest.raises(ValueError, match="node0 reads its input twice, for pairs of devices that hold ternary weights"):
+        bnnsim.export_network(bnnsim.pack(model), tmp_path / name)
     assert not list(tmp_path.iterdir())
 
 

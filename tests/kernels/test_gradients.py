@@ -202,6 +202,9 @@ def test_optimizer_steps(rng, n, bound):
     for comp, ref in zip(in_threads(calls.adam_step, value, gradient, first, second**2, *beta),
                          naive.adam(value, gradient, first, second**2, *beta)):
         same(comp, ref)
+    for comp, ref in zip(in_threads(calls.metaplastic_step, value, gradient, first, second**2, *beta, *settings(5.4)),
+                         naive.metaplastic(value, gradient, first, second**2, *beta, 2.7)):
+        same(comp, ref)
     rate = settings(0.9, 0.3, bound)
     for comp, ref in zip(in_threads(calls.momentum_step, value, gradient, first, *rate),
                          naive.momentum(value, gradient, first, *rate)):

@@ -47,6 +47,7 @@ def float_loops(rng):
     yield from calls.batch_norm_backward(dout, h, *units, (np.inf, 1.0, 0.0, 5.0))
     yield from (calls.quantise_rows(dout[None])[0], calls.quantise_columns(dout)[0])
     yield from calls.adam_step(*values[:3], values[3] ** 2, *settings)
+    yield from calls.metaplastic_step(*values[:3], values[3] ** 2, *settings, np.float32(2.7))
     yield from (function(units * 9) for function in (elementary.exp, elementary.log, elementary.tanh))
 
 

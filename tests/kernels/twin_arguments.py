@@ -194,6 +194,12 @@ def adam(rng):
         yield value, gradient, first, second**2, 3, *floats(0.9, 0.999, 0.3, 1.7, 1e-8, bound)
 
 
+def metaplastic(rng):
+    for *arrays, at, beta1, beta2, step, scale, eps, bound in adam(rng):
+        arrays[0][::5] = 0
+        yield *arrays, at, beta1, beta2, step, scale, eps, bound, np.float32(2.7)
+
+
 def bop(rng):
     value, gradient, momentum = rng.normal(size=(3, 21)).astype(np.float32)
     value[::4] = 0
@@ -344,6 +350,7 @@ ARGUMENTS = {
     "gradients.multiply_add_tile.multiply_add": multiplied,
     "gradients.optimizer_steps.adam_lanes": adam,
     "gradients.optimizer_steps.bop_lanes": bop,
+    "gradients.optimizer_steps.metaplastic_lanes": metaplastic,
     "gradients.optimizer_steps.momentum_lanes": momentum,
     "gradients.pool.keep_lanes": kept_winners,
     "gradients.pool.keep_pairs": kept_pairs,

@@ -58,6 +58,13 @@ def test_parts_are_equal_and_the_hardest_come_first():
     assert "6 of 9 images" in text and "100.000" in text and len(text.splitlines()) == 3 + 6
 
 
+def test_where_nothing_fails_no_pairs_are_told():
+    found = hard_images(NETWORK, SPLIT, BitFlips(0.0), 2)
+    assert "nan" not in found.table() and "no pair of one that fails and one that stands" in found.table()
+    texts = found.plot().axes[0].get_legend().get_texts()
+    assert all("nan" not in text.get_text() for text in texts)
+
+
 def test_threads_and_chips_do_not_change_it():
     found = []
     for n in (1, 2):

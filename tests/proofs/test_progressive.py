@@ -76,7 +76,7 @@ def test_chosen_flips_cost_more_than_random_ones():
     clean, chosen = FCNN.accuracy(TEST[500:]), found.broken(300).accuracy(TEST[500:])
     random = [BitFlips(300 / FCNN.n_bits).apply(FCNN, 0, trial).accuracy(TEST[500:]) for trial in range(3)]
     assert chosen < clean - 0.1 and min(random) > clean - 0.01
-    assert found.needed(found.accuracy[-1]) == found.flips[-1] and found.needed(-1.0) is None
+    assert found.needed(found.accuracy[-1]) == found.flips[-1] and found.needed(0.0) is None
     assert "flips by layer" in found.table() and len(found.table().splitlines()) == 13
     only = progressive_flips(FCNN, TEST[:150], 30, 30, layers=[1])
     assert set(only.layers.tolist()) == {1}
@@ -90,6 +90,12 @@ def test_a_search_that_errs_finds_less(monkeypatch):
     wrong = progressive_flips(FCNN, TEST[:100], 60, 30)
     assert len(wrong.layers) == 0 or wrong.accuracy[-1] > right.accuracy[-1]
     assert math.isclose(wrong.accuracy[0], right.accuracy[0]) and right.accuracy[-1] < right.accuracy[0]
+
+
+def test_of_a_step_the_flip_that_promises_most_comes_first():
+    for layer in (0, 1):
+        one, several = (progressive_flips(FCNN, TEST[:50], n, n, [layer]) for n in (1, 20))
+        assert several.weights[0] == one.weights[0] > several.weights.min()
 
 
 def test_threads_do_not_change_it():
@@ -113,6 +119,8 @@ NETWORK, SPLIT = small("one hidden")
     (lambda: progressive_flips(NETWORK, SPLIT, 5, 1, [2]), ValueError, r"layers\[0\] must be in \[0, 1\], got 2"),
     (lambda: progressive_flips(NETWORK, SPLIT, 5, 1, []), ValueError, "layers must name at least one layer"),
     (lambda: progressive_flips(NETWORK, SPLIT, 2).broken(99), ValueError, "n_flips must be in"),
+    (lambda: progressive_flips(NETWORK, SPLIT, 2).needed(50), ValueError, "accuracy must be a probability"),
+    (lambda: progressive_flips(NETWORK, SPLIT, 2).needed(math.nan), ValueError, "accuracy must be a probability"),
 ])
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):

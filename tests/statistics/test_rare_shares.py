@@ -92,6 +92,13 @@ def test_what_was_hardly_run_is_not_bounded():
     assert found.share == 0 and found.high == 1 and found.weight < 1e-6
 
 
+@pytest.mark.parametrize(("rate", "k"), [(1e-6, 0), (0.01, 2)])
+def test_a_share_above_one_is_told_as_one(rate, k):
+    """All of few chips happen to have fewer wrong bits than is usual: their weights add up to more than they are."""
+    found = reweighted_share(np.ones((1, 20), bool), np.full((1, 20), k), [0.05], 100, rate)
+    assert found.weight > 1 and 0 < found.low <= found.share <= found.high == 1
+
+
 # ---------------------------------------------------------------- splitting
 
 class Toy:
@@ -129,7 +136,7 @@ def test_moves_of_another_law_fail():
 
 
 def test_splitting_covers():
-    """Of 100 roots 91 % at 16 chips and 8 repetitions, 95 % at 24 or more."""
+    """Of 100 roots 93 at 16 chips and 8 repetitions, 95 at 24, and 91 at 30 chips and 20 repetitions."""
     truth = exact(0.02)
     found = [splitting(0.02, root, n=24, repetitions=8).share for root in range(30)]
     assert np.mean([one.low <= truth <= one.high for one in found]) > 0.83
@@ -157,6 +164,8 @@ BAD = [
     ({"failed": np.zeros((1, 2))}, TypeError, "failed must be bool and n_wrong integers, got dtypes float64"),
     ({"failed": np.zeros(2, bool)}, ValueError, r"must have shape \(1 rates, trials\), got \(2,\)"),
     ({"drawn_at": [0.1, 0.2]}, ValueError, r"must have shape \(2 rates, trials\)"),
+    ({"drawn_at": [0.0]}, ValueError, r"drawn_at must have a rate between 0 and 1, .* got \[0.0\]"),
+    ({"drawn_at": [1]}, ValueError, "drawn_at must have a rate between 0 and 1"),
     ({"drawn_at": [1.5]}, ValueError, r"drawn_at\[0\] must be a probability"),
     ({"n_wrong": np.full((1, 2), 4)}, ValueError, r"n_wrong must be in 0..3, got 4..4"),
     ({"n_bits": 0}, ValueError, "n_bits must be >= 1"),

@@ -9,7 +9,7 @@ import bnnsim.train as train
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.training.callbacks import CsvLog
 from bnnsim.training.history import History
-from bnnsim.training.optimizers import Adam, Bop, Sgd
+from bnnsim.training.optimizers import Adam, Bop, Metaplastic, Sgd
 from bnnsim.training.schedules import Constant
 
 STEADY = dict(schedule=Constant())
@@ -90,7 +90,7 @@ def test_the_command_stops_early(tmp_path, monkeypatch, capsys):
 
 # more epochs
 
-@pytest.mark.parametrize("optimizer", [Adam, Sgd, lambda: Bop(gamma=0.1, tau=1e-4)])
+@pytest.mark.parametrize("optimizer", [Adam, Metaplastic, Sgd, lambda: Bop(gamma=0.1, tau=1e-4)])
 def test_going_on_is_one_longer_training(optimizer):
     """Order, augmentation and errors of the later epochs, moments, and the steps that Adam counts."""
     whole = run(epochs=4, optimizer=optimizer(), **STEADY)

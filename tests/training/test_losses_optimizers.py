@@ -5,12 +5,13 @@ import math
 import naive
 import numpy as np
 import pytest
+from hypothesis import given, strategies
 
 import bnnsim.training.optimizers as optimizers
 import bnnsim.training.schedules as schedules
 from bnnsim.training.architectures import build
 from bnnsim.training.losses import LOSSES, MarginCrossEntropy, ModifiedHinge, SquaredHinge, cross_entropy
-from bnnsim.training.optimizers import Adam, Bop, Sgd
+from bnnsim.training.optimizers import Adam, Bop, Metaplastic, Sgd
 from bnnsim.training.schedules import Constant, Cosine, Exponential, Step
 
 pytestmark = pytest.mark.jit_off
@@ -153,6 +154,73 @@ def test_adam_is_its_formula(rng, bound):
     assert (np.abs(value).max() == 1) if bound == 1 else (np.abs(value).max() > 1)
 
 
+def metaplastic_updates(rng, optimizer, m, **wrong):
+    """`updates` against the naive twin, of which some part may be a wrong one."""
+    moments = [np.zeros(SIZE, np.float32)] * 2
+
+    def naive_update(value, gradient, factor, step):
+        settings = (0.8, 0.99, 0.3 * factor / (1 - 0.8**step), 1 / math.sqrt(1 - 0.99**step), 1e-6, 1)
+        value, *moments[:] = naive.metaplastic(value, gradient, *moments, *map(np.float32, settings), m)
+        return value
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, function in wrong.items():
+            patch.setattr(naive, name, function)
+        return updates(optimizer, naive_update, rng, 8, 1.0, lambda step: 1 / step)
+
+
+@pytest.mark.parametrize("m", [0.3, 2.7, 40.0])
+def test_metaplastic_is_its_formula(rng, m):
+    """Bit for bit in float32, far into where nothing is left of a step."""
+    metaplastic_updates(rng, Metaplastic(0.3, 0.8, 0.99, 1e-6, m=m), m)
+
+
+@pytest.mark.parametrize("wrong", [lambda value, m: 1 - np.tanh(m * value),                  # not squared, and its sign
+                                   lambda value, m: np.float32(1) - np.tanh(m * np.sign(value)) ** 2,
+                                   lambda value, m: np.ones_like(value)])
+def test_another_consolidation_fails(rng, wrong):
+    with pytest.raises(AssertionError):
+        metaplastic_updates(rng, Metaplastic(0.3, 0.8, 0.99, 1e-6, m=2.7), 2.7, consolidation=wrong)
+
+
+def test_what_a_latent_weight_loses_is_one_minus_tanh_squared(rng):
+    """A step towards zero, by Python's tanh; away from zero it is Adam's, bit for bit."""
+    value = np.concatenate([rng.uniform(-1, 1, 500), [0.0, -0.0, 1e-30, -1e-30]]).astype(np.float32)
+    for m, bound in ((0.5, 1e9), (3.0, 1e9), (7.5, 1e9)):
+        for side in (1, -1):
+            new, plain, gradient = value.copy(), value.copy(), np.full(value.size, side, np.float32)
+            Metaplastic(1e-3, m=m).update("0.weight", new, gradient, 1.0, 1, bound)
+            Adam(1e-3).update("0.weight", plain, gradient, 1.0, 1, bound)
+            towards = (value > 0) == (side > 0)
+            np.testing.assert_array_equal(new[~towards], plain[~towards])
+            wanted = [1e-3 * side * (1 - math.tanh(m * w) ** 2) for w in value[towards].tolist()]
+            np.testing.assert_allclose(value[towards] - new[towards], wanted, rtol=1e-5, atol=1.3e-7)
+
+
+def test_metaplastic_without_m_is_adam_and_batch_norm_is_always(rng):
+    for optimizer, key, bound in ((Metaplastic(0.1, m=0), "0.weight", 1.0), (Metaplastic(0.1), "1.gamma", math.inf)):
+        value = rng.uniform(-1, 1, 50).astype(np.float32)
+        ref, adam = value.copy(), Adam(0.1)
+        for step in range(1, 5):
+            gradient = rng.normal(size=50).astype(np.float32)
+            optimizer.update(key, value, gradient, 0.5, step, bound)
+            adam.update(key, ref, gradient, 0.5, step, bound)
+        np.testing.assert_array_equal(value, ref)
+
+
+@given(strategies.integers(-6, 6), strategies.floats(0.125, 16, width=32), strategies.integers(0, 2**32))
+def test_latent_weights_have_a_unit(exponent, m, seed):
+    """c times the weights and the rate, and m / c, are the same signs, bit for bit for c a power of two."""
+    rng, c = np.random.default_rng(seed), 2.0**exponent
+    value = rng.uniform(-1, 1, 40).astype(np.float32)
+    scaled, own, other = (value * c).astype(np.float32), Metaplastic(0.125, m=m), Metaplastic(0.125 * c, m=m / c)
+    for step in range(1, 6):
+        gradient = rng.normal(size=40).astype(np.float32)
+        own.update("0.weight", value, gradient, 1.0, step, 2.0)
+        other.update("0.weight", scaled, gradient, 1.0, step, 2.0 * c)
+        np.testing.assert_array_equal(scaled, value * np.float32(c))
+
+
 @pytest.mark.parametrize("bound", [1.0, math.inf])
 def test_sgd_is_its_formula(rng, bound):
     velocity = [np.zeros(SIZE, np.float32)]
@@ -191,10 +259,11 @@ def test_bop_leaves_batch_norm_to_adam(rng):
 
 def test_defaults():
     """Published settings; another default silently changes everybody's results."""
-    assert Adam() == Adam(1e-3, 0.9, 0.999, 1e-8) and Sgd() == Sgd(0.1, 0.9) and Step() == Step(25, 0.5)
+    assert Adam() == Adam(1e-3, 0.9, 0.999, 1e-8) and Metaplastic() == Metaplastic(1e-3, 0.9, 0.999, 1e-8, m=7.5)
+    assert Sgd() == Sgd(0.1, 0.9) and Step() == Step(25, 0.5)
 
 
-@pytest.mark.parametrize("optimizer", [Adam(0.5), Sgd(50.0)])
+@pytest.mark.parametrize("optimizer", [Adam(0.5), Metaplastic(0.5), Sgd(50.0)])
 def test_latent_weights_stay_clipped_and_words_are_their_signs(rng, optimizer):
     """The paper's code clips a copy, so nothing is clipped there; stale words would train another network."""
     model = build("C5 MP2 FC70 FC3", (1, 6, 6), rng=0)
@@ -237,6 +306,11 @@ def test_schedules(schedule, points):
     (lambda: Adam(beta1=1.0), ValueError, r"beta1 must be in \[0, 1\)"),
     (lambda: Adam(beta2=-0.1), ValueError, r"beta2 must be in \[0, 1\)"),
     (lambda: Adam(eps=0), ValueError, "eps must be > 0"),
+    (lambda: Metaplastic(m=-1), ValueError, "m must be >= 0"),
+    (lambda: Metaplastic(m=math.inf), ValueError, "m must be finite"),
+    (lambda: Metaplastic(m="7"), TypeError, "m must be a real number"),
+    (lambda: Metaplastic(0), ValueError, "learning_rate must be > 0"),
+    (lambda: Metaplastic(1e-3, 0.9, 0.999, 1e-8, {}, 7.5), TypeError, "positional arguments"),
     (lambda: Sgd(math.inf), ValueError, "learning_rate must be finite"),
     (lambda: Sgd(momentum=1), ValueError, r"momentum must be in \[0, 1\)"),
     (lambda: Bop(0), ValueError, "gamma must be > 0"),
@@ -263,5 +337,5 @@ def test_every_schedule_and_optimizer_is_tested_here():
     """A new one brings its row."""
     public = {name for module in (optimizers, schedules) for name, value in vars(module).items()
               if isinstance(value, type) and value.__module__ == module.__name__ and name[0] != "_"}
-    assert public == {"Adam", "Bop", "Constant", "Cosine", "Exponential", "Sgd", "Step",
+    assert public == {"Adam", "Bop", "Constant", "Cosine", "Exponential", "Metaplastic", "Sgd", "Step",
                       "ByParts", "Optimizer", "Schedule"}       # the protocols

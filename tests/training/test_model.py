@@ -146,7 +146,7 @@ class Momentless:
 
 
 @pytest.mark.parametrize("native, precision", [(False, "fixed16"), (True, "fixed16"), (True, "float32")])
-@pytest.mark.parametrize("make", [optimizers.Adam, optimizers.Sgd, optimizers.Bop, Momentless])
+@pytest.mark.parametrize("make", [optimizers.Adam, optimizers.Sgd, optimizers.Bop, optimizers.Metaplastic, Momentless])
 @pytest.mark.parametrize("case", ["strided CNN, offset 128", "CNN", "wide FCNN"])
 def test_the_fused_update_is_the_unfused_one_bit_for_bit(case, make, native, precision, monkeypatch):
     """Gradients that are used block by block, in several threads, and stored nowhere."""

@@ -23,7 +23,7 @@ from bnnsim.training.elementary import exp, log, power, tanh
 from bnnsim.training.estimators import Clipped, SwishSign
 from bnnsim.training.fitting import fit
 from bnnsim.training.losses import MarginCrossEntropy, ModifiedHinge, SquaredHinge
-from bnnsim.training.optimizers import Adam, Bop, Sgd
+from bnnsim.training.optimizers import Adam, Bop, Metaplastic, Sgd
 from bnnsim.training.regularisers import DirectRegulariser
 from bnnsim.training.schedules import Constant, Cosine, Exponential, Step
 
@@ -61,7 +61,8 @@ CASES = {
     "squared hinge": (CONV, dict(ste=Halved(3.0)), lambda: dict(
         optimizer=Adam(0.01, 0.87, 0.97), schedule=Cosine(), loss=SquaredHinge(1.1), keep="best")),
     "own estimator": (DENSE, dict(ste=Clipped()), lambda: dict(
-        optimizer=Adam(), schedule=Step(2, 0.9), regulariser=DirectRegulariser(0.3, 5.0), precision="float32"))}
+        optimizer=Metaplastic(0.01, m=3.0), schedule=Step(2, 0.9), regulariser=DirectRegulariser(0.3, 5.0),
+        precision="float32"))}
 
 
 def trained(name, folder):

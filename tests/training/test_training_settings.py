@@ -15,7 +15,7 @@ from bnnsim.training.architectures import build
 from bnnsim.training.estimators import ApproxSign, Clipped, Identity, SwishSign
 from bnnsim.training.fitting import fit
 from bnnsim.training.losses import LOSSES, MarginCrossEntropy, ModifiedHinge, SquaredHinge, cross_entropy
-from bnnsim.training.optimizers import Adam, Bop
+from bnnsim.training.optimizers import Adam, Bop, Metaplastic
 from bnnsim.training.packing import pack
 from bnnsim.training.regularisers import DirectRegulariser
 from bnnsim.training.schedules import Constant
@@ -37,6 +37,7 @@ RUNS = {
     "regulariser, each layer its rate": ({}, dict(regulariser=DirectRegulariser(0.5, 4), flip_rate=[0.2, 0, 0.1],
                                                   gradient="straight-through")),
     "bop": ({}, dict(optimizer=lambda: Bop(gamma=0.1, tau=1e-4))),
+    "metaplastic": ({}, dict(optimizer=lambda: Metaplastic(0.02, m=3.0))),
     "identity": (dict(ste="identity"), {}), "approx": (dict(ste=ApproxSign()), {}),
     "swish": (dict(ste=SwishSign(2.0)), {}),
     "all at once": (dict(logits=True, ste="swish"), dict(

@@ -3,16 +3,22 @@
 All arrays are flat and of one length. `bound` is 1 for latent weights and infinity for batch-norm parameters.
 """
 
+import math
+
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+import bnnsim.kernels.elementary as elementary
 from bnnsim.kernels._jit import inline, kernel
 from bnnsim.kernels._llvm import I64, declare, item_pointer, splat, vector_pointer
 from bnnsim.kernels._twins import Tile, twin_of
 
 LANES = 16
+# of exp(-z), as in kernels/elementary.py, in float32: z beyond MOST counts as MOST, whose consolidation is 7e-35
+MOST, LOG2_E, LN2_HIGH, LN2_LOW = map(np.float32, (80.0, 1.4426950408889634, 0.693359375, -2.12194440054690583e-4))
+EXP_TERMS = tuple(map(np.float32, elementary.EXP_TERMS[:8]))                            # |r| <= ln(2) / 2: 6e-9
 
 
 @inline
@@ -30,13 +36,31 @@ def _clipped_lanes(builder, value, bound):
 
 
 @inline
-def _adam_one(value, gradient, first, second, i, beta1, beta2, step_size, second_scale, eps, bound):
+def _adam_change(gradient, first, second, i, beta1, beta2, step_size, second_scale, eps):
+    """Moments of number i moved on; what is to be subtracted."""
     g = gradient[i]
     m = beta1 * first[i] + (np.float32(1) - beta1) * g
     v = beta2 * second[i] + (np.float32(1) - beta2) * g * g
     first[i] = m
     second[i] = v
-    value[i] = _clipped(value[i] - step_size * m / (np.sqrt(v) * second_scale + eps), bound)
+    return step_size * m / (np.sqrt(v) * second_scale + eps)
+
+
+@inline
+def _adam_one(value, gradient, first, second, i, beta1, beta2, step_size, second_scale, eps, bound):
+    change = _adam_change(gradient, first, second, i, beta1, beta2, step_size, second_scale, eps)
+    value[i] = _clipped(value[i] - change, bound)
+
+
+def _adam_change_lanes(builder, gradient, first, second, beta1, beta2, step_size, second_scale, eps):
+    """(change, first, second) of vectors: `_adam_change`."""
+    vector = gradient.type
+    one = ir.Constant(vector, [1.0] * LANES)
+    m = builder.fadd(builder.fmul(beta1, first), builder.fmul(builder.fsub(one, beta1), gradient))
+    v = builder.fadd(builder.fmul(beta2, second),
+                     builder.fmul(builder.fmul(builder.fsub(one, beta2), gradient), gradient))
+    root = builder.call(declare(builder, "llvm.sqrt.v16f32", vector, vector), [v])
+    return builder.fdiv(builder.fmul(step_size, m), builder.fadd(builder.fmul(root, second_scale), eps)), m, v
 
 
 @intrinsic
@@ -48,12 +72,8 @@ def _adam_lanes(_, value, gradient, first, second, at, beta1, beta2, step_size, 
         places = [vector_pointer(builder, item_pointer(context, builder, kind, array, args[4], ir.FloatType()), I64(0),
                                  vector) for kind, array in zip(signature.args, args[:4])]
         w, g, m, v = (builder.load(place, align=4) for place in places)
-        beta1, beta2, step_size, second_scale, eps, bound = (splat(builder, scalar, vector) for scalar in args[5:])
-        one = ir.Constant(vector, [1.0] * LANES)
-        m = builder.fadd(builder.fmul(beta1, m), builder.fmul(builder.fsub(one, beta1), g))
-        v = builder.fadd(builder.fmul(beta2, v), builder.fmul(builder.fmul(builder.fsub(one, beta2), g), g))
-        root = builder.call(declare(builder, "llvm.sqrt.v16f32", vector, vector), [v])
-        change = builder.fdiv(builder.fmul(step_size, m), builder.fadd(builder.fmul(root, second_scale), eps))
+        *settings, bound = (splat(builder, scalar, vector) for scalar in args[5:])
+        change, m, v = _adam_change_lanes(builder, g, m, v, *settings)
         w = _clipped_lanes(builder, builder.fsub(w, change), bound)
         for place, new in zip((places[0], places[2], places[3]), (w, m, v)):
             builder.store(new, place, align=4)
@@ -77,6 +97,94 @@ def adam_step(value, gradient, first, second, beta1, beta2, step_size, second_sc
         adam_lanes(value, gradient, first, second, i, beta1, beta2, step_size, second_scale, eps, bound)
     for i in range(whole, stop):
         _adam_one(value, gradient, first, second, i, beta1, beta2, step_size, second_scale, eps, bound)
+
+
+@inline
+def _consolidation(value, twice_m):
+    """1 - tanh(m value)^2 = 4 e / (1 + e)^2, e = exp(-2 m |value|), in float32."""
+    z = abs(twice_m * value)
+    z = z if z < MOST else MOST
+    k = int(z * LOG2_E + np.float32(0.5))
+    r = (z - np.float32(k) * LN2_HIGH) - np.float32(k) * LN2_LOW
+    e = EXP_TERMS[7]
+    for i in range(6, -1, -1):
+        e = e * r + EXP_TERMS[i]
+    e = e * np.float32(math.ldexp(1.0, -k))
+    return np.float32(4) * e / ((np.float32(1) + e) * (np.float32(1) + e))
+
+
+def _consolidation_lanes(builder, value, twice_m):
+    """`_consolidation` of vectors; 2^-k is put together from its exponent, 127 - k."""
+    vector, integers = value.type, ir.VectorType(ir.IntType(32), LANES)
+
+    def constant(number):
+        return ir.Constant(vector, [float(number)] * LANES)
+
+    z = builder.fmul(twice_m, value)
+    z = builder.select(builder.fcmp_ordered("<", z, constant(0)), builder.fneg(z), z)
+    z = builder.select(builder.fcmp_ordered("<", z, constant(MOST)), z, constant(MOST))
+    k = builder.fptosi(builder.fadd(builder.fmul(z, constant(LOG2_E)), constant(0.5)), integers)
+    whole = builder.sitofp(k, vector)
+    r = builder.fsub(builder.fsub(z, builder.fmul(whole, constant(LN2_HIGH))), builder.fmul(whole, constant(LN2_LOW)))
+    e = constant(EXP_TERMS[7])
+    for term in EXP_TERMS[6::-1]:
+        e = builder.fadd(builder.fmul(e, r), constant(term))
+    exponent = builder.sub(ir.Constant(integers, [127] * LANES), k)
+    e = builder.fmul(e, builder.bitcast(builder.shl(exponent, ir.Constant(integers, [23] * LANES)), vector))
+    more = builder.fadd(constant(1), e)
+    return builder.fdiv(builder.fmul(constant(4), e), builder.fmul(more, more))
+
+
+@inline
+def _metaplastic_one(value, gradient, first, second, i, beta1, beta2, step_size, second_scale, eps, bound, twice_m):
+    change = _adam_change(gradient, first, second, i, beta1, beta2, step_size, second_scale, eps)
+    w = value[i]
+    if (change if w >= np.float32(0) else -change) > np.float32(0):
+        change = change * _consolidation(w, twice_m)
+    value[i] = _clipped(w - change, bound)
+
+
+@intrinsic
+def _metaplastic_lanes(_, value, gradient, first, second, at, beta1, beta2, step_size, second_scale, eps, bound,
+                       twice_m):
+    signature = types.void(value, gradient, first, second, types.intp, *[types.float32] * 7)
+
+    def generate(context, builder, signature, args):
+        vector = ir.VectorType(ir.FloatType(), LANES)
+        places = [vector_pointer(builder, item_pointer(context, builder, kind, array, args[4], ir.FloatType()), I64(0),
+                                 vector) for kind, array in zip(signature.args, args[:4])]
+        w, g, m, v = (builder.load(place, align=4) for place in places)
+        *settings, bound, twice_m = (splat(builder, scalar, vector) for scalar in args[5:])
+        change, m, v = _adam_change_lanes(builder, g, m, v, *settings)
+        zero = ir.Constant(vector, [0.0] * LANES)
+        towards = builder.select(builder.fcmp_ordered(">=", w, zero), change, builder.fneg(change))
+        slowed = builder.fmul(change, _consolidation_lanes(builder, w, twice_m))
+        change = builder.select(builder.fcmp_ordered(">", towards, zero), slowed, change)
+        w = _clipped_lanes(builder, builder.fsub(w, change), bound)
+        for place, new in zip((places[0], places[2], places[3]), (w, m, v)):
+            builder.store(new, place, align=4)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@twin_of(Tile(_metaplastic_lanes))
+def metaplastic_lanes(value, gradient, first, second, at, beta1, beta2, step_size, second_scale, eps, bound, twice_m):
+    """`_metaplastic_one` of 16 neighbours."""
+    for i in range(at, at + LANES):
+        _metaplastic_one(value, gradient, first, second, i, beta1, beta2, step_size, second_scale, eps, bound, twice_m)
+
+
+@kernel
+def metaplastic_step(value, gradient, first, second, beta1, beta2, step_size, second_scale, eps, bound, twice_m, start,
+                     stop):
+    """`adam_step`, but what moves a value towards zero is multiplied by 1 - tanh(m value)^2 (Laborieux et al. 2021)."""
+    whole = start + (stop - start) // LANES * LANES
+    for i in range(start, whole, LANES):
+        metaplastic_lanes(value, gradient, first, second, i, beta1, beta2, step_size, second_scale, eps, bound,
+                          twice_m)
+    for i in range(whole, stop):
+        _metaplastic_one(value, gradient, first, second, i, beta1, beta2, step_size, second_scale, eps, bound, twice_m)
 
 
 @inline

@@ -21,10 +21,11 @@ from bnnsim.training.layers.pool import Flatten, MaxPool2d, SumPositions
 from bnnsim.training.layers.real import AsReals, HardTanh, Pixels, PReLU, RealLayer, ReLU, ScaleShift, Sign
 from bnnsim.training.layers.real_pools import AveragePool2d, BlurPool2d, GlobalAverage, RealMaxPool2d
 from bnnsim.training.layers.real_weights import RealConv2d, RealDense
+from bnnsim.training.layers.ternary import InputTwice, Ternary, Twice
 from bnnsim.training.layers.weighted import Weighted
 
 __all__ = ["Add", "AsReals", "AveragePool2d", "BatchNorm", "BatchNormReal", "BatchNormSign", "BitNoise", "BlurPool2d",
            "Concatenate", "Conv2d", "Dense", "Flatten", "GlobalAverage", "HardTanh", "InputConv2d", "InputDense",
-           "LatentConv2d", "Layer", "Logits", "MaxPool2d", "Norm", "PReLU", "Pixels", "ReLU", "RealConv2d",
-           "RealDense", "RealLayer", "RealMaxPool2d", "ScaleShift", "Sign", "SumPositions", "Weighted", "same_padding",
-           "with_bit_noise"]
+           "InputTwice", "LatentConv2d", "Layer", "Logits", "MaxPool2d", "Norm", "PReLU", "Pixels", "ReLU",
+           "RealConv2d", "RealDense", "RealLayer", "RealMaxPool2d", "ScaleShift", "Sign", "SumPositions", "Ternary",
+           "Twice", "Weighted", "same_padding", "with_bit_noise"]

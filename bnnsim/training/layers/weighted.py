@@ -112,7 +112,7 @@ class Weighted(Layer):
         precision : "fixed16" or "float32"
             Round dout to 16 bits once and sum exactly (see `kernels.gradients.fixed_point`), or sum float32 in float32.
         """
-        rows = self.gradient.reshape(-1, self.n_in)
+        rows = self.gradient.reshape(-1, self.gradient.shape[-1])
 
         def keep(first: int, gradient: np.ndarray) -> None:
             if not np.shares_memory(gradient, rows):
