@@ -20,6 +20,7 @@ import bnnsim
 FOLDER = Path(__file__).resolve().parent.parent / "examples" / "reproduce"
 sys.path.insert(0, str(FOLDER))
 import criteria  # noqa: E402
+import explain  # noqa: E402
 import make_results  # noqa: E402
 import networks  # noqa: E402
 import plan  # noqa: E402
@@ -282,6 +283,11 @@ def test_the_committed_records_are_what_the_rows_say(tmp_path):
         for key in ("setting", "about", "quantity", "verdict"):
             assert [check[key] for check in again["checks"]] == [check[key] for check in before["checks"]]
         assert again["notes"] == before["notes"]
+
+
+def test_the_committed_explanation_is_what_the_rows_say():
+    """Run  python examples/reproduce/explain.py  after new rows."""
+    assert explain.PAGE.read_text(encoding="utf-8") == explain.page()
 
 
 def test_rows_are_of_the_plan_and_of_whole_test_sets():
