@@ -1,6 +1,8 @@
 """Write RESULTS.rst from the records that the reproductions left, and keep those records and figures beside it.
 
-    python examples/reproduce/make_results.py out/reproduce/full-10-epochs
+    python examples/reproduce/networks.py --keep                # rows of out/reproduce/full, into rows.jsonl
+    for script in examples/reproduce/[a-h]_*.py; do python $script --full; done
+    python examples/reproduce/make_results.py out/reproduce/full
     python examples/reproduce/make_results.py                   # writes it again from results.json
     python examples/reproduce/make_results.py --check           # exits 1 where it is not what would be written
 
@@ -15,28 +17,30 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from criteria import CONTRADICTED, HOLDS, OPEN, UNDECIDED
+
 HERE = Path(__file__).resolve().parent
 SOURCE, PAGE, FIGURES = HERE / "results.json", HERE / "RESULTS.rst", HERE / "figures"
 HEAD = """Reproductions
 =============
 
 What the papers claim, and what bnnsim measured. Written by ``python examples/reproduce/make_results.py`` from
-``results.json``; each claim is run by one script of this folder, whose first lines say how its words were made into
-numbers: ``python examples/reproduce/{script} --full``.
+``results.json``. A claim is a script of this folder, such as ``python examples/reproduce/{script} --full``, which
+reads the rows of ``rows.jsonl``, one a trained network, that ``networks.py`` measured.
 
-A claim is split into checks: a quantity that is to be above or below a number. A check holds where the 95 % interval of
-its mean lies on the right side whole (Student's t over seeds; over chips where there is one seed), does not where it
-lies on the wrong side, and is undecided else; intervals are not corrected for the number of checks. A claim holds where
-all of its checks do, does not hold where one does not, and is undecided else. "Points" are percent points of accuracy;
-[V] was read in the paper, [R] is reconstructed, [D] derived.
+A setting is an architecture, a length of training with its schedule, and the number that black enters as (code 0:
+pixels 0 to 255, code 128: -128 to 127), with what else differs. A check is a quantity whose mean over seeds is claimed
+to lie above or below a number; its t test takes the variance between seeds of all checks that ask the same quantity,
+where Bartlett's test does not tell these apart, and Holm's correction holds over all checks of a claim: at 5 % a check
+holds or is contradicted, any other is not decided. A claim holds under a setting where all of its checks do, is
+contradicted where one is, is open where a network is not trained, and is not decided else. "Decides" is the distance
+from the claimed number that this design decides even as Holm's strictest check. "Points" are percent points of
+accuracy; [V] was read in the paper, [C] in the authors' code, [R] is reconstructed, [D] derived.
 
-Training all {networks} networks took {minutes} minutes in sum ({commits}), the scripts {script_minutes} minutes more,
-where networks were there already.
+{networks} networks, trained in {hours} hours in sum, on a machine that did other work beside it (commits {commits}).
 
 """
 CLAIMS = "abcdefgh"
-# what a claim's script has come to tell in its notes since records were first kept: a word of theirs, and what it is
-SINCE = {"g": ("reliability", "the variance of importance without sampling noise, and its reliability")}
 Record = dict[str, Any]
 
 
@@ -53,56 +57,62 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], widths: str) -> 
 
 
 def counted(record: Record) -> str:
-    """How many checks have which verdict."""
+    """How many checks of how many have which verdict."""
     verdicts = [check["verdict"] for check in record["checks"]]
-    return ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in sorted(set(verdicts)))
+    told = [f"{verdicts.count(verdict)} {verdict}" for verdict in (HOLDS, CONTRADICTED, UNDECIDED, OPEN)
+            if verdict in verdicts]
+    return f"of {len(verdicts)}: {', '.join(told)}"
 
 
 def section(record: Record) -> str:
-    """One claim: what was run, its figure, its checks and notes."""
+    """One claim: its criterion, what was run, its figure, its checks and notes."""
     title = f"({record['claim']}) {record['text']}"
-    text = f"{title}\n{'-' * len(title)}\n\n**{record['verdict'].capitalize()}.** {record['source']}.\n"
-    text += f"{record['date']}, commit {record['commit']}, {record['cpu']}"
+    verdict = record["verdict"][0].upper() + record["verdict"][1:]
+    text = f"{title}\n{'-' * len(title)}\n\n**{verdict}.** {record['source']}.\n\n"
+    text += f"{record['criterion']}\n\n{record['date']}, commit {record['commit']}, {record['cpu']}"
     if record["networks"]:
-        text += (f"; {record['networks']} networks, {record['n_images']:,} test images, {record['chips']} chips a "
-                 f"rate. In place of the paper's: {'; '.join(record['conditions'])}")
+        images = sorted({told[3] for told in record["networks"].values()})
+        text += (f"; {len(record['networks'])} networks, {' or '.join(f'{n:,}' for n in images)} test images, "
+                 f"{record['chips']} chips a rate")
     text += (f".\n\n.. image:: figures/{record['figure']}\n   :alt: figure of claim {record['claim']}\n"
              "   :width: 600\n\n")
-    rows = [(check["about"], check["quantity"], *measured(check), check["verdict"]) for check in record["checks"]]
-    text += table(("of", "quantity", "mean (95 % interval)", "claimed", "verdict"), rows, "26 34 24 10 10")
-    return text + "".join(f"* {note}\n" for note in [*record["notes"], *predates(record)]) + "\n"
+    rows = [(check["setting"], check["about"], check["quantity"], *measured(check), check["verdict"])
+            for check in record["checks"] if check["verdict"] != OPEN]
+    if rows:
+        text += table(("setting", "of", "quantity", "mean, and what it decides", "claimed", "verdict"), rows,
+                      "24 16 24 18 8 10")
+    return text + "".join(f"* {note}\n" for note in (*record["notes"], *left_open(record))) + "\n"
 
 
-def predates(record: Record) -> list[str]:
-    """What a record of an earlier version of its script does not tell."""
-    word, what = SINCE.get(record["claim"], ("", ""))
-    if not word or any(word in note for note in record["notes"]):
-        return []
-    return [f"Of the version before, commit {record['commit']}: the script now notes {what}, too, which this run did "
-            "not measure."]
+def left_open(record: Record) -> list[str]:
+    """What is claimed and was not measured, by the reason."""
+    found: dict[str, list[str]] = {}
+    for check in record["checks"]:
+        if check["verdict"] == OPEN:
+            found.setdefault(check["why_open"], []).append(f"{check['about']}, {check['setting']}")
+    return [f"Open, {why}: {'; '.join(dict.fromkeys(names))}." for why, names in found.items()]
 
 
 def measured(check: dict[str, Any]) -> tuple[str, str]:
     """Two cells: what was found, and what is claimed."""
-    if check["mean"] is None:
-        return f"not measured: {check['n']}", ""
-    bounds = "no interval" if check["low"] is None else f"{number(check['low'])} to {number(check['high'])}"
-    bounds = f"{bounds}; {check['n']}" if check["values"] else check["n"]
-    return f"{number(check['mean'])} ({bounds})", f"{'above' if check['wanted'] == '>' else 'below'} {check['than']:g}"
+    told = number(check["mean"])
+    if check["decides"] is not None:
+        n = f"{len(check['values'])} {check['of']}" if check["values"] else check["of"]
+        told += f" ({n}; decides {number(check['decides'])})"
+    if check["of"] == "chips of one network":
+        told += "; for this network only"
+    return told, f"{'above' if check['wanted'] == '>' else 'below'} {check['than']:.3g}"
 
 
 def page(records: Sequence[Record]) -> str:
     """All of RESULTS.rst."""
-    rows = [(f"({record['claim']})", record["text"], record["verdict"],
-             counted(record) + "; of the version before" * bool(predates(record)),
-             "; ".join(record["conditions"]) or "none") for record in records]
-    networks = {name: seconds for record in records for name, seconds in record["training_seconds"].items()}
-    commits = sorted({commit for record in records for commit in record["training_commits"]})
+    rows = [(f"({record['claim']})", record["text"], record["verdict"], counted(record)) for record in records]
+    networks = {name: told for record in records for name, told in record["networks"].items()}
     head = HEAD.format(script=min(path.name for path in HERE.glob("a_*.py")), networks=len(networks),
-                       minutes=f"{sum(networks.values()) / 60:.0f}", commits=f"commits {', '.join(commits)}",
-                       script_minutes=f"{sum(record['seconds'] for record in records) / 60:.0f}")
-    header = ("", "claim", "verdict", "checks", "in place of the paper's")
-    return (head + table(header, rows, "5 45 12 20 18") + "".join(map(section, records))).rstrip() + "\n"
+                       hours=f"{sum(told[0] for told in networks.values()) / 3600:.1f}",
+                       commits=", ".join(sorted({told[1] for told in networks.values()})))
+    return (head + table(("", "claim", "verdict", "checks"), rows, "5 35 45 15") + "".join(map(section, records))
+            ).rstrip() + "\n"
 
 
 def collect(folder: Path) -> None:
@@ -111,8 +121,7 @@ def collect(folder: Path) -> None:
     missing = set(CLAIMS) - {record["claim"] for record in records}
     if missing:
         raise SystemExit(f"{folder} has no record of claim {', '.join(sorted(missing))}: run those scripts first")
-    runs = {(record["size"], record["epochs"]) for record in records}
-    if len(runs) > 1 or runs.pop()[0] != "full":
+    if {record["size"] for record in records} != {"full"}:
         raise SystemExit(f"{folder} must have records of one full run: run all scripts with --full")
     FIGURES.mkdir(exist_ok=True)
     for record in records:

@@ -1,207 +1,180 @@
-"""What all reproductions share: options, networks and their sweeps, checks over seeds, the record that is left.
+"""What all reproductions share: rows of networks by arm and setting, checks, the record that is left.
 
-A claim is split into checks: a quantity, one value a seed, that must lie above or below a number. A check holds where
-the 95 % interval of its mean (Student's t over seeds; over chips where there is one seed) lies on the right side whole,
-does not where it lies on the wrong side, and is undecided else. A claim holds where all of its checks do, does not hold
-where one does not, and is undecided else. One script at a time: two would meet at the files of sweeps.
+A claim's script names its criterion, takes rows by `Study.groups`, notes quantities by `Study.check`, and ends with
+`Study.finish`. At quick size it trains what it needs; at full size it reads the rows that `networks.py` left, and what
+is not trained is open.
 """
 
 import json
-import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import date
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from criteria import CONTRADICTED, HOLDS, Check, decide, overall
 from matplotlib.figure import Figure
-from networks import CIFAR, RECIPES, Size, arguments, checkpoint, commit, load, place, size_of, train
+from networks import FULL, QUICK, Row, arguments, commit, kept, row_of
+from plan import STAGES, Recipe
 
-import bnnsim
 from bnnsim.campaign.provenance import cpu_name
 from bnnsim.figures.scales import draw_curve, rate_axis
 from bnnsim.figures.style import legend_below, line_style, new_axes, save_figure
 from bnnsim.files.atomic import replaced
-from bnnsim.statistics.intervals import t_quantile
 
-HOLDS, FAILS, OPEN = "holds", "does not hold", "undecided"
-Check = dict[str, Any]              # what the record keeps of a quantity
-
-
-def interval(values: npt.ArrayLike, level: float = 0.95) -> tuple[float, float, float]:
-    """Student's interval of the mean: (mean, low, high); without bounds for one value."""
-    values, half = np.asarray(values, np.float64), math.inf
-    if len(values) > 1:
-        half = t_quantile(level, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
-    return float(values.mean()), float(values.mean() - half), float(values.mean() + half)
-
-
-def verdict_of(low: float, high: float, wanted: str, than: float) -> str:
-    """Of an interval that is to lie above (">") or below ("<") a number."""
-    if wanted == "<":
-        low, high, than = -high, -low, -than
-    return HOLDS if low > than else FAILS if high < than else OPEN
-
-
-def overall(verdicts: Sequence[str]) -> str:
-    """Of several checks."""
-    return FAILS if FAILS in verdicts else OPEN if OPEN in verdicts or not verdicts else HOLDS
+Arms = dict[str, list[Row]]                 # {arm: rows by seed}, the same seeds for every arm
 
 
 class Study:
-    """One claim's run: `curves` and `model` give what was trained, `check` notes a quantity, `finish` writes it all."""
+    """One claim's run."""
 
-    def __init__(self, claim: str, text: str | None, source: str, cifar: bool = False) -> None:
-        parser = arguments(text or claim)
-        if cifar:
-            parser.add_argument("--cifar", metavar="FOLDER", help="where CIFAR-10 is: adds its CNN (default: left out)")
-            parser.add_argument("--cifar-epochs", type=int, help="(default: the size's own)")
-        self.options, self.start, self.commit = parser.parse_args(), time.perf_counter(), commit()
-        self.claim, self.text, self.source = claim, (text or claim).split("\n", 1)[0], source
-        self.size, self.has_cifar = size_of(self.options), bool(cifar and self.options.cifar)
-        _ = self.has_cifar and self.cifar                        # a wrong folder is told now, not after hours
+    def __init__(self, claim: str, text: str | None, source: str, argv: Sequence[str] | None = None) -> None:
+        self.options, self.start = arguments(text or claim).parse_args(argv), time.perf_counter()
+        self.claim, self.source = claim, source
+        self.text, _, self.criterion = (part.strip() for part in (text or claim).partition("\n"))
+        self.criterion = self.criterion.split("\n\n", 1)[1].strip()          # behind the command
+        self.size = FULL if self.options.full else QUICK
         self.checks: list[Check] = []
         self.notes: list[str] = []
-        self.used: dict[tuple[str, str, int], dict[str, Any]] = {}      # networks, and what is told of their training
+        self.used: dict[tuple[str, int], Row] = {}
 
-    @cached_property
-    def splits(self) -> list[bnnsim.Split]:
-        """(training, test) of Fashion-MNIST."""
-        return load(self.size)
+    # ------------------------------------------------------------------------------------------ rows
 
-    @cached_property
-    def cifar(self) -> tuple[Size, list[bnnsim.Split]]:
-        """Size and (training, test) of CIFAR-10."""
-        size, epochs = CIFAR[self.size.name], self.options.cifar_epochs
-        return replace(size, epochs=epochs) if epochs else size, load(size, self.options.cifar)
+    def groups(self, net: str, *arms: str) -> Iterator[tuple[str, Arms]]:
+        """(setting, arms) of every setting for which the plan has all these arms of a network; {} where one is left.
 
-    @property
-    def test(self) -> bnnsim.Split:
-        return self.splits[1]
+        Seeds are those that all arms have.
+        """
+        if net not in self.size.specs:
+            return
+        planned: dict[str, dict[str, tuple[Recipe, int]]] = {}
+        for stage in STAGES:
+            for recipe in map(self.size.of, stage.recipes):
+                if recipe.net == net and recipe.arm in arms:
+                    planned.setdefault(recipe.setting, {}).setdefault(recipe.arm, (recipe, self.size.n_seeds(stage)))
+        for setting, found in planned.items():
+            if set(found) == set(arms):
+                yield f"{net}, {setting}", self._rows({arm: found[arm] for arm in arms})
 
-    def setting(self, architecture: str) -> tuple[Size, list[bnnsim.Split]]:
-        """(size, (training, test)) of an architecture."""
-        return self.cifar if architecture.startswith("CIFAR") else (self.size, self.splits)
+    def _rows(self, planned: dict[str, tuple[Recipe, int]]) -> Arms:
+        by_seed: list[dict[str, Row]] = []
+        for seed in range(max(n for _, n in planned.values())):
+            rows = {arm: self._row(recipe, seed) for arm, (recipe, n) in planned.items() if seed < n}
+            found = {arm: row for arm, row in rows.items() if row is not None}
+            if len(found) == len(planned):
+                by_seed.append(found)
+        for row in (row for rows in by_seed for row in rows.values()):
+            self.used[row["name"], row["seed"]] = row
+        return {arm: [rows[arm] for rows in by_seed] for arm in planned} if by_seed else {}
 
-    def seeds(self, architecture: str) -> range:
-        return range(self.setting(architecture)[0].n_seeds)
+    def _row(self, recipe: Recipe, seed: int) -> Row | None:
+        if self.size is QUICK:
+            return row_of(recipe, seed, self.size, self.options.folder)
+        path = Path(self.options.folder) / self.size.name / f"{recipe.name}-seed-{seed}.json"
+        there = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        return kept().get((recipe.name, seed), there)
 
-    def model(self, architecture: str, name: str, seed: int) -> bnnsim.Sequential:
-        """A trained network that still has its batch norm."""
-        size, (split, _) = self.setting(architecture)
-        recipe = RECIPES[architecture, name]
-        model = train(size, self.options.folder, recipe, seed, split)
-        told = checkpoint(size, self.options.folder, recipe, seed).with_suffix(".json")
-        self.used[architecture, name, seed] = json.loads(told.read_text(encoding="utf-8"))
-        return model
+    # ------------------------------------------------------------------------------------------ checks
 
-    def sweep(self, architecture: str, name: str, seed: int, variant: str = "",
-              adapt: Callable[[bnnsim.Sequential], bnnsim.Sequential] | None = None,
-              rates: Sequence[float] | None = None) -> np.ndarray:
-        """Percent by rate and chip (R, T) of a network, or of what `adapt` makes of its model; kept in a file."""
-        size, (_, test) = self.setting(architecture)
-        rates = size.rates if rates is None else rates
-        path = checkpoint(size, self.options.folder, RECIPES[architecture, name], seed)
-        model = self.model(architecture, name, seed)
-        network = bnnsim.pack(model if adapt is None else adapt(model))
-        swept = bnnsim.sweep(network, test, rates, size.trials, rng=seed, resume=True, progress=False,
-                             out=path.with_name(f"{path.stem}{variant}-sweep.h5"))
-        rows = [swept.rates.tolist().index(rate) for rate in rates]          # the file may have more of both
-        return 100 * swept.accuracy[0][rows, :size.trials]
+    def check(self, about: str, setting: str, quantity: str, values: Iterable[float], wanted: str, than: float,
+              of: str = "seeds", chips: Iterable[float] = ()) -> None:
+        """Note a quantity, one value a seed, whose mean is to be above (">") or below ("<") a number.
 
-    def curves(self, architecture: str, name: str) -> np.ndarray:
-        """Percent by seed and rate (S, R), means over chips; what they are without errors and at 0.1 is noted."""
-        curves = np.array([self.sweep(architecture, name, seed).mean(axis=1) for seed in self.seeds(architecture)])
-        clean, broken = curves[:, 0].mean(), curves[:, self.at(0.1)].mean()
-        self.notes.append(f"{architecture}, {name}: {clean:.2f} % without errors, {broken:.2f} % at BER 0.1.")
-        return curves
+        chips : the same of each chip, for a network of which there is one seed
+        """
+        by_seed, by_chip = [float(value) for value in values], [float(value) for value in chips]
+        if len(by_seed) < 2 and len(by_chip) > 1:
+            by_seed, of = by_chip, "chips of one network"
+        self.checks.append(Check(about, setting, quantity, wanted, than, by_seed, of))
 
-    def at(self, rate: float) -> int:
-        """Number of a rate of the size."""
-        return self.size.rates.index(rate)
+    def check_estimate(self, about: str, setting: str, quantity: str, estimate: tuple[float, float, float], wanted: str,
+                       than: float, n: str) -> None:
+        """Note a quantity with an error of its own: (value, standard error, degrees of freedom)."""
+        value, error, df = map(float, estimate)
+        self.checks.append(Check(about, setting, quantity, wanted, than, [], n, mean=value, error=error, df=df))
 
-    def check(self, about: str, quantity: str, values: Iterable[float], wanted: str, than: float,
-              what: str = "seeds") -> None:
-        """Note a quantity, one value a seed, whose mean is to be above (">") or below ("<") a number."""
-        values = [float(value) for value in values]
-        self._add(about, quantity, interval(values), wanted, than, f"{len(values)} {what}", values)
-
-    def check_worst(self, about: str, quantity: str, worst: float, wanted: str, than: float, n: str) -> None:
+    def check_worst(self, about: str, setting: str, quantity: str, worst: float, wanted: str, than: float) -> None:
         """Note a quantity that a theorem bounds: the worst value found, without an interval of chance."""
-        self._add(about, quantity, (float(worst),) * 3, wanted, than, n, [])
+        self.checks.append(Check(about, setting, quantity, wanted, than, [], "exact", mean=float(worst)))
 
-    def leave_open(self, about: str, quantity: str, why: str) -> None:
+    def leave_open(self, about: str, setting: str, quantity: str, why: str = "not trained yet") -> None:
         """Note what is claimed and was not measured."""
-        self.checks.append({"about": about, "quantity": quantity, "mean": None, "low": None, "high": None,
-                            "wanted": None, "than": None, "n": why, "values": [], "verdict": OPEN})
+        self.checks.append(Check(about, setting, quantity, ">", 0.0, [], why_open=why))
 
-    def _add(self, about: str, quantity: str, measured: tuple[float, float, float], wanted: str, than: float, n: str,
-             values: list[float]) -> None:
-        mean, low, high = measured
-        bounds = {"low": low, "high": high} if math.isfinite(low) else {"low": None, "high": None}
-        self.checks.append({"about": about, "quantity": quantity, "mean": mean, **bounds, "wanted": wanted,
-                            "than": than, "n": n, "values": values,
-                            "verdict": verdict_of(low, high, wanted, than) if math.isfinite(mean) else OPEN})
-
-    def conditions(self) -> list[str]:
-        """What was used in place of what the paper used, in words."""
-        told, nets = [], {architecture for architecture, _, _ in self.used}
-        if nets - {"CIFAR-10 CNN"}:
-            told.append(f"{self.size.epochs} epochs, cosine schedule, {self.size.dataset}, {self.size.n_seeds} seeds")
-        if "MLP" in nets:
-            told.append("Fashion-MNIST for MNIST, and a recalled MLP")
-        if "CIFAR-10 CNN" in nets:
-            size, (train_split, _) = self.cifar
-            told.append(f"CIFAR-10 (training images {train_split.sha256[:12]}), {size.epochs} epochs, one seed")
-        return told
+    # ------------------------------------------------------------------------------------------ the record
 
     def finish(self, figure: Figure) -> None:
-        """Write the record and the figure beside the networks; print the verdicts."""
-        folder = place(self.size, self.options.folder)
+        """Write the record and the figure into the folder; print the verdicts."""
+        folder = self.options.folder / self.size.name
+        folder.mkdir(parents=True, exist_ok=True)
+        decide(self.checks)
         record: dict[str, Any] = {
-                  "claim": self.claim, "text": self.text, "source": self.source, "size": self.size.name,
-                  "epochs": self.size.epochs, "n_seeds": self.size.n_seeds, "chips": self.size.trials,
-                  "n_images": len(self.test) if self.used else 0, "conditions": self.conditions(),
-                  "checks": self.checks, "notes": list(dict.fromkeys(self.notes)),
-                  "verdict": overall([check["verdict"] for check in self.checks]), "date": date.today().isoformat(),
-                  "commit": self.commit, "cpu": cpu_name(), "figure": f"{self.claim}.png",
-                  "networks": len(self.used),
-                  "training_seconds": {" ".join(map(str, name)): told["seconds"] for name, told in self.used.items()},
-                  "training_commits": sorted({told["commit"] for told in self.used.values()}),
-                  "seconds": round(time.perf_counter() - self.start)}
+            "claim": self.claim, "text": self.text, "criterion": self.criterion, "source": self.source,
+            "size": self.size.name, "checks": [asdict(check) for check in self.checks],
+            "notes": list(dict.fromkeys(self.notes)), "verdict": overall(self.checks), "date": date.today().isoformat(),
+            "commit": commit(), "cpu": cpu_name(), "figure": f"{self.claim}.png", "chips": self.size.chips,
+            "networks": {f"{name}-seed-{seed}": [row[key] for key in ("training_seconds", "commit", "data_sha256",
+                                                                      "images")]
+                         for (name, seed), row in self.used.items()},
+            "seconds": round(time.perf_counter() - self.start)}
         save_figure(figure, folder / record["figure"])
         with replaced(folder / f"{self.claim}.json") as temporary:
             Path(temporary).write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         for check in self.checks:
-            print(f"{check['verdict']:14s} {check['about']}: {check['quantity']} {in_words(check)}")
+            print(f"{check.verdict:14s} {check.about}, {check.setting}: {check.quantity} {in_words(check)}")
         for note in record["notes"]:
             print(f"               {note}")
-        print(f"({self.claim}) {self.text} {record['verdict'].upper()}, {self.size.name} size, "
-              f"{record['seconds']} s: {folder / self.claim}.json and .png")
+        decided = sum(check.verdict in (HOLDS, CONTRADICTED) for check in self.checks)
+        print(f"({self.claim}) {self.text} {record['verdict'].upper()}; {self.size.name} size, "
+              f"{decided} of {len(self.checks)} checks decided: {folder / self.claim}.json and .png")
 
 
 def in_words(check: Check) -> str:
     """What a check measured, and what is claimed."""
-    if check["mean"] is None:
-        return f"not measured: {check['n']}"
-    bounds = "no interval" if check["low"] is None else f"{check['low']:.3g} to {check['high']:.3g}"
-    return f"{check['mean']:.3g} ({bounds}; {check['n']}), claimed {check['wanted']} {check['than']:g}"
+    if check.mean is None:
+        return f"not measured: {check.why_open}"
+    n = f"{len(check.values)} {check.of}" if check.values else check.of
+    error = "" if check.error is None else f" +- {check.error:.2g} (standard error; {n})"
+    return f"{check.mean:.3g}{error}, claimed {check.wanted} {check.than:g}"
 
 
-def curve_figure(study: Study, curves: Mapping[str, np.ndarray]) -> Figure:
-    """Accuracy over BER of {label: (S, R)}: the mean over seeds, and from the least to the largest seed."""
+# ---------------------------------------------------------------------------------------------- of rows
+
+def percent(row: Row, what: str = "correct") -> np.ndarray:
+    """Percent right by rate and chip (R, T)."""
+    return 100 * np.array(row[what]) / row["images"]
+
+
+def curves(rows: Sequence[Row], what: str = "correct") -> np.ndarray:
+    """Percent right by seed and rate (S, R): means over chips."""
+    return np.array([percent(row, what).mean(axis=1) for row in rows])
+
+
+def at(row: Row, rate: float) -> int:
+    """Number of a rate of a row."""
+    return row["rates"].index(rate)
+
+
+def keep_longest(drawn: dict[str, list[Row]], label: str, rows: list[Row]) -> None:
+    """Of each label the networks that were trained longest, of those that are trained."""
+    if label not in drawn or drawn[label][0]["epochs"] < rows[0]["epochs"]:
+        drawn[label] = rows
+
+
+def curve_figure(study: Study, drawn: Mapping[str, Sequence[Row]], title: str = "") -> Figure:
+    """Accuracy over BER of {label: rows}: the mean over seeds, and from the least to the largest seed."""
     figure, axes = new_axes()
-    rates = np.array(study.size.rates)
-    axis_place = rate_axis(axes, rates)
-    for i, values in enumerate(curves.values()):
+    for i, rows in enumerate(drawn.values()):
+        rates, values = np.array(rows[0]["rates"]), curves(rows)
         bounds = np.array([values.min(axis=0), values.max(axis=0)])
-        draw_curve(axes, axis_place, rates, values.mean(axis=0), bounds, line_style(i))
+        draw_curve(axes, rate_axis(axes, rates), rates, values.mean(axis=0), bounds, line_style(i))
     axes.set_ylabel("test accuracy (%)")
-    axes.set_title(f"all test images, mean over {study.size.trials} chips; line: mean over seeds, band: from least to "
-                   "largest", fontsize=9)
-    legend_below(figure, curves)
+    axes.set_title(title or f"all test images, mean over {study.size.chips} chips; line: mean over seeds, band: from "
+                   "least to largest", fontsize=9)
+    if not drawn:
+        axes.text(0.5, 0.5, "none of its networks is trained yet", transform=axes.transAxes, ha="center")
+    else:
+        legend_below(figure, drawn)
     return figure

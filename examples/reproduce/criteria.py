@@ -1,0 +1,129 @@
+"""From quantities, one value a seed, to verdicts: pooled variance, Holm's correction, settings.
+
+A check is a quantity whose mean is claimed to lie above (">") or below ("<") a number. Checks of one quantity, over
+arms and settings, pool their variance between seeds where Bartlett's test does not tell these apart (5 %). Student's t
+then gives each check a two-sided p value, Holm's correction holds over all checks of the claim, and a check that is
+significant at 5 % holds or is contradicted by the side its mean lies on; any other is not decided. Where a network has
+one seed, the values are its chips, nothing is pooled, and the verdict is for this network only. What was not measured
+is open.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.special import chdtrc, stdtr, stdtrit
+
+HOLDS, CONTRADICTED, UNDECIDED, OPEN = "holds", "contradicted", "not decided", "open"
+LEVEL = 0.05
+
+
+@dataclass
+class Check:
+    """One quantity under one setting, and what became of it."""
+
+    about: str                          # network and arm
+    setting: str
+    quantity: str
+    wanted: str                         # ">" or "<"
+    than: float
+    values: list[float] = field(default_factory=list)
+    of: str = "seeds"                   # what the values are: seeds, chips of one network, networks
+    why_open: str = ""                  # what is missing
+    mean: float | None = None
+    error: float | None = None          # standard error of the mean
+    df: float | None = None
+    p: float | None = None              # two-sided, not corrected
+    decides: float | None = None        # how far from `than` a mean is decided even as Holm's strictest check
+    verdict: str = OPEN
+
+
+def spread(checks: Sequence[Check]) -> tuple[float, int, bool]:
+    """(variance between seeds, degrees of freedom, whether pooled) of the first, by all that ask the same quantity."""
+    own = np.asarray(checks[0].values)
+    groups = [np.asarray(check.values) for check in checks if check.of == "seeds" and len(check.values) > 1]
+    if checks[0].of != "seeds" or len(groups) < 2 or bartlett(groups) < LEVEL:
+        return float(own.var(ddof=1)), len(own) - 1, False
+    df = sum(len(group) - 1 for group in groups)
+    return sum((len(group) - 1) * float(group.var(ddof=1)) for group in groups) / df, df, True
+
+
+def bartlett(groups: Sequence[np.ndarray]) -> float:
+    """p value of equal variances (Bartlett 1937); 0 where some vary and some do not, 1 where none varies."""
+    df = np.array([len(group) - 1 for group in groups])
+    variances = np.array([group.var(ddof=1) for group in groups])
+    if not variances.all():
+        return 0.0 if variances.any() else 1.0
+    pooled = (df @ variances) / df.sum()
+    statistic = df.sum() * math.log(pooled) - df @ np.log(variances)
+    correction = 1 + ((1 / df).sum() - 1 / df.sum()) / (3 * (len(groups) - 1))
+    return float(chdtrc(len(groups) - 1, statistic / correction))
+
+
+def decide(checks: Sequence[Check]) -> None:
+    """Fill in mean, p value and verdict of all checks of one claim."""
+    asked: list[tuple[Check, float, float, float]] = []             # with mean, standard error, degrees of freedom
+    for check in checks:
+        if check.why_open:
+            continue
+        if check.of == "exact" and check.mean is not None:          # a theorem's bound: the worst value found
+            check.verdict = HOLDS if is_right(check, check.mean) else CONTRADICTED
+        elif check.mean is not None and check.error is not None and check.df is not None:       # as a correlation's are
+            asked.append((check, check.mean, check.error, check.df))
+        elif len(check.values) < 2:
+            check.why_open = f"{len(check.values)} of at least 2 {check.of}"
+        else:
+            same = [check, *(one for one in checks if one is not check and one.quantity == check.quantity)]
+            variance, freedom, _ = spread(same)
+            error = math.sqrt(variance / len(check.values))
+            asked.append((check, float(np.mean(check.values)), error, freedom))
+    ps = []
+    for check, mean, error, df in asked:
+        distance = abs(mean - check.than)
+        ps.append((0.0 if distance else 1.0) if error == 0 else 2 * float(stdtr(df, -distance / error)))
+        check.mean, check.error, check.df, check.p = mean, error, df, ps[-1]
+        check.decides = error * -float(stdtrit(df, LEVEL / (2 * len(asked))))
+    for (check, mean, _, _), significant in zip(asked, holm(ps)):
+        check.verdict = (HOLDS if is_right(check, mean) else CONTRADICTED) if significant else UNDECIDED
+
+
+def is_right(check: Check, mean: float) -> bool:
+    """Whether a mean is on the claimed side."""
+    return mean > check.than if check.wanted == ">" else mean < check.than
+
+
+def holm(ps: Sequence[float], level: float = LEVEL) -> list[bool]:
+    """Which of several p values are significant, all errors together at most `level` (Holm 1979)."""
+    significant = [False] * len(ps)
+    for rank, i in enumerate(sorted(range(len(ps)), key=lambda i: ps[i])):
+        if ps[i] > level / (len(ps) - rank):
+            break
+        significant[i] = True
+    return significant
+
+
+def by_setting(checks: Sequence[Check]) -> dict[str, str]:
+    """{setting: verdict}: contradicted where a check is, else open or not decided where one is, else it holds."""
+    found: dict[str, str] = {}
+    for check in checks:
+        worst = {found.get(check.setting, HOLDS), check.verdict}
+        found[check.setting] = next(verdict for verdict in (CONTRADICTED, OPEN, UNDECIDED, HOLDS) if verdict in worst)
+    return found
+
+
+def overall(checks: Sequence[Check]) -> str:
+    """The claim's verdict: one word, or under which settings it is which, and how many are open."""
+    settings = by_setting(checks)
+    verdicts = list(settings.values())
+    if len(set(verdicts)) <= 1:
+        return verdicts[0] if verdicts else OPEN
+    told = [f"{verdict} under {under(settings, verdict)}" for verdict in (HOLDS, CONTRADICTED, UNDECIDED)
+            if verdict in verdicts]
+    n = verdicts.count(OPEN)
+    return "; ".join(told + [f"open under {n} other setting{'s' * (n > 1)}"] * (n > 0))
+
+
+def under(settings: dict[str, str], verdict: str) -> str:
+    """The settings of a verdict, in words."""
+    return " / ".join(setting for setting, one in settings.items() if one == verdict)
