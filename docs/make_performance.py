@@ -1,4 +1,4 @@
-"""Write docs/performance.rst and its figure from benchmarks that were run and stored.
+"""Write docs/performance.rst, its figure and README's table from benchmarks that were run and stored.
 
     python -m bnnsim.bench --full --out docs/performance.json --scaling scaling.png --compare ... --peer-python ...
     python -m bnnsim.bench --isa avx2 --full --out docs/performance-avx2.json --compare ... --peer-python ...
@@ -27,6 +27,7 @@ SOURCES = {"docs/performance.json": "all", "docs/performance-avx2.json": "avx2",
            "docs/performance-generic.json": "generic"}                                  # and their --isa
 PAGE = "docs/performance.rst"
 FIGURE = "docs/figures/scaling.png"
+README, BEGIN, END = "README.rst", ".. times begin: docs/make_performance.py writes them\n", ".. times end\n"
 SMALL = [WORKS[name].title for name in ("fcnn", "cnn")]
 SHORT = (*(f"{work.title}: epoch of {work.epoch_images:,} images" for work in WORKS.values()),
          *(f"{work.title}: {TEST_IMAGES:,} images" for work in WORKS.values()),
@@ -141,6 +142,26 @@ def in_short(reports: Sequence[Json]) -> str:
     return text + r" \* extrapolated from a part of the work." * (r"\*" in table(header, rows)) + "\n"
 
 
+def times(reports: Sequence[Json]) -> str:
+    """README's table: of the short one the works without residual networks, a line each."""
+    found = [(instructions_of(report), *short_columns(report)) for report in reports]
+    side = ("default", "best", "ratio")
+    rows = [["work", *(name for title, header, _ in found for name in (title, *side)[:len(header)])]]
+    rows += [[name.replace(f", {TEST_IMAGES:,} images", ""),
+              *("-" if cell in ("", "not measured") else cell for _, _, cells in found for cell in cells[name])]
+             for name in SHORT if not name.startswith(WORKS["residual"].title)]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    edge = "  ".join("=" * width for width in widths)
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    return "\n".join([edge, lines[0], edge, *lines[1:], edge]) + "\n"
+
+
+def readme(text: str, reports: Sequence[Json]) -> str:
+    """README with its table made anew."""
+    before, rest = text.split(BEGIN)
+    return f"{before}{BEGIN}\n{times(reports)}\n{END}{rest.split(END)[1]}"
+
+
 # ---------------------------------------------------------------- the page
 
 def comparison(report: Json) -> str:
@@ -228,12 +249,15 @@ def main(argv: list[str]) -> None:
     if argv not in ([], ["--check"]):
         sys.exit(__doc__)
     reports = read()
-    made = page(reports)
+    usual = [one for one in reports if one.get("isa") != "generic"]
+    made = {PAGE: page(reports), README: readme((ROOT / README).read_text(encoding="utf-8"), usual)}
+    for name, text in made.items():
+        if argv and (not (ROOT / name).is_file() or (ROOT / name).read_text(encoding="utf-8") != text):
+            sys.exit(f"{name}: not what {' and '.join(SOURCES)} say: run  python docs/make_performance.py")
+        if not argv:
+            (ROOT / name).write_text(text, encoding="utf-8")
     if argv:
-        if not (ROOT / PAGE).is_file() or (ROOT / PAGE).read_text(encoding="utf-8") != made:
-            sys.exit(f"{PAGE}: not what {' and '.join(SOURCES)} say: run  python docs/make_performance.py")
         return
-    (ROOT / PAGE).write_text(made, encoding="utf-8")
     points = [measured for measured in reports[0]["measurements"] if measured["section"] == "scaling"]
     if points:
         import bnnsim.figures.benchmarks as benchmarks

@@ -242,6 +242,7 @@ def clone(report, tmp_path, monkeypatch):
     monkeypatch.setattr(make_performance, "ROOT", tmp_path)
     (tmp_path / "docs" / "figures").mkdir(parents=True)
     (tmp_path / "docs" / "performance.json").write_text(json.dumps(report))
+    (tmp_path / "README.rst").write_text(f"Before.\n\n{make_performance.BEGIN}\n{make_performance.END}\nBehind.\n")
     return tmp_path
 
 
@@ -328,6 +329,24 @@ def test_both_instruction_sets_stand_side_by_side(clone, report):
     assert in_short(with_generic) == short, "a dozen works, on two kinds of CPU"
     assert "\nA generic CPU\n-------------\n" in with_generic and "limited to what every x86-64 has" in with_generic
     assert "300 s" in with_generic.split("\nA generic CPU\n")[1]
+
+
+def test_readme_has_ten_rows_of_both_instruction_sets(clone, report):
+    for name, one in (("performance.json", made_up(1, "all", ["avx2", "avx512bw", "avx512f"], report)),
+                      ("performance-avx2.json", made_up(20, "avx2", ["avx2", "ssse3"], report))):
+        (clone / "docs" / name).write_text(json.dumps(one))
+    make_performance.main([])
+    text = (clone / "README.rst").read_text()
+    lines = text.split(make_performance.BEGIN)[1].split(make_performance.END)[0].strip().splitlines()
+    assert text.startswith("Before.\n") and text.endswith("Behind.\n") and len(lines) == 14
+    assert lines[1].split() == ["work", "AVX-512", "default", "best", "ratio", "AVX2", "default", "best", "ratio"]
+    of = {re.split("  +", line)[0]: re.split("  +", line)[1:] for line in lines[3:-1]}
+    epoch = ["1.00 s", "3.00 s", "2.00 s", "2", "20.0 s", "60.0 s", "40.0 s", "2"]
+    assert of["Fashion FCNN: epoch of 60,000 images"] == epoch
+    assert of["Fashion FCNN: one image, 1 thread"] == ["1.00 s", "-", "-", "-", "20.0 s", "-", "-", "-"]
+    (clone / "README.rst").write_text(text.replace("20.0 s", "19.0 s"))
+    with pytest.raises(SystemExit, match="README.rst: not what"):
+        make_performance.main(["--check"])
 
 
 def test_in_short_are_a_dozen_rows_at_most():
