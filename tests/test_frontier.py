@@ -36,6 +36,13 @@ def test_a_page_has_its_row_its_figure_and_marks(path):
     assert re.search(r"\[[VCRDM]\b", text) and ("arXiv:" in row["source"] or "doi" in row["source"].lower())
 
 
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_bars_of_formulas_are_no_substitutions(path):
+    """|x| is a name to be replaced for Sphinx, and an error of the site; \\|x\\| is a formula."""
+    prose = re.sub(r"``[^`]*``|::\n\n(?: +[^\n]*\n|\n)+", "", path.read_text(encoding="utf-8"))
+    assert not re.findall(r"(?<![\\|])\|\S[^|\n]*\|", prose)
+
+
 def test_a_row_without_its_source_is_refused(tmp_path, monkeypatch):
     (tmp_path / "x.json").write_text('{"item": "x", "literature": "y", "measured": "z", "command": "python"}')
     monkeypatch.setattr(make_frontier, "FOLDER", tmp_path)
