@@ -9,7 +9,9 @@ from bnnsim.checks import clean_fields
 from bnnsim.faults.around import Around
 from bnnsim.faults.by_layer import chosen, clean_layers
 from bnnsim.faults.protocol import apply_read
+from bnnsim.packed.graph import PackedGraph
 from bnnsim.packed.memory import Memory, Stored, StoredBits, StoredLayer, check_stored
+from bnnsim.packed.operations.pairs import Twice
 from bnnsim.packed.words import full_row
 from bnnsim.seeding import RandomSource, root_seed
 
@@ -58,6 +60,11 @@ class PairDevices(Around):
 
     def memory(self, network: Stored) -> Memory:
         """What the devices hold: 1 is LRS."""
+        if not isinstance(network, Memory) and not (isinstance(network, PackedGraph) and any(
+                isinstance(operation, Twice) for operation in network.operations)):
+            check_stored(network)
+            raise ValueError("network must have ternary weights (bnnsim.training.with_ternary_weights), got one of "
+                             "binary weights: give it the fault that is inside of PairDevices")
         layers: list[StoredLayer] = list(check_stored(network).layers)
         for i in chosen(self.layers, len(layers)):
             layers[i] = StoredBits(layers[i].words ^ _seconds(i, layers[i]), layers[i].n_in)

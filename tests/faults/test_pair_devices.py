@@ -137,6 +137,8 @@ REFUSED = [
     (lambda: PairDevices(BitFlips(0.1), layers=[3]).apply(NETWORK, 0), ValueError, "layers must be in 0..2"),
     (lambda: PairDevices(BitFlips(0.1)).apply(Memory((StoredBits(np.zeros((2, 1), np.uint64), 33),)), 0), ValueError,
      "layer 0 has rows of 33 bits"),
+    (lambda: PairDevices(AsymmetricFlips(0.1, 0.2)).apply(pack(build("FC64 FC10", (1, 6, 6), rng=0)), 0), ValueError,
+     "network must have ternary weights (bnnsim.training.with_ternary_weights), got one of binary"),
     (lambda: PairDevices(BitFlips(0.1)).apply(None), TypeError, "network must be a PackedNetwork"),
     (lambda: PairDevices(ActivationErrors(0.1)).apply(NETWORK, 0), TypeError, "")]
 
