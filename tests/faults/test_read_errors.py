@@ -272,6 +272,8 @@ BAD = [
     (lambda: ActivationErrors(0.1).apply(DENSE, 0, -1), ValueError, "trial must be >= 0"),
     (lambda: ActivationErrors(0.1).apply(DENSE).run(0, images_of(DENSE)), TypeError, "gives scores of the images"),
     (lambda: ActivationErrors(0.1).apply(DENSE).save("noisy.h5"), TypeError, "errors of reading are no part of a netw"),
+    (lambda: bnnsim.export_network(ActivationErrors(0.1).apply(DENSE), "noisy.npz"), TypeError,
+     "errors of reading are no part of a network's file: export the network without them"),
     (lambda: ActivationErrors(0.1).apply(DENSE).checksum, TypeError, "errors of reading are no part of a network's f"),
 ]
 
