@@ -63,23 +63,28 @@ def _adam_change_lanes(builder, gradient, first, second, beta1, beta2, step_size
     return builder.fdiv(builder.fmul(step_size, m), builder.fadd(builder.fmul(root, second_scale), eps)), m, v
 
 
-@intrinsic
-def _adam_lanes(_, value, gradient, first, second, at, beta1, beta2, step_size, second_scale, eps, bound):
-    signature = types.void(value, gradient, first, second, types.intp, *[types.float32] * 6)
-
+def _step_of(changed):
+    """Of a step of 16 neighbours: Adam's change moves them, as ``changed(builder, w, change, *more)`` leaves it."""
     def generate(context, builder, signature, args):
         vector = ir.VectorType(ir.FloatType(), LANES)
         places = [vector_pointer(builder, item_pointer(context, builder, kind, array, args[4], ir.FloatType()), I64(0),
                                  vector) for kind, array in zip(signature.args, args[:4])]
         w, g, m, v = (builder.load(place, align=4) for place in places)
-        *settings, bound = (splat(builder, scalar, vector) for scalar in args[5:])
+        *settings, bound = (splat(builder, scalar, vector) for scalar in args[5:11])
+        more = [splat(builder, scalar, vector) for scalar in args[11:]]
         change, m, v = _adam_change_lanes(builder, g, m, v, *settings)
-        w = _clipped_lanes(builder, builder.fsub(w, change), bound)
+        w = _clipped_lanes(builder, builder.fsub(w, changed(builder, w, change, *more)), bound)
         for place, new in zip((places[0], places[2], places[3]), (w, m, v)):
             builder.store(new, place, align=4)
         return context.get_dummy_value()
 
-    return signature, generate
+    return generate
+
+
+@intrinsic
+def _adam_lanes(_, value, gradient, first, second, at, beta1, beta2, step_size, second_scale, eps, bound):
+    signature = types.void(value, gradient, first, second, types.intp, *[types.float32] * 6)
+    return signature, _step_of(lambda builder, w, change: change)
 
 
 @twin_of(Tile(_adam_lanes))
@@ -144,28 +149,19 @@ def _metaplastic_one(value, gradient, first, second, i, beta1, beta2, step_size,
     value[i] = _clipped(w - change, bound)
 
 
+def _slowed_lanes(builder, w, change, twice_m):
+    """A change of vectors, made smaller where it moves w towards zero."""
+    zero = ir.Constant(w.type, [0.0] * LANES)
+    towards = builder.select(builder.fcmp_ordered(">=", w, zero), change, builder.fneg(change))
+    slowed = builder.fmul(change, _consolidation_lanes(builder, w, twice_m))
+    return builder.select(builder.fcmp_ordered(">", towards, zero), slowed, change)
+
+
 @intrinsic
 def _metaplastic_lanes(_, value, gradient, first, second, at, beta1, beta2, step_size, second_scale, eps, bound,
                        twice_m):
     signature = types.void(value, gradient, first, second, types.intp, *[types.float32] * 7)
-
-    def generate(context, builder, signature, args):
-        vector = ir.VectorType(ir.FloatType(), LANES)
-        places = [vector_pointer(builder, item_pointer(context, builder, kind, array, args[4], ir.FloatType()), I64(0),
-                                 vector) for kind, array in zip(signature.args, args[:4])]
-        w, g, m, v = (builder.load(place, align=4) for place in places)
-        *settings, bound, twice_m = (splat(builder, scalar, vector) for scalar in args[5:])
-        change, m, v = _adam_change_lanes(builder, g, m, v, *settings)
-        zero = ir.Constant(vector, [0.0] * LANES)
-        towards = builder.select(builder.fcmp_ordered(">=", w, zero), change, builder.fneg(change))
-        slowed = builder.fmul(change, _consolidation_lanes(builder, w, twice_m))
-        change = builder.select(builder.fcmp_ordered(">", towards, zero), slowed, change)
-        w = _clipped_lanes(builder, builder.fsub(w, change), bound)
-        for place, new in zip((places[0], places[2], places[3]), (w, m, v)):
-            builder.store(new, place, align=4)
-        return context.get_dummy_value()
-
-    return signature, generate
+    return signature, _step_of(_slowed_lanes)
 
 
 @twin_of(Tile(_metaplastic_lanes))
