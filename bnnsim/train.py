@@ -64,6 +64,8 @@ def _setting(name: str, text: str, metavar: str) -> Option:
 OPTIONS = (
     Option("network", f"{', '.join(architectures.ARCHITECTURES)}, or a list such as 'C64 MP2 FC512 FC10' (default: the "
            "paper's FCNN, MLP or CNN for the data set)", rules.text),
+    Option("input_offset", "subtracted from pixels, so that black enters as -OFFSET (default: 0, or 128 where there "
+           "are three channels)", rules.integer(0, 255), None, int, "OFFSET"),
     replace(shared.DATASET, default="fashion", help=shared.OWN_DATA), shared.DATA, shared.SIZE, shared.ORDER,
     shared.BINS, shared.LIMIT,
     Option("epochs", "times that each image is seen", rules.integer(1), 20, int),
@@ -222,7 +224,8 @@ def work(options: argparse.Namespace) -> None:
     train, test = shared.limited(train, options), shared.limited(test, options)
     network_name, augment = defaults(options, train)
     model = architectures.make_model(network_name, train,
-                                     not (options.no_output_norm or options.loss in INTEGER_LOSSES), options.seed, ste)
+                                     not (options.no_output_norm or options.loss in INTEGER_LOSSES), options.seed, ste,
+                                     options.input_offset)
     if options.rescale is not None and network_name in architectures.GRAPHS:
         raise ValueError(f"--rescale is for layers in a row, and {network_name} is a graph: use --reestimate")
     part, validation = hold_out(train, options.holdout, options.seed)

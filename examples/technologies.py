@@ -1,4 +1,4 @@
-"""What published memories leave of the standard FCNN (full lines) and of the one trained with bit errors (dashed).
+"""What published memories leave of the standard FCNN (full lines and marks) and of the one trained with bit errors.
 
     python examples/technologies.py --trials 10 --seed 0
 """
@@ -6,6 +6,7 @@
 import argparse
 import json
 import sys
+import textwrap
 
 from matplotlib.figure import Figure
 
@@ -43,21 +44,21 @@ def main() -> None:
             swept = bnnsim.sweep_card(card, networks, test, axis, PLACES.get(axis), trials=options.trials,
                                       at={"condition": condition} if condition else {}, rng=options.seed)
             print(f"{card.name} {condition}\n{swept.table()}\n")
-            for network, style in zip(NETWORKS, ("-", "--")):
+            for network, line, face in zip(NETWORKS, ("-", "--"), (f"C{i}", "white")):
                 rows = [row for row in swept.rows if row["network"] == network]
                 x = [n if axis == "condition" else float(row["place"]) * (1e9 if axis == "timing" else 1)
                      for n, row in enumerate(rows)]
-                ax.plot(x, [100 * max(row["clean"] - row["mean"], 5e-4) for row in rows], "osD"[i] + style,
-                        markersize=4, color=f"C{i}", label=condition * (network == "standard") or None)
+                ax.plot(x, [100 * max(row["clean"] - row["mean"], 5e-4) for row in rows], "osD"[i],
+                        linestyle="" if axis == "condition" else line, markersize=5, color=f"C{i}",
+                        markerfacecolor=face, label=f"{network}{', ' * bool(condition)}{condition}")
             lost |= {(name, condition, row["place"]): said(f"{100 * (row['mean'] - row['clean']):+.1f} at BER "
                      f"{row['ber']:.2g}", row["rate_mark"]) for row in swept.rows[:len(swept.places)]}
         ax.set_title(f"{name}: {either(swept.marks())}", fontsize=9)
         ax.set(xlabel=label, xscale="log" if known.log else "linear", yscale="log", xmargin=0.15)
         if axis == "condition":
-            ax.set_xticks(x, [f"{row['place']}\nBER {row['ber']:.1g}" + (
-                f"\n{1e6 * row['energy_joule']:.2g} uJ" if row["energy_joule"] else "") for row in rows],
-                fontsize=6, rotation=30 if len(rows) > 3 else 0)
-        _ = condition and ax.legend(fontsize=7)
+            ax.set_xticks(x, [f"{textwrap.fill(row['place'], 11, break_long_words=False)}\nBER {row['ber']:.1g}" + (
+                f"\n{1e6 * row['energy_joule']:.2g} uJ" if row["energy_joule"] else "") for row in rows], fontsize=6)
+        ax.legend(fontsize=6)
     figure.supylabel("accuracy lost (percent points; 0.05 or less)", fontsize=9)
     figure.savefig(options.out / "technologies.png", dpi=150)
     even = bnnsim.sweep(networks["standard"], test, [0, 0.02433], options.trials, options.seed).mean()[0]

@@ -112,7 +112,7 @@ class AnalogColumns(AtRead):
 
     def reading(self, network: PackedNetwork) -> Reading:
         """What one image costs, over all layers that are summed up so; a successive ADC makes a comparison a bit."""
-        stages = [stage for stage, rate in zip(network.stages, self._rates(check_packed(network))) if rate]
+        stages = [stage for stage, rate in zip(network.stages, self._rates(check_packed(network, noisy=True))) if rate]
         conversions = sum(stage.n_positions * stage.layer.units * -(-stage.layer.fan_in // self.rows)
                           for stage in stages)
         return Reading(sum(stage.layer.n_bits for stage in stages), conversions, self.bits * conversions,

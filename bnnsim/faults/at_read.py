@@ -80,7 +80,7 @@ class AtRead(LayerFault):
         if not isinstance(memory, PackedNetwork):
             raise TypeError(f"{type(self).__name__} errs where a PackedNetwork is read, got {type(memory).__name__}: "
                             "codes, spares and training read bits alone; other faults stand beside it in a Compose")
-        rates = self._rates(check_packed(network))
+        rates = self._rates(check_packed(network, noisy=True))
         root, trial, read = root_seed(rng), check_int("trial", trial, 0), check_int("read", read, 0)
         noise = self.chip(root, trial), rates, child_root(root, self.STREAM, trial, read)
         return cast(Stored, NoisyNetwork.of(network, noise)) if any(rates) else memory
@@ -100,6 +100,7 @@ class AtRead(LayerFault):
 class NoisyNetwork(PackedNetwork):
     """A network as one read finds it: its scores, and what follows from them, have errors of reading."""
 
+    errs_when_read: ClassVar[bool] = True
     noise: tuple[tuple[AtRead, tuple[float, ...], int], ...]
 
     @classmethod

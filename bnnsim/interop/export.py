@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import bnnsim.files.atomic as atomic
 from bnnsim.checks import FilePath, check_choice
 from bnnsim.faults.array_mapping import ArrayMapping
-from bnnsim.faults.at_read import NoisyNetwork
 from bnnsim.faults.fault_map import FaultMap
 from bnnsim.packed.blocks import check_packed
 from bnnsim.packed.graph import PackedGraph
@@ -123,8 +122,6 @@ def export_network(network: PackedNetwork, path: FilePath, format: str | None = 
     True
     """
     check_packed(network, graphs=True)
-    if isinstance(network, NoisyNetwork):
-        raise TypeError("errors of reading are no part of a network's file: export the network without them")
     path = os.fsdecode(path)
     form = format_of(path) if format is None else FORMATS[check_choice("format", format, FORMATS)]
     if isinstance(network, PackedGraph) and not form.graphs:

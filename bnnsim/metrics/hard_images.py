@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnnsim.checks import FilePath, check_int, check_labels, check_split
+from bnnsim.checks import FilePath, check_int
 from bnnsim.datasets.split import LabelledImages
 from bnnsim.faults.protocol import Fault, apply_read, check_fault, when_drawn
+from bnnsim.packed.blocks import check_labelled
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.seeding import RandomSource, root_seed
 
@@ -124,8 +125,7 @@ def hard_images(network: PackedNetwork, split: LabelledImages, fault: Fault, chi
     if reads > 1 and when_drawn(fault) != "read":
         raise ValueError(f"reads must be 1 of a fault that is not drawn at each read, got {reads}; its when is "
                          f"{when_drawn(fault)!r}")
-    images, root = check_split(split).images, root_seed(rng)
-    labels = check_labels(split.labels, len(images), network.n_classes)
+    images, labels, root = check_labelled(network, split).images, split.labels, root_seed(rng)
     scores = network.scores(images)
     right = np.flatnonzero(scores.argmax(axis=1) == labels)
     if len(right) == 0:

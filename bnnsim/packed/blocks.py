@@ -23,14 +23,17 @@ Parts = Sequence[Sequence[np.ndarray]]
 
 # ---------------------------------------------------------------- what such a pass is given
 
-def check_packed(network: PackedNetwork, graphs: bool = False) -> PackedNetwork:
-    """A PackedNetwork; one with branches only where the caller says that it can deal with `graphs`."""
+def check_packed(network: PackedNetwork, graphs: bool = False, noisy: bool = False) -> PackedNetwork:
+    """A PackedNetwork; one with branches, or with errors of reading, only where the caller can deal with them."""
     if not isinstance(network, PackedNetwork):
         raise TypeError(f"network must be a PackedNetwork, as bnnsim.pack gives, got {type(network).__name__}")
     if isinstance(network, PackedGraph) and not graphs:
         raise TypeError("network must be a PackedNetwork of layers in a row, got a PackedGraph: this is defined for "
                         "layers each of which reads the one before alone. Of a graph ask what its bit errors do with "
                         "bnnsim.sweep, also layer by layer: BitFlips(rate, layers=(0,))")
+    if network.errs_when_read and not noisy:
+        raise TypeError("network must be one without errors of reading, got what a fault of reading gave: take the "
+                        "network that the fault was applied to, and give the fault beside it where one is asked for")
     return network
 
 

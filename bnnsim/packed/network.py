@@ -8,7 +8,7 @@ words.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -55,6 +55,8 @@ class PackedNetwork:
     ValueError, TypeError
         Where the layers do not fit each other; the message names the layer.
     """
+
+    errs_when_read: ClassVar[bool] = False          # whether scores have errors of reading: see `bnnsim.faults.at_read`
 
     def __init__(self, layers: Sequence[PackedLayer], input_shape: tuple[int, int, int], input_offset: int = 0,
                  metadata: Mapping[str, str] | None = None) -> None:

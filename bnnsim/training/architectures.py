@@ -117,28 +117,32 @@ def build(spec: str, input_shape: tuple[int, int, int], input_offset: int = 0, o
     return Sequential(layers, input_shape)
 
 
-def fashion_fcnn(rng: RandomSource = None, output_norm: bool = True, ste: str | Estimator = "clipped") -> Sequential:
+def fashion_fcnn(rng: RandomSource = None, output_norm: bool = True, ste: str | Estimator = "clipped",
+                 input_offset: int = 0) -> Sequential:
     """FC2048 FC2048 FC10 for Fashion-MNIST, 5.8 M binary weights [V: Buschjaeger et al. 2020, section V]."""
-    return build("FC2048 FC2048 FC10", (1, 28, 28), 0, output_norm, rng, ste)
+    return build("FC2048 FC2048 FC10", (1, 28, 28), input_offset, output_norm, rng, ste)
 
 
-def fashion_cnn(rng: RandomSource = None, output_norm: bool = True, ste: str | Estimator = "clipped") -> Sequential:
+def fashion_cnn(rng: RandomSource = None, output_norm: bool = True, ste: str | Estimator = "clipped",
+                input_offset: int = 0) -> Sequential:
     """C64 MP2 C64 MP2 FC2048 FC2048 FC10 for Fashion-MNIST [V: Buschjaeger et al. 2020, section V]."""
-    return build("C64 MP2 C64 MP2 FC2048 FC2048 FC10", (1, 28, 28), 0, output_norm, rng, ste)
+    return build("C64 MP2 C64 MP2 FC2048 FC2048 FC10", (1, 28, 28), input_offset, output_norm, rng, ste)
 
 
-def cifar10_cnn(rng: RandomSource = None, output_norm: bool = True, ste: str | Estimator = "clipped") -> Sequential:
+def cifar10_cnn(rng: RandomSource = None, output_norm: bool = True, ste: str | Estimator = "clipped",
+                input_offset: int = 128) -> Sequential:
     """C128 C128 MP2 C256 C256 MP2 C256 C256 MP2 FC2048 FC2048 FC10 for CIFAR-10 [V: Buschjaeger et al. 2020].
 
     Pixels enter as u - 128, half a level off the paper's [-1, 1].
     """
     spec = "C128 C128 MP2 C256 C256 MP2 C256 C256 MP2 FC2048 FC2048 FC10"
-    return build(spec, (3, 32, 32), 128, output_norm, rng, ste)
+    return build(spec, (3, 32, 32), input_offset, output_norm, rng, ste)
 
 
-def mnist_mlp(rng: RandomSource = None, output_norm: bool = True, ste: str | Estimator = "clipped") -> Sequential:
+def mnist_mlp(rng: RandomSource = None, output_norm: bool = True, ste: str | Estimator = "clipped",
+              input_offset: int = 0) -> Sequential:
     """FC1024 FC1024 FC10 for MNIST: two hidden layers of 1024 [M: recalled of Hirtzlin et al. 2019, not verified]."""
-    return build("FC1024 FC1024 FC10", (1, 28, 28), 0, output_norm, rng, ste)
+    return build("FC1024 FC1024 FC10", (1, 28, 28), input_offset, output_norm, rng, ste)
 
 
 # By the words of the command line; in Python they are functions.
@@ -151,10 +155,10 @@ ARCHITECTURES: dict[str, Callable[..., Graph]] = {**IN_A_ROW, **GRAPHS}
 
 
 def make_model(name: str, train: "LabelledImages", output_norm: bool, seed: int,
-               ste: str | Estimator | None = None) -> Graph:
+               ste: str | Estimator | None = None, input_offset: int | None = None) -> Graph:
     """A paper's network by name, or one built from a list for these images: what the command line's words mean.
 
-    Without `ste` the signs have the estimator of the network's paper.
+    Without `ste` the signs have the estimator of the network's paper, without `input_offset` pixels enter as there.
     """
     settings: dict[str, Any] = {"rng": seed} | ({} if ste is None else {"ste": ste})
     channels, height, width = train.images.shape[1:]
@@ -162,10 +166,15 @@ def make_model(name: str, train: "LabelledImages", output_norm: bool, seed: int,
         if not output_norm:
             raise ValueError(f"{name} ends in a dense layer with real weights and has no integer logits: output_norm="
                              "False (--no-output-norm, and the losses mhl and mcel) is for layers in a row")
+        if input_offset is not None:
+            raise ValueError(f"{name} takes pixels as its paper has them: input_offset (--input-offset) is for layers "
+                             "in a row")
         n_classes = getattr(train, "n_classes", int(train.labels.max()) + 1)
         return GRAPHS[name](**settings, input_shape=(channels, height, width), n_classes=n_classes)
+    if input_offset is None:
+        input_offset = 128 if channels == 3 else 0
     if name in IN_A_ROW:
-        return IN_A_ROW[name](**settings, output_norm=output_norm)
+        return IN_A_ROW[name](**settings, output_norm=output_norm, input_offset=input_offset)
     if " " not in name and not name.startswith(("C", "FC")):
         check_choice("network", name, ARCHITECTURES)
-    return build(name, (channels, height, width), 128 if channels == 3 else 0, output_norm, **settings)
+    return build(name, (channels, height, width), input_offset, output_norm, **settings)

@@ -259,6 +259,7 @@ def graph():
 
 
 DENSE = network_of(*CHAINS["dense"])
+LABELLED = bnnsim.Split(images_of(DENSE), np.zeros(70, np.int64), "black", DENSE.n_classes, "made here")
 BAD = [
     (lambda: ActivationErrors(1.5), ValueError, r"p must be a probability in \[0, 1\], got 1.5"),
     (lambda: PopcountNoise(-0.1), ValueError, "spread must be a probability"),
@@ -273,7 +274,11 @@ BAD = [
     (lambda: ActivationErrors(0.1).apply(DENSE).run(0, images_of(DENSE)), TypeError, "gives scores of the images"),
     (lambda: ActivationErrors(0.1).apply(DENSE).save("noisy.h5"), TypeError, "errors of reading are no part of a netw"),
     (lambda: bnnsim.export_network(ActivationErrors(0.1).apply(DENSE), "noisy.npz"), TypeError,
-     "errors of reading are no part of a network's file: export the network without them"),
+     "network must be one without errors of reading, got what a fault of reading gave"),
+    (lambda: bnnsim.metrics.hard_images(ActivationErrors(0.1).apply(DENSE), LABELLED, BitFlips(0.1)), TypeError,
+     "network must be one without errors of reading"),
+    (lambda: bnnsim.metrics.ensemble(ActivationErrors(0.1).apply(DENSE), LABELLED, EachRead(BitFlips(0.1))),
+     TypeError, "network must be one without errors of reading"),
     (lambda: ActivationErrors(0.1).apply(DENSE).checksum, TypeError, "errors of reading are no part of a network's f"),
 ]
 
