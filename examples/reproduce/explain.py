@@ -37,7 +37,8 @@ points.
 CODE = """The input code is a matter of thresholds
 ----------------------------------------
 
-With code 0 pixels enter as 0 to 255, with code 128 as -128 to 127, the papers' [0, 1] and [-1, 1]. A pre-activation h
+With code 0 pixels enter as 0 to 255, with code 128 as -128 to 127, the papers' [0, 1] and [-1, 1]: ``input_offset``
+of `bnnsim.architectures`, ``--input-offset`` of ``python -m bnnsim.train``. A pre-activation h
 of the first layer has the mean (1 - 2 p) h where weights flip at rate p: it shrinks towards 0, and thresholds stay
 where training put them. With code 128 most pixels are -128, so that h and its threshold lie far from 0 together, and
 what both have in common shrinks in h alone. With code 0 there is little in common. Neither the weights nor their
@@ -63,7 +64,7 @@ Points that standard networks lose{words}.
 
 """
 ONE, MORE = (", at one length: others are not trained yet, so what length shares is open",
-             ', by length; "one point at 4e-2" hangs on it')
+             ", by length: {least:.2f} to {most:.2f} at 4e-2")
 USE = """What a reader of the papers can use
 -----------------------------------
 
@@ -88,12 +89,11 @@ def length_of(row: Row) -> str:
     return f"{row['epochs']} epochs ({row['schedule']})"
 
 
-def lengths() -> list[str]:
-    """Those for which every arm has rows of both codes."""
+def lengths(arms: Sequence[str] = ("standard", *FLIPPED)) -> list[str]:
+    """Those for which these arms have rows of both codes, the shortest first."""
     every = dict.fromkeys(length_of(row) for row in sorted(kept().values(), key=lambda row: row["epochs"])
                           if row["net"] == "FCNN")
-    return [length for length in every if all(rows_of(arm, code, length) for arm in ("standard", *FLIPPED)
-                                              for code in (0, 128))]
+    return [length for length in every if all(rows_of(arm, code, length) for arm in arms for code in (0, 128))]
 
 
 def mean_at(rows: Sequence[Row], rate: float, way: str = "correct") -> float:
@@ -130,11 +130,11 @@ def overfitting_rows(length: str) -> Iterator[tuple[str, ...]]:
 
 
 def length_rows() -> Iterator[tuple[str, ...]]:
-    for length in lengths():
+    for length in lengths(("standard",)):
         for code in (0, 128):
             rows = rows_of("standard", code, length)
             lost = [mean_at(rows, 0.0) - mean_at(rows, rate) for rate in (1e-4, 0.04, 0.1)]
-            yield (length, str(code), f"{mean_at(rows, 0.0):.2f}", *(f"{points:.2f}" for points in lost),
+            yield (length, str(code), str(len(rows)), f"{mean_at(rows, 0.0):.2f}", *(f"{points:.2f}" for points in lost),
                    f"{margin(rows):.3f}", f"{np.mean([row['margins'][1][1] for row in rows]):.3f}")
 
 
@@ -145,6 +145,8 @@ def page() -> str:
                          "codes: python examples/reproduce/networks.py --full --stages short, then --keep")
     used = [row for length in every for arm in ("standard", *FLIPPED) for code in (0, 128)
             for row in rows_of(arm, code, length)]
+    used += [row for length in lengths(("standard",)) if length not in every for code in (0, 128)
+             for row in rows_of("standard", code, length)]
     seeds = sorted({len(rows_of(arm, code, length)) for length in every for arm in ("standard", *FLIPPED)
                     for code in (0, 128)})
     last = every[-1]
@@ -160,9 +162,11 @@ def page() -> str:
     text += OVERFITTING + table(("length", "arm", "code", "as trained", "rescaled", "re-estimated",
                                  "without errors: as trained, rescaled, re-estimated"), overfitting,
                                 "18 20 6 10 10 12 24")
-    text += LENGTH.format(words=MORE if len(every) > 1 else ONE)
-    text += table(("length", "code", "without errors", "lost at 1e-4", "at 4e-2", "at 0.1", "margin, first layer",
-                   "second"), length_rows(), "18 6 12 12 12 12 14 14")
+    of_length = list(length_rows())
+    lost = [float(row[5]) for row in of_length]
+    text += LENGTH.format(words=ONE if len(of_length) == 2 else MORE.format(least=min(lost), most=max(lost)))
+    text += table(("length", "code", "seeds", "without errors", "lost at 1e-4", "at 4e-2", "at 0.1", "margin, first layer",
+                   "second"), of_length, "18 6 6 12 12 12 12 14 14")
     left = [float(row[4]) for row in overfitting]
     standard, trained = rows_of("standard", 128, last), rows_of("flips 0.1", 128, last)
     words = (f"{sum(value > 0.1 for value in left)} of {len(left)} rows are above a tenth of a point with rescaled "
