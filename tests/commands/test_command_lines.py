@@ -83,6 +83,14 @@ def test_train_takes_metaplastic_weights(tmp_path):
     assert found.checksum == bnnsim.pack(model).checksum and "Metaplastic" in found.metadata["optimizer"]
 
 
+def test_what_black_enters_as(tmp_path):
+    """--input-offset: of a list of layers and of a paper's network, stored with it; not given, as the network has it."""
+    for network, words, wanted in ((SMALL, [], 0), (SMALL, ["--input-offset", "128"], 128),
+                                   (["--network", "mnist_mlp", *SMALL[2:]], ["--input-offset", "7"], 7)):
+        assert train.main([*network, *words, "--limit", "100", "--out", str(tmp_path / "n.h5"), "--force"]) == 0
+        assert bnnsim.PackedNetwork.load(tmp_path / "n.h5").input_offset == wanted
+
+
 def test_train_under_asymmetric_errors_and_re_estimation(tmp_path):
     import bnnsim.training.adaptation as adaptation
     import bnnsim.faults as faults
@@ -147,6 +155,9 @@ BAD = [
     (train, ["--network", "fashion_fcn", "--dataset", "fashion-subset"], "did you mean 'fashion_fcnn'"),
     (train, ["--network", "FC16 MP2 FC10", "--dataset", "fashion-subset"], "must follow a C"),
     (train, ["--flip-rate", "2", *SMALL], "flip_rate must be a probability"),
+    (train, ["--input-offset", "300", *SMALL], "input_offset must be in [0, 255], got 300"),
+    (train, ["--input-offset", "128", "--network", "bnn_resnet20", "--dataset", "fashion-subset"],
+     "bnn_resnet20 takes pixels as its paper has them: input_offset (--input-offset) is for layers in a row"),
     (train, ["--flip-rate", "x", *SMALL], "flip_rate must be a probability, or"),
     (train, ["--dataset", "imagenet"], "got 'imagenet'; or the path of data of your own, and no file or folder is"),
     (train, [*SMALL, "--resume"], "--resume needs --checkpoint FILE.h5"),
