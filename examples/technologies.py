@@ -56,7 +56,8 @@ def main() -> None:
         ax.set_title(f"{name}: {either(swept.marks())}", fontsize=9)
         ax.set(xlabel=label, xscale="log" if known.log else "linear", yscale="log", xmargin=0.15)
         if axis == "condition":
-            ax.set_xticks(x, [f"{textwrap.fill(row['place'], 11, break_long_words=False)}\nBER {row['ber']:.1g}" + (
+            ax.set_xticks(x, [textwrap.fill(str(row["place"]), 11, break_long_words=False) + (
+                f"\nBER {row['ber']:.1g}") + (
                 f"\n{1e6 * row['energy_joule']:.2g} uJ" if row["energy_joule"] else "") for row in rows], fontsize=6)
         ax.legend(fontsize=6)
     figure.supylabel("accuracy lost (percent points; 0.05 or less)", fontsize=9)

@@ -91,6 +91,7 @@ FAULTS = (BITS, STUCK, faults.AsymmetricFlips(0.1, 0.2), faults.Clusters(ARRAYS,
                           weibull=devices.Weibull(20, 1.0)),
           faults.Compose([BITS, faults.StuckAt(0.01, 0.02)]), faults.BitFlips(0.3, layers=(1, 4)))
 ELSEWHERE = {"with_ternary_weights": "tests/training/test_ternary_layers.py",
+             "with_read_errors": "refused: tests/training/test_read_errors_in_training.py",
              "fit": "tests/training/test_graph_training.py", "reestimate_batch_norm": "the same",
              "sweep_card": "below, as sweep", "DeviceCard.energy_joule": "energies above, times the card's",
              "DeviceCard.read_energy_joule": "energies above, times the card's",

@@ -52,7 +52,7 @@ class AnalogColumns(AtRead):
     bits : int
         Of the ADC: 2^bits levels, a whole count apart or, where those are too few, evenly spread over its range.
     spread : float, or a sequence of one float a layer
-        Standard deviation of a cell's conductance, a share of its mean, of either state; drawn once a chip.
+        Standard deviation of a cell's conductance, a share of its mean, 0 to 1, of either state; drawn once a chip.
     noise : float
         Standard deviation of each conversion, in counts; drawn at each.
     offset : float
@@ -112,7 +112,8 @@ class AnalogColumns(AtRead):
 
     def reading(self, network: PackedNetwork) -> Reading:
         """What one image costs, over all layers that are summed up so; a successive ADC makes a comparison a bit."""
-        stages = [stage for stage, rate in zip(network.stages, self._rates(check_packed(network, noisy=True))) if rate]
+        rates = self.rates_when_read(check_packed(network, noisy=True))
+        stages = [stage for stage, rate in zip(network.stages, rates) if rate]
         conversions = sum(stage.n_positions * stage.layer.units * -(-stage.layer.fan_in // self.rows)
                           for stage in stages)
         return Reading(sum(stage.layer.n_bits for stage in stages), conversions, self.bits * conversions,
@@ -129,7 +130,7 @@ class AnalogColumns(AtRead):
             return f"layer {stage.index} has groups, which no column has"
         return super().refusal(stage)
 
-    def _rates(self, network: PackedNetwork) -> tuple[float, ...]:
+    def rates_when_read(self, network: PackedNetwork) -> tuple[float, ...]:
         """1 for each layer that is summed up so."""
         meant = range(len(network.layers)) if self.layers is None else self.layers
         self.rates(len(network.layers))                          # checks how many there are

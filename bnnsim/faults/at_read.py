@@ -80,12 +80,12 @@ class AtRead(LayerFault):
         if not isinstance(memory, PackedNetwork):
             raise TypeError(f"{type(self).__name__} errs where a PackedNetwork is read, got {type(memory).__name__}: "
                             "codes, spares and training read bits alone; other faults stand beside it in a Compose")
-        rates = self._rates(check_packed(network, noisy=True))
+        rates = self.rates_when_read(check_packed(network, noisy=True))
         root, trial, read = root_seed(rng), check_int("trial", trial, 0), check_int("read", read, 0)
         noise = self.chip(root, trial), rates, child_root(root, self.STREAM, trial, read)
         return cast(Stored, NoisyNetwork.of(network, noise)) if any(rates) else memory
 
-    def _rates(self, network: PackedNetwork) -> tuple[float, ...]:
+    def rates_when_read(self, network: PackedNetwork) -> tuple[float, ...]:
         """Of each layer; one rate for all means all that have such errors."""
         found = [rate for rate, *_ in self.rates(len(network.layers))]
         for stage in network.stages:

@@ -50,6 +50,7 @@ from bnnsim.training.fitting import fit
 from bnnsim.training.history import History
 from bnnsim.training.model import Graph, Sequential
 from bnnsim.training.packing import pack
+from bnnsim.training.read_errors import with_read_errors
 from bnnsim.training.step import augmented
 from bnnsim.training.ternary_weights import with_ternary_weights
 from bnnsim.training.two_stages import take_real_weights, with_real_weights
@@ -60,4 +61,5 @@ from bnnsim.training.write_counts import WriteCounts
 __all__ = ["Graph", "History", "Sequential", "Wired", "Wiring", "WriteCounts", "architectures", "augmented",
            "callbacks", "estimators", "fit", "layers", "load_checkpoint", "load_settings", "losses", "on_chip",
            "optimizers", "pack", "reestimate_batch_norm", "regularisers", "rescale_thresholds", "save_checkpoint",
-           "schedules", "take_real_weights", "unpack", "with_real_weights", "with_ternary_weights"]
+           "schedules", "take_real_weights", "unpack", "with_read_errors", "with_real_weights",
+           "with_ternary_weights"]

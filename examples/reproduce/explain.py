@@ -134,7 +134,8 @@ def length_rows() -> Iterator[tuple[str, ...]]:
         for code in (0, 128):
             rows = rows_of("standard", code, length)
             lost = [mean_at(rows, 0.0) - mean_at(rows, rate) for rate in (1e-4, 0.04, 0.1)]
-            yield (length, str(code), str(len(rows)), f"{mean_at(rows, 0.0):.2f}", *(f"{points:.2f}" for points in lost),
+            yield (length, str(code), str(len(rows)), f"{mean_at(rows, 0.0):.2f}",
+                   *(f"{points:.2f}" for points in lost),
                    f"{margin(rows):.3f}", f"{np.mean([row['margins'][1][1] for row in rows]):.3f}")
 
 
@@ -165,7 +166,8 @@ def page() -> str:
     of_length = list(length_rows())
     lost = [float(row[5]) for row in of_length]
     text += LENGTH.format(words=ONE if len(of_length) == 2 else MORE.format(least=min(lost), most=max(lost)))
-    text += table(("length", "code", "seeds", "without errors", "lost at 1e-4", "at 4e-2", "at 0.1", "margin, first layer",
+    text += table(("length", "code", "seeds", "without errors", "lost at 1e-4", "at 4e-2", "at 0.1",
+                   "margin, first layer",
                    "second"), of_length, "18 6 6 12 12 12 12 14 14")
     left = [float(row[4]) for row in overfitting]
     standard, trained = rows_of("standard", 128, last), rows_of("flips 0.1", 128, last)

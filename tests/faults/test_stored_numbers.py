@@ -44,6 +44,9 @@ def test_thresholds_are_words_of_twos_complement_and_a_bit():
         assert stored.units == stage.layer.units and stored.n_in == (stage.bound + 1).bit_length() + 2
         assert [naive.two_complement(row[:-1]) for row in rows] == stage.layer.threshold.tolist()
         assert rows[:, -1].tolist() == stage.layer.inverted.tolist()
+        sign_and_size = [(1 - 2 * int(row[-2])) * (int(naive.two_complement([*row[:-2], 0]))) for row in rows]
+        assert min(stage.layer.threshold) >= 0 or sign_and_size != stage.layer.threshold.tolist()      # a wrong model
+    assert any(layer.threshold.min() < 0 for layer in NETWORK.layers[:-1])
 
 
 def test_a_wrong_bit_is_worth_its_place():

@@ -11,7 +11,6 @@ layer, and need no line; a packed layer of another kind than dense and conv is `
 from bnnsim.packed.settings import same_padding
 from bnnsim.training.layers.batchnorm import BatchNorm, BatchNormSign, Logits, Norm
 from bnnsim.training.layers.batchnorm_real import BatchNormReal
-from bnnsim.training.layers.bit_noise import BitNoise, with_bit_noise
 from bnnsim.training.layers.conv import Conv2d, InputConv2d
 from bnnsim.training.layers.dense import Dense, InputDense
 from bnnsim.training.layers.joins import Add, Concatenate
@@ -24,8 +23,8 @@ from bnnsim.training.layers.real_weights import RealConv2d, RealDense
 from bnnsim.training.layers.ternary import InputTwice, Ternary, Twice
 from bnnsim.training.layers.weighted import Weighted
 
-__all__ = ["Add", "AsReals", "AveragePool2d", "BatchNorm", "BatchNormReal", "BatchNormSign", "BitNoise", "BlurPool2d",
+__all__ = ["Add", "AsReals", "AveragePool2d", "BatchNorm", "BatchNormReal", "BatchNormSign", "BlurPool2d",
            "Concatenate", "Conv2d", "Dense", "Flatten", "GlobalAverage", "HardTanh", "InputConv2d", "InputDense",
            "InputTwice", "LatentConv2d", "Layer", "Logits", "MaxPool2d", "Norm", "PReLU", "Pixels", "ReLU",
            "RealConv2d", "RealDense", "RealLayer", "RealMaxPool2d", "ScaleShift", "Sign", "SumPositions", "Ternary",
-           "Twice", "Weighted", "same_padding", "with_bit_noise"]
+           "Twice", "Weighted", "same_padding"]
