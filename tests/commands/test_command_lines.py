@@ -87,7 +87,8 @@ def test_what_black_enters_as(tmp_path):
     """--input-offset: of a list of layers and of a paper's network, stored with it; not given, as the network has it."""
     for network, words, wanted in ((SMALL, [], 0), (SMALL, ["--input-offset", "128"], 128),
                                    (["--network", "mnist_mlp", *SMALL[2:]], ["--input-offset", "7"], 7)):
-        assert train.main([*network, *words, "--limit", "100", "--out", str(tmp_path / "n.h5"), "--force"]) == 0
+        out = ["--out", str(tmp_path / "n.h5"), "--force"]
+        assert train.main([*network, *words, "--limit", "100", *out]) == 0
         assert bnnsim.PackedNetwork.load(tmp_path / "n.h5").input_offset == wanted
 
 
