@@ -84,7 +84,7 @@ def test_train_takes_metaplastic_weights(tmp_path):
 
 
 def test_what_black_enters_as(tmp_path):
-    """--input-offset: of a list of layers and of a paper's network, stored with it; not given, as the network has it."""
+    """--input-offset: of a list of layers and of a paper's network, stored with it; without, as in the paper."""
     for network, words, wanted in ((SMALL, [], 0), (SMALL, ["--input-offset", "128"], 128),
                                    (["--network", "mnist_mlp", *SMALL[2:]], ["--input-offset", "7"], 7)):
         out = ["--out", str(tmp_path / "n.h5"), "--force"]
