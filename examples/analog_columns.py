@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from scipy.special import ndtr
 
 import bnnsim
+from bnnsim.commands.scripts import made_folder, run
 from bnnsim.faults import AnalogColumns, BitFlips
-from bnnsim.files.out_arguments import made_folder
 
 ROWS, BITS, OFF = (32, 64, 256), (2, 3, 4, 5, 6, 8), 0.1
 SPREADS, WIRES = (0.0, 0.2, 0.4, 0.8), (0.0, 1e-6, 5e-6, 3e-5)
@@ -107,4 +107,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

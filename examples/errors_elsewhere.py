@@ -13,9 +13,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import bnnsim
+from bnnsim.commands.scripts import made_folder, run
 from bnnsim.faults import ActivationErrors, BitFlips, InOutput, InThresholds, PopcountErrors, PopcountNoise
 from bnnsim.faults.protocol import RatedFault
-from bnnsim.files.out_arguments import made_folder
 from bnnsim.training.layers import with_bit_noise
 
 RATES, NOISE = [0, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.0312, 0.1], 0.03        # of activations in training
@@ -76,4 +76,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)
