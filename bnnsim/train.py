@@ -7,9 +7,11 @@
 """
 
 import argparse
+import contextlib
 import os
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +125,19 @@ def arguments() -> command_line.Parser:
     return command_line.parser("train", __doc__, OPTIONS)
 
 
+@contextlib.contextmanager
+def settings_as_typed(options: argparse.Namespace) -> Iterator[None]:
+    """Inside, an error that begins with the name of a setting begins with its option: --meta, not m."""
+    try:
+        yield
+    except ValueError as error:
+        for name, (option, setting) in SETTINGS.items():
+            said = re.fullmatch(rf"{setting}(?: \(\w\))?( must .*)", str(error), re.DOTALL)
+            if said and getattr(options, option) in takers(name):
+                raise ValueError(f"--{name.replace('_', '-')}{said[1]}") from error
+        raise
+
+
 def chosen(options: argparse.Namespace, option: str) -> Any:
     """What --loss, --ste or --optimizer chose, with the settings given for it."""
     choice, settings = getattr(options, option), {}
@@ -218,7 +233,8 @@ def work(options: argparse.Namespace) -> None:
 
     check_options(options)
     (flip_rate, faults), direct = errors_of(options), regulariser(options.regulariser)
-    loss, ste, optimizer = (chosen(options, option) for option in ("loss", "ste", "optimizer"))
+    with settings_as_typed(options):
+        loss, ste, optimizer = (chosen(options, option) for option in ("loss", "ste", "optimizer"))
     train, test = find.load_dataset(options.dataset, options.data, size=rules.size_of(options.size),
                                     bins=options.bins, order=options.order)
     train, test = shared.limited(train, options), shared.limited(test, options)
@@ -237,15 +253,16 @@ def work(options: argparse.Namespace) -> None:
             "batch_size": options.batch_size, "seed": options.seed},
             {name: getattr(options, name) for name in ("out", "history", "plot", "checkpoint")})
         return
-    history = fit(
-        model, part, options.epochs, validation, options.seed, batch_size=options.batch_size,
-        keep="last" if validation is None or stopping else "best", callbacks=stopping,
-        class_weight=options.class_weight,
-        optimizer=optimizer, schedule=SCHEDULES[options.schedule](), loss=loss, regulariser=direct,
-        flip_rate=flip_rate, faults=faults, gradient=options.gradient, precision=options.precision,
-        checkpoint=options.checkpoint, resume=options.resume,
-        augment=augment,
-        progress=not options.quiet and not options.log)          # with --log its epochs are log lines
+    with settings_as_typed(options):
+        history = fit(
+            model, part, options.epochs, validation, options.seed, batch_size=options.batch_size,
+            keep="last" if validation is None or stopping else "best", callbacks=stopping,
+            class_weight=options.class_weight,
+            optimizer=optimizer, schedule=SCHEDULES[options.schedule](), loss=loss, regulariser=direct,
+            flip_rate=flip_rate, faults=faults, gradient=options.gradient, precision=options.precision,
+            checkpoint=options.checkpoint, resume=options.resume,
+            augment=augment,
+            progress=not options.quiet and not options.log)          # with --log its epochs are log lines
     model = adapted(model, options, part, flip_rate)
     network = pack(model)
     accuracy = network.accuracy(test)

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 
 import bnnsim
 from bnnsim.campaign import chip_yields, rare_failures, rare_yields
+from bnnsim.commands.scripts import made_folder, run
 from bnnsim.faults import BitFlips
-from bnnsim.files.out_arguments import made_folder
 from bnnsim.statistics import quantile_interval
 
 RATES, LOW, SPLIT = [0, 1e-4, 3e-4, 1e-3, 3e-3, 0.01], [1e-7, 1e-6, 1e-5, 1e-4, 1e-3], 0.01
@@ -76,4 +76,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

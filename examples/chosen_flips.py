@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import bnnsim
-from bnnsim.files.out_arguments import made_folder
+from bnnsim.commands.scripts import made_folder, run
 from bnnsim.proofs import breaking_flips, certified_flips, progressive_flips
 
 SMALL, RATES = "C8 MP2 C16 MP2 FC10", [0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4]
@@ -75,4 +75,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -24,7 +24,7 @@ import argparse
 from distributed import Client
 
 import bnnsim
-from bnnsim.files.out_arguments import new_file
+from bnnsim.commands.scripts import new_file, run
 
 RATES = [0, 1e-3, 3e-3, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2]
 
@@ -67,4 +67,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

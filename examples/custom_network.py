@@ -11,7 +11,7 @@ import argparse
 import numpy as np
 
 import bnnsim
-from bnnsim.files.out_arguments import made_folder
+from bnnsim.commands.scripts import made_folder, run
 
 
 def arguments() -> argparse.Namespace:
@@ -75,4 +75,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import bnnsim
+from bnnsim.commands.scripts import made_folder, run
 from bnnsim.faults import BitFlips, EachRead
-from bnnsim.files.out_arguments import made_folder
 from bnnsim.metrics import Ensemble, accuracy_over_coverage, ensemble, fit_temperature, stochastic_images
 
 NOISE, COPIES = (0.05, 0.1, 0.15), 3                            # bit error rates of a read; random images of each
@@ -76,4 +76,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

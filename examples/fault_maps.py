@@ -10,8 +10,8 @@ here; a measured map of a real chip goes the same way (`bnnsim.faults.FaultMap`)
 import argparse
 
 import bnnsim
+from bnnsim.commands.scripts import made_folder, run
 from bnnsim.faults import ArrayMapping, BitFlips, Clusters, Compose, FaultMap, StuckLine, StuckLines
-from bnnsim.files.out_arguments import made_folder
 
 
 def arguments() -> argparse.Namespace:
@@ -56,4 +56,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 import bnnsim
-from bnnsim.files.out_arguments import made_folder
+from bnnsim.commands.scripts import made_folder, run
 
 
 def arguments() -> argparse.Namespace:
@@ -31,6 +31,9 @@ def main() -> None:
     options = arguments()
     data_file = bnnsim.datasets.data_file
     csv = options.csv or data_file("devices/sample_measurements.csv")
+    network = bnnsim.PackedNetwork.load(options.network or data_file("fashion_fcnn_flip.h5"))
+    test = bnnsim.load_dataset(options.dataset)[1]
+    test = test[:options.images] if options.images else test
 
     fitted = bnnsim.devices.fit(csv, model=options.model, drop_invalid=options.drop_invalid)
     print(fitted.table())                      # a WARNING says what contradicts the model: then use --model empirical
@@ -40,9 +43,6 @@ def main() -> None:
                        provenance="measured" if options.csv else "synthetic")
     card.save(options.out / "card.json")       # edit it: energies, endurance, drift; --help of device_sweep goes on
 
-    network = bnnsim.PackedNetwork.load(options.network or data_file("fashion_fcnn_flip.h5"))
-    test = bnnsim.load_dataset(options.dataset)[1]
-    test = test[:options.images] if options.images else test
     axis = next(name for name in card.axes() if name != "sigma") if len(card.axes()) > 1 else "sigma"
     swept = bnnsim.sweep_card(card, network, test, axis, cells=["1T1R", "2T2R"], trials=options.trials, rng=0)
     print(f"\n{test.name}, {len(test):,} images, {options.trials} chips a place\n\n{swept.table()}\n")
@@ -58,4 +58,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

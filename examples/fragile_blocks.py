@@ -15,8 +15,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import bnnsim
+from bnnsim.commands.scripts import made_folder, run
 from bnnsim.faults import BitFlips, Protected, StuckAt
-from bnnsim.files.out_arguments import made_folder
 
 RATES, CODE = [0, 1e-3, 3e-3, 0.01, 0.03, 0.1], "repetition(3)"
 
@@ -75,4 +75,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import bnnsim
+from bnnsim.commands.scripts import run
 
 
 def tables(lrs: list[float], hrs: list[float]) -> dict[str, tuple[str | dict[str, str], dict | None]]:
@@ -69,11 +70,10 @@ def main() -> None:
         found[name] = {**row, **{key: value for key, value in card.items() if key not in ("source", "note")}}
         print(f"{name + ':':15} LRS {card['lrs_median_ohm']:.0f} ohm, HRS {card['hrs_median_ohm']:.0f} ohm, "
               f"BER {row['ber']:.3g}, {100 * row['mean']:.2f} %, {1e6 * (row['energy_joule'] or 0):.3g} uJ to program")
-    different = [name for name, each in found.items() if each != found["plain"]]
-    if different:
+    if different := [name for name, each in found.items() if each != found["plain"]]:
         raise RuntimeError(f"not the same card and accuracy: {', '.join(different)}")
     print(f"{len(found)} tables, one card, one accuracy, one energy")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

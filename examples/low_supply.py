@@ -14,9 +14,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import bnnsim
+from bnnsim.commands.scripts import made_folder, run
 from bnnsim.devices import Cell2T2R, LogNormal, SupplySensing
 from bnnsim.faults import BitFlips, EachRead
-from bnnsim.files.out_arguments import made_folder
 
 CELL = Cell2T2R(LogNormal(5e3, 0.3), LogNormal(5e4, 0.6), offset_sigma=0.05, read_sigma=0.1)        # at 1.2 V
 
@@ -75,4 +75,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

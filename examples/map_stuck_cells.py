@@ -14,9 +14,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import bnnsim
+from bnnsim.commands.scripts import made_folder, run
 from bnnsim.faults import Remapped, StuckAt
 from bnnsim.figures.style import line_style
-from bnnsim.files.out_arguments import made_folder
 from bnnsim.statistics.intervals import wilson
 
 STUCK = StuckAt(0.5, 0.5)                                       # half at 0, half at 1; `at` sets how many
@@ -75,4 +75,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

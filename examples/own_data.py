@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import bnnsim
-from bnnsim.files.out_arguments import made_folder
+from bnnsim.commands.scripts import made_folder, run
 
 
 def put_pictures(folder: Path, n: int, rng: np.random.Generator) -> None:
@@ -76,4 +76,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

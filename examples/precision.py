@@ -1,5 +1,4 @@
 """What 16-bit gradients cost: their error in one step of training, and the accuracy after training, beside float32's.
-
     python examples/precision.py                                        # Fashion-MNIST: FCNN and CNN, 3 seeds each
     python examples/precision.py --dataset fashion-subset --networks "C8 MP2 FC64 FC10" --epochs 2
 
@@ -15,6 +14,7 @@ import itertools
 import numpy as np
 
 import bnnsim
+from bnnsim.commands.scripts import run
 from bnnsim.training.gradients import Gradient, scattered
 from bnnsim.training.layers.weighted import Weighted
 from bnnsim.training.losses import cross_entropy
@@ -76,4 +76,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -11,8 +11,8 @@ that are recalled: all joules are, and that the rates are of 2T2R cells. What wa
 import argparse
 
 import bnnsim
+from bnnsim.commands.scripts import made_folder, run
 from bnnsim.devices.marks import said, weakest
-from bnnsim.files.out_arguments import made_folder
 
 NETWORKS = {"standard": "fashion_fcnn.h5", "flip-trained": "fashion_fcnn_flip.h5"}
 
@@ -57,4 +57,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -7,7 +7,7 @@
 import argparse
 
 import bnnsim
-from bnnsim.files.out_arguments import made_folder
+from bnnsim.commands.scripts import made_folder, run
 
 SHIPPED = {"FCNN": "fashion_fcnn.h5", "FCNN, flip-trained": "fashion_fcnn_flip.h5", "CNN": "fashion_cnn.h5",
            "CNN, flip-trained": "fashion_cnn_flip.h5"}
@@ -55,4 +55,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,5 +1,4 @@
 """What published memories leave of the standard FCNN (full lines and marks) and of the one trained with bit errors.
-
     python examples/technologies.py --trials 10 --seed 0
 """
 
@@ -11,8 +10,8 @@ import textwrap
 from matplotlib.figure import Figure
 
 import bnnsim
+from bnnsim.commands.scripts import made_folder, run
 from bnnsim.devices.marks import either, said
-from bnnsim.files.out_arguments import made_folder
 
 NETWORKS = {"standard": "fashion_fcnn.h5", "flip-trained": "fashion_fcnn_flip.h5"}
 PANELS = {**dict.fromkeys(("hfo2_2t2r", "stt_mram", "fefet"), "condition"), "ddr3_temperature": "temperature",
@@ -78,4 +77,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -14,9 +14,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import bnnsim
+from bnnsim.commands.scripts import made_folder, run
 from bnnsim.devices import Cell1T1R, Cell2T2R, LogNormal
 from bnnsim.faults import BitFlips, Fault, PairDevices
-from bnnsim.files.out_arguments import made_folder
 from bnnsim.training import with_ternary_weights
 
 LRS, HRS, SPREADS, OFF, CHIPS = LogNormal(5e3, 0.3), LogNormal(5e4, 0.6), (0.75, 1, 1.5, 2, 3), (0.05, 0.1, 0.2), 3
@@ -76,4 +76,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

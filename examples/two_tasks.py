@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import bnnsim
-from bnnsim.files.out_arguments import made_folder
+from bnnsim.commands.scripts import made_folder, run
 from bnnsim.training.on_chip import CountedWrites
 from bnnsim.training.optimizers import Metaplastic
 
@@ -76,4 +76,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

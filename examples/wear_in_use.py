@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import bnnsim
+from bnnsim.commands.scripts import made_folder, run
 from bnnsim.devices import RefreshSchedule, Weibull, WornOut, load_card, longest_interval, mean_accuracy
 from bnnsim.faults import ReadDisturb
-from bnnsim.files.out_arguments import made_folder
 from bnnsim.training.on_chip import LimitedWrites
 
 STRONG, DISTURB, A_DAY = load_card("teaching").under("strong"), ReadDisturb(1e8, 1e9), 1e9     # synthetic; examples
@@ -76,4 +76,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

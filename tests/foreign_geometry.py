@@ -5,6 +5,7 @@ replicate, dilation, groups, pool (size, stride, pads), total ("sum", "mean"), n
 """
 
 import foreign_files as foreign
+import foreign_onnx
 import naive_geometry as naive
 import numpy as np
 
@@ -164,14 +165,14 @@ def onnx_of(layers, shape, along_columns=False, auto=False, shifts=None):
     nodes, constants, at, cut = [], {}, "x", 1 if along_columns else 0
     n_axes, opened = 2 - cut, True
     if shifts is not None:
-        nodes, constants, at = [foreign.node("Sub", ["x", "shifts"], "shifted")], {"shifts": shifts}, "shifted"
+        nodes, constants, at = [foreign_onnx.node("Sub", ["x", "shifts"], "shifted")], {"shifts": shifts}, "shifted"
     for i, layer in enumerate(layers):
         constants |= {f"{key}{i}": value for key, value in layer["norm"].items()}
         constants[f"w{i}"] = layer["weight"].astype("f4")
         steps = []
         if "units" in layer:
             if opened:
-                nodes.append(foreign.node("Flatten", [at], f"f{i}", axis=1))
+                nodes.append(foreign_onnx.node("Flatten", [at], f"f{i}", axis=1))
                 at, opened = f"f{i}", False
             steps.append(("Gemm", [f"w{i}"], {"transB": 1}))
         else:
@@ -195,9 +196,9 @@ def onnx_of(layers, shape, along_columns=False, auto=False, shifts=None):
         if layer is not layers[-1]:
             steps.append(("Sign", [], {}))
         for j, (op, inputs, attributes) in enumerate(steps):
-            nodes.append(foreign.node(op, [at, *inputs], f"{op}_{i}_{j}", **attributes))
+            nodes.append(foreign_onnx.node(op, [at, *inputs], f"{op}_{i}_{j}", **attributes))
             at = f"{op}_{i}_{j}"
-    return foreign.onnx(nodes, constants, (shape[0], shape[2]) if along_columns else shape, at)
+    return foreign_onnx.model(nodes, constants, (shape[0], shape[2]) if along_columns else shape, at)
 
 
 def onnx_conv(i, layer, constants, cut, auto):

@@ -1,9 +1,9 @@
 """Small graphs as ONNX files, beside what they compute, by NumPy in float64; nothing of bnnsim's.
 
-A graph's nodes are what `foreign_files.node` makes, and the value of each is what ONNX says.
+A graph's nodes are what `foreign_onnx.node` makes, and the value of each is what ONNX says.
 """
 
-import foreign_files as foreign
+import foreign_onnx
 import naive_onnx
 import numpy as np
 
@@ -30,7 +30,7 @@ class Graph:
         self.values = {"x": np.asarray(images, np.float64)}
 
     def file(self, output):
-        return foreign.onnx(self.nodes, self.constants, self.shape, output)
+        return foreign_onnx.model(self.nodes, self.constants, self.shape, output)
 
     def constant(self, value, dtype="f4"):
         name = f"c{len(self.constants)}"
@@ -39,7 +39,7 @@ class Graph:
 
     def node(self, op, inputs, value, domain="", **attributes):
         name = f"t{len(self.nodes)}"
-        self.nodes.append(foreign.node(op, inputs, name, domain, **attributes))
+        self.nodes.append(foreign_onnx.node(op, inputs, name, domain, **attributes))
         self.values[name] = value
         return name
 

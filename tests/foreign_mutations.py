@@ -7,6 +7,7 @@ import foreign_files as foreign
 import foreign_geometry as geometry
 import foreign_graphs as graphs
 import foreign_keras as keras_graphs
+import foreign_onnx
 import numpy as np
 from mutations import VALUES
 
@@ -21,7 +22,7 @@ def good_files():
     layers = foreign.plan(rng)
     arrays, keras = foreign.state_dict(layers), foreign.keras_layers(layers, SHAPE)
     dense = {"w1": rng.choice([-1, 1], (9, 72)), "thr1": rng.integers(30, 42, 9), "w2": rng.choice([-1, 1], (4, 9))}
-    onnx = {f"{sign}.onnx": (foreign.onnx_of(layers, SHAPE, sign), {}) for sign in ("BipolarQuant", "Larq", "Where")}
+    onnx = {f"{sign}.onnx": (foreign_onnx.chain(layers, SHAPE, sign), {}) for sign in ("BipolarQuant", "Larq", "Where")}
     bits = foreign.memory_text((dense["w1"] > 0).astype(int))
     return {"zip.pt": (foreign.torch_zip(arrays), SPEC), "legacy.pt": (foreign.torch_legacy(arrays), SPEC),
             "x.safetensors": (foreign.safetensors(arrays), SPEC), "x.npz": (foreign.npz(arrays), SPEC),

@@ -102,6 +102,21 @@ def test_an_out_that_cannot_be_made_is_one_line_before_the_work(path, tmp_path, 
     assert "error: argument --out: cannot " in said and str(tmp_path / "file") in said
 
 
+@pytest.mark.parametrize("path", [path for path in sorted(EXAMPLES.glob("*.py")) if '"--data' in path.read_text()],
+                         ids=lambda path: path.stem)
+def test_an_unknown_data_set_is_one_line(path, tmp_path, monkeypatch, capsys):
+    """Before the work; so is an absent folder, where an example takes one and no name."""
+    option = "--dataset" if '"--dataset"' in path.read_text() else "--data"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(path), option, "no/such" if option == "--data" else "nosuch"])
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_path(str(path), run_name="__main__")
+    printed = capsys.readouterr()
+    said = printed.err.splitlines()[-1]
+    assert said.startswith(f"{path.name}: error: ") and ("no/such" in said or "nosuch" in said)
+    assert printed.out == "" and printed.err.startswith(("usage: ", said))         # argparse shows its usage before it
+
+
 def test_every_example_is_run_here():
     assert {path.stem for path in EXAMPLES.glob("*.py")} == set(SMALL)
 
@@ -109,8 +124,8 @@ def test_every_example_is_run_here():
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
 def test_examples_are_short_and_start_only_as_scripts(path):
     text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) < 80 and max(map(len, text.splitlines())) <= 120
-    assert text.endswith('\n\nif __name__ == "__main__":\n    main()\n')
+    assert len(text.splitlines()) < 90 and max(map(len, text.splitlines())) <= 120
+    assert text.endswith('\n\nif __name__ == "__main__":\n    run(main)\n')
     assert f"python examples/{path.name}" in text
 
 

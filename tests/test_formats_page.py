@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import foreign_files as foreign
+import foreign_onnx
 import numpy as np
 import pytest
 
@@ -29,7 +30,7 @@ def put_files(folder):
     (folder / "net.pt").write_bytes(foreign.torch_zip(arrays))
     (folder / "net.safetensors").write_bytes(foreign.safetensors(arrays))
     (folder / "net.npz").write_bytes(foreign.npz(arrays))
-    (folder / "model.onnx").write_bytes(foreign.onnx_of(layers, SHAPE))
+    (folder / "model.onnx").write_bytes(foreign_onnx.chain(layers, SHAPE))
     np.save(folder / "images.npy", images)
     np.savez(folder / "images.npz", images=images)
     np.savez(folder / "sums.npz", **{f"layer{i}": h for i, h in enumerate(foreign.sums(layers, images)[0])})

@@ -148,9 +148,12 @@ def test_import_loads_nothing_heavy():
     assert not {"matplotlib", "h5py", "scipy", "numba", "numpy", "tqdm"} & set(loaded) and "bnnsim" in loaded
 
 
-def test_training_and_faults_load_neither_matplotlib_nor_scipy_stats():
+def test_training_faults_and_sweeps_load_neither_matplotlib_nor_scipy_nor_devices():
+    """Numba itself asks for scipy's version, and for its BLAS where a kernel is loaded."""
     code = "import bnnsim as b, sys; b.fit, b.pack, b.sweep, b.faults, b.load_dataset; print(*sys.modules)"
-    assert not {"matplotlib", "scipy.stats", "bnnsim.plotting"} & set(in_a_fresh_process(code).split())
+    loaded = set(in_a_fresh_process(code).split())
+    assert not {"matplotlib", "scipy.stats", "scipy.special", "bnnsim.devices", "bnnsim.plotting"} & loaded
+    assert {"bnnsim.campaign.grid", "bnnsim.faults", "bnnsim.training.model"} <= loaded
 
 
 @pytest.mark.tiny

@@ -16,7 +16,6 @@ from bnnsim.campaign.cells import Answers, Cell, CellName, Context, Series
 from bnnsim.campaign.result import SweepResult
 from bnnsim.campaign.result_file import NOT_RUN
 from bnnsim.campaign.settings import Settings, axis_of
-from bnnsim.devices.marks import either
 from bnnsim.faults.axis import is_probability
 from bnnsim.faults.protocol import is_clean_at_zero, origins
 
@@ -117,4 +116,7 @@ class Campaign:
         for series, rate in itertools.product(self.series.values(), self.rates.tolist()):
             for what, mark in origins(series.fault.at(rate)):
                 marks.setdefault(what, set()).add(mark)
-        return {"card": "; ".join(f"{what} {either(found)}" for what, found in marks.items())} if marks else {}
+        if not marks:
+            return {}
+        from bnnsim.devices.marks import either             # loads scipy; who has a card has loaded it already
+        return {"card": "; ".join(f"{what} {either(found)}" for what, found in marks.items())}

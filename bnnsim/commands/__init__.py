@@ -1,6 +1,7 @@
 """What the command lines share: options, configuration files, what they work on, executors, one line for each error.
 
-The commands themselves are the root's modules (`python -m bnnsim.NAME`); nothing else imports this package.
+The commands themselves are the root's modules (`python -m bnnsim.NAME`); nothing else imports this package, but the
+examples `scripts`, by which they end in such a line too.
 
 To add a command: a module in the root with its table of options, `arguments()`, `work(options)` and `main(argv)`, as
 `bnnsim.evaluate` has them; its line in `commands.names.COMMANDS`; and its tests in tests/commands.

@@ -299,10 +299,16 @@ def converted_rate(p: float, cell: str, wanted: str) -> float:
 
 
 def _equal_errors(lrs: State, hrs: State) -> float:
-    """ln r with P(ln R_L > ln r) = P(ln R_H < ln r); the middle of such places where there are several."""
-    low, high = lrs.ln_median, hrs.ln_median
-    for state in (lrs, hrs):
-        low, high = min(low, float(state.quantile(-9.0))), max(high, float(state.quantile(9.0)))
+    """ln r with P(ln R_L > ln r) = P(ln R_H < ln r); the middle of such places where there are several.
+
+    Past a state without spread, which is on one side of any reference as a whole.
+    """
+    ends = np.array([[state.quantile(z) for z in (-9.0, 9.0)] for state in (lrs, hrs)], np.float64)
+    alike = ends[:, 0] == ends[:, 1]
+    if alike.any():
+        share = 0.5 if alike.all() else 1e-9 if alike[0] else 1 - 1e-9
+        return lrs.ln_median + share * (hrs.ln_median - lrs.ln_median)
+    low, high = min(lrs.ln_median, *ends[:, 0]), max(hrs.ln_median, *ends[:, 1])
 
     def place(strictly: bool) -> float:                         # bisection: samples make steps, which defeat others
         a, b = low - 1e-9, high + 1e-9

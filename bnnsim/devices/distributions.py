@@ -107,7 +107,7 @@ class LogNormal:
         return LogNormal(self.median_ohm * math.exp(shift), self.sigma_ln)
 
     def scaled(self, factor: float) -> "LogNormal":
-        """sigma_ln times factor."""
+        """sigma_ln times factor; by 0 no device differs from the median."""
         return LogNormal(self.median_ohm, self.sigma_ln * factor)
 
     def kernel_state(self) -> sensing.StateNumbers:
@@ -121,9 +121,11 @@ class NormalConductance:
 
     Parameters
     ----------
-    mean_siemens, sigma_siemens : float > 0
+    mean_siemens : float > 0
+    sigma_siemens : float >= 0
         Of the normal before it is cut. At most 3 % of it may lie below 0: past that the shape of the tail, which
-        decides the error rate, would be an artefact of the cut.
+        decides the error rate, would be an artefact of the cut. At 0 all devices are alike, of 1 / mean_siemens ohm:
+        what ``scaled(0)``, and a device card's axis sigma, end in.
     """
 
     mean_siemens: float
@@ -132,7 +134,8 @@ class NormalConductance:
     KEYS: ClassVar[Mapping[str, str]] = {"mean_siemens": "log", "sigma_siemens": "log"}
 
     def __post_init__(self) -> None:
-        clean_fields(self, check_real, "mean_siemens", "sigma_siemens", low=0, open_low=True)
+        clean_fields(self, check_real, "mean_siemens", low=0, open_low=True)
+        clean_fields(self, check_real, "sigma_siemens", low=0)
         if self.cut > MAX_CUT:
             raise ValueError(f"sigma_siemens must leave at most {100 * MAX_CUT:g} % of the normal below 0, got "
                              f"{100 * self.cut:.1f} % (sigma {self.sigma_siemens:g} at mean {self.mean_siemens:g}); "
@@ -156,7 +159,7 @@ class NormalConductance:
     @property
     def cut(self) -> float:
         """Share of the normal that lies below 0."""
-        return float(ndtr(-self.mean_siemens / self.sigma_siemens))
+        return float(ndtr(-self.mean_siemens / self.sigma_siemens)) if self.sigma_siemens else 0.0
 
     @property
     def ln_median(self) -> float:
@@ -164,6 +167,9 @@ class NormalConductance:
         return float(self.quantile(0.0))
 
     def _z(self, x: npt.ArrayLike) -> np.ndarray:
+        if self.sigma_siemens == 0:                             # all devices alike
+            distance = self.ln_median - np.asarray(x)
+            return np.where(distance == 0, 0.0, np.copysign(np.inf, distance))
         return (np.exp(-np.asarray(x)) - self.mean_siemens) / self.sigma_siemens
 
     def cdf(self, x: npt.ArrayLike) -> np.ndarray:
@@ -192,7 +198,7 @@ class NormalConductance:
         return NormalConductance(self.mean_siemens * math.exp(-shift), self.sigma_siemens * math.exp(-shift))
 
     def scaled(self, factor: float) -> "NormalConductance":
-        """sigma_siemens times factor."""
+        """sigma_siemens times factor; by 0 no device differs from the mean."""
         return NormalConductance(self.mean_siemens, self.sigma_siemens * factor)
 
     def kernel_state(self) -> sensing.StateNumbers:

@@ -37,6 +37,16 @@ class Reading(NamedTuple):
     comparisons: int
     digital_comparisons: int
 
+    def joule(self, comparison: float, capacitor: float, device: float) -> float:
+        """Of columns, an image: `comparison`, `capacitor` (one of 2^bits a conversion), `device` (one a product) [D]."""
+        levels = 2 ** (self.comparisons // max(1, self.conversions))
+        return (self.comparisons * comparison + self.conversions * levels * capacitor
+                + self.digital_comparisons * device)
+
+    def sensing_joule(self, comparison: float, device: float, devices: int = 2) -> float:
+        """Of sense amplifiers, an image: a comparison a product, which reads `devices` devices [D]."""
+        return self.digital_comparisons * (comparison + devices * device)
+
 
 @dataclass(frozen=True, repr=False)
 class AnalogColumns(AtRead):

@@ -170,17 +170,17 @@ BAD = [
     (summary, ["--arrays", "６4x²"], "arrays must be ROWSxCOLUMNS"),
     (convert, ["x.npz", "--input-shape", "1,²,2"], "input_shape must be channels,height,width"),
     (train, [*SMALL, "--epochs", "0"], "epochs must be >= 1"),
-    (train, [*SMALL, "--loss", "mhl", "--b", "17"], "b must be at most the output layer's fan-in, 16"),
-    (train, [*SMALL, "--loss", "mhl", "--b", "-1"], "b must be > 0"),
+    (train, [*SMALL, "--loss", "mhl", "--b", "17"], "error: --b must be at most the output layer's fan-in, 16"),
+    (train, [*SMALL, "--loss", "mhl", "--b", "-1"], "error: --b must be > 0"),
     (train, [*SMALL, "--b", "8"], "--b goes with --loss mhl, got --loss cross-entropy"),
     (train, [*SMALL, "--loss", "mhl", "--margin", "8"], "--margin goes with --loss squared-hinge or mcel, got"),
-    (train, [*SMALL, "--loss", "mcel", "--margin", "-2"], "margin (m) must be >= 0"),
+    (train, [*SMALL, "--loss", "mcel", "--margin", "-2"], "error: --margin must be >= 0"),
     (train, [*SMALL, "--ste-beta", "2"], "--ste-beta goes with --ste swish"),
     (train, [*SMALL, "--loss", "hinge"], "loss must be one of 'cross-entropy', 'mhl'"),
     (train, [*SMALL, "--regulariser", "0.1"], "--regulariser must be two numbers"),
     (train, [*SMALL, "--regulariser", "0.1,-4"], "target (T*) must be >= 0"),
-    (train, [*SMALL, "--optimizer", "bop", "--bop-tau", "0"], "tau must be > 0"),
-    (train, [*SMALL, "--optimizer", "metaplastic", "--meta", "-1"], "m must be >= 0"),
+    (train, [*SMALL, "--optimizer", "bop", "--bop-tau", "0"], "error: --bop-tau must be > 0"),
+    (train, [*SMALL, "--optimizer", "metaplastic", "--meta", "-1"], "error: --meta must be >= 0"),
     (train, [*SMALL, "--meta", "3"], "--meta goes with --optimizer metaplastic"),
     (train, [*SMALL, "--asymmetric", "0.1"], "--asymmetric must be two probabilities"),
     (train, [*SMALL, "--asymmetric", "0.1,2"], "--asymmetric must be a probability in [0, 1]"),
@@ -200,6 +200,16 @@ def test_bad_input_is_one_line_and_exit_code_2(module, arguments, message, capsy
     assert stop.value.code == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", train.SETTINGS)
+def test_a_bad_setting_is_told_by_the_option_that_was_typed(name, capsys):
+    """--meta, not m, which is what `optimizers.Metaplastic` calls it."""
+    option = f"--{name.replace('_', '-')}"
+    for choice in train.takers(name):
+        with pytest.raises(SystemExit, match="2"):
+            train.main([*SMALL, f"--{train.SETTINGS[name][0]}", choice, option, "nan"])
+        assert capsys.readouterr().err.endswith(f": error: {option} must be finite, got nan\n")
 
 
 def test_an_existing_file_survives_a_failing_sweep(trained, tmp_path):

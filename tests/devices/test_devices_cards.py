@@ -70,6 +70,9 @@ def test_states_may_be_conductances_or_samples():
     samples = {"lrs_samples_ohm": [5e3, 4e3], "hrs_samples_ohm": [3e4, 2e4, 4.5e3], **KNOWN}
     assert card_of(samples).cell().lrs.samples_ohm == (4e3, 5e3)
     assert card_of(samples).error_rates().mean == pytest.approx(1 / 6)
+    for rows in ({**siemens, **KNOWN}, samples, STATES):
+        card = card_of(rows)
+        assert card.error_rates(sigma=card.axes()["sigma"][0]) == (0, 0), "the least that is offered is taken"
 
 
 @pytest.mark.jit_off

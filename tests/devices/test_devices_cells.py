@@ -184,6 +184,34 @@ def test_a_state_without_spread_makes_no_errors():
     assert Cell1T1R(LogNormal(5e3, 0.8), LogNormal(5e4, 0.0)).error_rates() == pytest.approx((0, ndtr(-window / 0.8)))
 
 
+@pytest.mark.parametrize("ohm", [4e3, 4.5e3, 5e3, 5.2e3])
+def test_the_reference_lies_past_a_state_without_spread(ohm):
+    """One that fell on its step would read all of its devices wrong."""
+    wide_lrs, wide_hrs = NormalConductance(2e-4, 5e-5), NormalConductance(6e-5, 2.5e-5)
+    for lrs in (LogNormal(ohm, 0.0), NormalConductance(1 / ohm, 0.0), Empirical((ohm, ohm))):
+        assert Cell1T1R(lrs, wide_hrs).error_rates() == pytest.approx((wide_hrs.cdf(lrs.ln_median), 0), rel=1e-6)
+        hrs = lrs.shifted(2.0)
+        assert Cell1T1R(wide_lrs, hrs).error_rates() == pytest.approx((0, wide_lrs.sf(hrs.ln_median)), rel=1e-6)
+
+
+@pytest.mark.parametrize("states", [(LogNormal(5e3, 0.5), LogNormal(3e4, 0.9)),
+                                    (Empirical((3e3, 4e3, 9e3)), Empirical((6e3, 2e4, 5e4))),
+                                    (NormalConductance(2e-4, 5e-5), NormalConductance(6e-5, 2.5e-5))])
+def test_a_spread_of_zero_leaves_what_else_errs(network, states):
+    """The end of a card's axis sigma: no device differs from its state's middle; dead devices and amplifiers do err."""
+    for kind in (Cell1T1R, Cell2T2R):
+        assert kind(*states).scaled(0).error_rates() == (0, 0)
+        assert kind(*states).programmed().at(0.0).masks(network, 0) == {}
+        dead = kind(*states, failures=Failures(0.1, 0.8))
+        assert dead.scaled(0).error_rates() == pytest.approx(dead.scaled(1e-6).error_rates(), rel=1e-9)
+        wrong0, zeros, wrong1, ones = counts(dead.programmed().at(0.0).masks(network, 2), network)
+        p01, p10 = dead.scaled(0).error_rates()
+        assert within(wrong0, zeros, p01, 5) and within(wrong1, ones, p10, 5)
+    lrs, hrs = (state.scaled(0) for state in states)
+    window = hrs.ln_median - lrs.ln_median
+    assert Cell2T2R(lrs, hrs, read_sigma=0.7).error_rates().p10 == pytest.approx(float(ndtr(-window / 0.7)), rel=1e-8)
+
+
 sigmas = st.floats(0.05, 2.0)
 
 

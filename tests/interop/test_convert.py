@@ -1,6 +1,7 @@
 """``python -m bnnsim.convert``: what it prints and writes, and the first layer whose sums differ."""
 
 import foreign_files as foreign
+import foreign_onnx
 import numpy as np
 import pytest
 import small_graphs
@@ -18,7 +19,7 @@ def here(tmp_path, monkeypatch):
     layers, images = foreign.plan(rng), foreign.images_of(rng)
     sums = {f"layer{i}": h for i, h in enumerate(foreign.sums(layers, images)[0])}
     (tmp_path / "x.pt").write_bytes(foreign.torch_zip(foreign.state_dict(layers)))
-    (tmp_path / "x.onnx").write_bytes(foreign.onnx_of(layers, SHAPE))
+    (tmp_path / "x.onnx").write_bytes(foreign_onnx.chain(layers, SHAPE))
     np.savez(tmp_path / "images.npz", images=images)
     np.savez(tmp_path / "sums.npz", **sums)
     np.savez(tmp_path / "wrong.npz", **{**sums, "layer2": -sums["layer2"], "layer3": sums["layer3"] * 0})

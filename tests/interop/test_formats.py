@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import foreign_files as foreign
+import foreign_onnx
 import numpy as np
 import pytest
 
@@ -137,7 +138,7 @@ def test_a_compressed_keras_model(tmp_path, rng):
 def test_onnx(tmp_path, rng, sign, at_zero):
     """No sum of these networks meets a threshold, so that ONNX's Sign, of which that of 0 is 0, gives signs."""
     layers, images = foreign.plan(rng), foreign.images_of(rng)
-    (tmp_path / "x.onnx").write_bytes(foreign.onnx_of(layers, SHAPE, sign))
+    (tmp_path / "x.onnx").write_bytes(foreign_onnx.chain(layers, SHAPE, sign))
     imported = interop.read_network(tmp_path / "x.onnx")
     check(imported, layers, images, at_zero=at_zero)
     assert imported.form == ("QONNX" if sign in ("BipolarQuant", "MultiThreshold") else "ONNX")
@@ -147,7 +148,7 @@ def test_onnx_with_its_values_in_another_file(tmp_path, rng):
     """As torch.onnx.export of today writes models, unless told otherwise."""
     layers, images = foreign.plan(rng), foreign.images_of(rng)
     values = bytearray()
-    (tmp_path / "x.onnx").write_bytes(foreign.onnx_of(layers, SHAPE, "Where", values))
+    (tmp_path / "x.onnx").write_bytes(foreign_onnx.chain(layers, SHAPE, "Where", values))
     (tmp_path / "x.data").write_bytes(values)
     check(interop.read_network(tmp_path / "x.onnx"), layers, images, at_zero=-1)
 

@@ -12,6 +12,7 @@ import foreign_mutations as mutations
 import h5py
 import numpy as np
 import pytest
+from foreign_onnx import field
 from watched_reading import MOST_SECONDS, attempt, read_all, zipped
 
 import bnnsim.interop as interop
@@ -115,10 +116,9 @@ HEADER = b"[" + b"[]," * 690_000 + b"0]"
 SMALL_PARTS = {
     "x.safetensors": (struct.pack("<Q", len(HEADER)) + HEADER, "no object of at most"),
     "x.pt": (b"\x80\x02" + b"]" * 1_500_000, "more than 400,000 instructions"),
-    "x.onnx": (foreign.field(7, foreign.field(1, b"") * 500_000), "more than 20,000 nodes"),
-    "y.onnx": (foreign.field(7, foreign.field(1, foreign.field(5, foreign.field(8, b"\x01" * 10**6)))), "20,000 "
-                                                                                                        "numbers"),
-    "z.onnx": (foreign.field(7, foreign.field(5, foreign.field(2, 7) + foreign.field(7, b"\x80\x01" * 10**6))),
+    "x.onnx": (field(7, field(1, b"") * 500_000), "more than 20,000 nodes"),
+    "y.onnx": (field(7, field(1, field(5, field(8, b"\x01" * 10**6)))), "20,000 numbers"),
+    "z.onnx": (field(7, field(5, field(2, 7) + field(7, b"\x80\x01" * 10**6))),
                "more than 1 numbers"),
     "x.txt": (b"10 " * 1_100_000, "more than 1,048,576 words"),
     "x.h": (b"int a[] = {" + b"-1," * 400_000 + b"};", "spec has 1 layers, the file 0 arrays|is neither weights"),
@@ -187,8 +187,8 @@ def test_onnx_messages_that_nest(tmp_path):
     """Only what a network needs is entered; a length past the end, and 10-byte integers, are refused."""
     deep = b""
     for _ in range(3000):
-        deep = foreign.field(6, deep)[:2**20]
-    (tmp_path / "x.onnx").write_bytes(foreign.field(7, foreign.field(1, foreign.field(5, deep))))
+        deep = field(6, deep)[:2**20]
+    (tmp_path / "x.onnx").write_bytes(field(7, field(1, field(5, deep))))
     with pytest.raises(ValueError, match="has 0 inputs|reads nothing"):
         interop.load_network(tmp_path / "x.onnx")
     for content, message in ((b"\x3a\xff\xff\xff\xff\x0f", "bytes, where 0 are left"), (b"\xff" * 11, "more than 64 "
@@ -202,9 +202,9 @@ def test_onnx_messages_that_nest(tmp_path):
 def beside(**more):
     """A model of one array of 16 bytes, whose values lie where this says."""
     entries = {"location": "x.data", "offset": "0", "length": "16", **more}
-    tensor = foreign.field(1, 4) + foreign.field(2, 1) + foreign.field(8, "w") + foreign.field(14, 1) + b"".join(
-        foreign.field(13, foreign.field(1, key) + foreign.field(2, text)) for key, text in entries.items())
-    return foreign.field(7, foreign.field(5, tensor))
+    tensor = field(1, 4) + field(2, 1) + field(8, "w") + field(14, 1) + b"".join(
+        field(13, field(1, key) + field(2, text)) for key, text in entries.items())
+    return field(7, field(5, tensor))
 
 
 @pytest.mark.parametrize("entries, message", [
@@ -238,10 +238,10 @@ def test_onnx_arrays_that_share_values(tmp_path):
     (tmp_path / "x.onnx").write_bytes(model)
     with pytest.raises(ValueError, match="the graph reads nothing"):
         interop.load_network(tmp_path / "x.onnx")
-    (tmp_path / "x.onnx").write_bytes(foreign.field(7, 2 * model[2:]))
+    (tmp_path / "x.onnx").write_bytes(field(7, 2 * model[2:]))
     with pytest.raises(ValueError, match="each byte belongs to one tensor"):
         interop.load_network(tmp_path / "x.onnx")
-    assert foreign.field(7, model[2:]) == model
+    assert field(7, model[2:]) == model
 
 
 def test_a_file_that_is_missing(tmp_path):

@@ -2,6 +2,7 @@
 
 import foreign_files as foreign
 import foreign_geometry as geometry
+import foreign_onnx
 import numpy as np
 import pytest
 
@@ -89,7 +90,7 @@ def test_the_sign_of_0(tmp_path, rng, sign, at_zero):
 
 
 def test_a_sign_of_0_that_is_0_is_refused_where_it_can_occur(tmp_path, rng):
-    (tmp_path / "x.onnx").write_bytes(foreign.onnx_of(tied(rng), SHAPE, "Sign"))
+    (tmp_path / "x.onnx").write_bytes(foreign_onnx.chain(tied(rng), SHAPE, "Sign"))
     with pytest.raises(ValueError, match="the sign of 0 is 0 in this network, no bit, and unit 0 can get there .9 of "
                                          "9"):
         bnnsim.load_network(tmp_path / "x.onnx", input="binary")
@@ -97,7 +98,7 @@ def test_a_sign_of_0_that_is_0_is_refused_where_it_can_occur(tmp_path, rng):
 
 
 def test_a_sign_of_0_that_the_file_itself_says_is_not_overruled(tmp_path, rng):
-    (tmp_path / "x.onnx").write_bytes(foreign.onnx_of(tied(rng), SHAPE, "BipolarQuant"))
+    (tmp_path / "x.onnx").write_bytes(foreign_onnx.chain(tied(rng), SHAPE, "BipolarQuant"))
     with pytest.raises(ValueError, match="the sign of 0 is .1 in the file itself, got sign='>'"):
         bnnsim.load_network(tmp_path / "x.onnx", input="binary", sign=">")
 
@@ -105,11 +106,11 @@ def test_a_sign_of_0_that_the_file_itself_says_is_not_overruled(tmp_path, rng):
 @pytest.mark.parametrize("given, level", [("unit", 128), ("pixels", 1), ("binary", None), ("centred", None)])
 def test_signs_of_the_input_make_it_binary(tmp_path, given, level):
     """2 x - 1, then a sign: which pixels are +1 is told; what x is must be said."""
-    nodes = [foreign.node("Mul", ["x", "two"], "a"), foreign.node("Sub", ["a", "one"], "b"),
-             foreign.node("BipolarQuant", ["b", "one"], "s", "onnx.brevitas"), foreign.node("Flatten", ["s"], "f"),
-             foreign.node("MatMul", ["f", "w"], "y")]
+    nodes = [foreign_onnx.node("Mul", ["x", "two"], "a"), foreign_onnx.node("Sub", ["a", "one"], "b"),
+             foreign_onnx.node("BipolarQuant", ["b", "one"], "s", "onnx.brevitas"),
+             foreign_onnx.node("Flatten", ["s"], "f"), foreign_onnx.node("MatMul", ["f", "w"], "y")]
     constants = {"two": np.full(1, 2, "f4"), "one": np.ones(1, "f4"), "w": np.ones((72, 3), "f4")}
-    (tmp_path / "x.onnx").write_bytes(foreign.onnx(nodes, constants, SHAPE, "y"))
+    (tmp_path / "x.onnx").write_bytes(foreign_onnx.model(nodes, constants, SHAPE, "y"))
     if given == "centred":                                      # 2 (u / 127.5 - 1) - 1 >= 0
         level = 192
     imported = interop.read_network(tmp_path / "x.onnx", input=given)
@@ -142,10 +143,10 @@ def test_shifts_of_each_channel_of_the_input(tmp_path, rng, name):
 
 
 def test_scales_that_vanish_are_refused(tmp_path):
-    nodes = [foreign.node("Mul", ["x" if i == 0 else f"m{i - 1}", "tiny"], f"m{i}") for i in range(10)]
-    nodes += [foreign.node("Flatten", ["m9"], "f"), foreign.node("MatMul", ["f", "w"], "y")]
+    nodes = [foreign_onnx.node("Mul", ["x" if i == 0 else f"m{i - 1}", "tiny"], f"m{i}") for i in range(10)]
+    nodes += [foreign_onnx.node("Flatten", ["m9"], "f"), foreign_onnx.node("MatMul", ["f", "w"], "y")]
     constants = {"tiny": np.full(1, 1e-37, "f4"), "w": np.ones((72, 3), "f4")}
-    (tmp_path / "x.onnx").write_bytes(foreign.onnx(nodes, constants, SHAPE, "y"))
+    (tmp_path / "x.onnx").write_bytes(foreign_onnx.model(nodes, constants, SHAPE, "y"))
     with pytest.raises(ValueError, match="Mul_m2 .Mul. scales the input to 1e-111 .* out of range"):
         bnnsim.load_network(tmp_path / "x.onnx")
 
@@ -154,7 +155,7 @@ def test_an_odd_mean_is_no_tie_of_an_even_number_of_bits(tmp_path, rng):
     """72 bits of +-1 sum up to even numbers: ONNX's Sign gives no 0."""
     layers = tied(rng)
     layers[0]["norm"]["mean"] += 1
-    (tmp_path / "x.onnx").write_bytes(foreign.onnx_of(layers, SHAPE, "Sign"))
+    (tmp_path / "x.onnx").write_bytes(foreign_onnx.chain(layers, SHAPE, "Sign"))
     images = interop.binary_images(foreign.images_of(rng))
     network = bnnsim.load_network(tmp_path / "x.onnx", input="binary")
     np.testing.assert_allclose(network.scores(images), foreign.sums(layers, images.astype(int) - 1)[1], rtol=1e-5,

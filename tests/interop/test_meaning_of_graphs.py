@@ -1,6 +1,7 @@
 """Graphs and Keras models beside a binary chain: what is taken, what is refused by its name."""
 
 import foreign_files as foreign
+import foreign_onnx
 import numpy as np
 import pytest
 from test_meaning import SHAPE, with_weights
@@ -17,16 +18,16 @@ def rng():
 
 def graph(tmp_path, *nodes, shape=SHAPE, **constants):
     """A dense layer, whatever is given, and the last layer."""
-    head = [foreign.node("Flatten", ["x"], "flat"), foreign.node("MatMul", ["flat", "w"], "h")]
+    head = [foreign_onnx.node("Flatten", ["x"], "flat"), foreign_onnx.node("MatMul", ["flat", "w"], "h")]
     constants = {"w": np.ones((72, 4), "f4"), "last": np.ones((4, 3), "f4"), "one": np.ones(1, "f4"),
                  "half": np.full(1, 0.5, "f4"), **constants}
-    tail = [foreign.node("MatMul", ["s", "last"], "y")]
-    (tmp_path / "x.onnx").write_bytes(foreign.onnx([*head, *nodes, *tail], constants, shape, "y"))
+    tail = [foreign_onnx.node("MatMul", ["s", "last"], "y")]
+    (tmp_path / "x.onnx").write_bytes(foreign_onnx.model([*head, *nodes, *tail], constants, shape, "y"))
     return bnnsim.load_network(tmp_path / "x.onnx", input="binary", sign=">=")
 
 
 def n(op, inputs, output, **attributes):
-    return foreign.node(op, inputs, output, name=f"my_{op}", **attributes)
+    return foreign_onnx.node(op, inputs, output, name=f"my_{op}", **attributes)
 
 
 GRAPHS = {
@@ -41,7 +42,7 @@ GRAPHS = {
     "tanh": ([n("Sign", ["h"], "a"), n("Tanh", ["a"], "s")], "my_Tanh .Tanh. is left out before a sign alone"),
     "softmax": ([n("Softmax", ["h"], "a"), n("Sign", ["a"], "s")], "my_Sign .* behind my_Softmax"),
     "levels": ([n("MultiThreshold", ["h", "three"], "s")], "3 thresholds a channel"),
-    "a domain": ([foreign.node("Sign", ["h"], "s", "com.example")], "domain 'com.example', which is not known"),
+    "a domain": ([foreign_onnx.node("Sign", ["h"], "s", "com.example")], "domain 'com.example', which is not known"),
     "by channel": ([n("Sign", ["h"], "a"), n("Mul", ["a", "four"], "s")], "scales bits by 4 values"),
     "nothing left": ([n("Sign", ["h"], "a"), n("Mul", ["a", "none"], "s")], "one positive scale"),
     "wide": ([n("Mul", ["h", "column"], "a"), n("Sign", ["a"], "s")], "a constant of shape .4, 1."),
@@ -125,7 +126,7 @@ def conv_graph(tmp_path, *nodes, at="c", shape=SHAPE, **constants):
     head = [n("Conv", ["x", "k"], "c")]
     tail = [n("Sign", [at], "s"), n("Flatten", ["s"], "f"), n("MatMul", ["f", "w"], "y")] if at else []
     constants = {"k": np.ones((3, 2, 2, 2), "f4"), "w": np.ones((75, 2), "f4"), **constants}
-    (tmp_path / "x.onnx").write_bytes(foreign.onnx([*head, *nodes, *tail], constants, shape, "y"))
+    (tmp_path / "x.onnx").write_bytes(foreign_onnx.model([*head, *nodes, *tail], constants, shape, "y"))
     return bnnsim.load_network(tmp_path / "x.onnx", sign=">=")
 
 
@@ -172,7 +173,7 @@ def test_no_window_begins_past_the_map():
 def test_the_smaller_half_of_a_same_padding_may_come_last(tmp_path):
     for auto, pads in (("SAME_UPPER", (0, 0, 1, 1)), ("SAME_LOWER", (1, 1, 0, 0))):
         nodes = [n("Conv", ["x", "k"], "c", auto_pad=auto), n("ReduceSum", ["c"], "y", **SUM)]
-        (tmp_path / "x.onnx").write_bytes(foreign.onnx(nodes, {"k": np.ones((3, 2, 2, 2), "f4")}, SHAPE, "y"))
+        (tmp_path / "x.onnx").write_bytes(foreign_onnx.model(nodes, {"k": np.ones((3, 2, 2, 2), "f4")}, SHAPE, "y"))
         assert bnnsim.load_network(tmp_path / "x.onnx").layers[0].padding == pads
 
 
@@ -183,7 +184,8 @@ def test_signs_behind_a_last_dense_layer_are_scores(tmp_path, rng, sign):
     gamma = np.array([1, -1, 2, -2, 0], "f4")
     nodes = [n("Flatten", ["x"], "f"), n("MatMul", ["f", "w"], "h"), n("Sub", ["h", "mean"], "a"),
              n("Mul", ["a", "gamma"], "b"), n("Sign", ["b"], "y")]
-    (tmp_path / "x.onnx").write_bytes(foreign.onnx(nodes, {"w": weight, "mean": mean, "gamma": gamma}, SHAPE, "y"))
+    constants = {"w": weight, "mean": mean, "gamma": gamma}
+    (tmp_path / "x.onnx").write_bytes(foreign_onnx.model(nodes, constants, SHAPE, "y"))
     images = interop.binary_images(foreign.images_of(rng, 300))
     network = bnnsim.load_network(tmp_path / "x.onnx", input="binary", sign=sign)
     z = ((images.reshape(300, -1).astype(int) - 1) @ weight - mean) * gamma
@@ -195,6 +197,6 @@ def test_layers_without_signs_between_them_are_refused(tmp_path, rng):
     (tmp_path / "x.h5").write_bytes(foreign.keras_h5(*foreign.keras_layers(foreign.plan(rng), SHAPE, sign=False)))
     with pytest.raises(ValueError, match="no sign between conv0 and conv1"):
         bnnsim.load_network(tmp_path / "x.h5")
-    (tmp_path / "x.onnx").write_bytes(foreign.onnx_of(foreign.plan(rng), SHAPE, ""))
+    (tmp_path / "x.onnx").write_bytes(foreign_onnx.chain(foreign.plan(rng), SHAPE, ""))
     with pytest.raises(ValueError, match="plain ONNX exports of PyTorch's sign may have lost it"):
         bnnsim.load_network(tmp_path / "x.onnx")

@@ -1,7 +1,7 @@
 """ONNX graphs with branches and real-valued parts: what they compute, and what is refused by its node's name."""
 
-import foreign_files as foreign
 import foreign_graphs as graphs
+import foreign_onnx
 import numpy as np
 import pytest
 
@@ -210,7 +210,7 @@ def test_latent_weights_behind_their_sign_and_scale(tmp_path, rng):
             ("ReduceMean", ["m3"], "m2", {"axes": [2]}), ("ReduceMean", ["m2"], "m", {"axes": [1]}),
             ("Sign", ["w"], "s", {}), ("Mul", ["m", "s"], "ms", {}), ("Clip", ["w", "low", "high"], "c", {}),
             ("Sub", ["ms", "c"], "d", {}), ("Add", ["d", "c"], "final", {})):
-        g.nodes.append(foreign.node(op, inputs, output, **more))
+        g.nodes.append(foreign_onnx.node(op, inputs, output, **more))
     value = graphs.convolved(g.values[bits], scale.astype("f8") * np.sign(w))
     y = g.node("Conv", [bits, "final"], value)
     g.output = g.flatten(g.mean(g.add(y, y)))
@@ -236,7 +236,7 @@ def test_weights_by_their_deviation_and_a_power_of_two(tmp_path, rng):
             ("Log", ["mean"], "log", {}),
             ("Log", ["two"], "log2", {}), ("Div", ["log", "log2"], "power", {}), ("Round", ["power"], "whole", {}),
             ("Pow", ["two", "whole"], "scale", {}), ("Sign", ["z"], "s", {}), ("Mul", ["s", "scale"], "final", {})):
-        g.nodes.append(foreign.node(op, inputs, output, **more))
+        g.nodes.append(foreign_onnx.node(op, inputs, output, **more))
     z = (w - w.mean((1, 2, 3), keepdims=True)).astype("f8")
     z /= np.sqrt((z**2).mean((1, 2, 3), keepdims=True))
     scale = 2 ** np.rint(np.log2(np.abs(z).mean((1, 2, 3), keepdims=True)))
@@ -375,6 +375,6 @@ def test_faults_and_sweeps_take_what_was_read(tmp_path):
 
 
 def n(g, op, inputs, value=None, **attributes):
-    g.nodes.append(foreign.node(op, inputs, f"t{len(g.nodes)}", name=f"my_{op}", **attributes))
+    g.nodes.append(foreign_onnx.node(op, inputs, f"t{len(g.nodes)}", name=f"my_{op}", **attributes))
     g.values[f"t{len(g.nodes) - 1}"] = np.zeros((1, 3, 6, 6)) if value is None else value
     return f"t{len(g.nodes) - 1}"

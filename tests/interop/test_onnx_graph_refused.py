@@ -1,7 +1,7 @@
 """ONNX graphs with branches that are refused by their node's name, or have parts that nothing reads."""
 
-import foreign_files as foreign
 import foreign_graphs as graphs
+import foreign_onnx
 import numpy as np
 import pytest
 from test_onnx_graph import SHAPE, both_ways, check, framed, n, read
@@ -90,7 +90,7 @@ def test_several_inputs_and_outputs_are_refused(tmp_path, rng):
         read(tmp_path, g.file("nowhere"))
     with pytest.raises(ValueError, match="gives a map .6, 6, 3.: a pool or a dense layer must make scores"):
         read(tmp_path, g.file("t4"))
-    g.nodes.append(foreign.node("Add", [g.output, "nothing"], "z"))
+    g.nodes.append(foreign_onnx.node("Add", [g.output, "nothing"], "z"))
     with pytest.raises(ValueError, match="Add_z .Add. reads nothing, which no node before it gives"):
         read(tmp_path, g.file("z"))
 
@@ -107,5 +107,5 @@ def test_a_graph_without_a_layer_of_bits_is_refused(tmp_path, rng):
 def test_what_the_scores_do_not_read_is_not_looked_at(tmp_path, rng):
     """A head that training alone uses."""
     g, images = framed(rng, both_ways)
-    g.nodes.append(foreign.node("Softplus", ["t1"], "aside"))
+    g.nodes.append(foreign_onnx.node("Softplus", ["t1"], "aside"))
     check(tmp_path, g, images)

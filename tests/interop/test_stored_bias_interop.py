@@ -1,6 +1,7 @@
 """Networks of others whose biases are bits of the memory: state dicts with a spec or a layer list, and the command."""
 
 import foreign_files as foreign
+import foreign_onnx
 import naive
 import naive_onnx
 import numpy as np
@@ -228,6 +229,6 @@ def test_a_latent_bias_beside_signs_is_told(tmp_path, rng):
 def test_formats_with_layers_of_their_own_fold(tmp_path, rng):
     layers = foreign.plan(rng, conv=False)
     path = tmp_path / "x.onnx"
-    path.write_bytes(foreign.onnx_of(layers, (2, 6, 6)))
+    path.write_bytes(foreign_onnx.chain(layers, (2, 6, 6)))
     with pytest.raises(ValueError, match="no layer was found to have a bias: it is read from arrays"):
         read_network(path, bias="stored")
