@@ -38,7 +38,7 @@ class Reading(NamedTuple):
     digital_comparisons: int
 
     def joule(self, comparison: float, capacitor: float, device: float) -> float:
-        """Of columns, an image: `comparison`, `capacitor` (one of 2^bits a conversion), `device` (one a product) [D]."""
+        """Of columns, an image: comparisons, 2^bits capacitors a conversion, a device a product; joule of each [D]."""
         levels = 2 ** (self.comparisons // max(1, self.conversions))
         return (self.comparisons * comparison + self.conversions * levels * capacitor
                 + self.digital_comparisons * device)

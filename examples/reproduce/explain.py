@@ -89,11 +89,12 @@ def length_of(row: Row) -> str:
     return f"{row['epochs']} epochs ({row['schedule']})"
 
 
-def lengths(arms: Sequence[str] = ("standard", *FLIPPED)) -> list[str]:
-    """Those for which these arms have rows of both codes, the shortest first."""
+def lengths() -> list[str]:
+    """Those for which every arm has rows of both codes, the shortest first."""
     every = dict.fromkeys(length_of(row) for row in sorted(kept().values(), key=lambda row: row["epochs"])
                           if row["net"] == "FCNN")
-    return [length for length in every if all(rows_of(arm, code, length) for arm in arms for code in (0, 128))]
+    return [length for length in every if all(rows_of(arm, code, length) for arm in ("standard", *FLIPPED)
+                                              for code in (0, 128))]
 
 
 def mean_at(rows: Sequence[Row], rate: float, way: str = "correct") -> float:
@@ -129,14 +130,18 @@ def overfitting_rows(length: str) -> Iterator[tuple[str, ...]]:
                    ", ".join(f"{mean_at(rows, 0.0, way):.1f}" for way in WAYS))
 
 
+def standards() -> list[list[Row]]:
+    """Rows of standard networks, by length and code."""
+    every = dict.fromkeys(length_of(row) for row in sorted(kept().values(), key=lambda row: row["epochs"]))
+    return [rows for length in every for code in (0, 128) if (rows := rows_of("standard", code, length))]
+
+
 def length_rows() -> Iterator[tuple[str, ...]]:
-    for length in lengths(("standard",)):
-        for code in (0, 128):
-            rows = rows_of("standard", code, length)
-            lost = [mean_at(rows, 0.0) - mean_at(rows, rate) for rate in (1e-4, 0.04, 0.1)]
-            yield (length, str(code), str(len(rows)), f"{mean_at(rows, 0.0):.2f}",
-                   *(f"{points:.2f}" for points in lost),
-                   f"{margin(rows):.3f}", f"{np.mean([row['margins'][1][1] for row in rows]):.3f}")
+    for rows in standards():
+        lost = [mean_at(rows, 0.0) - mean_at(rows, rate) for rate in (1e-4, 0.04, 0.1)]
+        yield (length_of(rows[0]), str(rows[0]["code"]), str(len(rows)), f"{mean_at(rows, 0.0):.2f}",
+               *(f"{points:.2f}" for points in lost), f"{margin(rows):.3f}",
+               f"{np.mean([row['margins'][1][1] for row in rows]):.3f}")
 
 
 def page() -> str:
@@ -146,10 +151,9 @@ def page() -> str:
                          "codes: python examples/reproduce/networks.py --full --stages short, then --keep")
     used = [row for length in every for arm in ("standard", *FLIPPED) for code in (0, 128)
             for row in rows_of(arm, code, length)]
-    used += [row for length in lengths(("standard",)) if length not in every for code in (0, 128)
-             for row in rows_of("standard", code, length)]
+    used += [row for rows in standards() for row in rows if row not in used]
     seeds = sorted({len(rows_of(arm, code, length)) for length in every for arm in ("standard", *FLIPPED)
-                    for code in (0, 128)})
+                    for code in (0, 128)} | {len(rows) for rows in standards()})
     last = every[-1]
     text = HEAD.format(networks=len(used), seeds=" or ".join(map(str, seeds)))
     text += CODE.format(margin_0=margin(rows_of("standard", 0, last)),
@@ -165,7 +169,7 @@ def page() -> str:
                                 "18 20 6 10 10 12 24")
     of_length = list(length_rows())
     lost = [float(row[5]) for row in of_length]
-    text += LENGTH.format(words=ONE if len(of_length) == 2 else MORE.format(least=min(lost), most=max(lost)))
+    text += LENGTH.format(words=ONE if len({row[0] for row in of_length}) == 1 else MORE.format(least=min(lost), most=max(lost)))
     text += table(("length", "code", "seeds", "without errors", "lost at 1e-4", "at 4e-2", "at 0.1",
                    "margin, first layer",
                    "second"), of_length, "18 6 6 12 12 12 12 14 14")

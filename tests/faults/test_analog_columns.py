@@ -200,6 +200,11 @@ def test_what_is_read_is_counted():
     assert found.conversions == 16 * 16 * 3 + 20 * -(-dense.n_in // 32) + 3
     assert found.comparisons == 5 * found.conversions
     assert found.digital_comparisons == 16 * conv.n_bits + dense.n_bits + last.n_bits
+    by_column = found.conversions * (5 * 2.0 + 32 * 0.25)
+    assert found.joule(2.0, 0.25, 1.0) == by_column + found.digital_comparisons
+    assert [found.sensing_joule(2.0, 1.0, devices) for devices in (1, 2)] == [3 * found.digital_comparisons,
+                                                                              4 * found.digital_comparisons]
+    assert AnalogColumns(layers=()).reading(network).joule(2.0, 0.25, 1.0) == 0
 
 
 def test_offsets_and_noise_are_counts():
@@ -229,6 +234,7 @@ BAD = [
     (lambda: AnalogColumns(spread=(0.1, 0.2)).apply(DENSE), ValueError, "spread must be one probability or 3"),
     (lambda: AnalogColumns().apply(small_graphs.packed()), TypeError, "layers in a row, got a PackedGraph"),
     (lambda: AnalogColumns().reading(small_graphs.packed()), TypeError, "layers in a row, got a PackedGraph"),
+    (lambda: AnalogColumns().reading(None), TypeError, "network must be a PackedNetwork"),
     (lambda: Compose([AnalogColumns(), AnalogColumns(bits=3)]).apply(DENSE), ValueError, "in one way, got two"),
 ]
 
