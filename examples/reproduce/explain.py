@@ -169,7 +169,8 @@ def page() -> str:
                                 "18 20 6 10 10 12 24")
     of_length = list(length_rows())
     lost = [float(row[5]) for row in of_length]
-    text += LENGTH.format(words=ONE if len({row[0] for row in of_length}) == 1 else MORE.format(least=min(lost), most=max(lost)))
+    one_length = len({row[0] for row in of_length}) == 1
+    text += LENGTH.format(words=ONE if one_length else MORE.format(least=min(lost), most=max(lost)))
     text += table(("length", "code", "seeds", "without errors", "lost at 1e-4", "at 4e-2", "at 0.1",
                    "margin, first layer",
                    "second"), of_length, "18 6 6 12 12 12 12 14 14")
