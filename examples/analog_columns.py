@@ -24,9 +24,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--dataset", default="fashion-subset")
     parser.add_argument("--joule", type=float, nargs=3, default=(10e-15, 0.5e-15, 5e-15), metavar="J")
-    for name, default, told in (("images", 200, "only the first IMAGES are tested"), ("epochs", 3, "of training"),
-                                ("trials", 1, "chips of each setting"), ("seed", 0, "of all that is drawn")):
-        parser.add_argument(f"--{name}", type=int, default=default, help=told)
+    for name, default, told in (("--images", 200, "only the first IMAGES are tested"), ("--epochs", 3, "of training"),
+                                ("--trials", 1, "chips of each setting"), ("--seed", 0, "of all that is drawn")):
+        parser.add_argument(name, type=int, default=default, help=told)
     parser.add_argument("--out", type=made_folder, default="out", help="folder for the figure and the row")
     return parser.parse_args()
 

@@ -30,8 +30,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--dataset", nargs="+", default=["fashion-subset"], help="one panel each")
     parser.add_argument("--network", default="C32 MP2 C64 MP2 FC256 FC10", help="the layers that are trained")
     parser.add_argument("--images", type=int, help="only the first IMAGES of each half")
-    for name, default, told in (("epochs", 4, "of training"), ("trials", 5, "chips a rate"), ("seed", 0, "of all")):
-        parser.add_argument(f"--{name}", type=int, default=default, help=told)
+    for name, default, told in (("--epochs", 4, "of each"), ("--trials", 5, "chips a rate"), ("--seed", 0, "of all")):
+        parser.add_argument(name, type=int, default=default, help=told)
     parser.add_argument("--out", type=made_folder, default="out", help="folder for the figure and the row")
     return parser.parse_args()
 
