@@ -1,7 +1,8 @@
 """Write what README.rst says of the networks in this folder, from the files themselves.
 
     python data/describe_networks.py
-    python data/describe_networks.py --sweep        # measure tolerance.csv first, on the full test sets
+    python data/describe_networks.py --sweep            # measure tolerance.csv first, on the full test sets
+    python data/describe_networks.py --sweep mnist_mlp  # of one network: the rows of the others stay
 """
 
 import argparse
@@ -25,18 +26,28 @@ def paths() -> list[Path]:
     return sorted(FOLDER.glob("*.h5"))
 
 
-def measure() -> None:
-    """Write tolerance.csv: the accuracy of each network, rate and chip, on the full test set of its data."""
+def measure(names: list[str]) -> None:
+    """Write tolerance.csv: the accuracy of each network, rate and chip, on the full test set of its data.
+
+    Of `names` alone where there are any: the rows of others that are still there stay.
+    """
     networks = {path.stem: PackedNetwork.load(path) for path in paths()}
-    parts = []
-    for data in sorted({network.metadata["dataset"] for network in networks.values()}):
-        of_data = {name: network for name, network in networks.items() if network.metadata["dataset"] == data}
+    file, rows = FOLDER / "tolerance.csv", list[dict[str, str]]()
+    if names:
+        with open(file, encoding="utf-8", newline="") as old:
+            rows = [row for row in csv.DictReader(old) if row["series"] in networks and row["series"] not in names]
+    for data in sorted({networks[name].metadata["dataset"] for name in names or networks}):
+        of_data = {name: networks[name] for name in names or networks if networks[name].metadata["dataset"] == data}
         with tempfile.TemporaryDirectory() as folder:
-            sweep(of_data, load_dataset(data)[1], RATES, CHIPS, rng=0).save(Path(folder) / "part.csv")
-            parts.append((Path(folder) / "part.csv").read_text(encoding="utf-8"))
-    header = parts[0].partition("\n")[0] + "\n"
-    (FOLDER / "tolerance.csv").write_text(header + "".join(part.removeprefix(header) for part in parts),
-                                          encoding="utf-8")
+            path = Path(folder) / "part.csv"
+            sweep(of_data, load_dataset(data)[1], RATES, CHIPS, rng=0).save(path)
+            with open(path, encoding="utf-8", newline="") as part:
+                rows += csv.DictReader(part)
+    rows.sort(key=lambda row: (row["split"], row["series"]))         # stable: rates and chips stay in order
+    with open(file, "w", encoding="utf-8", newline="") as new:
+        writer = csv.DictWriter(new, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def tolerance() -> str:
@@ -82,9 +93,10 @@ def section() -> str:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--sweep", action="store_true", help="measure tolerance.csv first")
-    if parser.parse_args().sweep:
-        measure()
+    parser.add_argument("--sweep", nargs="*", metavar="NAME",
+                        help="measure tolerance.csv first, of these networks or all")
+    if (wanted := parser.parse_args().sweep) is not None:
+        measure(wanted)
     readme = FOLDER / "README.rst"
     before, _, rest = readme.read_text(encoding="utf-8").partition(START)
     readme.write_text(before + section() + rest.partition(END)[2], encoding="utf-8")

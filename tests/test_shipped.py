@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from bnnsim.datasets.find import load_embedded
+from bnnsim.datasets.find import load_dataset, load_embedded
 from bnnsim.datasets.shipped import data_file
 from bnnsim.faults import BitFlips
 from bnnsim.packed.network import PackedNetwork
 
 DATA = Path(__file__).resolve().parent.parent / "data"
-SHIPPED = ("fashion_fcnn", "fashion_cnn", "fashion_fcnn_flip", "fashion_cnn_flip", "fashion_residual")
+SHIPPED = ("fashion_fcnn", "fashion_cnn", "fashion_fcnn_flip", "fashion_cnn_flip", "fashion_residual", "mnist_mlp",
+           "mnist_mlp_flip")
+OF_FASHION = [name for name in SHIPPED if name.startswith("fashion")]
 
 
 def test_readme_describes_the_files_that_are_there():
@@ -24,7 +26,7 @@ def test_readme_describes_the_files_that_are_there():
     assert {path.stem for path in DATA.glob("*.h5")} == set(SHIPPED)
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", OF_FASHION)
 def test_a_shipped_network_is_as_good_on_embedded_images_as_its_file_says(name):
     """Within 3 points of its accuracy on the full test set: 2,000 images have a standard error of 0.7."""
     network = PackedNetwork.load(data_file(f"{name}.h5"))
@@ -33,9 +35,35 @@ def test_a_shipped_network_is_as_good_on_embedded_images_as_its_file_says(name):
     assert int(network.metadata["holdout"]) > 0 or network.metadata["kept_epoch"] == network.metadata["epochs"]
 
 
+@pytest.mark.parametrize("name", [name for name in SHIPPED if name.startswith("mnist")])
+def test_a_network_of_mnist_is_as_good_as_its_file_says(name):
+    """All 10,000 images, where they are: MNIST is not part of bnnsim."""
+    try:
+        test = load_dataset("mnist")[1]
+    except FileNotFoundError:
+        pytest.skip("MNIST is not on this machine: python -m bnnsim.download mnist")
+    network = PackedNetwork.load(data_file(f"{name}.h5"))
+    assert f"{network.accuracy(test):.4f}" == network.metadata["test_accuracy"] > "0.983"
+
+
+def test_the_tolerant_fcnn_is_the_one_that_was_best_on_held_out_images():
+    """Of its input code, by the mean that data/choose_tolerant.py states; the file has its flip rate."""
+    with open(DATA / "tolerant_choice.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for code in {row["input_code"] for row in rows}:
+        of_code = [row for row in rows if row["input_code"] == code]
+        best = max(of_code, key=lambda row: float(row["mean"]))
+        assert [row for row in of_code if row["chosen"]] == [best]
+        found = PackedNetwork.load(data_file("fashion_fcnn_flip.h5" if code == "0" else f"fashion_fcnn_flip_{code}.h5"))
+        assert found.input_offset == int(code) and found.metadata["flip_rate"] == best["flip_rate"]
+        assert f"--reestimate {best['reestimated_at']}" in found.metadata["command"]
+        assert int(found.metadata["holdout"]) == 5000
+
+
 OF_ALL_TIMES = {                    # content checksum -> file in data/ or, once it is replaced, in tests/golden/shipped
     "e6c469690a1e": "fashion_fcnn.h5", "df8ff78eb91b": "fashion_cnn.h5",
-    "3bb818421f2b": "fashion_fcnn_flip.h5", "dad02d018e15": "fashion_cnn_flip.h5",
+    "bef060e487dc": "fashion_fcnn_flip.h5", "dad02d018e15": "fashion_cnn_flip.h5", "4897879d81ba": "mnist_mlp.h5",
+    "c02165b38953": "mnist_mlp_flip.h5", "3bb818421f2b": "fashion_fcnn_flip-cda7070.h5",
     "969dd0543463": "fashion_residual.h5",
     "6ae4d141b014": "fashion_fcnn-720af9f.h5", "bee20ad62ebd": "fashion_fcnn_flip-65375ad.h5"}
 
@@ -57,7 +85,7 @@ def test_a_source_distribution_has_all_that_contributors_need():
 
 def test_what_is_shipped_is_small():
     assert data_file("fashion_fcnn.h5").stat().st_size < 1e6
-    assert sum(data_file(f"{name}.h5").stat().st_size for name in SHIPPED) < 5e6
+    assert sum(data_file(f"{name}.h5").stat().st_size for name in SHIPPED) < 9e6
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +94,7 @@ def tolerance():
     found = {}
     with open(DATA / "tolerance.csv", encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            assert (row["n_images"], row["split"]) == ("10000", "fashion-test")
+            assert (row["n_images"], row["split"]) == ("10000", f"{row['series'].split('_')[0]}-test")
             found.setdefault(row["series"], {}).setdefault(float(row["value"]), []).append(float(row["accuracy"]))
     return found
 
@@ -84,7 +112,7 @@ def test_the_table_of_tolerance_is_of_these_networks(tolerance):
 def test_the_tolerant_twin_trades_clean_accuracy_for_accuracy_at_0_1(tolerance, name):
     plain, twin = tolerance[name], tolerance[f"{name}_flip"]
     assert plain[0.0][0] - 0.025 <= twin[0.0][0] < plain[0.0][0] and min(twin[0.1]) > max(plain[0.1])
-    assert sum(twin[0.1]) / 10 >= {"fashion_fcnn": 0.88, "fashion_cnn": 0.87}[name]
+    assert sum(twin[0.1]) / 10 >= {"fashion_fcnn": 0.87, "fashion_cnn": 0.87}[name]
 
 
 def test_a_stored_network_breaks_as_the_table_says(tolerance):
