@@ -117,6 +117,7 @@ NETWORK, SPLIT = small("one hidden")
     (lambda: progressive_flips(NETWORK, SPLIT, 0), ValueError, "most_flips must be >= 1, got 0"),
     (lambda: progressive_flips(NETWORK, SPLIT, 5, 0), ValueError, "at_once must be >= 1, got 0"),
     (lambda: progressive_flips(NETWORK, SPLIT, 5, 1, [2]), ValueError, r"layers\[0\] must be in \[0, 1\], got 2"),
+    (lambda: progressive_flips(NETWORK, SPLIT, 5, 1, 0), TypeError, r"layers must be a list .* got 0; .* give \[0\]"),
     (lambda: progressive_flips(NETWORK, SPLIT, 5, 1, []), ValueError, "layers must name at least one layer"),
     (lambda: progressive_flips(NETWORK, SPLIT, 2).broken(99), ValueError, "n_flips must be in"),
     (lambda: progressive_flips(NETWORK, SPLIT, 2).needed(50), ValueError, "accuracy must be a probability"),
