@@ -17,6 +17,7 @@ import bnnsim
 from bnnsim.commands.scripts import made_folder, run
 from bnnsim.devices import Cell2T2R, LogNormal, SupplySensing
 from bnnsim.faults import BitFlips, EachRead
+from bnnsim.figures.style import line_style
 
 CELL = Cell2T2R(LogNormal(5e3, 0.3), LogNormal(5e4, 0.6), offset_sigma=0.05, read_sigma=0.1)        # at 1.2 V
 
@@ -48,26 +49,29 @@ def main() -> None:
         pairs = np.sort(np.concatenate([p.ravel() for p in fault.pair_error_rates(network, options.seed).values()]))
         weak.append(float(pairs[-len(pairs) // 20:].sum() / pairs.sum()))       # of the errors, on 5 % of the pairs
     left, right = (figure := Figure(figsize=(12, 4.8), layout="constrained")).subplots(1, 2)
-    for name, results in {"pairs with margins of their own": found, "errors spread evenly": even}.items():
+    for i, (name, results) in enumerate({"each memory pair has a margin of its own": found,
+                                         "as many errors, spread evenly": even}.items()):
         lost = [100 * (each.failures / each.n_reads).mean(axis=1) for each in results]
         left.errorbar(np.subtract(options.volts, options.threshold), np.mean(lost, axis=1), np.std(lost, axis=1),
-                      fmt="o-" if results is found else "s--", label=name)
+                      label=name, **line_style(i))
     left.set(xlabel="supply (V), by its logarithm above the threshold", xscale="log", ylabel="right answers lost (%)",
              title=f"{options.chips} chips, {options.reads} reads each; bars: standard deviation over chips")
     left.set_xticks(np.subtract(options.volts, options.threshold), options.volts)
     left.minorticks_off()
     left.legend()
-    drawn = [(f"{volt:g} V, BER {rate:.3f}", each) for volt, rate, each in zip(options.volts, rates, found)]
+    drawn = [(f"{volt:g} V, BER {rate:.2g}", each) for volt, rate, each in zip(options.volts, rates, found)]
     bnnsim.plotting.failing_images(dict(drawn[-4:]), ax=right)
+    right.set_ylim(top=110)                                     # the legend stands above all lines
     figure.savefig(options.out / "supply.png", dpi=150)
     told = [f"BER {rate:.2g}: {100 * each.share.mean():.1f} % fail (spread evenly {100 * other.share.mean():.1f} %), "
-            f"area {each.area:.3f} +- {np.std(each.area_by_chip):.3f}, {100 * part:.0f} % of errors on 5 % of pairs"
+            f"area {each.area:.3f} +- {np.std(each.area_by_chip):.3f}, {100 * part:.0f} % of errors on 5 % of memory "
+            "pairs"
             for rate, each, other, part in zip(rates, found, even, weak)]
     row = {"item": "Supply voltage to hard images", "source": "arXiv:2305.12875",
            "literature": "images misclassified under low light are mostly the difficult ones",
-           "measured": f"{'; '.join(told)} (of answers right without errors; area: probability that one that fails had "
-                       f"the smaller lead; standard deviation over {options.chips} chips, {options.reads} reads each, "
-                       f"{len(test):,} images)",
+           "measured": f"{'; '.join(told)} (of answers right without errors; area: probability that an image that "
+                       f"fails had a smaller lead than one that stands; standard deviation over {options.chips} chips, "
+                       f"{options.reads} reads each, {len(test):,} images)",
            "command": " ".join(["python examples/low_supply.py", *sys.argv[1:]]), "volts": options.volts, "ber": rates,
            "lost": [float(each.share.mean()) for each in found], "area": [each.area for each in found]}
     (options.out / "supply.json").write_text(json.dumps(row).replace("NaN", "null") + "\n", encoding="utf-8")

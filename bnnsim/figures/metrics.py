@@ -3,6 +3,7 @@
 Results of several networks may be given as a dict by name, where a function says so.
 """
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,7 +16,7 @@ from bnnsim.faults.axis import BER
 from bnnsim.figures.published import draw_published, read_published
 from bnnsim.figures.scales import Scale, draw_curve, plateau_end, rate_axis
 from bnnsim.figures.style import (COLOURS, LINES, Drawn, Width, heading, legend_below, line_style, new_axes, new_panels,
-                                  plain, written)
+                                  plain, wrapped, written)
 from bnnsim.packed.kinds import KINDS
 
 if TYPE_CHECKING:
@@ -241,13 +242,21 @@ def failing_images(results: "HardImages | Mapping[str, HardImages]", path: FileP
     for s, (name, found) in enumerate(named.items()):
         parts = min(20, len(found.lead))
         centres = 100 * (np.arange(parts) + 0.5) / parts
-        tells = "no pair" if np.isnan(found.area) else f"{100 * found.area:.0f} % of pairs"
+        tells = "none to compare" if np.isnan(found.area) else f"{100 * found.area:.0f} %"
         axes.plot(centres, 100 * found.by_part(parts)[1], **line_style(s), label=f"{name}: {tells}" if name else tells)
     axes.set_xlim(0, 100)
-    axes.set_ylim(bottom=0)
-    axes.set_xlabel("images by their lead without errors, the smallest first (%)")
+    axes.set_ylim(bottom=-0.03 * axes.get_ylim()[1])                # markers at 0 are whole
+    axes.set_xlabel("images (%), the smallest lead without errors first")
     axes.set_ylabel("wrong reads (%)")
-    axes.legend(fontsize=8, title="one that fails had\nthe smaller lead in", title_fontsize=8)
+    chance = "how often an image that fails had a smaller lead than one that stands"
+    lines, labels = axes.get_legend_handles_labels()
+    if ax is not None:
+        axes.legend(fontsize=8, title=textwrap.fill(chance, 26), title_fontsize=8)
+    elif "" in named:
+        axes.set_title(f"{labels[0]}: {chance}", fontsize=9)
+    else:
+        axes.set_title(wrapped(f"%: {chance}"), fontsize=9)
+        legend_below(figure, labels, lines=lines)
     return written(figure, path, ax)
 
 

@@ -111,7 +111,8 @@ def certified_flips(network: PackedNetwork, images: np.ndarray, singles: bool = 
     Raises
     ------
     TypeError, ValueError
-        Where the network is none or its last layer no dense one with scores, or the images do not fit it.
+        Where the network is none or its last layer no dense one with scores, or the images do not fit it; where
+        `singles` or `shared` is neither True nor False.
 
     References
     ----------
@@ -121,6 +122,9 @@ def certified_flips(network: PackedNetwork, images: np.ndarray, singles: bool = 
     checked by enumeration].
     """
     images = check_images(images, check_scores(network, "certified_flips").input_shape, network.reads_bits)
+    for name, value in (("singles", singles), ("shared", shared)):
+        if not isinstance(value, bool):
+            raise TypeError(f"{name} must be True or False, got {value!r}")
     n = len(images)
     found = Certificates(np.zeros((n, len(network.layers)), np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64))
     for first in range(0, n, BLOCK_IMAGES):

@@ -6,7 +6,7 @@ positions, F weights of a unit, U units, C classes.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -114,6 +114,8 @@ def progressive_flips(network: PackedNetwork, split: "LabelledImages", most_flip
     labels = check_labels(split.labels, len(images), check_scores(network, "progressive_flips").n_classes)
     most_flips, at_once = check_int("most_flips", most_flips, 1), check_int("at_once", at_once, 1)
     n_layers = len(network.layers)
+    if layers is not None and not isinstance(layers, Iterable):
+        raise TypeError(f"layers must be a list of numbers of layers, got {layers!r}; for one give [{layers!r}]")
     meant = range(n_layers) if layers is None else [check_int(f"layers[{k}]", i, 0, n_layers - 1)
                                                     for k, i in enumerate(layers)]
     if not len(meant):

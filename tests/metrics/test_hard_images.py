@@ -5,9 +5,10 @@ import math
 import naive_metrics
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import bnnsim
-from bnnsim import threads
+from bnnsim import figures, threads
 from bnnsim.faults import BitFlips, EachRead
 from bnnsim.metrics import HardImages, hard_images
 
@@ -90,3 +91,19 @@ BAD = [
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_a_figure_cuts_no_marker_and_says_what_its_percents_are():
+    """At 0 % a marker is whole; "pairs" are memory cells elsewhere; a new figure's legend touches no curve."""
+    found = hard_images(NETWORK, SPLIT, NOISE, 3, 4, rng=5)
+    clear = HardImages(found.lead, 0 * found.failures, 4, 80)
+    figure = figures.failing_images({"noisy": found, "clear": clear})
+    axes, names = figure.axes[0], [text.get_text() for text in figure.legends[0].get_texts()]
+    assert axes.get_ylim()[0] < 0 and axes.get_legend() is None
+    assert names == [f"noisy: {100 * found.area:.0f} %", "clear: none to compare"]
+    assert "an image that fails" in axes.get_title() and "pair" not in axes.get_title() + "".join(names)
+    alone = figures.failing_images(found)
+    assert not alone.legends and alone.axes[0].get_title().startswith(f"{100 * found.area:.0f} %: how often")
+    drawn = figures.failing_images({"noisy": found}, ax=Figure(figsize=(6, 5)).subplots())
+    assert "an image that fails" in drawn.get_legend().get_title().get_text().replace("\n", " ")
+    assert "\n" not in drawn.get_xlabel()

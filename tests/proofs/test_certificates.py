@@ -230,6 +230,8 @@ FOUND = certified_flips(NETWORK, IMAGES)
 BAD = [(lambda: certified_flips("fcnn.h5", IMAGES), TypeError, "network must be a PackedNetwork, .*got str"),
        (lambda: certified_flips(NETWORK, IMAGES / 255), TypeError, "images must be a uint8 array"),
        (lambda: certified_flips(NETWORK, IMAGES[..., :2]), ValueError, "images must have shape"),
+       (lambda: certified_flips(NETWORK, IMAGES, shared="yes"), TypeError, "shared must be True or False, got 'yes'"),
+       (lambda: certified_flips(NETWORK, IMAGES, singles=1), TypeError, "singles must be True or False, got 1"),
        (lambda: FOUND.accuracy([0], [1]), ValueError, "labels must have shape"),
        (lambda: FOUND.accuracy([0, 1], [-1]), ValueError, r"flips\[0\] must be >= 0"),
        (lambda: FOUND.flips(2), ValueError, "layer must be in")]

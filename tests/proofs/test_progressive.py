@@ -1,8 +1,10 @@
 """A progressive bit search: its flips are what it says, they cost more than others, and a search that errs does not."""
 
 import math
+import operator
 
 import naive_flips
+import naive_search
 import numpy as np
 import pytest
 from test_certificates import case
@@ -49,6 +51,34 @@ def test_the_flips_are_what_the_network_gets(shape):
         assert broken.accuracy(split) == accuracy
         changed = sum(int(np.bitwise_count(a.words ^ b.words).sum()) for a, b in zip(network.layers, broken.layers))
         assert changed == n_flips
+
+
+def chosen_by_both(shape, seed, at_once, most=6):
+    """((layer, weight) in order of the search, and of the naive one, layers that the naive one kept)."""
+    network, split = small(shape, seed, 15)
+    found = progressive_flips(network, split, most, at_once)
+    ref, kept = naive_search.progressive(naive_flips.of_packed(network), split.images, split.labels,
+                                         network.input_offset, most, at_once)
+    return list(zip(found.layers.tolist(), found.weights.tolist())), ref, kept
+
+
+CHOICES = [("one hidden", 1, 2), ("two hidden", 2, 1), ("conv, dense", 1, 1), ("two convs", 1, 1), ("strides", 4, 1),
+           ("overlapping pools", 2, 1), ("replicated", 4, 1), ("groups", 2, 2)]
+
+
+@pytest.mark.parametrize("shape, seed, at_once", CHOICES)
+def test_each_step_keeps_the_layer_whose_flips_cost_most(shape, seed, at_once):
+    """A naive search tries every layer and keeps the dearest: the same flips, in the same order."""
+    comp, ref, kept = chosen_by_both(shape, seed, at_once)
+    assert comp == ref and len(set(kept)) > 1
+
+
+@pytest.mark.parametrize("which", [0, -1])
+def test_a_search_that_tries_one_layer_chooses_others(which, monkeypatch):
+    candidates = progressive._Search.candidates
+    monkeypatch.setattr(progressive._Search, "candidates", lambda *args: candidates(*args)[which:][:1])
+    wrong = [case for case in CHOICES if operator.ne(*chosen_by_both(*case)[:2])]
+    assert len(wrong) > len(CHOICES) / 2
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -117,6 +147,7 @@ NETWORK, SPLIT = small("one hidden")
     (lambda: progressive_flips(NETWORK, SPLIT, 0), ValueError, "most_flips must be >= 1, got 0"),
     (lambda: progressive_flips(NETWORK, SPLIT, 5, 0), ValueError, "at_once must be >= 1, got 0"),
     (lambda: progressive_flips(NETWORK, SPLIT, 5, 1, [2]), ValueError, r"layers\[0\] must be in \[0, 1\], got 2"),
+    (lambda: progressive_flips(NETWORK, SPLIT, 5, 1, 0), TypeError, r"layers must be a list .* got 0; .* give \[0\]"),
     (lambda: progressive_flips(NETWORK, SPLIT, 5, 1, []), ValueError, "layers must name at least one layer"),
     (lambda: progressive_flips(NETWORK, SPLIT, 2).broken(99), ValueError, "n_flips must be in"),
     (lambda: progressive_flips(NETWORK, SPLIT, 2).needed(50), ValueError, "accuracy must be a probability"),
