@@ -131,7 +131,11 @@ def bad():
         (lambda: chip_yields(dirty), ValueError, r"a yield needs rate 0 among the rates"),
         (lambda: chip_yields(clean), ValueError, "another rate than 0 among the rates"),
         (lambda: rare_yields(clean, network, [1e-6]), ValueError, "another rate than 0 among the rates"),
-        (lambda: rare_yields(swept(), network, []), ValueError, "rates must be at least one"),
+        (lambda: rare_yields(swept(), network, []), ValueError, "rates must be a sequence of.*one at least, got none"),
+        (lambda: rare_yields(swept(), network, 1e-6), TypeError, r"such as \[1e-6\], got 1e-06 of type float"),
+        (lambda: rare_yields(swept(), None, [1e-6]), TypeError, "networks must be the PackedNetwork .* got NoneType"),
+        (lambda: rare_yields(network, network, [1e-6]), TypeError, "result must be a SweepResult.*got PackedNetwork"),
+        (lambda: chip_yields(None), TypeError, "result must be a SweepResult, as bnnsim.sweep gives it.*NoneType"),
         (lambda: chip_yields(never_clean), ValueError, "a yield needs a memory without errors.*chips differ"),
         (lambda: never_clean.tolerated(), ValueError, "tolerated needs a memory without errors.*chips differ"),
         (lambda: chip_yields(swept(), 5), ValueError, "drop must be a probability"),
@@ -144,7 +148,7 @@ def bad():
     ]
 
 
-@pytest.mark.parametrize("i", range(13))
+@pytest.mark.parametrize("i", range(17))
 def test_what_is_refused(i):
     call, error, message = bad()[i]
     with pytest.raises(error, match=message):
