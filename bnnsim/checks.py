@@ -7,8 +7,8 @@ import math
 import numbers
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -74,6 +74,16 @@ def check_probability(name: str, value: object) -> float:
     if not 0.0 <= number <= 1.0:                    # NaN fails here too
         raise ValueError(f"{name} must be a probability in [0, 1], got {number}")
     return number
+
+
+def check_sequence(name: str, value: object, wanted: str) -> list[Any]:
+    """What a sequence or an array holds, one at least; `wanted` says of what, with an example."""
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable) or getattr(value, "ndim", 1) == 0:
+        raise TypeError(f"{name} must be a sequence of {wanted}, got {value!r:.80} of type {type(value).__name__}")
+    found = list(value)
+    if not found:
+        raise ValueError(f"{name} must be a sequence of {wanted}, one at least, got none")
+    return found
 
 
 def check_choice(name: str, value: object, choices: Iterable[str]) -> str:

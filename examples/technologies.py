@@ -25,6 +25,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--dataset", default="fashion-subset", help="its test images are classified")
     parser.add_argument("--images", type=int, help="only the first IMAGES")
     parser.add_argument("--trials", type=int, default=3, help="chips a place")
+    parser.add_argument("--standard-only", action="store_true", help="without the network trained with bit errors")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=made_folder, default="out", help="folder for the figure and the row")
     return parser.parse_args()
@@ -32,7 +33,8 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
-    networks = {name: bnnsim.PackedNetwork.load(bnnsim.datasets.data_file(file)) for name, file in NETWORKS.items()}
+    networks = {name: bnnsim.PackedNetwork.load(bnnsim.datasets.data_file(file)) for name, file in NETWORKS.items()
+                if name == "standard" or not options.standard_only}
     test = bnnsim.load_dataset(options.dataset)[1][:options.images]
     figure, lost = Figure(figsize=(12, 9.5), layout="constrained"), dict[object, str]()
     for ax, (name, axis) in zip(figure.subplots(3, 3, sharey=True).flat, PANELS.items()):
@@ -43,7 +45,7 @@ def main() -> None:
             swept = bnnsim.sweep_card(card, networks, test, axis, PLACES.get(axis), trials=options.trials,
                                       at={"condition": condition} if condition else {}, rng=options.seed)
             print(f"{card.name} {condition}\n{swept.table()}\n")
-            for network, line, face in zip(NETWORKS, ("-", "--"), (f"C{i}", "white")):
+            for network, line, face in zip(networks, ("-", "--"), (f"C{i}", "white")):
                 rows = [row for row in swept.rows if row["network"] == network]
                 x = [n if axis == "condition" else float(row["place"]) * (1e9 if axis == "timing" else 1)
                      for n, row in enumerate(rows)]

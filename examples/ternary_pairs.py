@@ -36,6 +36,34 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def draw(accuracy: np.ndarray, rates: np.ndarray, dataset: str) -> Figure:
+    """Accuracy of (trainings, kinds, faults, chips), over error rates of devices and over wrong weights."""
+    left, right = (figure := Figure(figsize=(12, 5), layout="constrained")).subplots(1, 2, sharey=True)
+    for i, (kind, style) in enumerate(KINDS.items()):
+        for axes, x, part in (left, rates[0], accuracy[:, i, 1:6]), (right, OFF, accuracy[:, i, 6:]):
+            axes.errorbar(x, part.mean(axis=(0, 2)), part.std(axis=(0, 2)), fmt=style, label=kind)
+    left.set(xscale="log", xlabel="error rate of a device by itself", ylabel="accuracy (%)",
+             title=f"devices of the same kind: {dataset}")
+    right.set(xlabel="share of weights that are a level off, or reversed", title="as many wrong weights")
+    right.tick_params(labelleft=True)
+    left.legend(fontsize=8), right.legend(fontsize=8)
+    return figure
+
+
+def row_of(accuracy: np.ndarray, rates: np.ndarray, zeros: float, options: argparse.Namespace) -> dict[str, object]:
+    """What goes into the table of docs/frontier.rst."""
+    heads = ["no errors", *(f"a device at BER {p:.2g}, a pair at {q:.2g}" for p, q in zip(*rates)),
+             *(f"{share:.0%} of weights a level off, or reversed" for share in OFF)]
+    told = [f"{head}: {' / '.join(f'{each:.1f}' for each in part)} %"
+            for head, part in zip(heads, accuracy.mean(axis=(0, 3)).T)]         # of trainings and chips
+    measured = [f"{options.dataset}, not the source's CIFAR-10: {options.network}, {zeros:.0%} zeros, "
+                f"{len(accuracy)} trainings, {accuracy.shape[3]} chips each", " / ".join(KINDS), *told]
+    return {"item": "Ternary weights on pairs", "source": "arXiv:2007.14234, arXiv:2505.07490", "literature":
+            "better than binary ones on CIFAR-10, immune to errors of reading; more tolerant, 40 % less efficient "
+            "(other networks)",
+            "measured": "; ".join(measured), "accuracy": accuracy.tolist()}
+
+
 def main() -> None:
     options, found = arguments(), []
     train, test = (half[:options.images] for half in bnnsim.load_dataset(options.dataset))
@@ -54,25 +82,12 @@ def main() -> None:
         bits = np.concatenate([layer.signs().ravel() for layer in networks[0].layers])
         found.append([[[100 * fault.apply(network, seed, trial).accuracy(test) for trial in range(CHIPS)]
                        for fault in each] for network, each in zip((*networks, networks[2]), faults)])
-    accuracy, rates = np.array(found), [[cell.error_rates().mean for cell in each] for each in cells]
-    left, right = (figure := Figure(figsize=(12, 5), layout="constrained")).subplots(1, 2)
-    for i, (kind, style) in enumerate(KINDS.items()):
-        for axes, x, part in (left, rates[0], accuracy[:, i, 1:6]), (right, OFF, accuracy[:, i, 6:]):
-            axes.errorbar(x, part.mean(axis=(0, 2)), part.std(axis=(0, 2)), fmt=style, label=kind)
-    left.set(xscale="log", xlabel="error rate of a device by itself", ylabel="accuracy (%)"), left.legend(fontsize=8)
-    right.set(xlabel="share of weights that are a level off, or reversed", ylabel="accuracy (%)")
-    figure.savefig(options.out / "ternary.png", dpi=150)
-    heads = ["no errors", *(f"a device at BER {p:.2g}, a pair at {q:.2g}" for p, q in zip(*rates)),
-             *(f"{share:.0%} of weights a level off, or reversed" for share in OFF)]
-    told = [f"{head}: {' / '.join(f'{each:.1f}' for each in part)} %"
-            for head, part in zip(heads, accuracy.mean(axis=(0, 3)).T)]         # of trainings and chips
-    row = {"item": "Ternary weights on pairs", "source": "arXiv:2007.14234, arXiv:2505.07490", "literature":
-           "better than binary ones on CIFAR-10, immune to errors of reading; more tolerant, 40 % less efficient",
-           "measured": f"{options.network}, {np.mean(bits[::2] != bits[1::2]):.0%} zeros; {' / '.join(KINDS)}; "
-           f"{'; '.join(told)} ({options.dataset}, {options.seeds} trainings, {CHIPS} chips each)",
-           "accuracy": accuracy.tolist(), "command": shlex.join(["python", "examples/ternary_pairs.py", *sys.argv[1:]])}
+    accuracy, rates = np.array(found), np.array([[cell.error_rates().mean for cell in each] for each in cells])
+    draw(accuracy, rates, f"{len(test):,} images of {test.name}").savefig(options.out / "ternary.png", dpi=150)
+    row = row_of(accuracy, rates, float(np.mean(bits[::2] != bits[1::2])), options)
+    row["command"] = shlex.join(["python", "examples/ternary_pairs.py", *sys.argv[1:]])
     (options.out / "ternary.json").write_text(json.dumps(row) + "\n", encoding="utf-8")
-    print(*told, f"{options.out}/ternary.png and {options.out}/ternary.json", sep="\n")
+    print(*str(row["measured"]).split("; "), f"{options.out}/ternary.png and {options.out}/ternary.json", sep="\n")
 
 
 if __name__ == "__main__":

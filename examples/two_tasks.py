@@ -22,7 +22,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", help="folder of MNIST: it, then Fashion-MNIST; else part of that, then permuted")
     parser.add_argument("--width", type=int, default=256, help="units of each of two hidden layers")
     parser.add_argument("--epochs", type=int, default=5, help="of each task")
-    parser.add_argument("--m", type=float, nargs="+", default=[30.0], help="how metaplastic latent weights are")
+    parser.add_argument("--m", type=float, nargs="+", default=[30.0], help="how metaplastic latent weights are; the "
+                        "authors' is 7.5 here")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=made_folder, default="out", help="folder for the figure and the row")
     return parser.parse_args()
@@ -60,12 +61,16 @@ def main() -> None:
         for task, (each, style) in enumerate(zip(writes, ("-", "--"))):
             x, label = np.arange(task * options.epochs, len(found)), f"{name}: {tasks[task][1].name}"
             left.plot(x + 1, [found[n][task] for n in x], style, color=f"C{i}", label=label)
-            right.plot(100 * each.histogram() / each.n_bits, style, color=f"C{i}")
+            bits = 100 * each.histogram() / each.n_bits
+            right.plot(np.where(bits > 0, bits, np.nan), f".{style}", color=f"C{i}", markersize=3,
+                       label=f"{name}: while {tasks[task][0].name} is learnt")
         often = " and ".join(f"{each.total / each.n_bits:.2f} times (at most {each.largest})" for each in writes)
         told.append(f"{name}: {found[options.epochs - 1][0]:.2f} %, then {found[-1][0]:.2f} and {found[-1][1]:.2f} %; "
                     f"a bit is written {often}")
-    left.set(xlabel="epoch", ylabel="accuracy (%)", title="each task with its own batch norm")
-    right.set(xlabel="writes of a bit in a task", ylabel="bits (%)", yscale="log"), left.legend(fontsize=8)
+    left.axvline(options.epochs, color="gray", linestyle=":", label="the task changes behind this epoch")
+    left.set(xlabel="epoch", ylabel="accuracy (%)", title="what is left of each task, with its own batch norm")
+    right.set(xlabel="writes of a bit in a task", ylabel="bits (%)", yscale="log", title="how often bits are written")
+    left.legend(fontsize=8), right.legend(fontsize=8)
     figure.savefig(options.out / "two_tasks.png", dpi=150)
     row = {"item": "Two tasks, metaplastic weights", "source": "arXiv:2003.03533, arXiv:2306.12142",
            "literature": "MNIST, then Fashion-MNIST: 97 and 85 %, another 97 and 86 %; else MNIST falls to about 20 %",

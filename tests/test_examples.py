@@ -39,14 +39,14 @@ SMALL = {                                                         # options, and
     "own_data": ("--examples 120 --epochs 2 --trials 2", "out/own_data.pdf out/own_data.png"),
     "rram_energy": ("--images 50 --trials 2", "out/energy.h5 out/energy.png out/pareto.png out/redundancy.png"),
     "custom_network": ("--images 1000 --trials 2", "out/custom.h5 out/custom.png"),
-    "chip_yield": ("--images 50 --trials 4 --chips 4 --repetitions 2", "out/yields.json out/yields.png"),
+    "chip_yield": ("--images 50 --trials 2 --told 2 --chips 4 --repetitions 2", "out/yields.json out/yields.png"),
     "cluster_sweep": ("--images 20 --trials 1", "cluster_sweep.h5 cluster_sweep.png"),
     "precision": ("--dataset fashion-subset --networks FC10 --epochs 1 --seeds 1", ""),
     "ternary_pairs": ("--images 100 --epochs 1", "out/ternary.json out/ternary.png"),
-    "technologies": ("--images 50 --trials 2", "out/device_library.json out/technologies.png"),
+    "technologies": ("--images 10 --trials 1 --standard-only", "out/device_library.json out/technologies.png"),
     "shortcuts": ("--images 50 --trials 2 --epochs 1 --width 4", "out/shortcuts.png"),
     "two_tasks": ("--width 64 --epochs 1", "out/two_tasks.json out/two_tasks.png"),
-    "wear_in_use": ("--epochs 1", "out/wear.json out/wear.png"),
+    "wear_in_use": ("--images 100 --epochs 1", "out/wear.json out/wear.png"),
     "train_residual": ("--dataset fashion-subset --images 256 --epochs 1 1 --width 4 --out out",
                        "out/part1.h5 out/part2.h5 out/network.h5"),
     "train_cifar10": ("--data cifar --epochs 2 --trials 2 --out out",
@@ -126,11 +126,7 @@ def test_every_example_is_run_here():
 def test_examples_are_short_and_start_only_as_scripts(path):
     text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) < 120 and max(map(len, text.splitlines())) <= 120
-    assert text.endswith('
-
-if __name__ == "__main__":
-    run(main)
-')
+    assert text.endswith('\n\nif __name__ == "__main__":\n    run(main)\n')
     assert f"python examples/{path.name}" in text
 
 

@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from bnnsim.campaign.card import CardSweep
     from bnnsim.campaign.card_sweep import sweep_card
     from bnnsim.campaign.measured import sweep_measurements
+    from bnnsim.campaign.one_layer import layer_failures
     from bnnsim.campaign.warm import warmup
     from bnnsim.campaign.yields import RareFailures, Yields, chip_yields, rare_failures, rare_yields
 
-__all__ = ["CardSweep", "RareFailures", "SweepResult", "Yields", "chip_yields", "rare_failures", "rare_yields", "sweep",
-           "sweep_card", "sweep_measurements", "warmup"]
+__all__ = ["CardSweep", "RareFailures", "SweepResult", "Yields", "chip_yields", "layer_failures", "rare_failures",
+           "rare_yields", "sweep", "sweep_card", "sweep_measurements", "warmup"]
 _LATER = {"CardSweep": "card", "sweep_card": "card_sweep", "sweep_measurements": "measured", "warmup": "warm",
+          "layer_failures": "one_layer",
           **dict.fromkeys(("RareFailures", "Yields", "chip_yields", "rare_failures", "rare_yields"), "yields"),
           }                                            # sweeps need no devices, no training
 

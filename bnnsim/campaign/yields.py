@@ -18,7 +18,7 @@ import bnnsim.faults.axis as axis
 from bnnsim.campaign.result import SweepResult
 from bnnsim.campaign.result_statistics import clean_accuracy
 from bnnsim.campaign.settings import SeriesEntry
-from bnnsim.checks import check_probability
+from bnnsim.checks import check_probability, check_sequence
 from bnnsim.faults import BitFlips, parse_fault
 from bnnsim.faults.by_layer import chosen
 from bnnsim.packed.bit_errors import flip_masks
@@ -81,7 +81,7 @@ def chip_yields(result: SweepResult, drop: float = 0.01, level: float = 0.95) ->
     level : float
         Of the exact binomial intervals: see `bnnsim.statistics.share_interval`.
     """
-    drop, rows = check_probability("drop", drop), []
+    result, drop, rows = _checked(result), check_probability("drop", drop), list[dict[str, Any]]()
     for s, limit in enumerate(_limits(result, drop)):
         for r, rate in enumerate(result.rates.tolist()):
             if rate:
@@ -112,10 +112,9 @@ def rare_yields(result: SweepResult, networks: PackedNetwork | Mapping[str, Pack
     drop, level : float
         As for `chip_yields`.
     """
-    drop, rows, named = check_probability("drop", drop), [], _named(result, networks)
+    drop, rows, named = check_probability("drop", drop), list[dict[str, Any]](), _named(_checked(result), networks)
     limits, run = _limits(result, drop), result.rates > 0
-    if not len(rates):
-        raise ValueError("rates must be at least one bit error rate, got none")
+    rates = check_sequence("rates", rates, "bit error rates, such as [1e-6]")
     for s, (name, limit) in enumerate(zip(result.names, limits)):
         ran, n_bits = result.ran[s].all(axis=0), _bits_that_err(result.settings["series"][s], named[name])
         accuracy, shares = (of[s][run][:, ran] for of in (result.accuracy, result.ber))
@@ -133,6 +132,13 @@ def _row(name: str, rate: float, limit: float, share: float, low: float, high: f
             "n": n, "effective": float(effective), "weight": weight}
 
 
+def _checked(result: SweepResult) -> SweepResult:
+    if not isinstance(result, SweepResult):
+        raise TypeError("result must be a SweepResult, as bnnsim.sweep gives it, or SweepResult.load from a file, got "
+                        f"{type(result).__name__}")
+    return result
+
+
 def _limits(result: SweepResult, drop: float) -> np.ndarray:
     """Least accuracy of a good chip (S,)."""
     limits = np.array([clean_accuracy(result, s, "a yield") for s in range(len(result.names))]) - drop
@@ -144,6 +150,9 @@ def _limits(result: SweepResult, drop: float) -> np.ndarray:
 def _named(result: SweepResult, networks: PackedNetwork | Mapping[str, PackedNetwork]) -> Mapping[str, PackedNetwork]:
     """The networks by the names of their series."""
     named = dict.fromkeys(result.names, networks) if isinstance(networks, PackedNetwork) else networks
+    if not isinstance(named, Mapping):
+        raise TypeError("networks must be the PackedNetwork of the campaign, or a dict of those of its series by their "
+                        f"names, got {type(named).__name__}")
     for series in result.settings["series"]:
         if series["name"] not in named or named[series["name"]].checksum != series["network"]:
             raise ValueError(f"networks must hold that of each series, by name; that of {series['name']!r} is missing "

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bnnsim.checks import check_choice, check_probability, check_real, clean_fields
+from bnnsim.checks import check_choice, check_probability, check_real, check_sequence, clean_fields
 from bnnsim.faults.read_disturb import ReadDisturb
 from bnnsim.packed.memory import MemoryLike, check_stored
 
@@ -74,8 +74,17 @@ def mean_accuracy(reads: npt.ArrayLike, accuracy: npt.ArrayLike, interval_reads:
     return float(np.sum((y[1:] + y[:-1]) / 2 * np.diff(x)) / end)
 
 
+def _numbers(name: str, values: npt.ArrayLike) -> np.ndarray:
+    found = [np.asarray(each) for each in check_sequence(name, values, "numbers, such as those of a sweep along a "
+                                                         "ReadDisturb")]
+    for each in found:
+        if each.ndim or each.dtype.kind not in "iuf":
+            raise TypeError(f"{name} must be a sequence of numbers, got {each.tolist()!r:.80} in it")
+    return np.array(found, np.float64)
+
+
 def _checked(reads: npt.ArrayLike, accuracy: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    x, y = (np.asarray(each, np.float64) for each in (reads, accuracy))
+    x, y = (_numbers(name, each) for name, each in (("reads", reads), ("accuracy", accuracy)))
     if x.ndim != 1 or x.shape != y.shape or x.size < 2 or x[0] != 0 or not np.all(np.diff(x) > 0):
         raise ValueError(f"reads must ascend from 0, two or more, with one accuracy each, got shapes {x.shape} and "
                          f"{y.shape}, beginning with {x.ravel()[:3].tolist()}")

@@ -11,7 +11,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from bnnsim.checks import check_choice, check_int, check_real, clean_fields
+from bnnsim.checks import check_choice, check_int, check_real, check_sequence, clean_fields
 from bnnsim.devices.ageing import Weibull
 from bnnsim.devices.card_fault import CardFault
 from bnnsim.devices.marks import derived
@@ -35,7 +35,8 @@ class _Written:
 
     def __post_init__(self) -> None:
         clean = []
-        for i, counts in enumerate(self.writes):
+        for i, counts in enumerate(check_sequence("writes", self.writes, "arrays of counts, one a layer, as "
+                                                  "WriteCounts.layers has them")):
             each = np.asarray(counts)
             if each.dtype.kind not in "iu" or each.ndim < 2 or (each.size and int(each.min()) < 0):
                 raise TypeError(f"writes[{i}] must be integers (U, ..., F) >= 0, as WriteCounts.layers has them, got "

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from bnnsim.checks import check_choice, check_finite, check_images, check_int, check_labels, check_real
+from bnnsim.checks import check_choice, check_finite, check_images, check_int, check_labels, check_real, clean_fields
 from bnnsim.faults.protocol import READ_IMAGES, Fault, apply_read, check_fault, when_drawn
 from bnnsim.packed.blocks import check_labelled
 from bnnsim.packed.network import PackedNetwork
@@ -159,14 +159,32 @@ class Ensemble:
     Attributes
     ----------
     scores : float64 (T, N, C)
+        One of -inf is of a class that is out; each image has another in each read.
     labels : uint8 (N,)
-    temperature : float
+    temperature : float > 0
         Of the softmax: see `fit_temperature`.
     """
 
     scores: np.ndarray
     labels: np.ndarray
     temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        scores = np.asarray(self.scores)
+        if scores.dtype.kind not in "iuf":
+            raise TypeError(f"scores must be numbers, got dtype {scores.dtype}")
+        if scores.ndim != 3 or 0 in scores.shape:
+            raise ValueError("scores must have shape (reads, images, classes), of one each at least, got "
+                             f"{scores.shape}; for one read pass scores[None]")
+        largest = scores.max(axis=2)                             # NaN where one is
+        if not np.all(np.isfinite(largest)):
+            read, image = np.argwhere(~np.isfinite(largest))[0].tolist()
+            raise ValueError("scores must be no NaN or inf, and not all -inf, of any read and image, got "
+                             f"{scores[read, image].tolist()!r:.80} of read {read}, image {image}: leave out what was "
+                             "not read")
+        object.__setattr__(self, "scores", scores.astype(np.float64, copy=False))
+        object.__setattr__(self, "labels", check_labels(self.labels, *scores.shape[1:]))
+        clean_fields(self, check_real, "temperature", low=0, open_low=True)
 
     def probabilities(self, n_reads: int | None = None, by: str = "scores") -> np.ndarray:
         """Probabilities (N, C) of the first reads together, all by default.
@@ -246,6 +264,8 @@ def ensemble(network: PackedNetwork, split: "LabelledImages", fault: Fault | Non
     check_labelled(network, split)
     reads, trial, root = check_int("reads", reads, 1), check_int("trial", trial, 0), root_seed(rng)
     temperature = check_real("temperature", temperature, 0, open_low=True)
+    if not isinstance(stochastic, bool):
+        raise TypeError(f"stochastic must be True or False, got {stochastic!r}")
     if fault is not None and when_drawn(check_fault("fault", fault)) != "read":
         raise ValueError(f"fault must be drawn at each read, or all reads are alike: EachRead({fault!r}); got "
                          f"{fault!r}")
@@ -253,8 +273,7 @@ def ensemble(network: PackedNetwork, split: "LabelledImages", fault: Fault | Non
         raise ValueError("reads differ by a fault or by stochastic=True: without either there is one")
     scores = np.concatenate([_scores(network, split.images, fault, read, root, trial, stochastic)[None]
                              for read in range(reads)])
-    labels = check_labels(split.labels, len(split.images), network.n_classes)
-    return Ensemble(scores, labels, temperature)
+    return Ensemble(scores, split.labels, temperature)
 
 
 def _scores(network: PackedNetwork, images: np.ndarray, fault: Fault | None, read: int, root: int, trial: int,

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Sequence
 
-from bnnsim.checks import check_int
+from bnnsim.checks import check_int, check_sequence
 from bnnsim.training.layers.conv import Conv2d, InputConv2d
 from bnnsim.training.layers.dense import Dense, InputDense
 from bnnsim.training.layers.layer import Layer
@@ -49,7 +49,8 @@ def with_ternary_weights(model: Graph, dead_zone: float = 0.7, layers: Sequence[
         raise TypeError(f"model must be a Sequential or a Graph, got {type(model).__name__}")
     weighted = [i for i, layer in enumerate(model.layers) if isinstance(layer, Weighted)]
     if layers is not None:
-        weighted = [weighted[check_int("layers", i, 0, len(weighted) - 1)] for i in layers]
+        weighted = [weighted[check_int("layers", i, 0, len(weighted) - 1)] for i in check_sequence(
+            "layers", layers, "numbers of layers of bits, such as [0, 1], or None for all")]
     flattened = {model.inputs[i][0] for i in weighted} & {i for i, layer in enumerate(model.layers)
                                                           if isinstance(layer, Flatten)}
     wiring, made = Wiring(), {IMAGES: IMAGES}

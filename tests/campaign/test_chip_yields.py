@@ -7,7 +7,7 @@ import pytest
 from fault_parts import within_5_sigma
 
 import bnnsim
-from bnnsim.campaign import chip_yields, rare_failures, rare_yields
+from bnnsim.campaign import chip_yields, layer_failures, rare_failures, rare_yields
 from bnnsim.campaign.yields import _Broken
 from bnnsim.faults import ActivationErrors, AnalogColumns, BitFlips, Compose, InThresholds, StuckAt
 from bnnsim.statistics import share_interval
@@ -68,6 +68,31 @@ def test_errors_of_some_layers_are_weighted_by_their_own_bits():
     low, high = share_interval(failed, 4000)[:2]
     assert failed > 10 and 0.8 < row["weight"] < 1.2
     assert abs(row["share"] - failed / 4000) < 3 * np.hypot(high - low, row["high"] - row["low"]) / 3.92
+
+
+def test_a_layer_and_the_others_are_the_whole_chip_as_brute_force_counts_it():
+    """Chips that fail with a wrong bit in layer 0, weighted, and those without one, by splitting, are all that fail.
+
+    The layer's errors alone are fewer: what others do on the same chips is in the share.
+    """
+    network, split = trained()
+    rate, drop, n = 2e-4, 0.03, network.layers[0].n_bits
+    limit = network.accuracy(split) - drop
+    chips = [BitFlips(rate).apply(network, 77, t) for t in range(2500)]
+    bad = np.array([chip.accuracy(split) < limit - 1e-9 for chip in chips])
+    touched = np.array([np.any(chip.layers[0].words != network.layers[0].words) for chip in chips])
+    found = layer_failures(network, split, rate, limit, drawn_at=[3e-4, 1e-3], trials=500, rng=3)
+    others = rare_failures(network, split, BitFlips((0, rate, rate)), limit, n_chips=24, repetitions=5, rng=0)
+    for share, low, high, count in (
+            (found.share, found.low, found.high, int((bad & touched).sum())),
+            (found.share + (1 - rate)**n * others.share.share, found.low + (1 - rate)**n * others.share.low,
+             found.high + (1 - rate)**n * others.share.high, int(bad.sum()))):
+        counted = share_interval(count, 2500)
+        assert count > 10
+        assert abs(share - count / 2500) < 3 * np.hypot(counted.high - counted.low, high - low) / 3.92
+    told = bnnsim.sweep(network, split, [0, 3e-4, 1e-3], 500, 3, faults=BitFlips(0, (0,)), progress=False)
+    alone, = rare_yields(told, network, [rate], drop).rows
+    assert alone["share"] < found.share, "the other layers' errors count, on the same chips"
 
 
 def test_splitting_is_what_brute_force_counts_for_any_number_of_threads():
@@ -131,20 +156,28 @@ def bad():
         (lambda: chip_yields(dirty), ValueError, r"a yield needs rate 0 among the rates"),
         (lambda: chip_yields(clean), ValueError, "another rate than 0 among the rates"),
         (lambda: rare_yields(clean, network, [1e-6]), ValueError, "another rate than 0 among the rates"),
-        (lambda: rare_yields(swept(), network, []), ValueError, "rates must be at least one"),
+        (lambda: rare_yields(swept(), network, []), ValueError, "rates must be a sequence of.*one at least, got none"),
+        (lambda: rare_yields(swept(), network, 1e-6), TypeError, r"such as \[1e-6\], got 1e-06 of type float"),
+        (lambda: rare_yields(swept(), None, [1e-6]), TypeError, "networks must be the PackedNetwork .* got NoneType"),
+        (lambda: rare_yields(network, network, [1e-6]), TypeError, "result must be a SweepResult.*got PackedNetwork"),
+        (lambda: chip_yields(None), TypeError, "result must be a SweepResult, as bnnsim.sweep gives it.*NoneType"),
         (lambda: chip_yields(never_clean), ValueError, "a yield needs a memory without errors.*chips differ"),
         (lambda: never_clean.tolerated(), ValueError, "tolerated needs a memory without errors.*chips differ"),
         (lambda: chip_yields(swept(), 5), ValueError, "drop must be a probability"),
         (lambda: rare_yields(stuck, network, [1e-6]), ValueError, "bit errors at one rate.*with chip_yields"),
         (lambda: rare_yields(swept(), other, [1e-6]), ValueError, "missing or another one"),
         (lambda: rare_yields(swept(), {}, [1e-6]), ValueError, "missing or another one"),
+        (lambda: layer_failures(network, split, 1e-6, 0.5, layer=3), ValueError, r"layer must be in \[0, 2\], got 3"),
+        (lambda: layer_failures(network, split, 1e-6, 0.5, drawn_at=0.1), TypeError, "drawn_at must be a sequence of"),
+        (lambda: layer_failures(network, split, 1e-6, 0.5, drawn_at=[0]), ValueError, "drawn_at must have a rate betw"),
+        (lambda: layer_failures(network, None, 1e-6, 0.5), TypeError, "split must be a Split"),
         (lambda: rare_failures(network, split, StuckAt(0.1, 0.1), 0.5), TypeError, "fault must be bnnsim.faults.BitFl"),
         (lambda: rare_failures(network, split, BitFlips(0.1), 0.0), ValueError, "limit must be above 0"),
         (lambda: rare_failures(split, split, BitFlips(0.1), 0.5), TypeError, "network must be a PackedNetwork"),
     ]
 
 
-@pytest.mark.parametrize("i", range(13))
+@pytest.mark.parametrize("i", range(21))
 def test_what_is_refused(i):
     call, error, message = bad()[i]
     with pytest.raises(error, match=message):

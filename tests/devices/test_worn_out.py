@@ -159,6 +159,8 @@ GOOD, LIFE = writes_of(SMALL), Weibull(10, 1)
 
 
 @pytest.mark.parametrize("call, error, message", [
+    (lambda: WornOut(None, weibull=LIFE), TypeError, "writes must be a sequence of arrays of counts.*got None of type"),
+    (lambda: WornOut([], weibull=LIFE), ValueError, "writes must be a sequence of arrays of counts.*got none"),
     (lambda: WornOut([np.ones(3, int)], weibull=LIFE), TypeError, r"writes\[0\] must be integers \(U, ..., F\) >= 0"),
     (lambda: WornOut([np.ones((2, 3))], weibull=LIFE), TypeError, r"writes\[0\] must be integers .* got float64"),
     (lambda: WornOut([-np.ones((2, 3), int)], weibull=LIFE), TypeError, r"writes\[0\] must be integers"),

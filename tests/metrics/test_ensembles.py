@@ -151,6 +151,13 @@ def test_presentations_of_a_stochastic_input_come_to_the_answers_of_pixels():
     assert np.all(np.abs(found.mean(axis=0) - linear.scores(few.images)) < 5 * error + 1e-9)
 
 
+def test_a_class_that_is_out_has_no_probability():
+    """Broken real numbers give scores that are no numbers, which networks tell as -inf."""
+    found = Ensemble([[[0, -math.inf, 0]], [[1, 1, -math.inf]]], [0])
+    np.testing.assert_allclose(found.probabilities(), [[0.5, 0.25, 0.25]])
+
+
+READS = np.zeros((2, 1, 2))
 ROWS = np.array([[0.5, 0.5], [0.1, 0.9]])
 BAD = [
     (lambda: softmax(ROWS, 0), ValueError, "temperature must be > 0"),
@@ -176,6 +183,15 @@ BAD = [
     (lambda: ensemble(network(), held_out(), NOISE, temperature=0), ValueError, "temperature must be > 0"),
     (lambda: ensemble(network(), held_out(), "noise"), TypeError, "fault must be a fault"),
     (lambda: ensemble("network", held_out(), NOISE), TypeError, "network must be a PackedNetwork"),
+    (lambda: ensemble(network(), held_out(), stochastic="yes"), TypeError, "stochastic must be True or False, got 'y"),
+    (lambda: Ensemble(READS, [0], -1), ValueError, "temperature must be > 0, got -1"),
+    (lambda: Ensemble(READS[0], [0]), ValueError, r"\(reads, images, classes\).*\(1, 2\); for one read pass"),
+    (lambda: Ensemble(READS[:0], [0]), ValueError, "of one each at least"),
+    (lambda: Ensemble([[["a", "b"]]], [0]), TypeError, "scores must be numbers, got dtype <U1"),
+    (lambda: Ensemble([[[0, math.nan]]], [0]), ValueError, r"got \[0.0, nan\] of read 0, image 0: leave out"),
+    (lambda: Ensemble([[[-math.inf, -math.inf]]], [0]), ValueError, "not all -inf"),
+    (lambda: Ensemble(READS, [0, 1]), ValueError, r"labels must have shape \(1,\)"),
+    (lambda: Ensemble(READS, [2]), ValueError, "labels must be in 0..1"),
     (lambda: Ensemble(np.zeros((2, 1, 2)), np.zeros(1, np.uint8)).probabilities(3), ValueError, r"n_reads must be in"),
     (lambda: Ensemble(np.zeros((2, 1, 2)), np.zeros(1, np.uint8)).probabilities(by="mean"), ValueError, "by must be"),
 ]

@@ -257,6 +257,9 @@ REFUSED = [
      "input of Dense must have"),
     (lambda: with_ternary_weights(pack(small_model("FC20 FC10"))), TypeError, "model must be a Sequential or a Graph"),
     (lambda: with_ternary_weights(small_model("FC20 FC10"), layers=[2]), ValueError, "layers must be in"),
+    (lambda: with_ternary_weights(small_model("FC20 FC10"), layers=0), TypeError,
+     "layers must be a sequence of numbers of layers of bits, such as [0, 1], or None for all, got 0 of type int"),
+    (lambda: with_ternary_weights(small_model("FC20 FC10"), layers=[]), ValueError, "one at least, got none"),
     (lambda: with_ternary_weights(small_model("C4 C10 SUM")), ValueError,
      "SumPositions, must stand between the last convolution"),
     (lambda: with_ternary_weights(with_ternary_weights(small_model("FC20 FC10"))), TypeError, "got Ternary")]
