@@ -32,7 +32,7 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    options, found = arguments(), {"energy": {}, "spread": {}, "wire": {}, "joule": {}}
+    options, found = arguments(), dict[str, dict[str, list[float]]](energy={}, spread={}, wire={}, joule={})
     train, test = bnnsim.load_dataset(options.dataset)
     model = bnnsim.architectures.build("C32 MP2 C64 MP2 FC256 FC10", test.images.shape[1:], rng=options.seed)
     bnnsim.fit(model, train, options.epochs, rng=options.seed, batch_size=100)

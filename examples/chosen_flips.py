@@ -11,8 +11,10 @@ what random ones cost on the same images.
 import argparse
 import json
 import sys
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import bnnsim
@@ -46,15 +48,15 @@ def proven(name: str, network: bnnsim.PackedNetwork, images: np.ndarray) -> tupl
                            f"({plain[:, i].max()})" for i in range(n_convs)]
 
 
-def draw_proven(axes, network: bnnsim.PackedNetwork, few: bnnsim.Split) -> list[str]:
+def draw_proven(axes: Axes, network: bnnsim.PackedNetwork, few: bnnsim.Split) -> list[str]:
     """Certificates and attacks of each convolution of the small network."""
     plain, shared, told = proven("small CNN", network, few.images)
     for i, colour in enumerate(("C0", "C1")):
         attack = np.array([np.inf if one is None else len(one) for one in breaking_flips(network, few.images, i)])
         told[i] += f", attacks need {np.median(attack):.0f} in the median"
         bounds = f"proven without (at most {plain[:, i].max()})", "proven by shared weights", "attack"
-        for name, style, flips in zip(bounds, ({"linewidth": 7, "alpha": 0.3}, {}, {"linestyle": "--"}),
-                                      (plain[:, i], shared[:, i], attack - 1)):
+        styles: tuple[dict[str, Any], ...] = {"linewidth": 7, "alpha": 0.3}, {}, {"linestyle": "--"}
+        for name, style, flips in zip(bounds, styles, (plain[:, i], shared[:, i], attack - 1)):
             axes.plot(np.sort(flips)[::-1], **style, color=colour, label=f"layer {i}: {name}")
     axes.set(xlabel="images, sorted for each line", ylabel="flips that leave the class", yscale="symlog")
     axes.set_title(f"{SMALL}, Fashion-MNIST", fontsize=10)
