@@ -68,7 +68,6 @@ def test_weights_whose_squares_underflow_are_no_division_by_zero():
     assert 0 <= found.low <= found.share < 1e-150 and found.high <= 1
 
 
-
 @pytest.mark.parametrize("n", [20, 100, 1000])
 def test_reweighted_covers(n):
     """Of 500 campaigns each with trials that share random numbers; also where they see no failure."""
