@@ -94,6 +94,7 @@ def section() -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--sweep", nargs="*", metavar="NAME",
+                        choices=[path.stem for path in paths()],
                         help="measure tolerance.csv first, of these networks or all")
     if (wanted := parser.parse_args().sweep) is not None:
         measure(wanted)

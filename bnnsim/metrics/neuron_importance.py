@@ -24,6 +24,7 @@ from bnnsim.training.layers.weighted import Weighted
 from bnnsim.training.losses import cross_entropy
 from bnnsim.training.model import Sequential
 from bnnsim.training.packing import pack
+from bnnsim.training.read_errors import ReadErrors
 
 if TYPE_CHECKING:
     from bnnsim.figures.style import Drawn, Width
@@ -276,7 +277,7 @@ def output_gradients(model: Sequential, images: np.ndarray,
     x, inputs, caches = images, [], []
     for layer in model.layers:
         inputs.append(x)
-        keeps = isinstance(layer, (Weighted, BatchNormSign)) or layer is model.layers[-1]
+        keeps = isinstance(layer, (Weighted, BatchNormSign, ReadErrors)) or layer is model.layers[-1]
         x, cache = (layer.forward(x), None) if keeps else layer.forward_train(x)
         caches.append(cache)
     _, dscores = cross_entropy(x, labels)

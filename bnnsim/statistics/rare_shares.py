@@ -94,10 +94,10 @@ def reweighted_share(failed: npt.ArrayLike, n_wrong: npt.ArrayLike, drawn_at: np
     share, variance = float(z.sum()) / n, float((z**2).sum()) / n**2
     largest = min(largest, 1.0)                                  # of what was hardly run: it bounds nothing
     more, spread = share + largest, variance + largest**2
-    low = variance / (2 * share) * chdtri(2 * share**2 / variance, (1 + level) / 2) if share else 0.0
-    high = spread / (2 * more) * chdtri(2 * more**2 / spread, (1 - level) / 2) if more else 0.0
+    low = variance / (2 * share) * chdtri(2 * share**2 / variance, (1 + level) / 2) if variance else 0.0
+    high = spread / (2 * more) * chdtri(2 * more**2 / spread, (1 - level) / 2) if spread else 0.0
     return RareShare(min(float(low), 1.0), min(float(high), 1.0), min(share, 1.0), n,
-                     share**2 / variance if share else 0.0, float(weights.sum()) / n)
+                     share**2 / variance if variance else 0.0, float(weights.sum()) / n)
 
 
 def _weights(wrong: np.ndarray, rates: np.ndarray, n_bits: int, rate: float) -> np.ndarray:

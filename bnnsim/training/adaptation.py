@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from bnnsim.checks import check_images, check_int, check_real, check_split
+from bnnsim.packed.blocks import check_packed
 from bnnsim.packed.graph import PackedGraph
 from bnnsim.packed.layer import PackedLayer, largest_preactivation
 from bnnsim.packed.network import PackedNetwork
@@ -63,6 +64,7 @@ def rescale_thresholds(network: Network, trained_at: Rates, target: Rates) -> Ne
         model.metadata["rescaled_for"] = _text(target)
         return model
     if isinstance(network, PackedNetwork) and not isinstance(network, PackedGraph):
+        check_packed(network)
         factors = _factors(trained_at, target, len(network.layers))
         layers = [_rescaled_layer(layer, factor, i == 0, network.input_offset)
                   for i, (layer, factor) in enumerate(zip(network.layers, factors))]

@@ -114,7 +114,11 @@ class Graph:
 
     def _check_sum(self, i: int, shape: tuple[int, ...]) -> None:
         """What has no packed form, or sums that do not fit, must not be trained first."""
-        before = self.layers[self.inputs[i][0]]
+        at = self.inputs[i][0]
+        while at > 0 and self.layers[at].takes == self.layers[at].gives == "pre-activations" and \
+                self.shapes[at] == shape:                        # what changes sums in training alone
+            at = self.inputs[at][0]
+        before = self.layers[at]
         if not isinstance(before, Convolution) or i + 2 != len(self.layers):
             raise ValueError(f"layers[{i}], SumPositions, must stand between the last convolution and its BatchNorm or "
                              f"Logits, got it behind {type(before).__name__} as layer {i} of {len(self.layers)}")

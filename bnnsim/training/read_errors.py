@@ -104,7 +104,8 @@ def with_read_errors(model: Sequential, fault: "AtRead", rng: RandomSource = Non
     Returns
     -------
     Sequential
-        What `fit` and `pack` take. Evaluation, and what is packed, are without errors.
+        What `fit` and `pack` take: pack this one, which knows how it was trained. Evaluation, and what is packed, are
+        without errors. Once more, for errors of two kinds.
 
     Raises
     ------
@@ -128,11 +129,12 @@ def with_read_errors(model: Sequential, fault: "AtRead", rng: RandomSource = Non
     """
     if not isinstance(model, Sequential):
         raise TypeError(f"model must be a Sequential, layers in a row, got {type(model).__name__}")
-    if not all(hasattr(fault, name) for name in ("OF_SUMS", "of_sums", "of_bits")) or \
-            getattr(fault, "SUMS_UP", False):
+    if isinstance(fault, type) or getattr(fault, "SUMS_UP", False) or \
+            not all(hasattr(fault, name) for name in ("OF_SUMS", "of_sums", "of_bits")):
         raise TypeError("fault must be one of reading that changes sums or bits, such as PopcountErrors(0.03), got "
                         f"{fault!r}: bit errors of weights are faults= of bnnsim.fit")
-    network, root = pack(model), root_seed(rng)
+    network, n_before = pack(model), sum(isinstance(layer, ReadErrors) for layer in model.layers)
+    root = child_root(root_seed(rng), fault.STREAM, n_before)
     rates, found, i = fault.rates_when_read(network), list[Layer](), -1
     behind = Weighted if fault.OF_SUMS else BatchNormSign
     for layer in model.layers:
@@ -140,4 +142,9 @@ def with_read_errors(model: Sequential, fault: "AtRead", rng: RandomSource = Non
         i += isinstance(layer, Weighted)
         if isinstance(layer, behind) and rates[i]:
             found.append(ReadErrors(fault, network.stages[i], rates[i], child_root(root, "read errors", i)))
-    return Sequential(found, model.input_shape)
+    if not any(rates) and any(rate for rate, *_ in fault.rates(len(network.layers))):
+        raise ValueError(f"model must have a layer that {fault!r} hits, got none: "
+                         f"{', '.join(filter(None, map(fault.refusal, network.stages)))}")
+    noisy = Sequential(found, model.input_shape)
+    noisy.metadata, noisy.history = {**model.metadata, "read_errors": repr(fault)}, model.history
+    return noisy

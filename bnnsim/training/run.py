@@ -158,6 +158,7 @@ class Run:
         return {"architecture": self.model.describe(), **({"dataset": data_set} if data_set else {}),
                 **({"reading": reading.text()} if reading is not None else {}),
                 "seed": str(self.root), "kept_epoch": str(self.progress.history.kept_epoch),
-                **{name: text for name, text in self.model.metadata.items() if name == "unpacked_from"},
+                **{name: text for name, text in self.model.metadata.items()
+                   if name in ("unpacked_from", "read_errors")},
                 **({"stopped_after": str(len(self.progress.history.loss))} if self.progress.stopped else {}),
                 **self.settings.metadata()}

@@ -62,6 +62,12 @@ def test_a_weight_of_wrong_bits_alone_fails(monkeypatch):
     assert off(reweighted_share(*args), exact(0.05)) > 8
 
 
+def test_weights_whose_squares_underflow_are_no_division_by_zero():
+    """100 wrong bits where 1e-3 a bit are hardly ever so many: a share of 1e-200, told as next to nothing."""
+    found = reweighted_share([[True, False]], [[100, 90]], [0.1], 1000, 1e-3)
+    assert 0 <= found.low <= found.share < 1e-150 and found.high <= 1
+
+
 @pytest.mark.parametrize("n", [20, 100, 1000])
 def test_reweighted_covers(n):
     """Of 500 campaigns each with trials that share random numbers; also where they see no failure."""

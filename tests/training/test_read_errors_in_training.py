@@ -36,6 +36,11 @@ def errors_of(model):
     return [layer for layer in model.layers if isinstance(layer, ReadErrors)]
 
 
+def root_of(kind, layer):
+    """Of seed 4, in a model that had no such errors before."""
+    return child_root(child_root(4, kind.STREAM, 0), "read errors", layer)
+
+
 def off_by_one(u, a, n, p):
     return -1 if u < p / 2 else 1 if u >= 1 - p / 2 else 0
 
@@ -48,11 +53,11 @@ def test_a_step_errs_as_the_definition_says_and_the_next_one_anew():
     h = np.random.default_rng(1).integers(-9, 10, (3, *sums.stage.map_shape, 5)).astype(np.int32) * 2 + 1
     before = h.copy()
     for step in range(2):
-        key = naive_read_errors.key_of(child_root(4, "read errors", 0), "read errors", step)
+        key = naive_read_errors.key_of(root_of(ActivationErrors, 0), "read errors", step)
         flips = naive_read_errors.draws(words.size, 9, key) < 0.3
         found, _ = bits.forward_train(words)
         np.testing.assert_array_equal(found.reshape(-1, 1), naive.pack(np.where(flips, 1, -1)))
-        key = naive_read_errors.key_of(child_root(4, "read errors", 1), "read errors", step)
+        key = naive_read_errors.key_of(root_of(PopcountErrors, 1), "read errors", step)
         wanted = naive_read_errors.moved(h.reshape(3, -1, 5), sums.stage.n_summands,
                                          functools.partial(off_by_one, p=0.6), key)
         np.testing.assert_array_equal(sums.forward_train(h)[0].reshape(3, -1, 5), wanted)
@@ -73,6 +78,32 @@ def test_errors_stand_where_the_fault_hits():
     assert [names[i - 1] for i, name in enumerate(names) if name == "ReadErrors"] == ["Conv2d", "Dense", "Dense"]
     assert [layer.rate for layer in errors_of(noisy(PopcountErrors((0, 0, 0.2, 0.1))))] == [0.2, 0.1]
     assert len(errors_of(noisy(SenseErrors(0.1, layers=(3,))))) == 1
+
+
+def test_two_kinds_of_errors_and_the_same_twice_draw_apart():
+    """p = 0.3 twice, of one seed: 2 p (1 - p) of the bits, not 0 of them."""
+    twice = errors_of(with_read_errors(noisy(ActivationErrors(0.3), 4), ActivationErrors(0.3), 4))[:2]
+    words = np.zeros((200, *twice[0].stage.output_shape[:-1], 1), np.uint64)
+    for layer in twice:
+        words = layer.forward_train(words)[0]
+    assert abs(np.bitwise_count(words).sum() / (words.size * 9) - 0.42) < 0.02
+
+
+@pytest.mark.parametrize("fault", FAULTS[1:], ids=lambda fault: type(fault).__name__)
+def test_sums_over_positions_have_errors_before_they_are_summed_up(fault):
+    model = fitted(noisy(fault, spec="C9 C10 SUM"), 1)
+    names = [type(layer).__name__ for layer in model.layers]
+    assert names[-4:] == ["Conv2d", "ReadErrors", "SumPositions", "BatchNorm"]
+    np.testing.assert_array_equal(bnnsim.pack(model).scores(data().images), model.scores(data().images))
+
+
+def test_metrics_see_no_errors_and_what_is_packed_knows_of_them():
+    model = fitted(noisy(PopcountNoise(0.2), spec="FC20 FC20 FC10"), 1)
+    steps = [float(layer.running["steps"][0]) for layer in errors_of(model)]
+    one, other = (bnnsim.metrics.importance(model, data(), "taylor").layers for _ in range(2))
+    assert all(np.array_equal(a.share, b.share) for a, b in zip(one, other))
+    assert [float(layer.running["steps"][0]) for layer in errors_of(model)] == steps
+    assert bnnsim.pack(model).metadata["read_errors"] == repr(PopcountNoise(0.2))
 
 
 @pytest.mark.parametrize("kind", [ActivationErrors, PopcountErrors, PopcountNoise, SenseErrors])
@@ -137,6 +168,8 @@ BAD = [
     (lambda: noisy(BitFlips(0.1)), TypeError, r"fault must be one of reading .*, got BitFlips\(p=0.1.*faults= of bnn"),
     (lambda: noisy(AnalogColumns()), TypeError, "fault must be one of reading that changes sums or bits, such as"),
     (lambda: noisy(None), TypeError, "fault must be one of reading"),
+    (lambda: noisy(PopcountErrors), TypeError, "fault must be one of reading"),
+    (lambda: noisy(spec="FC10"), ValueError, "model must have a layer that ActivationErrors.* hits, got none: layer 0"),
     (lambda: with_read_errors([], FAULTS[0]), TypeError, "model must be a Sequential, layers in a row, got list"),
     (lambda: noisy(PopcountErrors(0.1, layers=(0,))), ValueError, "popcount errors, but layer 0 reads pixels"),
     (lambda: bnnsim.Sequential([*bnnsim.architectures.build("C9 MP2 FC10", SHAPE).layers[:3], small()], SHAPE),
