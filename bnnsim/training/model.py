@@ -116,7 +116,7 @@ class Graph:
         """What has no packed form, or sums that do not fit, must not be trained first."""
         at = self.inputs[i][0]
         while at > 0 and self.layers[at].takes == self.layers[at].gives == "pre-activations" and \
-                self.shapes[at] == shape:                        # what changes sums in training alone
+                not isinstance(self.layers[at], MaxPool2d):      # what changes sums in training alone
             at = self.inputs[at][0]
         before = self.layers[at]
         if not isinstance(before, Convolution) or i + 2 != len(self.layers):

@@ -166,7 +166,8 @@ def test_networks_of_several_data_sets_are_asked_for_one(here, capsys):
     paths = list(DATA.glob("*.h5"))                             # those that come with the library say it
     assert len(paths) >= 4
     for path in paths:
-        assert inputs.default_dataset([path], {"one": bnnsim.PackedNetwork.load(path)}) == "fashion"
+        assert inputs.default_dataset([path], {"one": bnnsim.PackedNetwork.load(path)}) == \
+            path.name.split("_")[0]
 
 
 def test_every_entry_is_whole():

@@ -350,7 +350,7 @@ BAD = [
     (lambda: LogNormal(float("nan"), 0.1), ValueError, "median_ohm must be finite"),
     (lambda: LogNormal("5k", 0.1), TypeError, "median_ohm must be a real number"),
     (lambda: NormalConductance(1e-4, 1e-4), ValueError, "at most 3 % of the normal below 0, got 15.9 %"),
-    (lambda: NormalConductance(1e-4, -1e-5), ValueError, "sigma_siemens must be > 0"),
+    (lambda: NormalConductance(1e-4, -1e-5), ValueError, "sigma_siemens must be >= 0"),
     (lambda: Empirical([1e3, float("nan")]), ValueError, "samples_ohm must be finite, got nan"),
     (lambda: Empirical([1e3, -2.0]), ValueError, "samples_ohm must be > 0, got -2"),
     (lambda: Empirical([1e3, 9.91e37]), ValueError, "at most 1e.18, got 9.91e.37: more is no resistance but an inst"),
