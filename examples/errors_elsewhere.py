@@ -55,8 +55,9 @@ def main() -> None:
                              faults=PopcountNoise(0)).mean()
         hard = bnnsim.sweep(hardened[0], test, RATES, options.trials, options.seed, faults=ActivationErrors(0)).mean()
         result.plot(ax=ax).set_title(f"{name}, {len(test):,} test images: each part broken alone", fontsize=10)
-        ax.plot(RATES[1:], 100 * hard[0, 1:], "k:", label="activations, trained with such errors")
-        ax.legend(fontsize=7)
+        known, line = ax.get_legend(), ax.plot(RATES[1:], 100 * hard[0, 1:], "k:")
+        ax.legend([*known.legend_handles, *line], [*(text.get_text() for text in known.get_texts()),
+                                                   "activations, trained with such errors"], fontsize=7)
         mean, clean, at = 100 * result.mean(), 100 * plain.accuracy(test), RATES.index(SAID)
         spread = 100 * result.accuracy[:, at].std(axis=1, ddof=1)
         lost = {part: f"{clean - mean[s, at]:.2f} +- {spread[s]:.2f}" for s, part in enumerate(PARTS)}
