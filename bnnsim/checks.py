@@ -86,6 +86,13 @@ def check_sequence(name: str, value: object, wanted: str) -> list[Any]:
     return found
 
 
+def check_bool(name: str, value: object) -> bool:
+    """True or False: not 1, "no", or anything else that Python would take for one of them."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return value
+
+
 def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
     """One of a few strings; a slip of the pen is answered with the word that was meant."""
     choices = tuple(choices)

@@ -125,7 +125,8 @@ def test_every_example_is_run_here():
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
 def test_examples_are_short_and_start_only_as_scripts(path):
     text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) < 120 and max(map(len, text.splitlines())) <= 120
+    most = 120 if '"literature"' in text else 80                # those of docs/frontier.rst write their row, too
+    assert len(text.splitlines()) < most and max(map(len, text.splitlines())) <= 120
     assert text.endswith('\n\nif __name__ == "__main__":\n    run(main)\n')
     assert f"python examples/{path.name}" in text
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 import bnnsim.datasets.shipped as shipped
-from bnnsim.checks import FilePath
+from bnnsim.checks import FilePath, check_bool
 from bnnsim.datasets.catalogue import CATALOGUE, Layout
 from bnnsim.datasets.downloading import cache_folder, download_dataset, downloadable
 from bnnsim.datasets.own import check_dataset, is_path, load_own
@@ -76,8 +76,7 @@ def load_dataset(name: FilePath, folder: FilePath | None = None, download: bool 
     name = check_dataset("name", name)
     if (size, bins, order) != (None, None, None):
         raise ValueError(f"size, bins and order are for data of your own, by their path; leave them out for {name!r}")
-    if not isinstance(download, bool):
-        raise TypeError(f"download must be True or False, got {download!r}")
+    check_bool("download", download)
     if CATALOGUE[name].embedded:
         if folder is not None:
             raise ValueError(f"folder must be left out for {name!r}, which comes with the library")

@@ -39,13 +39,17 @@ class Reading(NamedTuple):
 
     def joule(self, comparison: float, capacitor: float, device: float) -> float:
         """Of columns, an image: comparisons, 2^bits capacitors a conversion, a device a product; joule of each [D]."""
+        comparison, capacitor, device = (check_real(name, value, 0) for name, value in (
+            ("comparison", comparison), ("capacitor", capacitor), ("device", device)))
         levels = 2 ** (self.comparisons // max(1, self.conversions))
         return (self.comparisons * comparison + self.conversions * levels * capacitor
                 + self.digital_comparisons * device)
 
     def sensing_joule(self, comparison: float, device: float, devices: int = 2) -> float:
         """Of sense amplifiers, an image: a comparison a product, which reads `devices` devices [D]."""
-        return self.digital_comparisons * (comparison + devices * device)
+        energy = check_real("comparison", comparison, 0) + check_int("devices", devices, 1) * check_real(
+            "device", device, 0)
+        return self.digital_comparisons * energy
 
 
 @dataclass(frozen=True, repr=False)

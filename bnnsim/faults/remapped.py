@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bnnsim.checks import check_choice, check_int, clean_fields
+from bnnsim.checks import check_bool, check_choice, check_int, clean_fields
 from bnnsim.faults.around import Around
 from bnnsim.faults.cost import Cost
 from bnnsim.faults.errors import Masks, cell_errors, with_errors
@@ -75,8 +75,7 @@ class Remapped(Around):
             raise ValueError("fault must stay where it is when a unit is written elsewhere: its when must be "
                              f"'permanent' or 'growing', got {when_drawn(self.fault)!r} of {self.fault!r}; put errors "
                              "of writing and reading outside, as Compose([Remapped(StuckAt(...)), BitFlips(...)])")
-        if not isinstance(self.invert, bool):
-            raise TypeError(f"invert must be True or False, got {self.invert!r}")
+        clean_fields(self, check_bool, "invert")
         if self.segment is not None:
             clean_fields(self, check_int, "segment", low=1)
             if not self.invert:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from bnnsim.checks import check_choice, check_finite, check_images, check_int, check_labels, check_real, clean_fields
+from bnnsim.checks import (check_bool, check_choice, check_finite, check_images, check_int, check_labels, check_real,
+                           clean_fields)
 from bnnsim.faults.protocol import READ_IMAGES, Fault, apply_read, check_fault, when_drawn
 from bnnsim.packed.blocks import check_labelled
 from bnnsim.packed.network import PackedNetwork
@@ -264,8 +265,7 @@ def ensemble(network: PackedNetwork, split: "LabelledImages", fault: Fault | Non
     check_labelled(network, split)
     reads, trial, root = check_int("reads", reads, 1), check_int("trial", trial, 0), root_seed(rng)
     temperature = check_real("temperature", temperature, 0, open_low=True)
-    if not isinstance(stochastic, bool):
-        raise TypeError(f"stochastic must be True or False, got {stochastic!r}")
+    check_bool("stochastic", stochastic)
     if fault is not None and when_drawn(check_fault("fault", fault)) != "read":
         raise ValueError(f"fault must be drawn at each read, or all reads are alike: EachRead({fault!r}); got "
                          f"{fault!r}")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from bnnsim.checks import FilePath, check_images, check_int, check_labels
+from bnnsim.checks import FilePath, check_bool, check_images, check_int, check_labels
 from bnnsim.packed.blocks import check_scores
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.proofs.bounds import BLOCK_IMAGES, BlockBounds
@@ -122,9 +122,7 @@ def certified_flips(network: PackedNetwork, images: np.ndarray, singles: bool = 
     checked by enumeration].
     """
     images = check_images(images, check_scores(network, "certified_flips").input_shape, network.reads_bits)
-    for name, value in (("singles", singles), ("shared", shared)):
-        if not isinstance(value, bool):
-            raise TypeError(f"{name} must be True or False, got {value!r}")
+    singles, shared = check_bool("singles", singles), check_bool("shared", shared)
     n = len(images)
     found = Certificates(np.zeros((n, len(network.layers)), np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64))
     for first in range(0, n, BLOCK_IMAGES):

@@ -8,7 +8,7 @@ dense layer with real weights. Each function says what is its paper's, how well 
 
 import numpy as np
 
-from bnnsim.checks import check_int
+from bnnsim.checks import check_bool, check_int
 from bnnsim.packed.schema import check_input_shape
 from bnnsim.packed.settings import same_padding
 from bnnsim.seeding import RandomSource, generator, root_seed
@@ -131,8 +131,7 @@ def bireal_resnet18(rng: RandomSource = None, input_shape: Shape3 = GREY, n_clas
     >>> len(model.weighted), sum(layer.n_bits for layer in model.weighted)
     (16, 171648)
     """
-    if not isinstance(shortcuts, bool):
-        raise TypeError(f"shortcuts must be True or False, got {shortcuts!r}")
+    check_bool("shortcuts", shortcuts)
     net = _Net(input_shape, rng, n_classes, width)
     net.pixels()
     x = net.normed_conv(width, 3)

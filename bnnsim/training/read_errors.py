@@ -146,5 +146,6 @@ def with_read_errors(model: Sequential, fault: "AtRead", rng: RandomSource = Non
         raise ValueError(f"model must have a layer that {fault!r} hits, got none: "
                          f"{', '.join(filter(None, map(fault.refusal, network.stages)))}")
     noisy = Sequential(found, model.input_shape)
-    noisy.metadata, noisy.history = {**model.metadata, "read_errors": repr(fault)}, model.history
+    told = [*filter(None, [model.metadata.get("read_errors")]), repr(fault)]
+    noisy.metadata, noisy.history = {**model.metadata, "read_errors": "; ".join(told)}, model.history
     return noisy

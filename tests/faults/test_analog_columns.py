@@ -234,6 +234,10 @@ BAD = [
     (lambda: AnalogColumns(spread=(0.1, 0.2)).apply(DENSE), ValueError, "spread must be one probability or 3"),
     (lambda: AnalogColumns().apply(small_graphs.packed()), TypeError, "layers in a row, got a PackedGraph"),
     (lambda: AnalogColumns().reading(small_graphs.packed()), TypeError, "layers in a row, got a PackedGraph"),
+    (lambda: AnalogColumns().reading(network_of(*CHAINS["dense"])).joule(1.0, -1.0, 1.0), ValueError,
+     "capacitor must be >= 0, got -1"),
+    (lambda: AnalogColumns().reading(network_of(*CHAINS["dense"])).sensing_joule(1.0, float("nan")), ValueError,
+     "device must be "),
     (lambda: AnalogColumns().reading(None), TypeError, "network must be a PackedNetwork"),
     (lambda: Compose([AnalogColumns(), AnalogColumns(bits=3)]).apply(DENSE), ValueError, "in one way, got two"),
 ]

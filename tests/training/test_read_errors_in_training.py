@@ -104,6 +104,8 @@ def test_metrics_see_no_errors_and_what_is_packed_knows_of_them():
     assert all(np.array_equal(a.share, b.share) for a, b in zip(one, other))
     assert [float(layer.running["steps"][0]) for layer in errors_of(model)] == steps
     assert bnnsim.pack(model).metadata["read_errors"] == repr(PopcountNoise(0.2))
+    both = with_read_errors(model, ActivationErrors(0.1))
+    assert bnnsim.pack(both).metadata["read_errors"] == f"{PopcountNoise(0.2)!r}; {ActivationErrors(0.1)!r}"
 
 
 @pytest.mark.parametrize("kind", [ActivationErrors, PopcountErrors, PopcountNoise, SenseErrors])
