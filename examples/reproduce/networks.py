@@ -15,7 +15,7 @@ import math
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -83,7 +83,8 @@ def settings(recipe: Recipe, model: bnnsim.Sequential) -> dict[str, Any]:
     *words, number = recipe.arm.split() if " " in recipe.arm else (recipe.arm, "0")
     how = recipe.schedule.split()
     told: dict[str, Any] = {"schedule": Cosine() if how[0] == "cosine" else Step(int(how[1])),
-                            "optimizer": Adam() if recipe.clip else Unclipped(), "augment": recipe.data == "cifar10"}
+                            "optimizer": Adam() if recipe.clip else Unclipped(), "augment": recipe.data == "cifar10",
+                            "batch_size": 128 if recipe.data == "cifar10" else 256}
     match words:
         case ["standard"]:
             return told
@@ -114,11 +115,15 @@ def load(size: Size, data: str, folder: Path | None = None) -> list[bnnsim.Split
 def train(recipe: Recipe, size: Size, seed: int, split: bnnsim.Split,
           path: Path) -> tuple[bnnsim.Sequential, History]:
     """The trained model and its history; goes on from the checkpoint at `path`, which stays."""
-    model = build(recipe, size, split.images.shape[1:], seed)
+    if recipe.adapt and recipe.arm != "standard":                    # goes on from the standard network
+        standard, epochs = replace(recipe, arm="standard"), recipe.adapt
+        model, _ = train(standard, size, seed, split, path.with_name(f"{standard.name}-seed-{seed}.training.h5"))
+    else:
+        model, epochs = build(recipe, size, split.images.shape[1:], seed), recipe.epochs
     how = settings(recipe, model)
     if not recipe.arm.startswith("scaled"):
         how |= {"checkpoint": path, "resume": True, "checkpoint_seconds": 120}
-    return model, bnnsim.fit(model, split, recipe.epochs, rng=seed, progress=False, **how)
+    return model, bnnsim.fit(model, split, epochs, rng=seed, progress=False, **how)
 
 
 def trained_at(recipe: Recipe) -> float:
@@ -132,10 +137,11 @@ def measure(model: bnnsim.Sequential, recipe: Recipe, size: Size, seed: int, spl
     The same chips with thresholds rescaled for the rate of use, and with batch-norm statistics taken anew at it.
     """
     (train_split, test), rates = splits, size.rates
+    chips = min(size.chips, 3) if recipe.data == "cifar10" else size.chips
     network, at = bnnsim.pack(model), trained_at(recipe)
 
     def correct(what: bnnsim.PackedNetwork, *rates: float) -> list[list[int]]:
-        swept = bnnsim.sweep(what, test, sorted(rates), size.chips, rng=seed, progress=False)
+        swept = bnnsim.sweep(what, test, sorted(rates), chips, rng=seed, progress=False)
         return np.rint(swept.accuracy[0] * len(test)).astype(int).tolist()
 
     def adapted(adapt: Callable[[float], bnnsim.Sequential]) -> list[list[int]]:
@@ -145,7 +151,7 @@ def measure(model: bnnsim.Sequential, recipe: Recipe, size: Size, seed: int, spl
     margins = [[layer.relative, float(layer.over_spread.mean())]
                for layer in metrics.margins(network, test.images).layers]
     row: Row = {
-        "rates": list(rates), "chips": size.chips, "images": len(test), "correct": correct(network, *rates),
+        "rates": list(rates), "chips": chips, "images": len(test), "correct": correct(network, *rates),
         "rescaled": adapted(lambda rate: bnnsim.rescale_thresholds(model, at, rate)),
         "reestimated": adapted(lambda rate: bnnsim.reestimate_batch_norm(model, train_split, BitFlips(rate),
                                                                          rng=seed)),
@@ -194,8 +200,9 @@ def row_of(recipe: Recipe, seed: int, size: Size, folder: Path, data: Path | Non
            **measure(model, recipe, size, seed, splits)}
     with replaced(path) as temporary:
         Path(temporary).write_text(json.dumps(row, allow_nan=False) + "\n", encoding="utf-8")
-    for left in (spent, checkpoint):
-        left.unlink(missing_ok=True)
+    spent.unlink(missing_ok=True)
+    if not (recipe.adapt and recipe.arm == "standard"):              # that others start from
+        checkpoint.unlink(missing_ok=True)
     return row
 
 
