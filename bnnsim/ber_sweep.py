@@ -49,7 +49,7 @@ def _runs(options: argparse.Namespace) -> bool:
 
 
 def _layers(text: str) -> str | list[int]:
-    return "all" if text == "all" else parse_integers("layers", text)
+    return "all" if text == "all" else parse_integers("--layers", text)
 
 
 OPTIONS = (
@@ -195,7 +195,7 @@ def work(options: argparse.Namespace) -> None:
         print(as_json({"command": command}) if options.format == "json" else command)
         return
     check_options(options)
-    rates = parse_rates(options.rates)
+    rates = parse_rates(options.rates, "--rates")
     grid = load_grid(options)
     if options.dry_run:
         dry_run(options, grid, rates)

@@ -93,7 +93,8 @@ def places_on(axis: str, text: str) -> list[Any]:
     """Places on an axis: names of conditions, or numbers."""
     from bnnsim.devices import AXES
 
-    return [part.strip() for part in text.split(",")] if axis == "condition" else parse_places(text, AXES[axis].log)
+    return ([part.strip() for part in text.split(",")] if axis == "condition"
+            else parse_places(text, AXES[axis].log, "--values"))
 
 
 def parse_at(texts: Sequence[str]) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def parse_at(texts: Sequence[str]) -> dict[str, Any]:
         name, equals, place = text.partition("=")
         if not equals or name not in AXES:
             raise ValueError(f"--at must be AXIS=PLACE with an axis of {', '.join(AXES)}, got {text!r}")
-        numbers = [place] if name == "condition" else parse_places(place, False)
+        numbers = [place] if name == "condition" else parse_places(place, False, f"--at {name}")
         if len(numbers) != 1 or AXES[name].key in found:
             raise ValueError(f"--at {name} must be one place, got {' and '.join(texts)}: --axis {name} has several")
         found[AXES[name].key] = numbers[0]

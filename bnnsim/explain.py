@@ -39,7 +39,7 @@ WHAT: dict[str, Callable[[Any, argparse.Namespace, "PackedNetwork", "Split"], An
     "tolerance": lambda metrics, options, network, split: metrics.bit_error_tolerance(network, split.images),
     "importance": lambda metrics, options, network, split: metrics.importance(network, split, options.method),
     "prediction": lambda metrics, options, network, split: metrics.predicted_accuracy(
-        network, split, parse_rates(options.rates), options.draws, options.seed),
+        network, split, parse_rates(options.rates, "--rates"), options.draws, options.seed),
     "critical": lambda metrics, options, network, split: metrics.critical_bits(network, split, options.layer),
 }
 OF_GRAPHS = ("margins", "tolerance", "critical")
@@ -110,7 +110,7 @@ def injected(options: argparse.Namespace, network: "PackedNetwork", split: "Spli
     """Accuracy under injected errors, to compare the predicted one with."""
     from bnnsim.campaign import sweep
 
-    return sweep(network, split, parse_rates(options.rates), options.check, options.seed, progress=False)
+    return sweep(network, split, parse_rates(options.rates, "--rates"), options.check, options.seed, progress=False)
 
 
 def load(options: argparse.Namespace) -> "tuple[str, PackedNetwork, Split]":

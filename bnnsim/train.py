@@ -76,7 +76,7 @@ OPTIONS = (
            "of what was learnt before",
            rules.one_of(OPTIMIZERS), "adam"),
     Option("learning_rate", "step size (default: 1e-3 for adam and metaplastic, 0.1 for sgd; of bop's batch norm "
-           "0.01)", read=float),
+           "0.01)", rules.positive(), read=float),
     _setting("bop_gamma", "weight of a new gradient in the average", "GAMMA"),
     _setting("bop_tau", "average at which a weight flips", "TAU"),
     _setting("meta", "how much harder a large latent weight is to bring back to zero", "M"),
@@ -104,7 +104,7 @@ OPTIONS = (
     Option("rescale", "after training: rescale thresholds from the flip rate of training to this bit error rate",
            read=float, metavar="BER"),
     Option("reestimate", "after training: take batch-norm statistics anew, on the training images under this bit error "
-           "rate", lambda _, value: check_probability("--reestimate", value), read=float, metavar="BER"),
+           "rate", check_probability, read=float, metavar="BER"),
     Option("augment", "random crop and flip (default: for "
            f"{', '.join(name for name, known in CATALOGUE.items() if known.augment)} only)", rules.switch),
     Option("holdout", "keep N training images for validation, and the epoch that is best on them; else the last epoch "
@@ -169,7 +169,7 @@ def regulariser(text: str | None) -> regularisers.DirectRegulariser | None:
 
 def errors_of(options: argparse.Namespace) -> "tuple[float | list[float], Fault | None]":
     """(flip_rate, faults) as `fit` takes them."""
-    flip_rate = parse_probabilities("flip_rate", options.flip_rate)
+    flip_rate = parse_probabilities("--flip-rate", options.flip_rate)
     given = [name for name, is_given in (("--flip-rate", np.any(flip_rate)), ("--asymmetric", options.asymmetric),
                                          ("--fault", options.fault)) if is_given]
     if len(given) > 1:

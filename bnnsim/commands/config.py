@@ -51,7 +51,7 @@ def load_config(path: FilePath, table: Iterable[Option]) -> dict[str, Any]:
     checked = {}
     for key, value in found.items():
         try:
-            checked[key] = keys[check_choice("a key", key, keys)].checked(value)
+            checked[key] = keys[check_choice("a key", key, keys)].checked(value, key)
         except (ValueError, TypeError) as error:
             error.args = (f"{path}: {error}",)
             raise

@@ -7,7 +7,7 @@ from bnnsim.checks import check_int, check_probability, check_real, integer_of, 
 MOST = 10_000                       # numbers of one list
 
 
-def parse_rates(text: str) -> list[float]:
+def parse_rates(text: str, called: str = "rates") -> list[float]:
     """Bit error rates: '1e-3,0.01,0.1', or start:stop:count in equal log steps; 0 is always added.
 
     Returns
@@ -19,17 +19,17 @@ def parse_rates(text: str) -> list[float]:
     >>> parse_rates("0.001:0.1:3")
     [0.0, 0.001, 0.01, 0.1]
     """
-    wanted = f"rates must be numbers such as '1e-3,0.01' or start:stop:count such as 1e-4:0.3:13, got {text!r}"
+    wanted = f"{called} must be numbers such as '1e-3,0.01' or start:stop:count such as 1e-4:0.3:13, got {text!r}"
     if ":" not in text:
-        return sorted({0.0, *(check_probability("rates", value) for value in _numbers(text, ",", wanted))})
+        return sorted({0.0, *(check_probability(called, value) for value in _numbers(text, ",", wanted))})
     start, stop, count = _steps(text, wanted)
-    start, stop = check_probability("rates", start), check_probability("rates", stop)
+    start, stop = check_probability(called, start), check_probability(called, stop)
     if not 0 < start < stop:
-        raise ValueError(f"rates start:stop:count need 0 < start < stop, got {text!r}")
+        raise ValueError(f"{called} as start:stop:count must have 0 < start < stop, got {text!r}")
     return [0.0, *sorted({float(f"{value:.4g}") for value in np.geomspace(start, stop, count)})]
 
 
-def parse_places(text: str, log: bool) -> list[float]:
+def parse_places(text: str, log: bool, called: str = "values") -> list[float]:
     """Numbers on an axis: '0.5,0.6', or start:stop:count in equal steps, of the logarithm with `log`.
 
     Examples
@@ -37,12 +37,13 @@ def parse_places(text: str, log: bool) -> list[float]:
     >>> parse_places("10:1000:3", True), parse_places("0:1:3", False)
     ([10.0, 100.0, 1000.0], [0.0, 0.5, 1.0])
     """
-    wanted = f"values must be numbers such as 0.5,0.6 or start:stop:count, got {text!r}"
+    wanted = f"{called} must be numbers such as 0.5,0.6 or start:stop:count, got {text!r}"
     if ":" not in text:
-        return [check_real("values", value) for value in _numbers(text, ",", wanted)]
+        return [check_real(called, value) for value in _numbers(text, ",", wanted)]
     start, stop, count = _steps(text, wanted)
     if not (np.isfinite([start, stop]).all() and start < stop and (start > 0 or not log)):
-        raise ValueError(f"values start:stop:count need start < stop{' and start > 0' if log else ''}, got {text!r}")
+        above = " and start > 0" if log else ""
+        raise ValueError(f"{called} as start:stop:count must have start < stop{above}, got {text!r}")
     return [float(f"{value:.5g}") for value in (np.geomspace if log else np.linspace)(start, stop, count)]
 
 

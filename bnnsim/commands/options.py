@@ -95,14 +95,17 @@ class Option:
         except ValueError as error:
             raise argparse.ArgumentTypeError(str(error)) from error
 
-    def checked(self, value: Any) -> Any:
-        """The value in its clean form; a list of one from one item, where there may be several."""
+    def checked(self, value: Any, called: str) -> Any:
+        """The value in its clean form; a list of one from one item, where there may be several.
+
+        called : what whoever gave the value knows the option by: --ci-width on a command line, ci_width in a file
+        """
         if not self.several:
-            return self.rule(self.name, value)
+            return self.rule(called, value)
         values = value if isinstance(value, list) else [value]
         if not values:
-            raise ValueError(f"{self.name} must have at least one value, got []")
-        return [self.rule(f"{self.name}[{i}]", item) for i, item in enumerate(values)]
+            raise ValueError(f"{called} must have at least one value, got []")
+        return [self.rule(f"{called}[{i}]" if len(values) > 1 else called, item) for i, item in enumerate(values)]
 
     def words(self, value: Any) -> list[str]:
         """What is typed for this value."""
@@ -128,7 +131,8 @@ def settle(options: argparse.Namespace, table: Iterable[Option], found: dict[str
         value = option.default if value in (None, []) else value
         if value in (None, []) and option.typed == "" and option.nargs in (None, "+"):
             raise ValueError(f"{option.metavar} must be given: {option.help}")
-        setattr(options, option.name, value if value in (None, []) else option.checked(value))
+        setattr(options, option.name, value if value in (None, [])
+                else option.checked(value, option.typed or option.metavar or option.name))
 
 
 def check_read(options: argparse.Namespace, names: Iterable[str], read: object, by: str) -> None:

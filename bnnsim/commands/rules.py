@@ -92,7 +92,7 @@ def rates_text(name: str, value: Any) -> str:
         if not values:
             raise ValueError(f"{name} must have at least one value, got []")
         value = ",".join(repr(check_probability(f"{name}[{i}]", item)) for i, item in enumerate(values))
-    parse_rates(value)
+    parse_rates(value, name)
     return value
 
 
@@ -116,17 +116,17 @@ _known(CATALOGUE, dataset_text)
 
 def size_text(name: str, value: Any) -> str:
     """Rows and columns of images, "32x32"."""
-    size_of(text(name, value))
+    size_of(text(name, value), name)
     return value.lower()
 
 
-def size_of(value: str | None) -> tuple[int, int] | None:
+def size_of(value: str | None, called: str = "--size") -> tuple[int, int] | None:
     """The (H, W) of --size."""
     if value is None:
         return None
     words = value.lower().split("x")
     if len(words) != 2 or not all(word.isascii() and word.isdigit() and len(word) < 9 for word in words):
-        raise ValueError(f"size must be ROWSxCOLUMNS, such as 32x32, got {value!r}")
+        raise ValueError(f"{called} must be ROWSxCOLUMNS, such as 32x32, got {value!r}")
     return check_size(tuple(map(int, words)))
 
 

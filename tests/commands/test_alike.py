@@ -171,7 +171,7 @@ def test_limited_images_are_the_first_and_say_so(here, capsys):
     ("device_sweep", ["card.h5", "--limit", "3"], "--limit must not be given with card.h5, which holds a sweep"),
     ("plot", [], "FILE.h5 must be given: results of ber_sweep --out"),
     ("download", [], "NAME must be given: one of fashion"),
-    ("download", ["imagenet"], "name must be one of 'fashion', 'mnist', 'cifar10', got 'imagenet'"),
+    ("download", ["imagenet"], "NAME must be one of 'fashion', 'mnist', 'cifar10', got 'imagenet'"),
     ("convert", [], "IN must be given: the network"),
     ("train", ["--config", "."], "--config must be a file, got the folder ."),
     ("train", ["--config", "none.json"], "No such file"),

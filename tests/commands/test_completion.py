@@ -98,7 +98,7 @@ def test_the_scripts_have_no_error_of_syntax(shell, tmp_path):
 
 
 @pytest.mark.parametrize("words, message", [
-    ([], "SHELL must be given: which: bash, zsh"), (["fish"], "shell must be one of 'bash', 'zsh', got 'fish'")])
+    ([], "SHELL must be given: which: bash, zsh"), (["fish"], "SHELL must be one of 'bash', 'zsh', got 'fish'")])
 def test_another_shell_is_refused(words, message, capsys):
     with pytest.raises(SystemExit) as stop:
         completion.main(words)

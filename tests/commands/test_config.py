@@ -42,7 +42,7 @@ def test_every_option_is_a_key(tmp_path):
     assert load_config(written(tmp_path, WHOLE)) == {**WHOLE, "rates": "0.0,0.001"}
     assert set(WHOLE) == KEYS
     for option in TABLE:
-        assert option.default in (None, []) or option.checked(option.default) == option.default
+        assert option.default in (None, []) or option.checked(option.default, option.name) == option.default
 
 
 def test_one_value_is_a_list_of_one(tmp_path):
@@ -52,10 +52,10 @@ def test_one_value_is_a_list_of_one(tmp_path):
 
 
 WRONG = [
-    ({"networks": 3}, TypeError, r"networks\[0\] must be a path, got 3"),
+    ({"networks": 3}, TypeError, r"networks must be a path, got 3"),
     ({"networks": ["a", ""]}, TypeError, r"networks\[1\] must be a path, got ''"),
     ({"networks": []}, ValueError, r"networks must have at least one value, got \[\]"),
-    ({"datasets": ["fashon"]}, ValueError, r"datasets\[0\] must be one of .* did you mean 'fashion'\?"),
+    ({"datasets": ["fashon"]}, ValueError, r"datasets must be one of .* did you mean 'fashion'\?"),
     ({"data": None}, TypeError, "data must be a path, got None"),
     ({"size": "3"}, ValueError, "size must be ROWSxCOLUMNS"), ({"order": "HWC"}, ValueError, "order must be one of"),
     ({"limit": 0}, ValueError, "limit must be >= 1, got 0"),
@@ -64,10 +64,10 @@ WRONG = [
     ({"rates": []}, ValueError, "rates must have at least one value"),
     ({"rates": True}, TypeError, r"rates\[0\] must be a probability"),
     ('{"rates": [NaN]}', ValueError, "must be JSON: numbers must be finite, got NaN"),
-    ({"layers": [0]}, TypeError, r'layers\[0\] must be "all" or a list of layer numbers, got 0'),
-    ({"layers": [[-1]]}, ValueError, r"layers\[0\] must be >= 0, got -1"),
-    ({"layers": [[0.5]]}, TypeError, r"layers\[0\] must be an integer"),
-    ({"layers": [[]]}, TypeError, r'layers\[0\] must be "all" or a list'),
+    ({"layers": [0]}, TypeError, r'layers must be "all" or a list of layer numbers, got 0'),
+    ({"layers": [[0], [-1]]}, ValueError, r"layers\[1\] must be >= 0, got -1"),
+    ({"layers": [[0.5]]}, TypeError, r"layers must be an integer"),
+    ({"layers": [[]]}, TypeError, r'layers must be "all" or a list'),
     ({"trials": "20"}, TypeError, "trials must be an integer, got '20'"),
     ({"trials": 0}, ValueError, "trials must be >= 1"),
     ({"trials": True}, TypeError, "trials must be an integer, got True"),
@@ -75,7 +75,7 @@ WRONG = [
     ({"seed": 1.0}, TypeError, "seed must be an integer"),
     ({"workers": 5000}, ValueError, r"workers must be in \[1, 4096\]"),
     ({"dask": 8786}, TypeError, "dask must be text, got 8786"),
-    ({"faults": [3]}, TypeError, r"faults\[0\] must be text, got 3"),
+    ({"faults": [3]}, TypeError, r"faults must be text, got 3"),
     ({"faults": []}, ValueError, "faults must have at least one value"),
     ({"axis": ""}, TypeError, "axis must be text, got ''"),
     ({"out": ["a"]}, TypeError, r"out must be a path, got \['a'\]"),
@@ -275,7 +275,7 @@ def test_log_in_a_file_is_heeded(here, monkeypatch):
     (["--layers", "a"], "--layers"),
     (["--workers", 0], "workers must be in [1, 4096]"),
     (["--format", "xml"], "format must be one of 'table', 'csv', 'json', got 'xml'"),
-    (["--ci-width", "nan"], "ci_width must be finite"),
+    (["--ci-width", "nan"], "--ci-width must be finite"),
     (["--dask", "nonsense://x"], "nonsense"),
     (["--config", "missing.json"], "missing.json"),
     (["--print-command", "net0.h5"], "a packed network: open it with"),

@@ -94,7 +94,7 @@ def test_plot_draws_the_broken_bits(here, monkeypatch):
 
 BAD = [
     (ber_sweep, ["--fault", "BitFlip(0)"], "did you mean 'BitFlips'"),
-    (ber_sweep, ["--fault", ""], "faults[0] must be text, got ''"),
+    (ber_sweep, ["--fault", ""], "--fault must be text, got ''"),
     (ber_sweep, ["--fault", "ArrayMapping(64, 64)"], "BitFlips(0.01)"),
     (ber_sweep, ["--fault", "BitFlips(2)"], "p must be a probability"),
     (ber_sweep, ["--fault", "BitFlips(0)", "--fault", "StuckAt(0, 0)"], "faults must be moved along one axis, got"),

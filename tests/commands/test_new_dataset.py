@@ -126,7 +126,7 @@ def test_what_is_wrong_with_data_of_ones_own_is_said(mine, capsys):
 
 
 def test_what_it_cannot_do_is_said(here, capsys):
-    assert "name must be one of 'fashion', 'mnist', 'cifar10', got 'blobs'" in refused(capsys, download, "blobs")
+    assert "NAME must be one of 'fashion', 'mnist', 'cifar10', got 'blobs'" in refused(capsys, download, "blobs")
     error = refused(capsys, evaluate, "--dataset", "blob")
     assert "dataset must be one of 'fashion'" in error and "'blobs', got 'blob'; did you mean 'blobs'?" in error
     assert error.endswith("; or the path of data of your own, and no file or folder is called that\n")

@@ -61,18 +61,23 @@ def test_a_file_has_no_key_for_what_one_call_does(tmp_path):
         load_config(tmp_path / "c.json", FEW)
 
 
-@pytest.mark.parametrize("file", [{"n_chips": 0}, {}])
-def test_an_option_is_checked_alike_wherever_it_stands(tmp_path, capsys, file):
+@pytest.mark.parametrize("typed, file, said", [
+    ("", {"n_chips": 0}, "c.json: n_chips must be >= 1, got 0"),
+    ("--n-chips 0", {}, "error: --n-chips must be >= 1, got 0"),
+    ("", {"axes": [-1]}, "c.json: axes must be >= 0, got -1"), ("--axis -1", {}, "error: --axis must be >= 0, got -1"),
+    ("--axis 1 --axis -1", {}, "error: --axis[1] must be >= 0, got -1"),
+])
+def test_an_option_is_checked_alike_wherever_it_stands_by_its_name_there(tmp_path, capsys, typed, file, said):
     with pytest.raises(SystemExit) as stop:
-        settled(tmp_path, "" if file else "--n-chips 0", **file)
-    assert stop.value.code == 2 and "n_chips must be >= 1, got 0" in capsys.readouterr().err
+        settled(tmp_path, typed, **file)
+    assert stop.value.code == 2 and said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", TABLES)
 def test_every_default_passes_its_own_check(command):
     for option in TABLES[command]:
         if option.default not in (None, []):
-            option.checked(option.default)
+            option.checked(option.default, option.name)
 
 
 @pytest.mark.parametrize("command", TABLES)
