@@ -84,9 +84,9 @@ def settings(recipe: Recipe, model: bnnsim.Sequential) -> dict[str, Any]:
     how = recipe.schedule.split()
     told: dict[str, Any] = {"schedule": Cosine() if how[0] == "cosine" else Step(int(how[1])),
                             "optimizer": Adam() if recipe.clip else Unclipped(), "augment": recipe.data == "cifar10",
-                            "batch_size": 128 if recipe.data == "cifar10" else 256}
+                            "batch_size": 128 if recipe.adapt else 256}
     match words:
-        case ["standard"]:
+        case ["standard"] | ["more"]:
             return told
         case ["flips"]:
             return told | {"flip_rate": float(number)}
