@@ -1,14 +1,16 @@
 """From quantities, one value a seed, to verdicts: pooled variance, Holm's correction, settings.
 
-A check is a quantity whose mean is claimed to lie above (">") or below ("<") a number. Checks of one quantity, over
-arms and settings, pool their variance between seeds where Bartlett's test does not tell these apart (5 %). Student's t
-then gives each check a two-sided p value, Holm's correction holds over all checks of the claim, and a check that is
-significant at 5 % holds or is contradicted by the side its mean lies on; any other is not decided. Where a network has
-one seed, the values are its chips, nothing is pooled, and the verdict is for this network only. What was not measured
-is open.
+A check is a quantity whose mean is claimed to lie above (">") or below ("<") a number. Checks of one quantity and one
+input code, over arms and settings, pool their variance between seeds where Bartlett's test does not tell these apart
+(5 %). Student's t then gives each check a two-sided p value. Holm's correction holds over all checks of the claim that
+are measured: significant at 5 %, a check holds or is contradicted by the side its mean lies on; else it is not decided.
+More networks make it stricter, and add degrees of freedom. Where a network has one seed, the values are its chips,
+nothing is pooled, and the verdict is for this network. What was not measured is open; what this design cannot measure
+is not decided, with the reason.
 """
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -16,6 +18,9 @@ import numpy as np
 from scipy.special import chdtrc, stdtr, stdtrit
 
 HOLDS, CONTRADICTED, UNDECIDED, OPEN = "holds", "contradicted", "not decided", "open"
+ALONE = " for one network"                                       # behind "holds" and "contradicted"
+DECIDED = (HOLDS, HOLDS + ALONE, CONTRADICTED, CONTRADICTED + ALONE)
+ORDER = (CONTRADICTED, CONTRADICTED + ALONE, OPEN, UNDECIDED, HOLDS + ALONE, HOLDS)     # a setting has the first
 LEVEL = 0.05
 
 
@@ -31,16 +36,23 @@ class Check:
     values: list[float] = field(default_factory=list)
     of: str = "seeds"                   # what the values are: seeds, chips of one network, networks
     why_open: str = ""                  # what is missing
+    why_undecided: str = ""             # what this design cannot tell
     mean: float | None = None
     error: float | None = None          # standard error of the mean
     df: float | None = None
+    pooled: bool = False
     p: float | None = None              # two-sided, not corrected
     decides: float | None = None        # how far from `than` a mean is decided even as Holm's strictest check
     verdict: str = OPEN
 
+    @property
+    def family(self) -> tuple[str, str]:
+        """Checks whose seeds may vary alike: of one quantity and input code."""
+        return self.quantity, "".join(re.findall(r"code \d+", self.setting))
 
-def spread(checks: Sequence[Check]) -> tuple[float, int, bool]:
-    """(variance between seeds, degrees of freedom, whether pooled) of the first, by all that ask the same quantity."""
+
+def spread(checks: Sequence[Check]) -> tuple[float, float, bool]:
+    """(variance between seeds, degrees of freedom, whether pooled) of the first, by all that are given."""
     own = np.asarray(checks[0].values)
     groups = [np.asarray(check.values) for check in checks if check.of == "seeds" and len(check.values) > 1]
     if checks[0].of != "seeds" or len(groups) < 2 or bartlett(groups) < LEVEL:
@@ -65,19 +77,18 @@ def decide(checks: Sequence[Check]) -> None:
     """Fill in mean, p value and verdict of all checks of one claim."""
     asked: list[tuple[Check, float, float, float]] = []             # with mean, standard error, degrees of freedom
     for check in checks:
-        if check.why_open:
-            continue
-        if check.of == "exact" and check.mean is not None:          # a theorem's bound: the worst value found
+        if check.why_undecided:
+            check.verdict = UNDECIDED
+        elif check.of == "exact" and check.mean is not None:        # a theorem's bound: the worst value found
             check.verdict = HOLDS if is_right(check, check.mean) else CONTRADICTED
         elif check.mean is not None and check.error is not None and check.df is not None:       # as a correlation's are
             asked.append((check, check.mean, check.error, check.df))
-        elif len(check.values) < 2:
+        elif len(check.values) > 1:
+            same = [check, *(one for one in checks if one is not check and one.family == check.family)]
+            variance, df, check.pooled = spread(same)
+            asked.append((check, float(np.mean(check.values)), math.sqrt(variance / len(check.values)), df))
+        elif not check.why_open:
             check.why_open = f"{len(check.values)} of at least 2 {check.of}"
-        else:
-            same = [check, *(one for one in checks if one is not check and one.quantity == check.quantity)]
-            variance, freedom, _ = spread(same)
-            error = math.sqrt(variance / len(check.values))
-            asked.append((check, float(np.mean(check.values)), error, freedom))
     ps = []
     for check, mean, error, df in asked:
         distance = abs(mean - check.than)
@@ -85,7 +96,8 @@ def decide(checks: Sequence[Check]) -> None:
         check.mean, check.error, check.df, check.p = mean, error, df, ps[-1]
         check.decides = error * -float(stdtrit(df, LEVEL / (2 * len(asked))))
     for (check, mean, _, _), significant in zip(asked, holm(ps)):
-        check.verdict = (HOLDS if is_right(check, mean) else CONTRADICTED) if significant else UNDECIDED
+        sided = (HOLDS if is_right(check, mean) else CONTRADICTED) + ALONE * check.of.endswith("one network")
+        check.verdict = sided if significant else UNDECIDED
 
 
 def is_right(check: Check, mean: float) -> bool:
@@ -104,11 +116,10 @@ def holm(ps: Sequence[float], level: float = LEVEL) -> list[bool]:
 
 
 def by_setting(checks: Sequence[Check]) -> dict[str, str]:
-    """{setting: verdict}: contradicted where a check is, else open or not decided where one is, else it holds."""
+    """{setting: verdict}: the first in ORDER that a check of it has."""
     found: dict[str, str] = {}
     for check in checks:
-        worst = {found.get(check.setting, HOLDS), check.verdict}
-        found[check.setting] = next(verdict for verdict in (CONTRADICTED, OPEN, UNDECIDED, HOLDS) if verdict in worst)
+        found[check.setting] = min(found.get(check.setting, HOLDS), check.verdict, key=ORDER.index)
     return found
 
 
@@ -118,12 +129,16 @@ def overall(checks: Sequence[Check]) -> str:
     verdicts = list(settings.values())
     if len(set(verdicts)) <= 1:
         return verdicts[0] if verdicts else OPEN
-    told = [f"{verdict} under {under(settings, verdict)}" for verdict in (HOLDS, CONTRADICTED, UNDECIDED)
-            if verdict in verdicts]
+    told = [f"{verdict} under {under(settings, verdict)}" for verdict in DECIDED + (UNDECIDED,) if verdict in verdicts]
     n = verdicts.count(OPEN)
     return "; ".join(told + [f"open under {n} other setting{'s' * (n > 1)}"] * (n > 0))
 
 
 def under(settings: dict[str, str], verdict: str) -> str:
-    """The settings of a verdict, in words."""
-    return " / ".join(setting for setting, one in settings.items() if one == verdict)
+    """The settings of a verdict, in words; those that differ in their code alone together."""
+    codes: dict[tuple[str, str], list[str]] = {}
+    for setting in (setting for setting, one in settings.items() if one == verdict):
+        before, code, after = (re.split(r"(code \d+)", setting, maxsplit=1) + ["", ""])[:3]
+        codes.setdefault((before, after), []).append(code)
+    return " / ".join(f"{before}{' and '.join([*found[:1], *(code[5:] for code in found[1:])])}{after}"
+                      for (before, after), found in codes.items())

@@ -17,7 +17,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from criteria import CONTRADICTED, HOLDS, OPEN, UNDECIDED
+from criteria import DECIDED, OPEN, UNDECIDED
+from scipy.special import stdtrit
 
 HERE = Path(__file__).resolve().parent
 SOURCE, PAGE, FIGURES = HERE / "results.json", HERE / "RESULTS.rst", HERE / "figures"
@@ -30,14 +31,17 @@ reads the rows of ``rows.jsonl``, one a trained network, that ``networks.py`` me
 
 A setting is an architecture, a length of training with its schedule, and the number that black enters as (code 0:
 pixels 0 to 255, code 128: -128 to 127), with what else differs. A check is a quantity whose mean over seeds is claimed
-to lie above or below a number; its t test takes the variance between seeds of all checks that ask the same quantity,
-where Bartlett's test does not tell these apart, and Holm's correction holds over all checks of a claim: at 5 % a check
-holds or is contradicted, any other is not decided. A claim holds under a setting where all of its checks do, is
-contradicted where one is, is open where a network is not trained, and is not decided else. "Decides" is the distance
-from the claimed number that this design decides even as Holm's strictest check. "Points" are percent points of
-accuracy; [V] was read in the paper, [C] in the authors' code, [R] is reconstructed, [D] derived.
+to lie above or below a number. Its t test takes the variance between seeds of all checks that ask the same quantity at
+the same code, where Bartlett's test does not tell these apart: "pooled". Where such checks share a standard network,
+they are not independent, and the pooled degrees of freedom are somewhat too many. Holm's correction holds over all
+checks of a claim that are measured: at 5 % a check holds or is contradicted, any other is not decided. A claim holds
+under a setting where all of its checks do, is contradicted where one is, is open where a network is not trained, and is
+not decided else; where there is one network it is so for that network only, over its chips. The interval is at 95 %,
+without Holm's correction; "decides" is the distance from the claimed number that this design decides even as Holm's
+strictest check. "Points" are percent points of accuracy; [V] was read in the paper, [C] in the authors' code, [R] is
+reconstructed, [D] derived.
 
-{networks} networks, trained in {hours} hours in sum, on a machine that did other work beside it (commits {commits}).
+{networks} networks, trained in {hours} hours in sum, on machines that did other work beside it (commits {commits}).
 
 """
 CLAIMS = "abcdefgh"
@@ -59,7 +63,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], widths: str) -> 
 def counted(record: Record) -> str:
     """How many checks of how many have which verdict."""
     verdicts = [check["verdict"] for check in record["checks"]]
-    told = [f"{verdicts.count(verdict)} {verdict}" for verdict in (HOLDS, CONTRADICTED, UNDECIDED, OPEN)
+    told = [f"{verdicts.count(verdict)} {verdict}" for verdict in (*DECIDED, UNDECIDED, OPEN)
             if verdict in verdicts]
     return f"of {len(verdicts)}: {', '.join(told)}"
 
@@ -73,24 +77,27 @@ def section(record: Record) -> str:
     if record["networks"]:
         images = sorted({told[3] for told in record["networks"].values()})
         text += (f"; {len(record['networks'])} networks, {' or '.join(f'{n:,}' for n in images)} test images, "
-                 f"{record['chips']} chips a rate")
+                 f"{' or '.join(map(str, record['chips']))} chips a rate")
     text += (f".\n\n.. image:: figures/{record['figure']}\n   :alt: figure of claim {record['claim']}\n"
              "   :width: 600\n\n")
     rows = [(check["setting"], check["about"], check["quantity"], *measured(check), check["verdict"])
-            for check in record["checks"] if check["verdict"] != OPEN]
+            for check in record["checks"] if check["mean"] is not None]
     if rows:
-        text += table(("setting", "of", "quantity", "mean, and what it decides", "claimed", "verdict"), rows,
-                      "24 16 24 18 8 10")
-    return text + "".join(f"* {note}\n" for note in (*record["notes"], *left_open(record))) + "\n"
+        text += table(("setting", "of", "quantity", "mean, interval, and what it decides", "claimed", "verdict"), rows,
+                      "24 14 22 22 8 10")
+    for header, *cells in record["tables"]:
+        text += table(header, cells, " ".join(["30", *["7"] * (len(header) - 1)]))
+    return text + "".join(f"* {note}\n" for note in (*record["notes"], *left(record))) + "\n"
 
 
-def left_open(record: Record) -> list[str]:
+def left(record: Record) -> list[str]:
     """What is claimed and was not measured, by the reason."""
-    found: dict[str, list[str]] = {}
+    found: dict[tuple[str, str], list[str]] = {}
     for check in record["checks"]:
-        if check["verdict"] == OPEN:
-            found.setdefault(check["why_open"], []).append(f"{check['about']}, {check['setting']}")
-    return [f"Open, {why}: {'; '.join(dict.fromkeys(names))}." for why, names in found.items()]
+        if check["mean"] is None:
+            why = check["verdict"].capitalize(), check["why_undecided"] or check["why_open"]
+            found.setdefault(why, []).append(f"{check['about']}, {check['setting']}")
+    return [f"{verdict}, {why}: {'; '.join(dict.fromkeys(names))}." for (verdict, why), names in found.items()]
 
 
 def measured(check: dict[str, Any]) -> tuple[str, str]:
@@ -98,9 +105,10 @@ def measured(check: dict[str, Any]) -> tuple[str, str]:
     told = number(check["mean"])
     if check["decides"] is not None:
         n = f"{len(check['values'])} {check['of']}" if check["values"] else check["of"]
-        told += f" ({n}; decides {number(check['decides'])})"
-    if check["of"] == "chips of one network":
-        told += "; for this network only"
+        half = -check["error"] * float(stdtrit(check["df"], 0.025))
+        pooled = f", pooled: {check['df']:.0f} degrees of freedom" if check["pooled"] else ""
+        told += (f" ({number(check['mean'] - half)} to {number(check['mean'] + half)}; {n}{pooled}; decides "
+                 f"{number(check['decides'])})")
     return told, f"{'above' if check['wanted'] == '>' else 'below'} {check['than']:.3g}"
 
 

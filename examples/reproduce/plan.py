@@ -75,6 +75,9 @@ _NARROW = tuple(replace(_FCNN, net=f"FCNN {width}", arm=arm) for width in (512, 
                 for arm in ("standard", "flips 0.1"))
 _SHORT, _SHORT_CNN = replace(_FCNN, epochs=10), replace(_CNN, epochs=10, schedule="cosine")
 _CNN_ARMS = ("standard", "flips 0.1", "flips 0.05", "flips 0.2", "MHL 0.0625")
+# of FCNN and CNN, those that are compared: trained alike
+PAIRS = tuple((replace(fcnn, code=code), replace(cnn, code=code)) for fcnn, cnn in ((_SHORT, _SHORT_CNN), (_LONG, _CNN))
+              for code in CODES)
 STAGES = (
     Stage("short", (*_arms(_SHORT, *_MAIN),
                     *_arms(_SHORT, "flips 0.05", "native 0.05", "MHL 0.0625", "scaled MHL 128", "regulariser 1 16",

@@ -1,23 +1,23 @@
 """What all reproductions share: rows of networks by arm and setting, checks, the record that is left.
 
-A claim's script names its criterion, takes rows by `Study.groups`, notes quantities by `Study.check`, and ends with
-`Study.finish`. At quick size it trains what it needs; at full size it reads the rows that `networks.py` left, and what
-is not trained is open.
+A claim's script names its criterion, takes rows by `Study.groups`, asks what it claims of them by `Study.ask`, trained
+or not, and ends with `Study.finish`. At quick size it trains what it needs; at full size it reads the rows that
+`networks.py` left, and what is not trained is open.
 """
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from criteria import CONTRADICTED, HOLDS, Check, decide, overall
+from criteria import DECIDED, Check, decide, overall
 from matplotlib.figure import Figure
 from networks import FULL, QUICK, Row, arguments, commit, kept, row_of
-from plan import STAGES, Recipe
+from plan import PAIRS, STAGES, Recipe
 
 from bnnsim.campaign.provenance import cpu_name
 from bnnsim.figures.scales import draw_curve, rate_axis
@@ -25,6 +25,7 @@ from bnnsim.figures.style import legend_below, line_style, new_axes, save_figure
 from bnnsim.files.atomic import replaced
 
 Arms = dict[str, list[Row]]                 # {arm: rows by seed}, the same seeds for every arm
+DATA = {"fashion": "Fashion-MNIST", "mnist": "MNIST", "cifar10": "CIFAR-10", "fashion-subset": "part of Fashion-MNIST"}
 
 
 class Study:
@@ -38,6 +39,7 @@ class Study:
         self.size = FULL if self.options.full else QUICK
         self.checks: list[Check] = []
         self.notes: list[str] = []
+        self.tables: list[list[list[str]]] = []                              # each its header, then its rows
         self.used: dict[tuple[str, int], Row] = {}
 
     # ------------------------------------------------------------------------------------------ rows
@@ -56,7 +58,21 @@ class Study:
                     planned.setdefault(recipe.setting, {}).setdefault(recipe.arm, (recipe, self.size.n_seeds(stage)))
         for setting, found in planned.items():
             if set(found) == set(arms):
-                yield f"{net}, {setting}", self._rows({arm: found[arm] for arm in arms})
+                yield self.words(found[arms[0]][0]), self._rows({arm: found[arm] for arm in arms})
+
+    def words(self, recipe: Recipe) -> str:
+        """The setting of a recipe, with its network and data."""
+        data = DATA[self.size.data[recipe.data]]
+        return f"{recipe.net}{'' if data in recipe.net else f' on {data}'}, {recipe.setting}"
+
+    def pairs(self, *arms: str) -> Iterator[tuple[str, Arms, Arms]]:
+        """(setting, the FCNN's arms, the CNN's) as the plan pairs them, as many seeds of each; {} where one is left."""
+        fcnn, cnn = (dict(self.groups(net, *arms)) for net in ("FCNN", "CNN"))
+        for one, other in dict.fromkeys((self.size.of(a), self.size.of(b)) for a, b in PAIRS):
+            both = fcnn.get(self.words(one), {}), cnn.get(self.words(other), {})
+            n = min(len(rows) for group in both for rows in group.values()) if all(both) else 0
+            first, second = ({arm: rows[:n] for arm, rows in group.items() if n} for group in both)
+            yield f"FCNN, {one.epochs} epochs, against CNN, {other.epochs} epochs, code {one.code}", first, second
 
     def _rows(self, planned: dict[str, tuple[Recipe, int]]) -> Arms:
         by_seed: list[dict[str, Row]] = []
@@ -78,30 +94,38 @@ class Study:
 
     # ------------------------------------------------------------------------------------------ checks
 
-    def check(self, about: str, setting: str, quantity: str, values: Iterable[float], wanted: str, than: float,
-              of: str = "seeds", chips: Iterable[float] = ()) -> None:
-        """Note a quantity, one value a seed, whose mean is to be above (">") or below ("<") a number.
+    def ask(self, about: str, setting: str, quantity: str, arms: Arms, measure: Callable[[Arms], np.ndarray],
+            wanted: str, than: float) -> None:
+        """Ask of arms whether the mean of a quantity is above (">") or below ("<") a number; {} is open.
 
-        chips : the same of each chip, for a network of which there is one seed
+        measure : of the arms, by seed (S,), or by seed and chip (S, T), of which the seeds' means are taken, or the
+            chips of the only seed
         """
-        by_seed, by_chip = [float(value) for value in values], [float(value) for value in chips]
-        if len(by_seed) < 2 and len(by_chip) > 1:
-            by_seed, of = by_chip, "chips of one network"
-        self.checks.append(Check(about, setting, quantity, wanted, than, by_seed, of))
+        check = Check(about, setting, quantity, wanted, than)
+        if arms:
+            found = np.asarray(measure(arms), float)
+            alone = found.ndim == 2 and len(found) == 1
+            check.values = (found[0] if alone else found.reshape(len(found), -1).mean(axis=1)).tolist()
+            check.of = "chips of one network" if alone else "seeds"
+        else:
+            check.why_open = "not trained yet"
+        self.checks.append(check)
 
-    def check_estimate(self, about: str, setting: str, quantity: str, estimate: tuple[float, float, float], wanted: str,
-                       than: float, n: str) -> None:
-        """Note a quantity with an error of its own: (value, standard error, degrees of freedom)."""
+    def ask_estimate(self, about: str, setting: str, quantity: str, estimate: tuple[float, float, float], wanted: str,
+                     than: float, n: str) -> None:
+        """Ask of a quantity with an error of its own: (value, standard error, degrees of freedom)."""
         value, error, df = map(float, estimate)
-        self.checks.append(Check(about, setting, quantity, wanted, than, [], n, mean=value, error=error, df=df))
+        self.checks.append(Check(about, setting, quantity, wanted, than, of=n, mean=value, error=error, df=df))
+
+    def leave(self, about: str, setting: str, quantity: str, wanted: str, than: float, why_open: str = "",
+              why_undecided: str = "") -> None:
+        """Note what is claimed and not decided: not measured, or not measurable by this design."""
+        self.checks.append(Check(about, setting, quantity, wanted, than, why_open=why_open,
+                                 why_undecided=why_undecided))
 
     def check_worst(self, about: str, setting: str, quantity: str, worst: float, wanted: str, than: float) -> None:
         """Note a quantity that a theorem bounds: the worst value found, without an interval of chance."""
         self.checks.append(Check(about, setting, quantity, wanted, than, [], "exact", mean=float(worst)))
-
-    def leave_open(self, about: str, setting: str, quantity: str, why: str = "not trained yet") -> None:
-        """Note what is claimed and was not measured."""
-        self.checks.append(Check(about, setting, quantity, ">", 0.0, [], why_open=why))
 
     # ------------------------------------------------------------------------------------------ the record
 
@@ -114,7 +138,8 @@ class Study:
             "claim": self.claim, "text": self.text, "criterion": self.criterion, "source": self.source,
             "size": self.size.name, "checks": [asdict(check) for check in self.checks],
             "notes": list(dict.fromkeys(self.notes)), "verdict": overall(self.checks), "date": date.today().isoformat(),
-            "commit": commit(), "cpu": cpu_name(), "figure": f"{self.claim}.png", "chips": self.size.chips,
+            "commit": commit(), "cpu": cpu_name(), "figure": f"{self.claim}.png",
+            "chips": sorted({row["chips"] for row in self.used.values()}), "tables": self.tables,
             "networks": {f"{name}-seed-{seed}": [row[key] for key in ("training_seconds", "commit", "data_sha256",
                                                                       "images")]
                          for (name, seed), row in self.used.items()},
@@ -126,7 +151,7 @@ class Study:
             print(f"{check.verdict:14s} {check.about}, {check.setting}: {check.quantity} {in_words(check)}")
         for note in record["notes"]:
             print(f"               {note}")
-        decided = sum(check.verdict in (HOLDS, CONTRADICTED) for check in self.checks)
+        decided = sum(check.verdict in DECIDED for check in self.checks)
         print(f"({self.claim}) {self.text} {record['verdict'].upper()}; {self.size.name} size, "
               f"{decided} of {len(self.checks)} checks decided: {folder / self.claim}.json and .png")
 
@@ -134,7 +159,7 @@ class Study:
 def in_words(check: Check) -> str:
     """What a check measured, and what is claimed."""
     if check.mean is None:
-        return f"not measured: {check.why_open}"
+        return check.why_undecided or f"not measured: {check.why_open}"
     n = f"{len(check.values)} {check.of}" if check.values else check.of
     error = "" if check.error is None else f" +- {check.error:.2g} (standard error; {n})"
     return f"{check.mean:.3g}{error}, claimed {check.wanted} {check.than:g}"
@@ -142,14 +167,19 @@ def in_words(check: Check) -> str:
 
 # ---------------------------------------------------------------------------------------------- of rows
 
-def percent(row: Row, what: str = "correct") -> np.ndarray:
-    """Percent right by rate and chip (R, T)."""
-    return 100 * np.array(row[what]) / row["images"]
+def percent(rows: Sequence[Row], rate: float, what: str = "correct") -> np.ndarray:
+    """Percent right at a bit error rate, by seed and chip (S, T)."""
+    return np.array([100 * np.array(row[what][at(row, rate)]) / row["images"] for row in rows])
+
+
+def lost(rows: Sequence[Row], rate: float) -> np.ndarray:
+    """Points of accuracy lost at a bit error rate, by seed and chip (S, T)."""
+    return percent(rows, 0.0) - percent(rows, rate)
 
 
 def curves(rows: Sequence[Row], what: str = "correct") -> np.ndarray:
     """Percent right by seed and rate (S, R): means over chips."""
-    return np.array([percent(row, what).mean(axis=1) for row in rows])
+    return np.array([(100 * np.array(row[what]) / row["images"]).mean(axis=1) for row in rows])
 
 
 def at(row: Row, rate: float) -> int:
@@ -157,24 +187,34 @@ def at(row: Row, rate: float) -> int:
     return row["rates"].index(rate)
 
 
-def keep_longest(drawn: dict[str, list[Row]], label: str, rows: list[Row]) -> None:
-    """Of each label the networks that were trained longest, of those that are trained."""
-    if label not in drawn or drawn[label][0]["epochs"] < rows[0]["epochs"]:
-        drawn[label] = rows
+def longest(drawn: Sequence[list[Row]]) -> list[list[Row]]:
+    """Of each network, arm and code those that were trained longest."""
+    def kind(rows: list[Row]) -> tuple[str, str, int]:
+        return rows[0]["net"], rows[0]["arm"], rows[0]["code"]
+    most = {kind(rows): rows[0]["epochs"] for rows in sorted(drawn, key=lambda rows: rows[0]["epochs"])}
+    return [rows for rows in drawn if rows[0]["epochs"] == most[kind(rows)]]
 
 
-def curve_figure(study: Study, drawn: Mapping[str, Sequence[Row]], title: str = "") -> Figure:
-    """Accuracy over BER of {label: rows}: the mean over seeds, and from the least to the largest seed."""
+def curve_figure(drawn: Iterable[Sequence[Row]]) -> Figure:
+    """Accuracy over BER of networks of several seeds: the mean, and from the least to the largest; each once."""
+    labelled = {label(rows[0]): rows for rows in drawn}
     figure, axes = new_axes()
-    for i, rows in enumerate(drawn.values()):
+    for i, rows in enumerate(labelled.values()):
         rates, values = np.array(rows[0]["rates"]), curves(rows)
         bounds = np.array([values.min(axis=0), values.max(axis=0)])
         draw_curve(axes, rate_axis(axes, rates), rates, values.mean(axis=0), bounds, line_style(i))
     axes.set_ylabel("test accuracy (%)")
-    axes.set_title(title or f"all test images, mean over {study.size.chips} chips; line: mean over seeds, band: from "
-                   "least to largest", fontsize=9)
-    if not drawn:
+    if not labelled:
         axes.text(0.5, 0.5, "none of its networks is trained yet", transform=axes.transAxes, ha="center")
-    else:
-        legend_below(figure, drawn)
+        return figure
+    chips = " or ".join(map(str, sorted({rows[0]["chips"] for rows in labelled.values()})))
+    axes.set_title(f"all test images, mean over {chips} chips; line: mean over seeds, band: from least to largest",
+                   fontsize=9)
+    legend_below(figure, labelled)
     return figure
+
+
+def label(row: Row) -> str:
+    """What a curve is called in a legend."""
+    data = "" if DATA[row["data"]] in row["net"] else f"{DATA[row['data']]}, "
+    return f"{data}{row['net']}, {row['arm']}, {row['epochs']} epochs, code {row['code']}"
