@@ -7,6 +7,7 @@
 
 import argparse
 import csv
+import re
 import tempfile
 from pathlib import Path
 
@@ -72,16 +73,29 @@ def table(split: str, accuracies: dict[str, dict[float, list[float]]]) -> str:
     return "\n".join(lines) + "\n\n"
 
 
+def choice() -> str:
+    """By how much the chosen tolerant networks are ahead of the next, from tolerant_choice.csv."""
+    with open(FOLDER / "tolerant_choice.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    ahead = []
+    for code in dict.fromkeys(row["input_code"] for row in rows):
+        means = [float(row["mean"]) for row in rows if row["input_code"] == code]           # the best first
+        ahead.append(f"of {len(means)} networks of input code {code} the chosen one leads by {means[0] - means[1]:.2f}")
+    return ("How close ``tolerant_choice.csv`` was, in points of the mean over its three bit error rates: "
+            f"{', and '.join(ahead)}.\n\n")
+
+
 def section() -> str:
     """The text between the marks of README.rst."""
-    text = START + "\n" + tolerance()
+    text = START + "\n" + tolerance() + choice()
     for path in paths():
         network = PackedNetwork.load(path)
         told = network.metadata
         n_held = int(told["holdout"])
         chosen = f"chosen on {n_held:,} held-out training images" if n_held else "the last"
         before = f" after {told['trained_before']}" if "trained_before" in told else ""
-        adapted = f", batch norm re-estimated at {told['reestimated_at']}" if "reestimated_at" in told else ""
+        at = re.sub(r"BitFlips\(p=(.+), layers=None\)", r"\1", told.get("reestimated_at", ""))
+        adapted = f", batch norm re-estimated at BER {at}" if at else ""
         text += (f"``{path.name}``\n"
                  f"    {100 * float(told['test_accuracy']):.2f} % of all {int(told['test_images']):,} official test "
                  f"images ({told['dataset']}), epoch {told['kept_epoch']} of {told['epochs']}{before},\n    {chosen}; "

@@ -4,8 +4,9 @@
     python examples/reproduce/networks.py --full --data FOLDER         # hours; goes on where it was
     python examples/reproduce/networks.py --full --stages short,long --status
 
-A killed run loses at most two minutes. A row is NAME.json in the folder, its packed network NAME.h5 beside it; the
-checkpoint goes once the row is there. Rows that are kept in rows.jsonl of this folder are not trained again.
+A killed run loses at most two minutes of training (of a learnt scale, which is no part of a checkpoint, all of it), or
+the measurement. A row is NAME.json in the folder, its packed network NAME.h5 beside it; the checkpoint goes once the
+row is there. Rows that are kept in rows.jsonl of this folder are not trained again.
 """
 
 import argparse

@@ -217,4 +217,6 @@ def curve_figure(drawn: Iterable[Sequence[Row]]) -> Figure:
 def label(row: Row) -> str:
     """What a curve is called in a legend."""
     data = "" if DATA[row["data"]] in row["net"] else f"{DATA[row['data']]}, "
-    return f"{data}{row['net']}, {row['arm']}, {row['epochs']} epochs, code {row['code']}"
+    words, *numbers = row["arm"].split()
+    arm = f"{words} (lambda {numbers[0]}, T* {numbers[1]})" if words == "regulariser" else row["arm"]
+    return f"{data}{row['net']}, {arm}, {row['epochs']} epochs, code {row['code']}"
