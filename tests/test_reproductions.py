@@ -243,8 +243,8 @@ def test_a_single_value_decides_nothing():
     ({"A": "open", "B": "not decided", "C": "open"}, "not decided under B; open under 2 other settings"),
     ({"A": "holds for one network", "B": "holds", "C": "open"},
      "holds under B; holds for one network under A; open under 1 other setting"),
-    ({"A, code 0, x": "holds", "A, code 128, x": "holds", "B": "open", "A, code 128": "holds"},
-     "holds under A, code 0 and 128, x / A, code 128; open under 1 other setting")])
+    ({"A, b, code 0, x": "holds", "A, b, code 128, x": "holds", "B": "open", "A, b, code 128": "holds", "C": "holds"},
+     "holds under A, b: x (code 0 and 128), code 128 / C; open under 1 other setting")])
 def test_a_claim_names_the_settings_of_its_verdicts(verdicts, whole):
     checks = [check([], setting=setting) for setting in verdicts]
     for one, verdict in zip(checks, verdicts.values()):

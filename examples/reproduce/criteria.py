@@ -11,7 +11,7 @@ is not decided, with the reason.
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -135,10 +135,21 @@ def overall(checks: Sequence[Check]) -> str:
 
 
 def under(settings: dict[str, str], verdict: str) -> str:
-    """The settings of a verdict, in words; those that differ in their code alone together."""
-    codes: dict[tuple[str, str], list[str]] = {}
-    for setting in (setting for setting, one in settings.items() if one == verdict):
-        before, code, after = (re.split(r"(code \d+)", setting, maxsplit=1) + ["", ""])[:3]
-        codes.setdefault((before, after), []).append(code)
-    return " / ".join(f"{before}{' and '.join([*found[:1], *(code[5:] for code in found[1:])])}{after}"
-                      for (before, after), found in codes.items())
+    """The settings of a verdict, in words."""
+    return in_words(setting for setting, one in settings.items() if one == verdict)
+
+
+def in_words(settings: Iterable[str]) -> str:
+    """Settings, what they share before their code and what they share behind it said once."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for setting in settings:
+        before, code, after = (re.split(r", (code \d+)", setting, maxsplit=1) + ["", ""])[:3]
+        found.setdefault(before, {}).setdefault(after.removeprefix(", "), []).append(code)
+    return " / ".join(f"{before}: {', '.join(map(_of_codes, of.items()))}" if any(map(any, of.values())) else before
+                      for before, of in found.items())
+
+
+def _of_codes(told: tuple[str, list[str]]) -> str:
+    what, codes = told
+    words = " and ".join([codes[0], *(code.removeprefix("code ") for code in codes[1:])])
+    return f"{what} ({words})" if what else words

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from criteria import DECIDED, OPEN, UNDECIDED
+from criteria import DECIDED, OPEN, UNDECIDED, in_words
 from scipy.special import stdtrit
 
 HERE = Path(__file__).resolve().parent
@@ -96,8 +96,8 @@ def left(record: Record) -> list[str]:
     for check in record["checks"]:
         if check["mean"] is None:
             why = check["verdict"].capitalize(), check["why_undecided"] or check["why_open"]
-            found.setdefault(why, []).append(f"{check['about']}, {check['setting']}")
-    return [f"{verdict}, {why}: {'; '.join(dict.fromkeys(names))}." for (verdict, why), names in found.items()]
+            found.setdefault(why, []).append(check["setting"])
+    return [f"{verdict}, {why}: {in_words(dict.fromkeys(settings))}." for (verdict, why), settings in found.items()]
 
 
 def measured(check: dict[str, Any]) -> tuple[str, str]:
