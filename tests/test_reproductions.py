@@ -1,6 +1,7 @@
 """The reproductions at quick size, all in one folder of rows; verdicts follow from the values."""
 
 import contextlib
+import copy
 import io
 import json
 import logging
@@ -312,6 +313,51 @@ def test_the_committed_records_are_what_the_rows_say(tmp_path):
 def test_the_committed_explanation_is_what_the_rows_say():
     """Run  python examples/reproduce/explain.py  after new rows."""
     assert explain.PAGE.read_text(encoding="utf-8") == explain.page()
+
+
+def clean_at(rate):
+    """A change of a row: with rescaled thresholds nothing is lost at one rate."""
+    def change(row):
+        row["rescaled"][row["rates"].index(rate)] = row["rescaled"][0]
+    return change
+
+
+def stale(row):
+    row["rescaled"] = row["correct"]
+
+
+def perfect(row):
+    row["rescaled"] = np.full_like(row["rescaled"], row["images"]).tolist()
+
+
+@pytest.mark.parametrize("part, which, change, refused", [
+    ("standard_part", ("standard", 128, 10), stale, "less than a tenth of what codes make"),
+    ("standard_part", ("standard", 0, 100), clean_at(0.04), "nine tenths or more"),
+    ("gain_part", ("standard", 0, 10), perfect, "larger share"),
+    ("gradient_part", ("native 0.1", 128, 10), stale, "none overfits"),
+    ("gradient_part", ("native 0.2", 0, 10), perfect, "beats native")])
+def test_the_explanation_refuses_what_the_rows_no_longer_support(part, which, change, refused, monkeypatch):
+    """Each finding at every rate: one kind of network that behaves otherwise suffices."""
+    rows = copy.deepcopy(networks.kept())
+    monkeypatch.setattr(explain, "kept", lambda: rows)
+    getattr(explain, part)()
+    for row in rows.values():
+        if row["net"] == "FCNN" and (row["arm"], row["code"], row["epochs"]) == which:
+            change(row)
+    with pytest.raises(SystemExit, match=f"no longer support.*{refused}"):
+        getattr(explain, part)()
+
+
+def test_open_cells_fill_and_one_seed_of_a_longer_training_takes_nothing_over(monkeypatch):
+    """The page is about the setting of most rows; what one seed adds is a cell with its n."""
+    rows, short = dict(networks.kept()), explain.base("FCNN")
+    n_open = explain.sentence_part().count("open")
+    monkeypatch.setattr(explain, "kept", lambda: rows)
+    those = [row for row in rows.values() if explain.setting_of(row) == short and row["arm"] in explain.ARMS]
+    for seed, expected in ((0, short), (1, short), (2, "FCNN 200 cosine")):
+        rows |= {(f"{row['name']} longer", seed): row | {"epochs": 200} for row in those if row["seed"] == seed}
+        assert explain.base("FCNN") == expected
+        assert explain.sentence_part().count("open") < n_open
 
 
 def test_rows_are_of_the_plan_and_of_whole_test_sets():

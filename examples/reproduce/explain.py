@@ -1,219 +1,419 @@
-"""Write docs/explained.rst and its figure: what input code, stale thresholds, length and margins make of the claims.
+"""Write docs/explained.rst and its figure: what input code, thresholds, length and margins make of the papers' claims.
 
     python examples/reproduce/explain.py            # from rows.jsonl
     python examples/reproduce/explain.py --check    # exits 1 where the page is not what would be written
 
-Every number comes from the rows. Where one of them no longer supports a sentence, the script refuses to write it.
+Every number comes from the rows, but for the share of black pixels. A finding names the settings in which it holds, at
+every rate that is printed, and those in which it does not; where it no longer holds in the first of them, which the
+summary speaks of, the script refuses to write. A setting is a network, its epochs and their schedule.
 """
 
 import argparse
+import re
 import sys
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterable, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
-from make_results import table
+from matplotlib.axes import Axes
 from networks import Row, kept
-from study import at, curves
+from plan import CODES
+from study import at, curves, percent
 
-from bnnsim.figures.scales import draw_curve, rate_axis
-from bnnsim.figures.style import COLOURS, save_figure
+import bnnsim
+from bnnsim.figures.style import COLOURS, new_panels, save_figure
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE, FIGURE = ROOT / "docs" / "explained.rst", ROOT / "docs" / "figures" / "explained.png"
-FLIPPED = ("native 0.1", "flips 0.1", "native 0.2", "flips 0.2")
+ADAPTED = {"FCNN": "flips 0.1", "MLP": "flips 0.04", "CIFAR-10 CNN": "flips 0.05", "CNN": "flips 0.05"}     # of (a)
+RATES, TRAINED, OVERFITS = (0.04, 0.1, 0.2), (0.1, 0.2), 0.1      # printed; of training; points, the criterion of (c)
 WAYS = ("correct", "rescaled", "reestimated")
-HEAD = """What explains what
-==================
-
-The papers' sentences and our results (``examples/reproduce/RESULTS.rst``) differ in places. Two things that a paper
-seldom states make most of what differs here: the number that black enters as, and thresholds that fit one bit error
-rate only; margins and the length of training stand beside them. This page is this project's own finding, on the FCNN
-and Fashion-MNIST; written by ``python examples/reproduce/explain.py`` from the rows of {networks} trained networks,
-means over seeds ({seeds}) and ten chips each, all 10,000 test images. Accuracies are percent, differences percent
-points.
-
-"""
-CODE = """The input code is a matter of thresholds
-----------------------------------------
-
-With code 0 pixels enter as 0 to 255, with code 128 as -128 to 127, the papers' [0, 1] and [-1, 1]: ``input_offset``
-of `bnnsim.architectures`, ``--input-offset`` of ``python -m bnnsim.train``. A pre-activation h
-of the first layer has the mean (1 - 2 p) h where weights flip at rate p: it shrinks towards 0, and thresholds stay
-where training put them. With code 128 most pixels are -128, so that h and its threshold lie far from 0 together, and
-what both have in common shrinks in h alone. With code 0 there is little in common. Neither the weights nor their
-margins tell of it: in spreads of h at the same BER, margins of the first layer are {margin_0:.3f} and {margin_128:.3f}
-(mean of \\|h - s\\| / (2 sqrt(sum of squared pixels)), standard networks, {length}).
-
-So ``bnnsim.rescale_thresholds(network, trained_at, used_at)``, which costs nothing, takes nearly all of the input
-code's effect away. Standard networks:
-
-"""
-OVERFITTING = """Overfitting to the rate of training
------------------------------------
-
-A network that was trained at p is said to overfit where it is worse without errors, or at lower rates, than at p.
-Points by which networks are better at p / 2 than without errors, as trained; with thresholds rescaled for the rate of
-use; with batch-norm statistics taken anew at it:
-
-"""
-LENGTH = """Length of training
-------------------
-
-Points that standard networks lose{words}.
-
-"""
-ONE, MORE = (", at one length: others are not trained yet, so what length shares is open",
-             ", by length, schedule and input code: with code 0 {least:.2f} to {most:.2f} at 4e-2")
-USE = """What a reader of the papers can use
------------------------------------
-
-* A curve of accuracy over BER says little without its input code. Before networks are compared, thresholds should fit
-  the rate of use: rescaled (from two rates alone) or re-estimated (from training images).
-* "Overfits to the rate" is a sentence about thresholds first. What is left with thresholds that fit is a sentence about
-  weights: in the table above {left}.
-* Flip training at a rate does two things at once: it moves thresholds to that rate, and it changes weights. At BER 0.1
-  and code 128 the standard network gains {free:.1f} points from rescaling alone; training at 0.1 (straight-through)
-  gains {trained:.1f} in all.
-"""
+ARMS = ("standard", *(f"{how} {p:g}" for p in TRAINED for how in ("native", "flips")))
+Key = tuple[str, int]                                   # arm, input code
+STANDARD: tuple[Key, ...] = tuple(("standard", code) for code in CODES)
+SENTENCES = (                                           # label, paper's words, networks, rates p, what is claimed
+    ("a1", "can be tolerated with little impact", (*ADAPTED,), (1e-4,), "standard@0 - standard@p < 1"),
+    ("a2", "this tolerance can be extended", (*ADAPTED,), (0.04,), "adapted@0 - adapted@p < 1"),
+    ("a3", "by adapting the training", (*ADAPTED,), (0.04,), "adapted@p - adapted@0 - standard@p + standard@0 > 0"),
+    ("b1", "improves the accuracy when bit errors are introduced", ("FCNN",), TRAINED, "flips@p - standard@p > 0"),
+    ("b3", "trade a high accuracy at small error rates", ("FCNN",), (0.0,), "flips 0.1@p - flips 0.2@p > 0"),
+    ("b3", "with a high accuracy at larger error rates", ("FCNN",), (0.2,), "flips 0.2@p - flips 0.1@p > 0"),
+    ("c1", "overfit to the error rate used in training", ("FCNN",), TRAINED, f"native@p/2 - native@0 > {OVERFITS:g}"),
+    ("c2", "we do not observe an overfitting", ("FCNN",), TRAINED, f"flips@p/2 - flips@0 < {OVERFITS:g}"),
+    ("c3", "adapt less to the bit error rates", ("FCNN",), TRAINED, "native@p/2 - native@0 - flips@p/2 + flips@0 > 0"))
+FACTORS = ("thresholds that fit", "the other input code", "thresholds that fit at the other code", "another length")
 
 
-def rows_of(arm: str, code: int, setting: str) -> list[Row]:
-    """Rows of the FCNN by seed."""
-    found = [row for row in kept().values() if (row["net"], row["arm"], row["code"]) == ("FCNN", arm, code)
-             and row["clip"] and row["scale"] == 1 and length_of(row) == setting]
-    return sorted(found, key=lambda row: row["seed"])
+# ---------------------------------------------------------------------------------------------- rows
+
+def setting_of(row: Row) -> str:
+    """Of rows with clipped latent weights and the usual initial ones."""
+    return f"{row['net']} {row['epochs']} {row['schedule']}" if row["clip"] and row["scale"] == 1 else ""
 
 
-def length_of(row: Row) -> str:
-    return f"{row['epochs']} epochs ({row['schedule']})"
+def settings(*nets: str) -> list[str]:
+    """Those that have rows, by network, the shortest first."""
+    found = {setting_of(row): (list(ADAPTED).index(row["net"]), row["epochs"]) for row in kept().values()
+             if row["net"] in (nets or ADAPTED)}
+    return sorted(filter(None, found), key=lambda one: found[one])
 
 
-def lengths() -> list[str]:
-    """Those for which every arm has rows of both codes, the shortest first."""
-    every = dict.fromkeys(length_of(row) for row in sorted(kept().values(), key=lambda row: row["epochs"])
-                          if row["net"] == "FCNN")
-    return [length for length in every if all(rows_of(arm, code, length) for arm in ("standard", *FLIPPED)
-                                              for code in (0, 128))]
+class Group:
+    """Networks of one setting, of the n seeds that all of them have."""
+
+    def __init__(self, setting: str, *keys: Key) -> None:
+        every = {key: {row["seed"]: row for row in kept().values() if setting_of(row) == setting
+                       and (row["arm"], row["code"]) == key} for key in keys}
+        seeds = sorted(set.intersection(*map(set, every.values())))
+        self.n, self.name = len(seeds), f"{setting} (n={len(seeds)})"
+        self.rows = {key: [rows[seed] for seed in seeds] for key, rows in every.items()}
+
+    def right(self, key: Key, rate: float, way: str = "correct") -> np.ndarray:
+        """Percent right by seed, means over chips."""
+        return curves(self.rows[key], way)[:, at(self.rows[key][0], rate)]
+
+    def mean(self, key: Key, *rates: float) -> np.ndarray:
+        """Percent right by way and rate."""
+        return np.array([[self.right(key, rate, way).mean() for rate in rates] for way in WAYS])
+
+    def lost(self, key: Key) -> np.ndarray:
+        """Points lost by way and rate."""
+        return self.mean(key, 0.0) - self.mean(key, *RATES)
+
+    def margin(self, key: Key) -> float:
+        """Of the first layer."""
+        return float(np.mean([row["margins"][0][1] for row in self.rows[key]]))
 
 
-def mean_at(rows: Sequence[Row], rate: float, way: str = "correct") -> float:
-    return float(curves(rows, way)[:, at(rows[0], rate)].mean())
+def groups(*keys: Key, nets: Iterable[str] = ADAPTED) -> list[Group]:
+    """Of every setting that has all these networks."""
+    return [group for one in settings(*nets) if (group := Group(one, *keys)).n]
 
 
-def margin(rows: Sequence[Row]) -> float:
-    """Of the first layer, in spreads of h but for the rate."""
-    return float(np.mean([row["margins"][0][1] for row in rows]))
+def base(net: str) -> str:
+    """The setting with most rows of what is compared, the longest of equals; of none the network."""
+    return max(reversed(settings(net)), default=net,
+               key=lambda one: sum(Group(one, key).n for key in product(ARMS, CODES)))
 
 
-def code_rows(length: str) -> Iterator[tuple[str, ...]]:
-    zero, other = (rows_of("standard", code, length) for code in (0, 128))
-    for rate in (0.04, 0.1, 0.2):
-        cells, apart = [], []
-        for way in WAYS:
-            pair = [mean_at(rows, rate, way) for rows in (zero, other)]
-            apart.append(pair[0] - pair[1])
-            cells += [f"{pair[0]:.1f}, {pair[1]:.1f}"]
-        if rate == 0.2 and not abs(apart[1]) < abs(apart[0]) / 4:
-            raise SystemExit(f"rescaling does not take most of the input code's effect away any more ({length}): "
-                             f"{apart[0]:.1f} points, {apart[1]:.1f} with rescaled thresholds; write that part anew")
-        yield (length, f"{rate:g}", *cells, f"{apart[0]:.1f}", f"{apart[1]:.1f}")
+# ---------------------------------------------------------------------------------------------- words
+
+def where(cases: Sequence[tuple[str, bool | np.bool_]], sentence: str, everywhere: bool = False) -> str:
+    """A finding with where it holds, whenever it is asked there, and where it does not."""
+    names = dict.fromkeys(name for name, _ in cases)
+    holds = [name for name in names if all(one for other, one in cases if other == name)]
+    fails = [name for name in names if name not in holds]
+    if not holds or holds[0] != next(iter(names)) or everywhere and fails:
+        raise SystemExit(f"the rows no longer support this, write that part of explain.py anew: {sentence}")
+    return f"* {sentence}: so in {', '.join(holds)}{'; not in ' * bool(fails)}{', '.join(fails)}."
 
 
-def overfitting_rows(length: str) -> Iterator[tuple[str, ...]]:
-    for arm in FLIPPED:
-        rate = float(arm.split()[1])
-        for code in (0, 128):
-            rows = rows_of(arm, code, length)
-            told = [f"{mean_at(rows, rate / 2, way) - mean_at(rows, 0.0, way):+.2f}" for way in WAYS]
-            yield (length, arm.replace("flips", "straight-through"), str(code), *told,
-                   ", ".join(f"{mean_at(rows, 0.0, way):.1f}" for way in WAYS))
+def simple(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A simple table: a line a row, more where cells but the first have more."""
+    cells = [[cell.split("\n") for cell in row] for row in (header, *rows)]
+    widths = [max(len(line) for row in cells for line in row[k]) for k in range(len(header))]
+    lines = [["  ".join((cell[i] if i < len(cell) else "").ljust(width) for cell, width in zip(row, widths)).rstrip()
+              for i in range(max(map(len, row)))] for row in cells]
+    rule = "  ".join("=" * width for width in widths)
+    return "\n".join([rule, *lines[0], rule, *(line for row in lines[1:] for line in row), rule, "", ""])
 
 
-def standards() -> list[list[Row]]:
-    """Rows of standard networks, by length and code."""
-    every = dict.fromkeys(length_of(row) for row in sorted(kept().values(), key=lambda row: row["epochs"]))
-    return [rows for length in every for code in (0, 128) if (rows := rows_of("standard", code, length))]
+def filled(text: str) -> str:
+    """Paragraphs and points in lines of 120 letters; titles and directives as they are."""
+    parts = [part if part.endswith(("==", "--")) or part.startswith("..") else textwrap.fill(
+        part, 120, subsequent_indent="  " * part.startswith("* "), break_long_words=False, break_on_hyphens=False)
+        for part in text.strip().split("\n\n")]
+    return "\n\n".join(parts) + "\n\n"
 
 
-def length_rows() -> Iterator[tuple[str, ...]]:
-    for rows in standards():
-        lost = [mean_at(rows, 0.0) - mean_at(rows, rate) for rate in (1e-4, 0.04, 0.1)]
-        yield (length_of(rows[0]), str(rows[0]["code"]), str(len(rows)), f"{mean_at(rows, 0.0):.2f}",
-               *(f"{points:.2f}" for points in lost), f"{margin(rows):.3f}",
-               f"{np.mean([row['margins'][1][1] for row in rows]):.3f}")
+def numbers(values: Iterable[float], form: str = ".1f") -> str:
+    return " ".join(f"{value + 0.0:{form}}" for value in values)
+
+
+# ---------------------------------------------------------------------------------------------- the page, part by part
+
+def measured(claim: str, p: float, net: str, setting: str, code: int, way: str) -> tuple[str, str, str]:
+    """("yes", "no" or "part"; in words; margins): yes where all seeds are on its side, or all chips of one seed."""
+    named = {"adapted": ADAPTED[net], "flips": f"flips {p:g}", "native": f"native {p:g}"}
+    rates = {"0": 0.0, "p": p, "p/2": p / 2}
+    terms = [(-1 if sign == "-" else 1, (named.get(arm, arm), code), rates[rate])
+             for sign, arm, rate in re.findall(r"([-+]?) ?(\w+(?: 0\.\d)?)@(\S+)", claim)]
+    group = Group(setting, *(key for _, key, _ in terms))
+    if not group.n:
+        return "", "open", "open"
+    values = sum((sign * (group.right(key, rate, way) if group.n > 1 else
+                          percent(group.rows[key][0], way)[at(group.rows[key][0], rate)])
+                  for sign, key, rate in terms), np.zeros(1))
+    wanted, than = claim.split()[-2:]
+    on_side = values > float(than) if wanted == ">" else values < float(than)
+    side = "yes" if on_side.all() else "part" if on_side.any() else "no"
+    return side, f"{values.mean() + 0.0:.2f} {side} ({group.n})", numbers(map(group.margin, group.rows), ".2f")
+
+
+def sentence_part() -> str:
+    """A line a sentence, network and rate; then what each factor turns."""
+    rows, compared = [], dict.fromkeys(FACTORS, 0)
+    turned: dict[str, list[str]] = {name: [] for name in FACTORS}
+    for label, _, nets, rates, claim in SENTENCES:
+        for net, p in product(nets, rates):
+            setting, codes = base(net), CODES[::-1] if net.startswith("CIFAR") else CODES
+            cells = [measured(claim, p, net, setting, code, way) for code in codes for way in WAYS[:2]]
+            lengths = {other.removeprefix(f"{net} "): cell for other in settings(net) if other != setting
+                       if (cell := measured(claim, p, net, other, codes[0], "correct"))[0]}
+            changes = [(cells[0], cells[1]), (cells[0], cells[2]), (cells[2], cells[3]),
+                       *((cells[0], cell) for cell in lengths.values())]
+            for k, (before, after) in enumerate(changes):
+                compared[FACTORS[min(k, 3)]] += bool(before[0] and after[0])
+                if {before[0], after[0]} == {"yes", "no"}:
+                    turned[FACTORS[min(k, 3)]].append(f"{label} {net} {p:g} to {after[0]}")
+            rows.append((label, setting, f"{p:g}", *(cell[1] for cell in cells),
+                         "\n".join(f"{cell[1]}\n{length}" for length, cell in lengths.items()) or "open", cells[0][2]))
+    quotes = "\n\n".join(f'* {label}: "{words}". ``{claim}``.' for label, words, _, _, claim in SENTENCES)
+    return filled(f"""
+Sentence by sentence
+--------------------
+
+The sentences of (a), (b) and (c) that these rows can speak to, of Hirtzlin et al. 2019 (a) and Buschjaeger et al. 2020
+(b, c), and what they say of accuracies, arm@rate (flips: straight-through; adapted: by network, see RESULTS.rst). That
+the effect is stronger for FCNNs than for CNNs (b) is asked below, of what training gives.
+
+{quotes}
+
+Each column changes one thing: thresholds rescaled for the rate of use (fitted); the other input code, 128 (of CIFAR-10
+0); another length. Margins are the first layer's, as trained, in the claim's order. Yes: all seeds, of one seed all
+chips, are on the claim's side; part: some; no: none. The number of seeds is in brackets. Open: not trained. Tests are
+in RESULTS.rst. A factor turns a sentence if it makes no of yes or yes of no.""") + simple(
+        ("said", "setting", "p", "as trained", "fitted", "other code", "and fitted", "other lengths", "margins"),
+        rows) + filled("\n\n".join(f"* Turned by {name}: {len(of)} of {compared[name]} that can be compared"
+                                   f"{': ' * bool(of)}{', '.join(of)}." for name, of in turned.items()))
+
+
+def pairs() -> list[tuple[str, str, np.ndarray, float, float]]:
+    """What differs and where, points by which code 0 or the shorter training is better (way, rate), both margins."""
+    found = [("code", group.name, group, STANDARD[0], group, STANDARD[1]) for group in groups(*STANDARD)]
+    for net, key in product(ADAPTED, STANDARD):
+        if len(those := groups(key, nets=(net,))) > 1:
+            name = f"{those[0].name} to {those[-1].name.removeprefix(net + ' ')} of code {key[1]}"
+            found.append(("length", name, those[0], key, those[-1], key))
+    return [(what, name, one.mean(its, *RATES) - other.mean(key, *RATES), one.margin(its), other.margin(key))
+            for what, name, one, its, other, key in found]
+
+
+def standard_part() -> str:
+    """What standard networks lose; pairs of them that differ by code or length; what is left once thresholds fit."""
+    ways = ("\nas trained", "\nrescaled", "\nre-estimated", "\nmargin")
+    rows = [(group.name, str(key[1]), f"{group.mean(key, 0.0)[0, 0]:.2f}", *(numbers(of) for of in group.lost(key)),
+             f"{group.margin(key):.3f}") for one in settings() for key in STANDARD if (group := Group(one, key)).n]
+    every = pairs()
+    apart = [(what, name.replace(" to ", "\nto "), *(numbers(of, ".2f") for of in by), numbers(margins, ".3f"))
+             for what, name, by, *margins in every]
+    code = [(name, (abs(by[1:]) < np.where(abs(by[0]) < 1, 1, abs(by[0]) / 10)).all())
+            for what, name, by, *_ in every if what == "code"]
+    length = [(name, (by[0] > 0).all() and (by[1:] > 0.9 * by[0]).all() and long < 0.95 * short)
+              for what, name, by, short, long in every if what == "length"]
+    tells = [(name, (abs(by[1:]) < 1).all() if max(zero, other) < 1.05 * min(zero, other) else
+              (by[1:] * (zero - other) > 0).all()) for what, name, by, zero, other in every if what == "code"]
+    taken = [f"{share.min():.0f} to {share.max():.0f} % in {name}" for what, name, by, *_ in every if what == "code"
+             and (share := 100 - 100 * abs(by[1] / by[0])[abs(by[0]) >= 1]).size]
+    black = 100 * (bnnsim.load_dataset("fashion-subset")[1].images == 0).mean()
+    return filled(f"""
+Standard networks: input code, length, margins
+----------------------------------------------
+
+With code 0 pixels enter as 0 to 255, with code 128 as -128 to 127, the papers' [0, 1] and [-1, 1]: ``input_offset`` of
+`bnnsim.architectures`, ``--input-offset`` of ``python -m bnnsim.train``. A pre-activation h of the first layer has the
+mean (1 - 2 p) h where weights flip at rate p: it shrinks towards 0, and its threshold s stays where training put it.
+How much that matters depends on where h and s lie, and black, {black:.1f} % of the pixels of ``fashion-subset``'s test
+images, enters as 0 or as -128. Margins are the first layer's, mean \\|h - s\\| / (2 sqrt(sum of squared pixels)), as
+trained and without errors. Points that are lost at BER {", ".join(f"{rate:g}" for rate in RATES)}:""") + simple(
+        ("setting", "code", "without\nerrors", "lost:\nas trained", *ways[1:]), rows) + filled("""
+Points by which code 0 is better than code 128, and the shortest training better than the longest (names say where
+schedules differ as well, and how few networks stand on either side), at the same rates:""") + simple(
+        ("what", "of", *ways), apart) + filled(f"""
+``bnnsim.rescale_thresholds(network, trained_at, used_at)``, which costs nothing, takes away, of what codes make where
+that is a point or more: {", ".join(taken)}.
+
+{where(code, "With thresholds that fit, rescaled or re-estimated, less than a tenth of what codes make is left (where "
+             "they make less than a point, less than a point)")}
+
+{where(tells, "What is left goes with margins: codes whose margins are within 5 % are within a point, else that of the "
+              "smaller margin is worse at each rate", everywhere=True)}
+
+{where(length, "Of what length makes thresholds explain nothing: nine tenths or more are left where they fit. The "
+               "longer training has the smaller margin")}
+
+.. image:: figures/explained.png
+   :width: 700
+   :alt: accuracy over BER by input code; overfitting as trained and with fitted thresholds; points lost over margins
+""")
+
+
+def gain_part() -> str:
+    """What training with errors gives: by thresholds, which the standard network can have, and by weights."""
+    rows, more, same, alike = [], [], [], []
+    for p, how in product(TRAINED, ("native", "flips")):
+        keys = [(arm, code) for arm in ("standard", f"{how} {p:g}") for code in CODES]
+        for group in groups(*keys):
+            before, after = np.array([group.mean(key, p)[:, 0] for key in keys]).reshape(2, 2, 3)    # by code and way
+            gained, free, left = after[:, 0] - before[:, 0], before[:, 1:] - before[:, :1], (after - before)[:, 1:]
+            share = 100 * free / gained[:, None]
+            loss = [group.mean(key, 0.0)[0, 0] for key in STANDARD] - before[:, 0]
+            more.append((group.name, (share[1] > share[0]).all() and (share > 0).all()))
+            same.append((group.name, (abs(left[1] - left[0]) < 1).all()))
+            if (how, p) == ("native", TRAINED[-1]):
+                alike.append((group.name, group.margin(keys[2]) < 1.1 * group.margin(keys[0]) and left[0].min() > 1))
+            rows.append((group.name, f"{p:g}", how, numbers(gained), numbers(100 * gained / loss, ".0f"), *(
+                words for k in range(2) for words in (numbers(free[:, k]), numbers(share[:, k], ".0f"),
+                                                      numbers(left[:, k])))))
+    return filled(f"""
+Training with errors: thresholds and weights
+--------------------------------------------
+
+Training at p moves thresholds to p, and it changes weights. Points that it gives at p over the standard network, with
+codes 0 and 128; their percentage of what that loses (which "stronger for FCNNs" of (b) compares with CNNs:
+{"below" if any(row[0].startswith("CNN") for row in rows) else "open, no CNN is trained"}); then points that the
+standard network gains from thresholds alone, their share of the gain in percent, and points that are left between both
+networks with thresholds that fit. "flips" is straight-through.""") + simple(
+        ("setting", "p", "gradient", "gained", "% of\nloss", "rescaling\nalone", "\nshare", "\nleft",
+         "re-estimating\nalone", "\nshare", "\nleft"), rows) + filled(f"""
+{where(more, "Thresholds alone give a larger share with code 128 than with 0, at each rate and gradient")}
+
+{where(same, "What is left, the weights', is the same with both codes within a point")}
+
+{where(alike, f"Margins do not tell it: of native at {TRAINED[-1]:g}, code 0, they are less than a tenth above the "
+              "standard network's, and more than a point is left")}""")
+
+
+def gradient_part() -> str:
+    """Overfitting to the rate, and straight-through beside native gradients, as trained and once thresholds fit."""
+    rows, flat, wins, costs = [], [], [], []
+    rising: dict[int, list[bool]] = {code: [] for code in CODES}
+    for p, code in product(TRAINED, CODES):
+        keys = [(arm, code) for arm in (f"native {p:g}", f"flips {p:g}", "standard")]
+        for group in groups(*keys):
+            found = np.array([[[group.right(key, rate, way) for rate in (0.0, p / 2, p)] for way in WAYS]
+                              for key in keys])                                             # by rate and seed
+            rise, better = found[:2, :, 1] - found[:2, :, 0], found[1] - found[0]
+            clean = found[:, :, 0].mean(axis=-1)
+            rising[code] += [*(rise[:, 0].mean(axis=-1) > OVERFITS)]
+            flat.append((group.name, (rise[:, 1:] <= OVERFITS).all()))
+            wins.append((group.name, (better[1:, 1:] > 0).all()))
+            costs.append((group.name, (np.diff(clean[:, 1:], axis=0) > 0).all()))
+            rows.append((group.name, f"{p:g}", str(code), *(numbers(one.mean(axis=-1), ".2f") for one in (
+                *rise, *better[1:])), numbers(clean[::-1, 1])))
+    told = [f"{sum(rises)} of {len(rises)} with code {code}" for code, rises in rising.items()]
+    return filled(f"""
+Overfitting to the rate, by the criterion of (c): better at p / 2 than without errors by more than {OVERFITS:g} points;
+as trained, rescaled, re-estimated. Straight-through less native: without errors, at p / 2 and at p. Without errors:
+standard, straight-through and native, rescaled.""") + simple(
+        ("setting", "p", "code", "native:\np / 2 less 0", "straight-through:\np / 2 less 0", "less native:\nrescaled",
+         "\nre-estimated", "without\nerrors"), rows) + filled(f"""
+{where([("the table above", np.mean(rising[128]) > np.mean(rising[0]))], f"As trained {', '.join(told)} overfit")}
+
+{where(flat, "With thresholds that fit none overfits, in any seed")}
+
+{where(wins, "But straight-through then beats native at p / 2 and at p in every seed, by its weights")}
+
+{where(costs, "And weights cost accuracy without errors: then, too, standard is best and native worst")}""")
 
 
 def page() -> str:
-    every = lengths()
-    if not every:
-        raise SystemExit("rows.jsonl must have the FCNN's standard, native and straight-through networks at both "
-                         "codes: python examples/reproduce/networks.py --full --stages short, then --keep")
-    used = [row for length in every for arm in ("standard", *FLIPPED) for code in (0, 128)
-            for row in rows_of(arm, code, length)]
-    used += [row for rows in standards() for row in rows if row not in used]
-    seeds = sorted({len(rows_of(arm, code, length)) for length in every for arm in ("standard", *FLIPPED)
-                    for code in (0, 128)} | {len(rows) for rows in standards()})
-    last = every[-1]
-    text = HEAD.format(networks=len(used), seeds=" or ".join(map(str, seeds)))
-    text += CODE.format(margin_0=margin(rows_of("standard", 0, last)),
-                        margin_128=margin(rows_of("standard", 128, last)), length=last)
-    text += table(("length", "BER", "as trained, code 0, 128", "rescaled, code 0, 128", "re-estimated, code 0, 128",
-                   "code's effect as trained", "rescaled"), (row for length in every for row in code_rows(length)),
-                  "18 8 18 18 18 10 10")
-    text += (".. image:: figures/explained.png\n   :alt: accuracy over BER by input code; overfitting as trained and "
-             "with rescaled thresholds\n   :width: 700\n\n")
-    overfitting = [row for length in every for row in overfitting_rows(length)]
-    text += OVERFITTING + table(("length", "arm", "code", "as trained", "rescaled", "re-estimated",
-                                 "without errors: as trained, rescaled, re-estimated"), overfitting,
-                                "18 20 6 10 10 12 24")
-    of_length = list(length_rows())
-    lost = [float(row[5]) for row in of_length if row[1] == "0"]
-    one_length = len({row[0] for row in of_length}) == 1
-    text += LENGTH.format(words=ONE if one_length else MORE.format(least=min(lost), most=max(lost)))
-    text += table(("length", "code", "seeds", "without errors", "lost at 1e-4", "at 4e-2", "at 0.1",
-                   "margin, first layer",
-                   "second"), of_length, "18 6 6 12 12 12 12 14 14")
-    left = [float(row[4]) for row in overfitting]
-    standard, trained = rows_of("standard", 128, last), rows_of("flips 0.1", 128, last)
-    words = (f"{sum(value > 0.1 for value in left)} of {len(left)} rows are above a tenth of a point with rescaled "
-             f"thresholds, {sum(float(row[3]) > 0.1 for row in overfitting)} as trained")
-    return text + USE.format(left=words, free=mean_at(standard, 0.1, "rescaled") - mean_at(standard, 0.1),
-                             trained=mean_at(trained, 0.1) - mean_at(standard, 0.1))
+    rows = [row for row in kept().values() if setting_of(row) in settings()]
+    used = [row for row in rows if row["arm"] in (*ARMS, ADAPTED[row["net"]])]
+    chips, images = (" or ".join(f"{value:,}" for value in sorted({row[key] for row in used}))
+                     for key in ("chips", "images"))
+    longest = groups(STANDARD[0], nets=("FCNN",))[-1]
+    return filled(f"""
+What explains what
+==================
+
+The papers' sentences and our results (``examples/reproduce/RESULTS.rst``) differ in places. Four things that a paper
+seldom states share the differences: the number that black enters as, thresholds that fit one bit error rate (BER) only,
+the length of training, and margins. In short: thresholds that fit take overfitting to the rate away, and the input
+code's effect where margins of both codes are alike; they explain neither what length does (so far n={longest.n}) nor
+what training with errors does to weights.
+
+This page is this project's own finding, written by ``python examples/reproduce/explain.py`` from the rows of
+{len(used)} trained networks of {chips} chips each, on {images} test images. A setting is a network, its epochs and
+their schedule; FCNN and CNN are of Fashion-MNIST, MLP is of MNIST. n is the number of seeds: where it is 1, a finding
+is of that network. Accuracies are percent, differences percent points.
+""") + sentence_part() + standard_part() + gain_part() + gradient_part() + filled("""
+What a reader of the papers can use
+-----------------------------------
+
+* Say as which number black enters. Compare networks with thresholds that fit the rate of use, rescaled (from two rates
+alone) or re-estimated (from training images); where margins differ, input codes stay apart even then.
+
+* Compare networks of one length of training, and say it: thresholds do not give back what the longer one loses.
+
+* "Overfits to the rate" is about thresholds, and turns with the input code. That straight-through gradients are better
+than native ones, and what training with errors costs without them, is about weights, and stays.
+
+* What training at p gains is not what weights gain: take off what thresholds of the standard network give alone.
+
+* Margins of the first layer compare the codes of a standard network, once thresholds fit; not ways of training.
+""").rstrip("\n") + "\n"
+
+
+# ---------------------------------------------------------------------------------------------- the figure
+
+def draw_codes(axes: Axes, group: Group) -> None:
+    """Standard networks of both codes as trained and rescaled; markers of code 0 are larger and lie below."""
+    rates = np.array(group.rows[STANDARD[0]][0]["rates"])
+    for key, colour, size, width in zip(STANDARD, COLOURS, (9, 5), (3.0, 1.2)):
+        for way, line, fill in ((0, "-", colour), (1, "--", "white")):
+            axes.plot(rates, group.mean(key, *rates)[way], line, color=colour, marker="os"[key[1] > 0], markersize=size,
+                      markerfacecolor=fill, linewidth=width,
+                      label=f"code {key[1]}, {('as trained', 'thresholds rescaled')[way]}")
+    axes.set(xlabel="bit error rate of the memory cells", ylabel="test accuracy (%)", ylim=(0, 100))
+    axes.set_title(f"standard {group.name}", fontsize=9)
+    axes.legend(fontsize=8, loc="lower left")
+
+
+def draw_overfitting(axes: Axes, setting: str) -> None:
+    """Points at half the rate of training, less without errors."""
+    keys = [key for key in product(ARMS[1:], CODES) if Group(setting, key).n]
+    group = Group(setting, *keys)
+    for way, (label, marker) in enumerate((("as trained", "o"), ("rescaled", "s"), ("re-estimated", "D"))):
+        points = [np.subtract(*group.mean(key, float(key[0].split()[1]) / 2, 0.0)[way]) for key in keys]
+        axes.plot(points, np.arange(len(keys)) + 0.22 * (way - 1), marker, color=COLOURS[way + 2], label=label)
+    axes.axvline(OVERFITS, color="0.3", linewidth=0.9, linestyle=":")
+    axes.set_yticks(range(len(keys)), [f"{arm.replace('flips', 'straight-thr.')}, code {code}" for arm, code in keys])
+    axes.tick_params(axis="y", labelsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel("percent points at half the rate of training,\nless without errors (right of the dots: overfits)")
+    axes.set_title(f"overfitting to the rate, {group.name}", fontsize=9)
+    axes.legend(fontsize=8)
+
+
+def draw_margins(axes: Axes, rate: float = 0.1) -> None:
+    """Points lost over the first layer's margin: of standard networks from as trained (filled) to rescaled (open)."""
+    marks = {(one, "standard"): "oDvP*X"[k % 6] for k, one in enumerate(settings())}
+    marks |= {(base("FCNN"), arm): mark for arm, mark in ((f"native {rate:g}", "^"), (f"flips {rate:g}", "s"))}
+    for ((one, arm), mark), code in product(marks.items(), CODES):
+        if (group := Group(one, key := (arm, code))).n:
+            points, x, colour = group.lost(key)[:2, RATES.index(rate)], group.margin(key), COLOURS[CODES.index(code)]
+            if arm == "standard":
+                axes.plot([x, x], points, f":{mark}", color=colour, markevery=[0], markersize=5, zorder=4)
+            axes.plot(x, points[1], mark, color=colour, markerfacecolor="white", markersize=9 - 4 * (code > 0))
+            axes.plot([], [], mark, color="0.3", label=f"{group.name}, {arm.replace('flips', 'straight-through')}")
+    handles = {label: handle for handle, label in zip(*axes.get_legend_handles_labels())}
+    axes.legend(handles.values(), handles, fontsize=7, loc="upper right")
+    axes.set(yscale="log", xlabel="first layer's mean margin\n(spreads of h, but for the BER)",
+             ylabel=f"percent points lost at BER {rate:g}")
+    axes.set_title("length and margins; codes by colour as above\nfilled: as trained, open: rescaled", fontsize=9)
 
 
 def draw() -> None:
-    """The figure, of the longest training."""
-    from matplotlib.figure import Figure
-
-    figure, last = Figure(figsize=(8.6, 3.9), layout="constrained"), lengths()[-1]
-    curve, bars = figure.subplots(1, 2)
-    for i, code in enumerate((0, 128)):
-        rows = rows_of("standard", code, last)
-        for way, line, words in (("correct", "-", "as trained"), ("rescaled", "--", "thresholds rescaled")):
-            values, rates = curves(rows, way), np.array(rows[0]["rates"])
-            style = {"color": COLOURS[i], "linestyle": line, "marker": "os"[i], "label": f"code {code}, {words}"}
-            draw_curve(curve, rate_axis(curve, rates), rates, values.mean(axis=0),
-                       np.array([values.min(axis=0), values.max(axis=0)]), style)
-    curve.set_ylabel("test accuracy (%)")
-    curve.set_title(f"standard FCNN, {last}", fontsize=9)
-    handles, labels = curve.get_legend_handles_labels()              # the point at 0 is drawn apart, by the same name
-    first = {label: handle for handle, label in reversed([*zip(handles, labels)])}
-    curve.legend(reversed(first.values()), reversed(first), fontsize=8, loc="lower left")
-    names = [(arm, code) for arm in FLIPPED for code in (0, 128)]
-    for k, (way, words) in enumerate(zip(WAYS, ("as trained", "thresholds rescaled", "batch norm re-estimated"))):
-        points = []
-        for arm, code in names:
-            rows, rate = rows_of(arm, code, last), float(arm.split()[1])
-            points.append(mean_at(rows, rate / 2, way) - mean_at(rows, 0.0, way))
-        bars.barh(np.arange(len(names)) + (k - 1) * 0.27, points, 0.25, color=COLOURS[k + 2], label=words)
-    bars.axvline(0, color="0.3", linewidth=0.8)
-    bars.set_yticks(range(len(names)), [f"{arm.replace('flips', 'straight-thr.')}, code {code}" for arm, code in names],
-                    fontsize=8)
-    bars.invert_yaxis()
-    bars.set_xlabel("points at half the rate of training, less without errors", fontsize=8)
-    bars.set_title(f"overfitting to the rate, {last}", fontsize=9)
-    bars.legend(fontsize=8)
+    shown = [group for net in ADAPTED if (group := Group(base(net), *STANDARD)).n]
+    n_rows = -(-(len(shown) + 2) // 2)
+    figure, panels = new_panels((9.6, 4.0 * n_rows), n_rows, 2, used=len(shown) + 2)
+    for axes, group in zip(panels, shown):
+        draw_codes(axes, group)
+    draw_overfitting(panels[-2], base("FCNN"))
+    draw_margins(panels[-1])
     save_figure(figure, FIGURE)
 
 
