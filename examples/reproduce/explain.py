@@ -27,7 +27,8 @@ from bnnsim.figures.style import COLOURS, new_panels, save_figure
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE, FIGURE = ROOT / "docs" / "explained.rst", ROOT / "docs" / "figures" / "explained.png"
-ADAPTED = {"FCNN": "flips 0.1", "MLP": "flips 0.04", "CIFAR-10 CNN": "flips 0.05", "CNN": "flips 0.05"}     # of (a)
+ADAPTED = {"FCNN": "flips 0.1", "MLP": "flips 0.04", "CIFAR-10 CNN": "flips 0.05",
+           "small CIFAR-10 CNN": "flips 0.05", "CNN": "flips 0.05"}                                             # of (a)
 RATES, TRAINED, OVERFITS = (0.04, 0.1, 0.2), (0.1, 0.2), 0.1      # printed; of training; points, the criterion of (c)
 WAYS = ("correct", "rescaled", "reestimated")
 ARMS = ("standard", *(f"{how} {p:g}" for p in TRAINED for how in ("native", "flips")))
@@ -144,7 +145,7 @@ def measured(claim: str, p: float, net: str, setting: str, code: int, way: str) 
     if not group.n:
         return "", "open", "open"
     values = sum((sign * (group.right(key, rate, way) if group.n > 1 else
-                          percent(group.rows[key][0], way)[at(group.rows[key][0], rate)])
+                          percent(group.rows[key], rate, way)[0])
                   for sign, key, rate in terms), np.zeros(1))
     wanted, than = claim.split()[-2:]
     on_side = values > float(than) if wanted == ">" else values < float(than)
@@ -158,7 +159,7 @@ def sentence_part() -> str:
     turned: dict[str, list[str]] = {name: [] for name in FACTORS}
     for label, _, nets, rates, claim in SENTENCES:
         for net, p in product(nets, rates):
-            setting, codes = base(net), CODES[::-1] if net.startswith("CIFAR") else CODES
+            setting, codes = base(net), CODES[::-1] if "CIFAR" in net else CODES
             cells = [measured(claim, p, net, setting, code, way) for code in codes for way in WAYS[:2]]
             lengths = {other.removeprefix(f"{net} "): cell for other in settings(net) if other != setting
                        if (cell := measured(claim, p, net, other, codes[0], "correct"))[0]}
