@@ -20,11 +20,15 @@ import bnnsim
 
 FOLDER = Path(__file__).resolve().parent.parent / "examples" / "reproduce"
 sys.path.insert(0, str(FOLDER))
+import b_trade_off  # noqa: E402
 import criteria  # noqa: E402
+import d_tolerance_correlates  # noqa: E402
 import explain  # noqa: E402
+import f_margin_loss  # noqa: E402
 import make_results  # noqa: E402
 import networks  # noqa: E402
 import plan  # noqa: E402
+import study  # noqa: E402
 
 SCRIPTS = sorted(FOLDER.glob("[a-z]_*.py"))
 CLAIMS = "abcdefgh"
@@ -262,6 +266,57 @@ def test_within_a_setting_one_contradicted_check_is_enough():
     assert criteria.by_setting([*checks[:2], check([])]) == {"s": "open"}, "what is not measured leaves a setting open"
     checks[1].verdict = "holds for one network"
     assert criteria.by_setting(checks[:2]) == {"s": "holds for one network"}
+
+
+# ---------------------------------------------------------------- what scripts make of rows
+
+def made(*percents, arm="standard", **more):
+    """A row of 1,000 images at BER 0, 0.1 and 0.2, as many chips as are given."""
+    return {"rates": [0.0, 0.1, 0.2], "images": 1000, "chips": len(percents), "arm": arm,
+            "correct": [[10 * chip[k] for chip in percents] for k in range(3)], **more}
+
+
+def asked(arms, measure):
+    one = study.Study("a", "A claim.\n\n    command\n\nCriterion. None.", "nobody", [])
+    one.ask("x", "s", "q", arms, measure, "<", 1)
+    return one.checks[0]
+
+
+def test_seeds_are_means_of_chips_and_one_seed_is_its_chips():
+    first, second = made((90, 80, 70), (90, 84, 60)), made((88, 87, 86), (90, 89, 88))
+    several = asked({"standard": [first, second]}, lambda arms: study.lost(arms["standard"], 0.1))
+    assert (several.values, several.of) == ([8.0, 1.0], "seeds")
+    alone = asked({"standard": [first]}, lambda arms: study.lost(arms["standard"], 0.1))
+    assert (alone.values, alone.of) == ([10.0, 6.0], "chips of one network")
+    missing = asked({}, lambda arms: study.lost(arms["standard"], 0.1))
+    assert not missing.values and missing.why_open == "not trained yet"
+
+
+def test_what_flip_training_gives_back_is_a_share_of_what_was_lost():
+    arms = {"standard": [made((90, 80, 50))], "flips 0.2": [made((88, 85, 80), arm="flips 0.2")]}
+    assert b_trade_off.gain(arms, "0.2").tolist() == [[30.0]] and b_trade_off.share(arms, "0.2").tolist() == [0.75]
+
+
+def test_a_tolerated_rate_lies_between_the_rates_that_were_measured():
+    """A point of its own 88 is lost a third of the way from 0 to 0.1, five of the standard 90 a fifth behind 0.1."""
+    arms = {"standard": [made((90, 89.5, 89))], "MHL 1": [made((88, 85.0, 84.0)), made((90, 90, 90))]}
+    own, of_standard = f_margin_loss.LEVELS
+    assert f_margin_loss.tolerated({**arms, "MHL 1": arms["MHL 1"][:1]}, "MHL 1", own) == pytest.approx([0.1 / 3])
+    assert f_margin_loss.tolerated({**arms, "MHL 1": [made((88, 85.2, 84.2))]}, "MHL 1",
+                                   of_standard) == pytest.approx([0.12])
+    assert f_margin_loss.tolerated({**arms, "MHL 1": arms["MHL 1"][1:]}, "MHL 1", own) == [0.2], "never lost"
+    assert f_margin_loss.tolerated({**arms, "MHL 1": [made((80, 80, 80))]}, "MHL 1", of_standard) == [0.0]
+
+
+def test_rates_in_order_correlate_by_themselves():
+    """One family of increasing sequences: always 1. Families of one: nothing, but for chance."""
+    def trainings(*arms):
+        return [[made((90, 80, 70), arm=arm, net="FCNN", epochs=10, schedule="cosine", clip=True, scale=1.0)]
+                for arm in arms]
+    assert d_tolerance_correlates.of_order(trainings(*(f"flips {rate}" for rate in (0.05, 0.1, 0.2)))) == 1
+    several = trainings("standard", "flips 0.1", "native 0.1", "MHL 1", "regulariser 1 16")
+    assert abs(d_tolerance_correlates.of_order(several)) < 0.05
+    assert 0.1 < d_tolerance_correlates.of_order(several + trainings("flips 0.2", "native 0.2")) < 0.9
 
 
 # ---------------------------------------------------------------- scripts and the committed table
