@@ -68,7 +68,7 @@ def test_every_claim_has_a_script_that_states_its_criterion(records):
     assert "".join(path.name[0] for path in SCRIPTS) == CLAIMS
     for path in SCRIPTS:
         text = path.read_text(encoding="utf-8")
-        assert len(text.splitlines()) < 125 and f"python examples/reproduce/{path.name} --full" in text
+        assert len(text.splitlines()) < 140 and f"python examples/reproduce/{path.name} --full" in text
         assert records[0][path.name[0]]["criterion"].startswith("Criterion. ")
 
 
@@ -186,6 +186,10 @@ def test_variance_is_pooled_over_arms_where_it_agrees():
     criteria.decide(arms)
     assert [arm.df for arm in arms] == [2, 2], "Bartlett's test tells them apart"
     assert not any(arm.pooled for arm in arms)
+    arms = [check([0.3, 0.5, 0.4]), check([1.3, 1.4, 1.2]), check([0.2, 0.2, 0.2]), check([7.0, 7.0], quantity="r")]
+    criteria.decide(arms)
+    assert [arm.df for arm in arms] == [4, 4, 4, None], "a value at a bound has the variance of the others"
+    assert arms[3].verdict == "not decided" and arms[3].why_undecided == "no variance between seeds"
     codes = [check([0.3, 0.5, 0.4], setting=f"net, code {code}, more") for code in (0, 128)]
     criteria.decide(codes)
     assert [arm.df for arm in codes] == [2, 2], "seeds may vary otherwise at another input code"
@@ -308,15 +312,45 @@ def test_a_tolerated_rate_lies_between_the_rates_that_were_measured():
     assert f_margin_loss.tolerated({**arms, "MHL 1": [made((80, 80, 80))]}, "MHL 1", of_standard) == [0.0]
 
 
+def trainings(*arms):
+    return [[made((90, 80, 70), arm=arm, net="FCNN", epochs=10, schedule="cosine", clip=True, scale=1.0)]
+            for arm in arms]
+
+
 def test_rates_in_order_correlate_by_themselves():
-    """One family of increasing sequences: always 1. Families of one: nothing, but for chance."""
-    def trainings(*arms):
-        return [[made((90, 80, 70), arm=arm, net="FCNN", epochs=10, schedule="cosine", clip=True, scale=1.0)]
-                for arm in arms]
-    assert d_tolerance_correlates.of_order(trainings(*(f"flips {rate}" for rate in (0.05, 0.1, 0.2)))) == 1
-    several = trainings("standard", "flips 0.1", "native 0.1", "MHL 1", "regulariser 1 16")
-    assert abs(d_tolerance_correlates.of_order(several)) < 0.05
-    assert 0.1 < d_tolerance_correlates.of_order(several + trainings("flips 0.2", "native 0.2")) < 0.9
+    """One increasing sequence from standard on: always 1. Arms without an order: nothing, but for chance."""
+    of_order = d_tolerance_correlates.of_order
+    assert of_order(trainings("standard", *(f"flips {rate}" for rate in (0.05, 0.1, 0.2)))) == 1
+    alone = trainings("standard", "MHL 1", "MHL 0.5", "scaled MHL 32", "regulariser 1 16")
+    assert abs(of_order(alone)) < 0.05
+    assert 0.05 < of_order(alone + trainings("flips 0.2", "native 0.2")) < 0.7
+
+
+def test_what_a_plan_cannot_reach_is_not_called_open():
+    """Every population of T has trainings enough in the plan, but for CIFAR-10's, of hours each."""
+    for net, codes in (("FCNN", plan.CODES), ("CNN", plan.CODES), ("CIFAR-10 CNN", (128,))):
+        for code in codes:
+            for kinds in d_tolerance_correlates.POPULATIONS.values():
+                n = len(d_tolerance_correlates.planned(net, code, kinds))
+                assert (n >= d_tolerance_correlates.LEAST) == (net != "CIFAR-10 CNN"), (net, code, kinds, n)
+
+
+def test_networks_of_two_kinds_differ_by_their_means():
+    """Student's t of two samples with a pooled variance is SciPy's; one network of each decides nothing."""
+    one = study.Study("a", "A claim.\n\n    command\n\nCriterion. None.", "nobody", [])
+    first, second = np.array([3.0, 5.0, 4.5]), np.array([1.0, 2.5])
+    one.ask_difference("x", "s", "q", first, second, ">", 0)
+    one.ask_difference("x", "s", "q", first[:1], second[:1], ">", 0)
+    criteria.decide(one.checks)
+    expected = scipy.stats.ttest_ind(first, second)
+    assert (one.checks[0].p, one.checks[0].df) == pytest.approx((expected.pvalue, 3))
+    assert one.checks[1].verdict == "open" and one.checks[1].why_open == "1 and 1 seeds"
+
+
+def test_labels_of_the_plan_are_told_apart():
+    """Two networks of one label would stand for each other in a figure."""
+    labels = [study.label({**vars(recipe), "images": 10_000}) for recipe, seed in plan.jobs(plan.FULL) if seed == 0]
+    assert len(set(labels)) == len(labels)
 
 
 # ---------------------------------------------------------------- scripts and the committed table
@@ -362,6 +396,10 @@ def test_the_committed_records_are_what_the_rows_say(tmp_path):
         before = stored[path.name[0]]
         for key in ("setting", "about", "quantity", "verdict"):
             assert [check[key] for check in again["checks"]] == [check[key] for check in before["checks"]]
+        for check, old in zip(again["checks"], before["checks"]):
+            assert check["values"] == pytest.approx(old["values"]) and (check["mean"] is None) == (old["mean"] is None)
+            for key in ("mean", "error", "df", "decides") if check["mean"] is not None else ():
+                assert check[key] == (old[key] if old[key] is None else pytest.approx(old[key]))
         assert again["notes"] == before["notes"]
 
 
@@ -421,7 +459,7 @@ def test_rows_are_of_the_plan_and_of_whole_test_sets():
     rows = networks.kept()
     assert rows and set(rows) <= planned
     for row in rows.values():
-        chips = 3 if row["data"] == "cifar10" else plan.FULL.chips
+        chips = plan.FULL.chips_of(next(recipe for recipe, _ in plan.jobs(plan.FULL) if recipe.name == row["name"]))
         assert row["images"] == 10_000 and row["chips"] == chips and not row["commit"].endswith("+")
         assert np.shape(row["correct"]) == np.shape(row["rescaled"]) == (len(plan.RATES), chips)
         assert row["spec"] == plan.FULL.specs[row["net"]]

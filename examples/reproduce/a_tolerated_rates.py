@@ -26,7 +26,7 @@ ADAPTED = {"MLP": ("flips 0.04", "native 0.04"), "CIFAR-10 CNN": ("flips 0.05",)
 def told(rows: list[Row]) -> str:
     """Accuracy without errors, and what is lost, in points and as growth of the errors."""
     wrong, points = 100 - curves(rows)[:, 0].mean(), {rate: lost(rows, rate).mean() for rate in (1e-4, 0.04, 0.1)}
-    said = ", ".join(f"{value:.2f} points at BER {rate:g} ({value / wrong:+.0%} wrong images)"
+    said = ", ".join(f"{value:.2f} points at BER {rate:g} ({100 * value / wrong + 0.0:+.1f} % wrong images)"
                      for rate, value in points.items())
     return f"{100 - wrong:.2f} % without errors; lost {said}."
 

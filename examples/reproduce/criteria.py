@@ -55,18 +55,19 @@ def spread(checks: Sequence[Check]) -> tuple[float, float, bool]:
     """(variance between seeds, degrees of freedom, whether pooled) of the first, by all that are given."""
     own = np.asarray(checks[0].values)
     groups = [np.asarray(check.values) for check in checks if check.of == "seeds" and len(check.values) > 1]
-    if checks[0].of != "seeds" or len(groups) < 2 or bartlett(groups) < LEVEL:
-        return float(own.var(ddof=1)), len(own) - 1, False
+    groups = [group for group in groups if np.ptp(group)]             # values at a bound say nothing of the others
+    if checks[0].of != "seeds" or not groups or (len(groups) == 1 and np.ptp(own)) or bartlett(groups) < LEVEL:
+        return float(own.var(ddof=1)) if np.ptp(own) else 0.0, len(own) - 1, False
     df = sum(len(group) - 1 for group in groups)
     return sum((len(group) - 1) * float(group.var(ddof=1)) for group in groups) / df, df, True
 
 
 def bartlett(groups: Sequence[np.ndarray]) -> float:
-    """p value of equal variances (Bartlett 1937); 0 where some vary and some do not, 1 where none varies."""
+    """p value of equal variances (Bartlett 1937) of groups that vary; of one alone 1."""
+    if len(groups) < 2:
+        return 1.0
     df = np.array([len(group) - 1 for group in groups])
     variances = np.array([group.var(ddof=1) for group in groups])
-    if not variances.all():
-        return 0.0 if variances.any() else 1.0
     pooled = (df @ variances) / df.sum()
     statistic = df.sum() * math.log(pooled) - df @ np.log(variances)
     correction = 1 + ((1 / df).sum() - 1 / df.sum()) / (3 * (len(groups) - 1))
@@ -86,13 +87,16 @@ def decide(checks: Sequence[Check]) -> None:
         elif len(check.values) > 1:
             same = [check, *(one for one in checks if one is not check and one.family == check.family)]
             variance, df, check.pooled = spread(same)
+            if variance == 0:
+                check.why_undecided, check.verdict = f"no variance between {check.of}", UNDECIDED
+                continue
             asked.append((check, float(np.mean(check.values)), math.sqrt(variance / len(check.values)), df))
         elif not check.why_open:
             check.why_open = f"{len(check.values)} of at least 2 {check.of}"
     ps = []
     for check, mean, error, df in asked:
         distance = abs(mean - check.than)
-        ps.append((0.0 if distance else 1.0) if error == 0 else 2 * float(stdtr(df, -distance / error)))
+        ps.append(2 * float(stdtr(df, -distance / error)))
         check.mean, check.error, check.df, check.p = mean, error, df, ps[-1]
         check.decides = error * -float(stdtrit(df, LEVEL / (2 * len(asked))))
     for (check, mean, _, _), significant in zip(asked, holm(ps)):

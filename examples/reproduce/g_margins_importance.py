@@ -6,8 +6,8 @@ Criterion. Margins: the mean over hidden layers of m / (2 fan-in), flip-trained 
 above 0. Importance by `ablate` (accuracy lost where a neuron's output is inverted) in all hidden layers, and by
 `readout` of the last: its variance within each layer without sampling noise, times the square of the layer's width,
 mean over layers [R], since layers of different widths would make most of it otherwise; the logarithm of the ratio below
-0. Where the mean reliability of shares is below 0.5 in either network, most of what all test images tell is noise: then
-more networks do not help, and the check is not decided.
+0. Where the mean reliability of shares is below 0.5 in either network, most of what all test images tell is noise: it
+would take more test images, or many more networks, and the check is not decided.
 """
 
 import numpy as np

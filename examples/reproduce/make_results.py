@@ -36,10 +36,11 @@ the same code, where Bartlett's test does not tell these apart: "pooled". Where 
 they are not independent, and the pooled degrees of freedom are somewhat too many. Holm's correction holds over all
 checks of a claim that are measured: at 5 % a check holds or is contradicted, any other is not decided. A claim holds
 under a setting where all of its checks do, is contradicted where one is, is open where a network is not trained, and is
-not decided else; where there is one network it is so for that network only, over its chips. The interval is at 95 %,
-without Holm's correction; "decides" is the distance from the claimed number that this design decides even as Holm's
-strictest check. "Points" are percent points of accuracy; [V] was read in the paper, [C] in the authors' code, [R] is
-reconstructed, [D] derived.
+not decided else, or where this design cannot tell, for the reason that is named. Where there is one network, accuracies
+are judged over its chips, for that network only; other quantities are open. The interval is at 95 %, without Holm's
+correction; "decides" is the distance from the claimed number that this design decides even as Holm's strictest check.
+"Points" are percent points of accuracy; [V] was read in the paper, [C] in the authors' code, [R] is reconstructed, [D]
+derived.
 
 {networks} networks, trained in {hours} hours in sum, on machines that did other work beside it (commits {commits}).
 

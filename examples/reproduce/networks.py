@@ -6,7 +6,8 @@
 
 A killed run loses at most two minutes of training (of a learnt scale, which is no part of a checkpoint, all of it), or
 the measurement. A row is NAME.json in the folder, its packed network NAME.h5 beside it; the checkpoint goes once the
-row is there. Rows that are kept in rows.jsonl of this folder are not trained again.
+row is there, but for that of a standard network from which others go on. Rows that are kept in rows.jsonl of this
+folder are not trained again.
 """
 
 import argparse
@@ -138,7 +139,7 @@ def measure(model: bnnsim.Sequential, recipe: Recipe, size: Size, seed: int, spl
     The same chips with thresholds rescaled for the rate of use, and with batch-norm statistics taken anew at it.
     """
     (train_split, test), rates = splits, size.rates
-    chips = min(size.chips, 3) if recipe.data == "cifar10" else size.chips
+    chips = size.chips_of(recipe)
     network, at = bnnsim.pack(model), trained_at(recipe)
 
     def correct(what: bnnsim.PackedNetwork, *rates: float) -> list[list[int]]:

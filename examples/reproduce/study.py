@@ -6,9 +6,10 @@ or not, and ends with `Study.finish`. At quick size it trains what it needs; at 
 """
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from bnnsim.figures.style import legend_below, line_style, new_axes, save_figure
 from bnnsim.files.atomic import replaced
 
 Arms = dict[str, list[Row]]                 # {arm: rows by seed}, the same seeds for every arm
+NOT_TRAINED = "not trained yet"
 DATA = {"fashion": "Fashion-MNIST", "mnist": "MNIST", "cifar10": "CIFAR-10", "fashion-subset": "part of Fashion-MNIST"}
 
 
@@ -66,13 +68,13 @@ class Study:
         return f"{recipe.net}{'' if data in recipe.net else f' on {data}'}, {recipe.setting}"
 
     def pairs(self, *arms: str) -> Iterator[tuple[str, Arms, Arms]]:
-        """(setting, the FCNN's arms, the CNN's) as the plan pairs them, as many seeds of each; {} where one is left."""
+        """(setting, the FCNN's arms, the CNN's) as the plan pairs them; {} and {} where one is left."""
         fcnn, cnn = (dict(self.groups(net, *arms)) for net in ("FCNN", "CNN"))
         for one, other in dict.fromkeys((self.size.of(a), self.size.of(b)) for a, b in PAIRS):
-            both = fcnn.get(self.words(one), {}), cnn.get(self.words(other), {})
-            n = min(len(rows) for group in both for rows in group.values()) if all(both) else 0
-            first, second = ({arm: rows[:n] for arm, rows in group.items() if n} for group in both)
-            yield f"FCNN, {one.epochs} epochs, against CNN, {other.epochs} epochs, code {one.code}", first, second
+            found, its = fcnn.get(self.words(one), {}), cnn.get(self.words(other), {})
+            setting = (f"FCNN, {one.epochs} epochs ({one.schedule}), against CNN, {other.epochs} epochs "
+                       f"({other.schedule}), code {one.code}")
+            yield setting, found if its else {}, its if found else {}
 
     def _rows(self, planned: dict[str, tuple[Recipe, int]]) -> Arms:
         by_seed: list[dict[str, Row]] = []
@@ -108,7 +110,7 @@ class Study:
             check.values = (found[0] if alone else found.reshape(len(found), -1).mean(axis=1)).tolist()
             check.of = "chips of one network" if alone else "seeds"
         else:
-            check.why_open = "not trained yet"
+            check.why_open = NOT_TRAINED
         self.checks.append(check)
 
     def ask_estimate(self, about: str, setting: str, quantity: str, estimate: tuple[float, float, float], wanted: str,
@@ -116,6 +118,16 @@ class Study:
         """Ask of a quantity with an error of its own: (value, standard error, degrees of freedom)."""
         value, error, df = map(float, estimate)
         self.checks.append(Check(about, setting, quantity, wanted, than, of=n, mean=value, error=error, df=df))
+
+    def ask_difference(self, about: str, setting: str, quantity: str, first: np.ndarray, second: np.ndarray,
+                       wanted: str, than: float) -> None:
+        """Ask what the means of two sets of networks differ by, by seed (S,) each; their variance is pooled."""
+        n, df = (len(first), len(second)), len(first) + len(second) - 2
+        variance = sum(float(values.var()) * len(values) for values in (first, second)) / max(df, 1)
+        if df < 1 or variance == 0:
+            return self.leave(about, setting, quantity, wanted, than, why_open=f"{n[0]} and {n[1]} seeds")
+        self.ask_estimate(about, setting, quantity, (first.mean() - second.mean(), math.sqrt(
+            variance * (1 / n[0] + 1 / n[1])), df), wanted, than, f"{n[0]} and {n[1]} seeds")
 
     def leave(self, about: str, setting: str, quantity: str, wanted: str, than: float, why_open: str = "",
               why_undecided: str = "") -> None:
@@ -148,9 +160,9 @@ class Study:
         with replaced(folder / f"{self.claim}.json") as temporary:
             Path(temporary).write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         for check in self.checks:
-            print(f"{check.verdict:14s} {check.about}, {check.setting}: {check.quantity} {in_words(check)}")
+            print(f"{check.verdict:28s} {check.about}, {check.setting}: {check.quantity} {in_words(check)}")
         for note in record["notes"]:
-            print(f"               {note}")
+            print(f"{'':28s} {note}")
         decided = sum(check.verdict in DECIDED for check in self.checks)
         print(f"({self.claim}) {self.text} {record['verdict'].upper()}; {self.size.name} size, "
               f"{decided} of {len(self.checks)} checks decided: {folder / self.claim}.json and .png")
@@ -217,6 +229,7 @@ def curve_figure(drawn: Iterable[Sequence[Row]]) -> Figure:
 def label(row: Row) -> str:
     """What a curve is called in a legend."""
     data = "" if DATA[row["data"]] in row["net"] else f"{DATA[row['data']]}, "
+    recipe = Recipe(**{one.name: row[one.name] for one in fields(Recipe) if one.name in row})
     words, *numbers = row["arm"].split()
     arm = f"{words} (lambda {numbers[0]}, T* {numbers[1]})" if words == "regulariser" else row["arm"]
-    return f"{data}{row['net']}, {arm}, {row['epochs']} epochs, code {row['code']}"
+    return f"{data}{row['net']}, {arm}, {recipe.setting}"
