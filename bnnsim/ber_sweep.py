@@ -9,6 +9,7 @@ Without a network: the FCNN that comes with the library, on the embedded 2,000 t
 """
 
 import argparse
+import itertools
 import logging
 import shlex
 import sys
@@ -49,7 +50,7 @@ def _runs(options: argparse.Namespace) -> bool:
 
 
 def _layers(text: str) -> str | list[int]:
-    return "all" if text == "all" else parse_integers("--layers", text)
+    return "all" if text == "all" else parse_integers("layers", text)
 
 
 OPTIONS = (
@@ -134,8 +135,11 @@ def faults_of(options: argparse.Namespace) -> dict[str, Any]:
 def load_grid(options: argparse.Namespace) -> tuple[dict, dict, dict]:
     """(networks, splits, faults) as `campaign.sweep` takes them."""
     import bnnsim.commands.inputs as inputs
+    from bnnsim.faults.by_layer import chosen
 
     networks = inputs.load_networks(options.networks)
+    for network, layers in itertools.product(networks.values(), options.layers):
+        chosen(None if layers == "all" else tuple(layers), len(network.layers))          # refused now, not after hours
     names = options.datasets or [inputs.default_dataset(options.networks, networks)]
     splits = {name: inputs.load_halves(name, options, networks)[1] for name in names}
     for split in splits.values():

@@ -164,7 +164,10 @@ def regulariser(text: str | None) -> regularisers.DirectRegulariser | None:
         strength, target = map(real_of, text.split(","))
     except ValueError:
         raise ValueError(f"--regulariser must be two numbers, LAMBDA,TARGET, such as 0.01,16, got {text!r}") from None
-    return regularisers.DirectRegulariser(strength, target)
+    try:
+        return regularisers.DirectRegulariser(strength, target)
+    except ValueError as error:
+        raise ValueError(f"--regulariser LAMBDA,TARGET: {error}") from None
 
 
 def errors_of(options: argparse.Namespace) -> "tuple[float | list[float], Fault | None]":

@@ -17,7 +17,7 @@ from typing import Never
 import bnnsim.commands.errors as errors
 import bnnsim.commands.pipes as pipes
 from bnnsim.commands.config import load_config
-from bnnsim.commands.options import CONFIG, DEBUG, FORCE, LOG, QUIET, Option, settle
+from bnnsim.commands.options import CONFIG, DEBUG, FORCE, LOG, QUIET, Option, as_given, settle
 from bnnsim.commands.outputs import claimed_outputs
 
 
@@ -78,7 +78,7 @@ def _run(parser: Parser, work: Callable[[argparse.Namespace], None], argv: Seque
         except Exception as error:
             if isinstance(error, BrokenPipeError) and pipes.is_unread():
                 raise
-            parser.exit(*errors.report(error, parser.prog, debug))
+            parser.exit(*errors.report(error, parser.prog, debug, lambda said: as_given(said, options, parser.table)))
     return errors.DONE
 
 

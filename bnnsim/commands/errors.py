@@ -10,6 +10,7 @@ import linecache
 import os
 import re
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -35,10 +36,11 @@ def is_expected(error: BaseException) -> bool:
     return _is_ours(frame) and statement.lstrip().startswith("raise ")
 
 
-def report(error: BaseException, program: str, debug: bool) -> tuple[int, str]:
-    """(exit code, text for standard error) of whatever ended a command."""
+def report(error: BaseException, program: str, debug: bool,
+           as_given: Callable[[str], str] = str) -> tuple[int, str]:
+    """(exit code, text for standard error) of whatever ended a command; `as_given` names options in it."""
     shown = "".join(traceback.format_exception(error)) if debug else ""
-    said = " ".join(str(error).split())
+    said = as_given(" ".join(str(error).split()))
     if is_expected(error):
         return getattr(error, "exit_code", BAD_INPUT), f"{shown}{program}: error: {said}\n"
     frame = next(filter(_is_ours, reversed(_frames(error))))

@@ -22,7 +22,7 @@ def parse_rates(text: str, called: str = "rates") -> list[float]:
     wanted = f"{called} must be numbers such as '1e-3,0.01' or start:stop:count such as 1e-4:0.3:13, got {text!r}"
     if ":" not in text:
         return sorted({0.0, *(check_probability(called, value) for value in _numbers(text, ",", wanted))})
-    start, stop, count = _steps(text, wanted)
+    start, stop, count = _steps(text, wanted, called)
     start, stop = check_probability(called, start), check_probability(called, stop)
     if not 0 < start < stop:
         raise ValueError(f"{called} as start:stop:count must have 0 < start < stop, got {text!r}")
@@ -40,7 +40,7 @@ def parse_places(text: str, log: bool, called: str = "values") -> list[float]:
     wanted = f"{called} must be numbers such as 0.5,0.6 or start:stop:count, got {text!r}"
     if ":" not in text:
         return [check_real(called, value) for value in _numbers(text, ",", wanted)]
-    start, stop, count = _steps(text, wanted)
+    start, stop, count = _steps(text, wanted, called)
     if not (np.isfinite([start, stop]).all() and start < stop and (start > 0 or not log)):
         above = " and start > 0" if log else ""
         raise ValueError(f"{called} as start:stop:count must have start < stop{above}, got {text!r}")
@@ -62,12 +62,12 @@ def parse_integers(name: str, text: str) -> list[int]:
         raise ValueError(f"{name} must be integers >= 0 separated by commas, such as 0,1,2, got {text!r}") from None
 
 
-def _steps(text: str, wanted: str) -> tuple[float, float, int]:
+def _steps(text: str, wanted: str, called: str) -> tuple[float, float, int]:
     """(start, stop, count) of start:stop:count."""
     parts = _numbers(text, ":", wanted)
     if len(parts) != 3 or not parts[2].is_integer():
         raise ValueError(wanted)
-    return parts[0], parts[1], check_int("count", int(parts[2]), 2, MOST)
+    return parts[0], parts[1], check_int(f"{called}: count", int(parts[2]), 2, MOST)
 
 
 def _numbers(text: str, separator: str, wanted: str) -> list[float]:

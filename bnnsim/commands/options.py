@@ -9,6 +9,7 @@ those of `rules`; `outputs` looks after the files that are made.
 """
 
 import argparse
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -120,9 +121,10 @@ class Option:
 def settle(options: argparse.Namespace, table: Iterable[Option], found: dict[str, Any]) -> None:
     """Put the value that holds in place: what was typed, else what was `found` in a file, else the default; checked.
 
-    ``options.given`` are the names of those that were typed or found.
+    ``options.given`` are the names of those that were typed or found, ``options.typed`` of those that were typed.
     """
-    options.given = {option.name for option in table if getattr(options, option.name) not in (None, [])} | {*found}
+    options.typed = {option.name for option in table if getattr(options, option.name) not in (None, [])}
+    options.given = options.typed | {*found}
     for option in table:
         value = getattr(options, option.name)
         if value in (None, []) and option.name in found:
@@ -132,7 +134,21 @@ def settle(options: argparse.Namespace, table: Iterable[Option], found: dict[str
         if value in (None, []) and option.typed == "" and option.nargs in (None, "+"):
             raise ValueError(f"{option.metavar} must be given: {option.help}")
         setattr(options, option.name, value if value in (None, [])
-                else option.checked(value, option.typed or option.metavar or option.name))
+                else option.checked(value, option.typed or str(option.metavar)))
+
+
+def as_given(said: str, options: argparse.Namespace, table: Iterable[Option]) -> str:
+    """An error that begins with an option's name, with the name that whoever gave its value knows it by.
+
+    ``holdout must be in [0, 49]`` is of --holdout where that was typed, of holdout in the file where it stands there,
+    and of something else where neither gave it.
+    """
+    found = re.match(r"(?:--)?([a-z][a-z_-]*)(?=(?:\[\d+\])?(?: \([^)]*\))? (?:must|needs) )", said)
+    option = next((one for one in table if found and one.name == found[1].replace("-", "_")), None)
+    if found is None or option is None or option.name not in getattr(options, "given", ()):
+        return said
+    name = option.typed or str(option.metavar) if option.name in options.typed else f"{options.config}: {option.name}"
+    return name + said[found.end():]
 
 
 def check_read(options: argparse.Namespace, names: Iterable[str], read: object, by: str) -> None:

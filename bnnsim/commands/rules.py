@@ -52,7 +52,7 @@ def writable(*endings: str) -> Rule:
     def rule(name: str, value: Any) -> str:
         """A path of a file to be written."""
         if not path(name, value).lower().endswith(endings):
-            raise ValueError(f"{value!r} must end in {' or '.join(endings)}")
+            raise ValueError(f"{name} must end in {' or '.join(endings)}, got {value!r}")
         atomic.check_creatable(value)
         return value
     return rule

@@ -124,10 +124,10 @@ def test_bnnsim_debug_can_be_off(monkeypatch):
 
 
 def test_a_refusal_in_a_worker_process_is_one_line(capsys):
-    """A layer that the network does not have is found out where the cell is run."""
-    code, error = ended(capsys, ber_sweep, "--layers", "7", "--workers", "1", "--trials", "1", "--rates", "0.1",
-                        "--quiet")
-    assert code == 2 and error.count("\n") == 1 and "layers must be in 0..2, got (7,)" in error
+    """A layer that the network does not have is found out where the cell is run; the fault's layers, no --layers."""
+    code, error = ended(capsys, ber_sweep, "--fault", "BitFlips(0, layers=[7])", "--workers", "1", "--trials", "1",
+                        "--rates", "0.1", "--quiet")
+    assert code == 2 and error.count("\n") == 1 and "error: layers must be in 0..2, got (7,)" in error
 
 
 def test_a_worker_may_have_another_copy_of_bnnsim():

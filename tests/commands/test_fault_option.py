@@ -97,7 +97,7 @@ BAD = [
     (ber_sweep, ["--fault", ""], "--fault must be text, got ''"),
     (ber_sweep, ["--fault", "ArrayMapping(64, 64)"], "BitFlips(0.01)"),
     (ber_sweep, ["--fault", "BitFlips(2)"], "p must be a probability"),
-    (ber_sweep, ["--fault", "BitFlips(0)", "--fault", "StuckAt(0, 0)"], "faults must be moved along one axis, got"),
+    (ber_sweep, ["--fault", "BitFlips(0)", "--fault", "StuckAt(0, 0)"], "--fault must be moved along one axis, got"),
     (ber_sweep, ["--fault", "StuckAt(0, 0)", "--axis", "bit_error_rate"], "axis must be 'share_of_stuck_cells', which"),
     (ber_sweep, ["--fault", "BitFlips(0)", "--layers", "0"], "give --layers or --fault, not both"),
     (evaluate, ["--fault", "BitFlip(0)"], "did you mean 'BitFlips'"),

@@ -21,7 +21,7 @@ FEW = (Option("files", "some", rules.path, [], flag="", nargs="*", several=True)
        Option("axes", "which", rules.integer(0), [0], int, flag="--axis", several=True),
        Option("fast", "soon", rules.switch, False), Option("either", "or not", options.switch),
        Option("pages", "how it is shown", rules.path, scope="run"))
-COMMON = ("config", "quiet", "log", "debug", "command", "given")        # every command's
+COMMON = ("config", "quiet", "log", "debug", "command", "given", "typed")        # every command's
 
 
 def settled(tmp_path, typed, **file):
@@ -71,6 +71,19 @@ def test_an_option_is_checked_alike_wherever_it_stands_by_its_name_there(tmp_pat
     with pytest.raises(SystemExit) as stop:
         settled(tmp_path, typed, **file)
     assert stop.value.code == 2 and said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("said, wanted", [
+    ("n_chips must be in [0, 49], got 50", "--n-chips must be in [0, 49], got 50"),
+    ("--n-chips must be 1", "--n-chips must be 1"), ("axes[1] must be 2", "c.json: axes[1] must be 2"),
+    ("--axes must be 2", "c.json: axes must be 2"), ("files must be there", "FILES must be there"),
+    ("pages (of a book) needs ink", "--pages (of a book) needs ink"), ("n_chips is 3", "n_chips is 3"),
+    ("network must be one", "network must be one"), ("fast must be true", "fast must be true"), ("", "")])
+def test_an_error_of_the_work_names_an_option_as_it_was_given(said, wanted):
+    given = argparse.Namespace(config="c.json", typed={"n_chips", "files", "pages"},
+                               given={"n_chips", "axes", "files", "pages"})
+    few = (*FEW[1:], Option("files", "some", flag="", nargs="*", metavar="FILES"))
+    assert options.as_given(said, given, few) == wanted
 
 
 @pytest.mark.parametrize("command", TABLES)

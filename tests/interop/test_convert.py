@@ -78,7 +78,7 @@ def test_the_first_layer_that_differs_is_an_error(here, capsys):
     (["x.onnx", "--check", "sums.npz", "sums.npz"], "sums.npz must hold one array, the images, got 4"),
     (["x.onnx", "--check", "x.pt", "sums.npz"], "x.pt: archive/data.pkl is no .npy array"),
     (["x.onnx", "--check", "x.onnx", "sums.npz"], "x.onnx: no zip file"),
-    (["x.onnx", "--input-shape", "2,6"], "input_shape must be channels,height,width such as 1,28,28, got '2,6'"),
+    (["x.onnx", "--input-shape", "2,6"], "--input-shape must be channels,height,width such as 1,28,28, got '2,6'"),
     (["x.onnx", "--input", "rgb"], "input must be one of 'pixels'"), (["none.pt"], "none.pt"),
     (["images.npz", "--spec", "FC4", "--input-shape", "2,6,6"],
      "images.npz: images uint8 (12, 2, 6, 6)|spec wants FC4, but images")])
@@ -117,7 +117,8 @@ def test_texts_and_tables(here, capsys):
 
 
 @pytest.mark.parametrize("words, message", [
-    (["x.onnx", "x.pt"], "'x.pt' must end in .h5 or .npz"), (["x.onnx", "a.h5", "--arrays", "2x2"], "belong to a .csv"),
+    (["x.onnx", "x.pt"], "OUT must end in .h5 or .npz or .qonnx"),
+    (["x.onnx", "a.h5", "--arrays", "2x2"], "belong to a .csv"),
     (["x.onnx", "a.csv", "--arrays", "64"], "arrays must be ROWSxCOLUMNS of 1 to 65536 each, such as 64x64, got '64'"),
     (["x.onnx", "a.csv", "--arrays", "64x0"], "arrays must be ROWSxCOLUMNS"),
     (["x.onnx", "images.npz"], "images.npz exists: --force replaces it; if it is to be read"),
