@@ -317,10 +317,10 @@ def margins_told() -> str:
         if not (group := Group(setting, (one, code), (other, code))).n:
             continue
         control = CONTROL.get(group.rows[one, code][0]["net"], "standard")
-        margins = [group.margin((arm, code)) for arm in (one, other)]
+        margins = group.margin((one, code)), group.margin((other, code))
         more = np.subtract(*(group.lost((arm, code))[1:, -1] for arm in (one, other)))        # `one` loses, by way
         if one == other.replace("native", "flips"):
-            ordered.append((group.name, (more * np.subtract(*margins) < 0).all()))
+            ordered.append((group.name, (more * (margins[0] - margins[1]) < 0).all()))
         elif other == control and one.startswith(("flips", "native")) and alike(*margins):
             trained.setdefault(group.name, []).append(
                 f"{one} with code {code} by {numbers(-more)}" if more.max() < -1 else "")
