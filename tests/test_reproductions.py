@@ -433,7 +433,7 @@ def perfect(row):
 def test_the_explanation_refuses_what_the_rows_no_longer_support(part, which, change, refused, monkeypatch):
     """Each finding at every rate: one kind of network that behaves otherwise suffices."""
     rows = copy.deepcopy(networks.kept())
-    monkeypatch.setattr(explain, "kept", lambda: rows)
+    monkeypatch.setattr(explain.explain_rows, "kept", lambda: rows)
     getattr(explain, part)()
     for row in rows.values():
         if row["net"] == "FCNN" and (row["arm"], row["code"], row["epochs"]) == which:
@@ -445,7 +445,7 @@ def test_the_explanation_refuses_what_the_rows_no_longer_support(part, which, ch
 def test_a_finding_that_fails_elsewhere_says_so(monkeypatch):
     """Whoever adds a network that behaves otherwise gets a page that names it."""
     rows = copy.deepcopy(networks.kept())
-    monkeypatch.setattr(explain, "kept", lambda: rows)
+    monkeypatch.setattr(explain.explain_rows, "kept", lambda: rows)
     for row in rows.values():
         if row["net"] == "MLP" and row["arm"] == "flips 0.04":
             perfect(row)
@@ -458,7 +458,7 @@ def test_a_finding_that_fails_elsewhere_says_so(monkeypatch):
 def test_rows_of_the_small_cifar_network_join_the_page(monkeypatch, tmp_path):
     """One code, three chips, one seed: cells of that network fill, once "more" is there the control's as well."""
     rows, small = dict(networks.kept()), "small CIFAR-10 CNN"
-    monkeypatch.setattr(explain, "kept", lambda: rows)
+    monkeypatch.setattr(explain.explain_rows, "kept", lambda: rows)
     mlp = next(row for row in rows.values() if (row["net"], row["arm"], row["code"]) == ("MLP", "standard", 128))
     three = {way: [right[:3] for right in mlp[way]] for way in explain.WAYS}
     made = mlp | three | {"net": small, "data": "cifar10", "spec": plan.FULL.specs[small], "chips": 3, "epochs": 14,
@@ -470,7 +470,7 @@ def test_rows_of_the_small_cifar_network_join_the_page(monkeypatch, tmp_path):
         lines = [line for line in text.splitlines() if "small CIFAR-10" in line and line[0] == "a"]
         assert max(map(len, text.splitlines())) <= 120
         assert [line.split()[5] == "open" for line in lines] == [False, False, "more" not in arms]
-    explain.draw()
+    explain.draw(explain.FIGURE)
     assert explain.FIGURE.stat().st_size
 
 
@@ -489,7 +489,7 @@ def test_open_cells_fill_and_one_seed_of_a_longer_training_takes_nothing_over(mo
     """The page is about the setting of most rows; what one seed adds is a cell with its n."""
     rows, short = dict(networks.kept()), explain.base("FCNN")
     n_open = explain.sentence_part().count("open")
-    monkeypatch.setattr(explain, "kept", lambda: rows)
+    monkeypatch.setattr(explain.explain_rows, "kept", lambda: rows)
     those = [row for row in rows.values() if explain.setting_of(row) == short and row["arm"] in explain.ARMS]
     for seed, expected in ((0, short), (1, short), (2, "FCNN 200 cosine")):
         rows |= {(f"{row['name']} longer", seed): row | {"epochs": 200} for row in those if row["seed"] == seed}

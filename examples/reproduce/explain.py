@@ -19,26 +19,19 @@ from itertools import permutations, product
 from pathlib import Path
 from typing import NamedTuple
 
+import explain_rows
 import numpy as np
-from matplotlib.axes import Axes
-from networks import Row, kept
+from explain_figure import draw
+from explain_rows import (ADAPTED, ARMS, CONTROL, OVERFITS, RATES, STANDARD, TRAINED, WAYS, Group, Key, base, groups,
+                          setting_of, settings)
 from plan import CODES
-from study import at, curves, percent
+from study import percent
 
 import bnnsim
-from bnnsim.figures.style import COLOURS, new_panels, save_figure
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE, FIGURE = ROOT / "docs" / "explained.rst", ROOT / "docs" / "figures" / "explained.png"
-ADAPTED = {"FCNN": "flips 0.1", "MLP": "flips 0.04", "CIFAR-10 CNN": "flips 0.05",
-           "small CIFAR-10 CNN": "flips 0.05", "CNN": "flips 0.05"}                                             # of (a)
-CONTROL = {"small CIFAR-10 CNN": "more"}                # goes on from the standard network as adapted does, no errors
-RATES, TRAINED, OVERFITS = (0.04, 0.1, 0.2), (0.1, 0.2), 0.1      # printed; of training; points, the criterion of (c)
-WAYS = ("correct", "rescaled", "reestimated")
-ARMS = ("standard", *(f"{how} {p:g}" for p in TRAINED for how in ("native", "flips")))
-Key = tuple[str, int]                                   # arm, input code
 Case = tuple[str, bool | np.bool_]                      # where, whether a finding holds there
-STANDARD: tuple[Key, ...] = tuple(("standard", code) for code in CODES)
 SENTENCES = (                                           # label, paper's words, networks, rates p, what is claimed
     ("a1", "can be tolerated with little impact", (*ADAPTED,), (1e-4,), "standard@0 - standard@p < 1"),
     ("a2", "this tolerance can be extended", (*ADAPTED,), (0.04,), "adapted@0 - adapted@p < 1"),
@@ -51,59 +44,6 @@ SENTENCES = (                                           # label, paper's words, 
     ("c3", "adapt less to the bit error rates", ("FCNN",), TRAINED, "native@p/2 - native@0 - flips@p/2 + flips@0 > 0"))
 FACTORS = ("thresholds that fit", "the other input code", "thresholds that fit at the other code",
            "another length, or length and schedule")
-
-
-# ---------------------------------------------------------------------------------------------- rows
-
-def setting_of(row: Row) -> str:
-    """Of rows with clipped latent weights and the usual initial ones."""
-    return f"{row['net']} {row['epochs']} {row['schedule']}" if row["clip"] and row["scale"] == 1 else ""
-
-
-def settings(*nets: str) -> list[str]:
-    """Those that have rows, by network, the shortest first."""
-    found = {setting_of(row): (list(ADAPTED).index(row["net"]), row["epochs"]) for row in kept().values()
-             if row["net"] in (nets or ADAPTED)}
-    return sorted(filter(None, found), key=lambda one: found[one])
-
-
-class Group:
-    """Networks of one setting, of the n seeds that all of them have, and all of the setting `like`."""
-
-    def __init__(self, setting: str, *keys: Key, like: str = "") -> None:
-        every = {(one, key): {row["seed"]: row for row in kept().values() if setting_of(row) == one
-                              and (row["arm"], row["code"]) == key}
-                 for one in (setting, like or setting) for key in keys}
-        seeds = sorted(set.intersection(*map(set, every.values())))
-        self.n, self.setting, self.name = len(seeds), setting, f"{setting} (n={len(seeds)})"
-        self.rows = {key: [every[setting, key][seed] for seed in seeds] for key in keys}
-
-    def right(self, key: Key, rate: float, way: str = "correct") -> np.ndarray:
-        """Percent right by seed, means over chips."""
-        return curves(self.rows[key], way)[:, at(self.rows[key][0], rate)]
-
-    def mean(self, key: Key, *rates: float) -> np.ndarray:
-        """Percent right by way and rate."""
-        return np.array([[self.right(key, rate, way).mean() for rate in rates] for way in WAYS])
-
-    def lost(self, key: Key) -> np.ndarray:
-        """Points lost by way and rate."""
-        return self.mean(key, 0.0) - self.mean(key, *RATES)
-
-    def margin(self, key: Key) -> float:
-        """Of the first layer."""
-        return float(np.mean([row["margins"][0][1] for row in self.rows[key]]))
-
-
-def groups(*keys: Key, nets: Iterable[str] = ADAPTED) -> list[Group]:
-    """Of every setting that has all these networks."""
-    return [group for one in settings(*nets) if (group := Group(one, *keys)).n]
-
-
-def base(net: str) -> str:
-    """The setting with most rows of what is compared, the longest of equals; of none the network."""
-    return max(reversed(settings(net)), default=net,
-               key=lambda one: sum(Group(one, key).n for key in product(ARMS, CODES)))
 
 
 # ---------------------------------------------------------------------------------------------- words
@@ -312,7 +252,7 @@ def margins_told() -> str:
     ordered: list[Case] = []
     trained: dict[str, list[str]] = {}
     losses: dict[str, list[bool]] = {}
-    arms = {row["arm"] for row in kept().values() if setting_of(row)}
+    arms = {row["arm"] for row in explain_rows.kept().values() if setting_of(row)}
     for setting, code, (one, other) in product(settings(), CODES, permutations(sorted(arms), 2)):
         if not (group := Group(setting, (one, code), (other, code))).n:
             continue
@@ -408,7 +348,7 @@ standard, straight-through and native, rescaled.""") + simple(
 
 
 def page() -> str:
-    rows = [row for row in kept().values() if setting_of(row) in settings()]
+    rows = [row for row in explain_rows.kept().values() if setting_of(row) in settings()]
     used = [row for row in rows if row["arm"] in (*ARMS, ADAPTED[row["net"]])]
     chips, images = (" or ".join(f"{value:,}" for value in sorted({row[key] for row in used}))
                      for key in ("chips", "images"))
@@ -453,73 +393,13 @@ and do not compare networks of different losses.
 """).rstrip("\n") + "\n"
 
 
-# ---------------------------------------------------------------------------------------------- the figure
-
-def draw_codes(axes: Axes, group: Group) -> None:
-    """Standard networks of both codes as trained and rescaled; markers of code 0 are larger and lie below."""
-    rates = np.array(group.rows[STANDARD[0]][0]["rates"])
-    for key, colour, size, width in zip(STANDARD, COLOURS, (9, 5), (3.0, 1.2)):
-        for way, line, fill in ((0, "-", colour), (1, "--", "white")):
-            axes.plot(rates, group.mean(key, *rates)[way], line, color=colour, marker="os"[key[1] > 0], markersize=size,
-                      markerfacecolor=fill, linewidth=width,
-                      label=f"code {key[1]}, {('as trained', 'thresholds rescaled')[way]}")
-    axes.set(xlabel="bit error rate of the memory cells", ylabel="test accuracy (%)", ylim=(0, 100))
-    axes.set_title(f"standard {group.name}", fontsize=9)
-    axes.legend(fontsize=8, loc="lower left")
-
-
-def draw_overfitting(axes: Axes, setting: str) -> None:
-    """Points at half the rate of training, less without errors."""
-    keys = [key for key in product(ARMS[1:], CODES) if Group(setting, key).n]
-    group = Group(setting, *keys)
-    for way, (label, marker) in enumerate((("as trained", "o"), ("rescaled", "s"), ("re-estimated", "D"))):
-        points = [np.subtract(*group.mean(key, float(key[0].split()[1]) / 2, 0.0)[way]) for key in keys]
-        axes.plot(points, np.arange(len(keys)) + 0.22 * (way - 1), marker, color=COLOURS[way + 2], label=label)
-    axes.axvline(OVERFITS, color="0.3", linewidth=0.9, linestyle=":")
-    axes.set_yticks(range(len(keys)), [f"{arm.replace('flips', 'straight-thr.')}, code {code}" for arm, code in keys])
-    axes.tick_params(axis="y", labelsize=8)
-    axes.invert_yaxis()
-    axes.set_xlabel("percent points at half the rate of training,\nless without errors (right of the dots: overfits)")
-    axes.set_title(f"overfitting to the rate, {group.name}", fontsize=9)
-    axes.legend(fontsize=8)
-
-
-def draw_margins(axes: Axes, rate: float = 0.1) -> None:
-    """Points lost over the first layer's margin: of standard networks from as trained (filled) to rescaled (open)."""
-    marks = {(one, "standard"): "oDvP*X"[k % 6] for k, one in enumerate(settings())}
-    marks |= {(base("FCNN"), arm): mark for arm, mark in ((f"native {rate:g}", "^"), (f"flips {rate:g}", "s"))}
-    for ((one, arm), mark), code in product(marks.items(), CODES):
-        if (group := Group(one, key := (arm, code))).n:
-            points, x, colour = group.lost(key)[:2, RATES.index(rate)], group.margin(key), COLOURS[CODES.index(code)]
-            if arm == "standard":
-                axes.plot([x, x], points, f":{mark}", color=colour, markevery=[0], markersize=5, zorder=4)
-            axes.plot(x, points[1], mark, color=colour, markerfacecolor="white", markersize=9 - 4 * (code > 0))
-            axes.plot([], [], mark, color="0.3", label=f"{group.name}, {arm.replace('flips', 'straight-through')}")
-    handles = {label: handle for handle, label in zip(*axes.get_legend_handles_labels())}
-    axes.legend(handles.values(), handles, fontsize=7, loc="upper right")
-    axes.set(yscale="log", xlabel="first layer's mean margin\n(spreads of h, but for the BER)",
-             ylabel=f"percent points lost at BER {rate:g}")
-    axes.set_title("length and margins; codes by colour as above\nfilled: as trained, open: rescaled", fontsize=9)
-
-
-def draw() -> None:
-    shown = [group for net in ADAPTED if (group := Group(base(net), *STANDARD)).n]
-    n_rows = -(-(len(shown) + 2) // 2)
-    figure, panels = new_panels((9.6, 4.0 * n_rows), n_rows, 2, used=len(shown) + 2)
-    for axes, group in zip(panels, shown):
-        draw_codes(axes, group)
-    draw_overfitting(panels[-2], base("FCNN"))
-    draw_margins(panels[-1])
-    save_figure(figure, FIGURE)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--check", action="store_true", help="write nothing")
     if parser.parse_args().check:
         sys.exit(PAGE.read_text(encoding="utf-8") != page())
     PAGE.write_text(page(), encoding="utf-8")
-    draw()
+    draw(FIGURE)
 
 
 if __name__ == "__main__":

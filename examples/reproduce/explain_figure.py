@@ -1,0 +1,70 @@
+"""The figure of what explains what: input codes, overfitting, length and margins."""
+
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from explain_rows import ADAPTED, ARMS, OVERFITS, RATES, STANDARD, Group, base, settings
+from matplotlib.axes import Axes
+from plan import CODES
+
+from bnnsim.figures.style import COLOURS, new_panels, save_figure
+
+
+def draw_codes(axes: Axes, group: Group) -> None:
+    """Standard networks of both codes as trained and rescaled; markers of code 0 are larger and lie below."""
+    rates = np.array(group.rows[STANDARD[0]][0]["rates"])
+    for key, colour, size, width in zip(STANDARD, COLOURS, (9, 5), (3.0, 1.2)):
+        for way, line, fill in ((0, "-", colour), (1, "--", "white")):
+            axes.plot(rates, group.mean(key, *rates)[way], line, color=colour, marker="os"[key[1] > 0], markersize=size,
+                      markerfacecolor=fill, linewidth=width,
+                      label=f"code {key[1]}, {('as trained', 'thresholds rescaled')[way]}")
+    axes.set(xlabel="bit error rate of the memory cells", ylabel="test accuracy (%)", ylim=(0, 100))
+    axes.set_title(f"standard {group.name}", fontsize=9)
+    axes.legend(fontsize=8, loc="lower left")
+
+
+def draw_overfitting(axes: Axes, setting: str) -> None:
+    """Points at half the rate of training, less without errors."""
+    keys = [key for key in product(ARMS[1:], CODES) if Group(setting, key).n]
+    group = Group(setting, *keys)
+    for way, (label, marker) in enumerate((("as trained", "o"), ("rescaled", "s"), ("re-estimated", "D"))):
+        points = [np.subtract(*group.mean(key, float(key[0].split()[1]) / 2, 0.0)[way]) for key in keys]
+        axes.plot(points, np.arange(len(keys)) + 0.22 * (way - 1), marker, color=COLOURS[way + 2], label=label)
+    axes.axvline(OVERFITS, color="0.3", linewidth=0.9, linestyle=":")
+    axes.set_yticks(range(len(keys)), [f"{arm.replace('flips', 'straight-thr.')}, code {code}" for arm, code in keys])
+    axes.tick_params(axis="y", labelsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel("percent points at half the rate of training,\nless without errors (right of the dots: overfits)")
+    axes.set_title(f"overfitting to the rate, {group.name}", fontsize=9)
+    axes.legend(fontsize=8)
+
+
+def draw_margins(axes: Axes, rate: float = 0.1) -> None:
+    """Points lost over the first layer's margin: of standard networks from as trained (filled) to rescaled (open)."""
+    marks = {(one, "standard"): "oDvP*X"[k % 6] for k, one in enumerate(settings())}
+    marks |= {(base("FCNN"), arm): mark for arm, mark in ((f"native {rate:g}", "^"), (f"flips {rate:g}", "s"))}
+    for ((one, arm), mark), code in product(marks.items(), CODES):
+        if (group := Group(one, key := (arm, code))).n:
+            points, x, colour = group.lost(key)[:2, RATES.index(rate)], group.margin(key), COLOURS[CODES.index(code)]
+            if arm == "standard":
+                axes.plot([x, x], points, f":{mark}", color=colour, markevery=[0], markersize=5, zorder=4)
+            axes.plot(x, points[1], mark, color=colour, markerfacecolor="white", markersize=9 - 4 * (code > 0))
+            axes.plot([], [], mark, color="0.3", label=f"{group.name}, {arm.replace('flips', 'straight-through')}")
+    handles = {label: handle for handle, label in zip(*axes.get_legend_handles_labels())}
+    axes.legend(handles.values(), handles, fontsize=7, loc="upper right")
+    axes.set(yscale="log", xlabel="first layer's mean margin\n(spreads of h, but for the BER)",
+             ylabel=f"percent points lost at BER {rate:g}")
+    axes.set_title("length and margins; codes by colour as above\nfilled: as trained, open: rescaled", fontsize=9)
+
+
+def draw(path: Path) -> None:
+    """All panels."""
+    shown = [group for net in ADAPTED if (group := Group(base(net), *STANDARD)).n]
+    n_rows = -(-(len(shown) + 2) // 2)
+    figure, panels = new_panels((9.6, 4.0 * n_rows), n_rows, 2, used=len(shown) + 2)
+    for axes, group in zip(panels, shown):
+        draw_codes(axes, group)
+    draw_overfitting(panels[-2], base("FCNN"))
+    draw_margins(panels[-1])
+    save_figure(figure, path)
