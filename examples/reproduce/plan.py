@@ -38,7 +38,7 @@ class Recipe:
         """The factors in words, but for data, architecture and arm."""
         clip = "" if self.clip else ", latents not clipped"
         scale = "" if self.scale == 1 else f", initial weights times {self.scale:g}"
-        adapt = "" if not self.adapt else f", errors in {self.adapt} more"
+        adapt = "" if not self.adapt else f", {self.adapt} more for other arms"
         return f"{self.epochs} epochs ({self.schedule}), code {self.code}{clip}{scale}{adapt}"
 
     @property

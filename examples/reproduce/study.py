@@ -220,8 +220,7 @@ def curve_figure(drawn: Iterable[Sequence[Row]]) -> Figure:
         axes.text(0.5, 0.5, "none of its networks is trained yet", transform=axes.transAxes, ha="center")
         return figure
     chips = " or ".join(map(str, sorted({rows[0]["chips"] for rows in labelled.values()})))
-    axes.set_title(f"all test images, mean over {chips} chips; line: mean over seeds, band: from least to largest",
-                   fontsize=9)
+    axes.set_title(f"all test images, mean over {chips} chips and over seeds; band: least to largest seed", fontsize=9)
     legend_below(figure, labelled)
     return figure
 
