@@ -52,7 +52,7 @@ def draw_margins(axes: Axes, rate: float = 0.1) -> None:
             axes.plot(x, points[1], mark, color=colour, markerfacecolor="white", markersize=9 - 4 * (code > 0))
             axes.plot([], [], mark, color="0.3", label=f"{group.name}, {arm.replace('flips', 'straight-through')}")
     handles = {label: handle for handle, label in zip(*axes.get_legend_handles_labels())}
-    axes.legend(handles.values(), handles, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.2))
+    axes.legend(handles.values(), handles, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.26))
     axes.set(yscale="log", xlabel="first layer's mean margin\n(spreads of h, but for the BER)",
              ylabel=f"percent points lost at BER {rate:g}")
     axes.set_title("length and margins; codes by colour as above\nfilled: as trained, open: rescaled", fontsize=9)
