@@ -320,11 +320,11 @@ def trainings(*arms):
 
 def test_rates_in_order_correlate_by_themselves():
     """One increasing sequence from standard on: always 1. Arms without an order: nothing, but for chance."""
-    of_order = d_tolerance_correlates.of_order
+    of_order = functools.partial(d_tolerance_correlates.of_order, draws=300)
     assert of_order(trainings("standard", *(f"flips {rate}" for rate in (0.05, 0.1, 0.2)))) == 1
     alone = trainings("standard", "MHL 1", "MHL 0.5", "scaled MHL 32", "regulariser 1 16")
-    assert abs(of_order(alone)) < 0.05
-    assert 0.05 < of_order(alone + trainings("flips 0.2", "native 0.2")) < 0.7
+    assert abs(of_order(alone)) < 0.12
+    assert 0.12 < of_order(alone + trainings("flips 0.2", "native 0.2")) < 0.7
 
 
 def test_what_a_plan_cannot_reach_is_not_called_open():
