@@ -47,7 +47,7 @@ OPTIONS = (
     Option("axis", "what changes, such as condition, cycles, time, voltage (default: the first that the card has)",
            check_axis),
     Option("values", "places on it: v,v,... or start:stop:count, in log steps where the axis is logarithmic; of "
-           "conditions, names (default: all that the card covers)", rules.text, metavar="LIST"),
+           "conditions, names (default: all that the card covers)", rules.text, metavar="LIST", parameter="places"),
     Option("at", "where on another axis, such as condition=weak, cycles=1e4, time=1e7, temperature=358; may be "
            "repeated", rules.text, [], metavar="AXIS=PLACE", several=True),
     Option("cell", "1T1R, 2T2R or both, separated by a comma (default: the card's own)", rules.text, metavar="LIST"),

@@ -52,6 +52,8 @@ class Option:
     scope : "result", "run" or "once"
         What it decides: what comes out; how that is run or shown; this one call. The command line that is stored with
         results has the first kind, a configuration file the first two.
+    parameter : str, optional
+        What the library calls it in errors, where that is not the name.
     outputs : function (value, options) -> list of paths, optional
         The files that the command replaces: refused where they are there, unless --force is given.
     """
@@ -66,6 +68,7 @@ class Option:
     nargs: Literal["?", "*", "+"] | None = None
     several: bool = False
     scope: Literal["result", "run", "once"] = "result"
+    parameter: str = ""
     outputs: Callable[[str, argparse.Namespace], list[str]] | None = None
 
     @property
@@ -144,7 +147,7 @@ def as_given(said: str, options: argparse.Namespace, table: Iterable[Option]) ->
     and of something else where neither gave it.
     """
     found = re.match(r"(?:--)?([a-z][a-z_-]*)(?=(?:\[\d+\])?(?: \([^)]*\))? (?:must|needs) )", said)
-    option = next((one for one in table if found and one.name == found[1].replace("-", "_")), None)
+    option = next((one for one in table if found and found[1].replace("-", "_") in (one.name, one.parameter)), None)
     if found is None or option is None or option.name not in getattr(options, "given", ()):
         return said
     name = option.typed or str(option.metavar) if option.name in options.typed else f"{options.config}: {option.name}"

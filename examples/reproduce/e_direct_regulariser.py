@@ -27,7 +27,7 @@ def change(arms: Arms, name: str, rate: float) -> np.ndarray:
 
 def at_its_best(arms: Arms, name: str) -> np.ndarray:
     """`change` of each seed at the rate at which the others are best."""
-    by_rate = (curves(arms[name]) - curves(arms["standard"]))
+    by_rate = curves(arms[name]) - curves(arms["standard"])
     seeds = range(len(by_rate) if len(by_rate) > 1 else 0)
     return np.array([by_rate[s, np.delete(by_rate, s, axis=0).mean(axis=0).argmax()] for s in seeds])
 

@@ -126,8 +126,8 @@ BAD = [((), {"axis": "cycles"}, "axis must be one of"), (("teaching",), {"axis":
        (("teaching",), {"axis": "cycles", "at": "condition=weak,strong"}, "condition must be one of"),
        (("teaching",), {"axis": "cycles", "at": "time=5,6"}, "--at time must be one place"),
        (("teaching",), {"axis": "cycles", "at": "cycles=5"}, "at must be on other axes than 'cycles'"),
-       (("teaching",), {"values": "strong,strong"}, "places must be at least one, and differ"),
-       (("sram_synthetic",), {"values": "0.6,0.6"}, "places must be at least one, and differ"),
+       (("teaching",), {"values": "strong,strong"}, "--values must be at least one, and differ"),
+       (("sram_synthetic",), {"values": "0.6,0.6"}, "--values must be at least one, and differ"),
        ((), {"ecc": "hamming"}, "hamming"), ((), {"cell": "3T3R"}, "3T3R"),
        ((), {"plot": "x.gif"}, "must end in"), ((), {"drop": "0"}, "drop"),
        (("sram_synthetic",), {"cell": "2T2R"}, "6T")]

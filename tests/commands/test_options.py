@@ -20,7 +20,7 @@ FEW = (Option("files", "some", rules.path, [], flag="", nargs="*", several=True)
        Option("n_chips", "how many", rules.integer(1), 10, int),
        Option("axes", "which", rules.integer(0), [0], int, flag="--axis", several=True),
        Option("fast", "soon", rules.switch, False), Option("either", "or not", options.switch),
-       Option("pages", "how it is shown", rules.path, scope="run"))
+       Option("pages", "how it is shown", rules.path, scope="run", parameter="places"))
 COMMON = ("config", "quiet", "log", "debug", "command", "given", "typed")        # every command's
 
 
@@ -78,6 +78,7 @@ def test_an_option_is_checked_alike_wherever_it_stands_by_its_name_there(tmp_pat
     ("--n-chips must be 1", "--n-chips must be 1"), ("axes[1] must be 2", "c.json: axes[1] must be 2"),
     ("--axes must be 2", "c.json: axes must be 2"), ("files must be there", "FILES must be there"),
     ("pages (of a book) needs ink", "--pages (of a book) needs ink"), ("n_chips is 3", "n_chips is 3"),
+    ("places must differ", "--pages must differ"),
     ("network must be one", "network must be one"), ("fast must be true", "fast must be true"), ("", "")])
 def test_an_error_of_the_work_names_an_option_as_it_was_given(said, wanted):
     given = argparse.Namespace(config="c.json", typed={"n_chips", "files", "pages"},
