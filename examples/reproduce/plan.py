@@ -68,7 +68,7 @@ _FCNN = Recipe("fashion", "FCNN", "", 30, "cosine")
 _LONG = replace(_FCNN, epochs=100, schedule="halved 25")            # as the authors trained [C]
 _CNN = Recipe("fashion", "CNN", "", 60, "halved 15")
 _MLP = Recipe("mnist", "MLP", "", 100, "halved 25")
-_CIFAR = Recipe("cifar10", "CIFAR-10 CNN", "", 40, "halved 10")
+_CIFAR = Recipe("cifar10", "CIFAR-10 CNN", "", 40, "cosine", adapt=4)
 _SMALL = Recipe("cifar10", "small CIFAR-10 CNN", "", 14, "cosine", adapt=4)   # less work an epoch; not the paper's
 _OTHER = tuple(replace(_FCNN, arm=arm, **factor) for arm in ("standard", "flips 0.1")
                for factor in ({"clip": False}, {"scale": 10.0}))
@@ -92,7 +92,7 @@ STAGES = (
     Stage("cnn", _arms(_CNN, *_CNN_ARMS), 2),
     Stage("mnist", _arms(_MLP, "standard", "flips 0.04", "native 0.04")),
     Stage("small cifar", _arms(_SMALL, "standard", "flips 0.05", "more", codes=(128,)), 1),
-    Stage("cifar", _arms(_CIFAR, "standard", "flips 0.05", "flips 0.1", codes=(128,)), 1))
+    Stage("cifar", _arms(_CIFAR, "standard", "flips 0.05", "flips 0.1", "more", codes=(128,)), 1))
 
 
 @dataclass(frozen=True, eq=False)
