@@ -7,11 +7,9 @@
 """
 
 import argparse
-import contextlib
 import os
-import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +58,8 @@ def _setting(name: str, text: str, metavar: str) -> Option:
     """An option that is a setting of what another one chose."""
     defaults = {choice: f"{getattr(value, SETTINGS[name][1]):g}" for choice, value in takers(name).items()}
     default = ", ".join(f"{value} for {choice}" if len(defaults) > 1 else value for choice, value in defaults.items())
-    return Option(name, f"{' or '.join(defaults)}: {text} (default: {default})", read=float, metavar=metavar)
+    return Option(name, f"{' or '.join(defaults)}: {text} (default: {default})", read=float, metavar=metavar,
+                  parameter=SETTINGS[name][1])
 
 
 OPTIONS = (
@@ -123,19 +122,6 @@ OPTIONS = (
 def arguments() -> command_line.Parser:
     """The options."""
     return command_line.parser("train", __doc__, OPTIONS)
-
-
-@contextlib.contextmanager
-def settings_as_typed(options: argparse.Namespace) -> Iterator[None]:
-    """Inside, an error that begins with the name of a setting begins with its option: --meta, not m."""
-    try:
-        yield
-    except ValueError as error:
-        for name, (option, setting) in SETTINGS.items():
-            said = re.fullmatch(rf"{setting}(?: \(\w\))?( must .*)", str(error), re.DOTALL)
-            if said and getattr(options, option) in takers(name):
-                raise ValueError(f"--{name.replace('_', '-')}{said[1]}") from error
-        raise
 
 
 def chosen(options: argparse.Namespace, option: str) -> Any:
@@ -236,8 +222,7 @@ def work(options: argparse.Namespace) -> None:
 
     check_options(options)
     (flip_rate, faults), direct = errors_of(options), regulariser(options.regulariser)
-    with settings_as_typed(options):
-        loss, ste, optimizer = (chosen(options, option) for option in ("loss", "ste", "optimizer"))
+    loss, ste, optimizer = (chosen(options, option) for option in ("loss", "ste", "optimizer"))
     train, test = find.load_dataset(options.dataset, options.data, size=rules.size_of(options.size),
                                     bins=options.bins, order=options.order)
     train, test = shared.limited(train, options), shared.limited(test, options)
@@ -256,16 +241,15 @@ def work(options: argparse.Namespace) -> None:
             "batch_size": options.batch_size, "seed": options.seed},
             {name: getattr(options, name) for name in ("out", "history", "plot", "checkpoint")})
         return
-    with settings_as_typed(options):
-        history = fit(
-            model, part, options.epochs, validation, options.seed, batch_size=options.batch_size,
-            keep="last" if validation is None or stopping else "best", callbacks=stopping,
-            class_weight=options.class_weight,
-            optimizer=optimizer, schedule=SCHEDULES[options.schedule](), loss=loss, regulariser=direct,
-            flip_rate=flip_rate, faults=faults, gradient=options.gradient, precision=options.precision,
-            checkpoint=options.checkpoint, resume=options.resume,
-            augment=augment,
-            progress=not options.quiet and not options.log)          # with --log its epochs are log lines
+    history = fit(
+        model, part, options.epochs, validation, options.seed, batch_size=options.batch_size,
+        keep="last" if validation is None or stopping else "best", callbacks=stopping,
+        class_weight=options.class_weight,
+        optimizer=optimizer, schedule=SCHEDULES[options.schedule](), loss=loss, regulariser=direct,
+        flip_rate=flip_rate, faults=faults, gradient=options.gradient, precision=options.precision,
+        checkpoint=options.checkpoint, resume=options.resume,
+        augment=augment,
+        progress=not options.quiet and not options.log)          # with --log its epochs are log lines
     model = adapted(model, options, part, flip_rate)
     network = pack(model)
     accuracy = network.accuracy(test)

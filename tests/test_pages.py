@@ -27,7 +27,8 @@ BLOCK_BY_BLOCK = ("README.rst", "docs/start.rst", "docs/devices.rst", "docs/arra
 WHOLE = ("docs/tutorial_devices.rst", "docs/tutorial_networks.rst", "docs/tutorial_edge.rst", "docs/gallery.rst")
 ELSEWHERE = {"docs/formats.rst": "test_formats_page.py", "docs/graphs.rst": "test_graphs_page.py",
              "docs/tour.rst": "test_tour.py", "docs/equations.rst": "test_citations.py",
-             "docs/performance.rst": "benchmarks/test_bench.py", "docs/explained.rst": "test_reproductions.py"}
+             "docs/performance.rst": "benchmarks/test_bench.py",
+             "docs/explained.rst": "reproductions/test_explained.py"}
 BARE = ("docs/index.rst", "docs/frontier.rst", "docs/same_bytes.rst", "docs/changelog.rst",         # no code
         "docs/contributing.rst")
 TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in BLOCK_BY_BLOCK + WHOLE + BARE}

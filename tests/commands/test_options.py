@@ -78,7 +78,8 @@ def test_an_option_is_checked_alike_wherever_it_stands_by_its_name_there(tmp_pat
     ("--n-chips must be 1", "--n-chips must be 1"), ("axes[1] must be 2", "c.json: axes[1] must be 2"),
     ("--axes must be 2", "c.json: axes must be 2"), ("files must be there", "FILES must be there"),
     ("pages (of a book) needs ink", "--pages (of a book) needs ink"), ("n_chips is 3", "n_chips is 3"),
-    ("places must differ", "--pages must differ"),
+    ("places must differ", "--pages must differ"), ("--axis HIGH,LOW: too high", "c.json: axes HIGH,LOW: too high"),
+    ("--axes=1 is one", "c.json: axes=1 is one"), ("--pages of it must be 2", "--pages of it must be 2"),
     ("network must be one", "network must be one"), ("fast must be true", "fast must be true"), ("", "")])
 def test_an_error_of_the_work_names_an_option_as_it_was_given(said, wanted):
     given = argparse.Namespace(config="c.json", typed={"n_chips", "files", "pages"},

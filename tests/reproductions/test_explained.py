@@ -1,0 +1,101 @@
+"""The page that explains the claims: it is what the rows say, and refuses what they no longer support."""
+
+import copy
+import itertools
+
+import numpy as np
+import pytest
+from reproduce_scripts import explain, networks, plan
+
+
+def test_the_committed_explanation_is_what_the_rows_say():
+    """Run  python examples/reproduce/explain.py  after new rows."""
+    assert explain.PAGE.read_text(encoding="utf-8") == explain.page()
+
+
+def clean_at(rate):
+    """A change of a row: with rescaled thresholds nothing is lost at one rate."""
+    def change(row):
+        row["rescaled"][row["rates"].index(rate)] = row["rescaled"][0]
+    return change
+
+
+def stale(row):
+    row["rescaled"] = row["correct"]
+
+
+def perfect(row):
+    row["rescaled"] = np.full_like(row["rescaled"], row["images"]).tolist()
+
+
+@pytest.mark.parametrize("part, which, change, refused", [
+    ("standard_part", ("standard", 128, 10), stale, "less than a tenth of what codes make"),
+    ("standard_part", ("standard", 0, 100), clean_at(0.04), "nine tenths or more"),
+    ("gain_part", ("standard", 0, 10), perfect, "larger share"),
+    ("gradient_part", ("native 0.1", 128, 10), stale, "none overfits"),
+    ("gradient_part", ("native 0.2", 0, 10), perfect, "beats native")])
+def test_the_explanation_refuses_what_the_rows_no_longer_support(part, which, change, refused, monkeypatch):
+    """Each finding at every rate: one kind of network that behaves otherwise suffices."""
+    rows = copy.deepcopy(networks.kept())
+    monkeypatch.setattr(explain.explain_rows, "kept", lambda: rows)
+    getattr(explain, part)()
+    for row in rows.values():
+        if row["net"] == "FCNN" and (row["arm"], row["code"], row["epochs"]) == which:
+            change(row)
+    with pytest.raises(SystemExit, match=f"no longer support.*{refused}"):
+        getattr(explain, part)()
+
+
+def test_a_finding_that_fails_elsewhere_says_so(monkeypatch):
+    """Whoever adds a network that behaves otherwise gets a page that names it."""
+    rows = copy.deepcopy(networks.kept())
+    monkeypatch.setattr(explain.explain_rows, "kept", lambda: rows)
+    for row in rows.values():
+        if row["net"] == "MLP" and row["arm"] == "flips 0.04":
+            perfect(row)
+            row["rescaled"] = row["reestimated"] = [[0] * row["chips"] if rate == 0.2 else right
+                                                    for rate, right in zip(row["rates"], row["rescaled"])]
+    told = " ".join(explain.gain_part().split())
+    assert "by more than a point" in told and "so in FCNN 10 cosine (n=3); not in MLP 100 halved 25 (n=1)." in told
+
+
+def test_rows_of_the_small_cifar_network_join_the_page(monkeypatch, tmp_path):
+    """One code, three chips, one seed: cells of that network fill, once "more" is there the control's as well."""
+    rows, small = dict(networks.kept()), "small CIFAR-10 CNN"
+    monkeypatch.setattr(explain.explain_rows, "kept", lambda: rows)
+    mlp = next(row for row in rows.values() if (row["net"], row["arm"], row["code"]) == ("MLP", "standard", 128))
+    three = {way: [right[:3] for right in mlp[way]] for way in explain.WAYS}
+    made = mlp | three | {"net": small, "data": "cifar10", "spec": plan.FULL.specs[small], "chips": 3, "epochs": 14,
+                          "schedule": "cosine"}
+    monkeypatch.setattr(explain, "FIGURE", tmp_path / "explained.png")
+    for arms in (("standard", "flips 0.05"), ("standard", "flips 0.05", "more")):
+        rows |= {(f"small {arm}", 0): made | {"arm": arm} for arm in arms}
+        text = explain.page()
+        lines = [line for line in text.splitlines() if "small CIFAR-10" in line and line[0] == "a"]
+        assert max(map(len, text.splitlines())) <= 120
+        assert [line.split()[5] == "open" for line in lines] == [False, False, "more" not in arms]
+    explain.draw(explain.FIGURE)
+    assert explain.FIGURE.stat().st_size
+
+
+def test_length_is_compared_by_common_seeds():
+    """Three seeds of the short training, one of the long: that one of both."""
+    short, long = (explain.Group(one, ("standard", 0), like=like) for one, like in itertools.permutations(
+        ("FCNN 10 cosine", "FCNN 100 halved 25")))
+    rates = explain.RATES
+    assert short.n == long.n and explain.Group("FCNN 10 cosine", ("standard", 0)).n > short.n
+    length, = (one for one in explain.length_pairs() if one.name.endswith(f"code 0 (n={short.n})"))
+    expected = short.mean(("standard", 0), *rates) - long.mean(("standard", 0), *rates)
+    assert length.what == "length and schedule" and (length.by == expected).all()
+
+
+def test_open_cells_fill_and_one_seed_of_a_longer_training_takes_nothing_over(monkeypatch):
+    """The page is about the setting of most rows; what one seed adds is a cell with its n."""
+    rows, short = dict(networks.kept()), explain.base("FCNN")
+    n_open = explain.sentence_part().count("open")
+    monkeypatch.setattr(explain.explain_rows, "kept", lambda: rows)
+    those = [row for row in rows.values() if explain.setting_of(row) == short and row["arm"] in explain.ARMS]
+    for seed, expected in ((0, short), (1, short), (2, "FCNN 200 cosine")):
+        rows |= {(f"{row['name']} longer", seed): row | {"epochs": 200} for row in those if row["seed"] == seed}
+        assert explain.base("FCNN") == expected
+        assert explain.sentence_part().count("open") < n_open
