@@ -128,8 +128,8 @@ FULL = Size("full", {"FCNN": "FC2048 FC2048 FC10", "FCNN 512": "FC512 FC512 FC10
                      "small CIFAR-10 CNN": "C128 MP2 C256 C256 MP2 C256 C256 MP2 FC1024 FC10"}, 10,
             {name: name for name in ("fashion", "mnist", "cifar10")})
 QUICK = Size("quick", {"FCNN": "FC128 FC128 FC10", "FCNN 512": "FC32 FC32 FC10", "FCNN 1024": "FC64 FC64 FC10",
-                       "CNN": "C8 MP4 FC64 FC10", "MLP": "FC64 FC64 FC10"}, 2,
-             {"fashion": "fashion-subset", "mnist": "fashion-subset"}, 800, 300, 1, 2,
+                       "CNN": "C8 MP4 FC32 FC10", "MLP": "FC64 FC64 FC10"}, 2,
+             {"fashion": "fashion-subset", "mnist": "fashion-subset"}, 400, 150, 1, 2,
              (0.0, 1e-4, 0.04, 0.05, 0.1, 0.2))
 
 

@@ -143,8 +143,9 @@ def looked_up(rng):
     float32 sums too have the same bits: they run in the same order. Digits in bytes have six bits, and there are more
     of them, and of segments, than the 16 bits of a partial sum hold.
     """
-    shapes = [(1, 0, 0, 0), (1, 1, 0, 0), (3, 6, 64, 5), (2, 13, 7, 1), (1, 259, 0, 0), (70, 2, 1, 3)]
-    for (n_segments, n_steps, p_off, o_off), add, n_columns in product(shapes, (False, True), (64, 32)):
+    shapes = product([(1, 0, 0, 0), (1, 1, 0, 0), (3, 6, 64, 5), (2, 5, 7, 1)], (False, True), (64, 32))
+    for (n_segments, n_steps, p_off, o_off), add, n_columns in [*shapes, ((1, 259, 0, 0), False, 32),
+                                                                ((70, 2, 1, 3), True, 64)]:
         r_off = p_off % 7
         rows = rng.integers(0, 99, r_off + 6 * n_segments)
         panel = rng.integers(0, 2**32, p_off + n_segments * -(-n_steps // 6) * 64, dtype=np.uint32)
