@@ -1,6 +1,7 @@
 """What docstrings point at is there for a user to open: sections of docs/equations.rst, files, names of bnnsim."""
 
 import ast
+import functools
 import importlib
 import re
 from pathlib import Path
@@ -68,12 +69,16 @@ BROKEN = {wrong_sections: ["[D, EQUATIONS 9.1]", "EQUATIONS.md section 2", "docs
           unknown_names: ["`bnnsim.weights.save`", "bnnsim.fits"]}
 
 
+@functools.cache
+def cited():
+    return {str(path.relative_to(ROOT)): "\n".join(docstrings(ast.parse(path.read_text(encoding="utf-8"))))
+            for path in FILES} | {name: (ROOT / name).read_text(encoding="utf-8") for name in TEXTS}
+
+
 @pytest.mark.tiny
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_nothing_is_cited_that_a_user_cannot_open(rule):
-    cited = {str(path.relative_to(ROOT)): "\n".join(docstrings(ast.parse(path.read_text(encoding="utf-8"))))
-             for path in FILES} | {name: (ROOT / name).read_text(encoding="utf-8") for name in TEXTS}
-    assert {name: found for name, text in cited.items() if (found := rule(text))} == {}
+    assert {name: found for name, text in cited().items() if (found := rule(text))} == {}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)

@@ -146,7 +146,7 @@ def as_given(said: str, options: argparse.Namespace, table: Iterable[Option]) ->
     ``holdout must be in [0, 49]`` is of --holdout where that was typed, of holdout in the file where it stands there,
     and of something else where neither gave it.
     """
-    found = re.match(r"--([a-z-]+)|([a-z][a-z_-]*)(?=(?:\[\d+\])?(?: \([^)]*\))? (?:must|needs) )", said)
+    found = re.match(r"--([a-z-]+)|([a-z][a-z_-]*)(?: \(\w\))?(?=(?:\[\d+\])?(?: \([^)]*\))? (?:must|needs) )", said)
     word = (found[1] or found[2]).replace("-", "_") if found else ""
     option = next((one for one in table if word and (word in (one.name, one.parameter) or found[0] == one.typed)), None)
     if found is None or option is None or option.name not in getattr(options, "given", ()):

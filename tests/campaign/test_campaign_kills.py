@@ -36,12 +36,12 @@ def ask(reference):
 
 @pytest.mark.parametrize("seed", [1])
 @pytest.mark.parametrize("how", ["clock", "events"])
-def test_kills_at_50_random_moments_change_nothing(ask, tmp_path, how, seed):
+def test_kills_at_20_random_moments_change_nothing(ask, tmp_path, how, seed, kills=20):
     """By a clock: anywhere. At random events: inside of journal lines, files, renames and removals too."""
-    found = ask(do="kill", how=how, seed=seed, kills=50, folder=str(tmp_path))
+    found = ask(do="kill", how=how, seed=seed, kills=kills, folder=str(tmp_path))
     print(found)
     assert "error" not in found, found["error"]
-    assert found["kills"] >= 50
+    assert found["kills"] >= kills
     if how == "events":
         assert {"half a line", "a batch begins"} <= set(found["moments"])
 
@@ -50,7 +50,7 @@ def test_kills_at_50_random_moments_change_nothing(ask, tmp_path, how, seed):
 @pytest.mark.parametrize("seed", range(10, 20))
 @pytest.mark.parametrize("how", ["clock", "events"])
 def test_kills_at_more_random_moments_change_nothing(ask, tmp_path, how, seed):
-    test_kills_at_50_random_moments_change_nothing(ask, tmp_path, how, seed)
+    test_kills_at_20_random_moments_change_nothing(ask, tmp_path, how, seed, 50)
 
 
 MOMENTS = ["before a line", "half a line", "after a line", "half a line", "a batch ends", "before an array",

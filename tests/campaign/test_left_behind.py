@@ -131,11 +131,11 @@ def test_a_folder_that_is_taken_for_a_left_one_is_made_anew(own_place, monkeypat
 
 # ---------------------------------------------------------------- many kills
 
-SWEEP = ["--rates", "0.01,0.1", "--trials", "60", "--seed", "3", "--quiet"]
+SWEEP = ["--rates", "0.01,0.1", "--trials", "24", "--seed", "3", "--quiet"]
 KINDS = {
     "threads": (ber_sweep, SWEEP, []),
     "workers": (ber_sweep, SWEEP, ["--workers", "2"]),
-    "devices": (device_sweep, ["sram_synthetic", "--axis", "voltage", "--values", "0.6,0.65,0.7", "--trials", "10",
+    "devices": (device_sweep, ["sram_synthetic", "--axis", "voltage", "--values", "0.6,0.65,0.7", "--trials", "4",
                                "--quiet"], ["--workers", "2"]),
 }
 

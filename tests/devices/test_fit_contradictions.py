@@ -116,7 +116,7 @@ def test_nineteen_stuck_cells_of_two_thousand_are_not_1e_7(tmp_path):
     assert there.seen["2T2R"].low < 0.0095 / 2 < there.seen["2T2R"].high and there.rates["2T2R"].rate < 1e-4
 
 
-@pytest.mark.parametrize("n", [20, 200, 2000])
+@pytest.mark.parametrize("n", [20, 200, pytest.param(2000, marks=pytest.mark.slow)])
 def test_good_log_normal_samples_are_contradicted_in_at_most_2_percent(tmp_path, monkeypatch, n):
     """150 tables; 0.1 to 1.3 % of 2,000 were. At 2 %, 9 of 150 would have a chance of 0.3 %. No bootstrap is needed."""
     import bnnsim.devices.fitting as fitting

@@ -41,12 +41,12 @@ def test_600_changed_files(good, tmp_path):
     assert sum(error is None for errors in said.values() for error in errors) > 20
 
 
-def test_300_changed_graphs(good, tmp_path):
+def test_200_changed_graphs(good, tmp_path):
     files = {name: good[name] for name in mutations.graph_files()}
-    said = assaulted(files, tmp_path, 300)
+    said = assaulted(files, tmp_path, 200)
     for name, errors in said.items():
-        assert len({error.split(name)[-1][:60] for error in errors if error}) > 20, name
-        assert sum(error is None for error in errors) > 5
+        assert len({error.split(name)[-1][:60] for error in errors if error}) > 15, name
+        assert sum(error is None for error in errors) > 3
 
 
 @pytest.mark.slow

@@ -232,7 +232,7 @@ def kill_and_resume(path, n_kills, seed):
     return out.splitlines()[-1].removeprefix("done ")
 
 
-@pytest.mark.parametrize("n_kills", [5, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_kills", [3, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_killed_run_ends_with_the_same_bytes(tmp_path, n_kills):
     """Power cut, scheduler's kill, out of memory: the file is whole at each moment."""
     for attempt in range(max(1, n_kills // 4)):
