@@ -22,9 +22,9 @@ from typing import NamedTuple
 import explain_rows
 import numpy as np
 from explain_figure import draw
-from explain_rows import (ADAPTED, ARMS, CONTROL, OVERFITS, RATES, STANDARD, TRAINED, WAYS, Group, Key, base, groups,
+from explain_rows import (ADAPTED, ARMS, OVERFITS, RATES, STANDARD, TRAINED, WAYS, Group, Key, base, groups,
                           setting_of, settings)
-from plan import CODES
+from plan import CODES, control
 from study import percent
 
 import bnnsim
@@ -88,7 +88,7 @@ def measured(claim: str, p: float, net: str, setting: str, code: int, way: str,
 
     Of the seeds that the setting `like`, if any, has as well.
     """
-    named = {"adapted": ADAPTED[net], "control": CONTROL.get(net, "standard"), "flips": f"flips {p:g}",
+    named = {"adapted": ADAPTED[net], "control": control(net), "flips": f"flips {p:g}",
              "native": f"native {p:g}"}
     rates = {"0": 0.0, "p": p, "p/2": p / 2}
     terms = [(-1 if sign == "-" else 1, (named.get(arm, arm), code), rates[rate])
@@ -132,8 +132,7 @@ Sentence by sentence
 
 The sentences of (a), (b) and (c) that these rows can speak to, of Hirtzlin et al. 2019 (a) and Buschjaeger et al. 2020
 (b, c), and what they say of accuracies, arm@rate (flips: straight-through; adapted: by network, see RESULTS.rst;
-control: standard, of {" and ".join(CONTROL)} "more", which goes on from standard as long as adapted does, without
-errors).
+control: standard, of CIFAR-10 "more", which goes on from standard as long as adapted does, without errors).
 
 {quoted}
 
@@ -256,12 +255,12 @@ def margins_told() -> str:
     for setting, code, (one, other) in product(settings(), CODES, permutations(sorted(arms), 2)):
         if not (group := Group(setting, (one, code), (other, code))).n:
             continue
-        control = CONTROL.get(group.rows[one, code][0]["net"], "standard")
+        compared_with = control(group.rows[one, code][0]["net"])
         margins = group.margin((one, code)), group.margin((other, code))
         more = np.subtract(*(group.lost((arm, code))[1:, -1] for arm in (one, other)))        # `one` loses, by way
         if one == other.replace("native", "flips"):
             ordered.append((group.name, (more * (margins[0] - margins[1]) < 0).all()))
-        elif other == control and one.startswith(("flips", "native")) and alike(*margins):
+        elif other == compared_with and one.startswith(("flips", "native")) and alike(*margins):
             trained.setdefault(group.name, []).append(
                 f"{one} with code {code} by {numbers(-more)}" if more.max() < -1 else "")
         elif margins[0] > margins[1] and loss_of(one) != loss_of(other):
