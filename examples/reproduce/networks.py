@@ -139,7 +139,7 @@ def measure(model: bnnsim.Sequential, recipe: Recipe, size: Size, seed: int, spl
     The same chips with thresholds rescaled for the rate of use, and with batch-norm statistics taken anew at it.
     """
     (train_split, test), rates = splits, size.rates
-    chips = size.chips_of(recipe)
+    chips, seen = size.chips_of(recipe), train_split[:size.reestimated_on(recipe)]
     network, at = bnnsim.pack(model), trained_at(recipe)
 
     def correct(what: bnnsim.PackedNetwork, *rates: float) -> list[list[int]]:
@@ -155,8 +155,8 @@ def measure(model: bnnsim.Sequential, recipe: Recipe, size: Size, seed: int, spl
     row: Row = {
         "rates": list(rates), "chips": chips, "images": len(test), "correct": correct(network, *rates),
         "rescaled": adapted(lambda rate: bnnsim.rescale_thresholds(model, at, rate)),
-        "reestimated": adapted(lambda rate: bnnsim.reestimate_batch_norm(model, train_split, BitFlips(rate),
-                                                                         rng=seed)),
+        "reestimated": adapted(lambda rate: bnnsim.reestimate_batch_norm(model, seen, BitFlips(rate), rng=seed)),
+        "reestimated_images": len(seen),
         "T": {"paper": tolerance.paper, "exact": tolerance.network,
               "layers": [[float(np.nanmean(layer.paper_by_neuron)), layer.mean] for layer in tolerance.layers]},
         "margins": margins, "importance": {}}

@@ -125,6 +125,10 @@ class Size:
         """Chips a bit error rate: few where one takes minutes."""
         return min(self.chips, 3) if recipe.data == "cifar10" else self.chips
 
+    def reestimated_on(self, recipe: Recipe) -> int | None:
+        """How many of the training images batch-norm statistics are taken anew on; None is all."""
+        return 10_000 if recipe.data == "cifar10" else None
+
     def n_seeds(self, stage: Stage) -> int:
         """How many seeds of a stage are trained."""
         return stage.n_seeds if self.seeds is None else min(stage.n_seeds, self.seeds)
