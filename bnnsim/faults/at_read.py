@@ -12,7 +12,7 @@ import numpy as np
 
 from bnnsim.checks import check_images, check_int
 from bnnsim.faults.by_layer import LayerFault
-from bnnsim.kernels import check_wanted, split
+from bnnsim.kernels import split
 from bnnsim.packed.blocks import check_packed
 from bnnsim.packed.memory import Stored
 from bnnsim.packed.network import BLOCK_IMAGES, PackedNetwork
@@ -150,7 +150,6 @@ class NoisyNetwork(PackedNetwork):
 
     def _blocks(self, n: int, images: np.ndarray, out: np.ndarray, start: int, stop: int) -> None:
         for b in range(start, stop):
-            check_wanted()
             block = slice(b * n, (b + 1) * n)
             x = images[block]
             for stage in self.stages[:-1]:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from bnnsim.checks import check_int
 
 T = TypeVar("T")
+DEAF_SECONDS = 0.3                  # a signal just before a thread begins to wait is heard when it wakes
 
 
 def _cores() -> int:
@@ -75,7 +76,7 @@ def while_wanted(is_wanted: Callable[[], bool]) -> Iterator[None]:
 
 
 def check_wanted() -> None:
-    """Raise `Abandoned` where nobody waits: called by loops over blocks of images, a few times a second."""
+    """Raise `Abandoned` where nobody waits for this thread's work: what works on a block of images begins with it."""
     is_wanted = getattr(_local, "is_wanted", None)
     if is_wanted is not None and not is_wanted():
         raise Abandoned("nobody waits for this work any more")
@@ -143,8 +144,10 @@ def slices(n_items: int, n_slices: int) -> list[tuple[int, int]]:
 def split(kernel: Callable[..., Any], n_items: int, *args: Any) -> None:
     """Run ``kernel(*args, start, stop)`` over 0..n_items in parts, one a thread; the calling thread does one too.
 
-    Where the calling thread's part fails, as on Ctrl-C, the other parts end at their next `check_wanted`.
+    Where the calling thread's part fails, as on Ctrl-C, the other parts end at their next `check_wanted`, which is here
+    too.
     """
+    check_wanted()
     n_threads = 1 if getattr(_local, "serial", False) else thread_count()
     parts = slices(n_items, n_threads)
     if len(parts) == 1:
@@ -156,9 +159,13 @@ def split(kernel: Callable[..., Any], n_items: int, *args: Any) -> None:
         with while_wanted(lambda: not failed.is_set() and (outer is None or outer())):
             _serially(kernel, *args, *part)
 
-    waiting = [pool.submit(run_part, part) for part in parts[1:]]
+    waiting: list[Future[None]] = []
     try:
+        for part in parts[1:]:
+            waiting.append(pool.submit(run_part, part))
         _serially(kernel, *args, *parts[0])
+        while wait(waiting, timeout=DEAF_SECONDS).not_done:
+            pass
     except BaseException:
         failed.set()
         raise

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bnnsim.checks import check_images, check_split
-from bnnsim.kernels import check_wanted, split
+from bnnsim.kernels import split
 from bnnsim.packed.graph import PackedGraph
 from bnnsim.packed.graph_thresholds import compared_stages
 from bnnsim.packed.network import PackedNetwork
@@ -122,7 +122,6 @@ def each_block(network: PackedNetwork, images: np.ndarray, visit: Callable[[slic
 
     def run(start: int, stop: int) -> None:
         for b in range(start, stop):
-            check_wanted()
             block = slice(b * block_images, min((b + 1) * block_images, len(images)))
             parts = visit(block, reads(network, images[block]))
             with lock:

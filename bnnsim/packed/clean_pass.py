@@ -18,7 +18,7 @@ import numpy.typing as npt
 import bnnsim.kernels.forward.corrected_first_layer as corrected
 import bnnsim.kernels.forward.pixel_lookup as pixel_lookup
 from bnnsim.checks import FilePath, check_images
-from bnnsim.kernels import check_wanted, split
+from bnnsim.kernels import split
 from bnnsim.packed.blocks import check_packed
 from bnnsim.packed.layer import PackedLayer
 from bnnsim.packed.network import BLOCK_IMAGES, PackedNetwork
@@ -113,7 +113,6 @@ class CleanPass:
 
     def _bits_slice(self, outs: dict[int, np.ndarray], start: int, stop: int) -> None:
         for first in range(start, stop, BLOCK_IMAGES):
-            check_wanted()
             block = slice(first, min(first + BLOCK_IMAGES, stop))
             x, at = self.images[block], 0
             for i, out in outs.items():
@@ -205,7 +204,6 @@ class _Plan:
             first, x = 1, np.empty((len(self.images), self.corrections[-1].shape[0]), np.uint64)[:stop * BLOCK]
             corrected.corrected_bits(*self.corrections, x, start, stop)
         for b in range(start, stop):
-            check_wanted()
             block = slice(b * BLOCK, min((b + 1) * BLOCK, len(self.images)))
             self._finish(first, x[block], block, out)
 

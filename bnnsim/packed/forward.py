@@ -16,7 +16,7 @@ import bnnsim.kernels.forward.dense as dense_passes
 import bnnsim.kernels.forward.pixel_lookup as pixel_lookup
 import bnnsim.kernels.norm.batchnorm as batchnorm
 import bnnsim.kernels.words.packing as packing
-from bnnsim.kernels import empty, split
+from bnnsim.kernels import check_wanted, empty, split
 from bnnsim.kernels.forward.geometry import Geometry, Pool
 from bnnsim.kernels.forward.xnor_tile import fill_panel
 from bnnsim.packed.words import n_words, pad_words, repack
@@ -79,6 +79,7 @@ class Layout:
 
     def bits(self, x: np.ndarray) -> np.ndarray:
         """Output bits (N, ..., V) of a block x, in the calling thread."""
+        check_wanted()
         out = np.zeros((len(x), *self.pooled, n_words(self.units)), np.uint64)
         self.kernels[1](x, *self.args, *self.end, out, 0, len(x))
         return out

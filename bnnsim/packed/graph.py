@@ -14,7 +14,7 @@ import numpy as np
 import bnnsim.packed.graph_file as graph_file
 import bnnsim.packed.graph_schema as graph_schema
 from bnnsim.checks import FilePath, check_images, check_int
-from bnnsim.kernels import check_wanted, recycling, split
+from bnnsim.kernels import recycling, split
 from bnnsim.packed.graph_plan import Step, biases_of, plan_of
 from bnnsim.packed.graph_schema import Node
 from bnnsim.packed.graph_sizes import graph_table, sizes_of_graph
@@ -218,7 +218,6 @@ class PackedGraph(PackedNetwork):
     def _scores_slice(self, images: np.ndarray, out: np.ndarray, start: int, stop: int) -> None:
         with recycling():
             for first in range(start, stop, self.most_images):
-                check_wanted()
                 block = slice(first, min(first + self.most_images, stop))
                 out[block] = self.scores_of(self.values({-1: images[block]}))
 

@@ -10,7 +10,7 @@ from functools import cached_property, partial
 import numpy as np
 
 from bnnsim.checks import FilePath
-from bnnsim.kernels import check_wanted, recycling, split
+from bnnsim.kernels import recycling, split
 from bnnsim.packed.clean_pass import MOST_BYTES, CleanPass
 from bnnsim.packed.graph import PackedGraph
 from bnnsim.packed.graph_schema import IMAGES
@@ -110,7 +110,6 @@ class GraphPass(CleanPass):
 
         def run(start: int, stop: int) -> None:
             for first in range(start, stop, network.most_images):
-                check_wanted()
                 block = slice(first, min(first + network.most_images, stop))
                 for at, value in network.values({-1: self.images[block]}, cut).items():
                     if at >= 0:
@@ -126,7 +125,6 @@ class GraphPass(CleanPass):
         """Classes of the images of blocks first..last."""
         with recycling():
             for b in range(first, last):
-                check_wanted()
                 self._block(broken, kept, stop, answers, out, b)
 
     def _block(self, broken: PackedGraph, kept: tuple[dict[int, np.ndarray], dict[int, np.ndarray] | None],

@@ -17,7 +17,7 @@ import bnnsim.packed.network_file as network_file
 import bnnsim.packed.schema as schema
 from bnnsim.checks import (FilePath, check_array, check_choice, check_finite, check_images, check_int, check_labels,
                            check_split)
-from bnnsim.kernels import check_wanted, split
+from bnnsim.kernels import split
 from bnnsim.packed.from_arrays import layers_from_arrays
 from bnnsim.packed.kinds import stages_of
 from bnnsim.packed.layer import PackedLayer
@@ -172,7 +172,6 @@ class PackedNetwork:
 
     def _scores_slice(self, images: np.ndarray, out: np.ndarray, start: int, stop: int) -> None:
         for first in range(start, stop, BLOCK_IMAGES):
-            check_wanted()
             block = slice(first, min(first + BLOCK_IMAGES, stop))
             self.run(0, images[block], out=out[block])
 

@@ -1,14 +1,16 @@
 """Kernels and tasks in threads: every row once, no error lost, no task that waits for itself."""
 
+import signal
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
 
-from bnnsim.kernels import (Abandoned, check_wanted, local_executor, slices, split, thread_count, threads,
-                            uninterrupted, while_wanted)
+from bnnsim.kernels import (Abandoned, local_executor, slices, split, thread_count, threads, uninterrupted,
+                            while_wanted)
 
 pytestmark = pytest.mark.jit_off
 
@@ -57,12 +59,16 @@ def test_an_error_in_a_task_reaches_the_caller():
         local_executor().submit(lambda n: 1 // n, 0).result()
 
 
-def test_work_that_nobody_waits_for_ends_at_its_next_check():
+def nothing(start, stop):
+    pass
+
+
+def test_work_that_nobody_waits_for_ends_at_its_next_split():
     done = []
 
     def work(start, stop):
         for i in range(start, stop):
-            check_wanted()
+            split(nothing, 1)
             done.append(i)
 
     with pytest.raises(Abandoned), while_wanted(lambda: len(done) < 3):
@@ -84,7 +90,7 @@ def test_a_part_that_fails_ends_the_others():
         waits.set()
         try:
             while True:
-                check_wanted()
+                split(nothing, 1)
         except Abandoned:
             ended.append(start)
             raise
@@ -94,8 +100,29 @@ def test_a_part_that_fails_ends_the_others():
     assert sorted(ended) == [1, 2]
 
 
+def test_ctrl_c_while_other_parts_go_on_ends_them():
+    ended = []
+
+    def work(start, stop):
+        if start == 0:
+            return
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        end = time.monotonic() + 60
+        try:
+            while time.monotonic() < end:
+                split(nothing, 1)
+        except Abandoned:
+            ended.append(start)
+            raise
+
+    with threads(2), pytest.raises(KeyboardInterrupt):
+        split(work, 2)
+    assert ended == [1]
+
+
 INTERRUPTED = """
 import threading
+import time
 start = threading.Thread.start
 
 def start_and_interrupt(thread):
