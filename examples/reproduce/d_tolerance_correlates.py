@@ -81,8 +81,7 @@ def of_order(trainings: Sequence[Sequence[Row]], draws: int = 2000) -> float:
             1 - (1 - start.get(factors, 0.0)) * np.sort(rng.random(n))[::-1]
             for (_, factors), n in increasing.items())])
     ranks = np.array([(drawn(), drawn()) for _ in range(draws)]).argsort(-1).argsort(-1)      # without ties: Spearman's
-    n = len(found)
-    return float(np.mean(1 - 6 * ((ranks[:, 0] - ranks[:, 1]) ** 2).sum(-1) / (n * (n * n - 1))))
+    return float(np.mean(1 - 6 * ((ranks[:, 0] - ranks[:, 1]) ** 2).sum(-1) / (len(found) ** 3 - len(found))))
 
 
 def within(trainings: Sequence[Sequence[Row]]) -> str:

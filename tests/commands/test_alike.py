@@ -191,7 +191,7 @@ def test_an_option_in_a_file_counts_as_given(here, folder, tmp_path, capsys):
     (tmp_path / "c.json").write_text('{"networks": ["net.h5"], "dataset": "d.npz", "seed": 3}')
     with pytest.raises(SystemExit):
         importlib.import_module("bnnsim.evaluate").main(["--config", str(tmp_path / "c.json")])
-    assert "--seed goes with --fault" in capsys.readouterr().err
+    assert "c.json: seed goes with --fault" in capsys.readouterr().err
     (tmp_path / "c.json").write_text('{"files": ["sweep.h5"], "format": "json"}')
     assert said("summary", ["--config", str(tmp_path / "c.json")], capsys)[0]["file"] == "sweep.h5"
 

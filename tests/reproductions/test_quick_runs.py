@@ -128,7 +128,7 @@ def test_the_scaled_hinge_learns_its_scale():
 @pytest.mark.parametrize(("script", "options", "message"), [
     ("c_overfitting.py", "--folder /dev/null", "error: "),
     ("networks.py", "--stages x,long",
-     "--stages must be of short, short cnn, long, arms, cnn, mnist, small cifar, cifar, got x"),
+     f"--stages must be of {', '.join(stage.name for stage in plan.STAGES)}, got x"),
     ("make_results.py", "nowhere", "has no record of claim a, b, c, d, e, f, g, h: run those scripts first"),
     ("make_results.py", "nowhere --check", "--check writes nothing")])
 def test_bad_input_is_one_clear_line(script, options, message, tmp_path):
