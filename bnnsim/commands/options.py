@@ -147,9 +147,11 @@ def as_given(said: str, options: argparse.Namespace, table: Iterable[Option]) ->
     and of something else where neither gave it.
     """
     found = re.match(r"--([a-z-]+)|([a-z][a-z_-]*)(?: \(\w\))?(?=(?:\[\d+\])?(?: \([^)]*\))? (?:must|needs) )", said)
-    word = (found[1] or found[2]).replace("-", "_") if found else ""
-    option = next((one for one in table if word and (word in (one.name, one.parameter) or found[0] == one.typed)), None)
-    if found is None or option is None or option.name not in getattr(options, "given", ()):
+    if found is None:
+        return said
+    word = (found[1] or found[2]).replace("-", "_")
+    option = next((one for one in table if word in (one.name, one.parameter) or found[0] == one.typed), None)
+    if option is None or option.name not in getattr(options, "given", ()):
         return said
     name = option.typed or str(option.metavar) if option.name in options.typed else f"{options.config}: {option.name}"
     return name + said[found.end():]
