@@ -95,14 +95,12 @@ def forbidden(name, others):
 
 
 @pytest.mark.tiny
-@pytest.mark.jit_off
 def test_imports_point_one_way():
     """Networks do not know that memory fails, and nothing knows of command lines."""
     assert {name.split(".")[0] for name in NAMES} <= set(HEIGHT)
     assert [line for name, path in zip(NAMES, MODULES) for line in forbidden(name, own(path))] == []
 
 
-@pytest.mark.jit_off
 def test_the_order_of_imports_can_be_broken():
     assert list(forbidden("faults.bit_flips", {"packed.words", "faults.protocol", "checks"})) == []
     for name, other, reason in (("packed.network", "training.model", "not below"), ("plot", "bench", "not below"),
@@ -112,7 +110,6 @@ def test_the_order_of_imports_can_be_broken():
         assert reason in line
 
 
-@pytest.mark.jit_off
 def test_the_import_rule_sees_imports(tmp_path):
     """Also those inside functions, and names of the root."""
     file = tmp_path / "x.py"
@@ -125,7 +122,6 @@ def test_the_import_rule_sees_imports(tmp_path):
             own(file)
 
 
-@pytest.mark.jit_off
 def test_only_figures_import_matplotlib_and_never_pyplot():
     """pyplot keeps global state, opens windows, and fails on machines without a display."""
     for name, path in zip(NAMES, MODULES):
@@ -140,7 +136,6 @@ def in_a_fresh_process(code):
                           check=True).stdout
 
 
-@pytest.mark.jit_off
 def test_import_loads_nothing_heavy():
     """`import bnnsim` is instant: scripts and command-line completion wait for it."""
     code = "import bnnsim, sys; print(*sorted({name.split('.')[0] for name in sys.modules}))"
@@ -157,7 +152,6 @@ def test_training_faults_and_sweeps_load_neither_matplotlib_nor_scipy_nor_device
 
 
 @pytest.mark.tiny
-@pytest.mark.jit_off
 def test_every_public_name_is_there_and_documented():
     assert len(set(bnnsim.__all__)) == len(bnnsim.__all__) and set(bnnsim.__all__) <= set(dir(bnnsim))
     for name in bnnsim.__all__:
@@ -173,7 +167,6 @@ def public_functions(name):
             if not key.startswith("_") and inspect.isroutine(value) and value.__module__ == module.__name__]
 
 
-@pytest.mark.jit_off
 def test_no_public_function_shares_its_name_with_a_module():
     """`bnnsim.train` must not be a function today and a module after `import bnnsim.train`."""
     modules = {module.name for module in pkgutil.iter_modules([str(ROOT)])}
@@ -184,7 +177,6 @@ def test_no_public_function_shares_its_name_with_a_module():
             assert not modules & {key for key, _ in public_functions(name)}, name
 
 
-@pytest.mark.jit_off
 def test_modules_and_public_functions_say_what_they_do():
     silent = [name for name in NAMES if not importlib.import_module(f"bnnsim.{name}").__doc__]
     silent += [f"{name}.{key}" for name in NAMES if not name.startswith("kernels")
@@ -192,7 +184,6 @@ def test_modules_and_public_functions_say_what_they_do():
     assert silent == []
 
 
-@pytest.mark.jit_off
 def test_what_is_at_hand_is_in_the_public_lists():
     """bnnsim/__init__.pyi, which the type checker reads, has no name that its package does not offer."""
     for name, (module, attribute) in bnnsim._read_homes().items():

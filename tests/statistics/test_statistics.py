@@ -15,8 +15,6 @@ from bnnsim.statistics.pairs import population_difference
 from bnnsim.statistics.stopping import stein_interval, stein_trials, trials_needed
 from bnnsim.statistics.tolerated_rate import tolerated
 
-pytestmark = pytest.mark.jit_off
-
 N_SIMULATIONS = 4000
 NAN = math.nan
 

@@ -9,8 +9,6 @@ import scipy.special
 import bnnsim.statistics.tolerated_rate as tolerated_rate
 from bnnsim.statistics.tolerated_rate import tolerated
 
-pytestmark = pytest.mark.jit_off
-
 N_SIMULATIONS = 1000        # sigma of a share of 95 %: 0.7 %
 NAN = math.nan
 RATES = np.logspace(-4, -1, 16)

@@ -8,8 +8,6 @@ import pytest
 from bnnsim.statistics import chips_needed, quantile_interval, share_interval, yield_interval
 from bnnsim.statistics.intervals import Interval
 
-pytestmark = pytest.mark.jit_off
-
 SHARES = [0.001, 0.01, 0.1, 0.3, 0.5, 0.77, 0.95, 0.999]
 
 

@@ -153,7 +153,6 @@ class Plain:
         return "yes"
 
 
-@pytest.mark.jit_off
 @pytest.mark.parametrize("changes, error, message", [
     (dict(callbacks=EarlyStopping()), TypeError, "callbacks must be a list"),
     (dict(callbacks=[EarlyStopping]), TypeError, r"callbacks\[0\] must be an object with a method `on_epoch_end`"),

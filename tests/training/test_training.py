@@ -51,7 +51,6 @@ def test_loss_falls(changes):
     assert history.loss[-1] < 0.7 * history.loss[0] and history.accuracy[-1] > 0.5
 
 
-@pytest.mark.jit_off
 def test_history(monkeypatch):
     """Means over the images of an epoch, a smaller last batch counted by its images."""
     seen = []
@@ -141,7 +140,6 @@ def test_every_image_once_an_epoch_in_a_new_order(monkeypatch):
     assert len(set(orders)) == 3
 
 
-@pytest.mark.jit_off
 def test_images_keep_their_labels(monkeypatch):
     seen, found, train = record_batches(monkeypatch), [], small_split()
     monkeypatch.setitem(LOSSES, "cross-entropy",
@@ -177,7 +175,6 @@ def test_augmented_images_are_crops(monkeypatch):
     assert abs(np.corrcoef([top, left, flipped]) - np.eye(3)).max() < 5 / 20
 
 
-@pytest.mark.jit_off
 def test_augmentation_is_new_in_each_epoch(monkeypatch):
     seen, train = record_batches(monkeypatch), small_split(2)
     run(train=train, epochs=6)
@@ -291,7 +288,6 @@ def test_bad_input(row):
     assert state(model, None) == before
 
 
-@pytest.mark.jit_off
 def test_an_optimizer_is_not_used_twice():
     """Its moments are another run's, possibly of another size: results would hang on what ran before."""
     optimizer = Adam()
@@ -300,7 +296,6 @@ def test_an_optimizer_is_not_used_twice():
         run(epochs=1, optimizer=optimizer, model=small_model("FC500 FC10"), flip_rate=0)
 
 
-@pytest.mark.jit_off
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_loss_that_is_no_number_stops_the_run(monkeypatch, value):
     """Weights made of NaN would look like all -1, and train on silently."""
