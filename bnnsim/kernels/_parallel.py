@@ -164,8 +164,10 @@ def split(kernel: Callable[..., Any], n_items: int, *args: Any) -> None:
         for part in parts[1:]:
             waiting.append(pool.submit(run_part, part))
         _serially(kernel, *args, *parts[0])
-        while wait(waiting, timeout=DEAF_SECONDS).not_done:
-            pass
+        for future in waiting:
+            while not future.done():
+                with contextlib.suppress(TimeoutError):
+                    future.exception(DEAF_SECONDS)
     except BaseException:
         failed.set()
         raise

@@ -14,7 +14,7 @@ import argparse
 import re
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import permutations, product
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +24,7 @@ import numpy as np
 from explain_figure import draw
 from explain_rows import (ADAPTED, ARMS, OVERFITS, RATES, STANDARD, TRAINED, WAYS, Group, Key, base, groups,
                           setting_of, settings)
+from explain_words import Case, filled, numbers, simple, where
 from plan import CODES, control
 from study import percent
 
@@ -31,7 +32,6 @@ import bnnsim
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE, FIGURE = ROOT / "docs" / "explained.rst", ROOT / "docs" / "figures" / "explained.png"
-Case = tuple[str, bool | np.bool_]                      # where, whether a finding holds there
 SENTENCES = (                                           # label, paper's words, networks, rates p, what is claimed
     ("a1", "can be tolerated with little impact", (*ADAPTED,), (1e-4,), "standard@0 - standard@p < 1"),
     ("a2", "this tolerance can be extended", (*ADAPTED,), (0.04,), "adapted@0 - adapted@p < 1"),
@@ -46,40 +46,6 @@ FACTORS = ("thresholds that fit", "the other input code", "thresholds that fit a
            "another length, or length and schedule")
 
 
-# ---------------------------------------------------------------------------------------------- words
-
-def where(cases: Sequence[Case], sentence: str) -> str:
-    """A finding with where it holds, whenever it is asked there, and where it does not."""
-    names = dict.fromkeys(name for name, _ in cases)
-    holds = [name for name in names if all(one for other, one in cases if other == name)]
-    fails = [name for name in names if name not in holds]
-    if not holds or holds[0] != next(iter(names)):
-        raise SystemExit(f"the rows no longer support this, write that part of explain.py anew: {sentence}")
-    return f"* {sentence}: so in {', '.join(holds)}{'; not in ' * bool(fails)}{', '.join(fails)}."
-
-
-def simple(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A simple table: a line a row, more where cells but the first have more."""
-    cells = [[cell.split("\n") for cell in row] for row in (header, *rows)]
-    widths = [max(len(line) for row in cells for line in row[k]) for k in range(len(header))]
-    lines = [["  ".join((cell[i] if i < len(cell) else "").ljust(width) for cell, width in zip(row, widths)).rstrip()
-              for i in range(max(map(len, row)))] for row in cells]
-    rule = "  ".join("=" * width for width in widths)
-    return "\n".join([rule, *lines[0], rule, *(line for row in lines[1:] for line in row), rule, "", ""])
-
-
-def filled(text: str) -> str:
-    """Paragraphs and points in lines of 120 letters; titles and directives as they are."""
-    parts = [part if part.endswith(("==", "--")) or part.startswith("..") else textwrap.fill(
-        part, 120, subsequent_indent="  " * part.startswith("* "), break_long_words=False, break_on_hyphens=False)
-        for part in text.strip().split("\n\n")]
-    return "\n\n".join(parts) + "\n\n"
-
-
-def numbers(values: Iterable[float], form: str = ".1f") -> str:
-    return " ".join(f"{value + 0.0:{form}}" for value in values)
-
-
 # ---------------------------------------------------------------------------------------------- the page, part by part
 
 def measured(claim: str, p: float, net: str, setting: str, code: int, way: str,
@@ -88,8 +54,7 @@ def measured(claim: str, p: float, net: str, setting: str, code: int, way: str,
 
     Of the seeds that the setting `like`, if any, has as well.
     """
-    named = {"adapted": ADAPTED[net], "control": control(net), "flips": f"flips {p:g}",
-             "native": f"native {p:g}"}
+    named = {"adapted": ADAPTED[net], "control": control(net), "flips": f"flips {p:g}", "native": f"native {p:g}"}
     rates = {"0": 0.0, "p": p, "p/2": p / 2}
     terms = [(-1 if sign == "-" else 1, (named.get(arm, arm), code), rates[rate])
              for sign, arm, rate in re.findall(r"([-+]?) ?(\w+(?: 0\.\d)?)@(\S+)", claim)]

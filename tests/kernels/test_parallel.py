@@ -79,6 +79,17 @@ def test_work_that_nobody_waits_for_ends_at_its_next_split():
     assert len(done) == 8, "and only inside of the block"
 
 
+def go_on_until_abandoned(start, ended):
+    """A part with work for a minute; noted in `ended` where it is told to end."""
+    end = time.monotonic() + 60
+    try:
+        while time.monotonic() < end:
+            split(nothing, 1)
+    except Abandoned:
+        ended.append(start)
+        raise
+
+
 def test_a_part_that_fails_ends_the_others():
     """As Ctrl-C does in the thread that waits."""
     waits, ended = threading.Event(), []
@@ -88,18 +99,14 @@ def test_a_part_that_fails_ends_the_others():
             waits.wait(60)
             raise KeyboardInterrupt
         waits.set()
-        try:
-            while True:
-                split(nothing, 1)
-        except Abandoned:
-            ended.append(start)
-            raise
+        go_on_until_abandoned(start, ended)
 
     with threads(3), pytest.raises(KeyboardInterrupt):
         split(work, 3)
     assert sorted(ended) == [1, 2]
 
 
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="this system cannot send a signal to a thread")
 def test_ctrl_c_while_other_parts_go_on_ends_them():
     ended = []
 
@@ -107,13 +114,7 @@ def test_ctrl_c_while_other_parts_go_on_ends_them():
         if start == 0:
             return
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-        end = time.monotonic() + 60
-        try:
-            while time.monotonic() < end:
-                split(nothing, 1)
-        except Abandoned:
-            ended.append(start)
-            raise
+        go_on_until_abandoned(start, ended)
 
     with threads(2), pytest.raises(KeyboardInterrupt):
         split(work, 2)
@@ -122,7 +123,6 @@ def test_ctrl_c_while_other_parts_go_on_ends_them():
 
 INTERRUPTED = """
 import threading
-import time
 start = threading.Thread.start
 
 def start_and_interrupt(thread):

@@ -4,9 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from reproduce_scripts import SCRIPTS, make_results, networks, plan, run_here
-
-CLAIMS = "abcdefgh"
+from reproduce_scripts import CLAIMS, SCRIPTS, make_results, networks, plan, run_here
 
 
 def test_the_committed_table_is_what_the_records_say():

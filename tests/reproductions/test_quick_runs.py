@@ -9,11 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from reproduce_scripts import FOLDER, SCRIPTS, criteria, make_results, networks, plan, run_here
+from reproduce_scripts import CLAIMS, FOLDER, SCRIPTS, criteria, make_results, networks, plan, run_here
 
 import bnnsim
-
-CLAIMS = "abcdefgh"
 
 
 @pytest.fixture(scope="module")
