@@ -17,6 +17,7 @@ import bnnsim.kernels.gradients.fixed_point as fixed_point
 import bnnsim.kernels.gradients.lookup_tile as lookup_tile
 import bnnsim.kernels.gradients.optimizer_steps as optimizer_steps
 import bnnsim.kernels.gradients.pool as pool
+import bnnsim.kernels.gradients.pooled_conv as pooled_conv
 import bnnsim.kernels.norm.batchnorm as batchnorm
 import bnnsim.kernels.words.packing as packing
 import bnnsim.kernels.words.random_bits as random_bits
@@ -233,15 +234,37 @@ def summed(kernel, n_items, shape, *args):
     return sum(totals)
 
 
+def pooled_conv_dx(dout, winner, size, weights, x_shape, stride, padding):
+    """`conv_dx` of dout (N, PH, PW, K) behind a max-pool, each image's with an entry of +-32767."""
+    g, words = geometry(x_shape, weights.shape[1:3], stride, padding), pack(weights)
+    signs, reads = dirty((64 * words.size + pooled_conv.LINE,), np.uint8), reads_of(g)
+    split(pooled_conv.spread_weights, 2 * words.shape[3], words, reads, signs)
+    out = dirty((x_shape[0], g.height * g.width, x_shape[3]), np.float32)
+    split(pooled_conv.pooled_dx, len(out), dout.astype(np.float32), winner, size, signs, g, reads, lookup_tile.FOURS,
+          out)
+    return out.reshape(x_shape)
+
+
 @in_each_layout
 def conv_dweight(dh, x, kernel, stride, padding, pad_value, kinds):
     """dh (N, OH, OW, K) of 16-bit integers -> (K, kh, kw, C) int64."""
-    g, channels, k, n_taps = geometry(x.shape, kernel, stride, padding), x.shape[3], dh.shape[3], kernel[0] * kernel[1]
-    n_bits = n_taps * channels
+    return _dweight(conv_gradients.conv_dweight, -(-dh[..., 0].size // conv_gradients.CHUNK), dh, NO_WINNER, 1, x,
+                    kernel, stride, padding, pad_value, kinds)
+
+
+def pooled_conv_dweight(dout, winner, size, x, kernel, stride, padding, pad_value):
+    """`conv_dweight` of dout (N, PH, PW, K) behind a max-pool."""
+    n_chunks = -(-len(dout) * dout.shape[1] // pooled_conv.rows_together(dout.shape[2]))
+    return _dweight(pooled_conv.pooled_dweight, n_chunks, dout, winner, size, x, kernel, stride, padding, pad_value,
+                    lookup_tile.FOURS)
+
+
+def _dweight(code, n_chunks, dout, winner, size, x, kernel, stride, padding, pad_value, kinds):
+    channels, k, n_taps = x.shape[3], dout.shape[3], kernel[0] * kernel[1]
+    n_bits, g = n_taps * channels, geometry(x.shape, kernel, stride, padding)
     shape = -(-k // 6), n_words(n_bits + (n_taps + 1 if pad_value == 0 else 0)), 6, 64
-    total = summed(conv_gradients.conv_dweight, -(-dh[..., 0].size // conv_gradients.CHUNK), shape,
-                   dh.astype(np.float32), NO_WINNER, 1, np.ones(k), pack(x), channels, fill_words(channels, pad_value),
-                   pad_value == 0, g, kinds)
+    total = summed(code, n_chunks, shape, dout.astype(np.float32), winner, size, np.ones(k), pack(x), channels,
+                   fill_words(channels, pad_value), pad_value == 0, g, kinds)
     total = np.moveaxis(total, 2, 1).reshape(-1, shape[1] * 64)[:k]
     out = total[:, :n_bits].reshape(k, n_taps, channels)
     if pad_value == 0:

@@ -22,6 +22,7 @@ import bnnsim.kernels.gradients.first_layer as first_layer
 import bnnsim.kernels.gradients.fixed_point as fixed_point
 import bnnsim.kernels.gradients.lookup_tile as lookup
 import bnnsim.kernels.gradients.pool as pool
+import bnnsim.kernels.gradients.pooled_conv as pooled_conv
 from bnnsim.kernels import empty, slices, split, thread_count
 from bnnsim.kernels.forward.geometry import Geometry
 from bnnsim.packed.words import n_words, pad_words
@@ -106,6 +107,14 @@ def _entries(dh: Gradient) -> tuple[np.ndarray, np.ndarray, int]:
     return (dh.dout, dh.winner, dh.size) if isinstance(dh, pool.Pooled) else (dh, NO_WINNER, 1)
 
 
+def _without_zeros(entries: tuple[np.ndarray, np.ndarray, int], n_taps: int, precision: str) -> bool:
+    """Whether kernels that leave a max-pool's zeros out take a gradient's entries: where four are looked up at once."""
+    dout, _, size = entries
+    _, n_high, n_across, n_units = dout.shape
+    return size > 1 and dout.size > 0 and PRECISIONS[precision] is lookup.FOURS and \
+        pooled_conv.fits(n_high, n_across, n_units, size, n_taps)
+
+
 # ---------------------------------------------------------------- dX
 
 def dense_dx(dh: np.ndarray, words: np.ndarray, n_features: int, precision: str = "fixed16") -> np.ndarray:
@@ -124,6 +133,12 @@ def conv_dx(dh: Gradient, words: np.ndarray, n_channels: int, geometry: Geometry
     With groups, C = groups * n_channels of whole words, and each group of dX is that of its part of K.
     """
     entries, (n_units, kh, kw, n_column_words), reads = _entries(dh), words.shape, reads_of(geometry)
+    if groups == 1 and _without_zeros(entries, kh * kw, precision):
+        signs = np.empty(64 * words.size + pooled_conv.LINE, np.uint8)
+        split(pooled_conv.spread_weights, 2 * n_column_words, words, reads, signs)
+        out = empty((len(entries[0]), geometry.height * geometry.width, n_channels), np.float32)
+        split(pooled_conv.pooled_dx, len(out), *entries, signs, geometry, reads, PRECISIONS[precision], out)
+        return out.reshape(len(out), geometry.height, geometry.width, -1)
     n_units //= groups
     n_chunks = -(-n_units // lookup_products.CHUNK)
     n_items = lookup.whole(-(-n_units // n_chunks), PRECISIONS[precision].table)
@@ -202,7 +217,11 @@ def conv_dweight(dh: Gradient, x: np.ndarray, n_channels: int, geometry: Geometr
     n_positions, corrected = len(x) * geometry.out_height * geometry.out_width, pad_value == 0 and geometry.is_padded
     n_bits = n_taps * n_channels
     shape = (-(-n_units // lookup.ROWS), n_words(n_bits + (n_taps + 1 if corrected else 0)), lookup.ROWS, lookup.COLS)
-    total = _sum_in_parts(conv_gradients.conv_dweight, -(-n_positions // conv_gradients.CHUNK), shape, precision,
+    kernel, n_items = conv_gradients.conv_dweight, -(-n_positions // conv_gradients.CHUNK)
+    if _without_zeros(entries, n_taps, precision):
+        n_rows, n_across = entries[0].shape[1:3]
+        kernel, n_items = pooled_conv.pooled_dweight, -(-len(x) * n_rows // pooled_conv.rows_together(n_across))
+    total = _sum_in_parts(kernel, n_items, shape, precision,
                           *entries, 1.0 / scale, x, n_channels, pad_words(n_channels, pad_value), corrected, geometry,
                           PRECISIONS[precision])
     total = total.transpose(0, 2, 1, 3).reshape(-1, shape[1] * lookup.COLS)[:n_units]

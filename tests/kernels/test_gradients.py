@@ -11,6 +11,11 @@ import numpy as np
 import pytest
 from kernel_calls import gradients, in_threads, rows, signs
 
+import bnnsim.kernels.gradients.lookup_tile as lookup_tile
+import bnnsim.kernels.gradients.pool as pool
+import bnnsim.kernels.gradients.pooled_conv as pooled_conv
+import bnnsim.training.gradients as products
+
 SIZES = (1, 63, 64, 65, 130)
 FULL = naive.FULL_SCALE
 
@@ -186,6 +191,74 @@ def test_max_pool_backward_goes_to_the_winner(rng, n, height, width, channels, s
     dout = rng.normal(size=out.shape).astype(np.float32)
     same(in_threads(calls.max_pool_backward, dout, winner.astype(np.uint8), size, h.shape),
          naive.max_pool_backward(dout, winner, size, h.shape))
+
+
+def behind_pool(rng, image, channels, kernel, stride, padding, size):
+    """+-1 activations and weights, and a gradient behind windows: each image has an entry of full scale."""
+    x, weights = signs(rng, *image, channels[0]), signs(rng, channels[1], *kernel, channels[0])
+    n, height, width, _ = whole = naive.conv(x, weights, stride, padding, -1).shape
+    dout = gradients(rng, n, height // size, width // size, channels[1])
+    dout[:, :1, :1, 0] = FULL                                   # of each image: its unit is 1
+    winner = rng.integers(0, size * size, dout.shape).astype(np.uint8)
+    winner[:, :, :1] = rng.integers(0, size * size)             # of these windows all units have one winner
+    return x, weights, dout, winner, whole
+
+
+POOLED_SMALL = [((1, 4, 5), (65, 3), (3, 3), 1, 1, 0, 2), ((2, 3, 4), (1, 7), (2, 2), 1, 1, -1, 3)]
+
+
+@rows(CONV_NAMES + ", size", POOLED_SMALL,
+      [(*row, size) for row, size in zip(conv_cases(SIZES), cycle((2, 3)))])
+def test_conv_gradients_behind_a_max_pool(rng, image, channels, kernel, stride, padding, pad_value, size):
+    """Windows that no unit won, remainders that no window takes, more rows of windows than a chunk."""
+    image = (image[0], image[1] + 4, image[2] + 6)
+    x, weights, dout, winner, whole = behind_pool(rng, image, channels, kernel, stride, padding, size)
+    dh = naive.max_pool_backward(dout, winner, size, whole).astype(np.int64)
+    same(in_threads(calls.pooled_conv_dx, dout, winner, size, weights, x.shape, stride, padding),
+         naive.conv_dx(dh, weights, x.shape, stride, padding).astype(np.float32))
+    same(in_threads(calls.pooled_conv_dweight, dout, winner, size, x, kernel, stride, padding, pad_value),
+         naive.conv_dweight(dh, x, kernel, stride, padding, pad_value))
+
+
+def test_conv_gradients_of_as_many_units_as_fit_are_exact(rng):
+    """All of one sign, by one entry of each window: sums of digits reach the most that 16 bits are to hold."""
+    n_units = next(n for n in range(5000, 0, -1) if pooled_conv.fits(1, 1, n, 2, 1))
+    assert n_units > 4000 and not pooled_conv.fits(1, 1, n_units, 2, 17)
+    x, weights = np.ones((1, 2, 2, 1), np.int8), np.ones((n_units, 1, 1, 1), np.int8)
+    dout, winner = np.full((1, 1, 1, n_units), FULL), np.full((1, 1, 1, n_units), 3, np.uint8)
+    same(calls.pooled_conv_dx(dout, winner, 2, weights, x.shape, 1, 0).reshape(-1),
+         [0, 0, 0, np.float32(n_units * FULL)])
+    same(calls.pooled_conv_dweight(dout, winner, 2, x, (1, 1), 1, 0, -1), np.full((n_units, 1, 1, 1), FULL))
+
+
+def test_conv_dweight_of_many_windows_is_widened():
+    """65,792 windows at full scale wrap an int32."""
+    x, dout = np.ones((257, 32, 32, 1), np.int8), np.full((257, 16, 16, 1), -FULL)
+    winner = np.zeros(dout.shape, np.uint8)
+    same(in_threads(calls.pooled_conv_dweight, dout, winner, 2, x, (1, 1), 1, 0, -1), [[[[-FULL * dout.size]]]])
+
+
+@pytest.mark.parametrize("n_units, wide", [(33, False), (4200, True)])
+def test_a_gradient_behind_a_max_pool_is_the_scattered_one(rng, monkeypatch, n_units, wide):
+    """Whichever kernels take it: with bytes, those that leave zeros out, unless there are too many units for them."""
+    x, weights, dout, winner, whole = behind_pool(rng, (2, 5, 6), (70, n_units), (2, 2), 1, 1, 2)
+    dh = pool.Pooled(rng.normal(size=dout.shape).astype(np.float32), winner, 2, whole)
+    g, taken = calls.geometry(x.shape, (2, 2), 1, 1), []
+    for name in ("pooled_dx", "pooled_dweight"):
+        kernel = getattr(pooled_conv, name)
+        monkeypatch.setattr(pooled_conv, name, lambda *args, kernel=kernel: taken.append(kernel) or kernel(*args))
+
+    def both(dh, kinds):
+        monkeypatch.setitem(products.PRECISIONS, "fixed16", kinds)
+        dweight = np.empty(weights.shape, np.float32)
+        products.conv_dweight(dh, calls.pack(x), 70, g, -1, "fixed16", dweight)
+        return products.conv_dx(dh, calls.pack(weights), 70, g), dweight
+
+    wanted = both(products.scattered(dh), lookup_tile.FIVES)
+    assert not taken
+    for comp, ref in zip(both(dh, lookup_tile.FOURS) + both(dh, lookup_tile.FIVES), wanted * 2):
+        same(comp, ref)
+    assert (not taken) if wide else len(set(taken)) == 2
 
 
 # optimizer steps

@@ -137,6 +137,12 @@ def table_operands(rng):
             yield a, a_off, 5 * n_steps, garbage(t_off + 32 * n_steps + 3, kind), t_off
 
 
+def quad_operands(rng):
+    for n_quads, a_off, t_off in [(0, 0, 0), (1, 0, 0), (7, 3, 16)]:
+        yield (int16s(rng, a_off + 16 * n_quads), a_off, 16 * n_quads, garbage(t_off + 192 * n_quads + 3, np.uint8),
+               t_off)
+
+
 def looked_up(rng):
     """Tables anywhere, shared between rows and segments, as those of neighbouring positions of a convolution are.
 
@@ -168,6 +174,35 @@ def spread(rng):
 def added_tiles(rng):
     yield rng.integers(-2**31, 2**31, (6, 64)).astype(np.int32), rng.integers(-2**62, 2**62, (6, 64))
     yield singles(rng, 6, 64), rng.normal(size=(6, 64))
+
+
+def listed_quads(rng):
+    units = rng.integers(0, 10**6, 40).astype(np.int32)
+    for u_off, l_off in ((0, 0), (7, 3)):
+        yield np.int32(192), units, u_off, np.int32(5000), garbage(30, np.int32), l_off
+
+
+def halves_of_words(rng):
+    for half, bit in ((0, 1), (1, 8)):
+        yield words(rng, 5), 3, half, np.uint8(bit), garbage(40, np.uint8), 3
+
+
+def chosen_sums(rng):
+    """Up to the most quads there may be, at the most that a digit's sums hold; signs placed and not."""
+    tables, signs = rng.choice(np.array([0, 1, 62, 63], np.uint8), 192 * 7 + 5), rng.integers(0, 2, 40 * 32 + 3)
+    signs[:33] = 1
+    placed = signs.copy()
+    placed[3:] = (placed[3:].reshape(40, 32) << np.arange(40)[:, None] % 4).reshape(-1)
+    for n_quads, is_placed, add, l_off in ((0, False, True, 0), (1, True, False, 5), (3, False, True, 2),
+                                           (7, True, True, 0), (256, False, False, 1)):
+        table, chosen = rng.integers(0, 4 * 6, 4 * n_quads), rng.integers(0, 10, (4 * n_quads, 4))
+        if n_quads == 256:
+            table[:], chosen[:] = 0, 0
+            tables = np.full_like(tables, 63)
+        listed = np.column_stack([table // 4 * 192 + table % 4 * 16, (4 * chosen + np.arange(4)) * 32])
+        yield (tables, 5, np.append(garbage(l_off, np.int32), listed.reshape(-1).astype(np.int32)), l_off,
+               (placed if is_placed else signs).astype(np.uint8), 3, is_placed, n_quads,
+               np.int32(rng.integers(0, 10**6)), rng.integers(-10**6, 10**6, 40).astype(np.int32), 5, add)
 
 
 def scaled_rows(rng):
@@ -339,6 +374,10 @@ ARGUMENTS = {
        for end in ("bits", "sums") for rows in (6, 1)},
     **{f"forward.pixel_tile.pixel_{end}_{size}": functools.partial(pixels, end == "bits")
        for end in ("bits", "sums") for size in ("6x4", "6x1", "1x1")},
+    "gradients.chosen_lookup.build_quads": quad_operands,
+    "gradients.chosen_lookup.chosen_tile": chosen_sums,
+    "gradients.chosen_lookup.list_quad": listed_quads,
+    "gradients.chosen_lookup.spread_half": halves_of_words,
     "gradients.fixed_point.fix_columns": fixed_columns,
     "gradients.fixed_point.fix_pair": fixed_pairs,
     "gradients.fixed_point.fix_sixteen": fixed_rows,

@@ -2,7 +2,8 @@
 
 dH (N, OH, OW, K) float32, possibly behind a max-pool: then its entries stand as dout (N, OH // size, OW // size, K) and
 `winner`, the entry of its window that each belongs to, and are spread out a row at a time; three quarters of the
-scattered array would be zeros. size = 1 is no pooling, dout is dH and winner is not read. dX: see `conv_dx`.
+scattered array would be zeros. size = 1 is no pooling, dout is dH and winner is not read. dX: see `conv_dx`. Where
+gradients are looked up in bytes, `pooled_conv` takes those behind a max-pool.
 
 x (N, H, W, Cw), C input channels in Cw words, K output channels, T = kh * kw taps, g a `geometry.Geometry`.
 """
@@ -96,21 +97,21 @@ def _fix_chunk(dout, winner, size, first, n_rows, inverse, ones, places, rows, f
 
 
 @leaf
-def _pad(fill, start, stop, shift, gathered, padded, bit):
-    """Positions start..stop of the chunk are padding to a tap: its bit of `padded` says so, unless it is -1."""
+def _pad(fill, start, stop, word, shift, bit, words):
+    """Positions start..stop are padding to a tap, whose words begin at `word`: `bit` says so, unless it is -1."""
     for w in range(len(fill)):
         low, high = fill[w] << np.uint64(shift), fill[w] >> np.uint64(63 - shift) >> np.uint64(1)
         for q in range(start, stop if fill[w] else start):
-            gathered[w, q] |= low
-            gathered[w + 1, q] |= high
+            words[word + w, q] |= low
+            words[word + w + 1, q] |= high
     for q in range(start, stop if bit >= 0 else start):
-        padded[bit >> 6, q] |= np.uint64(1) << np.uint64(bit & 63)
+        words[bit >> 6, q] |= np.uint64(1) << np.uint64(bit & 63)
 
 
 @leaf
-def _gather_tap(x, runs, n_runs, tap, fill, g, shift, gathered, padded, bit):
-    """What `tap` reads at each position of the chunk -> gathered (Cw + 1, CHUNK), from bit `shift` on."""
-    di, dj = tap // g.kernel_width, tap % g.kernel_width
+def _gather_tap(x, runs, n_runs, tap, n_channels, fill, g, bit, words):
+    """What `tap` reads at each position of the runs -> its bits of words."""
+    di, dj, word, shift = tap // g.kernel_width, tap % g.kernel_width, tap * n_channels >> 6, tap * n_channels & 63
     inside = columns_inside(g, dj)
     for run in range(n_runs):
         q, n, i, ow, length = runs[0, run], runs[1, run], runs[2, run] + di * g.row_step, runs[3, run], runs[4, run]
@@ -118,46 +119,37 @@ def _gather_tap(x, runs, n_runs, tap, fill, g, shift, gathered, padded, bit):
         high = max(min(inside[1] - ow, length), low)
         if not 0 <= i < g.height:
             low = high = length
-        _pad(fill, q, q + low, shift, gathered, padded, bit)
+        _pad(fill, q, q + low, word, shift, bit, words)
         first = ow * g.column_stride + dj * g.column_step - g.left
         for w in range(x.shape[3]):
             for at in range(low, high):
-                gathered[w, q + at] |= x[n, i, first + at * g.column_stride, w] << np.uint64(shift)
+                words[word + w, q + at] |= x[n, i, first + at * g.column_stride, w] << np.uint64(shift)
             for at in range(low, high if shift else low):
-                gathered[w + 1, q + at] |= x[n, i, first + at * g.column_stride, w] >> np.uint64(64 - shift)
-        _pad(fill, q + high, q + length, shift, gathered, padded, bit)
+                words[word + w + 1, q + at] |= x[n, i, first + at * g.column_stride, w] >> np.uint64(64 - shift)
+        _pad(fill, q + high, q + length, word, shift, bit, words)
 
 
 @leaf
-def _turn_chunk(words, n_words, n_rows, panel, column):
-    """The first of words (., CHUNK) -> panel (., E, .) from `column` on."""
-    for w in range(n_words):
-        for i in range((n_rows + entry_rows(panel) - 1) // entry_rows(panel)):
-            turn_words(words, w * CHUNK + i * entry_rows(panel), 1, panel,
-                       ((column + w) * panel.shape[1] + i) * panel.shape[2])
+def words_of_runs(x, n_channels, runs, n_runs, fill, zero_pad, g, words):
+    """All that the positions of runs read -> words (B + 1, .): taps side by side without gaps, then what is padded.
 
-
-@leaf
-def _panel_of_chunk(x, n_channels, runs, n_runs, n_rows, fill, zero_pad, g, gathered, padded, panel):
-    """The panel of all that a chunk's positions read: taps after one another, then what is padded, without gaps."""
-    n_taps, done = g.kernel_height * g.kernel_width, 0
-    first = n_taps * n_channels & 63                            # bit of `padded` that tap 0 has
-    padded[:] = np.uint64(0)
-    gathered[:] = np.uint64(0)
+    The last row is room for the word after the last that a tap touches, and stays 0.
+    """
+    n_taps = g.kernel_height * g.kernel_width
+    n_bits = n_taps * n_channels
+    words[:] = np.uint64(0)
     for tap in range(n_taps):
-        _gather_tap(x, runs, n_runs, tap, fill, g, tap * n_channels & 63, gathered, padded,
-                    first + tap if zero_pad else -1)
-        n_whole = ((tap + 1) * n_channels >> 6) - done
-        _turn_chunk(gathered, n_whole, n_rows, panel, done)
-        done += n_whole
-        for w in range(len(gathered)):                          # a word that the next tap goes on with comes first
-            for q in range(CHUNK):
-                gathered[w, q] = gathered[n_whole, q] if w == 0 else np.uint64(0)
-    for q in range(CHUNK if len(padded) else 0):
-        padded[0, q] |= gathered[0, q]
-        if zero_pad:
-            padded[(first + n_taps) >> 6, q] |= np.uint64(1) << np.uint64((first + n_taps) & 63)
-    _turn_chunk(padded, len(padded), n_rows, panel, done)
+        _gather_tap(x, runs, n_runs, tap, n_channels, fill, g, n_bits + tap if zero_pad else -1, words)
+    for q in range(words.shape[1] if zero_pad else 0):
+        words[(n_bits + n_taps) >> 6, q] |= np.uint64(1) << np.uint64((n_bits + n_taps) & 63)
+
+
+@leaf
+def _turn_chunk(words, n_rows, panel):
+    """words (., CHUNK) -> panel (B, E, .)."""
+    for w in range(panel.shape[0]):
+        for i in range((n_rows + entry_rows(panel) - 1) // entry_rows(panel)):
+            turn_words(words, w * CHUNK + i * entry_rows(panel), 1, panel, (w * panel.shape[1] + i) * panel.shape[2])
 
 
 @kernel
@@ -176,8 +168,7 @@ def conv_dweight(dout, winner, size, inverse, x, n_channels, fill, zero_pad, g, 
     fixed = zeros((ROWS * n_blocks, CHUNK), kinds.gradient.dtype)
     panel = empty((n_columns, CHUNK // entry_rows(kinds.panel), entry_size(kinds.panel)), kinds.panel.dtype)
     sums, table_room = zeros(total.shape, kinds.sum.dtype), table_size(CHUNK, kinds.table)
-    gathered, runs = empty((x.shape[3] + 1, CHUNK), np.uint64), empty((5, CHUNK), np.int64)
-    padded = empty((n_columns - (g.kernel_height * g.kernel_width * n_channels >> 6), CHUNK), np.uint64)
+    words, runs = empty((n_columns + 1, CHUNK), np.uint64), empty((5, CHUNK), np.int64)
     tables, at = new_tables(ROWS * table_room, kinds.table)
     most = 1 if kinds.gradient.itemsize == 4 else MAX_ITEMS // CHUNK              # chunks before an int32 wraps
     starts, places = empty(ROWS, np.int64), window_places(size, g)
@@ -188,7 +179,8 @@ def conv_dweight(dout, winner, size, inverse, x, n_channels, fill, zero_pad, g, 
         n_wide = whole(n_rows, kinds.table)
         n_runs = _chunk_runs(chunk * CHUNK, n_rows, g, runs)
         _fix_chunk(dout, winner, size, chunk * CHUNK, n_rows, inverse, ones, places, rows, fixed, n_wide)
-        _panel_of_chunk(x, n_channels, runs, n_runs, n_rows, fill, zero_pad, g, gathered, padded, panel)
+        words_of_runs(x, n_channels, runs, n_runs, fill, zero_pad, g, words)
+        _turn_chunk(words, n_rows, panel)
         for m in range(n_blocks):
             for r in range(len(starts)):                        # ROWS, but six copies of the code compile longer
                 build_tables(fixed, (ROWS * m + r) * CHUNK, n_wide, tables, starts[r])

@@ -72,7 +72,7 @@ def _read_by(reads, cuts, g, cut_size, nothing, starts, live):
 
 
 @leaf
-def _find_units(values, fixed, largest, scale, inverse):
+def find_units(values, fixed, largest, scale, inverse):
     """The unit in which each group of an image (OH, OW, K) fills the type of `fixed`: scale (G,), 1 / scale."""
     n_groups = len(scale)
     bits = in_rows(as_type(values, np.int32), values.size if n_groups == 1 else values.shape[2] // n_groups)
@@ -175,7 +175,7 @@ def _build_row(dout, winner, size, n, oh, cuts, g, reads, cut_size, nothing, roo
 def _image_dx(dout, winner, size, n, panel, cuts, g, reads, cut_size, nothing, room, out):
     """`conv_dx` of image n, whose winners are `winner`."""
     n_words, sixes = panel.shape[0] // cuts.n_groups, reads.sixes
-    _find_units(dout[n], room.fixed, room.largest, room.scale, room.inverse)
+    find_units(dout[n], room.fixed, room.largest, room.scale, room.inverse)
     step, built = max(room.entries.size, 1) if cuts.n_groups == 1 else dout.shape[3], 0
     for entry in range(0, room.entries.size, step):             # each is fixed once, whatever the window's size
         _fix_groups(dout, n * room.entries.size + entry, step // cuts.n_groups, room.inverse, room.entries, entry,

@@ -68,30 +68,37 @@ def _digit_sums(builder, digit, negative):
     return total
 
 
-def tables_tile(context, builder, signature, args):
-    """`tables` as vector code: bytes in lanes of 16, which is what shuffles work on everywhere."""
-    a, a_off, n_items, tables, t_off = args
-    a_ptr = item_pointer(context, builder, signature.args[0], a, a_off, I16)
-    t_ptr = item_pointer(context, builder, signature.args[3], tables, t_off, I8)
-    n_quads, sums = builder.lshr(n_items, I64(4)), cgutils.alloca_once(builder, _INTS)
-    builder.store(ir.Constant(_INTS, None), sums)
-    with cgutils.for_range(builder, n_quads) as quad:
-        at = builder.mul(quad.index, I64(QUAD))
-        values = builder.load(vector_pointer(builder, a_ptr, at, ir.VectorType(I16, QUAD)), align=2)
-        sizes, negative, digits = _magnitudes(builder, values)
-        builder.store(builder.add(builder.load(sums), builder.zext(sizes, _INTS)), sums)
-        carry = None
-        for plane, digit in enumerate(digits):
-            total = _digit_sums(builder, digit, negative)
-            total = builder.add(total, carry) if carry else total
-            if plane + 1 < PLANES:
-                carry = builder.lshr(total, _bytes(64, [DIGIT] * 64))
-                total = builder.and_(total, _bytes(64, [(1 << DIGIT) - 1] * 64))
-            place = builder.add(builder.mul(n_quads, I64(64 * plane)), builder.mul(quad.index, I64(64)))
-            builder.store(total, vector_pointer(builder, t_ptr, builder.add(place, I64(HEAD)), _bytes(64)), align=1)
-    total = builder.call(declare(builder, "llvm.vector.reduce.add.v16i32", I32, _INTS), [builder.load(sums)])
-    builder.store(total, builder.bitcast(t_ptr, I32.as_pointer()), align=1)
-    return context.get_dummy_value()
+def tables_tile(by_quad):
+    """Code of `tables`, or of `quad_tables`: bytes in lanes of 16, which is what shuffles work on everywhere."""
+    def generate(context, builder, signature, args):
+        a, a_off, n_items, tables, t_off = args
+        a_ptr = item_pointer(context, builder, signature.args[0], a, a_off, I16)
+        t_ptr = item_pointer(context, builder, signature.args[3], tables, t_off, I8)
+        n_quads, sums = builder.lshr(n_items, I64(4)), cgutils.alloca_once(builder, _INTS)
+        builder.store(ir.Constant(_INTS, None), sums)
+        plane_step, quad_step, head = (I64(64), I64(64 * PLANES), 0) if by_quad else \
+            (builder.shl(n_quads, I64(6)), I64(64), HEAD)
+        with cgutils.for_range(builder, n_quads) as quad:
+            at = builder.mul(quad.index, I64(QUAD))
+            values = builder.load(vector_pointer(builder, a_ptr, at, ir.VectorType(I16, QUAD)), align=2)
+            sizes, negative, digits = _magnitudes(builder, values)
+            builder.store(builder.add(builder.load(sums), builder.zext(sizes, _INTS)), sums)
+            carry = None
+            for plane, digit in enumerate(digits):
+                total = _digit_sums(builder, digit, negative)
+                total = builder.add(total, carry) if carry else total
+                if plane + 1 < PLANES:
+                    carry = builder.lshr(total, _bytes(64, [DIGIT] * 64))
+                    total = builder.and_(total, _bytes(64, [(1 << DIGIT) - 1] * 64))
+                place = builder.add(builder.mul(plane_step, I64(plane)), builder.mul(quad.index, quad_step))
+                builder.store(total, vector_pointer(builder, t_ptr, builder.add(place, I64(head)), _bytes(64)), align=1)
+        total = builder.call(declare(builder, "llvm.vector.reduce.add.v16i32", I32, _INTS), [builder.load(sums)])
+        if by_quad:
+            return total
+        builder.store(total, builder.bitcast(t_ptr, I32.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return generate
 
 
 def tables(a, a_off, n_items, out, t_off):
@@ -105,6 +112,15 @@ def tables(a, a_off, n_items, out, t_off):
         digits = totals >> DIGIT * plane
         digits = digits & (1 << DIGIT) - 1 if plane + 1 < PLANES else digits
         entries[HEAD + 4 * n_items * plane:][:4 * n_items] = digits.reshape(-1)
+
+
+def quad_tables(a, a_off, n_items, out, t_off):
+    """The same tables without the sum, which is returned, as (n / 16, 3, 64): a quad's planes beside each other."""
+    made = np.empty(HEAD + 12 * n_items, np.uint8)
+    tables(a, a_off, n_items, made, 0)
+    planes = made[HEAD:].reshape(PLANES, -1, 64).transpose(1, 0, 2)
+    out.reshape(-1)[t_off:t_off + planes.size] = planes.reshape(-1)
+    return int(np.abs(a.reshape(-1)[a_off:a_off + n_items].astype(np.int64)).sum())
 
 
 # ---------------------------------------------------------------- panel

@@ -159,7 +159,7 @@ def _tables(of_five):
     @intrinsic
     def build(_, a, a_off, n_items, tables, t_off):
         signature = types.void(a, types.intp, types.intp, tables, types.intp)
-        code = {types.uint8: four.tables_tile, types.int32: of_five, types.float32: five.tables_tile}
+        code = {types.uint8: four.tables_tile(False), types.int32: of_five, types.float32: five.tables_tile}
         return signature, code[tables.dtype]
 
     return build
