@@ -23,6 +23,7 @@ import numpy as np
 from numba import extending, types
 from numba.core import config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, _CacheLocator
+from numba.core.runtime import rtsys
 from numba.np import numpy_support
 
 from bnnsim.kernels._pipeline import TRIED, KernelCompiler, OptimisedPartCompiler, PartCompiler
@@ -108,7 +109,13 @@ class _KernelCache(FunctionCache):
                                   source_stamp=self._impl.locator.get_source_stamp())
 
     def load_overload(self, sig, target_context):
-        found = super().load_overload(sig, target_context)
+        if numba.version_info.short in TRIED:                   # machine code needs nothing of what compiles others
+            found = None
+            rtsys.initialize(target_context)
+            with self._guard_against_spurious_io_errors():
+                found = self._load_overload(sig, target_context)
+        else:
+            found = super().load_overload(sig, target_context)
         if found is None:
             _say_once()
         return found
