@@ -180,10 +180,10 @@ def lookup_dense(a, signs, scale, kinds):
 
 # conv
 
-def geometry(x_shape, kernel, stride, padding):
+def geometry(x_shape, kernel, stride, padding, dilation=1):
     """Geometry of an input (N, H, W, C)."""
     (_, height, width, _), (kh, kw) = x_shape, kernel
-    return conv_geometry(height, width, (kh, kw), (stride, stride), (padding,) * 4)
+    return conv_geometry(height, width, (kh, kw), (stride, stride), (padding,) * 4, (dilation, dilation))
 
 
 def square(size):
@@ -234,9 +234,9 @@ def summed(kernel, n_items, shape, *args):
     return sum(totals)
 
 
-def pooled_conv_dx(dout, winner, size, weights, x_shape, stride, padding):
+def pooled_conv_dx(dout, winner, size, weights, x_shape, stride, padding, dilation=1):
     """`conv_dx` of dout (N, PH, PW, K) behind a max-pool, each image's with an entry of +-32767."""
-    g, words = geometry(x_shape, weights.shape[1:3], stride, padding), pack(weights)
+    g, words = geometry(x_shape, weights.shape[1:3], stride, padding, dilation), pack(weights)
     signs, reads = dirty((64 * words.size + pooled_conv.LINE,), np.uint8), reads_of(g)
     split(pooled_conv.spread_weights, 2 * words.shape[3], words, reads, signs)
     out = dirty((x_shape[0], g.height * g.width, x_shape[3]), np.float32)
@@ -254,7 +254,7 @@ def conv_dweight(dh, x, kernel, stride, padding, pad_value, kinds):
 
 def pooled_conv_dweight(dout, winner, size, x, kernel, stride, padding, pad_value):
     """`conv_dweight` of dout (N, PH, PW, K) behind a max-pool."""
-    n_chunks = -(-len(dout) * dout.shape[1] // pooled_conv.rows_together(dout.shape[2]))
+    n_chunks = -(-len(dout) * dout.shape[1] // pooled_conv.rows_together(dout.shape[2], size))
     return _dweight(pooled_conv.pooled_dweight, n_chunks, dout, winner, size, x, kernel, stride, padding, pad_value,
                     lookup_tile.FOURS)
 

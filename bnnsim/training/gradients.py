@@ -219,11 +219,10 @@ def conv_dweight(dh: Gradient, x: np.ndarray, n_channels: int, geometry: Geometr
     shape = (-(-n_units // lookup.ROWS), n_words(n_bits + (n_taps + 1 if corrected else 0)), lookup.ROWS, lookup.COLS)
     kernel, n_items = conv_gradients.conv_dweight, -(-n_positions // conv_gradients.CHUNK)
     if _without_zeros(entries, n_taps, precision):
-        n_rows, n_across = entries[0].shape[1:3]
-        kernel, n_items = pooled_conv.pooled_dweight, -(-len(x) * n_rows // pooled_conv.rows_together(n_across))
-    total = _sum_in_parts(kernel, n_items, shape, precision,
-                          *entries, 1.0 / scale, x, n_channels, pad_words(n_channels, pad_value), corrected, geometry,
-                          PRECISIONS[precision])
+        (_, n_rows, n_across, _), size = entries[0].shape, entries[2]
+        kernel, n_items = pooled_conv.pooled_dweight, -(-len(x) * n_rows // pooled_conv.rows_together(n_across, size))
+    total = _sum_in_parts(kernel, n_items, shape, precision, *entries, 1.0 / scale, x, n_channels,
+                          pad_words(n_channels, pad_value), corrected, geometry, PRECISIONS[precision])
     total = total.transpose(0, 2, 1, 3).reshape(-1, shape[1] * lookup.COLS)[:n_units]
     sums = total[:, :n_bits].reshape(n_units, n_taps, n_channels)
     if corrected:                                               # padded entries came in as -1, and are to count 0

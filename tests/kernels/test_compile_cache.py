@@ -73,7 +73,7 @@ def test_an_edited_word_operation_is_never_served_stale(copy):
 
 
 def test_what_is_loaded_needs_nothing_that_compiles(copy):
-    """Half of a command's time went into loading it; and another kernel is compiled all the same, in the same process."""
+    """Half of a command's time went into loading it; and other kernels are compiled all the same, in one process."""
     assert run(PANEL, copy) == ["15", "0", "True"]
     assert run(PANEL, copy) == ["15", "1", "False"]
     assert run(PANEL + PACK, copy) == ["15", "1", "False", ALL_PLUS, "0"]

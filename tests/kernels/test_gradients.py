@@ -15,6 +15,7 @@ import bnnsim.kernels.gradients.lookup_tile as lookup_tile
 import bnnsim.kernels.gradients.pool as pool
 import bnnsim.kernels.gradients.pooled_conv as pooled_conv
 import bnnsim.training.gradients as products
+from bnnsim.kernels import are_compiled
 
 SIZES = (1, 63, 64, 65, 130)
 FULL = naive.FULL_SCALE
@@ -204,20 +205,30 @@ def behind_pool(rng, image, channels, kernel, stride, padding, size):
     return x, weights, dout, winner, whole
 
 
-POOLED_SMALL = [((1, 4, 5), (65, 3), (3, 3), 1, 1, 0, 2), ((2, 3, 4), (1, 7), (2, 2), 1, 1, -1, 3)]
+POOLED_SMALL = [((1, 5, 7), (65, 3), (3, 3), 1, 1, 0, 2), ((2, 7, 10), (1, 7), (2, 2), 1, 1, -1, 3)]
+POOLED = [((n, height + 4, width + 6), *rest, size)
+          for ((n, height, width), *rest), size in zip(conv_cases(SIZES), cycle((2, 3)))]
+LARGE_WINDOWS = [((2, 12, 16), (65, 7), (3, 3), 1, 1, 0, 5), ((1, 33, 47), (3, 70), (2, 2), 1, 0, -1, 15)]
+WIDE_ROWS = [((1, 4, 600), (3, 7), (2, 2), 1, 1, 0, 2)]
 
 
-@rows(CONV_NAMES + ", size", POOLED_SMALL,
-      [(*row, size) for row, size in zip(conv_cases(SIZES), cycle((2, 3)))])
+@rows(CONV_NAMES + ", size", POOLED_SMALL, POOLED + LARGE_WINDOWS + WIDE_ROWS)
 def test_conv_gradients_behind_a_max_pool(rng, image, channels, kernel, stride, padding, pad_value, size):
-    """Windows that no unit won, remainders that no window takes, more rows of windows than a chunk."""
-    image = (image[0], image[1] + 4, image[2] + 6)
+    """Entries that win in no unit or in all, remainders that no window takes, many chunks of rows or one a row."""
     x, weights, dout, winner, whole = behind_pool(rng, image, channels, kernel, stride, padding, size)
     dh = naive.max_pool_backward(dout, winner, size, whole).astype(np.int64)
     same(in_threads(calls.pooled_conv_dx, dout, winner, size, weights, x.shape, stride, padding),
          naive.conv_dx(dh, weights, x.shape, stride, padding).astype(np.float32))
     same(in_threads(calls.pooled_conv_dweight, dout, winner, size, x, kernel, stride, padding, pad_value),
          naive.conv_dweight(dh, x, kernel, stride, padding, pad_value))
+
+
+@pytest.mark.jit_off
+@pytest.mark.skipif(are_compiled(), reason="needs NUMBA_DISABLE_JIT=1: compiled kernels check no bounds")
+@pytest.mark.parametrize("row", POOLED_SMALL)
+def test_a_part_for_each_tap_stays_within_bounds(rng, monkeypatch, row):
+    monkeypatch.setattr(pooled_conv, "IN_L1", 1)
+    test_conv_gradients_behind_a_max_pool(rng, *row)
 
 
 def test_conv_gradients_of_as_many_units_as_fit_are_exact(rng):
@@ -231,9 +242,25 @@ def test_conv_gradients_of_as_many_units_as_fit_are_exact(rng):
     same(calls.pooled_conv_dweight(dout, winner, 2, x, (1, 1), 1, 0, -1), np.full((n_units, 1, 1, 1), FULL))
 
 
-def test_conv_dweight_of_many_windows_is_widened():
-    """65,792 windows at full scale wrap an int32."""
-    x, dout = np.ones((257, 32, 32, 1), np.int8), np.full((257, 16, 16, 1), -FULL)
+def test_conv_dx_of_as_many_units_and_taps_as_fit_is_exact():
+    """With taps two apart all 16 of them reach entries that win: 65,280 gradients at full scale."""
+    n_units, dilated = 4080, np.zeros((1, 7, 7, 1), np.int8)
+    dilated[:, ::2, ::2] = 1
+    assert pooled_conv.fits(4, 4, n_units, 2, 16) and not pooled_conv.fits(4, 4, n_units, 2, 17)
+    dout, winner = np.full((1, 4, 4, n_units), FULL), np.zeros((1, 4, 4, n_units), np.uint8)
+    dh = naive.max_pool_backward(dout, winner, 2, (1, 8, 8, n_units))[..., :1].astype(np.int64)
+    wanted = naive.conv_dx(dh, dilated, (1, 14, 14, 1), 1, 0) * n_units
+    assert wanted.max() == 65_280 * FULL
+    weights = np.ones((n_units, 4, 4, 1), np.int8)
+    same(calls.pooled_conv_dx(dout, winner, 2, weights, (1, 14, 14, 1), 1, 0, 2), wanted.astype(np.float32))
+
+
+@pytest.mark.parametrize("shape", [(257, 16, 16), (17, 1, 4080)])
+def test_conv_dweight_of_many_windows_is_widened(shape):
+    """65,792 and 69,360 windows at full scale wrap an int32; 4,080 in a row are as many as fit."""
+    n, n_high, n_across = shape
+    assert pooled_conv.fits(n_high, n_across, 1, 2, 1) and not pooled_conv.fits(1, 4081, 1, 2, 1)
+    x, dout = np.ones((n, 2 * n_high, 2 * n_across, 1), np.int8), np.full((*shape, 1), -FULL)
     winner = np.zeros(dout.shape, np.uint8)
     same(in_threads(calls.pooled_conv_dweight, dout, winner, 2, x, (1, 1), 1, 0, -1), [[[[-FULL * dout.size]]]])
 
@@ -255,8 +282,10 @@ def test_a_gradient_behind_a_max_pool_is_the_scattered_one(rng, monkeypatch, n_u
         return products.conv_dx(dh, calls.pack(weights), 70, g), dweight
 
     wanted = both(products.scattered(dh), lookup_tile.FIVES)
+    for comp, ref in zip(both(dh, lookup_tile.FIVES), wanted):
+        same(comp, ref)
     assert not taken
-    for comp, ref in zip(both(dh, lookup_tile.FOURS) + both(dh, lookup_tile.FIVES), wanted * 2):
+    for comp, ref in zip(both(dh, lookup_tile.FOURS), wanted):
         same(comp, ref)
     assert (not taken) if wide else len(set(taken)) == 2
 

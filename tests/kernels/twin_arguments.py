@@ -190,7 +190,6 @@ def halves_of_words(rng):
 def chosen_sums(rng):
     """Up to the most quads there may be, at the most that a digit's sums hold; signs placed and not."""
     tables, signs = rng.choice(np.array([0, 1, 62, 63], np.uint8), 192 * 7 + 5), rng.integers(0, 2, 40 * 32 + 3)
-    signs[:33] = 1
     placed = signs.copy()
     placed[3:] = (placed[3:].reshape(40, 32) << np.arange(40)[:, None] % 4).reshape(-1)
     for n_quads, is_placed, add, l_off in ((0, False, True, 0), (1, True, False, 5), (3, False, True, 2),

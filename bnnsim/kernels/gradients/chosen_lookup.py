@@ -20,13 +20,11 @@ from numba.extending import intrinsic
 
 from bnnsim.kernels._llvm import I1, I8, I16, I32, I64, declare, item_pointer, splat, vector_pointer
 from bnnsim.kernels._twins import Tile, twin_of
-from bnnsim.kernels.gradients.four_lookup import DIGIT, PLANES, quad_tables, tables_tile
+from bnnsim.kernels.gradients.four_lookup import DIGIT, PLANE_SIZE, PLANES, quad_tables, tables_tile
 
 COLUMNS = 32
 MOST_QUADS = 256                    # in a call: sums of a digit, 252 a quad, stay below 2^16
 LISTED = 5                          # items of a list for a group
-PLANE_SIZE = 64
-QUAD_SIZE = PLANE_SIZE * PLANES     # bytes of a quad's tables
 
 
 def _vector(item, n, number=None):
@@ -43,7 +41,7 @@ def _quad_tables(_, a, a_off, n_items, tables, t_off):
 
 @twin_of(Tile(_quad_tables))
 def build_quads(a, a_off, n_items, tables, t_off):
-    """Tables of n_items int16 from a_off on, whole quads -> tables[t_off..]; returns the sum of their sizes."""
+    """Tables of n_items int16 from a_off on, whole quads -> tables[t_off..]; returns the sum of all |a|."""
     return quad_tables(a, a_off, n_items, tables, t_off)
 
 
@@ -52,17 +50,17 @@ def _spread_half(_, words, w_off, half, bit, out, o_off):
     signature = types.void(words, types.intp, types.intp, types.uint8, out, types.intp)
 
     def generate(context, builder, signature, args):
-        words, w_off, half, value, out, o_off = args
+        words, w_off, half, bit, out, o_off = args
         w_ptr = item_pointer(context, builder, signature.args[0], words, w_off, I64)
         o_ptr = item_pointer(context, builder, signature.args[4], out, o_off, I8)
         bits = builder.load(vector_pointer(builder, builder.bitcast(w_ptr, I8.as_pointer()), builder.shl(half, I64(2)),
                                            ir.VectorType(I8, 4)), align=1)
         places = ir.Constant(_vector(I32, COLUMNS), [I32(c // 8) for c in range(COLUMNS)])
         eight = builder.shuffle_vector(bits, bits, places)
-        bit = builder.and_(eight, ir.Constant(_vector(I8, COLUMNS), [I8(1 << c % 8) for c in range(COLUMNS)]))
-        found = builder.icmp_unsigned("!=", bit, _vector(I8, COLUMNS, 0))
-        signs = builder.select(found, splat(builder, value, bit.type), _vector(I8, COLUMNS, 0))
-        builder.store(signs, vector_pointer(builder, o_ptr, I64(0), bit.type), align=1)
+        own = builder.and_(eight, ir.Constant(_vector(I8, COLUMNS), [I8(1 << c % 8) for c in range(COLUMNS)]))
+        found = builder.icmp_unsigned("!=", own, _vector(I8, COLUMNS, 0))
+        signs = builder.select(found, splat(builder, bit, own.type), _vector(I8, COLUMNS, 0))
+        builder.store(signs, vector_pointer(builder, o_ptr, I64(0), own.type), align=1)
         return context.get_dummy_value()
 
     return signature, generate
@@ -207,8 +205,8 @@ def _sums(lanes, shuffle):
 def chosen_tile(tables, t_off, list_, l_off, signs, s_off, placed, n_quads, size, out, o_off, add):
     """out[o_off..] (32,) int32 = twice what `n_quads` (up to `MOST_QUADS`) of a list find, minus `size`.
 
-    The list counts from tables[t_off] and signs[s_off], which may be `placed`; with `size` the sum of all gradients'
-    sizes it is the sum of +-gradients. Where `add` is true it is added to what `out` holds.
+    The list counts from tables[t_off] and signs[s_off], which may be `placed`; with `size` the sum of all |gradient| it
+    is the sum of +-gradients. Where `add` is true it is added to what `out` holds.
     """
     entries, places, columns, totals = tables.reshape(-1), list_.reshape(-1), signs.reshape(-1), out.reshape(-1)
     for c in range(COLUMNS):

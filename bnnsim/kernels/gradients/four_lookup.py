@@ -22,6 +22,8 @@ ROWS, COLS = 6, 64                  # of the tile
 QUAD = 16                           # gradients in four groups
 HEAD = 64                           # bytes before the planes
 DIGIT, PLANES = 6, 3                # bits of a digit, digits
+PLANE_SIZE = 64                     # bytes of a quad's tables of one digit
+QUAD_SIZE = PLANE_SIZE * PLANES
 BLOCK, SEGMENTS = 80, 64            # quads of panel and two rows of tables in 30 KB of L1; segments at once
 
 _INTS = ir.VectorType(I32, 16)
@@ -76,8 +78,8 @@ def tables_tile(by_quad):
         t_ptr = item_pointer(context, builder, signature.args[3], tables, t_off, I8)
         n_quads, sums = builder.lshr(n_items, I64(4)), cgutils.alloca_once(builder, _INTS)
         builder.store(ir.Constant(_INTS, None), sums)
-        plane_step, quad_step, head = (I64(64), I64(64 * PLANES), 0) if by_quad else \
-            (builder.shl(n_quads, I64(6)), I64(64), HEAD)
+        plane_step, quad_step, head = (I64(PLANE_SIZE), I64(QUAD_SIZE), 0) if by_quad else \
+            (builder.mul(n_quads, I64(PLANE_SIZE)), I64(PLANE_SIZE), HEAD)
         with cgutils.for_range(builder, n_quads) as quad:
             at = builder.mul(quad.index, I64(QUAD))
             values = builder.load(vector_pointer(builder, a_ptr, at, ir.VectorType(I16, QUAD)), align=2)
@@ -118,9 +120,9 @@ def quad_tables(a, a_off, n_items, out, t_off):
     """The same tables without the sum, which is returned, as (n / 16, 3, 64): a quad's planes beside each other."""
     made = np.empty(HEAD + 12 * n_items, np.uint8)
     tables(a, a_off, n_items, made, 0)
-    planes = made[HEAD:].reshape(PLANES, -1, 64).transpose(1, 0, 2)
+    planes = made[HEAD:].reshape(PLANES, -1, PLANE_SIZE).transpose(1, 0, 2)
     out.reshape(-1)[t_off:t_off + planes.size] = planes.reshape(-1)
-    return int(np.abs(a.reshape(-1)[a_off:a_off + n_items].astype(np.int64)).sum())
+    return int(made[:4].view(np.int32)[0])
 
 
 # ---------------------------------------------------------------- panel

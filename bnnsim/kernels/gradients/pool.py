@@ -22,7 +22,10 @@ PAIR_COLUMNS = 64                   # of a panel of pairs: see `multiply_add_til
 
 
 class Pooled(NamedTuple):
-    """A gradient behind a max-pool of windows of `size`: of `shape`, mostly zeros, as its entries and their winners."""
+    """A gradient behind a max-pool of windows of `size`: of `shape`, mostly zeros, as its entries and their winners.
+
+    winner : below size * size, which kernels trust
+    """
 
     dout: np.ndarray
     winner: np.ndarray

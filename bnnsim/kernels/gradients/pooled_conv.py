@@ -12,24 +12,35 @@ from typing import NamedTuple
 import numpy as np
 
 from bnnsim.kernels._arrays import aligned, empty, flattened, in_rows, zeros
-from bnnsim.kernels._jit import inline, kernel, leaf
-from bnnsim.kernels.gradients.chosen_lookup import (COLUMNS, LISTED, MOST_QUADS, QUAD_SIZE, build_quads,
-                                                    chosen_tile, list_quad, spread_half)
+from bnnsim.kernels._jit import both, inline, kernel, leaf
+from bnnsim.kernels.gradients.chosen_lookup import (COLUMNS, LISTED, MOST_QUADS, build_quads, chosen_tile, list_quad,
+                                                    spread_half)
 from bnnsim.kernels.gradients.conv import words_of_runs
 from bnnsim.kernels.gradients.conv_dx import find_units
 from bnnsim.kernels.gradients.fixed_point import SIDE, fix_row, fix_turned
-from bnnsim.kernels.gradients.four_lookup import QUAD
+from bnnsim.kernels.gradients.four_lookup import QUAD, QUAD_SIZE
 from bnnsim.kernels.gradients.lookup_tile import COLS, MAX_ITEMS, ROWS, add_tile, new_tables, scale_row
 
 LINE = 64                           # bytes
-TOGETHER, SIGNS = 24, 24_576        # input positions of dX, and bytes of signs in L1 that these use
-WINDOWS = 128                       # of a chunk of dW, about: the signs of 32 columns at their positions fit into L1
+TOGETHER = 24                       # input positions of dX that use the same signs
+IN_L1 = 768                         # units times taps of dX, whose signs of 32 columns stay in L1: 24 KB
+POSITIONS = 512                     # of a chunk of dW, about: 16 KB of signs
 
 
 def fits(n_high: int, n_across: int, n_units: int, size: int, n_taps: int) -> bool:
-    """Whether sums of 16 and 32 bits hold what n_high rows of n_across windows, and so many units and taps, bring."""
+    """Whether n_high rows of n_across windows, and so many units and taps, are few enough.
+
+    For sums of digits in 16 bits, a row of windows or a unit's tap at least at once and a quad to fill up; for sums in
+    int32; and for places of tables in int32, should an image's stand together.
+    """
     table_bytes = n_high * n_across * (n_units + QUAD * size * size) * QUAD_SIZE // QUAD
     return max(n_across, n_units) <= QUAD * (MOST_QUADS - 1) and n_units * n_taps <= MAX_ITEMS and table_bytes < 2**31
+
+
+@both
+def rows_together(n_across: int, size: int) -> int:
+    """Rows of n_across windows in a chunk of dW."""
+    return max(1, POSITIONS // (n_across * size * size))
 
 
 @inline
@@ -38,11 +49,6 @@ def _quads(n_items):
 
 
 # ---------------------------------------------------------------- dW
-
-def rows_together(n_windows: int) -> int:
-    """Rows of n_windows windows in a chunk of dW."""
-    return max(1, WINDOWS // n_windows)
-
 
 @leaf
 def _row_runs(first, n_rows, n_windows_high, n_columns, size, g, runs):
@@ -98,7 +104,7 @@ def _spread_column(words, column, half, n_rows, n_across, size, signs):
 def pooled_dweight(dout, winner, size, inverse, x, n_channels, fill, zero_pad, g, kinds, total, start, stop):
     """`conv.conv_dweight` of a gradient behind a max-pool; runs over chunks of `rows_together` rows of windows."""
     n_high, n_across, n_units = dout.shape[1:]
-    n_rows, n_blocks, n_columns = max(1, WINDOWS // n_across), total.shape[0], total.shape[1]
+    n_rows, n_blocks, n_columns = rows_together(n_across, size), total.shape[0], total.shape[1]
     n_places, n_quads = n_rows * n_across * size * size, _quads(n_rows * n_across)
     fixed, room = zeros((n_units, QUAD * n_quads), kinds.gradient.dtype), QUAD_SIZE * n_quads
     lists, sizes = zeros((n_units, 4 * n_quads * LISTED), np.int32), empty(n_units, np.int32)
@@ -134,12 +140,12 @@ def pooled_dweight(dout, winner, size, inverse, x, n_channels, fill, zero_pad, g
 class Reached(NamedTuple):
     """What each input position reached, `TOGETHER` of them at a time: static, of all images.
 
-    sixes (P,) : the positions, -1 is none; places (P, T) : see `Ring`, -1 where a tap reached none
+    positions (I,), -1 is none; places (I, T) : see `Ring`, -1 where a tap reached none
     needed : so many rows of windows were reached by each `TOGETHER` positions or some before
     n_ring, n_together : rows of windows that a ring must hold, and taps whose signs stay in L1
     """
 
-    sixes: np.ndarray
+    positions: np.ndarray
     places: np.ndarray
     needed: np.ndarray
     n_ring: int
@@ -152,7 +158,7 @@ class Ring(NamedTuple):
     largest, scale, inverse (1,) : see `conv_dx.find_units`
     fixed (1, K), values, units (size ** 2, .), counts : a window's gradient, its parts by winner, and whose they are
     tables, at, units_of, capacity : of windows, from `at` on: room for so many quads each; what stands last are zeros
-    first, n_groups, sizes (P,) : of places: the first quad, the number of groups, and the sum of the gradients' sizes
+    first, n_groups, sizes (P,) : of places: the first quad, the number of groups, and the sum of all |gradient|
     """
 
     largest: np.ndarray
@@ -174,7 +180,8 @@ class Ring(NamedTuple):
 class Lists(NamedTuple):
     """What `TOGETHER` input positions R reached in an image, in parts S of a few taps.
 
-    items (R, .) : see `chosen_lookup`; first, n_quads, sizes (R, S) : where each part begins, and how large it is
+    items (R, .) : see `chosen_lookup`; first, n_quads, sizes (R, S) : of parts: where it begins, how many quads it
+        has, and the sum of all |gradient|
     sums (R * 32,) int32
     """
 
@@ -186,34 +193,27 @@ class Lists(NamedTuple):
 
 
 @leaf
-def _reached(reads, p, tap, g):
-    """The output that input position p of `reads.sixes` reached by a tap: row and column, -1, -1 if none."""
-    six, position = p // reads.sixes.shape[1], reads.sixes[p // reads.sixes.shape[1], p % reads.sixes.shape[1]]
-    if position < 0 or not reads.spans[six, 0] <= tap < reads.spans[six, 1]:
-        return -1, -1
-    return (reads.rows[position // g.width, reads.taps[tap, 0]],
-            reads.columns[position % g.width, reads.taps[tap, 1]])
-
-
-@leaf
-def _find_places(reads, size, n_high, n_across, g, places, needed):
+def _find_places(reads, size, n_high, n_across, g, positions, places, needed):
     """`places` and `needed` of a `Reached`; returns the rows of its ring."""
-    n_ring, lowest = 1, n_high
+    n_ring, lowest, n_columns = 1, n_high, n_across * size
     for batch in range(len(needed) - 1, -1, -1):
         needed[batch] = 0
         for p in range(batch * TOGETHER, min((batch + 1) * TOGETHER, len(places))):
+            i, j = positions[p] // g.width, positions[p] % g.width
             for tap in range(places.shape[1]):
-                oh, ow = _reached(reads, p, tap, g)
-                if 0 <= oh < n_high * size and 0 <= ow < n_across * size:
-                    needed[batch], lowest = max(needed[batch], oh // size + 1), min(lowest, oh // size)
+                places[p, tap] = -1
+                if positions[p] >= 0:
+                    oh, ow = reads.rows[i, reads.taps[tap, 0]], reads.columns[j, reads.taps[tap, 1]]
+                    if 0 <= oh < n_high * size and 0 <= ow < n_columns:
+                        places[p, tap] = oh * n_columns + ow
+                        needed[batch], lowest = max(needed[batch], oh // size + 1), min(lowest, oh // size)
         n_ring = max(n_ring, needed[batch] - lowest)
     for batch in range(1, len(needed)):
         needed[batch] = max(needed[batch], needed[batch - 1])
     for p in range(len(places)):
         for tap in range(places.shape[1]):
-            oh, ow = _reached(reads, p, tap, g)
-            places[p, tap] = -1
-            if 0 <= oh < n_high * size and 0 <= ow < n_across * size:
+            if places[p, tap] >= 0:
+                oh, ow = places[p, tap] // n_columns, places[p, tap] % n_columns
                 window = oh // size % n_ring * n_across + ow // size
                 places[p, tap] = (window * size + oh % size) * size + ow % size
     return n_ring
@@ -269,13 +269,13 @@ def _sum_half(half, batch, reached, ring, lists, signs, n, out):
     """out of `TOGETHER` positions of image n, and 32 columns."""
     n_taps, n_units, first = reached.places.shape[1], ring.fixed.shape[1], batch * TOGETHER
     own, n_columns = aligned(signs) + half * n_taps * n_units * COLUMNS, min(COLUMNS, out.shape[2] - COLUMNS * half)
-    n_here = min(TOGETHER, len(reached.sixes) - first)
+    n_here = min(TOGETHER, len(reached.positions) - first)
     for part in range(lists.sizes.shape[1]):
         for r in range(n_here):
             chosen_tile(ring.tables, ring.at, lists.items, lists.first[r, part], signs, own, False,
                         lists.n_quads[r, part], lists.sizes[r, part], lists.sums, COLUMNS * r, part > 0)
     for r in range(n_here):
-        position = reached.sixes[first + r]
+        position = reached.positions[first + r]
         if position >= 0:
             at = (n * out.shape[1] + position) * out.shape[2] + COLUMNS * half
             scale_row(lists.sums, COLUMNS * r, ring.scale[0], out, at, n_columns)
@@ -295,7 +295,7 @@ def _image_dx(dout, winner, n, signs, reached, ring, lists, out):
                 fix_row(dout, at, n_units, ring.inverse[0], ring.fixed, 0)
                 _list_window(winner, at, ring, i % reached.n_ring * n_across + j)
         built = reached.needed[batch]
-        for r in range(min(TOGETHER, len(reached.sixes) - batch * TOGETHER)):
+        for r in range(min(TOGETHER, len(reached.positions) - batch * TOGETHER)):
             _list_position(reached.places[batch * TOGETHER + r], reached.n_together,
                            reached.n_ring * n_across * ring.capacity, ring, lists, r)
         for half in range((out.shape[2] + COLUMNS - 1) // COLUMNS):
@@ -324,11 +324,12 @@ def pooled_dx(dout, winner, size, signs, g, reads, kinds, out, start, stop):
     n_high, n_across, n_units = dout.shape[1:]
     n_taps, n_positions, n_items = len(reads.taps), reads.sixes.size, QUAD * _quads(n_units)
     places, needed = empty((n_positions, n_taps), np.int64), empty((n_positions + TOGETHER - 1) // TOGETHER, np.int64)
-    n_ring = _find_places(reads, size, n_high, n_across, g, places, needed)
-    n_parts = (n_taps * n_units * COLUMNS + SIGNS - 1) // SIGNS
-    n_together = (n_taps + n_parts - 1) // n_parts
+    positions = flattened(reads.sixes)
+    n_ring = _find_places(reads, size, n_high, n_across, g, positions, places, needed)
+    n_parts = (n_taps * n_units + IN_L1 - 1) // IN_L1
+    n_together = min((n_taps + n_parts - 1) // n_parts, MOST_QUADS)             # each may begin a group of its own
     n_parts = (n_taps + n_together - 1) // n_together
-    reached = Reached(flattened(reads.sixes), places, needed, n_ring, n_together)
+    reached = Reached(positions, places, needed, n_ring, n_together)
     capacity = n_units // QUAD + size * size                    # quads of a window, each part of which is filled up
     n_quads, n_places = n_ring * n_across * capacity, n_ring * n_across * size * size
     tables, at = new_tables((n_quads + 1) * QUAD_SIZE, kinds.table)
