@@ -96,6 +96,7 @@ class Store:
 
     def hint(self) -> str:
         """How much is done, where it is, and how to go on."""
-        done = f"{len(self.campaign.known)} cells done"
+        n_cells = len(self.campaign.known)
+        done = f"{n_cells} cell{'s' * (n_cells != 1)} done"
         return f"{done}; all of them are in {self.journal.path}: the same command with --resume goes on" \
             if self.journal else f"{done}; nothing was stored, as no results file was given"
