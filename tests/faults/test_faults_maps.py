@@ -48,7 +48,6 @@ def test_a_map_does_what_the_fault_did_on_any_network_of_its_shape(name, network
         assert same(chip.apply(one), expected) and same(kept.apply(one, rng=99, trial=5), expected)
 
 
-@pytest.mark.jit_off
 def test_a_map_says_where_it_came_from():
     chip = FaultMap.record(BitFlips(0.1), DENSE, 7, 3)
     assert chip.metadata == {"fault": "BitFlips(p=0.1, layers=None)", "seed": "7", "trial": "3"}
@@ -57,7 +56,6 @@ def test_a_map_says_where_it_came_from():
     assert repr(chip).startswith(f"<FaultMap {chip.checksum[:16]}: ") and f"of {DENSE.n_bits:,} cells" in repr(chip)
 
 
-@pytest.mark.jit_off
 def test_faults_and_maps_travel_to_other_processes():
     """Workers of a sweep get them pickled."""
     for fault in (*FAULTS.values(), Protected(chip_of()), SpareColumns(FAULTS["lines"], MAP)):
@@ -66,7 +64,6 @@ def test_faults_and_maps_travel_to_other_processes():
     assert same(pickle.loads(pickle.dumps(chip_of())).apply(DENSE), chip_of().apply(DENSE))
 
 
-@pytest.mark.jit_off
 def test_a_map_without_errors_is_the_same_network():
     assert FaultMap.record(BitFlips(0), DENSE).apply(DENSE) is DENSE
 
@@ -143,7 +140,6 @@ def test_a_picture_of_an_array(tmp_path):
 
 # ---------------------------------------------------------------- bad input
 
-@pytest.mark.jit_off
 @pytest.mark.parametrize("call, error, message", [
     (lambda: chip_of().apply(CONV), ValueError, "of a network with 3 layers, the network has 4"),
     (lambda: chip_of().apply(network_of("FC40 FC71 FC10", (1, 6, 6))), ValueError,
@@ -178,7 +174,6 @@ def test_bad_maps(call, error, message):
         call()
 
 
-@pytest.mark.jit_off
 def test_a_map_cannot_be_written_to():
     """It is what its checksum says."""
     with pytest.raises(ValueError, match="read-only"):

@@ -12,15 +12,13 @@ import bnnsim
 import bnnsim.metrics as metrics
 import bnnsim.metrics.flip_statistics as flip_statistics
 import bnnsim.training.layers as layers
-from bnnsim.kernels import are_compiled
 from bnnsim.metrics.neuron_importance import output_gradients
 from bnnsim.metrics.neuron_tolerance import neuron_tolerance
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.packed.tolerance import NEVER
 from bnnsim.training.model import Sequential
 
-pytestmark = pytest.mark.jit_off
-few = settings(max_examples=60 if are_compiled() else 8, deadline=None, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def labelled(network, images):

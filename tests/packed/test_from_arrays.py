@@ -8,8 +8,6 @@ from naive_network import signs
 import bnnsim
 from bnnsim.packed.network import PackedNetwork
 
-pytestmark = pytest.mark.jit_off
-
 
 @pytest.fixture
 def rng():

@@ -1,6 +1,7 @@
 """Packed networks: bits and integer thresholds give exactly the scores of the model that was trained."""
 
 import dataclasses
+import functools
 from concurrent.futures import ThreadPoolExecutor
 
 import naive
@@ -41,10 +42,10 @@ def packed_case(plan, n_images=9):
     return packing.pack(model), model, images
 
 
-@pytest.fixture(scope="module")
-def small_cases():
-    """(network, model, three images) of both plans, made once: only for tests that change none of them."""
-    return {"FCNN": packed_case(FCNN, 3), "CNN": packed_case(CNN, 3)}
+@functools.cache
+def small_case(name):
+    """(network, model, three images) of a plan, made once: only for tests that change none of them."""
+    return packed_case({"FCNN": FCNN, "CNN": CNN}[name], 3)
 
 
 # what it computes
@@ -70,10 +71,9 @@ def test_scores_are_those_of_the_naive_network(plan):
     np.testing.assert_allclose(network.scores(images), ref, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.jit_off
-@pytest.mark.parametrize("name", ["FCNN", "CNN"])
-def test_small_networks(name, small_cases):
-    network, model, images = small_cases[name]
+@pytest.mark.parametrize("name", [pytest.param("FCNN", marks=pytest.mark.jit_off), "CNN"])
+def test_small_networks(name):
+    network, model, images = small_case(name)
     same(network.scores(images), model.scores(images))
     ref = naive_network.evaluate(naive_network.of_model(model), images, {"FCNN": FCNN, "CNN": CNN}[name]["offset"])
     np.testing.assert_allclose(network.scores(images), ref, rtol=1e-12, atol=1e-12)
@@ -184,11 +184,10 @@ def test_a_batch_norm_that_is_no_number_is_refused(values):
         fold_thresholds(*(np.array([float(value)]) for value in values), 9)
 
 
-@pytest.mark.jit_off
 @pytest.mark.parametrize("offset, level", [(0, 255), (128, 128), (255, 255), (100, 155)])
-def test_largest_preactivation(offset, level, small_cases):
+def test_largest_preactivation(offset, level):
     """Thresholds are clamped just past it: too small a bound would cut thresholds that matter."""
-    network, _, _ = small_cases["CNN"]
+    network, _, _ = small_case("CNN")
     assert largest_preactivation(network.layers[0], True, offset) == 27 * level
     assert largest_preactivation(network.layers[1], False, offset) == 4 * 70
     assert largest_preactivation(network.layers[2], False, offset) == network.layers[2].n_in

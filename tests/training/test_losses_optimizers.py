@@ -14,8 +14,6 @@ from bnnsim.training.losses import LOSSES, MarginCrossEntropy, ModifiedHinge, Sq
 from bnnsim.training.optimizers import Adam, Bop, Metaplastic, Sgd
 from bnnsim.training.schedules import Constant, Cosine, Exponential, Step
 
-pytestmark = pytest.mark.jit_off
-
 
 @pytest.fixture
 def rng():

@@ -222,7 +222,6 @@ def check_independent(a, b, p_a, p_b):
     assert abs(shared - n_bits * p) <= 5 * math.sqrt(n_bits * p * (1 - p))
 
 
-@pytest.mark.jit_off
 def test_gradient_setting_decides_who_sees_the_mask(monkeypatch):
     seen = record_reads(monkeypatch)
     run(epochs=1, gradient="straight-through")
@@ -232,7 +231,6 @@ def test_gradient_setting_decides_who_sees_the_mask(monkeypatch):
     assert not any(flips.any() for flips, _, _ in seen)
 
 
-@pytest.mark.jit_off
 def test_stored_bits_are_not_flipped():
     """Errors are in what is read: the network that is packed has the signs of the latent weights."""
     model, _ = run(flip_rate=0.5, epochs=1)
