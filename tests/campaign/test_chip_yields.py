@@ -47,7 +47,7 @@ def test_chips_are_counted():
     assert found.rows[-1]["share"] > 0.1 and "BER" in found.table() and len(found.table().splitlines()) == 6
 
 
-@pytest.mark.parametrize(("rate", "trials"), [(2e-4, 8000), (5e-4, 4000)])
+@pytest.mark.parametrize(("rate", "trials"), [(2e-4, 4000), (5e-4, 2000)])
 def test_reweighted_chips_are_what_brute_force_counts(rate, trials):
     failed = brute(rate, trials, 0.03)
     counted = share_interval(failed, trials)
@@ -110,11 +110,11 @@ def test_splitting_is_what_brute_force_counts():
     network, split = trained()
     limit = network.accuracy(split) - 0.08
     found = rare_failures(network, split, BitFlips(1e-3), limit, n_chips=20, repetitions=8, rng=0)
-    failed = brute(1e-3, 6000, 0.08)
-    counted = share_interval(failed, 6000)
-    assert 5 < failed < 200
+    failed = brute(1e-3, 3000, 0.08)
+    counted = share_interval(failed, 3000)
+    assert 5 < failed < 100
     sigma = np.hypot(counted.high - counted.low, found.share.high - found.share.low) / 3.92
-    assert abs(found.share.share - failed / 6000) < 3 * sigma
+    assert abs(found.share.share - failed / 3000) < 3 * sigma
     assert found.good.mean == 1 - found.share.share and "counting them would take" in found.table()
 
 

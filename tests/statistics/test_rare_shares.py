@@ -130,23 +130,23 @@ def splitting(p, root=0, fair=True, n=50, repetitions=20, **options):
 
 
 def test_splitting_is_what_enumeration_says():
-    found, truth = splitting(0.02, n=60, repetitions=40), exact(0.02)
+    found, truth = splitting(0.02, n=50, repetitions=20), exact(0.02)
     assert 2e-4 < truth < 2e-3 and len(found.levels) > 3
     assert off(found.share, truth) < 2.5 and abs(found.share.share / truth - 1) < 0.3
     assert found.levels[-1].value == 26 and np.all(np.diff([level.value for level in found.levels]) < 0)
 
 
 def test_moves_of_another_law_fail():
-    found = splitting(0.02, fair=False, n=60, repetitions=40)
+    found = splitting(0.02, fair=False, n=50, repetitions=20)
     assert off(found.share, exact(0.02)) > 4
 
 
 def test_splitting_covers():
     """Of 100 roots 93 at 16 chips and 8 repetitions, 95 at 24, and 91 at 30 chips and 20 repetitions."""
     truth = exact(0.02)
-    found = [splitting(0.02, root, n=16, repetitions=8).share for root in range(30)]
+    found = [splitting(0.02, root, n=16, repetitions=8).share for root in range(20)]
     assert np.mean([one.low <= truth <= one.high for one in found]) > 0.83
-    mean, error = np.mean([one.share for one in found]), np.std([one.share for one in found]) / math.sqrt(30)
+    mean, error = np.mean([one.share for one in found]), np.std([one.share for one in found]) / math.sqrt(20)
     assert abs(mean - truth) < 4 * error, "no bias"
 
 
