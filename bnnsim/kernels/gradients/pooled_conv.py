@@ -64,14 +64,17 @@ def _row_runs(first, n_rows, n_windows_high, n_columns, size, g, runs):
 
 
 @leaf
-def _list_winners(winner, first, n_windows, n_across, size, nothing, lists):
-    """Where each window's signs begin, for each channel: lists (K, .), of windows first.., filled up to quads."""
-    winners, n_columns = in_rows(winner, winner.shape[3]), n_across * size
+def _list_winners(winner, first, n_windows, n_across, size, nothing, entries, lists):
+    """Where each window's signs begin, for each channel: lists (K, .), of windows first.., filled up to quads.
+
+    entries (size ** 2,) int32 : where an entry's begin, counted from its window's first.
+    """
+    winners = in_rows(winner, winner.shape[3])
     for w in range(n_windows):
-        corner, at = w // n_across * size * n_columns + w % n_across * size, w // 4 * LISTED + 1 + w % 4
+        corner = np.int32(COLUMNS * size * (w // n_across * size * n_across + w % n_across))
+        at = w // 4 * LISTED + 1 + w % 4
         for k in range(winners.shape[1]):
-            entry = np.int64(winners[first + w, k])
-            lists[k, at] = COLUMNS * (corner + entry // size * n_columns + entry % size)
+            lists[k, at] = corner + entries[winners[first + w, k]]
     for w in range(n_windows, QUAD * _quads(n_windows)):
         for k in range(winners.shape[1]):
             lists[k, w // 4 * LISTED + 1 + w % 4] = COLUMNS * nothing
@@ -93,11 +96,14 @@ def _build_windows(dout, first, n_windows, inverse, fixed, tables, at, room, siz
 @leaf
 def _spread_column(words, column, half, n_rows, n_across, size, signs):
     """Half a column's bits at all positions of a chunk -> signs, placed by window: see `chosen_lookup`."""
-    first, n_columns = aligned(signs), n_across * size
-    for row in range(n_rows * size):
-        for j in range(n_columns):
-            q, window = row * n_columns + j, row // size * n_across + j // size
-            spread_half(words, column * words.shape[1] + q, half, np.uint8(1 << window % 4), signs, first + q * COLUMNS)
+    at, q = aligned(signs), column * words.shape[1]
+    for row in range(n_rows):
+        for _ in range(size):
+            for window in range(row * n_across, (row + 1) * n_across):
+                bit = np.uint8(1 << (window & 3))
+                for _ in range(size):
+                    spread_half(words, q, half, bit, signs, at)
+                    at, q = at + COLUMNS, q + 1
 
 
 @kernel
@@ -115,12 +121,15 @@ def pooled_dweight(dout, winner, size, inverse, x, n_channels, fill, zero_pad, g
         for group in range(4 * n_quads):
             lists[k, LISTED * group] = group // 4 * QUAD_SIZE + group % 4 * 16
     own, most = aligned(signs), MAX_ITEMS // (n_rows * n_across)                    # chunks before an int32 wraps
+    entries = empty(size * size, np.int32)
+    for entry in range(len(entries)):
+        entries[entry] = COLUMNS * (entry // size * n_across * size + entry % size)
     for chunk in range(start, stop):
         first, n_here = chunk * n_rows, min(n_rows, len(dout) * n_high - chunk * n_rows)
         n_windows = n_here * n_across
         n_runs = _row_runs(first, n_here, n_high, n_across * size, size, g, runs)
         words_of_runs(x, n_channels, runs, n_runs, fill, zero_pad, g, words)
-        _list_winners(winner, first * n_across, n_windows, n_across, size, n_places, lists)
+        _list_winners(winner, first * n_across, n_windows, n_across, size, n_places, entries, lists)
         _build_windows(dout, first * n_across, n_windows, inverse, fixed, tables, at, room, sizes)
         for half in range(2 * n_columns):
             _spread_column(words, half // 2, half % 2, n_here, n_across, size, signs)
