@@ -97,6 +97,8 @@ class Store:
     def hint(self) -> str:
         """How much is done, where it is, and how to go on."""
         n_cells = len(self.campaign.known)
+        if not n_cells:
+            return "no cell done, and nothing stored"
         done = f"{n_cells} cell{'s' * (n_cells != 1)} done"
         return f"{done}; all of them are in {self.journal.path}: the same command with --resume goes on" \
             if self.journal else f"{done}; nothing was stored, as no results file was given"

@@ -279,22 +279,24 @@ def test_a_killed_process_of_a_pool_is_one_clear_error(tmp_path, monkeypatch):
     assert (tmp_path / "s.h5.journal").stat().st_size > 1000
 
 
-@pytest.mark.parametrize("stored", [True, False])
-def test_an_interrupt_says_how_to_go_on(tmp_path, monkeypatch, stored):
+@pytest.mark.parametrize("stored, n_batches", [(True, 5), (False, 5), (True, 0)])
+def test_an_interrupt_says_how_to_go_on(tmp_path, monkeypatch, stored, n_batches):
     whole, n_done = cells.run_batch, []
 
     def interrupted(*arguments):
         n_done.append(1)
-        if len(n_done) > 5:
+        if len(n_done) > n_batches:
             raise KeyboardInterrupt
         return whole(*arguments)
 
     monkeypatch.setattr(engine, "BATCH_SECONDS", 1e-9)
     monkeypatch.setattr(cells, "run_batch", interrupted)
     hint = "all of them are in .*s.h5.journal: the same command with --resume" if stored else "nothing was stored"
-    with threads(1), pytest.raises(KeyboardInterrupt, match=fr"interrupted with (1 cell|\d cells) done; {hint}"):
+    said = fr"(1 cell|[1-9] cells) done; {hint}" if n_batches else "no cell done, and nothing stored$"
+    with threads(1), pytest.raises(KeyboardInterrupt, match=f"interrupted with {said}"):
         run(out=tmp_path / "s.h5" if stored else None, **SMALL)
     monkeypatch.undo()
+    assert (tmp_path / "s.h5.journal").exists() == bool(stored and n_batches)
     if stored:
         same(run(out=tmp_path / "s.h5", resume=True, **SMALL), run(**SMALL))
 

@@ -152,6 +152,15 @@ def _turn_chunk(words, n_rows, panel):
             turn_words(words, w * CHUNK + i * entry_rows(panel), 1, panel, (w * panel.shape[1] + i) * panel.shape[2])
 
 
+@leaf
+def widen_sums(sums, total):
+    """total (M, B, 6, 64) += sums, which begin anew."""
+    for m in range(total.shape[0]):
+        for column in range(total.shape[1]):
+            add_tile(sums[m, column], total[m, column])
+    sums[:] = 0
+
+
 @kernel
 def conv_dweight(dout, winner, size, inverse, x, n_channels, fill, zero_pad, g, kinds, total, start, stop):
     """dH, its channels' 1 / scale (K,), x words -> total (M, B, 6, 64) int64 (or float64) += dW / scales.
@@ -188,7 +197,4 @@ def conv_dweight(dout, winner, size, inverse, x, n_channels, fill, zero_pad, g, 
                 lookup_tile(tables, starts, 0, 1, n_wide, panel, column * panel.shape[1] * panel.shape[2], COLS, sums,
                             (m * n_columns + column) * ROWS * COLS, True)
         if (chunk - start + 1) % most == 0 or chunk + 1 == stop:
-            for m in range(n_blocks):
-                for column in range(n_columns):
-                    add_tile(sums[m, column], total[m, column])
-            sums[:] = 0
+            widen_sums(sums, total)

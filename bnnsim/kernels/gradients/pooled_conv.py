@@ -15,11 +15,11 @@ from bnnsim.kernels._arrays import aligned, empty, flattened, in_rows, zeros
 from bnnsim.kernels._jit import both, inline, kernel, leaf
 from bnnsim.kernels.gradients.chosen_lookup import (COLUMNS, LISTED, MOST_QUADS, build_quads, chosen_tile, list_quad,
                                                     spread_half)
-from bnnsim.kernels.gradients.conv import words_of_runs
+from bnnsim.kernels.gradients.conv import widen_sums, words_of_runs
 from bnnsim.kernels.gradients.conv_dx import find_units
 from bnnsim.kernels.gradients.fixed_point import SIDE, fix_row, fix_turned
 from bnnsim.kernels.gradients.four_lookup import QUAD, QUAD_SIZE
-from bnnsim.kernels.gradients.lookup_tile import COLS, MAX_ITEMS, ROWS, add_tile, new_tables, scale_row
+from bnnsim.kernels.gradients.lookup_tile import COLS, MAX_ITEMS, ROWS, new_tables, scale_row
 
 LINE = 64                           # bytes
 TOGETHER = 24                       # input positions of dX that use the same signs
@@ -110,7 +110,7 @@ def _spread_column(words, column, half, n_rows, n_across, size, signs):
 def pooled_dweight(dout, winner, size, inverse, x, n_channels, fill, zero_pad, g, kinds, total, start, stop):
     """`conv.conv_dweight` of a gradient behind a max-pool; runs over chunks of `rows_together` rows of windows."""
     n_high, n_across, n_units = dout.shape[1:]
-    n_rows, n_blocks, n_columns = rows_together(n_across, size), total.shape[0], total.shape[1]
+    n_rows, n_columns = rows_together(n_across, size), total.shape[1]
     n_places, n_quads = n_rows * n_across * size * size, _quads(n_rows * n_across)
     fixed, room = zeros((n_units, QUAD * n_quads), kinds.gradient.dtype), QUAD_SIZE * n_quads
     lists, sizes = zeros((n_units, 4 * n_quads * LISTED), np.int32), empty(n_units, np.int32)
@@ -138,10 +138,7 @@ def pooled_dweight(dout, winner, size, inverse, x, n_channels, fill, zero_pad, g
                 chosen_tile(tables, at + k * room, lists, k * lists.shape[1], signs, own, True, _quads(n_windows),
                             sizes[k], sums, place, True)
         if (chunk - start + 1) % most == 0 or chunk + 1 == stop:
-            for m in range(n_blocks):
-                for column in range(n_columns):
-                    add_tile(sums[m, column], total[m, column])
-            sums[:] = 0
+            widen_sums(sums, total)
 
 
 # ---------------------------------------------------------------- dX
