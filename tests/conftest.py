@@ -13,3 +13,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)
+
+
+def pytest_configure(config):
+    """Files in the order of their folders: xdist puts those of few tests last, and long ones are among them."""
+    config.option.loadscopereorder = False                      # without xdist nobody reads it

@@ -5,8 +5,8 @@ In both forms, that in use here and the plain twin. That all forms agree is test
 
 import numpy as np
 import pytest
+from drawn_operands import int16s, words
 from test_twins import COMPILED, OPERATIONS, compiled
-from twin_arguments import int16s, words
 
 import bnnsim.kernels.gradients.fixed_point as fixed_point
 import bnnsim.kernels.gradients.lookup_tile as lookup_tile

@@ -5,11 +5,11 @@ Gradients enter as 16-bit integers up to +-32767, so that a sum which is not wid
 
 from itertools import cycle, product
 
-import kernel_calls as calls
+import gradient_calls as calls
 import naive
 import numpy as np
 import pytest
-from kernel_calls import gradients, in_threads, rows, signs
+from kernel_calls import geometry, gradients, in_threads, pack, rows, signs
 
 import bnnsim.kernels.gradients.lookup_tile as lookup_tile
 import bnnsim.kernels.gradients.pool as pool
@@ -270,7 +270,7 @@ def test_a_gradient_behind_a_max_pool_is_the_scattered_one(rng, monkeypatch, n_u
     """Whichever kernels take it: with bytes, those that leave zeros out, unless there are too many units for them."""
     x, weights, dout, winner, whole = behind_pool(rng, (2, 5, 6), (70, n_units), (2, 2), 1, 1, 2)
     dh = pool.Pooled(rng.normal(size=dout.shape).astype(np.float32), winner, 2, whole)
-    g, taken = calls.geometry(x.shape, (2, 2), 1, 1), []
+    g, taken = geometry(x.shape, (2, 2), 1, 1), []
     for name in ("pooled_dx", "pooled_dweight"):
         kernel = getattr(pooled_conv, name)
         monkeypatch.setattr(pooled_conv, name, lambda *args, kernel=kernel: taken.append(kernel) or kernel(*args))
@@ -278,8 +278,8 @@ def test_a_gradient_behind_a_max_pool_is_the_scattered_one(rng, monkeypatch, n_u
     def both(dh, kinds):
         monkeypatch.setitem(products.PRECISIONS, "fixed16", kinds)
         dweight = np.empty(weights.shape, np.float32)
-        products.conv_dweight(dh, calls.pack(x), 70, g, -1, "fixed16", dweight)
-        return products.conv_dx(dh, calls.pack(weights), 70, g), dweight
+        products.conv_dweight(dh, pack(x), 70, g, -1, "fixed16", dweight)
+        return products.conv_dx(dh, pack(weights), 70, g), dweight
 
     wanted = both(products.scattered(dh), lookup_tile.FIVES)
     for comp, ref in zip(both(dh, lookup_tile.FIVES), wanted):

@@ -5,6 +5,7 @@ from itertools import product
 from pathlib import Path
 
 import graph_models
+import gradient_calls as backward
 import kernel_calls as calls
 import numpy as np
 import pytest
@@ -45,9 +46,9 @@ def float_loops(rng):
     settings = [np.float32(value) for value in (0.9, 0.999, 0.3, 1.7, 1e-8, 1.0)]
     yield calls.affine_sign(h, *units[:3])
     yield from calls.batch_norm_backward(dout, h, *units, (np.inf, 1.0, 0.0, 5.0))
-    yield from (calls.quantise_rows(dout[None])[0], calls.quantise_columns(dout)[0])
-    yield from calls.adam_step(*values[:3], values[3] ** 2, *settings)
-    yield from calls.metaplastic_step(*values[:3], values[3] ** 2, *settings, np.float32(2.7))
+    yield from (backward.quantise_rows(dout[None])[0], backward.quantise_columns(dout)[0])
+    yield from backward.adam_step(*values[:3], values[3] ** 2, *settings)
+    yield from backward.metaplastic_step(*values[:3], values[3] ** 2, *settings, np.float32(2.7))
     yield from (function(units * 9) for function in (elementary.exp, elementary.log, elementary.tanh))
 
 
@@ -57,11 +58,11 @@ def products(rng):
     images, taps = np.full((5, 1, 4, 4), 250, np.uint8), weights[:, :9].reshape(17, 3, 3, 1)
     yield from (calls.pack(x), calls.xnor_dense(x, weights), calls.pixels_dense(images, 7, weights[:, :16]))
     yield calls.pixels_conv(images, 128, taps, 1, 1, -1)
-    yield calls.lookup_dense(calls.gradients(rng, 7, 9), x, np.ones(7))
-    yield calls.dense_in(rng.normal(size=(4, 9)).astype(np.float32), x, np.ones(4), calls.FLOAT_KINDS)
-    yield calls.pixels_dense_dweight(calls.gradients(rng, 7, 5), images, 0, np.ones(7))
-    yield calls.conv_dweight(calls.gradients(rng, 2, 5, 7, 17), calls.signs(rng, 2, 5, 7, 65), (3, 3), 1, 1, 0)
-    yield calls.conv_dx(calls.gradients(rng, 1, 5, 7, 17), calls.signs(rng, 17, 3, 3, 65), (1, 5, 7, 65), 1, 1)
+    yield backward.lookup_dense(calls.gradients(rng, 7, 9), x, np.ones(7))
+    yield backward.dense_in(rng.normal(size=(4, 9)).astype(np.float32), x, np.ones(4), backward.FLOAT_KINDS)
+    yield backward.pixels_dense_dweight(calls.gradients(rng, 7, 5), images, 0, np.ones(7))
+    yield backward.conv_dweight(calls.gradients(rng, 2, 5, 7, 17), calls.signs(rng, 2, 5, 7, 65), (3, 3), 1, 1, 0)
+    yield backward.conv_dx(calls.gradients(rng, 1, 5, 7, 17), calls.signs(rng, 17, 3, 3, 65), (1, 5, 7, 65), 1, 1)
     yield calls.flip_masks(5, 130, 1, 2, 2**62)
 
 
