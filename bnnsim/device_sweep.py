@@ -53,8 +53,8 @@ OPTIONS = (
     Option("cell", "1T1R, 2T2R or both, separated by a comma (default: the card's own)", rules.text, metavar="LIST"),
     Option("ecc", "none, secded (which is secded(72,64)), or codes such as 'secded(8,4)' or 'repetition(3)', separated "
            "by semicolons or commas", rules.text, "none", metavar="LIST"),
-    replace(shared.NETWORKS, flag=None, nargs="+", help="files written by PackedNetwork.save (default: the FCNN that "
-            "comes with the library, and the one trained with bit errors)"),
+    replace(shared.NETWORKS, flag=None, nargs="+",
+            help=shared.NETWORKS.help.replace("fashion_fcnn", "fashion_fcnn and fashion_fcnn_flip")),
     shared.DATASET, shared.DATA, shared.SIZE, shared.ORDER, shared.LIMIT,
     replace(shared.TRIALS, help="chips a place"),
     shared.SEED,

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from bnnsim.faults import ArrayMapping, FaultMap
     from bnnsim.packed.network import PackedNetwork
 
-OPTIONS = (Option("files", "networks, results and fault maps (default: the network that comes with the library)",
-                  rules.path, [], metavar="FILE.h5", flag="", nargs="*", several=True), shared.ARRAYS, shared.UNITS_ON,
-           shared.form("table", "json"))
+OPTIONS = (Option("files", "networks, results and fault maps, or names of networks that come with the library, such as "
+                  "fashion_cnn (default: fashion_fcnn)", rules.path, [], metavar="FILE.h5", flag="", nargs="*",
+                  several=True), shared.ARRAYS, shared.UNITS_ON, shared.form("table", "json"))
 
 
 def arguments() -> command_line.Parser:
@@ -136,9 +136,10 @@ def work(options: argparse.Namespace) -> None:
     """Load, print."""
     import bnnsim.commands.inputs as inputs
     import bnnsim.commands.stored_files as stored_files
+    from bnnsim.datasets.shipped import network_file
 
     mapping = shared.mapping_of(options)
-    found = [(path, described(stored_files.load(path), options.format, mapping))
+    found = [(path, described(stored_files.load(network_file(path)), options.format, mapping))
              for path in options.files or [inputs.shipped_file()]]
     if options.format == "json":
         print(as_json([{"file": path, **fields} for path, fields in found]))

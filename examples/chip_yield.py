@@ -72,7 +72,7 @@ def draw_quantiles(axes: Axes, accuracy: np.ndarray) -> None:
 
 def main() -> None:
     options = arguments()
-    network = bnnsim.PackedNetwork.load(bnnsim.datasets.data_file("fashion_cnn.h5"))
+    network = bnnsim.load_network("fashion_cnn")
     test = bnnsim.load_dataset(options.dataset)[1][:options.images]
     result, first = (bnnsim.sweep(network, test, RATES, options.trials, rng=options.seed, faults=BitFlips(0, layers))
                      for layers in (None, (0,)))

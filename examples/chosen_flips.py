@@ -22,7 +22,7 @@ from bnnsim.commands.scripts import made_folder, run
 from bnnsim.proofs import breaking_flips, certified_flips, progressive_flips
 
 SMALL, RATES = "C8 MP2 C16 MP2 FC10", [1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4]
-SHIPPED = {"standard": "fashion_fcnn.h5", "flip-trained": "fashion_fcnn_flip.h5"}
+SHIPPED = {"standard": "fashion_fcnn", "flip-trained": "fashion_fcnn_flip"}
 BELOW = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13), "ncols": 2, "frameon": False, "fontsize": 8}
 
 
@@ -73,10 +73,10 @@ def main() -> None:
     model = bnnsim.architectures.build(SMALL, (1, 28, 28), rng=options.seed)
     bnnsim.fit(model, train, options.epochs, rng=options.seed, batch_size=50, progress=False)
     told = draw_proven(left, bnnsim.pack(model), few)
-    cnn = bnnsim.PackedNetwork.load(bnnsim.datasets.data_file("fashion_cnn.h5"))
+    cnn = bnnsim.load_network("fashion_cnn")
     told += proven("shipped CNN", cnn, test.images[:options.shipped])[2]
     for (name, file), colour in zip(SHIPPED.items(), ("C0", "C1")):
-        network = bnnsim.PackedNetwork.load(bnnsim.datasets.data_file(file))
+        network = bnnsim.load_network(file)
         found = progressive_flips(network, few, options.flips, at_once=50)
         chosen = np.array([found.broken(int(n)).accuracy(unseen) for n in found.flips])
         random = bnnsim.sweep(network, unseen, [0, *RATES], options.trials, rng=options.seed, progress=False).mean()[0]

@@ -52,7 +52,7 @@ def main() -> None:
     options = arguments()
     test = bnnsim.load_dataset("fashion-subset")[1]
     test = test[:options.images] if options.images else test
-    network = bnnsim.PackedNetwork.load(options.network or bnnsim.datasets.data_file("fashion_fcnn.h5"))
+    network = bnnsim.load_network(options.network or "fashion_fcnn")
 
     with connect(options.address) as client:
         print(f"{len(client.nthreads())} workers")

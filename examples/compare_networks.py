@@ -37,9 +37,8 @@ def main() -> None:
     options = arguments()
     test = bnnsim.load_dataset("fashion-subset")[1]
     test = test[:options.images] if options.images else test
-    files = {"standard": options.first or bnnsim.datasets.data_file("fashion_fcnn.h5"),
-             "flip-trained": options.second or bnnsim.datasets.data_file("fashion_fcnn_flip.h5")}
-    networks = {name: bnnsim.PackedNetwork.load(file) for name, file in files.items()}
+    networks = {"standard": bnnsim.load_network(options.first or "fashion_fcnn"),
+                "flip-trained": bnnsim.load_network(options.second or "fashion_fcnn_flip")}
 
     result = bnnsim.sweep(networks, test, RATES, options.trials, rng=options.seed, predictions=True)
     differences = result.compare("flip-trained", "standard", labels=test.labels)

@@ -28,8 +28,7 @@ def main() -> None:
     options = arguments()
     test = bnnsim.load_dataset("fashion-subset")[1]
     test = test[:options.images] if options.images else test
-    standard, robust = (bnnsim.PackedNetwork.load(bnnsim.datasets.data_file(file))
-                        for file in ("fashion_fcnn.h5", "fashion_fcnn_flip.h5"))
+    standard, robust = map(bnnsim.load_network, ("fashion_fcnn", "fashion_fcnn_flip"))
     mapping = ArrayMapping(options.rows, options.columns)
     print(f"{mapping.n_arrays(standard)} arrays, {100 * mapping.utilisation(standard):.1f} % of their cells in use")
 

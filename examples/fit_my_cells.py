@@ -29,9 +29,8 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
-    data_file = bnnsim.datasets.data_file
-    csv = options.csv or data_file("devices/sample_measurements.csv")
-    network = bnnsim.PackedNetwork.load(options.network or data_file("fashion_fcnn_flip.h5"))
+    csv = options.csv or bnnsim.datasets.data_file("devices/sample_measurements.csv")
+    network = bnnsim.load_network(options.network or "fashion_fcnn_flip")
     test = bnnsim.load_dataset(options.dataset)[1]
     test = test[:options.images] if options.images else test
 

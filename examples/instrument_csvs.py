@@ -49,11 +49,11 @@ def tables(lrs: list[float], hrs: list[float]) -> dict[str, tuple[str | dict[str
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--network", default=bnnsim.datasets.data_file("fashion_fcnn_flip.h5"), metavar="FILE")
+    parser.add_argument("--network", default="fashion_fcnn_flip", metavar="FILE")
     parser.add_argument("--dataset", default="fashion-subset")
     parser.add_argument("--images", type=int, default=200, help="only the first IMAGES test images")
     options = parser.parse_args()
-    network = bnnsim.PackedNetwork.load(options.network)
+    network = bnnsim.load_network(options.network)
     test = bnnsim.load_dataset(options.dataset)[1][:options.images]
     rng, found = np.random.default_rng(0), {}
     lrs, hrs = (np.round(median * np.exp(0.5 * rng.standard_normal(100)), 1).tolist() for median in (5e3, 3e4))

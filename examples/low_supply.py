@@ -24,7 +24,7 @@ CELL = Cell2T2R(LogNormal(5e3, 0.3), LogNormal(5e4, 0.6), offset_sigma=0.05, rea
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--network", default=bnnsim.datasets.data_file("fashion_fcnn.h5"), help="a stored network")
+    parser.add_argument("--network", default="fashion_fcnn", help="a stored network")
     parser.add_argument("--dataset", default="fashion-subset", help="its test images are classified")
     parser.add_argument("--images", type=int, help="only the first IMAGES")
     parser.add_argument("--chips", type=int, default=4)
@@ -38,7 +38,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
-    network, test = bnnsim.PackedNetwork.load(options.network), bnnsim.load_dataset(options.dataset)[1]
+    network, test = bnnsim.load_network(options.network), bnnsim.load_dataset(options.dataset)[1]
     test = test[:options.images] if options.images else test
     rates, found, even, weak = [], [], [], []
     for volt in options.volts:

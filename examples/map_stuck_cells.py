@@ -32,7 +32,7 @@ OTHERS: dict[str, StuckAt | Remapped] = {                       # on a few of th
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--network", default=bnnsim.datasets.data_file("fashion_cnn.h5"), help="a stored network")
+    parser.add_argument("--network", default="fashion_cnn", help="a stored network")
     parser.add_argument("--dataset", default="fashion-subset", help="its test images are classified")
     parser.add_argument("--images", type=int, help="only the first IMAGES")
     parser.add_argument("--shares", type=float, nargs="+", default=[0.1, 0.2, 0.3], help="of stuck cells")
@@ -65,7 +65,7 @@ def draw(results: list[bnnsim.SweepResult], sold: np.ndarray, wanted: float) -> 
 
 def main() -> None:
     options = arguments()
-    network, test = bnnsim.PackedNetwork.load(options.network), bnnsim.load_dataset(options.dataset)[1]
+    network, test = bnnsim.load_network(options.network), bnnsim.load_dataset(options.dataset)[1]
     test = test[:options.images] if options.images else test
     results = [bnnsim.sweep(network, test, options.shares, trials, rng=options.seed, faults=faults, progress=False)
                for faults, trials in ((MAPPINGS, options.trials), (OTHERS, options.few))]

@@ -14,7 +14,7 @@ import bnnsim
 from bnnsim.commands.scripts import made_folder, run
 from bnnsim.devices.marks import said, weakest
 
-NETWORKS = {"standard": "fashion_fcnn.h5", "flip-trained": "fashion_fcnn_flip.h5"}
+NETWORKS = {"standard": "fashion_fcnn", "flip-trained": "fashion_fcnn_flip"}
 
 
 def arguments() -> argparse.Namespace:
@@ -32,7 +32,7 @@ def main() -> None:
     options = arguments()
     test = bnnsim.load_dataset(options.dataset)[1]
     test = test[:options.images] if options.images else test
-    networks = {name: bnnsim.PackedNetwork.load(bnnsim.datasets.data_file(file)) for name, file in NETWORKS.items()}
+    networks = {name: bnnsim.load_network(file) for name, file in NETWORKS.items()}
     card = bnnsim.devices.load_card(options.card)
 
     swept = bnnsim.sweep_card(card, networks, test, "condition", cells=["1T1R", "2T2R"],

@@ -33,8 +33,7 @@ def main() -> None:
     options = arguments()
     train, test = (split[:options.images] for split in bnnsim.load_dataset(options.dataset))
     shipped = {"Bi-Real ResNet-18": "fashion_residual", "CNN": "fashion_cnn"}
-    networks = {name: bnnsim.PackedNetwork.load(bnnsim.datasets.data_file(f"{file}.h5"))
-                for name, file in shipped.items()}
+    networks = {name: bnnsim.load_network(file) for name, file in shipped.items()}
     narrow = {}
     for seed in range(options.seeds):
         for name, shortcuts in {"with shortcuts": True, "without": False}.items():

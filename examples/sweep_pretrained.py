@@ -9,8 +9,8 @@ import argparse
 import bnnsim
 from bnnsim.commands.scripts import made_folder, run
 
-SHIPPED = {"FCNN": "fashion_fcnn.h5", "FCNN, flip-trained": "fashion_fcnn_flip.h5", "CNN": "fashion_cnn.h5",
-           "CNN, flip-trained": "fashion_cnn_flip.h5"}
+SHIPPED = {"FCNN": "fashion_fcnn", "FCNN, flip-trained": "fashion_fcnn_flip", "CNN": "fashion_cnn",
+           "CNN, flip-trained": "fashion_cnn_flip"}
 RATES = [0, 1e-4, 1e-3, 3e-3, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2]
 
 
@@ -41,7 +41,7 @@ def main() -> None:
     options = arguments()
     test = bnnsim.load_dataset(options.dataset)[1]
     test = test[:options.images] if options.images else test
-    networks = {name: bnnsim.PackedNetwork.load(bnnsim.datasets.data_file(file)) for name, file in SHIPPED.items()}
+    networks = {name: bnnsim.load_network(file) for name, file in SHIPPED.items()}
 
     result = bnnsim.sweep(networks, test, RATES, options.trials, rng=options.seed)
     result.save(options.out / "pretrained.h5")

@@ -13,7 +13,7 @@ import bnnsim
 from bnnsim.commands.scripts import made_folder, run
 from bnnsim.devices.marks import either, said
 
-NETWORKS = {"standard": "fashion_fcnn.h5", "flip-trained": "fashion_fcnn_flip.h5"}
+NETWORKS = {"standard": "fashion_fcnn", "flip-trained": "fashion_fcnn_flip"}
 PANELS = {**dict.fromkeys(("hfo2_2t2r", "stt_mram", "fefet"), "condition"), "ddr3_temperature": "temperature",
           "ddr3_trcd": "timing", "fpga_bram": "voltage", "pcm_drift": "time", "rram_relaxation": "time",
           "rram_unverified": "sigma"}
@@ -33,7 +33,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
-    networks = {name: bnnsim.PackedNetwork.load(bnnsim.datasets.data_file(file)) for name, file in NETWORKS.items()
+    networks = {name: bnnsim.load_network(file) for name, file in NETWORKS.items()
                 if name == "standard" or not options.standard_only}
     test = bnnsim.load_dataset(options.dataset)[1][:options.images]
     figure, lost = Figure(figsize=(12, 9.5), layout="constrained"), dict[object, str]()

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+import bnnsim
+import bnnsim.commands.inputs as inputs
+import bnnsim.summary as summary
 from bnnsim.datasets.find import load_dataset, load_embedded
 from bnnsim.datasets.shipped import data_file
 from bnnsim.faults import BitFlips
@@ -44,6 +47,32 @@ def test_a_network_of_mnist_is_as_good_as_its_file_says(name):
         pytest.skip("MNIST is not on this machine: python -m bnnsim.download mnist")
     network = PackedNetwork.load(data_file(f"{name}.h5"))
     assert f"{network.accuracy(test):.4f}" == network.metadata["test_accuracy"] > "0.983"
+
+
+def test_a_shipped_network_is_known_by_its_name(capsys, tmp_path, monkeypatch):
+    """In Python and on command lines; a file or folder of that name that is there comes first."""
+    monkeypatch.chdir(tmp_path)
+    wanted = PackedNetwork.load(data_file("fashion_cnn.h5")).checksum
+    assert bnnsim.load_network("fashion_cnn").checksum == wanted
+    assert summary.main(["fashion_cnn", "--format", "json"]) == 0 and wanted in capsys.readouterr().out
+    assert list(inputs.load_networks(["fashion_cnn", "mnist_mlp"])) == ["fashion_cnn", "mnist_mlp"]
+    (tmp_path / "fashion_cnn").write_bytes(data_file("mnist_mlp.h5").read_bytes())
+    assert inputs.load_network("fashion_cnn")[1].checksum == PackedNetwork.load(data_file("mnist_mlp.h5")).checksum
+
+
+@pytest.mark.parametrize("load, name, message", [
+    (bnnsim.load_network, "fashion_fcn", "fashion_fcn: no such file, and what comes with bnnsim is .*fashion_residual, "
+                                         ".*; did you mean 'fashion_fcnn'"),
+    (inputs.load_network, "resnet", "resnet: no such file, and what comes with bnnsim is .*mnist_mlp_flip$"),
+    (inputs.load_network, "fashion_fcn.h5", "fashion_fcn.h5"),
+    (bnnsim.load_network, "", "file or directory|path|''"),
+    (data_file, "fashion_fcn.h5", "what comes with bnnsim is .*; did you mean 'fashion_fcnn.h5'"),
+    (data_file, "devices/teachin.json", "what comes with bnnsim is .*; did you mean 'teaching.json'"),
+    (data_file, "cards.xml", "cards.xml: nothing like it is in .*, where what comes with bnnsim stands")])
+def test_what_is_not_shipped_is_told(load, name, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((OSError, ValueError), match=message):
+        load(name)
 
 
 def test_the_tolerant_fcnn_is_the_one_that_was_best_on_held_out_images():

@@ -58,7 +58,7 @@ def layer_failures(network: PackedNetwork, split: "LabelledImages", rate: float,
     Examples
     --------
     >>> import bnnsim
-    >>> network = bnnsim.PackedNetwork.load(bnnsim.datasets.data_file("fashion_cnn.h5"))
+    >>> network = bnnsim.load_network("fashion_cnn")
     >>> test = bnnsim.load_embedded()[1][:50]
     >>> found = layer_failures(network, test, 1e-6, 0.8, drawn_at=[1e-3, 1e-2], trials=2, rng=0)
     >>> found.low <= found.share <= found.high

@@ -238,7 +238,7 @@ def rare_failures(network: PackedNetwork, split: "LabelledImages", fault: BitFli
     Examples
     --------
     >>> import bnnsim
-    >>> network = bnnsim.PackedNetwork.load(bnnsim.datasets.data_file("fashion_cnn.h5"))
+    >>> network = bnnsim.load_network("fashion_cnn")
     >>> test = bnnsim.load_embedded()[1][:50]
     >>> found = rare_failures(network, test, bnnsim.faults.BitFlips(0.02), 0.8, n_chips=4, repetitions=2, rng=0)
     >>> found.good.low <= found.good.mean <= found.good.high

@@ -30,7 +30,7 @@ def load_networks(paths: Sequence[str]) -> dict[str, PackedNetwork]:
         name = os.path.splitext(os.path.basename(path))[0]
         if path in networks or (name in networks and paths.count(path) > 1):
             raise ValueError(f"{path} is given twice")
-        networks[name if name not in networks else path] = PackedNetwork.load(path)
+        networks[name if name not in networks else path] = PackedNetwork.load(shipped.network_file(path))
     return networks
 
 

@@ -179,9 +179,11 @@ def itself(value: str, options: argparse.Namespace) -> list[str]:
 FIGURE = writable(".png", ".svg", ".pdf")
 FIGURE_HELP = ".png, .svg or .pdf"
 
-NETWORKS = Option("networks", "files written by PackedNetwork.save (default: the network that comes with the library)",
-                  path, [], metavar="NETWORK.h5", flag="", nargs="*", several=True)
-NETWORK = Option("network", NETWORKS.help.replace("files", "a file"), path, metavar="NETWORK.h5", flag="", nargs="?")
+NETWORKS = Option("networks", "files written by PackedNetwork.save, or names of networks that come with the library, "
+                  "such as fashion_cnn (default: fashion_fcnn)", path, [], metavar="NETWORK.h5", flag="", nargs="*",
+                  several=True)
+NETWORK = Option("network", "a file written by PackedNetwork.save, or the name of a network that comes with the "
+                 "library, such as fashion_cnn (default: fashion_fcnn)", path, metavar="NETWORK.h5", flag="", nargs="?")
 OWN_DATA = f"{', '.join(CATALOGUE)}, or a path of your own data: {WHAT}"
 DATASET = Option("dataset", f"{OWN_DATA} (default: what the network was trained on; fashion-subset for the one that "
                  "comes with the library)", dataset_text, metavar="NAME")

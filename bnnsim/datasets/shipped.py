@@ -1,7 +1,9 @@
 """Where the files that are installed with the library stand."""
 
+import os
 from pathlib import Path
 
+from bnnsim.checks import FilePath, nearest
 from bnnsim.datasets.catalogue import CATALOGUE
 
 
@@ -13,8 +15,30 @@ def data_folder() -> Path:
 
 
 def data_file(name: str) -> Path:
-    """Path of a file that comes with the library, such as a trained network; FileNotFoundError if it is missing."""
+    """Path of a file that comes with the library, such as a trained network; FileNotFoundError if there is none."""
     path = data_folder() / name
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing from this installation: install bnnsim again")
+        there = sorted(each.name for each in path.parent.glob(f"*{path.suffix}") if each.is_file())
+        raise FileNotFoundError(f"{name}: {_what_comes(path.name, there)}")
     return path
+
+
+def network_file(name: FilePath) -> FilePath:
+    """The path as it is; of the name of a network that comes with the library, such as "fashion_cnn", its file.
+
+    A word without an ending that is neither is a FileNotFoundError.
+    """
+    word = os.fspath(name)
+    if os.path.dirname(word) or os.path.splitext(word)[1] or not word or os.path.exists(word):
+        return name
+    there = sorted(path.stem for path in data_folder().glob("*.h5"))
+    if word not in there:
+        raise FileNotFoundError(f"{word}: no such file, and {_what_comes(word, there)}")
+    return data_file(f"{word}.h5")
+
+
+def _what_comes(word: str, there: list[str]) -> str:
+    if not there:
+        return f"nothing like it is in {data_folder()}, where what comes with bnnsim stands"
+    near = nearest(word, there)
+    return f"what comes with bnnsim is {', '.join(there)}{f'; did you mean {near!r}?' if near else ''}"

@@ -83,7 +83,7 @@ class AnalogColumns(AtRead):
     Examples
     --------
     >>> import bnnsim
-    >>> network = bnnsim.PackedNetwork.load(bnnsim.datasets.data_file("fashion_cnn.h5"))
+    >>> network = bnnsim.load_network("fashion_cnn")
     >>> test = bnnsim.load_embedded()[1][:50]
     >>> ideal, coarse = AnalogColumns(rows=64, bits=7), AnalogColumns(rows=64, bits=3)
     >>> bool((ideal.apply(network).scores(test.images) == network.scores(test.images)).all())

@@ -40,7 +40,7 @@ class ActivationErrors(AtRead):
     Examples
     --------
     >>> import bnnsim
-    >>> network = bnnsim.PackedNetwork.load(bnnsim.datasets.data_file("fashion_cnn.h5"))
+    >>> network = bnnsim.load_network("fashion_cnn")
     >>> test = bnnsim.load_embedded()[1][:200]
     >>> errors = bnnsim.faults.ActivationErrors(0.1)
     >>> errors.apply(network, 1).accuracy(test) < network.accuracy(test)

@@ -10,6 +10,7 @@ import numpy as np
 import bnnsim.interop.arrays_files as arrays_files
 import bnnsim.interop.chain as chain
 from bnnsim.checks import FilePath, check_choice, check_int, check_real
+from bnnsim.datasets.shipped import network_file
 from bnnsim.interop.arrays_files import Arrays
 from bnnsim.interop.bounded import read_bytes
 from bnnsim.interop.comparison import SumsDiffer, compare_sums
@@ -88,8 +89,8 @@ def load_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
     ----------
     path : str, os.PathLike, or a list of them
         Keras or Larq whole models (.h5, .keras), ONNX and QONNX, PyTorch state dicts (.pt, .pth), safetensors, .npz, a
-        folder of FINN's .bin, C headers, `$readmemb` and `$readmemh` texts (several, or their folder); or a file that
-        `PackedNetwork.save` wrote.
+        folder of FINN's .bin, C headers, `$readmemb` and `$readmemh` texts (several, or their folder); a file that
+        `PackedNetwork.save` wrote; or the name of a network that comes with the library, such as "fashion_cnn".
     spec : str or list of dict, optional
         Where the file has arrays alone: "C64 MP2 FC10" as `bnnsim.architectures.build` takes it, with arrays matched
         in order; or a layer list, dicts as `PackedNetwork.from_arrays` takes them with names instead of arrays.
@@ -151,7 +152,7 @@ def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
     -------
     Imported
     """
-    paths = [path] if isinstance(path, (str, os.PathLike)) else list(path)
+    paths = [network_file(path)] if isinstance(path, (str, os.PathLike)) else list(path)
     reading = Reading(weights, None if sign is None else SIGNS[check_choice("sign", sign, SIGNS)])
     if not paths:
         raise ValueError("path must be a file, a folder or several files, got none")

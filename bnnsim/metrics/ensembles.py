@@ -256,7 +256,7 @@ def ensemble(network: PackedNetwork, split: "LabelledImages", fault: Fault | Non
     Examples
     --------
     >>> import bnnsim
-    >>> network = bnnsim.PackedNetwork.load(bnnsim.datasets.data_file("fashion_cnn.h5"))
+    >>> network = bnnsim.load_network("fashion_cnn")
     >>> noise = bnnsim.faults.EachRead(bnnsim.faults.BitFlips(0.15))
     >>> found = ensemble(network, bnnsim.load_embedded()[1][:200], noise, reads=8, rng=0)
     >>> found.measures()["accuracy"] > found.measures(1)["accuracy"]

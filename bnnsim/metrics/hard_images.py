@@ -114,7 +114,7 @@ def hard_images(network: PackedNetwork, split: LabelledImages, fault: Fault, chi
     Examples
     --------
     >>> import bnnsim
-    >>> network = bnnsim.PackedNetwork.load(bnnsim.datasets.data_file("fashion_fcnn.h5"))
+    >>> network = bnnsim.load_network("fashion_fcnn")
     >>> test = bnnsim.load_embedded()[1][:300]
     >>> found = bnnsim.metrics.hard_images(network, test, bnnsim.faults.BitFlips(0.1), chips=3, rng=0)
     >>> bool(found.area > 0.7), found.failures.shape[0]

@@ -104,7 +104,7 @@ def progressive_flips(network: PackedNetwork, split: "LabelledImages", most_flip
     Examples
     --------
     >>> import bnnsim
-    >>> network = bnnsim.PackedNetwork.load(bnnsim.datasets.data_file("fashion_fcnn.h5"))
+    >>> network = bnnsim.load_network("fashion_fcnn")
     >>> test = bnnsim.load_embedded()[1]
     >>> found = bnnsim.proofs.progressive_flips(network, test[:100], most_flips=300, at_once=100)
     >>> bool(found.broken(300).accuracy(test) < network.accuracy(test) - 0.1)

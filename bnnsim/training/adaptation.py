@@ -54,7 +54,7 @@ def rescale_thresholds(network: Network, trained_at: Rates, target: Rates) -> Ne
     Examples
     --------
     >>> import bnnsim
-    >>> network = bnnsim.PackedNetwork.load(bnnsim.datasets.data_file("fashion_fcnn.h5"))
+    >>> network = bnnsim.load_network("fashion_fcnn")
     >>> wanted = bnnsim.rescale_thresholds(network, 0.0, 0.1)
     >>> int(network.layers[1].threshold[1]), int(wanted.layers[1].threshold[1])
     (36, 29)

@@ -52,7 +52,7 @@ def unpack(network: PackedNetwork, split: "LabelledImages", latent: float = 0.1,
     --------
     >>> import bnnsim
     >>> train, _ = bnnsim.load_embedded()
-    >>> network = bnnsim.PackedNetwork.load(bnnsim.datasets.data_file("fashion_fcnn.h5"))
+    >>> network = bnnsim.load_network("fashion_fcnn")
     >>> model = bnnsim.unpack(network, train[:200])
     >>> model.accuracy(train[:200]) == network.accuracy(train[:200])
     True
