@@ -19,7 +19,8 @@ from bnnsim.packed.network import PackedNetwork
 
 FOLDER = Path(__file__).resolve().parent
 START, END = ".. networks: start\n", ".. networks: end\n"
-RATES, CHIPS = (0.0, 1e-4, 1e-2, 0.033, 0.05, 0.1, 0.2), 10
+RATES = 0.0, 1e-4, 1e-2, 0.033, 0.05, 0.1, 0.2
+CHIPS = {"fashion": 10, "mnist": 10, "cifar10": 3}               # of CIFAR-10 a chip takes some seconds
 
 
 def paths() -> list[Path]:
@@ -41,7 +42,7 @@ def measure(names: list[str]) -> None:
         of_data = {name: networks[name] for name in names or networks if networks[name].metadata["dataset"] == data}
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "part.csv"
-            sweep(of_data, load_dataset(data)[1], RATES, CHIPS, rng=0).save(path)
+            sweep(of_data, load_dataset(data)[1], RATES, CHIPS[data], rng=0).save(path)
             with open(path, encoding="utf-8", newline="") as part:
                 rows += csv.DictReader(part)
     rows.sort(key=lambda row: (row["split"], row["series"]))         # stable: rates and chips stay in order
@@ -96,6 +97,7 @@ def section() -> str:
         before = f" after {told['trained_before']}" if "trained_before" in told else ""
         at = re.sub(r"BitFlips\(p=(.+), layers=None\)", r"\1", told.get("reestimated_at", ""))
         adapted = f", batch norm re-estimated at BER {at}" if at else ""
+        adapted += f", thresholds rescaled for BER {told['rescaled_for']}" if "rescaled_for" in told else ""
         text += (f"``{path.name}``\n"
                  f"    {100 * float(told['test_accuracy']):.2f} % of all {int(told['test_images']):,} official test "
                  f"images ({told['dataset']}), epoch {told['kept_epoch']} of {told['epochs']}{before},\n    {chosen}; "

@@ -1,7 +1,8 @@
 """The examples run at a small size, and leave what they say; they stay short.
 
-Most run in this process, which has loaded bnnsim and its kernels already. README's first command and the one that
-starts a cluster, whose workers load the script anew, get a process of their own.
+Most run in this process, which has loaded bnnsim and its kernels already, and get a thousand images to train on.
+README's first command, and the one that starts a cluster, whose workers load the script anew, get a process of their
+own.
 """
 
 import contextlib
@@ -72,8 +73,13 @@ def run(tmp_path, monkeypatch):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def fewer(load):
+        return lambda *args, **how: [half[:1000] for half in load(*args, **how)]
+
     def here(path, options):
         monkeypatch.setattr(sys, "argv", [str(path), *options])
+        for name in ("load_dataset", "load_embedded"):
+            monkeypatch.setattr(bnnsim, name, fewer(getattr(bnnsim, name)))
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             runpy.run_path(str(path), run_name="__main__")
         return printed.getvalue()
