@@ -66,7 +66,9 @@ def test_a_shipped_network_is_known_by_its_name(capsys, tmp_path, monkeypatch):
                                          ".*; did you mean 'fashion_fcnn'"),
     (inputs.load_network, "resnet", "resnet: no such file, and what comes with bnnsim is .*mnist_mlp_flip$"),
     (inputs.load_network, "fashion_fcn.h5", "fashion_fcn.h5"),
-    (bnnsim.load_network, "", "file or directory|path|''"),
+    (inputs.load_network, "mnist_mlp.h5", "mnist_mlp.h5: no such file; the network that comes with bnnsim is called "
+                                          "mnist_mlp$"),
+    (bnnsim.load_network, "", "No such file or directory: ''"),
     (data_file, "fashion_fcn.h5", "what comes with bnnsim is .*; did you mean 'fashion_fcnn.h5'"),
     (data_file, "devices/teachin.json", "what comes with bnnsim is .*; did you mean 'teaching.json'"),
     (data_file, "cards.xml", "cards.xml: nothing like it is in .*, where what comes with bnnsim stands")])

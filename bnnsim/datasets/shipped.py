@@ -26,12 +26,17 @@ def data_file(name: str) -> Path:
 def network_file(name: FilePath) -> FilePath:
     """The path as it is; of the name of a network that comes with the library, such as "fashion_cnn", its file.
 
-    A word without an ending that is neither is a FileNotFoundError.
+    A word without an ending that is neither is a FileNotFoundError; so is such a name with .h5 behind it.
     """
     word = os.fspath(name)
-    if os.path.dirname(word) or os.path.splitext(word)[1] or not word or os.path.exists(word):
+    stem, ending = os.path.splitext(word)
+    if os.path.dirname(word) or not word or os.path.exists(word) or ending not in ("", ".h5"):
         return name
     there = sorted(path.stem for path in data_folder().glob("*.h5"))
+    if ending:
+        if stem not in there:
+            return name                                          # whoever reads it tells that there is none
+        raise FileNotFoundError(f"{word}: no such file; the network that comes with bnnsim is called {stem}")
     if word not in there:
         raise FileNotFoundError(f"{word}: no such file, and {_what_comes(word, there)}")
     return data_file(f"{word}.h5")
