@@ -59,54 +59,57 @@ def points():
 
 
 LINE = np.linspace(-1, 1, 41)
-DRAW = {
-    "approximation": lambda: figures.approximation([LINE], LINE**2, np.round(LINE**2, 1), title="a parabola"),
-    "array_map": lambda: figures.array_map(FaultMap.record(BitFlips(0.01), network(), 0, 0, ArrayMapping(64, 64)), 0),
-    "ber_curve": lambda: figures.ber_curve(swept()),
-    "card_curves": lambda: figures.card_curves(on_card()),
-    "certified_accuracy": lambda: figures.certified_accuracy(
-        certificates.certified_flips(network(), few().images), few().labels, title="a network"),
-    "chip_histogram": lambda: figures.chip_histogram(swept(), 0.1),
-    "class_curves": lambda: figures.class_curves(swept(), "two"),
-    "confusion_matrix": lambda: figures.confusion_matrix(
-        metrics.Evaluation("a_network", network(), few(), network().predict(few().images))),
-    "chosen_flips": lambda: figures.chosen_flips(
-        of_two(lambda one: proofs.progressive_flips(one, answered(one), 20, 5))),
-    "failing_images": lambda: figures.failing_images(
-        of_two(lambda one: metrics.hard_images(one, answered(one), BitFlips(0.2), 3, rng=0))),
-    "critical_histogram": lambda: figures.critical_histogram(metrics.critical_bits(network(), few(), 2)),
-    "error_rates": lambda: figures.error_rates(CARD, "time", condition="weak", n_points=9),
-    "fault_map": lambda: figures.fault_map(network(), BitFlips(0.01).apply(network(), 1), 1),
-    "first_layer_weights": lambda: figures.first_layer_weights(network()),
-    "fitted_states": lambda: figures.fitted_states(
-        devices.fit(bnnsim.datasets.data_file("devices/sample_measurements.csv"), n_resamples=100)),
-    "importance_curves": lambda: figures.importance_curves(of_two(lambda net: metrics.importance(net, few()))),
-    "margin_histograms": lambda: figures.margin_histograms(of_two(lambda net: metrics.margins(net, few().images))),
-    "network_graph": lambda: figures.network_graph(small_graphs.packed()),
-    "pareto": lambda: figures.pareto(on_card()),
-    "predicted_curve": lambda: figures.predicted_curve(
-        metrics.predicted_accuracy(network(), few(), swept().rates), swept()),
-    "redundancy": lambda: figures.redundancy({"halved, at no cost": lambda p: p / 2}, rates=[1e-3, 1e-2]),
-    "scaling_curves": lambda: figures.scaling_curves(points()),
-    "tightness": lambda: figures.tightness({"one": ([1, 2, 30], [2, 9, 40]), "two": ([0, 5], [1, 7])}, title="bounds"),
-    "tolerance_curves": lambda: figures.tolerance_curves(
-        of_two(lambda net: metrics.bit_error_tolerance(net, few().images))),
-    "training_curves": lambda: figures.training_curves(History([2.0, 1.0], [0.5, 0.7], [0.4, 0.6], [1e-3, 1e-3])),
+INPUTS = {
+    "approximation": lambda: ([LINE], LINE**2, np.round(LINE**2, 1)),
+    "array_map": lambda: (FaultMap.record(BitFlips(0.01), network(), 0, 0, ArrayMapping(64, 64)), 0),
+    "ber_curve": lambda: (swept(),),
+    "card_curves": lambda: (on_card(),),
+    "certified_accuracy": lambda: (certificates.certified_flips(network(), few().images), few().labels),
+    "chip_histogram": lambda: (swept(), 0.1),
+    "class_curves": lambda: (swept(), "two"),
+    "confusion_matrix": lambda: (
+        metrics.Evaluation("a_network", network(), few(), network().predict(few().images)),),
+    "chosen_flips": lambda: (of_two(lambda one: proofs.progressive_flips(one, answered(one), 20, 5)),),
+    "failing_images": lambda: (
+        of_two(lambda one: metrics.hard_images(one, answered(one), BitFlips(0.2), 3, rng=0)),),
+    "critical_histogram": lambda: (metrics.critical_bits(network(), few(), 2),),
+    "error_rates": lambda: (CARD, "time"),
+    "fault_map": lambda: (network(), BitFlips(0.01).apply(network(), 1), 1),
+    "first_layer_weights": lambda: (network(),),
+    "fitted_states": lambda: (
+        devices.fit(bnnsim.datasets.data_file("devices/sample_measurements.csv"), n_resamples=100),),
+    "importance_curves": lambda: (of_two(lambda net: metrics.importance(net, few())),),
+    "margin_histograms": lambda: (of_two(lambda net: metrics.margins(net, few().images)),),
+    "network_graph": lambda: (small_graphs.packed(),),
+    "pareto": lambda: (on_card(),),
+    "predicted_curve": lambda: (metrics.predicted_accuracy(network(), few(), swept().rates), swept()),
+    "redundancy": lambda: ({"halved, at no cost": lambda p: p / 2},),
+    "scaling_curves": lambda: (points(),),
+    "tightness": lambda: ({"one": ([1, 2, 30], [2, 9, 40]), "two": ([0, 5], [1, 7])},),
+    "tolerance_curves": lambda: (of_two(lambda net: metrics.bit_error_tolerance(net, few().images)),),
+    "training_curves": lambda: (History([2.0, 1.0], [0.5, 0.7], [0.4, 0.6], [1e-3, 1e-3]),),
 }
+OPTIONS = {"approximation": {"title": "a parabola"}, "certified_accuracy": {"title": "a network"},
+           "error_rates": {"condition": "weak", "n_points": 9}, "redundancy": {"rates": [1e-3, 1e-2]},
+           "tightness": {"title": "bounds"}}
+inputs = functools.cache(lambda name: INPUTS[name]())
 
 
-@pytest.mark.parametrize("name", DRAW)
+def draw(name, **options):
+    return getattr(figures, name)(*inputs(name), **OPTIONS.get(name, {}), **options)
+
+
+@pytest.mark.parametrize("name", INPUTS)
 def test_all_texts_can_be_read(name):
-    figure = DRAW[name]()
+    figure = draw(name)
     assert len(texts(figure)) > 3
     check_readable(figure)
 
 
 @pytest.mark.parametrize("width", ["column", "page"])
-@pytest.mark.parametrize("name", DRAW)
-def test_all_texts_can_be_read_in_columns_of_a_paper(name, width, monkeypatch):
-    monkeypatch.setattr(figures, name, functools.partial(getattr(figures, name), width=width))
-    figure = DRAW[name]()
+@pytest.mark.parametrize("name", INPUTS)
+def test_all_texts_can_be_read_in_columns_of_a_paper(name, width):
+    figure = draw(name, width=width)
     assert figure.get_figwidth() == pytest.approx({"column": 3.5, "page": 7.16}[width])
     assert width == "page" or max(text.get_fontsize() for text in figure.findobj(Text)) <= 7
     check_readable(figure)
@@ -116,26 +119,23 @@ PANELS = {"approximation": 2, "card_curves": 3, "chip_histogram": 2, "fitted_sta
           "pareto": 2, "scaling_curves": 7, "tightness": 2, "training_curves": 2}
 
 
-@pytest.mark.parametrize("name", DRAW)
-def test_axes_that_are_given_are_drawn_on_and_returned(name, monkeypatch):
+@pytest.mark.parametrize("name", INPUTS)
+def test_axes_that_are_given_are_drawn_on_and_returned(name):
     n = PANELS.get(name, 1)
     figure = Figure(figsize=(4.5 * n, 4), layout="constrained")
     axes = figure.subplots(1, n)
-    monkeypatch.setattr(figures, name, functools.partial(getattr(figures, name), ax=axes))
-    assert DRAW[name]() is axes and not figure.legends and figure._suptitle is None
+    assert draw(name, ax=axes) is axes and not figure.legends and figure._suptitle is None
     assert all(each.has_data() for each in np.ravel(axes))
-    monkeypatch.setattr(figures, name, functools.partial(getattr(figures, name), ax=figure.subplots(1, n + 1)))
     with pytest.raises(ValueError, match=f"ax must be {n} axes, one a panel, got {n + 1}"):
-        DRAW[name]()
+        draw(name, ax=figure.subplots(1, n + 1))
 
 
-@pytest.mark.parametrize("name", DRAW)
-def test_all_texts_can_be_read_on_narrow_axes_among_others(name, monkeypatch):
+@pytest.mark.parametrize("name", INPUTS)
+def test_all_texts_can_be_read_on_narrow_axes_among_others(name):
     n = PANELS.get(name, 1)
     figure = Figure(figsize=(2.4 * (n + 1), 3.2), layout="constrained")
     axes = figure.subplots(1, n + 1)
-    monkeypatch.setattr(figures, name, functools.partial(getattr(figures, name), ax=axes[1:]))
-    DRAW[name]()
+    draw(name, ax=axes[1:])
     assert max(text.get_fontsize() for each in axes[1:] for text in each.findobj(Text) if text.get_text()) <= 7
     check_readable(figure)
     for legend in filter(None, (each.get_legend() for each in axes[1:])):
@@ -146,7 +146,7 @@ def test_all_texts_can_be_read_on_narrow_axes_among_others(name, monkeypatch):
 @pytest.mark.parametrize("name", ["ber_curve", "card_curves", "confusion_matrix", "network_graph", "scaling_curves"])
 def test_fonts_are_in_the_files(name, tmp_path):
     """Of lines, shares in a table, boxes, and powers on axes: `save_figure` writes them all."""
-    figures.save_figure(DRAW[name](), tmp_path / "a.pdf")
+    figures.save_figure(draw(name), tmp_path / "a.pdf")
     pdf = (tmp_path / "a.pdf").read_bytes()
     assert b"/FontFile2" in pdf and b"/Type3" not in pdf
 
@@ -161,5 +161,5 @@ def test_ticks_of_scaling_have_room():
 
 
 def test_every_public_figure_is_drawn_above_and_need_not_be_written():
-    assert set(DRAW) == set(figures.__all__) - {"save_figure"}
-    assert all(inspect.signature(getattr(figures, name)).parameters["path"].default is None for name in DRAW)
+    assert set(INPUTS) == set(figures.__all__) - {"save_figure"}
+    assert all(inspect.signature(getattr(figures, name)).parameters["path"].default is None for name in INPUTS)
