@@ -57,8 +57,8 @@ def test_workers_of_a_killed_process_end_and_the_next_start_cleans_up(own_place,
     assert not any(one.startswith("sem.") and any(name in one for name in folders) for one in os.listdir("/dev/shm"))
 
 
-@pytest.mark.parametrize("workers", [[], ["--workers", "2"]], ids=["threads", "workers"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("workers, number", [
+    ([], signal.SIGTERM), *((["--workers", "2"], number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))])
 def test_what_ends_a_process_politely_is_heeded_like_ctrl_c(own_place, number, workers):
     process = running([*LONG, *workers], own_place)
     code, said, _ = ended.end(process, number)
@@ -131,7 +131,7 @@ def test_a_folder_that_is_taken_for_a_left_one_is_made_anew(own_place, monkeypat
 
 # ---------------------------------------------------------------- many kills
 
-SWEEP = ["--rates", "0.01,0.1", "--trials", "24", "--seed", "3", "--quiet"]
+SWEEP = ["--rates", "0.01,0.1", "--trials", "16", "--seed", "3", "--quiet"]
 KINDS = {
     "threads": (ber_sweep, SWEEP, []),
     "workers": (ber_sweep, SWEEP, ["--workers", "2"]),

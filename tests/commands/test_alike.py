@@ -52,7 +52,7 @@ def here(folder, tmp_path, monkeypatch):
 DATA = ["net.h5", "--dataset", "d.npz"]
 # each command at its smallest, and what its JSON must have
 RUNS = {
-    "bench": (["--tiny", "--only", "startup"], {"format", "measurements", "complete"}),
+    "bench": (["--tiny", "--only", "kernels"], {"format", "measurements", "complete"}),
     "ber_sweep": ([*DATA, "--rates", "0.1", "--trials", "2"], {"settings", "checksum", "rows"}),
     "cache": ([], {"folders", "n_files", "n_bytes"}),
     "certify": ([*DATA, "--flips", "0,1"], {"network", "checksum", "split", "n_images", "rows"}),

@@ -106,7 +106,7 @@ def test_all_texts_can_be_read(name):
     check_readable(figure)
 
 
-@pytest.mark.parametrize("width", ["column", "page"])
+@pytest.mark.parametrize("width", ["column", pytest.param("page", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", INPUTS)
 def test_all_texts_can_be_read_in_columns_of_a_paper(name, width):
     figure = draw(name, width=width)
