@@ -213,7 +213,7 @@ def _load_from_network(name: str, download: bool) -> tuple[Split, Split]:
             reason = f"the download failed ({error})"
     folders = ", ".join(map(str, (shipped.data_folder(), *_SYSTEM_FOLDERS, cache_folder(name))))
     story, stand_in = f"no copy of {name} in {folders}, and {reason}", CATALOGUE[name].stand_in
-    remedy = "put the official files into a folder and pass folder= or set BNNSIM_DATA"
+    remedy = "put the official files into a folder and name it by folder= (of a command --data) or BNNSIM_DATA"
     if name in downloadable():
         remedy = f"{_download_command(name)} where there is a network, or {remedy}"
     if not stand_in:

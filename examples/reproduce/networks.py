@@ -118,7 +118,7 @@ def train(recipe: Recipe, size: Size, seed: int, split: bnnsim.Split,
           path: Path) -> tuple[bnnsim.Sequential, History]:
     """The trained model and its history; goes on from the checkpoint at `path`, which stays."""
     if recipe.adapt and recipe.arm != "standard":                    # goes on from the standard network
-        standard, epochs = replace(recipe, arm="standard"), recipe.adapt
+        standard, epochs = replace(recipe, arm="standard"), int(recipe.arm.partition("more ")[2] or recipe.adapt)
         model, _ = train(standard, size, seed, split, path.with_name(f"{standard.name}-seed-{seed}.training.h5"))
     else:
         model, epochs = build(recipe, size, split.images.shape[1:], seed), recipe.epochs

@@ -16,11 +16,11 @@ class Recipe:
     """How a network is trained, but for its seed.
 
     arm : "standard", "flips RATE" (straight-through), "native RATE", "MHL SHARE" (margin, a share of the last
-        fan-in), "scaled MHL B" (logits times a learnt scale), "regulariser LAMBDA TARGET"; "more" with `adapt`
+        fan-in), "scaled MHL B" (logits times a learnt scale), "regulariser LAMBDA TARGET"; with `adapt`, "more"
+        goes on without errors, "more N" for N epochs
     schedule : "cosine", or "halved N" (every N epochs)
     adapt : batches are of 128 images instead of 256, and all arms but the standard one go on from its network, for so
-        many epochs (CIFAR-10, where an epoch takes minutes), "more" without errors, to be compared with; 0: errors all
-        along
+        many epochs (CIFAR-10, where an epoch takes minutes), "more" to be compared with; 0: errors all along
     """
 
     data: str
@@ -93,7 +93,7 @@ STAGES = (
     Stage("cnn", _arms(_CNN, *_CNN_ARMS), 2),
     Stage("mnist", _arms(_MLP, "standard", "flips 0.04", "native 0.04")),
     Stage("small cifar", _arms(_SMALL, "standard", "flips 0.05", "more", codes=(128,)), 1),
-    Stage("narrow cifar", _arms(_NARROW_CIFAR, "standard", "flips 0.05", "more", codes=(128,)), 1),
+    Stage("narrow cifar", _arms(_NARROW_CIFAR, "standard", "flips 0.05", "more 30", "more", codes=(128,)), 1),
     Stage("cifar", _arms(_CIFAR, "standard", "flips 0.05", "flips 0.1", "more", codes=(128,)), 1))
 
 
