@@ -3,6 +3,7 @@
     python examples/reproduce/networks.py                              # quick size: small networks, embedded images
     python examples/reproduce/networks.py --full --data FOLDER         # hours; goes on where it was
     python examples/reproduce/networks.py --full --stages short,long --status
+    NUMBA_NUM_THREADS=1 python examples/reproduce/networks.py --full --part 1/4    # and 2/4 to 4/4 beside it
 
 A killed run loses at most two minutes of training (of a learnt scale, which is no part of a checkpoint, all of it), or
 the measurement. A row is NAME.json in the folder, its packed network NAME.h5 beside it; the checkpoint goes once the
@@ -224,6 +225,14 @@ def arguments(text: str) -> argparse.ArgumentParser:
     return parser
 
 
+def part(text: str) -> tuple[int, int]:
+    """(K, N) of "K/N"."""
+    k, _, n = text.partition("/")
+    if not (k.isdecimal() and n.isdecimal() and 1 <= int(k) <= int(n)):
+        raise argparse.ArgumentTypeError(f"must be K/N with K from 1 to N, such as 2/4, got {text!r}")
+    return int(k), int(n)
+
+
 def run(main: Callable[[], None]) -> None:
     """Run a script: one clear line instead of a traceback where it cannot go on."""
     logging.getLogger("bnnsim").setLevel(logging.ERROR)              # "no checkpoint yet" is no news here
@@ -240,6 +249,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="with mnist/ and cifar10/, the official files "
                         "(default: where bnnsim looks for them)")
     parser.add_argument("--stages", default="", help="only these: " + ",".join(stage.name for stage in STAGES))
+    parser.add_argument("--part", type=part, default=(1, 1), metavar="K/N",
+                        help="every N-th network from the K-th on, for N processes beside one another (default: 1/1)")
     parser.add_argument("--status", action="store_true", help="what is trained and what is left; trains nothing")
     parser.add_argument("--keep", action="store_true", help="add the folder's full rows to rows.jsonl; trains nothing")
     options = parser.parse_args(argv)
@@ -248,7 +259,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error(f"--stages must be of {', '.join(stage.name for stage in STAGES)}, got {', '.join(unknown)}")
     if options.keep:
         return keep(options.folder)
-    for recipe, seed in jobs(size, stages):
+    k, n = options.part
+    for recipe, seed in list(dict.fromkeys(jobs(size, stages)))[k - 1::n]:
         path = options.folder / size.name / f"{recipe.name}-seed-{seed}.json"
         there = (recipe.name, seed) in kept() or path.is_file()
         if options.status:

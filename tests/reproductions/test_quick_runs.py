@@ -103,6 +103,16 @@ def test_an_interrupted_training_goes_on_to_the_same_row(tmp_path, monkeypatch):
     assert again["checksum"] == whole["checksum"] and again["correct"] == whole["correct"]
 
 
+def test_parts_share_out_all_networks(tmp_path):
+    """Several processes train what one would, and no network twice."""
+    def told(*options):
+        return run_here(FOLDER / "networks.py", "--folder", tmp_path, "--status", *options).splitlines()
+
+    parts = [told("--part", f"{k}/3") for k in (1, 2, 3)]
+    whole = told()
+    assert sorted(sum(parts, [])) == sorted(whole) and len(whole) == len(set(whole)) and min(map(len, parts)) > 20
+
+
 def test_latents_are_clipped_or_not(tmp_path):
     """The factor is one: at a large learning rate latents leave [-1, 1] where they are not clipped."""
     recipe = plan.Recipe("fashion", "FCNN", "standard", 1, "cosine")
@@ -127,6 +137,7 @@ def test_the_scaled_hinge_learns_its_scale():
     ("c_overfitting.py", "--folder /dev/null", "error: "),
     ("networks.py", "--stages x,long",
      f"--stages must be of {', '.join(stage.name for stage in plan.STAGES)}, got x"),
+    ("networks.py", "--part 3/2", "--part: must be K/N with K from 1 to N, such as 2/4, got '3/2'"),
     ("make_results.py", "nowhere", "has no record of claim a, b, c, d, e, f, g, h: run those scripts first"),
     ("make_results.py", "nowhere --check", "--check writes nothing")])
 def test_bad_input_is_one_clear_line(script, options, message, tmp_path):
