@@ -4,7 +4,7 @@
     python examples/reproduce/explain.py --check    # exits 1 where the page is not what would be written
 
 Every measured number comes from the rows, but for the share of black pixels. The limits that findings speak of (a
-tenth, nine tenths, 5 %, a point) are typed here, and were chosen with these rows in view. A finding names the settings
+tenth, 5 %, a point) are typed here, and were chosen with these rows in view. A finding names the settings
 in which it holds, at every rate that is printed, and those in which it does not; where it no longer holds in the first
 of them, which the summary speaks of, the script refuses to write. A setting is a network, its epochs and their
 schedule.
@@ -14,17 +14,15 @@ import argparse
 import re
 import sys
 import textwrap
-from collections.abc import Iterable
-from itertools import permutations, product
+from itertools import product
 from pathlib import Path
-from typing import NamedTuple
 
+import explain_findings as find
 import explain_rows
 import numpy as np
 from explain_figure import draw
-from explain_rows import (ADAPTED, ARMS, OVERFITS, RATES, STANDARD, TRAINED, WAYS, Group, Key, base, groups,
-                          setting_of, settings)
-from explain_words import Case, filled, numbers, simple, where
+from explain_rows import ADAPTED, ARMS, OVERFITS, RATES, STANDARD, TRAINED, WAYS, Group, base, setting_of, settings
+from explain_words import filled, numbers, points, simple, so_far, where
 from plan import CODES, control
 from study import percent
 
@@ -112,65 +110,28 @@ factor turns a sentence from yes or all to no or none, or back; lengths are comp
                                    f"{': ' * bool(of)}{', '.join(of)}." for name, of in turned.items()))
 
 
-def alike(one: float, other: float) -> bool:
-    """Margins within 5 %."""
-    return max(one, other) < 1.05 * min(one, other)
-
-
-class Pair(NamedTuple):
-    """Standard networks that differ by code, or by length: the first is that of code 0, or the shorter training."""
-
-    what: str
-    name: str
-    by: np.ndarray                                      # points by which the first is better, by way and rate
-    margins: tuple[float, float]
-
-
-def pair(what: str, name: str, one: Group, key: Key, other: Group, its: Key) -> Pair:
-    return Pair(what, name, one.mean(key, *RATES) - other.mean(its, *RATES), (one.margin(key), other.margin(its)))
-
-
-def code_pairs() -> list[Pair]:
-    return [pair("code", group.name, group, STANDARD[0], group, STANDARD[1]) for group in groups(*STANDARD)]
-
-
-def length_pairs() -> list[Pair]:
-    """The shortest and the longest training of each network and code, of the seeds that both have."""
-    found = []
-    for net, key in product(ADAPTED, STANDARD):
-        first, *_, last = [group.setting for group in groups(key, nets=(net,))] * 2 or ["", ""]
-        if first != last and (short := Group(first, key, like=last)).n:
-            how = [one.removeprefix(f"{net} ") for one in (first, last)]
-            same = how[0].split()[1:] == how[1].split()[1:]
-            found.append(pair("length" if same else "length and schedule", f"{first} to {how[1]} of code {key[1]} "
-                              f"(n={short.n})", short, key, Group(last, key, like=first), key))
-    return found
-
-
-def codes_fitted(like: bool) -> list[Case]:
-    """Once thresholds fit: codes of like margins are within a point; of others, that of the smaller margin is worse."""
-    return [(one.name, (abs(one.by[1:]) < 1 if like else one.by[1:] * np.subtract(*one.margins) > 0).all())
-            for one in code_pairs() if alike(*one.margins) == like]
-
-
-def so_far(cases: Iterable[Case]) -> str:
-    """Where a finding that is summed up holds."""
-    return f"(so far {'; '.join(name.replace(' (', ', ').rstrip(')') for name, holds in cases if holds)})"
-
-
 def standard_part() -> str:
     """What standard networks lose; pairs of them that differ by code or length; what is left once thresholds fit."""
     ways = ("\nas trained", "\nrescaled", "\nre-estimated", "\nmargin")
     rows = [(group.name, str(key[1]), f"{group.mean(key, 0.0)[0, 0]:.2f}", *(numbers(of) for of in group.lost(key)),
              f"{group.margin(key):.3f}") for one in settings() for key in STANDARD if (group := Group(one, key)).n]
-    codes, lengths = code_pairs(), length_pairs()
     apart = [(one.what, re.sub(" (to|of) ", r"\n\1 ", one.name), *(numbers(of, ".2f") for of in one.by),
-              numbers(one.margins, ".3f")) for one in (*codes, *lengths)]
-    code = [(one.name, (abs(one.by[1:]) < np.where(abs(one.by[0]) < 1, 1, abs(one.by[0]) / 10)).all()) for one in codes]
-    taken = [f"{share.min():.0f} to {share.max():.0f} % in {one.name}" for one in codes
+              numbers(one.margins, ".3f")) for one in (*find.code_pairs(), *find.length_pairs())]
+    taken = [f"{share.min():.0f} to {share.max():.0f} % in {one.name}" for one in find.code_pairs()
              if (share := 100 - 100 * abs(one.by[1] / one.by[0])[abs(one.by[0]) >= 1]).size]
-    length = [(one.name, (one.by[0] > 0).all() and (one.by[1:] > 0.9 * one.by[0]).all()
-               and one.margins[1] < 0.95 * one.margins[0]) for one in lengths]
+    findings = points(
+        where(find.codes_are_thresholds(),
+              "With thresholds that fit, rescaled or re-estimated, less than a tenth of what codes make is left (where "
+              "they make less than a point, less than a point)"),
+        where(find.codes_fitted(True),
+              "What is left goes with margins: codes whose margins are within 5 % are within a point"),
+        where(find.codes_fitted(False), "Where they differ by more, that of the smaller margin is worse at each rate"),
+        where(find.longer_is_worse(find.FITTED),
+              f"With thresholds that fit, the longer training is worse at BER {TRAINED[0]:g} and {TRAINED[1]:g}, by "
+              "more than a point"),
+        where(find.longer_is_worse(find.STALE),
+              "It is as trained, too (where not, thresholds that do not fit hide what length and schedule do)"),
+        where(find.longer_has_the_smaller_margin(), "The longer training has the smaller margin, by more than 5 %"))
     black = 100 * (bnnsim.load_dataset("fashion-subset")[1].images == 0).mean()
     return filled(f"""
 Standard networks: input code, length and schedule, margins
@@ -189,15 +150,7 @@ both have, at the same rates:""") + simple(
 ``bnnsim.rescale_thresholds(network, trained_at, target)``, which costs nothing, takes away, of what codes make where
 that is a point or more: {", ".join(taken)}.
 
-{where(code, "With thresholds that fit, rescaled or re-estimated, less than a tenth of what codes make is left (where "
-             "they make less than a point, less than a point)")}
-
-{where(codes_fitted(True), "What is left goes with margins: codes whose margins are within 5 % are within a point")}
-
-{where(codes_fitted(False), "Where they differ by more, that of the smaller margin is worse at each rate")}
-
-{where(length, "Of what length and schedule make thresholds explain nothing: nine tenths or more are left where they "
-               "fit. The longer training has the smaller margin")}
+{findings}
 
 .. image:: figures/explained.png
    :width: 700
@@ -205,61 +158,32 @@ that is a point or more: {", ".join(taken)}.
 """)
 
 
-def loss_of(arm: str) -> str:
-    """MHL, scaled MHL, regulariser, or the usual one."""
-    kind = arm.rstrip(" .0123456789")
-    return "usual" if kind in ("standard", "more", "flips", "native") else kind
-
-
 def margins_told() -> str:
     """What margins tell of pairs of networks of one setting and code that were trained in different ways."""
-    ordered: list[Case] = []
-    trained: dict[str, list[str]] = {}
-    losses: dict[str, list[bool]] = {}
-    arms = {row["arm"] for row in explain_rows.kept().values() if setting_of(row)}
-    for setting, code, (one, other) in product(settings(), CODES, permutations(sorted(arms), 2)):
-        if not (group := Group(setting, (one, code), (other, code))).n:
-            continue
-        compared_with = control(group.rows[one, code][0]["net"])
-        margins = group.margin((one, code)), group.margin((other, code))
-        more = np.subtract(*(group.lost((arm, code))[1:, -1] for arm in (one, other)))        # `one` loses, by way
-        if one == other.replace("native", "flips"):
-            ordered.append((group.name, (more * (margins[0] - margins[1]) < 0).all()))
-        elif other == compared_with and one.startswith(("flips", "native")) and alike(*margins):
-            trained.setdefault(group.name, []).append(
-                f"{one} with code {code} by {numbers(-more)}" if more.max() < -1 else "")
-        elif margins[0] > margins[1] and loss_of(one) != loss_of(other):
-            losses.setdefault(group.name, []).append(bool((more > 0).all()))
-    fewer = [text for texts in trained.values() for text in texts if text]
-    wrong = sum(map(sum, losses.values()))
-    return "\n\n".join((
+    pairs = find.compared()
+    ordered, (trained, fewer) = find.margins_order_gradients(pairs), find.training_beats_like_margins(pairs)
+    losses, wrong = find.margins_misorder_losses(pairs)
+    return points(
         where(ordered, "Margins order native against straight-through gradients of one rate and code: at BER "
                        f"{RATES[-1]:g}, rescaled and re-estimated, the larger loses less, in "
                        f"{sum(holds for _, holds in ordered)} of {len(ordered)} pairs"),
-        where([(name, all(texts)) for name, texts in trained.items()],
-              "They do not tell how much training with errors gives: all that have margins within 5 % of the network "
-              f"without errors lose less there, by more than a point ({', '.join(fewer)})"),
-        where([(name, any(worse)) for name, worse in losses.items()],
-              f"Nor do they compare losses: of two networks that were trained with different losses, the larger margin "
-              f"loses more there in {wrong} of {sum(map(len, losses.values()))} pairs")))
+        where(trained, "They do not tell how much training with errors gives: all that have margins within 5 % of the "
+                       f"network without errors lose less there, by more than a point ({', '.join(fewer)})"),
+        where(losses, "Nor do they compare losses: of two networks that were trained with different losses, the larger "
+                      f"margin loses more there in {wrong} pairs"))
 
 
 def gain_part() -> str:
     """What training with errors gives: by thresholds, which the standard network can have, and by weights."""
-    rows, more, same = [], [], []
-    for p, how in product(TRAINED, ("native", "flips")):
-        keys = [(arm, code) for arm in ("standard", f"{how} {p:g}") for code in CODES]
-        for group in groups(*keys):
-            before, after = np.array([group.mean(key, p)[:, 0] for key in keys]).reshape(2, 2, 3)    # by code and way
-            gained, free, left = after[:, 0] - before[:, 0], before[:, 1:] - before[:, :1], (after - before)[:, 1:]
-            share = 100 * free / gained[:, None]
-            loss = [group.mean(key, 0.0)[0, 0] for key in STANDARD] - before[:, 0]
-            more.append((group.name, (share[1] > share[0]).all() and (share > 0).all()))
-            same.append((group.name, (abs(left[1] - left[0]) < 1).all()))
-            rows.append((f"{how} {p:g}", textwrap.fill(group.name, 20), numbers(gained),
-                         numbers(100 * gained / loss, ".0f"), *(
-                words for k in range(2) for words in (numbers(free[:, k]), numbers(share[:, k], ".0f"),
-                                                      numbers(left[:, k])))))
+    rows = [(one.arm, textwrap.fill(one.group.name, 20), numbers(one.gained),
+             numbers(100 * one.gained / one.loss, ".0f"),
+             *(words for free, share, left in zip(one.free.T, one.share.T, one.left.T)
+               for words in (numbers(free), numbers(share, ".0f"), numbers(left)))) for one in find.gains()]
+    findings = points(
+        where(find.thresholds_give_more_of_code_128(),
+              "Thresholds alone give a larger share with code 128 than with 0, at each rate and gradient"),
+        where(find.weights_give_something(), "What is left, the weights', is a gain"),
+        where(find.weights_give_the_same_with_both_codes(), "It is the same with both codes within a point"))
     return filled(f"""
 Training with errors: thresholds and weights
 --------------------------------------------
@@ -271,44 +195,33 @@ standard network gains from thresholds alone, their share of the gain in percent
 networks with thresholds that fit. "flips" is straight-through.""") + simple(
         ("trained", "setting", "gained", "% of\nloss", "rescaling\nalone", "\nshare", "\nleft",
          "re-estimating\nalone", "\nshare", "\nleft"), rows) + filled(f"""
-{where(more, "Thresholds alone give a larger share with code 128 than with 0, at each rate and gradient")}
-
-{where(same, "What is left, the weights', is the same with both codes within a point")}
+{findings}
 
 {margins_told()}""")
 
 
 def gradient_part() -> str:
     """Overfitting to the rate, and straight-through beside native gradients, as trained and once thresholds fit."""
-    rows, flat, wins, costs = [], [], [], []
-    rising: dict[int, list[bool]] = {code: [] for code in CODES}
-    for p, code in product(TRAINED, CODES):
-        keys = [(arm, code) for arm in (f"native {p:g}", f"flips {p:g}", "standard")]
-        for group in groups(*keys):
-            found = np.array([[[group.right(key, rate, way) for rate in (0.0, p / 2, p)] for way in WAYS]
-                              for key in keys])                                             # by rate and seed
-            rise, better = found[:2, :, 1] - found[:2, :, 0], found[1] - found[0]
-            clean = found[:, :, 0].mean(axis=-1)
-            rising[code] += [*(rise[:, 0].mean(axis=-1) > OVERFITS)]
-            flat.append((group.name, (rise[:, 1:] <= OVERFITS).all()))
-            wins.append((group.name, (better[1:, 1:] > 0).all()))
-            costs.append((group.name, (np.diff(clean[:, 1:], axis=0) > 0).all()))
-            rows.append((f"{p:g}", textwrap.fill(group.name, 20), str(code), *(
-                numbers(one.mean(axis=-1), ".2f") for one in (*rise, *better[1:])), numbers(clean[::-1, 1])))
+    rows = [(f"{one.p:g}", textwrap.fill(one.group.name, 20), str(one.code), *(
+        numbers(of.mean(axis=-1), ".2f") for of in (*one.rise, *one.better[1:])), numbers(one.clean[::-1, 1]))
+        for one in find.gradients()]
+    rising = {code: find.overfit_as_trained(code) for code in CODES}
     told = [f"{sum(rises)} of {len(rises)} with code {code}" for code, rises in rising.items()]
+    findings = points(
+        where([("the table above", np.mean(rising[128]) > np.mean(rising[0]))],
+              f"As trained {', '.join(told)} overfit"),
+        where(find.none_overfits_fitted(), "With thresholds that fit none overfits, in any seed"),
+        where(find.straight_through_wins(),
+              "But straight-through then beats native at p / 2 and at p in every seed, by its weights"),
+        where(find.weights_cost(),
+              "And weights cost accuracy without errors: then, too, standard is best and native worst"))
     return filled(f"""
 Overfitting to the rate, by the criterion of (c): better at p / 2 than without errors by more than {OVERFITS:g} points;
 as trained, rescaled, re-estimated. Straight-through less native: without errors, at p / 2 and at p. Without errors:
 standard, straight-through and native, rescaled.""") + simple(
         ("p", "setting", "code", "native:\np / 2 less 0", "straight-through:\np / 2 less 0", "less native:\nrescaled",
          "\nre-estimated", "without\nerrors"), rows) + filled(f"""
-{where([("the table above", np.mean(rising[128]) > np.mean(rising[0]))], f"As trained {', '.join(told)} overfit")}
-
-{where(flat, "With thresholds that fit none overfits, in any seed")}
-
-{where(wins, "But straight-through then beats native at p / 2 and at p in every seed, by its weights")}
-
-{where(costs, "And weights cost accuracy without errors: then, too, standard is best and native worst")}""")
+{findings}""")
 
 
 def page() -> str:
@@ -316,43 +229,45 @@ def page() -> str:
     used = [row for row in rows if row["arm"] in (*ARMS, ADAPTED[row["net"]])]
     chips, images = (" or ".join(f"{value:,}" for value in sorted({row[key] for row in used}))
                      for key in ("chips", "images"))
-    by_length = so_far((one.name, True) for one in length_pairs())
-    trained = so_far((group.name, True) for group in groups(*product(ARMS, CODES)))
+    apart, longer = so_far(find.codes_fitted(False)), so_far(find.longer_is_worse(find.FITTED))
+    still = so_far([(name, not holds) for name, holds in find.codes_are_thresholds()])
+    ordered = so_far(find.margins_order_gradients(find.compared()))
+    weights = so_far([*find.straight_through_wins(), *find.weights_cost()])
     return filled(f"""
 What explains what
 ==================
 
 The papers' sentences and our results (``examples/reproduce/RESULTS.rst``) differ in places. Four things that a paper
 seldom states share the differences: the number that black enters as, thresholds that fit one bit error rate (BER) only,
-the length of training, and margins. In short: thresholds that fit take overfitting to the rate away {trained},
-and the input code's effect where margins of both codes are alike {so_far(codes_fitted(True))}; where they differ, codes
-stay apart {so_far(codes_fitted(False))}. They explain neither what length and schedule do {by_length} nor what training
-with errors does to weights {trained}.
+the length of training, and margins. In short: thresholds that fit take overfitting to the rate away
+{so_far(find.none_overfits_fitted())}, and the input code's effect where margins of both codes are alike
+{so_far(find.codes_fitted(True))}; where they differ, codes stay apart {apart}. They explain neither what length and
+schedule do {longer} nor what training with errors does to weights {so_far(find.weights_give_something())}.
 
 This page is this project's own finding, written by ``python examples/reproduce/explain.py`` from the rows of
 {len(used)} trained networks of {chips} chips each, on {images} test images. A setting is a network, its epochs and
 their schedule; FCNN and CNN are of Fashion-MNIST, MLP is of MNIST. n is the number of seeds: where it is 1, a finding
-is of that network. The limits of findings (a tenth, nine tenths, 5 %, a point) were chosen with these rows in view.
+is of that network. The limits of findings (a tenth, 5 %, a point) were chosen with these rows in view.
 Accuracies are percent, differences percent points.
 """) + sentence_part() + standard_part() + gain_part() + gradient_part() + filled(f"""
 What a reader of the papers can use
 -----------------------------------
 
 * Say as which number black enters. Compare networks with thresholds that fit the rate of use, rescaled (from two rates
-alone) or re-estimated (from training images); where margins differ, input codes stay apart even then
-{so_far(codes_fitted(False))}.
+alone) or re-estimated (from training images); input codes can stay apart even then {still}.
 
 * Compare networks of one length and schedule, and say both: thresholds do not give back what the longer training loses
-{by_length}.
+{longer}, and, as trained, can hide it.
 
 * "Overfits to the rate" is about thresholds, and turns with the input code. That straight-through gradients are better
-than native ones, and what training with errors costs without them, is about weights, and stays {trained}.
+than native ones, and what training with errors costs without them, is about weights, and stays {weights}.
 
-* What training at p gains is not what weights gain: take off what thresholds of the standard network give alone
-{trained}.
+* What training at p gains is not what weights gain: take off what thresholds of the standard network give alone, more
+with code 128 {so_far(find.thresholds_give_more_of_code_128())}.
 
-* Once thresholds fit, margins of the first layer compare the codes of a standard network, and native with
-straight-through gradients of one rate. They do not say how much training with errors gives over the standard network,
+* Once thresholds fit, margins of the first layer compare the codes of a standard network
+{so_far([*find.codes_fitted(True), *find.codes_fitted(False)])}, and native with straight-through gradients of one rate
+{ordered}. They do not say how much training with errors gives over the standard network,
 and do not compare networks of different losses.
 """).rstrip("\n") + "\n"
 

@@ -8,14 +8,25 @@ import numpy as np
 Case = tuple[str, bool | np.bool_]                      # where, whether a finding holds there
 
 
+def held(cases: Sequence[Case]) -> tuple[list[str], list[str]]:
+    """Where a finding holds, whenever it is asked there, and where it does not, in the cases' order."""
+    names = list(dict.fromkeys(name for name, _ in cases))
+    fails = {name for name, holds in cases if not holds}
+    return [name for name in names if name not in fails], [name for name in names if name in fails]
+
+
 def where(cases: Sequence[Case], sentence: str) -> str:
-    """A finding with where it holds, whenever it is asked there, and where it does not."""
-    names = dict.fromkeys(name for name, _ in cases)
-    holds = [name for name in names if all(one for other, one in cases if other == name)]
-    fails = [name for name in names if name not in holds]
-    if not holds or holds[0] != next(iter(names)):
+    """A finding with where it holds and where it does not."""
+    holds, fails = held(cases)
+    if not holds or holds[0] != cases[0][0]:
         raise SystemExit(f"the rows no longer support this, write that part of explain.py anew: {sentence}")
     return f"* {sentence}: so in {', '.join(holds)}{'; not in ' * bool(fails)}{', '.join(fails)}."
+
+
+def so_far(cases: Sequence[Case]) -> str:
+    """The same of a finding that is summed up, in brackets."""
+    holds, fails = ("; ".join(names).replace(" (", ", ").replace(")", "") for names in held(cases))
+    return f"(so far {holds}{'; not ' * bool(fails)}{fails})"
 
 
 def simple(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -34,6 +45,10 @@ def filled(text: str) -> str:
         part, 120, subsequent_indent="  " * part.startswith("* "), break_long_words=False, break_on_hyphens=False)
         for part in text.strip().split("\n\n")]
     return "\n\n".join(parts) + "\n\n"
+
+
+def points(*of: str) -> str:
+    return "\n\n".join(of)
 
 
 def numbers(values: Iterable[float], form: str = ".1f") -> str:
