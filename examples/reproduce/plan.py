@@ -38,8 +38,8 @@ class Recipe:
         """The factors in words, but for data, architecture and arm."""
         clip = "" if self.clip else ", latents not clipped"
         scale = "" if self.scale == 1 else f", initial weights times {self.scale:g}"
-        adapt = "" if not self.adapt else f", {self.adapt} more for other arms"
-        return f"{self.epochs} epochs ({self.schedule}), code {self.code}{clip}{scale}{adapt}"
+        epochs = f"{self.epochs} + {self.adapt}" if self.adapt else f"{self.epochs}"
+        return f"{epochs} epochs ({self.schedule}), code {self.code}{clip}{scale}"
 
     @property
     def name(self) -> str:
