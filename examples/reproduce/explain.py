@@ -71,6 +71,7 @@ def measured(claim: str, p: float, net: str, setting: str, code: int, way: str,
 def sentence_part() -> str:
     """A line a sentence, network and rate; then what each factor turns."""
     rows, compared = [], dict.fromkeys(FACTORS, 0)
+    untrained: dict[str, list[str]] = {}
     turned: dict[str, list[str]] = {name: [] for name in FACTORS}
     for label, _, nets, rates, claim in SENTENCES:
         for net, p in product(nets, rates):
@@ -84,9 +85,13 @@ def sentence_part() -> str:
                 compared[FACTORS[min(k, 3)]] += bool(before[0] and after[0])
                 if {before[0], after[0]} == {"yes", "no"}:
                     turned[FACTORS[min(k, 3)]].append(f"{label} {net} {p:g} to {after[1].split()[1]}")
+            if not any(after[0] for after in (*cells, *lengths.values())):
+                untrained.setdefault(net, []).append(label)
+                continue
             others = "\n".join(f"{after[1]}\n{length}" for length, (_, after) in lengths.items() if after[0])
             rows.append((label, textwrap.fill(setting, 14), f"{p:g}", *(cell[1] for cell in cells), others or "open",
                          cells[0][2]))
+    no_line = "; ".join(f"{net} of {', '.join(labels)}" for net, labels in untrained.items())
     quotes = [f'* {label}: "{words}". ``{claim}``.' for label, words, _, _, claim in SENTENCES]
     quoted = "\n\n".join((*quotes[:4], '* b2: "stronger for FCNNs". Asked below, of what training gives.', *quotes[4:]))
     return filled(f"""
@@ -99,12 +104,22 @@ control: standard, of CIFAR-10 "more", which goes on from standard as long as ad
 
 {quoted}
 
-As trained is with code 0, networks of CIFAR-10 with code 128; the other code is 128, or 0. Fitted are thresholds that
-are rescaled for the rate of use: with the same code, and with the other one, where two things change. So they do at
-other lengths whose schedule is another. Margins are the first layer's, as trained, in the claim's order. Yes: all
-seeds, whose number is in brackets, are on the claim's side; part: some; no: none. Of one network (1) the words are all,
-some and none, of its chips, which say nothing about other networks. Open: not trained. Tests are in RESULTS.rst. A
-factor turns a sentence from yes or all to no or none, or back; lengths are compared by the seeds of both.""") + simple(
+A cell is the claim's left side, in points. Its columns:
+
+* as trained: input code 0, of CIFAR-10 code 128, and thresholds as training left them.
+
+* fitted: the same networks, thresholds rescaled for the rate of use.
+
+* other code, and fitted: both again with the other code, 128 or 0.
+
+* other lengths: as trained, with another length of training and, where it is named, another schedule.
+
+* margins: the first layer's, as trained, in the claim's order.
+
+Yes: all seeds, whose number is in brackets, are on the claim's side; part: some; no: none. Of one network (1) the words
+are all, some and none, of its chips, which say nothing about other networks. Open: not trained; so is, and
+has no line, {no_line or "none"}. Tests are in RESULTS.rst. A factor turns a sentence from yes or all to no or none, or
+back; lengths are compared by the seeds that both have.""") + simple(
         ("said", "setting", "p", "as trained", "fitted", "other code", "and fitted", "other lengths", "margins"),
         rows) + filled("\n\n".join(f"* Turned by {name}: {len(of)} of {compared[name]} that can be compared"
                                    f"{': ' * bool(of)}{', '.join(of)}." for name, of in turned.items()))
