@@ -4,7 +4,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from explain_rows import ADAPTED, ARMS, OVERFITS, RATES, STANDARD, Group, base, settings
+from explain_rows import ARMS, OVERFITS, RATES, STANDARD, WAYS, Group, groups, settings
 from matplotlib.axes import Axes
 from plan import CODES
 
@@ -19,31 +19,34 @@ def draw_codes(axes: Axes, group: Group) -> None:
             axes.plot(rates, group.mean(key, *rates)[way], line, color=colour, marker="os"[key[1] > 0], markersize=size,
                       markerfacecolor=fill, linewidth=width,
                       label=f"code {key[1]}, {('as trained', 'thresholds rescaled')[way]}")
-    axes.set(xlabel="bit error rate of the memory cells", ylabel="test accuracy (%)", ylim=(0, 100))
+    axes.set(xlabel="bit error rate of the memory cells", ylabel="test accuracy (%)", ylim=(0, 101))
     axes.set_title(f"standard {group.name}", fontsize=9)
     axes.legend(fontsize=8, loc="lower left")
 
 
-def draw_overfitting(axes: Axes, setting: str) -> None:
-    """Points at half the rate of training, less without errors."""
-    keys = [key for key in product(ARMS[1:], CODES) if Group(setting, key).n]
-    group = Group(setting, *keys)
+def draw_overfitting(axes: Axes, group: Group) -> None:
+    """Points at half the rate of training, minus those without errors; of each seed, and their mean."""
+    keys = [key for key in group.rows if key[0] != "standard"]
     for way, (label, marker) in enumerate((("as trained", "o"), ("rescaled", "s"), ("re-estimated", "D"))):
-        points = [np.subtract(*group.mean(key, float(key[0].split()[1]) / 2, 0.0)[way]) for key in keys]
-        axes.plot(points, np.arange(len(keys)) + 0.22 * (way - 1), marker, color=COLOURS[way + 2], label=label)
+        points = np.array([group.right(key, float(key[0].split()[1]) / 2, WAYS[way]) - group.right(key, 0.0, WAYS[way])
+                           for key in keys])
+        y = np.arange(len(keys)) + 0.22 * (way - 1)
+        axes.plot(points.mean(axis=1), y, marker, color=COLOURS[way + 2], label=label)
+        axes.plot(points.ravel(), np.repeat(y, points.shape[1]), "|", color="0.2", markersize=4,
+                  label="seeds" if way == 2 else None)
     axes.axvline(OVERFITS, color="0.3", linewidth=0.9, linestyle=":")
     axes.set_yticks(range(len(keys)), [f"{arm.replace('flips', 'straight-thr.')}, code {code}" for arm, code in keys])
     axes.tick_params(axis="y", labelsize=8)
     axes.invert_yaxis()
-    axes.set_xlabel("percent points at half the rate of training,\nless without errors (right of the dots: overfits)")
+    axes.set_xlabel("points at half the rate of training,\nminus without errors (dotted: criterion)")
     axes.set_title(f"overfitting to the rate, {group.name}", fontsize=9)
     axes.legend(fontsize=8)
 
 
 def draw_margins(axes: Axes, rate: float = 0.1) -> None:
     """Points lost over the first layer's margin: of standard networks from as trained (filled) to rescaled (open)."""
-    marks = {(one, "standard"): "oDvP*X"[k % 6] for k, one in enumerate(settings())}
-    marks |= {(base("FCNN"), arm): mark for arm, mark in ((f"native {rate:g}", "^"), (f"flips {rate:g}", "s"))}
+    marks = {(one, "standard"): "oDvP*XdH<>8p"[k] for k, one in enumerate(settings())}
+    marks |= {(settings("FCNN")[0], arm): mark for arm, mark in ((f"native {rate:g}", "^"), (f"flips {rate:g}", "s"))}
     for ((one, arm), mark), code in product(marks.items(), CODES):
         if (group := Group(one, key := (arm, code))).n:
             points, x, colour = group.lost(key)[:2, RATES.index(rate)], group.margin(key), COLOURS[CODES.index(code)]
@@ -53,18 +56,24 @@ def draw_margins(axes: Axes, rate: float = 0.1) -> None:
             axes.plot([], [], mark, color="0.3", label=f"{group.name}, {arm.replace('flips', 'straight-through')}")
     handles = {label: handle for handle, label in zip(*axes.get_legend_handles_labels())}
     axes.legend(handles.values(), handles, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.26))
-    axes.set(yscale="log", xlabel="first layer's mean margin\n(spreads of h, but for the BER)",
-             ylabel=f"percent points lost at BER {rate:g}")
-    axes.set_title("length and margins; codes by colour as above\nfilled: as trained, open: rescaled", fontsize=9)
+    axes.set(yscale="log", xlabel="margin of the first layer,\nmean |h - s| / (2 sqrt(sum of squared pixels))",
+             ylabel=f"points lost at BER {rate:g}")
+    axes.set_yticks((1, 2, 5, 10, 20, 50), ("1", "2", "5", "10", "20", "50"))
+    axes.minorticks_off()
+    axes.set_title("margins; codes by colour as above\nfilled: as trained (standard only), open: rescaled", fontsize=9)
 
 
 def draw(path: Path) -> None:
-    """All panels."""
-    shown = [group for net in ADAPTED if (group := Group(base(net), *STANDARD)).n]
-    n_rows = -(-(len(shown) + 2) // 2)
-    figure, panels = new_panels((9.6, 4.0 * n_rows), n_rows, 2, used=len(shown) + 2)
-    for axes, group in zip(panels, shown):
+    """All panels: codes, and overfitting, of every setting that has what they need."""
+    codes = groups(*STANDARD)
+    trained = [Group(one, *keys) for one in settings()
+               if len(keys := [key for key in product(ARMS[1:], CODES) if Group(one, key).n]) > 2]
+    used = len(codes) + len(trained) + 1
+    n_rows = -(-used // 2)
+    figure, panels = new_panels((9.6, 4.0 * n_rows), n_rows, 2, used=used)
+    for axes, group in zip(panels, codes):
         draw_codes(axes, group)
-    draw_overfitting(panels[-2], base("FCNN"))
+    for axes, group in zip(panels[len(codes):], trained):
+        draw_overfitting(axes, group)
     draw_margins(panels[-1])
     save_figure(figure, path)

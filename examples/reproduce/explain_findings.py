@@ -1,4 +1,8 @@
-"""Findings of the page of what explains what: networks that it compares, and in which of them each finding holds."""
+"""Findings of the page of what explains what: networks that it compares, and in which cases each finding holds.
+
+A case is a comparison in a setting. Thresholds are stale where training left them, refitted where they are rescaled for
+the rate of use, or re-estimated at it.
+"""
 
 from itertools import permutations, product
 from typing import NamedTuple
@@ -7,41 +11,41 @@ import explain_rows
 import numpy as np
 from explain_rows import (ADAPTED, OVERFITS, RATES, STANDARD, TRAINED, WAYS, Group, Key, groups, setting_of,
                           settings)
-from explain_words import Case, numbers
+from explain_words import Case
 from plan import CODES, control
 
-STALE, FITTED = slice(1), slice(1, None)             # ways that thresholds are used, of what goes by way
+REFITTED = slice(1, None)                               # of what goes by WAYS
+AT_TRAINED = [RATES.index(p) for p in TRAINED]          # of what goes by RATES
 
-# ------------------------------------------------------------------------- standard networks: input code, length
+# -------------------------------------------------------------------------------- standard networks: input code, length
 
 
 class Pair(NamedTuple):
     """Standard networks that differ by code, or by length: the first is that of code 0, or the shorter training."""
 
-    what: str
     name: str
+    code: int                                           # of both, where they differ by length
     by: np.ndarray                                      # points by which the first is better, by way and rate
     margins: tuple[float, float]
 
 
-def pair(what: str, name: str, one: Group, key: Key, other: Group, its: Key) -> Pair:
-    return Pair(what, name, one.mean(key, *RATES) - other.mean(its, *RATES), (one.margin(key), other.margin(its)))
+def pair(name: str, one: Group, key: Key, other: Group, its_key: Key) -> Pair:
+    return Pair(name, key[1], one.mean(key, *RATES) - other.mean(its_key, *RATES),
+                (one.margin(key), other.margin(its_key)))
 
 
 def code_pairs() -> list[Pair]:
-    return [pair("code", group.name, group, STANDARD[0], group, STANDARD[1]) for group in groups(*STANDARD)]
+    return [pair(group.name, group, STANDARD[0], group, STANDARD[1]) for group in groups(*STANDARD)]
 
 
 def length_pairs() -> list[Pair]:
     """The shortest and the longest training of each network and code, of the seeds that both have."""
     found = []
     for net, key in product(ADAPTED, STANDARD):
-        first, *_, last = [group.setting for group in groups(key, nets=(net,))] * 2 or ["", ""]
-        if first != last and (short := Group(first, key, like=last)).n:
-            how = [one.removeprefix(f"{net} ") for one in (first, last)]
-            same = how[0].split()[1:] == how[1].split()[1:]
-            found.append(pair("length" if same else "length and schedule", f"{first} to {how[1]} of code {key[1]} "
-                              f"(n={short.n})", short, key, Group(last, key, like=first), key))
+        trained = [group.setting for group in groups(key, nets=(net,))]
+        if len(trained) > 1 and (short := Group(trained[0], key, like=trained[-1])).n:
+            found.append(pair(f"{trained[0]} and {trained[-1].removeprefix(f'{net} ')} (n={short.n})", short, key,
+                              Group(trained[-1], key, like=trained[0]), key))
     return found
 
 
@@ -50,21 +54,42 @@ def alike(one: float, other: float) -> bool:
     return max(one, other) < 1.05 * min(one, other)
 
 
-def codes_are_thresholds() -> list[Case]:
-    """With thresholds that fit, less than a tenth of what codes make is left; where they make no point, no point."""
-    return [(one.name, (abs(one.by[1:]) < np.where(abs(one.by[0]) < 1, 1, abs(one.by[0]) / 10)).all())
+def refitting_brings_codes_closer() -> list[Case]:
+    """At the rates of training."""
+    return [(one.name, (abs(one.by[REFITTED, AT_TRAINED]) < abs(one.by[0, AT_TRAINED])).all()) for one in code_pairs()]
+
+
+def refitting_brings_codes_together() -> list[Case]:
+    """Refitted, less than a tenth of their difference is left; where it is below a point, it stays so."""
+    return [(one.name, (abs(one.by[REFITTED]) < np.where(abs(one.by[0]) < 1, 1, abs(one.by[0]) / 10)).all())
             for one in code_pairs()]
 
 
-def codes_fitted(like: bool) -> list[Case]:
-    """Once thresholds fit: codes of like margins are within a point; of others, that of the smaller margin is worse."""
-    return [(one.name, (abs(one.by[1:]) < 1 if like else one.by[1:] * np.subtract(*one.margins) > 0).all())
-            for one in code_pairs() if alike(*one.margins) == like]
+def code_128_becomes_better() -> list[Case]:
+    """By more than a point at a rate where, with stale thresholds, code 0 was."""
+    return [(one.name, ((one.by[0] > 1) & (one.by[REFITTED] < -1)).any()) for one in code_pairs()]
 
 
-def longer_is_worse(ways: slice) -> list[Case]:
+def like_margins_are_together() -> list[Case]:
+    """Codes with margins within 5 % are within a point, refitted."""
+    return [(one.name, (abs(one.by[REFITTED]) < 1).all()) for one in code_pairs() if alike(*one.margins)]
+
+
+def the_smaller_margin_is_worse() -> list[Case]:
+    """Of other codes, refitted, at each rate."""
+    return [(one.name, (one.by[REFITTED] * np.subtract(*one.margins) > 0).all())
+            for one in code_pairs() if not alike(*one.margins)]
+
+
+def longer_is_worse(refitted: bool) -> list[Case]:
     """By more than a point at the rates of training."""
-    return [(one.name, (one.by[ways, [RATES.index(p) for p in TRAINED]] > 1).all()) for one in length_pairs()]
+    ways = REFITTED if refitted else slice(1)
+    return [(one.name, (one.by[ways, AT_TRAINED] > 1).all()) for one in length_pairs()]
+
+
+def longer_is_better_stale() -> list[Case]:
+    """The reverse."""
+    return [(one.name, (one.by[0, AT_TRAINED] < -1).all()) for one in length_pairs()]
 
 
 def longer_has_the_smaller_margin() -> list[Case]:
@@ -74,30 +99,30 @@ def longer_has_the_smaller_margin() -> list[Case]:
 # --------------------------------------------------------------------------------- training with errors: what it gives
 
 class Gain(NamedTuple):
-    """What training at a rate gives there over the standard network, in points, by code (and way of fitting)."""
+    """What training at a rate gives there over the standard network, in points, by code (and way of refitting)."""
 
     arm: str
     group: Group
     gained: np.ndarray
     loss: np.ndarray                                    # of the standard network
-    free: np.ndarray                                    # what it gains from thresholds alone
-    left: np.ndarray                                    # between both with thresholds that fit
+    thresholds: np.ndarray                              # what it gains by refitting
+    rest: np.ndarray                                    # between both, refitted
 
     @property
     def share(self) -> np.ndarray:
-        """Percent that thresholds alone give."""
-        return 100 * self.free / self.gained[:, None]
+        """Percent that refitting alone gives."""
+        return 100 * self.thresholds / self.gained[:, None]
 
 
 def gains() -> list[Gain]:
     found = []
     for p, how in product(TRAINED, ("native", "flips")):
-        keys = [(arm, code) for arm in ("standard", f"{how} {p:g}") for code in CODES]
-        for group in groups(*keys):
-            before, after = np.array([group.mean(key, p)[:, 0] for key in keys]).reshape(2, 2, 3)    # by code and way
+        arms = ("standard", f"{how} {p:g}")
+        for group in groups(*product(arms, CODES)):
+            before, after = (np.array([group.mean((arm, code), p)[:, 0] for code in CODES]) for arm in arms)
             loss = [group.mean(key, 0.0)[0, 0] for key in STANDARD] - before[:, 0]
-            found.append(Gain(keys[-1][0], group, after[:, 0] - before[:, 0], loss, before[:, 1:] - before[:, :1],
-                              (after - before)[:, 1:]))
+            found.append(Gain(arms[1], group, after[:, 0] - before[:, 0], loss, before[:, REFITTED] - before[:, :1],
+                              (after - before)[:, REFITTED]))
     return found
 
 
@@ -105,13 +130,13 @@ def thresholds_give_more_of_code_128() -> list[Case]:
     return [(one.group.name, (one.share[1] > one.share[0]).all() and (one.share > 0).all()) for one in gains()]
 
 
-def weights_give_something() -> list[Case]:
-    return [(one.group.name, (one.left > 0).all()) for one in gains()]
+def the_rest_is_positive() -> list[Case]:
+    return [(one.group.name, (one.rest > 0).all()) for one in gains()]
 
 
-def weights_give_the_same_with_both_codes() -> list[Case]:
+def the_rest_is_the_same_with_both_codes() -> list[Case]:
     """Within a point."""
-    return [(one.group.name, (abs(one.left[1] - one.left[0]) < 1).all()) for one in gains()]
+    return [(one.group.name, (abs(one.rest[1] - one.rest[0]) < 1).all()) for one in gains()]
 
 
 # ---------------------------------------------------------------------------- margins of networks of different training
@@ -122,51 +147,45 @@ def loss_of(arm: str) -> str:
     return "usual" if kind in ("standard", "more", "flips", "native") else kind
 
 
+def sees_errors(arm: str) -> bool:
+    return arm.startswith(("flips", "native"))
+
+
 class Compared(NamedTuple):
-    """Two networks of one setting and code that were trained in different ways."""
+    """Two networks of one setting and code that were trained in different ways; the first has the larger margin."""
 
     group: Group
     arms: tuple[str, str]
     code: int
     margins: tuple[float, float]
-    more: np.ndarray                                    # points that the first loses more at the last rate, once fitted
+    more: np.ndarray                                    # points that the first loses more at the last rate, refitted
 
 
 def compared() -> list[Compared]:
-    """All of them, both ways round."""
     arms = sorted({row["arm"] for row in explain_rows.kept().values() if setting_of(row)})
     found = []
-    for setting, code, pair_of in product(settings(), CODES, permutations(arms, 2)):
-        keys = [(arm, code) for arm in pair_of]
-        if (group := Group(setting, *keys)).n:
-            one, other = (group.lost(key)[1:, -1] for key in keys)
-            found.append(Compared(group, pair_of, code, (group.margin(keys[0]), group.margin(keys[1])), one - other))
+    for setting, code, two in product(settings(), CODES, permutations(arms, 2)):
+        keys = [(arm, code) for arm in two]
+        if (group := Group(setting, *keys)).n and group.margin(keys[0]) > group.margin(keys[1]):
+            first, second = (group.lost(key)[REFITTED, -1] for key in keys)
+            found.append(Compared(group, two, code, (group.margin(keys[0]), group.margin(keys[1])), first - second))
     return found
 
 
-def margins_order_gradients(pairs: list[Compared]) -> list[Case]:
-    """Native and straight-through gradients of one rate: a case a pair."""
-    return [(one.group.name, (one.more * (one.margins[0] - one.margins[1]) < 0).all()) for one in pairs
-            if one.arms[0] == one.arms[1].replace("native", "flips")]
+def larger_margin_loses_less(pairs: list[Compared], same_loss: bool) -> list[bool]:
+    """Of pairs of one loss; or of two, trained without errors."""
+    return [bool((one.more < 0).all()) for one in pairs if (loss_of(one.arms[0]) == loss_of(one.arms[1])) == same_loss
+            and (same_loss or not any(map(sees_errors, one.arms)))]
 
 
-def training_beats_like_margins(pairs: list[Compared]) -> tuple[list[Case], list[str]]:
-    """Networks trained with errors whose margins are those of the control, by more than a point; by how much."""
-    those = [one for one in pairs if one.arms[0].startswith(("flips", "native")) and alike(*one.margins)
-             and one.arms[1] == control(next(iter(one.group.rows.values()))[0]["net"])]
-    cases = [(one.group.name, one.more.max() < -1) for one in those]
-    return cases, [f"{one.arms[0]} with code {one.code} by {numbers(-one.more)}"
-                   for one, (_, holds) in zip(those, cases) if holds]
-
-
-def margins_misorder_losses(pairs: list[Compared]) -> tuple[list[Case], str]:
-    """Settings where of two networks that were trained with different losses a larger margin loses more; how often."""
-    worse: dict[str, list[bool]] = {}
+def training_beats_like_margins(pairs: list[Compared]) -> list[tuple[Compared, str, np.ndarray]]:
+    """Pairs with margins within 5 % of a network trained with errors and of its control; points that it loses less."""
+    found = []
     for one in pairs:
-        if one.margins[0] > one.margins[1] and loss_of(one.arms[0]) != loss_of(one.arms[1]):
-            worse.setdefault(one.group.name, []).append(bool((one.more > 0).all()))
-    every = [one for of in worse.values() for one in of]
-    return [(name, any(of)) for name, of in worse.items()], f"{sum(every)} of {len(every)}"
+        for arm, other, less in ((*one.arms, -one.more), (*one.arms[::-1], one.more)):
+            if alike(*one.margins) and sees_errors(arm) and other == control(one.group.net):
+                found.append((one, arm, less))
+    return found
 
 
 # ----------------------------------------------------------------------------------- overfitting to the rate, gradients
@@ -177,8 +196,8 @@ class Gradients(NamedTuple):
     p: float
     code: int
     group: Group
-    rise: np.ndarray                                    # p / 2 less none, by gradient, way and seed
-    better: np.ndarray                                  # straight-through less native, by way, rate (0, p / 2, p), seed
+    rise: np.ndarray                                    # p / 2 minus none, by gradient, way and seed
+    better: np.ndarray                                  # straight-through minus native, by way, rate and seed
     clean: np.ndarray                                   # without errors, by arm and way
 
 
@@ -191,24 +210,23 @@ def gradients() -> list[Gradients]:
                               for key in keys])         # by arm, way, rate and seed
             found.append(Gradients(p, code, group, right[:2, :, 1] - right[:2, :, 0], right[1] - right[0],
                                    right[:, :, 0].mean(axis=-1)))
-    return found
+    return sorted(found, key=lambda one: (one.p, settings().index(one.group.setting), one.code))
 
 
-def overfit_as_trained(code: int) -> list[bool]:
+def stale_overfits(code: int) -> list[bool]:
     """A value a gradient, rate and setting, by means of seeds."""
-    return [bool(rise > OVERFITS) for one in gradients() if one.code == code
-            for rise in one.rise[:, 0].mean(axis=-1)]
+    return [bool(rise > OVERFITS) for one in gradients() if one.code == code for rise in one.rise[:, 0].mean(axis=-1)]
 
 
-def none_overfits_fitted() -> list[Case]:
-    return [(one.group.name, (one.rise[:, 1:] <= OVERFITS).all()) for one in gradients()]
+def refitted_none_overfits() -> list[Case]:
+    return [(one.group.name, (one.rise[:, REFITTED] <= OVERFITS).all()) for one in gradients()]
 
 
 def straight_through_wins() -> list[Case]:
-    """With errors, thresholds that fit, every seed."""
-    return [(one.group.name, (one.better[1:, 1:] > 0).all()) for one in gradients()]
+    """With errors, refitted, every seed."""
+    return [(one.group.name, (one.better[REFITTED, 1:] > 0).all()) for one in gradients()]
 
 
-def weights_cost() -> list[Case]:
-    """Without errors, thresholds that fit: standard is best and native worst."""
-    return [(one.group.name, (np.diff(one.clean[:, 1:], axis=0) > 0).all()) for one in gradients()]
+def errors_in_training_cost() -> list[Case]:
+    """Without errors, refitted: standard is best and native worst."""
+    return [(one.group.name, (np.diff(one.clean[:, REFITTED], axis=0) > 0).all()) for one in gradients()]

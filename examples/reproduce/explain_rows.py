@@ -4,7 +4,6 @@ A setting is a network, its epochs and their schedule.
 """
 
 from collections.abc import Iterable
-from itertools import product
 
 import numpy as np
 from networks import Row, kept
@@ -16,6 +15,7 @@ ADAPTED = {"FCNN": "flips 0.1", "MLP": "flips 0.04", "CIFAR-10 CNN": "flips 0.05
 RATES, TRAINED, OVERFITS = (0.04, 0.1, 0.2), (0.1, 0.2), 0.1      # printed; of training; points, the criterion of (c)
 WAYS = ("correct", "rescaled", "reestimated")
 ARMS = ("standard", *(f"{how} {p:g}" for p in TRAINED for how in ("native", "flips")))
+PAPERS = "FCNN 100 halved 25"                           # of (b) and (c), with code 0 [C]
 Key = tuple[str, int]                                   # arm, input code
 STANDARD: tuple[Key, ...] = tuple(("standard", code) for code in CODES)
 
@@ -43,6 +43,10 @@ class Group:
         self.n, self.setting, self.name = len(seeds), setting, f"{setting} (n={len(seeds)})"
         self.rows = {key: [every[setting, key][seed] for seed in seeds] for key in keys}
 
+    @property
+    def net(self) -> str:
+        return str(next(iter(self.rows.values()))[0]["net"])
+
     def right(self, key: Key, rate: float, way: str = "correct") -> np.ndarray:
         """Percent right by seed, means over chips."""
         return curves(self.rows[key], way)[:, at(self.rows[key][0], rate)]
@@ -63,9 +67,3 @@ class Group:
 def groups(*keys: Key, nets: Iterable[str] = ADAPTED) -> list[Group]:
     """Of every setting that has all these networks."""
     return [group for one in settings(*nets) if (group := Group(one, *keys)).n]
-
-
-def base(net: str) -> str:
-    """The setting with most rows of what is compared, the longest of equals; of none the network."""
-    return max(reversed(settings(net)), default=net,
-               key=lambda one: sum(Group(one, key).n for key in product(ARMS, CODES)))

@@ -5,38 +5,59 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-Case = tuple[str, bool | np.bool_]                      # where, whether a finding holds there
+Case = tuple[str, bool | np.bool_]                      # setting, whether a finding holds in a case of it
+Over = Sequence[tuple[str, int]]                        # titles above header cells, each with their number
 
 
-def held(cases: Sequence[Case]) -> tuple[list[str], list[str]]:
-    """Where a finding holds, whenever it is asked there, and where it does not, in the cases' order."""
-    names = list(dict.fromkeys(name for name, _ in cases))
-    fails = {name for name, holds in cases if not holds}
-    return [name for name in names if name not in fails], [name for name in names if name in fails]
+def by_setting(cases: Iterable[Case]) -> dict[str, list[bool]]:
+    found: dict[str, list[bool]] = {}
+    for name, holds in cases:
+        found.setdefault(name, []).append(bool(holds))
+    return found
 
 
-def where(cases: Sequence[Case], sentence: str) -> str:
-    """A finding with where it holds and where it does not."""
-    holds, fails = held(cases)
-    if not holds or holds[0] != cases[0][0]:
+def where(cases: Iterable[Case], sentence: str) -> str:
+    """A finding, and in how many cases of each setting it holds; one that fails in the first setting is refused."""
+    found = by_setting(cases)
+    if not found:
+        return f"* {sentence}: open."
+    if not all(next(iter(found.values()))):
         raise SystemExit(f"the rows no longer support this, write that part of explain.py anew: {sentence}")
-    return f"* {sentence}: so in {', '.join(holds)}{'; not in ' * bool(fails)}{', '.join(fails)}."
+    return f"* {sentence}: {'; '.join(f'{name} {sum(of)} of {len(of)}' for name, of in found.items())}."
 
 
-def so_far(cases: Sequence[Case]) -> str:
-    """The same of a finding that is summed up, in brackets."""
-    holds, fails = ("; ".join(names).replace(" (", ", ").replace(")", "") for names in held(cases))
-    return f"(so far {holds}{'; not ' * bool(fails)}{fails})"
+def share(cases: Iterable[Case]) -> str:
+    """In how many settings a finding that is summed up holds, in all cases of each."""
+    found = by_setting(cases)
+    return f"({sum(map(all, found.values()))} of {len(found)} setting{'s' * (len(found) != 1)})"
 
 
-def simple(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A simple table: a line a row, more where cells but the first have more."""
+def simple(header: Sequence[str], rows: Iterable[Sequence[str]], over: Over = ()) -> str:
+    """A simple table: a line a row, more where cells but the first have more; numbers end where their column ends."""
     cells = [[cell.split("\n") for cell in row] for row in (header, *rows)]
     widths = [max(len(line) for row in cells for line in row[k]) for k in range(len(header))]
-    lines = [["  ".join((cell[i] if i < len(cell) else "").ljust(width) for cell, width in zip(row, widths)).rstrip()
+    right = [all(_is_number(row[k]) for row in cells[1:]) for k in range(len(header))]
+    lines = [["  ".join((cell[i] if i < len(cell) else "").rjust(width) if end else
+                        (cell[i] if i < len(cell) else "").ljust(width)
+                        for cell, width, end in zip(row, widths, right)).rstrip()
               for i in range(max(map(len, row)))] for row in cells]
     rule = "  ".join("=" * width for width in widths)
-    return "\n".join([rule, *lines[0], rule, *(line for row in lines[1:] for line in row), rule, "", ""])
+    top = [rule, *_spans(over, widths), *lines[0], rule]
+    return "\n".join([*top, *(line for row in lines[1:] for line in row), rule, "", ""])
+
+
+def _is_number(cell: Sequence[str]) -> bool:
+    return all(line == "open" or line.lstrip("-").replace(".", "").isdigit() for line in cell)
+
+
+def _spans(over: Over, widths: Sequence[int]) -> list[str]:
+    """The line of titles and the line below it, which say how many columns each is of."""
+    titles, k = [], 0
+    for title, n in over:
+        width = sum(widths[k:k + n]) + 2 * (n - 1)
+        titles.append(((title or "\\" * (k == 0)).ljust(width), "-" * width))      # a line whose first cell is empty
+        k += n                                                                     # would go on with the line before
+    return ["  ".join(part).rstrip() for part in zip(*titles)]
 
 
 def filled(text: str) -> str:
@@ -47,9 +68,10 @@ def filled(text: str) -> str:
     return "\n\n".join(parts) + "\n\n"
 
 
-def points(*of: str) -> str:
-    return "\n\n".join(of)
+def paragraphs(*parts: str) -> str:
+    return "\n\n".join(parts)
 
 
-def numbers(values: Iterable[float], form: str = ".1f") -> str:
-    return " ".join(f"{value + 0.0:{form}}" for value in values)
+def numbers(values: Iterable[float], form: str = ".1f") -> list[str]:
+    """With no zero that is negative."""
+    return [text.lstrip("-") if float(text := f"{value:{form}}") == 0 else text for value in values]
