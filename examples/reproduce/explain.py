@@ -299,8 +299,8 @@ This page is this project's own finding, written by ``python examples/reproduce/
 
 * Setting: a network, its epochs and their schedule, cosine or halved every so many epochs. FCNN and CNN are of
 Fashion-MNIST, MLP is of MNIST. n is the number of seeds: where it is 1, a finding is of that network. The papers' own
-setting of (b) and (c) is {PAPERS} with input code 0 (by the authors' code): {min(papers)} to {max(papers)} seeds of an
-arm are trained so far.
+setting of (b) and (c) is {PAPERS} with input code 0 (by the authors' code), of which
+{" or ".join(map(str, sorted(set(papers))))} of three seeds of an arm are trained.
 
 * Input code 0 or 128: black enters as 0 or as -128.
 
