@@ -51,6 +51,7 @@ class Cell(NamedTuple):
 
     side: str
     text: str
+    n: int = 0
 
 
 def measured(claim: str, p: float, net: str, setting: str, code: int, way: str, like: str = "") -> Cell:
@@ -68,7 +69,7 @@ def measured(claim: str, p: float, net: str, setting: str, code: int, way: str, 
     on_side = values > float(than) if wanted == ">" else values < float(than)
     sides = ("yes", "part", "no") if group.n > 1 else ("all", "some", "none")                   # of seeds, of chips
     side = sides[0 if on_side.all() else 1 if on_side.any() else 2]
-    return Cell(side, f"{values.mean() + 0.0:.2f} {side}")
+    return Cell(side, f"{numbers([values.mean()], '.2f')[0]} {side}", group.n)
 
 
 def turned(before: Cell, after: Cell) -> bool:
@@ -95,7 +96,7 @@ def sentence_part() -> str:
                            for one, like in ((settings(net)[0], setting), (setting, settings(net)[0]))]
                 for factor, before, after in zip(FACTORS, (cells[0], cells[0], cells[2], lengths[0]),
                                                  (cells[1], cells[2], cells[3], lengths[1])):
-                    if before.side and after.side and (factor != FACTORS[3] or setting != settings(net)[0]):
+                    if before.side and before.n == after.n and (factor != FACTORS[3] or setting != settings(net)[0]):
                         changes[factor].append((name, before, after))
             if len(rows) == n_before:
                 no_line.setdefault(net, []).append(label)
@@ -119,7 +120,7 @@ The sentences of (a), (b) and (c) that these rows can speak to, of Hirtzlin et a
 (b, c), and what they say of accuracies, arm@rate. Flips: straight-through. Adapted: flips
 {", ".join(f"{ADAPTED[net].split()[1]} of {net}" for net in ADAPTED)}. Control: standard; of CIFAR-10 "more", which goes
 on from standard as long as adapted does, without errors. "Stronger for FCNNs" (b) takes a CNN of Fashion-MNIST:
-{"see what training with errors gives" if settings("CNN") else "open, none is trained"}.
+{"see what training with errors gives" if any(one.group.net == "CNN" for one in find.gains()) else "open"}.
 
 {paragraphs(*quotes)}
 
@@ -129,13 +130,12 @@ claim's side; part: some; no: none. All, some, none: all, some or none of the ch
 nothing about other networks. Open: not trained; so is, and has no line, {untrained or "none"}. Tests are in
 RESULTS.rst.""") + simple(("said", "p", "setting", "as trained", "refitted", "as trained", "refitted"), rows, (
         ("", 3), ("usual code", 2), ("other code", 2))) + filled(f"""
-A factor turns a sentence from yes or all to no or none, or back. Lengths are compared by the seeds that both have, the
-shortest training with each other one.
+A factor turns a sentence from yes or all to no or none, or back. Cells of as many seeds are compared; lengths by the
+seeds that both have, the shortest training with each other one.
 
 {paragraphs(*told)}
 
-* a2 turns with CIFAR-10 since refitted thresholds raise accuracy without errors more than at 0.04: {"; ".join(of_a2)}.
-As trained, what adapted loses is less than none: it overfits.""")
+* Of CIFAR-10, refitted thresholds change a2 by accuracy without errors more than at 0.04: {"; ".join(of_a2)}.""")
 
 
 def standard_part() -> str:
@@ -144,7 +144,7 @@ def standard_part() -> str:
     lost = [(group.name, str(key[1]), f"{group.mean(key, 0.0)[0, 0]:.2f}",
              *(text for of in group.lost(key) for text in numbers(of)), f"{group.margin(key):.3f}")
             for one in settings() for key in STANDARD if (group := Group(one, key)).n]
-    codes, lengths = ([(one.name, str(one.code), *(text for of in one.by for text in numbers(of)),
+    codes, lengths = ([(f"{one.setting} (n={one.n})", str(one.code), *(text for of in one.by for text in numbers(of)),
                         *numbers(one.margins, ".3f")) for one in pairs]
                       for pairs in (find.code_pairs(), find.length_pairs()))
     findings = paragraphs(
@@ -157,13 +157,13 @@ def standard_part() -> str:
               "Where margins differ by more, the code with the smaller one is worse at each rate"),
         "* Code 128 is the better one by more than a point at a rate where code 0 was before: "
         f"{listed(find.code_128_becomes_better())}.")
-    shown, reversed_ = ([holds for _, holds in cases] for cases in (find.longer_is_worse(refitted=False),
-                                                                    find.longer_is_better_stale()))
+    shown, reversed_ = ([holds for *_, holds in cases]
+                        for cases in (find.longer_is_worse(refitted=False), find.longer_is_better_stale()))
     of_lengths = paragraphs(
         where(find.longer_is_worse(refitted=True),
               f"Refitted, the longer training is worse at BER {TRAINED[0]:g} and {TRAINED[1]:g}, by more than a point"),
-        f"* Stale thresholds show this in {sum(shown)} of {len(shown)} cases, and reverse it by more than a point in "
-        f"{sum(reversed_)}.",
+        f"* Stale thresholds show this in {sum(shown)} of {len(shown)} cases, and reverse it at BER "
+        f"{RATES[-1]:g} by more than a point in {sum(reversed_)}.",
         where(find.longer_has_the_smaller_margin(), "The longer training has the smaller margin, by more than 5 %"))
     black = 100 * (bnnsim.load_dataset("fashion-subset")[1].images == 0).mean()
     return filled(f"""
@@ -182,7 +182,7 @@ Points by which code 0 is better than code 128, and both margins:""") + simple(
         (("", 1), *ways, ("margins", 2))) + filled(f"""
 {findings}
 
-Points by which the shorter training is better than the longer one, and both margins:""") + simple(
+Points by which the shortest training of a network is better than its longest, and both margins:""") + simple(
         ("setting", "code", *BY_RATE * len(WAYS), "short", "long"), lengths,
         (("", 2), *ways, ("margins", 2))) + filled(f"""
 {of_lengths}
@@ -195,25 +195,26 @@ Points by which the shorter training is better than the longer one, and both mar
 
 def listed(cases: list[find.Case]) -> str:
     """Settings with a case that holds."""
-    return ", ".join(dict.fromkeys(name for name, holds in cases if holds)) or "nowhere"
+    return ", ".join(dict.fromkeys(setting for setting, _, holds in cases if holds)) or "nowhere"
 
 
 def margins_told() -> str:
     """What margins tell of pairs of networks of one setting and code that were trained in different ways."""
     pairs = find.compared()
-    same, other = (find.larger_margin_loses_less(pairs, same_loss) for same_loss in (True, False))
+    same, other, rate = (find.larger_margin_loses_less(pairs, *how) for how in ((True,), (False,), (True, True)))
     if not np.mean(same) > np.mean(other or [False]):
         raise SystemExit("the rows no longer support this, write that part of explain.py anew: margins of one loss")
     cases, words = [], []
     for one, arm, less in find.training_beats_like_margins(pairs):
-        cases.append((one.group.name, less.min() > 1))
+        cases.append((one.group.setting, one.group.n, less.min() > 1))
         words.append(f"{arm} with code {one.code} of {one.group.setting} {' and '.join(numbers(less))}")
     return paragraphs(
         "* Of two networks of one setting, code and loss the one with the larger margin loses less at BER "
-        f"{RATES[-1]:g}, rescaled and re-estimated, in {sum(same)} of {len(same)} pairs; of two losses, without errors "
-        f"in training, in {sum(other)} of {len(other)}.",
+        f"{RATES[-1]:g}, rescaled and re-estimated, in {sum(same)} of {len(same)} pairs, of one rate of training in "
+        f"{sum(rate)} of {len(rate)}; of two losses, without errors in training, in {sum(other)} of {len(other)}. (MHL "
+        "of all margins count as one loss, and so do regularisers.)",
         where(cases, "Margins do not tell how much training with errors gives: networks trained so whose margins are "
-                     f"within 5 % of the standard one's lose less at BER {RATES[-1]:g}, by more than a point (rescaled "
+                     f"within 5 % of the control's lose less at BER {RATES[-1]:g}, by more than a point (rescaled "
                      f"and re-estimated: {', '.join(words)})"))
 
 
@@ -263,7 +264,7 @@ By the criterion of (c) a network overfits where it is better at p / 2 than with
 points. Points at p / 2 minus those without errors:""") + simple(
         ("p", "setting", "code", *("as trained", "rescaled", "re-estimated") * 2), rises,
         (("", 3), ("native", 3), ("straight-through", 3))) + filled(f"""
-* As trained {' and '.join(told)} overfit.
+* As trained {' and '.join(told)} overfit (of settings, rates and gradients).
 
 {where(find.refitted_none_overfits(), "Refitted none overfits, in any seed")}
 
@@ -288,9 +289,10 @@ What explains what
 
 The papers' sentences and our results (``examples/reproduce/RESULTS.rst``) differ in places. Four things that papers
 seldom state explain part of that: the number that black enters as, thresholds, which fit the one bit error rate (BER)
-of training, the length of training, and margins. In short: with thresholds refitted for the rate of use, overfitting to
-the rate is gone {share(find.refitted_none_overfits())}; the input code's effect is smaller at high rates
-{share(find.refitting_brings_codes_closer())}, but seldom gone {share(find.refitting_brings_codes_together())}; what
+of training, the length of training, and margins. In short: with thresholds refitted for the rate of use, no network
+is better at half its rate of training than without errors, by more than {OVERFITS:g} points
+{share(find.refitted_none_overfits())}; the input code's effect is smaller at high rates
+{share(find.refitting_brings_codes_closer())}, and gone in some {share(find.refitting_brings_codes_together())}; what
 length and schedule do at high rates is left {share(find.longer_is_worse(refitted=True))}, and so is a part of what
 training with errors gives at its rate {share(find.the_rest_is_positive())}.
 
@@ -318,18 +320,20 @@ What a reader of the papers can use
 * State which number encodes black, and compare networks with thresholds that are refitted for the rate of use. Input
 codes then differ less {share(find.refitting_brings_codes_closer())}, and can differ still.
 
-* State length and schedule, and compare networks of the same: refitted thresholds do not give back what the longer
-training loses at high rates {share(find.longer_is_worse(refitted=True))}, and stale ones can reverse it.
+* State length and schedule, and compare networks of the same: with refitted thresholds, too, the longer training, of
+another schedule, is the less accurate one at high rates {share(find.longer_is_worse(refitted=True))}; stale ones can
+reverse that.
 
-* "Overfits to the rate" is about thresholds, and goes with the input code. That straight-through gradients beat native
-ones {share(find.straight_through_wins())}, and what training with errors costs without them
-{share(find.errors_in_training_cost())}, is not about thresholds.
+* "Overfits to the rate" is about thresholds: refitted, none does, and as trained more do with code 128. Refitted,
+straight-through gradients still beat native ones where weights flip {share(find.straight_through_wins())}, and where
+none flips the standard network is best and native gradients worst {share(find.errors_in_training_cost())}.
 
 * What training at p gains is in part what refitting gives: subtract what that gives the standard network, more with
 code 128 {share(find.thresholds_give_more_of_code_128())}.
 
-* Margins of the first layer, once refitted, order most networks of one setting, code and loss. They do not say how much
-training with errors gives over the standard network, and do not order networks of different losses.
+* Larger margins of the first layer go with smaller losses once thresholds are refitted, mostly since both follow the
+rate of training. They do not say how much training with errors gives over the standard network, and compare losses no
+better than chance would.
 """) + sentence_part() + standard_part() + gain_part() + gradient_part().rstrip("\n") + "\n"
 
 

@@ -23,19 +23,20 @@ AT_TRAINED = [RATES.index(p) for p in TRAINED]          # of what goes by RATES
 class Pair(NamedTuple):
     """Standard networks that differ by code, or by length: the first is that of code 0, or the shorter training."""
 
-    name: str
+    setting: str                                        # or both
+    n: int
     code: int                                           # of both, where they differ by length
     by: np.ndarray                                      # points by which the first is better, by way and rate
     margins: tuple[float, float]
 
 
-def pair(name: str, one: Group, key: Key, other: Group, its_key: Key) -> Pair:
-    return Pair(name, key[1], one.mean(key, *RATES) - other.mean(its_key, *RATES),
+def pair(setting: str, one: Group, key: Key, other: Group, its_key: Key) -> Pair:
+    return Pair(setting, one.n, key[1], one.mean(key, *RATES) - other.mean(its_key, *RATES),
                 (one.margin(key), other.margin(its_key)))
 
 
 def code_pairs() -> list[Pair]:
-    return [pair(group.name, group, STANDARD[0], group, STANDARD[1]) for group in groups(*STANDARD)]
+    return [pair(group.setting, group, STANDARD[0], group, STANDARD[1]) for group in groups(*STANDARD)]
 
 
 def length_pairs() -> list[Pair]:
@@ -44,7 +45,7 @@ def length_pairs() -> list[Pair]:
     for net, key in product(ADAPTED, STANDARD):
         trained = [group.setting for group in groups(key, nets=(net,))]
         if len(trained) > 1 and (short := Group(trained[0], key, like=trained[-1])).n:
-            found.append(pair(f"{trained[0]} and {trained[-1].removeprefix(f'{net} ')} (n={short.n})", short, key,
+            found.append(pair(f"{trained[0]} and {trained[-1].removeprefix(f'{net} ')}", short, key,
                               Group(trained[-1], key, like=trained[0]), key))
     return found
 
@@ -56,44 +57,45 @@ def alike(one: float, other: float) -> bool:
 
 def refitting_brings_codes_closer() -> list[Case]:
     """At the rates of training."""
-    return [(one.name, (abs(one.by[REFITTED, AT_TRAINED]) < abs(one.by[0, AT_TRAINED])).all()) for one in code_pairs()]
+    return [(one.setting, one.n, (abs(one.by[REFITTED, AT_TRAINED]) < abs(one.by[0, AT_TRAINED])).all())
+            for one in code_pairs()]
 
 
 def refitting_brings_codes_together() -> list[Case]:
     """Refitted, less than a tenth of their difference is left; where it is below a point, it stays so."""
-    return [(one.name, (abs(one.by[REFITTED]) < np.where(abs(one.by[0]) < 1, 1, abs(one.by[0]) / 10)).all())
+    return [(one.setting, one.n, (abs(one.by[REFITTED]) < np.where(abs(one.by[0]) < 1, 1, abs(one.by[0]) / 10)).all())
             for one in code_pairs()]
 
 
 def code_128_becomes_better() -> list[Case]:
     """By more than a point at a rate where, with stale thresholds, code 0 was."""
-    return [(one.name, ((one.by[0] > 1) & (one.by[REFITTED] < -1)).any()) for one in code_pairs()]
+    return [(one.setting, one.n, ((one.by[0] > 1) & (one.by[REFITTED] < -1)).any()) for one in code_pairs()]
 
 
 def like_margins_are_together() -> list[Case]:
     """Codes with margins within 5 % are within a point, refitted."""
-    return [(one.name, (abs(one.by[REFITTED]) < 1).all()) for one in code_pairs() if alike(*one.margins)]
+    return [(one.setting, one.n, (abs(one.by[REFITTED]) < 1).all()) for one in code_pairs() if alike(*one.margins)]
 
 
 def the_smaller_margin_is_worse() -> list[Case]:
     """Of other codes, refitted, at each rate."""
-    return [(one.name, (one.by[REFITTED] * np.subtract(*one.margins) > 0).all())
+    return [(one.setting, one.n, (one.by[REFITTED] * np.subtract(*one.margins) > 0).all())
             for one in code_pairs() if not alike(*one.margins)]
 
 
 def longer_is_worse(refitted: bool) -> list[Case]:
     """By more than a point at the rates of training."""
     ways = REFITTED if refitted else slice(1)
-    return [(one.name, (one.by[ways, AT_TRAINED] > 1).all()) for one in length_pairs()]
+    return [(one.setting, one.n, (one.by[ways, AT_TRAINED] > 1).all()) for one in length_pairs()]
 
 
 def longer_is_better_stale() -> list[Case]:
-    """The reverse."""
-    return [(one.name, (one.by[0, AT_TRAINED] < -1).all()) for one in length_pairs()]
+    """The reverse, at the last rate."""
+    return [(one.setting, one.n, one.by[0, -1] < -1) for one in length_pairs()]
 
 
 def longer_has_the_smaller_margin() -> list[Case]:
-    return [(one.name, one.margins[1] < one.margins[0] and not alike(*one.margins)) for one in length_pairs()]
+    return [(one.setting, one.n, one.margins[1] < one.margins[0] and not alike(*one.margins)) for one in length_pairs()]
 
 
 # --------------------------------------------------------------------------------- training with errors: what it gives
@@ -127,16 +129,17 @@ def gains() -> list[Gain]:
 
 
 def thresholds_give_more_of_code_128() -> list[Case]:
-    return [(one.group.name, (one.share[1] > one.share[0]).all() and (one.share > 0).all()) for one in gains()]
+    return [(one.group.setting, one.group.n, (one.gained > 0).all() and (one.share > 0).all()
+             and (one.share[1] > one.share[0]).all()) for one in gains()]
 
 
 def the_rest_is_positive() -> list[Case]:
-    return [(one.group.name, (one.rest > 0).all()) for one in gains()]
+    return [(one.group.setting, one.group.n, (one.rest > 0).all()) for one in gains()]
 
 
 def the_rest_is_the_same_with_both_codes() -> list[Case]:
     """Within a point."""
-    return [(one.group.name, (abs(one.rest[1] - one.rest[0]) < 1).all()) for one in gains()]
+    return [(one.group.setting, one.group.n, (abs(one.rest[1] - one.rest[0]) < 1).all()) for one in gains()]
 
 
 # ---------------------------------------------------------------------------- margins of networks of different training
@@ -172,10 +175,16 @@ def compared() -> list[Compared]:
     return found
 
 
-def larger_margin_loses_less(pairs: list[Compared], same_loss: bool) -> list[bool]:
-    """Of pairs of one loss; or of two, trained without errors."""
+def rate_of(arm: str) -> str:
+    """Of training, as the arm has it."""
+    return arm.split()[1] if sees_errors(arm) else ""
+
+
+def larger_margin_loses_less(pairs: list[Compared], same_loss: bool, same_rate: bool = False) -> list[bool]:
+    """Of pairs of one loss, or of one rate of training as well; or of two losses, trained without errors."""
     return [bool((one.more < 0).all()) for one in pairs if (loss_of(one.arms[0]) == loss_of(one.arms[1])) == same_loss
-            and (same_loss or not any(map(sees_errors, one.arms)))]
+            and (same_loss or not any(map(sees_errors, one.arms)))
+            and (not same_rate or rate_of(one.arms[0]) == rate_of(one.arms[1]))]
 
 
 def training_beats_like_margins(pairs: list[Compared]) -> list[tuple[Compared, str, np.ndarray]]:
@@ -219,14 +228,15 @@ def stale_overfits(code: int) -> list[bool]:
 
 
 def refitted_none_overfits() -> list[Case]:
-    return [(one.group.name, (one.rise[:, REFITTED] <= OVERFITS).all()) for one in gradients()]
+    return [(one.group.setting, one.group.n, (one.rise[:, REFITTED] <= OVERFITS).all()) for one in gradients()]
 
 
 def straight_through_wins() -> list[Case]:
     """With errors, refitted, every seed."""
-    return [(one.group.name, (one.better[REFITTED, 1:] > 0).all()) for one in gradients()]
+    return [(one.group.setting, one.group.n, (one.better[REFITTED, 1:] > 0).all()) for one in gradients()]
 
 
 def errors_in_training_cost() -> list[Case]:
     """Without errors, refitted: standard is best and native worst."""
-    return [(one.group.name, (np.diff(one.clean[:, REFITTED], axis=0) > 0).all()) for one in gradients()]
+    return [(one.group.setting, one.group.n, (np.diff(one.clean[:, REFITTED], axis=0) > 0).all())
+            for one in gradients()]

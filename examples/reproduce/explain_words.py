@@ -5,25 +5,29 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-Case = tuple[str, bool | np.bool_]                      # setting, whether a finding holds in a case of it
+Case = tuple[str, int, bool | np.bool_]                 # setting, number of seeds, whether a finding holds there
 Over = Sequence[tuple[str, int]]                        # titles above header cells, each with their number
 
 
 def by_setting(cases: Iterable[Case]) -> dict[str, list[bool]]:
     found: dict[str, list[bool]] = {}
-    for name, holds in cases:
-        found.setdefault(name, []).append(bool(holds))
+    for setting, _, holds in cases:
+        found.setdefault(setting, []).append(bool(holds))
     return found
 
 
-def where(cases: Iterable[Case], sentence: str) -> str:
+def where(cases: Sequence[Case], sentence: str) -> str:
     """A finding, and in how many cases of each setting it holds; one that fails in the first setting is refused."""
     found = by_setting(cases)
     if not found:
         return f"* {sentence}: open."
     if not all(next(iter(found.values()))):
         raise SystemExit(f"the rows no longer support this, write that part of explain.py anew: {sentence}")
-    return f"* {sentence}: {'; '.join(f'{name} {sum(of)} of {len(of)}' for name, of in found.items())}."
+    told = []
+    for setting, of in found.items():
+        seeds = " or ".join(map(str, sorted({n for one, n, _ in cases if one == setting})))
+        told.append(f"{setting} (n={seeds}) {sum(of)} of {len(of)}")
+    return f"* {sentence}: {'; '.join(told)}."
 
 
 def share(cases: Iterable[Case]) -> str:

@@ -89,7 +89,16 @@ def test_length_is_compared_by_common_seeds():
     assert short.n == long.n and explain.Group("FCNN 10 cosine", ("standard", 0)).n > short.n
     length, = (one for one in explain.find.length_pairs() if one.code == 0)
     expected = short.mean(("standard", 0), *rates) - long.mean(("standard", 0), *rates)
-    assert length.name.endswith(f"(n={short.n})") and (length.by == expected).all()
+    assert length.n == short.n and (length.by == expected).all()
+
+
+def test_seeds_that_are_not_all_there_make_no_second_setting():
+    """A stage is kept in parts: two seeds of one comparison and one of another are one setting."""
+    told = explain.where([("A", 2, True), ("A", 1, True), ("B", 3, False)], "x")
+    assert told == "* x: A (n=1 or 2) 2 of 2; B (n=3) 0 of 1."
+    assert explain.share([("A", 2, True), ("A", 1, True), ("B", 3, False)]) == "(1 of 2 settings)"
+    with pytest.raises(SystemExit, match="no longer support this.*x"):
+        explain.where([("A", 2, True), ("A", 1, False), ("B", 3, True)], "x")
 
 
 def test_a_longer_training_is_a_line_of_its_own_and_compared(monkeypatch):
@@ -101,4 +110,4 @@ def test_a_longer_training_is_a_line_of_its_own_and_compared(monkeypatch):
     lines = explain.sentence_part().splitlines()
     for label in ("a1", "b3a", "c1"):
         assert any(line.startswith(f"{label} ") and " FCNN 200 cosine " in line for line in lines)
-    assert {one.name for one in explain.find.length_pairs()} == {"FCNN 10 cosine and 200 cosine (n=1)"}
+    assert {(one.setting, one.n) for one in explain.find.length_pairs()} == {("FCNN 10 cosine and 200 cosine", 1)}
