@@ -331,9 +331,9 @@ none flips the standard network is best and native gradients worst {share(find.e
 * What training at p gains is in part what refitting gives: subtract what that gives the standard network, more with
 code 128 {share(find.thresholds_give_more_of_code_128())}.
 
-* Larger margins of the first layer go with smaller losses once thresholds are refitted, mostly since both follow the
-rate of training. They do not say how much training with errors gives over the standard network, and compare losses no
-better than chance would.
+* Of networks of one setting, code and loss larger margins of the first layer go with smaller losses of points once
+thresholds are refitted, of one rate of training less often (below). They do not say how much training with errors gives
+over the standard network, and are no measure across losses.
 """) + sentence_part() + standard_part() + gain_part() + gradient_part().rstrip("\n") + "\n"
 
 
