@@ -21,7 +21,7 @@ import explain_rows
 import numpy as np
 from explain_figure import draw
 from explain_rows import ADAPTED, OVERFITS, PAPERS, RATES, STANDARD, TRAINED, WAYS, Group, setting_of, settings
-from explain_words import filled, numbers, paragraphs, share, simple, where
+from explain_words import filled, numbers, paragraphs, share, simple, support, where
 from plan import CODES, control
 from study import percent
 
@@ -202,8 +202,7 @@ def margins_told() -> str:
     """What margins tell of pairs of networks of one setting and code that were trained in different ways."""
     pairs = find.compared()
     same, other, rate = (find.larger_margin_loses_less(pairs, *how) for how in ((True,), (False,), (True, True)))
-    if not np.mean(same) > np.mean(other or [False]):
-        raise SystemExit("the rows no longer support this, write that part of explain.py anew: margins of one loss")
+    support(np.mean(same) > np.mean(other or [False]), "margins order networks of one loss better than of others")
     cases, words = [], []
     for one, arm, less in find.training_beats_like_margins(pairs):
         cases.append((one.group.setting, one.group.n, less.min() > 1))
@@ -253,8 +252,7 @@ def gradient_part() -> str:
     better = [(*name, *(text for of in one.better[find.REFITTED] for text in numbers(of.mean(axis=-1), ".2f")),
                *numbers(one.clean[::-1, 1])) for name, one in zip(named, found)]
     stale = {code: find.stale_overfits(code) for code in CODES}
-    if not np.mean(stale[128]) > np.mean(stale[0]):
-        raise SystemExit("the rows no longer support this, write that part of explain.py anew: code 128 overfits more")
+    support(np.mean(stale[128]) > np.mean(stale[0]), "as trained more networks overfit with code 128")
     told = [f"{sum(rise)} of {len(rise)} with code {code}" for code, rise in stale.items()]
     return filled(f"""
 Overfitting to the rate, and gradients

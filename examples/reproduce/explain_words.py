@@ -16,13 +16,18 @@ def by_setting(cases: Iterable[Case]) -> dict[str, list[bool]]:
     return found
 
 
+def support(holds: bool | np.bool_, sentence: str) -> None:
+    """Refuse to write what the rows contradict."""
+    if not holds:
+        raise SystemExit(f"the rows no longer support this, write that part of explain.py anew: {sentence}")
+
+
 def where(cases: Sequence[Case], sentence: str) -> str:
     """A finding, and in how many cases of each setting it holds; one that fails in the first setting is refused."""
     found = by_setting(cases)
     if not found:
         return f"* {sentence}: open."
-    if not all(next(iter(found.values()))):
-        raise SystemExit(f"the rows no longer support this, write that part of explain.py anew: {sentence}")
+    support(all(next(iter(found.values()))), sentence)
     told = []
     for setting, of in found.items():
         seeds = " or ".join(map(str, sorted({n for one, n, _ in cases if one == setting})))
