@@ -114,9 +114,9 @@ class Images:
         """(train, test) for a network; test has the number of images that `sizes` asks for."""
         kind = "cifar" if name == "cifar" else "fashion"
         if kind not in self._loaded:
-            # without the full set the embedded subset comes, with a notice
+            # narrow networks take the embedded subset; without the full set others do too, with a notice
             self._loaded[kind] = (synthetic("cifar", SYNTHETIC_IMAGES),) * 2 if kind == "cifar" else \
-                find.load_dataset("fashion", download=False)
+                find.load_dataset("fashion-subset" if self.sizes.narrow else "fashion", download=False)
         train, test = self._loaded[kind]
         return train, repeated(test, self.sizes.images[name])
 
