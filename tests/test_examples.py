@@ -55,6 +55,8 @@ SMALL = {                                                         # options, and
     "train_fashion": ("--dataset fashion-subset --images 500 --epochs 1 --trials 2",
                       "out/training.png out/network.h5 out/sweep.h5 out/sweep.png"),
 }
+LONG = ("analog_columns", "chosen_flips", "low_supply", "map_stuck_cells", "rram_energy", "shortcuts", "technologies",
+        "wear_in_use")                                            # five seconds and more each: slow
 STARTS = {".json": b"{", ".h5": b"\x89HDF", ".png": b"\x89PNG", ".csv": b"series,", ".pdf": b"%PDF"}
 DATA = "cifar/", "out/pictures/", "out/signals.npz", "out/table.csv"         # what is put there to be trained on
 
@@ -137,7 +139,8 @@ def test_examples_are_short_and_start_only_as_scripts(path):
     assert f"python examples/{path.name}" in text
 
 
-@pytest.mark.parametrize("name", sorted(set(SMALL) - {"cluster_sweep"}))
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in LONG else ())
+                                  for name in sorted(set(SMALL) - {"cluster_sweep"})])
 def test_an_example_leaves_what_it_says(name, run, tmp_path):
     options, files = (text.split() for text in SMALL[name])
     if name == "train_cifar10":

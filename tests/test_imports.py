@@ -200,6 +200,7 @@ KNOWN = {"bnnsim.fit": "def (model", "bnnsim.faults.BitFlips": "def (p", "bnnsim
          "bnnsim.plotting.ber_curve": "(result", **{f"bnnsim.{name}": "" for name in bnnsim.__all__}}
 
 
+@pytest.mark.slow
 def test_editors_and_type_checkers_see_what_is_there(tmp_path, monkeypatch):
     """Signatures, every name at hand, and no other: a misspelt argument is found before a program is run."""
     from mypy import api

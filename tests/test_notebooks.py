@@ -63,6 +63,7 @@ def test_a_notebook_was_run_from_top_to_bottom(stored):
     assert "/work/" not in json.dumps(stored) and "Warning" not in json.dumps(stored)
 
 
+@pytest.mark.slow
 def test_its_cells_run_in_one_plain_process_and_print_what_is_stored(stored, folder):
     code = "\n".join(cell["source"] for cell in cells_of(stored))
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=folder, capture_output=True, text=True,

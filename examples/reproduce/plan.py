@@ -114,7 +114,7 @@ class Size:
     n_train: int | None = None
     n_test: int | None = None
     epochs: int | None = None               # instead of a recipe's
-    seeds: int | None = None                # no more than these
+    seeds: dict[str, int] | None = None     # of these stages; of others one
     rates: tuple[float, ...] = RATES
 
     def of(self, recipe: Recipe) -> Recipe:
@@ -131,7 +131,7 @@ class Size:
 
     def n_seeds(self, stage: Stage) -> int:
         """How many seeds of a stage are trained."""
-        return stage.n_seeds if self.seeds is None else min(stage.n_seeds, self.seeds)
+        return stage.n_seeds if self.seeds is None else self.seeds.get(stage.name, 1)
 
 
 FULL = Size("full", {"FCNN": "FC2048 FC2048 FC10", "FCNN 512": "FC512 FC512 FC10", "FCNN 1024": "FC1024 FC1024 FC10",
@@ -142,7 +142,7 @@ FULL = Size("full", {"FCNN": "FC2048 FC2048 FC10", "FCNN 512": "FC512 FC512 FC10
             {name: name for name in ("fashion", "mnist", "cifar10")})
 QUICK = Size("quick", {"FCNN": "FC128 FC128 FC10", "FCNN 512": "FC32 FC32 FC10", "FCNN 1024": "FC64 FC64 FC10",
                        "CNN": "C8 MP4 FC32 FC10", "MLP": "FC64 FC64 FC10"}, 2,
-             {"fashion": "fashion-subset", "mnist": "fashion-subset"}, 400, 150, 1, 2,
+             {"fashion": "fashion-subset", "mnist": "fashion-subset"}, 400, 150, 1, {"short": 2},
              (0.0, 1e-4, 0.04, 0.05, 0.1, 0.2))
 
 

@@ -47,7 +47,7 @@ def test_chips_are_counted():
     assert found.rows[-1]["share"] > 0.1 and "BER" in found.table() and len(found.table().splitlines()) == 6
 
 
-@pytest.mark.parametrize(("rate", "trials"), [(2e-4, 4000), (5e-4, 2000)])
+@pytest.mark.parametrize(("rate", "trials"), [pytest.param(2e-4, 4000, marks=pytest.mark.slow), (5e-4, 2000)])
 def test_reweighted_chips_are_what_brute_force_counts(rate, trials):
     failed = brute(rate, trials, 0.03)
     counted = share_interval(failed, trials)
@@ -70,6 +70,7 @@ def test_errors_of_some_layers_are_weighted_by_their_own_bits():
     assert abs(row["share"] - failed / 4000) < 3 * np.hypot(high - low, row["high"] - row["low"]) / 3.92
 
 
+@pytest.mark.slow
 def test_a_layer_and_the_others_are_the_whole_chip_as_brute_force_counts_it():
     """Chips that fail with a wrong bit in layer 0, weighted, and those without one, by splitting, are all that fail.
 
@@ -106,6 +107,7 @@ def test_splitting_is_the_same_for_any_number_of_threads():
     assert np.array_equal(found[0].splitting.passed, found[1].splitting.passed)
 
 
+@pytest.mark.slow
 def test_splitting_is_what_brute_force_counts():
     network, split = trained()
     limit = network.accuracy(split) - 0.08

@@ -200,7 +200,8 @@ def kill_and_resume(kind, folder, kills, seed):
     return f"{kind}: {n_kills} kills, {n_runs} runs, all processes ended in {slowest:.2f} s"
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "training"])
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=pytest.mark.slow if kind == "devices" else ())
+                                  for kind in (*KINDS, "training")])
 def test_killed_commands_resume_to_the_same_arrays_and_leave_nothing(own_place, kind):
     print(kill_and_resume(kind, own_place, 1, 1))
 

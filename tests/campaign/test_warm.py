@@ -46,6 +46,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not are_compiled(), reason="NUMBA_DISABLE_JIT=1: nothing is compiled")
 def test_nothing_is_left_to_compile_after_warmup():
     """One process for both: what `warmup(training=True)` needs of `warmup()` it would do alone too."""

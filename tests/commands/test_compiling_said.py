@@ -9,6 +9,7 @@ import pytest
 from bnnsim.kernels import are_compiled
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not are_compiled(), reason="NUMBA_DISABLE_JIT=1: nothing is compiled")
 def test_a_cold_start_says_that_it_compiles_and_a_warm_one_does_not(tmp_path):
     words = ["-m", "bnnsim.ber_sweep", "--rates", "0.1", "--trials", "3"]    # >= 3 cells: compiled before the bar

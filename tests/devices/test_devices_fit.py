@@ -53,6 +53,7 @@ def test_the_same_file_gives_the_same_intervals():
     assert first == again != other
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:all samples. the samples contradict")      # 1 % of good tables
 def test_intervals_hold_as_often_as_they_say(tmp_path):
     """In 100 tables of 100 samples a state, a 90 % interval misses the truth 10 +- 9 times (3 sigma)."""

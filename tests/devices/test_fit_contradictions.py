@@ -86,7 +86,7 @@ WRONG = [(stuck_hrs, "HRS samples lie lower than that log-normal goes"), (one_st
          (bimodal_lrs, "LRS samples are not log-normal .p"), (outliers, "3 of .* HRS samples lie lower")]
 
 
-@pytest.mark.parametrize("n", [200, 2000])
+@pytest.mark.parametrize("n", [200, pytest.param(2000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("spoil, named", WRONG, ids=[spoil.__name__ for spoil, _ in WRONG])
 def test_a_wrong_model_is_warned_of_by_name(tmp_path, spoil, named, n):
     """And "empirical", which the warning offers, gives the rates that the samples themselves show, without warning."""

@@ -106,7 +106,7 @@ def test_all_texts_can_be_read(name):
     check_readable(figure)
 
 
-@pytest.mark.parametrize("width", ["column", pytest.param("page", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("width", [pytest.param(width, marks=pytest.mark.slow) for width in ("column", "page")])
 @pytest.mark.parametrize("name", INPUTS)
 def test_all_texts_can_be_read_in_columns_of_a_paper(name, width):
     figure = draw(name, width=width)
@@ -130,6 +130,7 @@ def test_axes_that_are_given_are_drawn_on_and_returned(name):
         draw(name, ax=figure.subplots(1, n + 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", INPUTS)
 def test_all_texts_can_be_read_on_narrow_axes_among_others(name):
     n = PANELS.get(name, 1)

@@ -95,8 +95,8 @@ def assaulted(good, tmp_path, monkeypatch, n_files):
             path.unlink()
 
 
-def test_120_changed_files(good, tmp_path, monkeypatch):
-    assaulted(good, tmp_path, monkeypatch, 120)
+def test_60_changed_files(good, tmp_path, monkeypatch):
+    assaulted(good, tmp_path, monkeypatch, 60)
 
 
 @pytest.mark.slow

@@ -104,8 +104,7 @@ CPUS = {"generic": {"NUMBA_CPU_NAME": "generic"}, "avx2": AVX2,
 def cpu_rows():
     """(CPU, part); what takes longest is slow, and other instructions, whose tiles test_twins runs."""
     for cpu, part in product(CPUS, PARTS):
-        slow = part in ("products", "trained", "graphs") or cpu != "generic"
-        marks = [pytest.mark.slow] if slow else []
+        marks = [] if (cpu, part) == ("generic", "float loops") else [pytest.mark.slow]
         if cpu != "generic":
             marks.append(pytest.mark.skipif(not target_has(cpu), reason=f"this CPU has no {cpu}"))
         yield pytest.param(cpu, part, marks=marks)

@@ -100,6 +100,7 @@ def test_a_promise_is_the_sum_of_slopes(shape):
         np.testing.assert_allclose(comp, np.ravel(ref), atol=max(size, 1e-9))
 
 
+@pytest.mark.slow
 def test_chosen_flips_cost_more_than_random_ones():
     """On images that the search has not seen, too: as many random flips cost next to nothing."""
     found = progressive_flips(FCNN, TEST[:150], 300, 30)

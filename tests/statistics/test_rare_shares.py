@@ -141,6 +141,7 @@ def test_moves_of_another_law_fail():
     assert off(found.share, exact(0.02)) > 4
 
 
+@pytest.mark.slow
 def test_splitting_covers():
     """Of 100 roots 93 at 16 chips and 8 repetitions, 95 at 24, and 91 at 30 chips and 20 repetitions."""
     truth = exact(0.02)
