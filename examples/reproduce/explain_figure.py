@@ -24,22 +24,24 @@ def draw_codes(axes: Axes, group: Group) -> None:
     axes.legend(fontsize=8, loc="lower left")
 
 
-def draw_overfitting(axes: Axes, group: Group) -> None:
-    """Points at half the rate of training, minus those without errors; of each seed, and their mean."""
-    keys = [key for key in group.rows if key[0] != "standard"]
+def draw_overfitting(axes: Axes, of: list[Group]) -> None:
+    """Points at half the rate of training, minus those without errors: of each seed of a network, and their mean."""
+    keys = [key for group in of for key in group.rows]
     for way, (label, marker) in enumerate((("as trained", "o"), ("rescaled", "s"), ("re-estimated", "D"))):
-        points = np.array([group.right(key, float(key[0].split()[1]) / 2, WAYS[way]) - group.right(key, 0.0, WAYS[way])
-                           for key in keys])
-        y = np.arange(len(keys)) + 0.22 * (way - 1)
-        axes.plot(points.mean(axis=1), y, marker, color=COLOURS[way + 2], label=label)
-        axes.plot(points.ravel(), np.repeat(y, points.shape[1]), "|", color="0.2", markersize=4,
-                  label="seeds" if way == 2 else None)
+        for y, ((arm, code), group) in enumerate(zip(keys, of)):
+            points = (group.right((arm, code), float(arm.split()[1]) / 2, WAYS[way]) -
+                      group.right((arm, code), 0.0, WAYS[way]))
+            at = y + 0.22 * (way - 1)
+            axes.plot(points.mean(), at, marker, color=COLOURS[way + 2], label=None if y else label)
+            axes.plot(points, np.full(group.n, at), "|", color="0.2", markersize=4,
+                      label="seeds" if way == 2 and y == len(keys) - 1 else None)
     axes.axvline(OVERFITS, color="0.3", linewidth=0.9, linestyle=":")
     axes.set_yticks(range(len(keys)), [f"{arm.replace('flips', 'straight-thr.')}, code {code}" for arm, code in keys])
     axes.tick_params(axis="y", labelsize=8)
     axes.invert_yaxis()
     axes.set_xlabel("points at half the rate of training,\nminus without errors (dotted: criterion)")
-    axes.set_title(f"overfitting to the rate, {group.name}", fontsize=9)
+    seeds = " or ".join(map(str, sorted({group.n for group in of})))
+    axes.set_title(f"overfitting to the rate, {of[0].setting} (n={seeds})", fontsize=9)
     axes.legend(fontsize=8)
 
 
@@ -66,14 +68,14 @@ def draw_margins(axes: Axes, rate: float = 0.1) -> None:
 def draw(path: Path) -> None:
     """All panels: codes, and overfitting, of every setting that has what they need."""
     codes = groups(*STANDARD)
-    trained = [Group(one, *keys) for one in settings()
-               if len(keys := [key for key in product(ARMS[1:], CODES) if Group(one, key).n]) > 2]
+    trained = [found for one in settings()
+               if len(found := [group for key in product(ARMS[1:], CODES) if (group := Group(one, key)).n]) > 2]
     used = len(codes) + len(trained) + 1
     n_rows = -(-used // 2)
     figure, panels = new_panels((9.6, 4.0 * n_rows), n_rows, 2, used=used)
     for axes, group in zip(panels, codes):
         draw_codes(axes, group)
-    for axes, group in zip(panels[len(codes):], trained):
-        draw_overfitting(axes, group)
+    for axes, found in zip(panels[len(codes):], trained):
+        draw_overfitting(axes, found)
     draw_margins(panels[-1])
     save_figure(figure, path)
