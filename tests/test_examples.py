@@ -56,7 +56,7 @@ SMALL = {                                                         # options, and
                       "out/training.png out/network.h5 out/sweep.h5 out/sweep.png"),
 }
 LONG = ("analog_columns", "chosen_flips", "low_supply", "map_stuck_cells", "rram_energy", "shortcuts", "technologies",
-        "wear_in_use")                                            # five seconds and more each: slow
+        "wear_in_use")                                            # the longest: slow
 STARTS = {".json": b"{", ".h5": b"\x89HDF", ".png": b"\x89PNG", ".csv": b"series,", ".pdf": b"%PDF"}
 DATA = "cifar/", "out/pictures/", "out/signals.npz", "out/table.csv"         # what is put there to be trained on
 
