@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from explain_rows import ARMS, OVERFITS, RATES, STANDARD, WAYS, Group, groups, settings
+from explain_words import with_seeds
 from matplotlib.axes import Axes
 from plan import CODES
 
@@ -28,20 +29,18 @@ def draw_overfitting(axes: Axes, of: list[Group]) -> None:
     """Points at half the rate of training, minus those without errors: of each seed of a network, and their mean."""
     keys = [key for group in of for key in group.rows]
     for way, (label, marker) in enumerate((("as trained", "o"), ("rescaled", "s"), ("re-estimated", "D"))):
-        for y, ((arm, code), group) in enumerate(zip(keys, of)):
-            points = (group.right((arm, code), float(arm.split()[1]) / 2, WAYS[way]) -
-                      group.right((arm, code), 0.0, WAYS[way]))
-            at = y + 0.22 * (way - 1)
-            axes.plot(points.mean(), at, marker, color=COLOURS[way + 2], label=None if y else label)
-            axes.plot(points, np.full(group.n, at), "|", color="0.2", markersize=4,
-                      label="seeds" if way == 2 and y == len(keys) - 1 else None)
+        points = [group.right(key, float(key[0].split()[1]) / 2, WAYS[way]) - group.right(key, 0.0, WAYS[way])
+                  for key, group in zip(keys, of)]
+        y = np.arange(len(keys)) + 0.22 * (way - 1)
+        axes.plot([each.mean() for each in points], y, marker, color=COLOURS[way + 2], label=label)
+        axes.plot(np.concatenate(points), np.repeat(y, [group.n for group in of]), "|", color="0.2", markersize=4,
+                  label="seeds" if way == 2 else None)
     axes.axvline(OVERFITS, color="0.3", linewidth=0.9, linestyle=":")
     axes.set_yticks(range(len(keys)), [f"{arm.replace('flips', 'straight-thr.')}, code {code}" for arm, code in keys])
     axes.tick_params(axis="y", labelsize=8)
     axes.invert_yaxis()
     axes.set_xlabel("points at half the rate of training,\nminus without errors (dotted: criterion)")
-    seeds = " or ".join(map(str, sorted({group.n for group in of})))
-    axes.set_title(f"overfitting to the rate, {of[0].setting} (n={seeds})", fontsize=9)
+    axes.set_title(f"overfitting to the rate, {with_seeds(of[0].setting, *(group.n for group in of))}", fontsize=9)
     axes.legend(fontsize=8)
 
 

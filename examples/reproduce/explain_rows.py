@@ -6,6 +6,7 @@ A setting is a network, its epochs and their schedule.
 from collections.abc import Iterable
 
 import numpy as np
+from explain_words import with_seeds
 from networks import Row, kept
 from plan import CODES
 from study import at, curves
@@ -40,7 +41,7 @@ class Group:
                               and (row["arm"], row["code"]) == key}
                  for one in (setting, like or setting) for key in keys}
         seeds = sorted(set.intersection(*map(set, every.values())))
-        self.n, self.setting, self.name = len(seeds), setting, f"{setting} (n={len(seeds)})"
+        self.n, self.setting, self.name = len(seeds), setting, with_seeds(setting, len(seeds))
         self.rows = {key: [every[setting, key][seed] for seed in seeds] for key in keys}
 
     @property

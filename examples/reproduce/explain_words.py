@@ -9,6 +9,11 @@ Case = tuple[str, int, bool | np.bool_]                 # setting, number of see
 Over = Sequence[tuple[str, int]]                        # titles above header cells, each with their number
 
 
+def with_seeds(setting: str, *n: int) -> str:
+    """A setting and how many seeds its networks have."""
+    return f"{setting} (n={' or '.join(map(str, sorted(set(n))))})"
+
+
 def by_setting(cases: Iterable[Case]) -> dict[str, list[bool]]:
     found: dict[str, list[bool]] = {}
     for setting, _, holds in cases:
@@ -28,10 +33,8 @@ def where(cases: Sequence[Case], sentence: str) -> str:
     if not found:
         return f"* {sentence}: open."
     support(all(next(iter(found.values()))), sentence)
-    told = []
-    for setting, of in found.items():
-        seeds = " or ".join(map(str, sorted({n for one, n, _ in cases if one == setting})))
-        told.append(f"{setting} (n={seeds}) {sum(of)} of {len(of)}")
+    told = [f"{with_seeds(setting, *(n for one, n, _ in cases if one == setting))} {sum(of)} of {len(of)}"
+            for setting, of in found.items()]
     return f"* {sentence}: {'; '.join(told)}."
 
 
