@@ -30,6 +30,7 @@ from plan import FULL, QUICK, STAGES, Recipe, Size, jobs
 import bnnsim
 import bnnsim.metrics as metrics
 from bnnsim.campaign.provenance import cpu_name
+from bnnsim.commands.scripts import made_folder
 from bnnsim.faults import BitFlips
 from bnnsim.files.atomic import replaced
 from bnnsim.training.history import History
@@ -220,7 +221,7 @@ def arguments(text: str) -> argparse.ArgumentParser:
     """The options of every reproduction."""
     parser = argparse.ArgumentParser(description=text.split("\n", 1)[0])
     parser.add_argument("--full", action="store_true", help="the papers' networks on all images")
-    parser.add_argument("--folder", type=Path, default=Path("out/reproduce"),
+    parser.add_argument("--folder", type=made_folder, default="out/reproduce",
                         help="of rows and networks (default: %(default)s)")
     return parser
 

@@ -109,6 +109,13 @@ def test_an_own_state_stands_beside_one_that_ships(noise):
             assert overlap(other, Plain(state), -0.1, noise) == pytest.approx(1 - ref, rel=1e-8)
 
 
+def test_jumps_are_integrated_as_sums_are():
+    """An own state of four values, which does not say that there are no others; wherever they are among the nodes."""
+    state, levels = NormalConductance(2e-4, 5e-5), Empirical((9e3, 9.001e3, 2e4, 5e4))
+    for shift in np.linspace(-2, 2, 41):
+        assert overlap(state, Plain(levels), shift) == pytest.approx(overlap(state, levels, shift), rel=1e-8)
+
+
 def test_a_state_that_knows_what_it_is_gets_the_closed_form():
     """`ln_normal` and `widened` are asked of the object, not of its class."""
     @dataclass(frozen=True)

@@ -134,7 +134,7 @@ def test_the_scaled_hinge_learns_its_scale():
 
 
 @pytest.mark.parametrize(("script", "options", "message"), [
-    ("c_overfitting.py", "--folder /dev/null", "error: "),
+    ("c_overfitting.py", "--folder /dev/null", "argument --folder: cannot make the folder /dev/null: "),
     ("networks.py", "--stages x,long",
      f"--stages must be of {', '.join(stage.name for stage in plan.STAGES)}, got x"),
     ("networks.py", "--part 3/2", "--part: must be K/N with K from 1 to N, such as 2/4, got '3/2'"),
