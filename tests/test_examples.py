@@ -55,8 +55,8 @@ SMALL = {                                                         # options, and
     "train_fashion": ("--dataset fashion-subset --images 500 --epochs 1 --trials 2",
                       "out/training.png out/network.h5 out/sweep.h5 out/sweep.png"),
 }
-LONG = ("analog_columns", "chosen_flips", "low_supply", "map_stuck_cells", "rram_energy", "shortcuts", "technologies",
-        "wear_in_use")                                            # the longest: slow
+LONG = ("analog_columns", "chip_yield", "chosen_flips", "ensembles", "errors_elsewhere", "fragile_blocks", "low_supply",
+        "map_stuck_cells", "rram_energy", "shortcuts", "technologies", "wear_in_use")        # the longest: slow
 STARTS = {".json": b"{", ".h5": b"\x89HDF", ".png": b"\x89PNG", ".csv": b"series,", ".pdf": b"%PDF"}
 DATA = "cifar/", "out/pictures/", "out/signals.npz", "out/table.csv"         # what is put there to be trained on
 
@@ -153,6 +153,7 @@ def test_an_example_leaves_what_it_says(name, run, tmp_path):
     check_left(tmp_path, printed, files)
 
 
+@pytest.mark.slow
 def test_cluster_sweep_leaves_what_it_says_and_goes_on_from_its_file(run, tmp_path):
     """More chips on a finished campaign end with what one go gives, on no cluster."""
     options, files = (text.split() for text in SMALL["cluster_sweep"])

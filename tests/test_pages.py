@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import slow_cases
 
 import bnnsim
 import bnnsim.__main__ as __main__
@@ -107,8 +108,7 @@ def test_every_option_that_is_named_exists(name, line):
     importlib.import_module(words[2]).arguments().parse_args(words[3:])
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if "gallery" in name else ())
-                                  for name in WHOLE])
+@pytest.mark.parametrize("name", slow_cases.first(2, WHOLE))
 def test_a_tutorial_runs_from_top_to_bottom(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "page"}

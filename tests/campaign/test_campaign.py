@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import slow_cases
 from campaign_run import N_CELLS, RATES, SEED, TRIALS, networks, run, split
 
 import bnnsim.ber_sweep as ber_sweep
@@ -92,7 +93,7 @@ def test_every_cell_is_apply_and_predict(reference):
     assert len(np.unique(reference.accuracy)) > 5
 
 
-@pytest.mark.parametrize("n_threads", [1, 2, 3])
+@pytest.mark.parametrize("n_threads", slow_cases.first(1, [3, 2, 1]))
 def test_threads_do_not_change_a_campaign(reference, n_threads):
     with threads(n_threads):
         same(run(), reference)
@@ -176,6 +177,7 @@ def test_dask_does_not_change_a_campaign(reference, dask):
     same(run(executor=dask.get_executor(pure=False)), reference)
 
 
+@pytest.mark.slow
 def test_a_dask_worker_killed_in_mid_campaign_changes_nothing(reference, dask, monkeypatch, tmp_path):
     """Its tasks go to the other one, and to the one that Dask starts in its place."""
     dask.wait_for_workers(2)
@@ -353,7 +355,7 @@ def test_worker_processes_leave_ctrl_c_to_the_main_one():
     assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
 
 
-@pytest.mark.parametrize("more", [[], ["--workers", "2"]])
+@pytest.mark.parametrize("more", slow_cases.first(1, [["--workers", "2"], []]))
 def test_ctrl_c_stores_what_is_done_and_says_how_to_go_on(stored, tmp_path, more):
     """SIGINT to all processes of the terminal, as Ctrl-C sends it."""
     out = tmp_path / "s.h5"

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import slow_cases
 from campaign_run import N_CELLS, VARIANTS, on_disk, run
 
 HERE = Path(__file__).resolve().parents[1]
@@ -35,8 +36,8 @@ def ask(reference):
 
 
 @pytest.mark.parametrize("seed", [1])
-@pytest.mark.parametrize("how", ["clock", "events"])
-def test_kills_at_20_random_moments_change_nothing(ask, tmp_path, how, seed, kills=20):
+@pytest.mark.parametrize("how, kills", [("clock", 10), ("events", 20)])
+def test_kills_at_random_moments_change_nothing(ask, tmp_path, how, seed, kills):
     """By a clock: anywhere. At random events: inside of journal lines, files, renames and removals too."""
     found = ask(do="kill", how=how, seed=seed, kills=kills, folder=str(tmp_path))
     print(found)
@@ -50,7 +51,7 @@ def test_kills_at_20_random_moments_change_nothing(ask, tmp_path, how, seed, kil
 @pytest.mark.parametrize("seed", range(10, 20))
 @pytest.mark.parametrize("how", ["clock", "events"])
 def test_kills_at_more_random_moments_change_nothing(ask, tmp_path, how, seed):
-    test_kills_at_20_random_moments_change_nothing(ask, tmp_path, how, seed, 50)
+    test_kills_at_random_moments_change_nothing(ask, tmp_path, how, seed, 50)
 
 
 MOMENTS = ["before a line", "half a line", "after a line", "half a line", "a batch ends", "before an array",
@@ -64,25 +65,25 @@ def test_kills_at_each_moment_change_nothing(ask, tmp_path):
     assert found["kills"] == len(MOMENTS) and set(found["moments"]) == set(MOMENTS)
 
 
-@pytest.mark.parametrize("variant, moments, message", [
+@pytest.mark.parametrize("variant, moments, message", slow_cases.first(2, [
     ("in place", ["half of the results"], "damaged or cut off"),
     ("journal removed first", ["before an array"], r"2002 cells are gone"),
     ("journal rewritten", ["a batch begins"] + ["half a line"] * 3, "cells are gone"),
-])
+]))
 def test_the_same_test_notices_careless_writers(ask, tmp_path, variant, moments, message):
     assert variant in VARIANTS
     found = ask(do="kill", how="moments", seed=0, kills=0, moments=moments, variant=variant, folder=str(tmp_path))
     assert message in found["error"]
 
 
-FULL = [(0, 0, "full.h5.journal: File too large"), (100, 0, "full.h5.journal: File too large"),
+FULL = [(100, 0, "full.h5.journal: File too large"), (200_000, N_CELLS, "a file that was there is unchanged"),
         (50_000, 500, "full.h5.journal: File too large; the cells before are kept: make room and go on with --resume"),
-        (200_000, N_CELLS, "a file that was there is unchanged")]
+        (0, 0, "full.h5.journal: File too large")]
 
 
-@pytest.mark.parametrize("n_bytes, least, message", FULL)
+@pytest.mark.parametrize("n_bytes, least, message", slow_cases.first(2, FULL))
 def test_a_full_disk_is_a_clear_error_and_loses_nothing(ask, tmp_path, n_bytes, least, message):
-    """No byte, half of the first line, a part of the journal, all of the journal but not the results: each goes on."""
+    """Half of the first line, all of the journal but not the results, a part of the journal, no byte: each goes on."""
     found = ask(do="full", folder=str(tmp_path), n_bytes=n_bytes)
     assert found["error"] is None, found["error"]
     assert found["message"].startswith("error OSError") and message in found["message"]

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import slow_cases
 
 import bnnsim
 import bnnsim.devices as devices
@@ -35,7 +36,7 @@ KINDS = [("hfo2_2t2r", "condition", {"codes": ["none", "secded(8,4)"], "cells": 
          ("teaching", "cycles", {"at": {"condition": "weak", "time_second": 100}}), ("sram_synthetic", "voltage", {})]
 
 
-@pytest.mark.parametrize("card, axis, settings", KINDS, ids=[kind[1] for kind in KINDS])
+@pytest.mark.parametrize("card, axis, settings", slow_cases.first(1, KINDS), ids=[kind[1] for kind in KINDS])
 def test_what_was_saved_comes_back_and_is_drawn_again(network, test, tmp_path, card, axis, settings):
     found = sweep(card, {"a": network, "b": network}, test, axis, **settings)
     found.save(tmp_path / "s.h5")

@@ -14,6 +14,7 @@ import tempfile
 import ended_commands as ended
 import numpy as np
 import pytest
+import slow_cases
 import training_run
 
 import bnnsim.ber_sweep as ber_sweep
@@ -44,7 +45,7 @@ def running(words, folder):
     return process
 
 
-@pytest.mark.parametrize("group", [False, True], ids=["main", "group"])
+@pytest.mark.parametrize("group", slow_cases.first(1, [True, False]), ids=["group", "main"])
 def test_workers_of_a_killed_process_end_and_the_next_start_cleans_up(own_place, group):
     """`group`: multiprocessing's own tracker, which would remove semaphores, is killed too."""
     process = running([*LONG, "--workers", "2"], own_place)
@@ -57,8 +58,9 @@ def test_workers_of_a_killed_process_end_and_the_next_start_cleans_up(own_place,
     assert not any(one.startswith("sem.") and any(name in one for name in folders) for one in os.listdir("/dev/shm"))
 
 
-@pytest.mark.parametrize("workers, number", [
-    ([], signal.SIGTERM), *((["--workers", "2"], number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))])
+@pytest.mark.parametrize("workers, number", slow_cases.first(2, [
+    ([], signal.SIGTERM), (["--workers", "2"], signal.SIGHUP), (["--workers", "2"], signal.SIGINT),
+    (["--workers", "2"], signal.SIGTERM)]))
 def test_what_ends_a_process_politely_is_heeded_like_ctrl_c(own_place, number, workers):
     process = running([*LONG, *workers], own_place)
     code, said, _ = ended.end(process, number)
@@ -200,8 +202,7 @@ def kill_and_resume(kind, folder, kills, seed):
     return f"{kind}: {n_kills} kills, {n_runs} runs, all processes ended in {slowest:.2f} s"
 
 
-@pytest.mark.parametrize("kind", [pytest.param(kind, marks=pytest.mark.slow if kind == "devices" else ())
-                                  for kind in (*KINDS, "training")])
+@pytest.mark.parametrize("kind", slow_cases.first(2, ["workers", "training", "threads", "devices"]))
 def test_killed_commands_resume_to_the_same_arrays_and_leave_nothing(own_place, kind):
     print(kill_and_resume(kind, own_place, 1, 1))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import slow_cases
 
 import bnnsim
 import bnnsim.commands.pipes as pipes
@@ -38,9 +39,14 @@ def small(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("unbuffered, both", [(False, False), (True, True)])
-@pytest.mark.parametrize("words", ["bnnsim.summary net.h5", "bnnsim evaluate net.h5 --dataset d.npz --format csv",
-                                   "bnnsim.ber_sweep net.h5 --dataset d.npz --rates 0.1 --trials 2 --quiet", "bnnsim"])
+SWEEP = "bnnsim.ber_sweep net.h5 --dataset d.npz --rates 0.1 --trials 2 --quiet"
+EVALUATION = "bnnsim evaluate net.h5 --dataset d.npz --format csv"
+
+
+@pytest.mark.parametrize("words, unbuffered, both", slow_cases.first(5, [
+    ("bnnsim", False, False), ("bnnsim", True, True), ("bnnsim.summary net.h5", False, False),
+    ("bnnsim.summary net.h5", True, True), (SWEEP, True, True), (SWEEP, False, False), (EVALUATION, True, True),
+    (EVALUATION, False, False)]))
 def test_it_ends_quietly_when_nobody_reads(small, words, unbuffered, both):
     assert ended(words.split(), unbuffered, both=both, cwd=small) == (pipes.UNREAD, "")
 

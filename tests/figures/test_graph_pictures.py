@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import slow_cases
 import small_graphs
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,8 +61,9 @@ def deep():
     return bnnsim.pack(bnnsim.Graph(wiring.nodes, (1, 8, 8)))
 
 
-@pytest.mark.parametrize("width", [None, "page", (9, 7), 20])
-@pytest.mark.parametrize("made", [small_graphs.packed, deep])
+@pytest.mark.parametrize("made, width", slow_cases.first(4, [
+    (small_graphs.packed, None), (small_graphs.packed, "page"), (deep, None), (deep, 20), (deep, "page"),
+    (deep, (9, 7)), (small_graphs.packed, (9, 7)), (small_graphs.packed, 20)]))
 def test_texts_fit_their_boxes(made, width):
     network = made()
     figure = figures.network_graph(network, width=width)

@@ -125,7 +125,7 @@ SMALL_PARTS = {
 }
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name == "x.pt" else ())
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in ("x.pt", "x.h") else ())
                                   for name in SMALL_PARTS])
 def test_many_small_parts(good, tmp_path, name):
     """What takes little in a file, and much in Python."""

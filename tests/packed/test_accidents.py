@@ -6,6 +6,7 @@ import threading
 import h5py
 import numpy as np
 import pytest
+import slow_cases
 from weight_files import CONTENT, assert_same, stored_checksum
 
 import bnnsim.packed.network_file as network_file
@@ -29,7 +30,7 @@ def test_a_truncated_file_is_damaged(copies, kind):
         assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", slow_cases.first(1, range(4)))
 @pytest.mark.parametrize("kind", CONTENT)
 def test_a_flipped_bit_is_noticed_or_harmless(copies, kind, seed):
     """Harmless: in space that HDF5 does not use."""

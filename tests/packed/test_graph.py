@@ -7,6 +7,7 @@ import naive
 import naive_graph
 import numpy as np
 import pytest
+import slow_cases
 import random_graphs
 from kernel_calls import in_threads
 from test_operations import same, signs_of
@@ -70,7 +71,7 @@ def passes(graph):
     return [step.taken for plan in graph._plans.values() for step in plan if step.taken is not None]
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", slow_cases.first(8, range(20)))
 def test_operations_in_one_pass_give_what_each_alone_does(seed):
     """On channels by 16: as scores, from any cut to any other, and where a value is wanted on the way."""
     for graph in (random_graphs.wide(seed, extreme=seed % 3 == 0), random_graphs.row(seed)):
@@ -272,7 +273,7 @@ def test_a_file_gives_back_the_graph(seed, tmp_path):
 
 # ---------------------------------------------------------------- sweeps
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", slow_cases.first(12, SEEDS))
 def test_every_shortcut_equals_the_whole_evaluation(seed, monkeypatch):
     """Any layers changed, a little or much; values kept at any cut, or at none."""
     rng = np.random.default_rng(seed)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import slow_cases
 from scipy import stats
 
 from bnnsim.statistics.pairs import population_difference
@@ -28,7 +29,7 @@ def truth():
     return ndtr(1.6 / scale) - ndtr(1.45 / scale)
 
 
-@pytest.mark.parametrize("shared", [1.0, 0.0])
+@pytest.mark.parametrize("shared", slow_cases.first(1, [0.0, 1.0]))
 def test_coverage(shared):
     rng, hits = np.random.default_rng(1), {"paired": 0, "unpaired": 0}
     for _ in range(N_SIMULATIONS):

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import slow_cases
 import scipy.special
 
 import bnnsim.statistics.tolerated_rate as tolerated_rate
@@ -45,7 +46,7 @@ def covered(rng, n_chips, n_simulations=N_SIMULATIONS):
     return found / n_simulations
 
 
-@pytest.mark.parametrize("n_chips", [2, 3, 30])
+@pytest.mark.parametrize("n_chips", slow_cases.first(1, [3, 2, 30]))
 def test_coverage(rng, n_chips):
     assert 0.93 <= covered(rng, n_chips) <= (0.97 if n_chips > 2 else 1)
 

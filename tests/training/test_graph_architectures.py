@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import slow_cases
 from training_run import interrupt_at, run, small_split, state, stop
 
 import bnnsim
@@ -64,7 +65,7 @@ def test_maps_of_both_sizes(name, shape, sizes):
     assert small(name, shape, n_classes=7).n_classes == 7
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", slow_cases.first(3, NAMES))
 def test_it_learns_and_packs_to_the_same_scores(name, tmp_path):
     """Scores of the trained model, of the packed one and of its file, to the bit."""
     split = small_split(80)
@@ -84,7 +85,7 @@ def parts(name):
     return {"model": small(name), "train": small_split(), "augment": False}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", slow_cases.first(2, NAMES))
 def test_a_training_that_is_stopped_goes_on_to_the_same_bytes(name, tmp_path, monkeypatch):
     """And one thread gives what two give."""
     with bnnsim.threads(1):
