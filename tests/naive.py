@@ -18,13 +18,10 @@ SECOND_KEY = 0xA5A5A5A5A5A5A5A5
 
 def pack(pm1):
     """Rows of +-1 (..., F) -> words (..., ceil(F / 64)): bit 1 is +1; bits past F are 0."""
-    rows = np.asarray(pm1).reshape(-1, pm1.shape[-1])
-    words = np.zeros((len(rows), -(-rows.shape[1] // 64)), np.uint64)
-    for n, row in enumerate(rows):
-        whole = sum(1 << f for f, value in enumerate(row) if value >= 0)
-        for w in range(words.shape[1]):
-            words[n, w] = (whole >> (64 * w)) % 2**64
-    return words.reshape(*pm1.shape[:-1], words.shape[1])
+    n_words = -(-pm1.shape[-1] // 64)
+    bits = np.zeros((*pm1.shape[:-1], 64 * n_words), np.uint64)
+    bits[..., :pm1.shape[-1]] = pm1 >= 0
+    return (bits.reshape(*pm1.shape[:-1], n_words, 64) << np.arange(64, dtype=np.uint64)).sum(axis=-1, dtype=np.uint64)
 
 
 def bit(words, n, f):
@@ -32,8 +29,8 @@ def bit(words, n, f):
 
 
 def unpack(words, n_features):
-    rows = [[2 * bit(words, n, f) - 1 for f in range(n_features)] for n in range(len(words))]
-    return np.array(rows, np.int64)
+    f = np.arange(n_features)
+    return 2 * (words[:, f // 64] >> (f % 64).astype(np.uint64) & np.uint64(1)).astype(np.int64) - 1
 
 
 def count(words):

@@ -2,6 +2,7 @@
 
 import ast
 import doctest
+import functools
 import importlib
 import inspect
 import os
@@ -49,7 +50,15 @@ def is_module(name):
 
 def imports(path):
     """(module, name or None) of every import of a file, inside functions too, but for those of types alone."""
-    tree = ast.parse(path.read_text())
+    return imports_of(path, path.read_text())
+
+
+@functools.cache
+def imports_of(path, text):
+    return list(found_imports(path, ast.parse(text)))
+
+
+def found_imports(path, tree):
     for_types = {id(inner) for node in ast.walk(tree) if isinstance(node, ast.If)
                  and ast.unparse(node.test) == "TYPE_CHECKING" for inner in ast.walk(node)}
     in_plots = {id(inner) for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)
