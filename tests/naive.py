@@ -94,11 +94,9 @@ def max_pool(h, size):
     n, height, width, channels = h.shape
     out = np.zeros((n, height // size, width // size, channels), np.int64)
     winner = np.zeros_like(out)
-    for at in np.ndindex(out.shape):
-        window = h[at[0], at[1] * size:(at[1] + 1) * size, at[2] * size:(at[2] + 1) * size, at[3]]
-        entries = [int(value) for value in window.reshape(-1)]
-        out[at] = max(entries)
-        winner[at] = entries.index(max(entries))
+    for i, j in np.ndindex(out.shape[1:3]):
+        window = h[:, i * size:(i + 1) * size, j * size:(j + 1) * size].reshape(n, size * size, channels)
+        out[:, i, j], winner[:, i, j] = window.max(axis=1), window.argmax(axis=1)
     return out, winner
 
 

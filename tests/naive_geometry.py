@@ -34,13 +34,14 @@ def conv(x, weights, stride=(1, 1), padding=(0, 0, 0, 0), value=0, replicate=Fal
     columns = places(x.shape[2], kw, stride[1], dilation[1], padding[1], padding[3])
     wide = padded(x, padding, value, replicate)
     out = np.zeros((len(x), len(rows), len(columns), k), np.int64)
-    for unit in range(k):
-        first = unit // (k // groups) * n_in
+    for group in range(groups):
+        own = slice(group * k // groups, (group + 1) * k // groups)
+        read = slice(group * n_in, (group + 1) * n_in)
         for i, row in enumerate(rows):
             for j, column in enumerate(columns):
                 for a, at in enumerate(row):
                     for b, across in enumerate(column):
-                        out[:, i, j, unit] += wide[:, at, across, first:first + n_in] @ weights[unit, a, b]
+                        out[:, i, j, own] += wide[:, at, across, read] @ weights[own, a, b].T
     return out
 
 

@@ -82,16 +82,16 @@ def largest_pool(x, size, stride, padding=(0, 0, 0, 0)):
     """(the largest, which entry of the window it was: the first of several). No number never wins: -inf stands there,
     and the first entry."""
     found = geometry.windows(x.shape[1:3], size, stride, padding)
-    out = np.empty((len(x), len(found), len(found[0]), x.shape[3]), x.dtype)
+    out = np.full((len(x), len(found), len(found[0]), x.shape[3]), -np.inf)
     winner = np.empty(out.shape, np.uint8)
-    for n, i, j, c in np.ndindex(out.shape):
+    for i, j in np.ndindex(out.shape[1:3]):
         top, left = i * stride[0] - padding[0], j * stride[1] - padding[1]
-        best, at = -np.inf, found[i][j][0]
-        for r, column in found[i][j]:
-            if x[n, r, column, c] > best:
-                best, at = x[n, r, column, c], (r, column)
-        out[n, i, j, c], winner[n, i, j, c] = best, (at[0] - top) * size[1] + at[1] - left
-    return out, winner
+        entry = [(r - top) * size[1] + column - left for r, column in found[i][j]]
+        winner[:, i, j] = entry[0]
+        for number, (r, column) in zip(entry, found[i][j]):
+            larger = x[:, r, column] > out[:, i, j]
+            out[:, i, j][larger], winner[:, i, j][larger] = x[:, r, column][larger], number
+    return out.astype(x.dtype), winner
 
 
 # ---------------------------------------------------------------- with weights
