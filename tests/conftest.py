@@ -1,8 +1,12 @@
 """Settings that all tests share. Helpers of this folder are imported by name from any folder of tests."""
 
+import os
 import signal
 
 from hypothesis import settings
+
+if "PYTEST_XDIST_WORKER" in os.environ:                         # a process a core, so a thread a process: kernels that
+    os.environ.setdefault("NUMBA_NUM_THREADS", "1")             # are tested in several are told in how many
 
 settings.register_profile("bnnsim", deadline=None, max_examples=40, print_blob=True)   # first calls compile
 settings.load_profile("bnnsim")

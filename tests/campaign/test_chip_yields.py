@@ -57,6 +57,7 @@ def test_reweighted_chips_are_what_brute_force_counts(rate, trials):
     assert abs(row["share"] - failed / trials) < 3 * sigma
 
 
+@pytest.mark.slow
 def test_errors_of_some_layers_are_weighted_by_their_own_bits():
     """Of one layer's bits that are seldom wrong: told from chips of which most have two."""
     network, split = trained()

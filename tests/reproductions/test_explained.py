@@ -60,6 +60,7 @@ def test_a_finding_that_fails_elsewhere_says_so(monkeypatch):
     assert "FCNN 10 cosine (n=3) 2 of 2; MLP 100 halved 25 (n=1) 0 of 1" in finding
 
 
+@pytest.mark.slow
 def test_rows_of_the_small_cifar_network_join_the_page(monkeypatch, tmp_path):
     """One code, three chips, one seed: lines of that network come, once "more" is there that of a3 as well."""
     small = "small CIFAR-10 CNN"
