@@ -55,8 +55,9 @@ SMALL = {                                                         # options, and
     "train_fashion": ("--dataset fashion-subset --images 500 --epochs 1 --trials 2",
                       "out/training.png out/network.h5 out/sweep.h5 out/sweep.png"),
 }
-LONG = ("analog_columns", "chip_yield", "chosen_flips", "ensembles", "errors_elsewhere", "fragile_blocks", "low_supply",
-        "map_stuck_cells", "rram_energy", "shortcuts", "technologies", "wear_in_use")        # the longest: slow
+LONG = ("analog_columns", "chip_yield", "chosen_flips", "ensembles", "errors_elsewhere", "fragile_blocks",
+        "instrument_csvs", "low_supply", "map_stuck_cells", "rram_energy", "shortcuts", "technologies",
+        "train_fashion", "wear_in_use")                              # the longest, and what .ci/run runs itself: slow
 STARTS = {".json": b"{", ".h5": b"\x89HDF", ".png": b"\x89PNG", ".csv": b"series,", ".pdf": b"%PDF"}
 DATA = "cifar/", "out/pictures/", "out/signals.npz", "out/table.csv"         # what is put there to be trained on
 

@@ -151,6 +151,7 @@ def campaign_context(rates):
     return found.key, found.series, found.root, found.predictions
 
 
+@pytest.mark.slow
 def test_two_spawned_processes_do_not_change_a_campaign(reference, pool):
     """Networks and images reach a worker about once: the first tasks in flight find that they have none."""
     watched = Watched(pool)

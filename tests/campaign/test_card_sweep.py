@@ -160,6 +160,7 @@ def test_the_command_draws_and_prints_how_far_the_axis_goes(tmp_path, capsys):
     assert all((tmp_path / name).stat().st_size > 5_000 for name in ("curves.png", "pareto.png", "volts.h5"))
 
 
+@pytest.mark.slow
 def test_the_command_prints_and_draws_a_stored_sweep_again(tmp_path, capsys):
     paths = [str(tmp_path / name) for name in ("volts.h5", "first.png", "again.png")]
     common = ["--quiet", "--drop", "2"]

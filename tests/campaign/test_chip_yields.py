@@ -47,7 +47,8 @@ def test_chips_are_counted():
     assert found.rows[-1]["share"] > 0.1 and "BER" in found.table() and len(found.table().splitlines()) == 6
 
 
-@pytest.mark.parametrize(("rate", "trials"), [pytest.param(2e-4, 4000, marks=pytest.mark.slow), (5e-4, 2000)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("rate", "trials"), [(2e-4, 4000), (5e-4, 2000)])
 def test_reweighted_chips_are_what_brute_force_counts(rate, trials):
     failed = brute(rate, trials, 0.03)
     counted = share_interval(failed, trials)

@@ -57,6 +57,7 @@ def test_help_and_errors_too(small):
     assert code == 2 and said.count("\n") == 1 and "No such file or directory: 'none.h5'" in said
 
 
+@pytest.mark.slow
 def test_files_are_written_all_the_same(small):
     """A training of hours printed first, and was lost."""
     words = "bnnsim.train --dataset d.npz --network FC8_FC2 --epochs 1 --quiet --out new.h5 --plot new.png"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from fault_parts import conv_network, network_of, padding_is_clear, within_5_sigma
 from scipy.special import ndtr, ndtri
+import slow_cases
 
 import bnnsim.devices.quantile_sensing as quantile_sensing
 from bnnsim.campaign.sweeps import sweep
@@ -134,7 +135,7 @@ def test_a_state_that_knows_what_it_is_gets_the_closed_form():
 # ---------------------------------------------------------------- chips
 
 @every
-@pytest.mark.parametrize("kind", ["1T1R", "2T2R", "dead 1T1R", "all"])
+@pytest.mark.parametrize("kind", slow_cases.first(2, ["all", "1T1R", "2T2R", "dead 1T1R"]))
 @pytest.mark.parametrize("network", [DENSE, CONV], ids=["dense", "conv"])
 def test_a_chip_is_the_one_that_compiled_loops_program(name, kind, network, monkeypatch):
     """Device by device the same draws and the same rules; blocks of rows do not show."""

@@ -321,7 +321,7 @@ def naive_repair(network, fault, mapping, n_spare, bad_share, rng):
 
 
 @mappings
-@pytest.mark.parametrize("name, fault", slow_cases.first(2, [("dense", "both"), ("conv", "both"), ("dense", "columns"),
+@pytest.mark.parametrize("name, fault", slow_cases.first(1, [("dense", "both"), ("conv", "both"), ("dense", "columns"),
                                                              ("dense", "cells")]))
 def test_spare_columns_are_those_repaired_one_by_one(mapping, fault, name):
     """Spares that are broken too, columns that are half broken, more broken ones than spares."""

@@ -80,6 +80,7 @@ def test_what_is_loaded_needs_nothing_that_compiles(copy):
     assert run(PACK + PANEL, copy) == [ALL_PLUS, "1", "15", "1", "False"]
 
 
+@pytest.mark.slow
 def test_an_index_that_cannot_be_read_is_none(copy):
     """An index of older sources names types that have moved: it was an AttributeError at the first call."""
     assert run(PACK, copy) == [ALL_PLUS, "0"]

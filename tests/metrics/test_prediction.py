@@ -76,7 +76,7 @@ def trained():
     return *networks, test[:320]
 
 
-@pytest.mark.parametrize("which", slow_cases.first(2, [0, 2, 1]))
+@pytest.mark.parametrize("which", slow_cases.first(1, [1, 0, 2]))
 def test_predicted_accuracy_is_that_of_injected_errors(trained, which, allowed=0.012):
     """But for chance of 40 chips and of the draws, and 0.3 points; at other rates than those injected it is far off."""
     network, split = trained[which], trained[-1]

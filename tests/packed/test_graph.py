@@ -383,6 +383,7 @@ def test_a_sweep_that_grows_is_the_one_that_was_large_at_once(swept, tmp_path):
     assert sweep(graph, split, out=tmp_path / "s.h5", resume=True, **GRID).checksum == result.checksum
 
 
+@pytest.mark.slow
 def test_the_command_takes_graphs_and_workers(tmp_path, capsys):
     random_graphs.for_fashion().save(tmp_path / "g.h5")
     common = [str(tmp_path / "g.h5"), "--dataset", "fashion-subset", "--rates", "0.01,0.2", "--trials", "2", "--quiet"]

@@ -215,7 +215,6 @@ def test_summary():
     assert repr(network) == "<PackedNetwork [1, 12, 12] -> 10, 4,840 binary weights>"
 
 
-@pytest.mark.jit_off
 def test_with_words_shares_what_it_does_not_replace():
     """A sweep makes thousands of these: each must cost what changed, and nothing else."""
     network, _, images = packed_case(CNN, 1)
@@ -236,7 +235,6 @@ def test_with_words_shares_what_it_does_not_replace():
     same(network.scores(images), ref)
 
 
-@pytest.mark.jit_off
 def test_packing_is_a_copy():
     """Training on does not change a network that was packed before."""
     for plan in (FCNN, CNN):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
+import slow_cases
 
 from bnnsim.statistics import (mean_interval, paired_difference, population_difference, population_interval,
                                stein_interval, stein_trials, tolerated)
@@ -109,7 +110,7 @@ def test_difference_in_its_own_words():
     assert paired_difference([0.5], [0.7], n_images=10).paired[:2] == (-1, 1)
 
 
-@pytest.mark.parametrize("share_up", [0.0, 0.5])
+@pytest.mark.parametrize("share_up", slow_cases.first(1, [0.0, 0.5]))
 def test_stein_after_a_pilot_that_agrees_by_chance(share_up):
     rng, width, cap = np.random.default_rng(4), 2e-4, 80
     for moves in (0.02, 0.2, 1.0):

@@ -65,7 +65,7 @@ def test_maps_of_both_sizes(name, shape, sizes):
     assert small(name, shape, n_classes=7).n_classes == 7
 
 
-@pytest.mark.parametrize("name", slow_cases.first(3, NAMES))
+@pytest.mark.parametrize("name", slow_cases.first(2, NAMES))
 def test_it_learns_and_packs_to_the_same_scores(name, tmp_path):
     """Scores of the trained model, of the packed one and of its file, to the bit."""
     split = small_split(80)

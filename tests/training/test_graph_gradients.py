@@ -9,6 +9,7 @@ from graph_models import MODELS, rng_of, smooth
 from kernel_calls import in_threads
 from naive_surrogate import Surrogate
 from training_run import small_split
+import slow_cases
 
 import bnnsim.training.layers as layers
 import bnnsim.training.layers.real_weights as real_weights
@@ -175,7 +176,7 @@ CHECKED = {**MODELS, "smooth": smooth, "residual, clipped": lambda: graph_models
 
 
 @pytest.mark.parametrize("name", CHECKED)
-@pytest.mark.parametrize("precision", ["float32", "fixed16"])
+@pytest.mark.parametrize("precision", slow_cases.first(1, ["fixed16", "float32"]))
 def test_all_gradients_of_a_graph_are_slopes(name, precision):
     """Whatever several layers read has the sum of their gradients."""
     model, images = moved(CHECKED[name](), 5), small_split(12).images

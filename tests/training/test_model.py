@@ -177,7 +177,7 @@ def test_the_fused_update_is_the_unfused_one_bit_for_bit(case, make, native, pre
 
 # golden
 
-@pytest.mark.parametrize("case", [pytest.param("fcnn", marks=pytest.mark.jit_off), "cnn"])
+@pytest.mark.parametrize("case", ["fcnn", "cnn"])
 def test_golden_training(case):
     """Losses to 1e-6 only: exp and log differ by a last bit between CPUs and libraries."""
     golden, comp = json.loads((GOLDEN / "training.json").read_text())[case], make_training.trajectory(case)

@@ -75,7 +75,6 @@ def test_history(monkeypatch):
     assert without.validation_accuracy == [None] and without.validation_loss == []
 
 
-@pytest.mark.jit_off
 def test_learning_rate_of_each_step(monkeypatch):
     """The schedule moves within an epoch, and Adam's bias correction counts steps from 1."""
     seen, on_parts = [], Adam.on_parts
