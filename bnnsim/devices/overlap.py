@@ -84,9 +84,9 @@ def _normal_mean(function: Callable[[np.ndarray], np.ndarray], step: float) -> f
         low, high = np.stack([low, middle]), np.stack([middle, high])
         halves = _lobatto(function, low, high)
         found = halves.sum(axis=0)
-        open_ = np.abs(found - whole) > _PRECISION * (total + found.sum())
-        total += float(found[~open_].sum())
-        low, high, whole = (each[:, open_].ravel() for each in (low, high, halves))
+        unsettled = np.abs(found - whole) > _PRECISION * (total + found.sum())
+        total += float(found[~unsettled].sum())
+        low, high, whole = (each[:, unsettled].ravel() for each in (low, high, halves))
         if not len(whole):
             break
     return total + float(whole.sum())
