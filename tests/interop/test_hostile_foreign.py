@@ -33,9 +33,9 @@ def assaulted(good, tmp_path, n_files):
 
 
 @pytest.mark.tiny
-def test_300_changed_files(good, tmp_path):
+def test_600_changed_files(good, tmp_path):
     """They get past the first checks: each format refuses in several ways, and some files are read."""
-    said = assaulted(good, tmp_path, 300)
+    said = assaulted(good, tmp_path, 600)
     for name, errors in said.items():
         assert len({error.split(name)[-1][:60] for error in errors if error}) > 2, name
     assert sum(error is None for errors in said.values() for error in errors) > 20

@@ -7,6 +7,7 @@ import naive
 import numpy as np
 import pytest
 from naive_network import signs
+import slow_cases
 
 import bnnsim.training.layers as layers
 
@@ -189,7 +190,7 @@ def exact_conv_dx(dh, weight, x_shape, stride, padding):
     return naive.conv_dx(np.rint(dh * 2.0**40), weight, x_shape, stride, padding) / 2.0**40
 
 
-@pytest.mark.parametrize("row", range(8))
+@pytest.mark.parametrize("row", slow_cases.first(4, [0, 2, 5, 7, 1, 3, 4, 6]))
 def test_float32_gradients(rng, row):
     """Within float32's rounding of each sum, which 16-bit fixed point is not."""
     layer, x, whole, dweight, dinput = float_layers(rng)[row]
