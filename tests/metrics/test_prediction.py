@@ -77,9 +77,9 @@ def trained():
 
 
 @pytest.mark.parametrize("which", slow_cases.first(1, [1, 0, 2]))
-def test_predicted_accuracy_is_that_of_injected_errors(trained, which, allowed=0.012):
+def test_predicted_accuracy_is_that_of_injected_errors(trained, which):
     """But for chance of 40 chips and of the draws, and 0.3 points; at other rates than those injected it is far off."""
-    network, split = trained[which], trained[-1]
+    network, split, allowed = trained[which], trained[-1], 0.012
     rates = [0, 0.01, 0.03, 0.1, 0.2]
     result = bnnsim.sweep(network, split, rates, trials=40, rng=0, progress=False)
     found = metrics.predicted_accuracy(network, split, rates, draws=16)
