@@ -84,8 +84,10 @@ STAGES = (
     Stage("short", (*_arms(_SHORT, *_MAIN),
                     *_arms(_SHORT, "flips 0.05", "native 0.05", "MHL 0.0625", "scaled MHL 128", "regulariser 1 16",
                            "regulariser 0.1 64", codes=(0,)))),
-    Stage("short cnn", _arms(_SHORT_CNN, *_CNN_ARMS, "flips 0.15", "native 0.05", "native 0.1", "native 0.2"), 2),
+    Stage("short cnn", _arms(_SHORT_CNN, "standard", "flips 0.1"), 2),      # helps the FCNN more than the CNN
     Stage("long", _arms(_LONG, *_MAIN)),
+    Stage("short cnn arms", _arms(_SHORT_CNN, "flips 0.2", "flips 0.05", "MHL 0.0625", "flips 0.15", "native 0.05",
+                                  "native 0.1", "native 0.2"), 2),
     Stage("arms", (*_arms(_FCNN, "standard", "flips 0.05", "flips 0.1", "flips 0.2", "native 0.05", "MHL 0.0625",
                           "scaled MHL 128"), *_OTHER, *_NARROW,
                    *_arms(_FCNN, "regulariser 1 16", "regulariser 0.1 64", "MHL 0.5", "MHL 1", "scaled MHL 32",
