@@ -11,7 +11,7 @@ the script refuses to write.
 
 import argparse
 import re
-import sys
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -335,13 +335,16 @@ over the standard network, and are no measure across losses.
 """) + sentence_part() + standard_part() + gain_part() + gradient_part().rstrip("\n") + "\n"
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--check", action="store_true", help="write nothing")
-    if parser.parse_args().check:
-        sys.exit(PAGE.read_text(encoding="utf-8") != page())
-    PAGE.write_text(page(), encoding="utf-8")
-    draw(FIGURE)
+    parser.add_argument("--check", action="store_true",
+                        help="write nothing; end with an error where the page is another")
+    check, text = parser.parse_args(argv).check, page()
+    if not check:
+        PAGE.write_text(text, encoding="utf-8")
+        draw(FIGURE)
+    elif PAGE.read_text(encoding="utf-8") != text:
+        raise SystemExit(f"{PAGE} is not what rows.jsonl says: run this script without --check")
 
 
 if __name__ == "__main__":

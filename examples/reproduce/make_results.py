@@ -12,7 +12,6 @@ Nothing in the table is typed by hand.
 import argparse
 import json
 import shutil
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -138,19 +137,22 @@ def collect(folder: Path) -> None:
     SOURCE.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("folder", type=Path, nargs="?", help="where the reproductions left their records")
-    parser.add_argument("--check", action="store_true", help="write nothing")
-    options = parser.parse_args()
+    parser.add_argument("--check", action="store_true",
+                        help="write nothing; end with an error where the page is another")
+    options = parser.parse_args(argv)
     if options.folder and options.check:
         parser.error("--check writes nothing: leave out the folder")
     if options.folder:
         collect(options.folder)
     text = page(json.loads(SOURCE.read_text(encoding="utf-8")))
     if options.check:
-        sys.exit(PAGE.read_text(encoding="utf-8") != text)
-    PAGE.write_text(text, encoding="utf-8")
+        if PAGE.read_text(encoding="utf-8") != text:
+            raise SystemExit(f"{PAGE} is not what {SOURCE.name} says: run this script without --check")
+    else:
+        PAGE.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

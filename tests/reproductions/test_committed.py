@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from reproduce_scripts import CLAIMS, SCRIPTS, make_results, networks, plan, run_here
+from reproduce_scripts import CLAIMS, SCRIPTS, explain, make_results, networks, plan, run_here
 
 
 def test_the_committed_table_is_what_the_records_say():
@@ -15,6 +15,19 @@ def test_the_committed_table_is_what_the_records_say():
     for record in stored:
         assert (make_results.FIGURES / record["figure"]).is_file() and record["size"] == "full"
         assert record["commit"] and not record["commit"].endswith("+")
+
+
+@pytest.mark.parametrize("script", [explain, make_results], ids=["explain", "make_results"])
+def test_a_page_that_is_another_fails_its_check_and_stays(script, tmp_path, monkeypatch):
+    path = tmp_path / "page.rst"
+    path.write_text("as written\n", encoding="utf-8")
+    monkeypatch.setattr(script, "PAGE", path)
+    monkeypatch.setattr(script, "page", lambda *_: "as written\n")
+    script.main(["--check"])
+    monkeypatch.setattr(script, "page", lambda *_: "another\n")
+    with pytest.raises(SystemExit, match="page.rst is not what .* says: run this script without --check"):
+        script.main(["--check"])
+    assert path.read_text(encoding="utf-8") == "as written\n"
 
 
 def test_the_committed_records_are_what_the_rows_say(tmp_path):
