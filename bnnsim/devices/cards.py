@@ -122,7 +122,7 @@ class DeviceCard:
         if known.axis is not None:
             found[names[known.axis]] = known.limits()
         kept = known.retention()
-        if kept is not None:
+        if kept is not None and known.has_states:
             found["time"], found["temperature"] = (0.0, kept.time_max_second), kept.temperatures
         if known.has_states:
             found["sigma"] = (0.0, float("inf"))
@@ -307,7 +307,7 @@ class DeviceCard:
             reached = [ber * float(np.exp(each)) for each in (low, high)]
             raise ValueError(f"ber must be one that the card reaches along {axis}, {min(reached):.3g} to "
                              f"{max(reached):.3g} over {limits[0]:g} to {limits[1]:g}, got {ber:.3g}")
-        return float(brentq(excess, *limits, xtol=1e-12 * limits[1], rtol=1e-9))
+        return float(brentq(excess, *limits, xtol=1e-300, rtol=1e-9, maxiter=2000))     # near 0 as near the far end
 
     # ------------------------------------------------------------ energy and endurance
 

@@ -107,8 +107,10 @@ class Condition:
         for key, value in place.items():
             if key in AXES and AXES[key].key != key:
                 raise ValueError(f"{key} must be given with its unit, as {AXES[key].key}, got {key}={value:g}")
-            known = key == self.axis or (key == "cycles" and "weibull_scale_cycles" in self.columns) \
-                or (key in ("time_second", "temperature_kelvin") and "hrs_drift_per_decade" in self.columns)
+            drifts = self.has_states and "hrs_drift_per_decade" in self.columns     # of rates, neither is known
+            dies = self.has_states and "weibull_scale_cycles" in self.columns
+            known = key == self.axis or (key == "cycles" and dies) \
+                or (key in ("time_second", "temperature_kelvin") and drifts)
             if not known and self.fixed.get(key) != value:
                 what = f"only at {self.fixed[key]:g}" if key in self.fixed else "nothing of it"
                 raise ValueError(f"{key} must be within the card's data, which know {what}, got {value:g}; add rows")

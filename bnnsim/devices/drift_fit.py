@@ -55,6 +55,9 @@ def _slope(places: Sequence["PlaceFit"], which: str, t0: float) -> float:
         y = np.array([getattr(each, which).fitted.ln_median for each in same])
         products += ((x - x.mean()) * (y - y.mean())).tolist()
         squares += ((x - x.mean()) ** 2).tolist()
+    if not math.fsum(squares):
+        raise CardError("a drift with time needs a number of cycles that was read at two times, got each read at one: "
+                        "leave the times out, columns={'time_second': None}")
     return float(f"{math.fsum(products) / math.fsum(squares):.12g}")
 
 

@@ -72,7 +72,7 @@ class _Written:
         return with_errors(memory, {
             i: self.errors(layer, self.planned(counts), [np.random.Generator(np.random.Philox(key=stream(name, i)))
                                                          for name in ("endurance", "dead cells")])
-            for i, (layer, counts) in enumerate(zip(memory.layers, self.writes)) if self.trainings})
+            for i, (layer, counts) in enumerate(zip(memory.layers, self.writes))})
 
     def errors(self, layer: StoredLayer, planned: np.ndarray, draws: Sequence[np.random.Generator]) -> Masks:
         """(f01, f10) of a layer whose bits were written so often."""

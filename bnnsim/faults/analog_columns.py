@@ -79,6 +79,8 @@ class AnalogColumns(AtRead):
         Resistance of the bit line from cell to cell, times the difference of the two conductances. To first order.
     layers : sequence of int, optional
         All that read bits by default.
+    rate : float, optional
+        The largest spread of a layer, where they differ: what `at` sets.
 
     Examples
     --------
@@ -215,7 +217,8 @@ class _Chip(AnalogColumns):
     def columns(self, stage: Stage) -> list[Columns]:
         """The sub-arrays of a layer: rows of its summands in order."""
         signs = stage.signs_by_summand                           # (F, U)
-        s = self.spread[stage.index] if isinstance(self.spread, Sequence) else self.spread
+        (spread,) = self.scaled()
+        s = spread[stage.index] if isinstance(spread, Sequence) else spread
         q = round(GRID * self.off / (1 - self.off)) / GRID
         rng = generator(self.root, "cells", stage.index)
         on, off = (_conductance(mean, s, signs.shape, rng) for mean in (1 + q, q))

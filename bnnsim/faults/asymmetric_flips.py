@@ -12,7 +12,7 @@ from bnnsim.faults.errors import Masks, draw
 from bnnsim.packed.memory import StoredLayer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AsymmetricFlips(PairOfRates):
     """A stored 0 reads 1 with probability p01, a stored 1 reads 0 with probability p10, independently.
 
@@ -48,7 +48,6 @@ class AsymmetricFlips(PairOfRates):
     p01: Rates
     p10: Rates
     layers: Sequence[int] | None = None
-    rate: float | None = None
 
     RATES: ClassVar[tuple[str, ...]] = ("p01", "p10")
     SUM: ClassVar[float] = 2.0                  # `rate` is their mean

@@ -39,7 +39,6 @@ class BitFlips(LayerFault):
 
     p: Rates
     layers: Sequence[int] | None = None
-    rate: float | None = None
 
     MOVES: ClassVar[str] = BER
     when: ClassVar[str] = "write"

@@ -1,8 +1,7 @@
 """Faults that are drawn layer by layer: at rates that may differ from layer to layer, in all layers or in some."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from dataclasses import fields as dataclass_fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import ClassVar, Protocol, Self
 
@@ -17,16 +16,20 @@ from bnnsim.seeding import RandomSource, root_seed, stream_key
 Rates = float | Sequence[float]             # one for all layers, or one a layer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LayerFault:
     """A fault that hits the cells of a layer by random draws of its own: one `errors` away from a new one.
 
-    A subclass is a frozen dataclass of the fields named in `RATES`, each a probability or one a layer, and where it has
-    them of ``layers: Sequence[int] | None = None``, those that can have errors, and of ``mapping: ArrayMapping``. All
-    three are checked here; its own fields it checks in a ``__post_init__`` that calls this one.
+    A subclass is a ``dataclass(frozen=True, repr=False)`` of the fields named in `RATES`, each a probability or one a
+    layer, and where it has them of ``layers: Sequence[int] | None = None``, those that can have errors, and of
+    ``mapping: ArrayMapping``. All three are checked here; its own fields it checks in a ``__post_init__`` that calls
+    this one.
 
     Attributes
     ----------
+    rate : float, optional
+        Where rates differ from layer to layer: the largest of them, to which they are scaled; `at` sets it, so that
+        their proportions are known at 0, too.
     RATES : tuple of str
         Fields that hold rates: a layer at which all are 0 has no errors.
     AXIS : str
@@ -39,27 +42,25 @@ class LayerFault:
     AXIS: ClassVar[str] = "p"
     MOVES: ClassVar[str | None] = None
 
+    rate: float | None = field(default=None, kw_only=True)
+
     def __post_init__(self) -> None:
-        fields = vars(self)
-        if "mapping" in fields:
-            check_mapping(fields["mapping"])
+        known = vars(self)
+        if "mapping" in known:
+            check_mapping(known["mapping"])
         clean_fields(self, clean_rate, *self.RATES)
-        if "layers" in fields:
+        if "layers" in known:
             clean_fields(self, clean_layers, "layers")
         if self.rate is not None:
             clean_fields(self, check_probability, "rate")
 
     def __repr__(self) -> str:
-        """As dataclasses have it, but for a rate that was not set."""
-        shown = {field.name: getattr(self, field.name) for field in dataclass_fields(self)}
-        if shown.get("rate") is None and self.AXIS != "rate":
-            shown.pop("rate", None)
+        """As dataclasses have it, with the rate last, or without one that was not set."""
+        shown = {own.name: getattr(self, own.name) for own in fields(self)}
+        rate = shown.pop("rate")
+        if rate is not None or self.AXIS == "rate":
+            shown["rate"] = rate
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
-
-    @property
-    def rate(self) -> float | None:
-        """None: the rates are those given. A subclass that takes rates by layer has it as a field, which `at` sets."""
-        return None
 
     @property
     def layers(self) -> Sequence[int] | None:
@@ -77,11 +78,8 @@ class LayerFault:
 
         Rates that differ from layer to layer keep their proportions: the largest becomes `rate`.
         """
-        profile: Rates | None = getattr(self, self.AXIS)
-        changed: dict[str, Rates] = {self.AXIS: rate}
-        if isinstance(profile, Sequence):
-            changed = {"rate": rate} if "rate" in vars(self) else {self.AXIS: _scaled(profile, rate)}
-        return replace(self, **changed)
+        moved = "rate" if isinstance(getattr(self, self.AXIS), Sequence) else self.AXIS
+        return replace(self, **{moved: rate})
 
     def scaled(self) -> tuple[Rates, ...]:
         """The rates that hold: those of `RATES`, each one number or one a layer."""
@@ -131,9 +129,9 @@ class LayerFault:
             for i, (layer, rates) in enumerate(zip(memory.layers, self.rates(len(memory.layers)))) if any(rates)})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PairOfRates(LayerFault):
-    """A `LayerFault` of two rates, whose proportion `at` keeps: it sets a field ``rate: float | None = None``."""
+    """A `LayerFault` of two rates, whose proportion `at` keeps: it sets ``rate``."""
 
     AXIS: ClassVar[str] = "rate"
     SUM: ClassVar[float] = 1.0                  # of both rates, at rate 1
@@ -169,8 +167,13 @@ def clean_rate(name: str, value: Rates) -> Rates:
 
 
 def clean_layers(name: str, layers: Sequence[int] | None) -> tuple[int, ...] | None:
-    """A tuple of layer numbers; None is all of them."""
-    return None if layers is None else tuple(check_int(name, i, 0) for i in layers)
+    """A tuple of layer numbers, none twice; None is all of them."""
+    if layers is None:
+        return None
+    found = tuple(check_int(name, i, 0) for i in layers)
+    if len(set(found)) < len(found):                            # a code would be made twice, and undone once
+        raise ValueError(f"{name} must differ from each other, got {found}")
+    return found
 
 
 def chosen(layers: Sequence[int] | None, n_layers: int) -> Sequence[int]:

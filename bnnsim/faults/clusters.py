@@ -40,7 +40,6 @@ class Clusters(LayerFault):
     radius: int = 1
     p_one: float = 0.5
     layers: Sequence[int] | None = None
-    rate: float | None = None
 
     MOVES: ClassVar[str] = "share_of_cluster_centres"
     when: ClassVar[str] = "permanent"

@@ -18,7 +18,7 @@ from bnnsim.seeding import RandomSource
 LINES = ("row", "column")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StuckLines(PairOfRates):
     """Rows or columns of arrays that always read 0, or always 1; one draw a line decides.
 
@@ -52,7 +52,6 @@ class StuckLines(PairOfRates):
     p_one: Rates
     group: int = 1
     layers: Sequence[int] | None = None
-    rate: float | None = None
 
     RATES: ClassVar[tuple[str, ...]] = ("p_zero", "p_one")
     MOVES: ClassVar[str] = "share_of_stuck_lines"
@@ -103,7 +102,6 @@ class WeakAmplifiers(LayerFault):
     p_flip: float = 0.5
     columns_per_amplifier: int = 1
     layers: Sequence[int] | None = None
-    rate: float | None = None
 
     MOVES: ClassVar[str] = "share_of_weak_amplifiers"
     when: ClassVar[str] = "permanent"

@@ -49,7 +49,6 @@ class ActivationErrors(AtRead):
 
     p: Rates
     layers: Sequence[int] | None = None
-    rate: float | None = None
 
     MOVES: ClassVar[str] = f"{BER}_of_activations"
     STREAM: ClassVar[str] = "activation errors"
@@ -79,7 +78,6 @@ class PopcountErrors(AtRead):
 
     p: Rates
     layers: Sequence[int] | None = None
-    rate: float | None = None
     step: int = 1
 
     MOVES: ClassVar[str] = "share_of_wrong_popcounts"
@@ -110,7 +108,6 @@ class PopcountNoise(AtRead):
 
     spread: Rates
     layers: Sequence[int] | None = None
-    rate: float | None = None
 
     RATES: ClassVar[tuple[str, ...]] = ("spread",)
     AXIS: ClassVar[str] = "spread"
@@ -141,7 +138,6 @@ class SenseErrors(AtRead):
 
     p: Rates
     layers: Sequence[int] | None = None
-    rate: float | None = None
 
     MOVES: ClassVar[str] = f"{BER}_of_reads"
     STREAM: ClassVar[str] = "sense errors"

@@ -12,7 +12,7 @@ from bnnsim.packed.memory import StoredLayer
 from bnnsim.packed.words import full_row
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StuckAt(PairOfRates):
     """A cell always reads 0 with probability p_zero, always reads 1 with probability p_one; no cell is both.
 
@@ -44,7 +44,6 @@ class StuckAt(PairOfRates):
     p_zero: Rates
     p_one: Rates
     layers: Sequence[int] | None = None
-    rate: float | None = None
 
     RATES: ClassVar[tuple[str, ...]] = ("p_zero", "p_one")
     MOVES: ClassVar[str] = "share_of_stuck_cells"

@@ -21,7 +21,7 @@ from bnnsim.packed.words import full_row
 EVEN = np.uint64(0x5555555555555555)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StuckPairs(LayerFault):
     """Two neighbours of a row, bits 2 f and 2 f + 1, are shorted with probability p: both always read 1."""
 
@@ -47,7 +47,8 @@ def test_a_new_fault_is_its_own_model_and_nothing_else():
     assert len(code) == 9
     fault = StuckPairs([0.1, 0, 0.5], layers=(0, 1))
     assert repr(fault) == "StuckPairs(p=(0.1, 0.0, 0.5), layers=(0, 1))" and fault == pickle.loads(pickle.dumps(fault))
-    assert fault.rates(3) == [(0.1,), (0.0,), (0.0,)] and fault.at(0.25) == StuckPairs((0.05, 0, 0.25), (0, 1))
+    assert fault.rates(3) == [(0.1,), (0.0,), (0.0,)] and fault.at(0.25).rates(3) == [(0.05,), (0.0,), (0.0,)]
+    assert repr(fault.at(0)) != repr(StuckPairs([0.5, 0, 0.1], layers=(0, 1)).at(0))
     for call, message in ((lambda: StuckPairs(1.5), "p must be a probability"),
                           (lambda: StuckPairs(0.1, [-1]), "layers must be >= 0"),
                           (lambda: StuckPairs(0.1, [7]).apply(DENSE), r"layers must be in 0..2, got \(7,\)"),
