@@ -283,7 +283,7 @@ def check_split(split: "LabelledImages", name: str = "split") -> "LabelledImages
 
 
 def check_labels(labels: npt.ArrayLike, n_images: int, n_classes: int) -> np.ndarray:
-    """Labels 0..n_classes - 1, one an image, as uint8."""
+    """Labels 0..n_classes - 1, one an image, as uint8; as int64 where classes are more than 256."""
     check_unmasked("labels", labels)
     found = np.asarray(labels)
     if found.dtype.kind not in "iu":
@@ -292,4 +292,4 @@ def check_labels(labels: npt.ArrayLike, n_images: int, n_classes: int) -> np.nda
         raise ValueError(f"labels must have shape ({n_images},), one for each image, got {found.shape}")
     if found.size and (found.min() < 0 or found.max() >= n_classes):
         raise ValueError(f"labels must be in 0..{n_classes - 1}, got {found.min()}..{found.max()}")
-    return found.astype(np.uint8)
+    return found.astype(np.uint8 if n_classes <= 256 else np.int64)

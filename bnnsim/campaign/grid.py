@@ -19,6 +19,8 @@ from bnnsim.campaign.settings import Settings, axis_of
 from bnnsim.faults.axis import is_probability
 from bnnsim.faults.protocol import is_clean_at_zero, origins
 
+MOST_TRIALS = 2_000_000         # chips: a list of the cells, which needs memory, is made before the first is evaluated
+
 
 @dataclass
 class Campaign:
@@ -58,7 +60,9 @@ class Campaign:
 
     def _can_be(self, totals: np.ndarray, rate: float, trial: int, answers: Answers) -> bool:
         on_axis = 0 <= rate <= 1 if is_probability(axis_of(self.settings)) else np.isfinite(rate)
-        if not on_axis or type(trial) is not int or trial < 0:
+        rule = self.settings["stopping"]
+        most = MOST_TRIALS if rule is None else rule["max_trials"]
+        if not on_axis or type(trial) is not int or not 0 <= trial < most:
             return False
         right, predictions, ber, n_nonfinite = answers
         if not 0 <= n_nonfinite <= totals.sum() * len(totals):

@@ -30,8 +30,8 @@ MAX_LINE = 2**28
 
 
 def journal_path(path: FilePath) -> str:
-    """Where the journal of a results file is."""
-    return os.fsdecode(path) + ".journal"
+    """Where the journal of a results file is: beside the file itself, however many links lead to it."""
+    return os.path.realpath(os.fsdecode(path)) + ".journal"
 
 
 # ---------------------------------------------------------------- lines

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from bnnsim.checks import check_labels
+from bnnsim.faults import parse_fault
 from bnnsim.faults.axis import is_probability
+from bnnsim.faults.protocol import is_clean_at_zero
 from bnnsim.statistics import (Difference, Tolerated, mean_interval, paired_difference, population_difference,
                                population_interval, stein_interval, tolerated)
 
@@ -44,10 +47,23 @@ def _interval(result: "SweepResult", s: int, r: int, trials: np.ndarray, level: 
 
 
 def _is_clean(result: "SweepResult", s: int, r: int) -> bool:
-    """Chips without errors are all alike: no stored bit is wrong, and what errs elsewhere is not, either."""
+    """Chips without errors are all alike: no stored bit is wrong, and what errs elsewhere is not, either.
+
+    One chip alone does not show that: there the fault is asked, where its text can be read.
+    """
     right = result.right[s, r, result.ran[s, r]]
-    return is_probability(result.axis) and bool(result.rates[r] == 0) and bool(np.nansum(result.ber[s, r]) == 0) and \
-        bool(np.all(right == right[:1]))
+    if not is_probability(result.axis) or result.rates[r] != 0 or np.nansum(result.ber[s, r]) != 0:
+        return False
+    return bool(np.all(right == right[:1])) and \
+        (len(right) > 1 or _may_be_clean(result.settings["series"][s]["fault"]))
+
+
+def _may_be_clean(text: str) -> bool:
+    """Whether a fault at rate 0 may leave all as it is; a fault of the user's own may."""
+    try:
+        return is_clean_at_zero(parse_fault(text))
+    except (ValueError, TypeError):
+        return True
 
 
 def clean_accuracy(result: "SweepResult", s: int, what: str) -> float:
@@ -84,8 +100,13 @@ def differences(result: "SweepResult", s: int, t: int, level: float, labels: npt
                 for x, y, alike in zip(result.accuracy[s], result.accuracy[t], clean)]
     if result.predictions is None:
         raise ValueError("labels need stored predictions: sweep(..., predictions=True)")
-    truth, found = np.asarray(labels), []
-    for a, b, ran in zip(result.predictions[s], result.predictions[t], result.ran[s] & result.ran[t]):
+    n_classes = result.right.shape[3]
+    truth, found = check_labels(labels, first["n_images"], n_classes), []
+    for a, b, ran, kept in zip(result.predictions[s], result.predictions[t], result.ran[s] & result.ran[t],
+                               result.right[s]):
         right_a, right_b = (predicted[ran, :len(truth)] == truth for predicted in (a, b))
+        if [np.bincount(truth[hit], minlength=n_classes).tolist() for hit in right_a] != kept[ran].tolist():
+            raise ValueError(f"labels must be those of {first['split']}, in its order: with these, the stored "
+                             "predictions have another number of right answers")
         found.append(population_difference(right_a, right_b, level))
     return found

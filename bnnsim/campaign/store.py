@@ -3,6 +3,7 @@
 Finished cells go to a journal beside the results file; when all are done, that file is written whole and renamed.
 """
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,9 @@ class Store:
             if resume:
                 raise ValueError("resume needs out, the results file to go on from")
             return
+        if os.fsdecode(out).lower().endswith(".csv"):
+            raise ValueError(f"out must be an HDF5 file, which can be gone on from, got {os.fsdecode(out)!r}: name it "
+                             "results.h5, and save a table of the result, result.save('results.csv')")
         found = [path for path in (Path(out), Path(journal_path(out))) if path.exists()]
         if found and not resume:
             raise FileExistsError(f"{found[0]} exists: resume it (resume=True, --resume), or give another name")
@@ -55,7 +59,7 @@ class Store:
         try:
             stored = check_settings(head)
         except hdf5.Refused as error:
-            raise ValueError(f"{self.out}.journal is not a journal of bnnsim: {error}; move it away") from error
+            raise ValueError(f"{journal_path(str(self.out))} is not a journal of bnnsim: {error}; move it away") from error
         self._check_same(stored)
 
     def _check_same(self, stored: Settings) -> None:

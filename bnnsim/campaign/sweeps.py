@@ -6,8 +6,8 @@ the order, nor a kill and a resume can change a result. Here is what users call,
 """
 
 import contextlib
-import hashlib
 import itertools
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, cast
@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 import bnnsim.files.file_format as file_format
+import bnnsim.statistics.stopping as stopping
 from bnnsim.campaign.cells import Context, Series
 from bnnsim.campaign.engine import run
-from bnnsim.campaign.grid import Campaign
+from bnnsim.campaign.grid import MOST_TRIALS, Campaign
 from bnnsim.campaign.provenance import system
 from bnnsim.campaign.result import SweepResult
 from bnnsim.campaign.settings import SeriesEntry, Settings, Stopping
@@ -49,8 +50,6 @@ class SweepOptions(TypedDict, total=False):
     progress: bool | Literal["log"]
     provenance: Mapping[str, Any] | None
 
-
-MOST_TRIALS = 2_000_000         # chips: a list of the cells, which needs memory, is made before the first is evaluated
 
 
 def sweep(networks: PackedNetwork | Mapping[str, PackedNetwork],
@@ -88,7 +87,8 @@ def sweep(networks: PackedNetwork | Mapping[str, PackedNetwork],
     workers : int, optional
         How many workers the executor has, for keeping each busy; asked of the executor by default.
     out : path, optional
-        HDF5 file of the results; finished cells are kept in ``<out>.journal`` while the campaign runs.
+        HDF5 file of the results; finished cells are kept in ``<out>.journal`` while the campaign runs. Of a symbolic
+        link, both are where it leads.
     resume : bool
         Go on from `out` and its journal. The grid may have grown: rates and trials found there are kept.
     ci_width : float, optional
@@ -97,7 +97,7 @@ def sweep(networks: PackedNetwork | Mapping[str, PackedNetwork],
     max_trials : int, optional
         The most chips with `ci_width`; 10 times `trials` by default.
     predictions : bool
-        Keep every predicted class.
+        Keep every predicted class, of up to 256.
     progress : bool or "log"
         A bar, nothing, or a log line about every ten seconds.
     provenance : dict, optional
@@ -130,6 +130,9 @@ def sweep(networks: PackedNetwork | Mapping[str, PackedNetwork],
     root, trials = root_seed(rng), check_int("trials", trials, 1, MOST_TRIALS)
     rule = _stopping_rule(trials, ci_width, max_trials)
     series, entries = make_series(networks, split, faults)
+    if predictions and series[0].network.n_classes > 256:
+        raise ValueError("predictions are kept of up to 256 classes, one byte an image, got "
+                         f"{series[0].network.n_classes}: leave predictions=True out")
     axis = axis_moved(series, axis)
     asked = _check_rates(rates, axis)
     for one, rate in itertools.product(series, asked.tolist()):
@@ -137,9 +140,11 @@ def sweep(networks: PackedNetwork | Mapping[str, PackedNetwork],
     settings: Settings = {"series": entries, "seed": str(root), "stopping": rule, "predictions": bool(predictions)}
     if axis != BER:
         settings["axis"] = axis
-    key = hashlib.sha256(file_format.to_json("settings", settings).encode()).hexdigest()
-    campaign = Campaign(settings, asked, trials, Context(key, series, root, bool(predictions)),
-                        {**system(), "seed_source": "drawn" if rng is None else "given", **(provenance or {})})
+    known = {**system(), "seed_source": "drawn" if rng is None else "given", **(provenance or {})}
+    for name, value in (("settings", settings), ("provenance", known)):
+        file_format.to_json(name, value)                         # what no file can hold is said before the work, too
+    context = Context(secrets.token_hex(16), series, root, bool(predictions))    # a key that no worker has met
+    campaign = Campaign(settings, asked, trials, context, known)
     with contextlib.closing(Store(out, resume, campaign)) as store:
         run(store, executor, workers, progress)
     return campaign.result()
@@ -238,7 +243,7 @@ def _stopping_rule(trials: int, ci_width: float | None, max_trials: int | None) 
         if max_trials is not None:
             raise ValueError("max_trials goes with ci_width: without it `trials` chips are run")
         return None
-    width = check_real("ci_width", ci_width, 0, 1, open_low=True)
+    width = check_real("ci_width", ci_width, stopping.LEAST_WIDTH, 1)
     if trials < 2:
         raise ValueError(f"ci_width needs a pilot of trials >= 2 chips, got {trials}")
     most = check_int("max_trials", 10 * trials if max_trials is None else max_trials, trials, 10 * MOST_TRIALS)

@@ -44,6 +44,7 @@ class CardFault:
 
     def __post_init__(self) -> None:
         clean_fields(self, clean_layers, "layers")
+        object.__setattr__(self, "fixed", tuple(sorted(self.fixed)))     # one text, in whatever order they were given
 
     @property
     def when(self) -> str:

@@ -296,7 +296,8 @@ class DeviceCard:
         check_choice("axis", axis, [name for name in AXES if name not in ("condition", "sigma")])
         ber, limits = check_probability("ber", ber), self.axes(condition).get(axis)
         if limits is None:
-            raise ValueError(f"axis must be one of the card's, {', '.join(self.axes(condition))}, got {axis!r}")
+            known = ", ".join(self.axes(condition)) or "which has none"
+            raise ValueError(f"axis must be one of the card's, {known}, got {axis!r}")
 
         def excess(at: float) -> float:
             rates = self.error_rates(cell, condition, extrapolate=False, **{**place, AXES[axis].key: at})
@@ -385,7 +386,7 @@ def load_card(path: FilePath) -> DeviceCard:
         A ValueError that names the row and the key, what was wanted and what came.
     """
     name = os.fspath(path)
-    if name in SHIPPED and not os.path.exists(name):
+    if name in SHIPPED and not os.path.isfile(name):             # a folder of that name is no card
         name = os.fspath(shipped.data_file(f"devices/{name}.json"))
     elif os.sep not in name and not name.endswith(".json") and not os.path.exists(name):
         near = nearest(name, SHIPPED)

@@ -36,11 +36,12 @@ class LayerErrors:
     f10: np.ndarray
 
     def __post_init__(self) -> None:
-        """Masks are kept as read-only views: a map is what its checksum says."""
+        """Masks are read-only, those that could be written to are copied: a map is what its checksum says."""
         for name in ("f01", "f10"):
-            view = np.asarray(getattr(self, name)).view()
-            view.flags.writeable = False
-            object.__setattr__(self, name, view)
+            given = np.asarray(getattr(self, name))
+            mask = given.copy() if given.flags.writeable else given
+            mask.flags.writeable = False
+            object.__setattr__(self, name, mask)
 
     def kinds(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(flipped, stuck at 0, stuck at 1), masks that exclude each other."""

@@ -11,14 +11,14 @@ import inspect
 import sys
 import warnings
 from collections.abc import Iterable
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from typing import NamedTuple, cast
 
 from bnnsim.faults.protocol import Fault
 
 MAX_CHARACTERS, MAX_DEPTH, MAX_INTEGER = 1_000, 5, 2**63 - 1
 HELPERS = ("ArrayMapping",)                                     # no faults, but what faults are made with
-IN_FILES = ("FaultMap",)                                        # faults of arrays, which no text could hold
+NOT_NAMED = ("FaultMap", "LayerFault")                          # of arrays, which no text could hold; what others are
 
 
 class _Source(NamedTuple):
@@ -87,9 +87,9 @@ def _known() -> dict[str, type]:
     """What may be named: the faults of the public list, and what they are made with."""
     import bnnsim.faults as public                              # whose list this module stands in
 
-    found = {name: getattr(public, name) for name in public.__all__ if name not in IN_FILES}
+    found = {name: getattr(public, name) for name in public.__all__ if name not in NOT_NAMED}
     return {name: value for name, value in found.items() if isinstance(value, type) and is_dataclass(value)
-            and (hasattr(value, "apply") and fields(value) or name in HELPERS)}
+            and (hasattr(value, "apply") or name in HELPERS)}
 
 
 def _parsed(text: str) -> ast.expr:

@@ -5,6 +5,7 @@ free to take and as held by somebody alive.
 """
 
 import contextlib
+import errno
 import os
 import weakref
 from io import FileIO
@@ -55,9 +56,15 @@ def open_locked(path: FilePath) -> FileIO:
         except FileNotFoundError:
             pass
         except OSError as error:
+            if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES):
+                why = "is in use by another process: wait for it, or write to another file"
+            else:
+                why = f"cannot be locked ({error.strerror}), as on some network disks: write to a disk of this machine"
+                with contextlib.suppress(OSError):
+                    if os.fstat(file.fileno()).st_size == 0:     # made here, most likely; nothing is in it
+                        os.unlink(path)
             file.close()
-            raise OSError(error.errno, f"{os.fsdecode(path)} is in use by another process: wait for it, or write to "
-                                       "another file") from error
+            raise OSError(error.errno, f"{os.fsdecode(path)} {why}") from error
         file.close()                     # its former holder has just removed it
 
 

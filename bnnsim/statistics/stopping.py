@@ -14,6 +14,8 @@ from bnnsim.statistics.intervals import (Interval, check_accuracies, check_level
                                          t_quantile)
 from bnnsim.statistics.two_way import Variance
 
+LEAST_WIDTH = 1e-6              # finer than that, the number of chips leaves all bounds
+
 
 def trials_needed(accuracies: npt.ArrayLike, width: float, level: float = 0.95) -> int:
     """How many chips would give a t interval of full `width` (shares of 1), if they spread as these >= 2.
@@ -106,5 +108,5 @@ def _pilot_std(values: npt.ArrayLike) -> float:
 
 
 def _check_width(width: float) -> float:
-    """A full width in [1e-6, 1]: finer than that, the number of chips leaves all bounds."""
-    return check_real("width", width, 1e-6, 1)
+    """A full width in [LEAST_WIDTH, 1]."""
+    return check_real("width", width, LEAST_WIDTH, 1)

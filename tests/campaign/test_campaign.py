@@ -11,6 +11,7 @@ import threading
 from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -129,6 +130,7 @@ def test_the_order_of_arrival_does_not_change_a_campaign(monkeypatch):
     executor = Backwards()
     reference = run(rates=[0.1, 0.2], trials=9)                  # 36 cells: six times six
     monkeypatch.setattr(cells, "_contexts", {})
+    monkeypatch.setattr(sweeps, "secrets", SimpleNamespace(token_hex=lambda n: "known beforehand"))
     cells.remember(cells.Context(*campaign_context([0.1, 0.2])))
     same(run(rates=[0.1, 0.2], trials=9, executor=executor, workers=3), reference)
 
@@ -157,9 +159,14 @@ def test_two_spawned_processes_do_not_change_a_campaign(reference, pool):
     watched = Watched(pool)
     same(run(executor=watched), reference)
     assert 1 <= watched.contexts <= 4 + 2 and watched.sent >= 8
-    again = Watched(pool)
-    same(run(executor=again), reference)
-    assert again.contexts == 0
+    same(run(executor=Watched(pool)), reference)
+
+
+def test_what_workers_keep_of_one_campaign_is_not_taken_for_another_s(pool, monkeypatch):
+    """Settings alike, other rates and chips: the first one's folder of images is gone by then."""
+    monkeypatch.setattr(engine, "SHARED_BYTES", 0)
+    run(rates=[0.1], trials=1, executor=pool)
+    same(run(rates=[0.2], trials=6, executor=pool), run(rates=[0.2], trials=6))
 
 
 def test_processes_get_their_images_where_the_disk_for_shared_ones_is_full(pool, monkeypatch):

@@ -171,7 +171,7 @@ def test_predictions_and_per_class_are_those_of_the_network():
     (dict(nets={"a": networks()["net 0"], "a, b": networks()["net 0"]},
           faults={"b": BitFlips(0), "": BitFlips(0)}), ValueError, "series must have names that differ"),
     (dict(max_trials=5), ValueError, "max_trials goes with ci_width"),
-    (dict(ci_width=0.0), ValueError, "ci_width must be > 0"),
+    (dict(ci_width=0.0), ValueError, "ci_width must be >= 1e-06"),
     (dict(ci_width=0.1, trials=1), ValueError, "ci_width needs a pilot of trials >= 2 chips, got 1"),
     (dict(ci_width=0.1, max_trials=3), ValueError, "max_trials must be in .4, "),
 ])

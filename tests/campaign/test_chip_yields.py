@@ -153,6 +153,12 @@ def test_chips_without_a_wrong_bit_that_differ_are_not_taken_for_clean_ones(faul
     accuracy, (low, high) = result.accuracy[0, 0], result.interval()[0, 0]
     assert np.all(result.ber[0, 0] == 0) and accuracy.std() > 0
     assert low < accuracy.mean() < high
+    alone = bnnsim.sweep(*trained(), [0, 0.1], 1, 0, faults=fault, progress=False)
+    assert alone.interval()[0, 0].tolist() == [0, 1]
+    with pytest.raises(ValueError, match="tolerated needs a memory without errors"):
+        alone.tolerated()
+    clean = bnnsim.sweep(*trained(), [0, 0.1], 1, 0, progress=False)
+    assert np.ptp(clean.interval()[0, 0]) == 0
 
 
 @functools.cache

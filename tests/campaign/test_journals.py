@@ -1,5 +1,6 @@
 """Damaged and foreign journals, and files of other campaigns: refused or gone on from, never believed."""
 
+import errno
 import hashlib
 import json
 import os
@@ -19,8 +20,10 @@ import bnnsim.campaign.cells as cells
 import bnnsim.campaign.engine as engine
 import bnnsim.campaign.journal as journal
 import bnnsim.files.locks as locks
+from bnnsim import pack
 from bnnsim.campaign.result import SweepResult
 from bnnsim.faults import BitFlips
+from bnnsim.training.architectures import build
 
 SMALL = {"rates": [0, 0.1, 0.3], "trials": 20}
 
@@ -125,6 +128,7 @@ FOREIGN = {
     "rate": (lambda head: head + cell(rate="0x1.8p+0"), CANNOT_BE),
     "NaN rate": (lambda head: head + cell(rate="nan"), CANNOT_BE),
     "trial": (lambda head: head + cell(trial=-1), CANNOT_BE),
+    "far trial": (lambda head: head + cell(trial=10**12), CANNOT_BE),
     "half a trial": (lambda head: head + cell(trial=0.5), CANNOT_BE),
     "series": (lambda head: head + cell(name="net 7"), CANNOT_BE),
     "too many right": (lambda head: head + cell(right=[17] * 10), CANNOT_BE),
@@ -278,6 +282,77 @@ def test_a_lock_on_a_journal_just_removed_is_not_taken_for_one(tmp_path, monkeyp
     assert len(locked) == 2 and os.path.samestat(os.fstat(found._file.fileno()), os.stat(f"{path}.journal"))
     found.close()
     assert not os.listdir(tmp_path)
+
+
+def test_links_lead_to_one_journal(tmp_path):
+    """Two names of one file: while the campaign of one is under way, the other's is refused; nothing is lost."""
+    path, link = tmp_path / "s.h5", tmp_path / "link.h5"
+    link.symlink_to(path)
+    held = journal.Journal(path, {}, print)
+    with pytest.raises(OSError, match="s.h5.journal is in use by another process"):
+        journal.Journal(link, {}, print)
+    held.close()
+    assert run(out=link, **SMALL).checksum == SweepResult.load(path).checksum and link.is_symlink()
+    with pytest.raises(FileExistsError, match="link.h5 exists"):
+        run(out=link, **SMALL)
+
+
+def test_a_disk_without_locks_is_said_and_nothing_is_left(tmp_path, monkeypatch, small):
+    class Fcntl:
+        LOCK_EX = LOCK_NB = 0
+
+        @staticmethod
+        def flock(file, _):
+            raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(locks, "fcntl", Fcntl)
+    for there in (b"", small[1]):
+        path = journal_of(tmp_path, there)
+        with pytest.raises(OSError, match="s.h5.journal cannot be locked .No locks available.* write to a disk of this"):
+            run(out=path, resume=True, **SMALL)
+        assert os.listdir(tmp_path) == ["s.h5.journal"] * bool(there)
+
+
+OUTSIDE = [
+    (dict(provenance={"config": Path("a.toml")}), TypeError, "provenance must be plain JSON"),
+    (dict(provenance={"share": float("nan")}), ValueError, "provenance must be plain JSON"),
+    (dict(ci_width=1e-7), ValueError, "ci_width must be >= 1e-06"),
+]
+
+
+@pytest.mark.parametrize("settings, error, message", OUTSIDE, ids=range(len(OUTSIDE)))
+def test_what_no_file_can_hold_is_said_before_the_work(tmp_path, monkeypatch, settings, error, message):
+    monkeypatch.setattr(cells, "run_cell", lambda *_: pytest.fail("work was done that cannot be stored"))
+    with pytest.raises(error, match=message):
+        run(out=tmp_path / "s.h5", **SMALL, **settings)
+    assert not os.listdir(tmp_path)
+
+
+def test_a_table_is_no_file_to_go_on_from(tmp_path):
+    with pytest.raises(ValueError, match="out must be an HDF5 file.*got '.*s.CSV': name it results.h5"):
+        run(out=tmp_path / "s.CSV", **SMALL)
+    assert not os.listdir(tmp_path)
+
+
+def test_predictions_of_more_classes_than_a_byte_has_are_refused_and_all_else_is_right(tmp_path):
+    network = pack(build("FC64 FC300", (1, 4, 4), rng=0))
+    images = np.random.default_rng(0).integers(0, 256, (300, 1, 4, 4), np.uint8)
+
+    class Own:
+        """Images with labels that a Split cannot have."""
+        name, sha256 = "own", "0" * 64
+        labels = network.predict(images)
+
+        def __len__(self):
+            return len(self.images)
+
+    Own.images = images
+    assert Own.labels.max() > 255 and network.accuracy(Own()) == 1
+    with pytest.raises(ValueError, match="predictions are kept of up to 256 classes, one byte an image, got 300"):
+        run(network, Own(), out=tmp_path / "s.h5", predictions=True, **SMALL)
+    found = run(network, Own(), [0.0, 0.3], 2, out=tmp_path / "s.h5")
+    assert found.accuracy[0, 0, 0] == 1 > found.accuracy[0, 1].max()
+    assert SweepResult.load(tmp_path / "s.h5").checksum == found.checksum
 
 
 def test_a_read_only_folder_is_known_before_the_work(tmp_path, monkeypatch, small):

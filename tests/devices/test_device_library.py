@@ -39,6 +39,12 @@ def test_the_library_is_the_folder():
     assert all(isinstance(card, DeviceCard) and card.name == name for name, card in library().items())
 
 
+def test_a_folder_of_a_card_s_name_does_not_hide_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fefet").mkdir()
+    assert load_card("fefet").name == "fefet"
+
+
 def test_it_stays_small():
     """What a wheel has of it."""
     assert sum(path.stat().st_size for path in (DATA / "devices").iterdir()) < 100_000

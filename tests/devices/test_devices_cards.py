@@ -28,6 +28,7 @@ DRIFT = {"hrs_drift_per_decade": -0.1, "drift_time0_second": 1.0, "drift_tempera
          "drift_time_max_second": 1e8, "drift_temperature_max_kelvin": 400.0, "activation_electronvolt": 0.8, **KNOWN}
 ENERGY = {"energy_set_joule": 4e-12, "energy_reset_joule": 6e-12, "energy_read_joule": 1e-14, "endurance_cycles": 1e6,
           "weibull_scale_cycles": 1e7, "weibull_shape": 1.5, "stuck_share_lrs": 0.7, **KNOWN}
+RATED = {"ber": 1e-3, "cell": "1T1R", **KNOWN}
 CYCLED = [{"cycles": 1, **STATES}, {"cycles": 1e6, **WORN}]
 
 
@@ -339,6 +340,10 @@ CALLS = [
     (lambda: card_of(*CYCLED).value("hrs_median_ohm", time=3.0), "time must be given with its unit, as time_second"),
     (lambda: card_of({"cycles": 5, **STATES}).cell(cycles=10), "which know only at 5, got 10"),
     (lambda: card_of(STATES).cell(time_second=10.0), "time_second must be within the card's data"),
+    (lambda: card_of(RATED, DRIFT).error_rates(time_second=1e7), "time_second must be within the card's data, which"),
+    (lambda: card_of(RATED, DRIFT).rate_mark(temperature_kelvin=350.0), "temperature_kelvin must be within the card's"),
+    (lambda: card_of(RATED, ENERGY).error_rates(cycles=1e9), "cycles must be within the card's data, which know nothing"),
+    (lambda: card_of(RATED, DRIFT).solve("time", 0.1), "axis must be one of the card's, which has none, got 'time'"),
     (lambda: card_of(STATES, DRIFT).cell(time_second=1e9), "time_second must be within the data, up to 1e.08 s"),
     (lambda: card_of(STATES, DRIFT).cell(temperature_kelvin=500.0), "temperature_kelvin must be within the data"),
     (lambda: card_of(STATES, {**DRIFT, "hrs_drift_per_decade": -1.0}).cell(time_second=1e7),
@@ -366,6 +371,23 @@ CALLS = [
     (lambda: card_of(STATES).energy_joule(bnnsim.pack(build("FC10", (1, 2, 2), rng=0))),
      "energy_set_joule must be given"),
 ]
+
+
+def test_a_fault_has_one_text_in_whatever_order_its_place_was_told():
+    card = load_card("teaching")
+    one, other = (card.axis("time", **place) for place in ({"condition": "weak", "cycles": 1e3},
+                                                           {"cycles": 1e3, "condition": "weak"}))
+    assert repr(one) == repr(other) and one.at(5.0).error_rates() == other.at(5.0).error_rates()
+
+
+@pytest.mark.parametrize("axis", ["time", "cycles"])
+@pytest.mark.parametrize("at", [0.1, 0.5, 3.0, 14.3, 1e3, 1e7])
+def test_solve_finds_places_at_both_ends_of_a_log_axis(axis, at):
+    """Where errors grow; to 1e-6, as rates and their integrals are to 1e-8 (time is solved for next to 0, too)."""
+    card, key = load_card("teaching"), {"time": "time_second", "cycles": "cycles"}[axis]
+    if axis == "time" or at > 1:
+        ber = card.error_rates("2T2R", "weak", **{key: at}).mean
+        assert card.solve(axis, ber, "2T2R", "weak") == pytest.approx(at, rel=1e-6)
 
 
 @pytest.mark.parametrize("call, message", CALLS, ids=range(len(CALLS)))

@@ -209,6 +209,18 @@ def test_readings_that_are_no_resistances_are_dropped_and_counted_on_request(tmp
         fit(path, drop_invalid=True)
 
 
+def test_no_drift_is_told_from_cycles_that_were_read_at_one_time_each(tmp_path):
+    """A usual log of cycling, with a clock."""
+    path, rng = tmp_path / "log.csv", np.random.default_rng(0)
+    lines = [f"{median * math.exp(0.3 * rng.normal()):.6g},{state},{n},{n}.0,300\n" for n in (1, 10, 100)
+             for state, median in (("LRS", 5e3), ("HRS", 5e4)) for _ in range(10)]
+    path.write_text("resistance_ohm,state,cycles,time_second,temperature_kelvin\n" + "".join(lines))
+    with pytest.raises(CardError, match="read at two times.*leave the times out, columns={'time_second': None}"):
+        fit(path, n_resamples=100).card("mine", "me")
+    found = fit(path, n_resamples=100, columns={"time_second": None}).card("mine", "me")
+    assert list(found.axes()) == ["cycles", "sigma"]
+
+
 @pytest.mark.jit_off
 def test_more_bad_input(tmp_path):
     with pytest.raises(FileNotFoundError, match="wanted a table of measurements"):

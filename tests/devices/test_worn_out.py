@@ -147,6 +147,15 @@ def test_aged_cells_err_as_the_card_says_of_their_cycles():
     assert few < more
 
 
+def test_aged_cells_saw_their_first_cycle_before_the_first_training():
+    """As the card says of one cycle; 5 sigma below it are no errors at all."""
+    axis = TEACHING.axis("cycles", cell="1T1R", condition="weak")
+    aged = AgedCells([np.full((layer.units, layer.fan_in), 9) for layer in WIDE.layers], ageing=axis)
+    wrong, rates = sum(map(count, flips(WIDE, aged.at(0).apply(WIDE, rng=2)))), axis.at(1).error_rates()
+    assert within_5_sigma(wrong, WIDE.n_bits, rates.mean) and not within_5_sigma(0, WIDE.n_bits, rates.mean)
+    assert same(aged.at(0).apply(WIDE, rng=2), aged.at(1e-9).apply(WIDE, rng=2))
+
+
 def test_aged_cells_are_drawn_by_chip_and_nest():
     aged = AgedCells(writes_of(CONV, 3), ageing=TEACHING.axis("cycles", cell="1T1R", condition="strong"))
     low, high = (flips(CONV, aged.at(n).apply(CONV, rng=2, trial=1)) for n in (1e4, 4e5))

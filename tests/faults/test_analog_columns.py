@@ -181,6 +181,17 @@ def test_a_sweep_moves_the_spread_and_is_not_clean_at_none():
                 network, 1, trial).accuracy(test)
 
 
+def test_spreads_of_layers_are_moved_in_their_proportion(tmp_path):
+    """And a file of other proportions is another campaign's."""
+    network, test = network_of("FC64 FC64 FC10", (1, 28, 28)), bnnsim.load_embedded()[1][:50]
+    one, other = AnalogColumns(spread=(0, 1, 0)), AnalogColumns(spread=(0, 0, 1))
+    asked = {"trials": 2, "rng": 1, "progress": False, "out": tmp_path / "s.h5"}
+    result = bnnsim.sweep(network, test, [0.6], faults=one, **asked)
+    assert result.accuracy[0, 0, 1] == AnalogColumns(spread=(0, 0.6, 0)).apply(network, 1, 1).accuracy(test)
+    with pytest.raises(ValueError, match="another campaign: series .* fault is"):
+        bnnsim.sweep(network, test, [0.6], faults=other, resume=True, **asked)
+
+
 @pytest.mark.parametrize("layers", [(1,), (2,), (1, 3)])
 def test_some_layers_are_analog_and_the_others_digital(layers):
     """As a chip whose other layers have no spread."""

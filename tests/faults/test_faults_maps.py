@@ -178,6 +178,10 @@ def test_a_map_cannot_be_written_to():
     """It is what its checksum says."""
     with pytest.raises(ValueError, match="read-only"):
         chip_of().layers[0].f01[0, 0] = 1
+    mask = np.zeros((2, 1), np.uint64)
+    chip = FaultMap([LayerErrors(9, mask, mask)])
+    mask[0] = 1
+    assert not chip.layers[0].f01.any() and not chip.layers[0].f10.any()
 
 
 # ---------------------------------------------------------------- files

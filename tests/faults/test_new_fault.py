@@ -3,7 +3,7 @@
 import inspect
 import pickle
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 import numpy as np
@@ -13,7 +13,8 @@ from fault_parts import conv_network, network_of, padding_is_clear, same, weight
 import bnnsim.faults as faults
 from bnnsim.campaign.sweeps import sweep
 from bnnsim.datasets.split import Split
-from bnnsim.faults import BitFlips, Compose, EachRead, FaultMap, LayerFault, Protected, StuckAt, parse_fault
+from bnnsim.faults import (ArrayMapping, BitFlips, Compose, EachRead, FaultMap, LayerFault, Protected, StuckAt,
+                           parse_fault)
 from bnnsim.faults.errors import draw
 from bnnsim.faults.protocol import check_rated, inside, is_clean_at_zero, when_drawn
 from bnnsim.packed.words import full_row
@@ -51,6 +52,7 @@ def test_a_new_fault_is_its_own_model_and_nothing_else():
     assert repr(fault.at(0)) != repr(StuckPairs([0.5, 0, 0.1], layers=(0, 1)).at(0))
     for call, message in ((lambda: StuckPairs(1.5), "p must be a probability"),
                           (lambda: StuckPairs(0.1, [-1]), "layers must be >= 0"),
+                          (lambda: StuckPairs(0.1, [1, 1]), r"layers must differ from each other, got \(1, 1\)"),
                           (lambda: StuckPairs(0.1, [7]).apply(DENSE), r"layers must be in 0..2, got \(7,\)"),
                           (lambda: StuckPairs((0.1, 0.2)).apply(DENSE), "p must be one probability or 3"),
                           (lambda: StuckPairs(0.1).apply(DENSE, 0, -1), "trial must be >= 0"),
@@ -118,6 +120,24 @@ def test_a_fault_may_leave_everything_but_apply_unsaid():
     assert check_rated("fault", BitFlips(0)) == BitFlips(0)
     with pytest.raises(TypeError, match="fault must be a fault such as"):
         check_rated("fault", 3)
+
+
+BY_LAYER = [kind for kind in map(vars(faults).get, faults.__all__)
+            if isinstance(kind, type) and issubclass(kind, LayerFault) and kind is not LayerFault]
+
+
+@pytest.mark.parametrize("kind", [*BY_LAYER, StuckPairs])
+def test_rates_of_layers_are_told_apart_at_0_and_keep_their_proportions(kind):
+    """Results know a fault by its text there: of two that differ, neither is gone on from with the other."""
+    needs = {"mapping": ArrayMapping(16, 16), "axis": "row"}
+    known = {name: needs[name] for name in needs.keys() & {own.name for own in fields(kind)}}
+    one, other = (kind(**known, **{**dict.fromkeys(kind.RATES, 0.0), kind.RATES[0]: rates})
+                  for rates in ((0.1, 0.3), (0.3, 0.1)))
+    assert repr(one.at(0)) != repr(other.at(0)) and set(one.at(0).rates(2)) == {(0.0,) * len(kind.RATES)}
+    first, second = (rates[0] for rates in one.at(0).at(0.15).rates(2))
+    assert second == pytest.approx(3 * first) and second == pytest.approx(0.15 * getattr(kind, "SUM", 1))
+    assert other.at(0.15).rates(2) == [(rates, *more) for (_, *more), rates in zip(one.at(0.15).rates(2),
+                                                                                   (second, first))]
 
 
 @pytest.mark.jit_off

@@ -140,5 +140,11 @@ def test_a_campaign_with_predictions_compares_image_by_image():
     found = result.compare("fashion_fcnn", "fashion_fcnn_flip", labels=test.labels)
     assert np.allclose([d.paired.mean for d in found], result.mean()[0] - result.mean()[1])
     assert all(d.best == "paired" for d in found)
+    for labels, message in ((test.labels[:10], r"labels must have shape \(200,\)"),
+                            (np.tile(test.labels, 2), r"labels must have shape \(200,\)"),
+                            (test.labels[::-1], "labels must be those of .*, in its order: with these, the stored"),
+                            (test.labels + 0.5, "labels must be integers")):
+        with pytest.raises((ValueError, TypeError), match=message):
+            result.compare(0, 1, labels=labels)
     with pytest.raises(ValueError, match="predictions=True"):
         bnnsim.sweep(networks, test, [0.05], 2, 0, progress=False).compare(0, 1, labels=test.labels)
