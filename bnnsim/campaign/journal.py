@@ -30,8 +30,9 @@ MAX_LINE = 2**28
 
 
 def journal_path(path: FilePath) -> str:
-    """Where the journal of a results file is: beside the file itself, however many links lead to it."""
-    return os.path.realpath(os.fsdecode(path)) + ".journal"
+    """Where the journal of a results file is: beside the file itself, where a link leads to it."""
+    name = os.fsdecode(path)
+    return (os.path.realpath(name) if os.path.islink(name) else name) + ".journal"
 
 
 # ---------------------------------------------------------------- lines
