@@ -8,9 +8,11 @@
     python -m bnnsim.bench --isa generic --only inference --compare examples/peers/torch_peer.py --peer-python ...
 
 Sections: kernels, beside the machine's limit; convolutions of every geometry, beside the plain one; training, inference
-and sweep of the papers' three networks; startup and memory of fresh processes; with --scaling and --compare those too.
-A line is the median, with quartiles. By default training is timed for some steps and the CIFAR-10 CNN for a part of its
-images, and said so; --full times all.
+and sweep of the papers' three networks and a residual one; startup and memory of fresh processes; with --scaling and
+--compare those too. A line is the median, with quartiles. By default training is timed for some steps, and with --full
+for whole epochs, but of the residual network for 40 steps. All test images are classified; comparisons train for some
+steps, and take 1,000 images of the CIFAR-10 CNN and the residual network, with --full 2,000. What is extrapolated says
+so.
 Fashion-MNIST is the full set where it is found, else the embedded subset; CIFAR-10 is random pixels of the right shape.
 Run it alone on the machine.
 """
@@ -45,7 +47,8 @@ def check_sections(name: str, value: Any) -> tuple[str, ...]:
 
 
 OPTIONS = (
-    Option("full", "whole epochs, all images, more repetitions: tens of minutes", rules.switch, False),
+    Option("full", "whole epochs (of residual 40 steps), more repetitions, more images in comparisons: tens of minutes",
+           rules.switch, False),
     Option("tiny", "narrow networks and few images: whether everything runs; its times mean nothing", rules.switch,
            False),
     Option("only", "some of the sections; scaling or compare alone: 'none'", check_sections, ",".join(SECTIONS),
@@ -82,7 +85,7 @@ def resolve(options: argparse.Namespace) -> None:
 
 
 def command_of(options: argparse.Namespace) -> str:
-    """The command line, for the report; of paths only the last part, as they are nobody else's."""
+    """The command line, for the report; of absolute paths the last part, as the folders are nobody else's."""
     words = ["python", "-m", "bnnsim.bench"]
     words += [] if options.size == "quick" else [f"--{options.size}"]
     if options.only != SECTIONS:
@@ -91,8 +94,9 @@ def command_of(options: argparse.Namespace) -> str:
         words += ["--networks", ",".join(options.networks)]
     words += ["--isa", options.isa] if options.isa else []
     for name in ("scaling", "compare", "out"):
-        if getattr(options, name):
-            words += [f"--{name}", os.path.basename(getattr(options, name))]
+        if path := getattr(options, name):
+            words += [f"--{name}", os.path.basename(path) if os.path.isabs(path) else path]
+    words += ["--peer-python", "PYTHON"] if options.peer_python else []
     return shlex.join(words)
 
 

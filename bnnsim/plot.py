@@ -5,7 +5,7 @@
     python -m bnnsim.plot sweep.h5 --xscale split --width column --published others.csv --out paper.pdf
     python -m bnnsim.plot sweep.h5 --kind classes --network cnn --out classes.svg
     python -m bnnsim.plot sweep.h5 --kind chips --rate 0.1 --out chips.png
-    python -m bnnsim.plot resnet.h5 --kind graph --out resnet.pdf
+    python -m bnnsim.plot fashion_residual --kind graph --out resnet.pdf
     python -m bnnsim.plot fcnn.h5 --kind faults --layer 1 --rate 0.01 --out faults.png
     python -m bnnsim.plot chip.h5 --array 3 --out array.png
 
@@ -43,8 +43,8 @@ WANTED = {"results": "results of ber_sweep --out", "network": "one network file"
 CAME = {"results": "results of a campaign", "network": "a network", "fault map": "a fault map"}
 
 OPTIONS = (
-    Option("files", "results of ber_sweep --out, one network, or one fault map", rules.path, metavar="FILE.h5",
-           flag="", nargs="+", several=True),
+    Option("files", "results of ber_sweep --out, one network (a file, or the name of one that comes with the library, "
+           "such as fashion_cnn), or one fault map", rules.path, metavar="FILE.h5", flag="", nargs="+", several=True),
     Option("kind", f"{', '.join(KINDS)} (default: ber for results, weights for a network or, if it branches, graph, "
            "array for a fault map)",
            rules.one_of(KINDS)),
@@ -127,9 +127,10 @@ def holds(stored: "Stored") -> str:
 def load(options: argparse.Namespace) -> "dict[str, Stored]":
     """What the files hold, by path: results, one network or one fault map; --kind is settled, and all fits."""
     import bnnsim.commands.stored_files as stored_files
+    from bnnsim.datasets.shipped import network_file
     from bnnsim.packed.graph import PackedGraph
 
-    found = {path: stored_files.load(path) for path in dict.fromkeys(options.files)}
+    found = {path: stored_files.load(network_file(path)) for path in dict.fromkeys(options.files)}
     kept = {path: holds(stored) for path, stored in found.items()}
     lone = next((path for path, what in kept.items() if what != "results"), next(iter(kept)))
     if options.kind is None:

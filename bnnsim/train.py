@@ -67,8 +67,9 @@ OPTIONS = (
            "paper's FCNN, MLP or CNN for the data set)", rules.text),
     Option("input_offset", "subtracted from pixels, so that black enters as -OFFSET (default: 0, or 128 where there "
            "are three channels)", rules.integer(0, 255), None, int, "OFFSET"),
-    replace(shared.DATASET, default="fashion", help=shared.OWN_DATA), shared.DATA, shared.SIZE, shared.ORDER,
-    shared.BINS, shared.LIMIT,
+    replace(shared.DATASET, default="fashion", help=shared.OWN_DATA), shared.DATA,
+    replace(shared.SIZE, help="of your own pictures: resize them (default: as they are, all of one size)"),
+    shared.ORDER, shared.BINS, shared.LIMIT,
     Option("epochs", "times that each image is seen", rules.integer(1), 20, int),
     Option("batch_size", "images a step", rules.integer(1), 256, int),
     Option("optimizer", f"{', '.join(OPTIMIZERS)}; bop flips weights, and has no latent ones; metaplastic keeps more "

@@ -8,6 +8,7 @@ of the table is typed by hand.
 """
 
 import json
+import re
 import sys
 import textwrap
 from pathlib import Path
@@ -34,9 +35,21 @@ def plain(text: str) -> str:
     return " ".join(text.split()).replace("*", r"\*").replace("|", r"\|")
 
 
+def split(text: str) -> list[str]:
+    """What semicolons separate, but for those inside of brackets."""
+    parts, depth = [""], 0
+    for word in re.split("(; |[()])", text):
+        depth += (word == "(") - (word == ")")
+        if word == "; " and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += word
+    return parts
+
+
 def cells(row: dict[str, str]) -> list[list[str]]:
     """The paragraphs of a row's three cells: its item and source; the literature; what was measured, and by what."""
-    measured = plain(row["measured"]).split("; ")
+    measured = split(plain(row["measured"]))
     return [[f":doc:`{plain(row['item'])} <{row['page']}>`", plain(row["source"])], [plain(row["literature"])],
             [f"- {part}" for part in measured] + [f"``{' '.join(row['command'].split())}``"]]
 

@@ -221,6 +221,8 @@ def page(reports: Sequence[Json]) -> str:
     text = ("Performance\n===========\n\nMade by ``python docs/make_performance.py`` from "
             f"{', '.join(names)}.\n"
             "Times with \\* are extrapolated from a part of the work, which the remarks name.\n"
+            "A limit is what a chain of counts of bits (binary products) or of 16-bit multiply-adds (gradients)\n"
+            "reaches in registers; kernels that look sums up in tables use neither, and may be above 100 % of it.\n"
             f"\nIn short\n--------\n\n{in_short([one for one in reports if one.get('isa') != 'generic'])}")
     for report in reports:
         title = instructions_of(report)

@@ -20,6 +20,10 @@ def test_the_table_is_what_examples_left():
     assert make_frontier.page(text) == text, "python docs/make_frontier.py"
 
 
+def test_semicolons_in_brackets_do_not_begin_a_point():
+    assert make_frontier.split("a (b; c (d; e)); f; g") == ["a (b; c (d; e))", "f", "g"]
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_a_page_has_its_row_its_figure_and_marks(path):
     """And the row's command is an example that is there, with options that it has."""

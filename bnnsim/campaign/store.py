@@ -59,7 +59,8 @@ class Store:
         try:
             stored = check_settings(head)
         except hdf5.Refused as error:
-            raise ValueError(f"{journal_path(str(self.out))} is not a journal of bnnsim: {error}; move it away") from error
+            raise ValueError(f"{journal_path(str(self.out))} is not a journal of bnnsim: {error}; move it "
+                             "away") from error
         self._check_same(stored)
 
     def _check_same(self, stored: Settings) -> None:

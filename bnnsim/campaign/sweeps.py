@@ -51,7 +51,6 @@ class SweepOptions(TypedDict, total=False):
     provenance: Mapping[str, Any] | None
 
 
-
 def sweep(networks: PackedNetwork | Mapping[str, PackedNetwork],
           split: "LabelledImages | Mapping[str, LabelledImages]", rates: npt.ArrayLike, trials: int = 10,
           rng: RandomSource = None, *,

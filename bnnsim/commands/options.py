@@ -78,7 +78,7 @@ class Option:
 
     def add_to(self, parser: argparse.ArgumentParser) -> None:
         """Let a parser know it; what is not typed is None there, or []."""
-        hidden = self.default in (None, False) or self.several
+        hidden = self.default is None or self.default is False or self.several            # of 0 it is shown
         text = self.help if hidden else f"{self.help} (default: {self.default})"
         if self.typed == "":                                     # asked for by `settle`: it may stand in a file
             nargs = "*" if self.several else "?"
@@ -185,8 +185,8 @@ NETWORKS = Option("networks", "files written by PackedNetwork.save, or names of 
 NETWORK = Option("network", "a file written by PackedNetwork.save, or the name of a network that comes with the "
                  "library, such as fashion_cnn (default: fashion_fcnn)", path, metavar="NETWORK.h5", flag="", nargs="?")
 OWN_DATA = f"{', '.join(CATALOGUE)}, or a path of your own data: {WHAT}"
-DATASET = Option("dataset", f"{OWN_DATA} (default: what the network was trained on; fashion-subset for the one that "
-                 "comes with the library)", dataset_text, metavar="NAME")
+DATASET = Option("dataset", f"{OWN_DATA} (default: what the networks were trained on; where none is named, "
+                 "fashion-subset, which comes with the library)", dataset_text, metavar="NAME")
 DATA = Option("data", "where the files of a known data set are", path, metavar="FOLDER")
 SIZE = Option("size", "of your own pictures: resize them (default: as in the network's training)", size_text,
               metavar="ROWSxCOLUMNS")

@@ -13,7 +13,7 @@ Each takes one pass over the images in bounded memory, the last two a pass a rea
 
 To add a metric: a module with a function that takes a network and images (`packed.blocks.each_block` adds up what
 blocks give, `packed.stages.Stage` has pre-activations) and returns such a result, its names below, its figure in
-`figures.metrics`, a row in `bnnsim.explain.WHAT`, and a naive twin in tests/naive_metrics.py.
+`figures.metrics`, a row in `WHAT` and in `JSON` of `bnnsim.explain`, and a naive twin in tests/naive_metrics.py.
 
 References
 ----------

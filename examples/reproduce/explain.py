@@ -298,7 +298,8 @@ This page is this project's own finding, written by ``python examples/reproduce/
 {len(used)} trained networks of {chips} chips each, on {images} test images. Its words:
 
 * Setting: a network, its epochs and their schedule, cosine or halved every so many epochs. FCNN and CNN are of
-Fashion-MNIST, MLP is of MNIST. n is the number of seeds: where it is 1, a finding is of that network. The papers' own
+Fashion-MNIST, MLP is of MNIST. A line is of the seeds that all networks which it compares have, and n is their number:
+where it is 1, a finding is of that network. The papers' own
 setting of (b) and (c) is {PAPERS} with input code 0 (by the authors' code), of which
 {" or ".join(map(str, sorted(set(papers))))} of three seeds of an arm are trained.
 

@@ -103,6 +103,12 @@ def test_instructions_cannot_be_limited_once_numba_is_loaded(capsys):
         capsys.readouterr().err
 
 
+def test_the_command_has_paths_as_they_were_given_but_no_folder_of_this_machine(tmp_path):
+    given = set_by_command("--compare", "peers/a.py", "--peer-python", "b/python")
+    assert given == ["--compare", "peers/a.py", "--peer-python"]
+    assert set_by_command("--compare", str(tmp_path / "a.py")) == ["--compare"]
+
+
 def set_by_command(*words):
     options = bench.arguments().parse_args(["--only", "kernels", *words])
     command_line_options.settle(options, bench.OPTIONS, {})

@@ -308,7 +308,7 @@ def test_a_disk_without_locks_is_said_and_nothing_is_left(tmp_path, monkeypatch,
     monkeypatch.setattr(locks, "fcntl", Fcntl)
     for there in (b"", small[1]):
         path = journal_of(tmp_path, there)
-        with pytest.raises(OSError, match="s.h5.journal cannot be locked .No locks available.* write to a disk of this"):
+        with pytest.raises(OSError, match="s.h5.journal cannot be locked .No locks available.* write to a disk of"):
             run(out=path, resume=True, **SMALL)
         assert os.listdir(tmp_path) == ["s.h5.journal"] * bool(there)
 

@@ -50,6 +50,13 @@ def test_typed_wins_over_the_file_and_the_file_over_the_default(tmp_path, typed,
     assert settled(tmp_path, typed, **file) == {**DEFAULTS, **wanted}
 
 
+def test_help_shows_a_default_of_0():
+    parser = command_line.parser("few", "What it does.", (Option("seed", "of draws", rules.integer(0), 0, int),
+                                                          Option("fast", "soon", rules.switch, False)))
+    shown = parser.format_help()
+    assert "of draws (default: 0)" in shown and "False" not in shown
+
+
 def test_what_decides_the_result_is_in_the_stored_command():
     typed = argparse.Namespace(files=["a b"], n_chips=3, axes=[1, 2], fast=True, either=None, pages="x", config="c")
     assert options.words(typed, FEW) == ["a b", "--n-chips", "3", "--axis", "1", "--axis", "2", "--fast"]

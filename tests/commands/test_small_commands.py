@@ -196,6 +196,8 @@ def test_summary_without_a_file_shows_the_shipped_network(capsys):
     ["sweep.h5", "--kind", "classes", "--network", "guess"],
     ["sweep.h5", "--kind", "chips", "--rate", "0.2"],
     ["net.h5"],
+    ["fashion_fcnn"],
+    ["fashion_residual", "--kind", "graph"],
     ["net.h5", "--kind", "faults", "--rate", "0.1", "--layer", "1", "--seed", "3", "--trial", "2"],
     ["chip.h5", "--array", "1"],
 ])
@@ -238,6 +240,7 @@ BAD = [
     (plot, "sweep.h5 --out a.jpg", "must end in .png"),
     (plot, "sweep.h5 --kind pie --out a.png", "kind must be one of 'ber', 'classes'"),
     (plot, "missing.h5 --out a.png", "missing.h5"),
+    (plot, "fashion_fcn --out a.png", "fashion_fcn: no such file, and what comes with bnnsim is"),
     (plot, "sweep.h5 --kind classes --network nat --out a.png", "name must be one of net, guess"),
     (plot, "sweep.h5 --kind chips --out a.png", "needs --rate"),
     (plot, "sweep.h5 --kind chips --rate 0.1 --out a.png", "rate must be one of the result's, 0, 0.01, 0.2; got 0.1"),

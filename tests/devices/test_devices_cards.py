@@ -342,7 +342,7 @@ CALLS = [
     (lambda: card_of(STATES).cell(time_second=10.0), "time_second must be within the card's data"),
     (lambda: card_of(RATED, DRIFT).error_rates(time_second=1e7), "time_second must be within the card's data, which"),
     (lambda: card_of(RATED, DRIFT).rate_mark(temperature_kelvin=350.0), "temperature_kelvin must be within the card's"),
-    (lambda: card_of(RATED, ENERGY).error_rates(cycles=1e9), "cycles must be within the card's data, which know nothing"),
+    (lambda: card_of(RATED, ENERGY).error_rates(cycles=1e9), "cycles must be within the card's data, which know"),
     (lambda: card_of(RATED, DRIFT).solve("time", 0.1), "axis must be one of the card's, which has none, got 'time'"),
     (lambda: card_of(STATES, DRIFT).cell(time_second=1e9), "time_second must be within the data, up to 1e.08 s"),
     (lambda: card_of(STATES, DRIFT).cell(temperature_kelvin=500.0), "temperature_kelvin must be within the data"),
