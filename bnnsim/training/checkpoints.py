@@ -42,8 +42,10 @@ class Keeper:
                 raise FileExistsError(f"{self.path} exists: pass resume=True to go on from it, or give another name "
                                       "(of a command: --resume, --checkpoint)")
             self._load(self.path)
-        elif self.resume:
+            return
+        if self.resume:
             log.warning("no checkpoint %s yet: training starts from the beginning", self.path)
+        self.run.began = self.run.digest()
 
     def _moment_names(self, key: str) -> dict[str, str]:
         """The names that a file has for the moments of a parameter, and those that the optimizer has."""
@@ -61,6 +63,7 @@ class Keeper:
     def _load(self, path: FilePath) -> None:
         self._compare(checkpoint_file.load_settings(path))
         _, arrays, progress = checkpoint_file.load_checkpoint(path, self._expected())
+        self._compare_beginnings(str(progress.get("began", "")))
         self.run.model.load_arrays(arrays)
         for key in self.run.model.arrays():
             if ".running_" not in key:
@@ -78,6 +81,17 @@ class Keeper:
                      for name in sorted({*saved, *wanted}) if saved.get(name) != wanted.get(name)]
         if differing:
             raise ValueError(f"{self.path} is the checkpoint of another run: {'; '.join(differing)}")
+
+    def _compare_beginnings(self, began: str) -> None:
+        """Refuse the checkpoint of a run from other weights, but for the model that this very run was interrupted on.
+
+        A checkpoint that does not know its beginning is believed.
+        """
+        left = self.run.model.left
+        if began and began != self.run.digest() and (left is None or left.began != began):
+            raise ValueError(f"{self.path} is the checkpoint of another run: it began from other weights than the model "
+                             "has. To go on from it, give the model as it was then: built with the same rng, or made of "
+                             "the same network; else give another name (of a command: --checkpoint)")
 
     def save(self) -> None:
         """Write the checkpoint now, where it is not that of this very step already."""

@@ -161,9 +161,12 @@ def fit(model: Graph, train: "LabelledImages", epochs: int = 20, validation: "La
             run.go_on()
         log.info("training with seed %d", run.root)
         model.history = run.progress.history
-        _train(run, keeper, progress)
-    if run.best:
-        model.load_arrays(run.best)
+        try:
+            _train(run, keeper, progress)
+            if run.best:
+                model.load_arrays(run.best)
+        finally:
+            model.left = run.left()
     model.metadata = run.metadata()
     return run.progress.history
 

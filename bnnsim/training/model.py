@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bnnsim.faults.array_mapping import ArrayMapping
     from bnnsim.training.history import History
     from bnnsim.training.reading import Read
+    from bnnsim.training.run import Left
 
 
 class Graph:
@@ -54,6 +55,8 @@ class Graph:
         How it was trained: `fit` leaves it here, and `pack` gives it to the network.
     history : History or None
         Of the last `fit`, also of one that was interrupted.
+    left : Left or None
+        How the last `fit` left the weights; None where that is not known.
 
     Raises
     ------
@@ -69,6 +72,7 @@ class Graph:
         self.layers, self.inputs = [layer for layer, _ in nodes], [tuple(at) for _, at in nodes]
         self.metadata: dict[str, str] = {}
         self.history: History | None = None
+        self.left: Left | None = None
         self.shapes: list[tuple[int, ...]] = []
         kinds: list[str] = []
         for i, (layer, inputs) in enumerate(zip(self.layers, self.inputs)):
@@ -291,7 +295,8 @@ class Graph:
         return found
 
     def load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Take over what `arrays` gave; the bits are packed anew."""
+        """Take over what `arrays` gave; the bits are packed anew, and `left` is of the former ones."""
+        self.left = None
         for name, value in self.arrays().items():
             value[...] = arrays[name]
         for layer in self.weighted:

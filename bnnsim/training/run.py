@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bnnsim.checks import check_array
+from bnnsim.files.file_format import content_checksum
 from bnnsim.seeding import generator
 from bnnsim.training.history import History
 from bnnsim.training.settings import Settings
@@ -42,6 +43,16 @@ class Progress:
         return {name: value for name, value in found.items() if value or name not in ("stopped", "first_step")}
 
 
+@dataclass(frozen=True)
+class Left:
+    """How a training left its model: kept with the weights, for the one that goes on from them.
+
+    began is the digest of the weights that it began from, "" where nobody asked.
+    """
+
+    began: str
+
+
 @dataclass
 class Run:
     """A run: model, data, root seed and settings, which stay the same, and its progress, which moves.
@@ -52,6 +63,8 @@ class Run:
         The weights' bits at the start of the epoch, for its flip ratio.
     best : dict of str to array
         A copy of the model's arrays at the best epoch, where that one is kept.
+    began : str
+        Digest of the arrays that the run began from; "" where it is not known.
     """
 
     model: "Graph"
@@ -62,6 +75,7 @@ class Run:
     progress: Progress = field(default_factory=Progress)
     epoch_words: dict[str, np.ndarray] = field(default_factory=dict)
     best: dict[str, np.ndarray] = field(default_factory=dict)
+    began: str = ""
 
     def __post_init__(self) -> None:
         self.steps_per_epoch = math.ceil(len(self.train.images) / self.settings.batch_size)
@@ -110,6 +124,14 @@ class Run:
                 size = arrays[key].size if key in arrays else 0
                 check_array(f"the optimizer's state[{key!r}][{name!r}]", value, np.float32, (size,))
 
+    def digest(self) -> str:
+        """SHA-256 of the model's arrays as they are now."""
+        return content_checksum({}, self.model.arrays())
+
+    def left(self) -> Left:
+        """How the run leaves its model now."""
+        return Left(self.began)
+
     def keep_arrays(self) -> None:
         """Remember the model as it is now."""
         self.best = {name: value.copy() for name, value in self.model.arrays().items()}
@@ -127,11 +149,13 @@ class Run:
     def stored(self) -> dict[str, Any]:
         """The progress as a checkpoint holds it: plain JSON."""
         states = [getattr(each, "state", {}) for each in self.settings.callbacks]
-        return self.progress.described() | ({"callbacks": states} if states else {})
+        return (self.progress.described() | ({"callbacks": states} if states else {})
+                | ({"began": self.began} if self.began else {}))
 
     def restore(self, progress: Mapping[str, Any]) -> None:
         """Take up the progress that a checkpoint holds."""
         progress = dict(progress)
+        self.began = progress.pop("began", "")
         for callback, state in zip(self.settings.callbacks, progress.pop("callbacks", [])):
             setattr(callback, "state", state)
         self.progress = Progress(**{**progress, "history": History(**progress["history"])})

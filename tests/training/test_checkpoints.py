@@ -41,7 +41,7 @@ def test_resume_gives_the_bytes_of_an_uninterrupted_run(tmp_path, monkeypatch, w
         interrupt_at(patch, at, stop)
         with pytest.raises(RuntimeError, match="stopped by the test"):
             run(tmp_path / "run.h5", resume=True)
-    steps, step, model = [], train_step, small_model(seed=9 if at > 1 else 0)
+    steps, step, model = [], train_step, small_model()
     monkeypatch.setattr(step_module, "train_step", lambda run: steps.append(1) or step(run))
     assert state(*run(tmp_path / "run.h5", model=model, resume=True)) == whole
     assert len(steps) == N_STEPS - at + 1                       # step `at` was stopped before it was saved
@@ -49,7 +49,7 @@ def test_resume_gives_the_bytes_of_an_uninterrupted_run(tmp_path, monkeypatch, w
 
 def test_resume_of_a_finished_run_is_the_run(tmp_path, whole):
     run(tmp_path / "run.h5")
-    assert state(*run(tmp_path / "run.h5", model=small_model(seed=9), resume=True)) == whole
+    assert state(*run(tmp_path / "run.h5", resume=True)) == whole
 
 
 def test_resume_with_momentum(tmp_path, monkeypatch):
@@ -89,6 +89,45 @@ def test_the_checkpoint_of_another_run_is_refused(checkpoint, what):
     with pytest.raises(ValueError, match=f"checkpoint of another run: {what} is .* there and .* here$"):
         run(checkpoint, model=model, resume=True, **changes)
     assert checkpoint.read_bytes() == before and state(model, None) == untouched
+
+
+def test_the_checkpoint_of_other_weights_is_refused(tmp_path, monkeypatch):
+    """Else the second of two networks that are trained on alike would silently become the first."""
+    path, other = tmp_path / "run.h5", small_model(seed=9)
+    run(path)
+    before, untouched = path.read_bytes(), state(other, None)
+    with pytest.raises(ValueError, match="another run: it began from other weights than the model has.*same rng"):
+        run(path, model=other, resume=True)
+    assert path.read_bytes() == before and state(other, None) == untouched
+    run(model=other, epochs=1)                                  # trained, but not by the run of this checkpoint
+    with pytest.raises(ValueError, match="began from other weights"):
+        run(path, model=other, resume=True)
+
+
+@pytest.mark.parametrize("how", [lambda: os.kill(os.getpid(), signal.SIGINT), stop])
+def test_the_model_of_an_interrupted_run_goes_on_itself(tmp_path, monkeypatch, whole, how):
+    """In the same process, where it has the weights that it was left with."""
+    model = small_model()
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 5, how)
+        with pytest.raises((KeyboardInterrupt, RuntimeError)):
+            run(tmp_path / "run.h5", model=model)
+    assert state(*run(tmp_path / "run.h5", model=model, resume=True)) == whole
+    assert state(*run(tmp_path / "run.h5", model=model, resume=True)) == whole
+
+
+def test_a_checkpoint_that_does_not_know_its_beginning_goes_on(tmp_path, monkeypatch, whole):
+    """Written before checkpoints knew it; what is not known stays so."""
+    path = tmp_path / "run.h5"
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 5, stop)
+        with pytest.raises(RuntimeError, match="stopped by the test"):
+            run(path)
+    settings, arrays, progress = checkpoint_file.load_checkpoint(path)
+    assert len(progress.pop("began")) == 64
+    checkpoint_file.save_checkpoint(path, settings, arrays, progress)
+    assert state(*run(path, model=small_model(seed=9), resume=True)) == whole
+    assert "began" not in checkpoint_file.load_checkpoint(path)[2]
 
 
 def test_same_sizes_under_another_learning_rate_are_another_run(checkpoint):
@@ -252,7 +291,7 @@ def test_the_best_epoch_on_validation_is_kept(tmp_path):
     accuracies = history.validation_accuracy
     assert history.kept_epoch == 1 + accuracies.index(max(accuracies)) < 4, "take another seed: the last was the best"
     assert whole.accuracy(test[:300]) == max(accuracies)
-    again = training_run.build("FC16 FC10", (1, 28, 28), rng=2)
+    again = training_run.build("FC16 FC10", (1, 28, 28), rng=1)
     settings["optimizer"] = Adam(0.05)
     resumed = fitting.fit(again, train[:600], checkpoint=tmp_path / "run.h5", resume=True, **settings)
     assert resumed == history

@@ -127,7 +127,7 @@ def test_going_on_can_be_stopped_too(tmp_path, monkeypatch, at):
         interrupt_at(patch, at, stop)
         with pytest.raises(RuntimeError, match="stopped by the test"):
             run(tmp_path / "run.h5", model=first(), epochs=4, initial_epoch=2)
-    again = run(tmp_path / "run.h5", model=small_model(seed=9), epochs=4, initial_epoch=2, resume=True)
+    again = run(tmp_path / "run.h5", model=first(), epochs=4, initial_epoch=2, resume=True)
     assert state(*again) == state(*whole) and again[1] == whole[1]
     with pytest.raises(ValueError, match="another run: initial_epoch is 2 there and None here"):
         run(tmp_path / "run.h5", epochs=4, resume=True)

@@ -46,11 +46,11 @@ RUNS = {
 }
 
 
-def made(name, checkpoint=None, seed=0, **changes):
+def made(name, checkpoint=None, **changes):
     """One run of the table."""
     of_model, settings = RUNS[name]
     settings = {key: value() if key == "optimizer" else value for key, value in settings.items()}
-    return run(checkpoint, model=model(seed=seed, **of_model), **settings, **changes)
+    return run(checkpoint, model=model(**of_model), **settings, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_a_stopped_run_goes_on_to_the_same_bytes_in_any_number_of_threads(tmp_pa
         with threads(3), pytest.raises(RuntimeError, match="stopped by the test"):
             made(name, tmp_path / "run.h5")
     with threads(1):
-        assert state(*made(name, tmp_path / "run.h5", seed=9, resume=True)) == whole
+        assert state(*made(name, tmp_path / "run.h5", resume=True)) == whole
 
 
 @pytest.mark.parametrize("name", RUNS)
