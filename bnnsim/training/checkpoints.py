@@ -89,9 +89,9 @@ class Keeper:
         """
         left = self.run.model.left
         if began and began != self.run.digest() and (left is None or left.began != began):
-            raise ValueError(f"{self.path} is the checkpoint of another run: it began from other weights than the model "
-                             "has. To go on from it, give the model as it was then: built with the same rng, or made of "
-                             "the same network; else give another name (of a command: --checkpoint)")
+            raise ValueError(f"{self.path} is the checkpoint of another run: it began from other weights than the "
+                             "model has. To go on from it, give the model as it was then: built with the same rng, or "
+                             "made of the same network; else give another name (of a command: --checkpoint)")
 
     def save(self) -> None:
         """Write the checkpoint now, where it is not that of this very step already."""

@@ -57,7 +57,7 @@ def fit(model: Graph, train: "LabelledImages", epochs: int = 20, validation: "La
         Evaluated after each epoch, with running statistics and without bit errors: accuracy, and the loss without its
         regulariser.
     rng : None, int, SeedSequence or Generator
-        The root seed; it is logged.
+        The root seed; it is logged. None with initial_epoch: that of the epochs before, if ``model.metadata`` has it.
     batch_size : int
         The last batch of an epoch may be smaller; every image is seen once an epoch. With batch norm behind a dense
         layer it must be 2 or more, and a last batch of one image joins the one before.
@@ -139,9 +139,11 @@ def fit(model: Graph, train: "LabelledImages", epochs: int = 20, validation: "La
     _check_data(model, train, validation, validation_share)
     if keep == "best" and validation is None and validation_share is None:
         raise ValueError("keep='best' needs validation images: a part of the training images, validation_share=0.1")
-    root = root_seed(rng)
+    root = _root(model, rng, initial_epoch)
     if validation_share is not None:
         validation_share = check_real("validation_share", validation_share, 0, 1, open_low=True)
+        if initial_epoch:
+            _check_held_before(model, root, validation_share)
         train, validation = _held_out(train, validation_share, root)
     weights = None if class_weight is None else class_weights(class_weight, train.labels, model.n_classes)
     flip_rates = check_errors(flip_rate, faults, model)
@@ -185,6 +187,23 @@ def _check_data(model: Graph, train: "LabelledImages", validation: "LabelledImag
             check_split(split, "train" if split is train else "validation")
             check_images(split.images, model.input_shape)
             check_labels(split.labels, len(split.images), model.n_classes)
+
+
+def _root(model: Graph, rng: RandomSource, initial_epoch: int) -> int:
+    """The root seed; of a training that goes on that of the epochs before, where none is given and it is known."""
+    before = model.metadata.get("seed", "") if initial_epoch and rng is None else ""
+    return int(before) if before.isdecimal() else root_seed(rng)
+
+
+def _check_held_before(model: Graph, root: int, share: float) -> None:
+    """What is held out now must have been held out in the epochs before, as far as these are known."""
+    before = model.metadata
+    if "seed" in before and before["seed"] != str(root):
+        raise ValueError(f"rng must be the seed of the epochs before, {before['seed']}, got {root}: with another one, "
+                         "validation_share holds out images that were trained on; leave rng out, or give validation=")
+    if "seed" in before and before.get("validation_share") != repr(share):
+        raise ValueError(f"validation_share must be that of the epochs before, {before.get('validation_share')}, got "
+                         f"{share}: other images were trained on; give validation= to evaluate others")
 
 
 def _held_out(train: "LabelledImages", share: float, root: int) -> "tuple[LabelledImages, LabelledImages]":

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from training_run import interrupt_at, run, small_split, state, stop
+from training_run import interrupt_at, run, small_model, small_split, state, stop
 
+import bnnsim.training.fitting as fitting
 from bnnsim.training.losses import cross_entropy
 from bnnsim.training.packing import pack
 
@@ -62,3 +63,39 @@ class Bare:
 def test_bad_shares_are_refused(changes, error, message):
     with pytest.raises(error, match=message):
         run(**changes)
+
+
+# going on for more epochs
+
+def begun(**changes):
+    model = small_model()
+    run(model=model, **{**SHARED, **changes}, epochs=1)
+    return model
+
+
+@pytest.mark.parametrize("rng", [None, 5])
+def test_going_on_holds_out_the_same_images(monkeypatch, rng):
+    """Else the validation images of later epochs would be those that were trained on."""
+    seen, held_out = [], fitting._held_out
+    monkeypatch.setattr(fitting, "_held_out", lambda *args: seen.append(held_out(*args)) or seen[-1])
+    run(model=begun(), **SHARED, epochs=2, initial_epoch=1, rng=rng)
+    assert seen[0][1].sha256 == seen[1][1].sha256
+
+
+@pytest.mark.parametrize("before, changes, message", [
+    ({}, dict(rng=6), "rng must be the seed of the epochs before, 5, got 6: .* leave rng out"),
+    ({}, dict(rng=np.random.default_rng(5)), "rng must be the seed of the epochs before, 5, got"),
+    ({}, dict(validation_share=0.5), "validation_share must be that of the epochs before, 0.25, got 0.5"),
+    (dict(validation_share=None), {}, "validation_share must be that of the epochs before, None, got 0.25")])
+def test_holding_out_what_was_trained_on_is_refused(before, changes, message):
+    model = begun(**before)
+    with pytest.raises(ValueError, match=message):
+        run(model=model, epochs=2, initial_epoch=1, **{**SHARED, **changes})
+
+
+def test_another_seed_for_later_epochs_will_do_where_nothing_is_held_out():
+    """And where nothing is known of the epochs before."""
+    model = begun(validation_share=None)
+    assert len(run(model=model, epochs=2, initial_epoch=1, rng=6, validation=None)[1].loss) == 2
+    model.metadata = {}
+    assert len(run(model=model, **SHARED, epochs=3, initial_epoch=2, rng=7)[1].loss) == 3
