@@ -116,7 +116,7 @@ def fit(model: Graph, train: "LabelledImages", epochs: int = 20, validation: "La
     -------
     History
         The model's ``metadata`` says how it was trained, for `pack`. The history is ``model.history`` too, from the
-        start on: after a Ctrl-C it has the epochs that were finished.
+        start on: after a Ctrl-C it has the epochs that were finished, and ``metadata`` the step, "interrupted_at_step".
 
     Raises
     ------
@@ -167,6 +167,9 @@ def fit(model: Graph, train: "LabelledImages", epochs: int = 20, validation: "La
             _train(run, keeper, progress)
             if run.best:
                 model.load_arrays(run.best)
+        except BaseException:
+            model.metadata = run.interrupted_metadata()
+            raise
         finally:
             model.left = run.left()
     model.metadata = run.metadata()

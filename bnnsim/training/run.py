@@ -186,3 +186,8 @@ class Run:
                    if name in ("unpacked_from", "read_errors")},
                 **({"stopped_after": str(len(self.progress.history.loss))} if self.progress.stopped else {}),
                 **self.settings.metadata()}
+
+    def interrupted_metadata(self) -> dict[str, str]:
+        """The same of a training that did not come to its end: the epochs and steps done, and no epoch that was kept."""
+        done = {"stopped_after": str(len(self.progress.history.loss)), "interrupted_at_step": str(self.progress.step)}
+        return {name: text for name, text in self.metadata().items() if name != "kept_epoch"} | done

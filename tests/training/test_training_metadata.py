@@ -1,8 +1,11 @@
 """What `fit` leaves on a model, and `pack` gives to the network: how it was trained."""
 
+import os
+import signal
+
 import pytest
 from test_plug_ins import Doubled
-from training_run import run, small_model, small_split
+from training_run import interrupt_at, run, small_model, small_split, stop
 
 from bnnsim.faults import BitFlips, StuckAt
 from bnnsim.packed.network import PackedNetwork
@@ -14,6 +17,10 @@ from bnnsim.training.regularisers import DirectRegulariser
 from bnnsim.training.run import Run
 from bnnsim.training.schedules import Constant
 from bnnsim.training.settings import Settings
+
+
+def press():
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_a_network_knows_how_it_was_trained(tmp_path):
@@ -42,6 +49,33 @@ def test_metadata_of_rates_faults_and_adaptation():
         assert network.metadata == said | {"rescaled_for": "0.1"}
     again = reestimate_batch_norm(model, small_split(), BitFlips(0.1), 0)
     assert pack(again).metadata["reestimated_at"] == repr(BitFlips(0.1)) and pack(model).metadata == said
+
+
+@pytest.mark.parametrize("how, error", [(press, KeyboardInterrupt), (stop, RuntimeError)])
+def test_an_interrupted_training_says_so(tmp_path, monkeypatch, how, error):
+    """Else the network told of the training before it; one that goes on to its end says no more of it."""
+    model, path = small_model(), tmp_path / "run.h5"
+    run(model=model, epochs=1, rng=4)
+    before = small_model()
+    before.load_arrays(model.arrays())
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 5, how)
+        with pytest.raises(error):
+            run(path, model=model, optimizer=Sgd(0.05), keep="best")
+    said = pack(model).metadata
+    assert said["seed"] == "5" and said["optimizer"].startswith("Sgd") and "kept_epoch" not in said
+    assert (said["epochs"], said["stopped_after"], said["interrupted_at_step"]) == ("3", "1", "5")
+    whole = run(model=before, optimizer=Sgd(0.05), keep="best")[0]
+    again = run(path, model=model, optimizer=Sgd(0.05), keep="best", resume=True)[0]
+    assert pack(again).metadata == pack(whole).metadata and "interrupted_at_step" not in pack(again).metadata
+
+
+def test_a_training_that_is_refused_leaves_what_was_said(tmp_path):
+    model, _ = run(tmp_path / "run.h5")
+    said = dict(model.metadata)
+    with pytest.raises(ValueError, match="another run"):
+        run(tmp_path / "run.h5", model=model, rng=6, resume=True)
+    assert model.metadata == said and model.left is not None
 
 
 @pytest.mark.jit_off
