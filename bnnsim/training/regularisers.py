@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 import bnnsim.kernels.gradients.penalty as penalty
-from bnnsim.checks import check_array, check_real
+from bnnsim.checks import check_array, check_finite, check_real
 from bnnsim.kernels import empty, split
 from bnnsim.training.layers.batchnorm import BatchNormSign, Norm, NormCache
 
@@ -41,10 +41,10 @@ class Penalty:
     dh: np.ndarray
 
     def check(self, name: str, h: np.ndarray) -> None:
-        """TypeError or ValueError where an array is not one of h's batch norm."""
+        """TypeError or ValueError where an array is not one of h's batch norm, or not finite."""
         for part, array in (("dgamma", self.dgamma), ("dbeta", self.dbeta)):
-            check_array(f"{part} {name}", array, np.float64, h.shape[-1:])
-        check_array(f"dh {name}", self.dh, np.float32, h.shape)
+            check_finite(f"{part} {name}", check_array(f"{part} {name}", array, np.float64, h.shape[-1:]))
+        check_finite(f"dh {name}", check_array(f"dh {name}", self.dh, np.float32, h.shape))
 
     def add_to(self, dh: np.ndarray) -> None:
         """Add the gradient of each h to dh, in place."""

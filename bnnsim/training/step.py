@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import bnnsim.training.callbacks as callbacks
-from bnnsim.checks import check_array, check_real
+from bnnsim.checks import check_array, check_finite, check_real
 from bnnsim.seeding import generator
 from bnnsim.training.layers.batchnorm import Norm
 from bnnsim.training.losses import Loss, of_images
@@ -45,7 +45,7 @@ def train_step(run: Run) -> None:
     scores, caches = run.model.forward_train(images, _read(run))
     loss, dscores = _loss(of_images(settings.loss, chosen, len(run.train.images)), scores, labels)
     penalties: dict[int, Penalty] = {}
-    if settings.regulariser is not None:
+    if settings.regulariser is not None and math.isfinite(loss):
         added, penalties = _penalties(settings.regulariser, run.model, caches)
         loss += added
     if not math.isfinite(loss):
@@ -67,12 +67,15 @@ def _read(run: Run) -> Read | None:
 
 
 def _loss(loss: Loss, scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
-    """What a loss gives; TypeError or ValueError where that is not a number and a gradient float32 (N, U)."""
+    """What a loss gives; TypeError or ValueError where that is not a number and a finite gradient float32 (N, U)."""
     given, name = loss(scores, labels), name_of(loss)
     if not isinstance(given, tuple) or len(given) != 2 or np.ndim(given[0]):
         raise TypeError(f"a loss must give two things, its mean (a number) and the gradient of the scores (an array); "
                         f"{name} gave {given!r:.200}")
-    return float(given[0]), check_array(f"the gradient that {name} gave", given[1], np.float32, scores.shape)
+    gradient = check_array(f"the gradient that {name} gave", given[1], np.float32, scores.shape)
+    if math.isfinite(given[0]):                                 # else it is the loss that is told of
+        check_finite(f"the gradient that {name} gave with a loss of {float(given[0]):g}", gradient)
+    return float(given[0]), gradient
 
 
 def _penalties(regulariser: Regulariser, model: Graph, caches: list[Any]) -> tuple[float, dict[int, Penalty]]:
