@@ -188,6 +188,6 @@ class Run:
                 **self.settings.metadata()}
 
     def interrupted_metadata(self) -> dict[str, str]:
-        """The same of a training that did not come to its end: the epochs and steps done, and no epoch that was kept."""
+        """The same of a training that did not come to its end: epochs and steps done, and no epoch that was kept."""
         done = {"stopped_after": str(len(self.progress.history.loss)), "interrupted_at_step": str(self.progress.step)}
         return {name: text for name, text in self.metadata().items() if name != "kept_epoch"} | done

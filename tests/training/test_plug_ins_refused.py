@@ -110,7 +110,7 @@ REFUSED = {
         {"regulariser": Wrong(lambda m, c: (0.0, {2: Penalty(np.zeros(4), np.full(4, np.nan), penalty().dh)}))},
         ValueError, r"dbeta of the Penalty that Wrong gave must be finite, got nan at index \(0,\)"),
     "regulariser, nan in dh": (
-        {"regulariser": Wrong(lambda m, c: (0.0, {2: Penalty(np.zeros(4), np.zeros(4), penalty().dh * np.float32(np.nan))}))},
+        {"regulariser": Wrong(lambda m, c: (0.0, {2: Penalty(*np.zeros((2, 4)), np.full_like(penalty().dh, np.nan))}))},
         ValueError, "dh of the Penalty that Wrong gave must be finite, got nan"),
     "optimizer, no rate": ({"optimizer": Wrong(None)}, TypeError, "optimizer must be an object with a method `update`"),
     "moments, dtype": ({"optimizer": one_moment(np.float64, None)}, TypeError,
