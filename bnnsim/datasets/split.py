@@ -103,8 +103,8 @@ class Split:
         images : uint8 (N, C, H, W), (N, H, W, C) or (N, H, W)
             Pixels 0..255.
         labels : integers or strings (N,)
-            Integers are numbers of classes, from 0 on. Strings are names: the classes are `class_names`, or those
-            that occur, sorted.
+            Integers are numbers of classes, from 0 on. Strings, also of dtype object as pandas has them, are names: the
+            classes are `class_names`, or those that occur, sorted.
         name : str
         order : "NCHW", "NHWC" or "NHW", optional
             What the axes are. It may be left out for (N, H, W), and for 1 or 3 channels in second place alone.
@@ -123,11 +123,11 @@ class Split:
         >>> split, split.labels
         (<Split mine: 2 images of 3 x 8 x 6, 2 classes, from memory>, array([1, 0], dtype=uint8))
         """
-        pixels = in_nchw(images, order)
-        if np.asarray(labels).dtype.kind == "U":
+        pixels, labels = in_nchw(images, order), _as_labels(labels)
+        if labels.dtype.kind == "U":
             labels, class_names = numbered(labels, class_names)
         names = check_class_names(class_names)
-        return cls(pixels, np.asarray(labels), name, _count(labels, names, n_classes),
+        return cls(pixels, labels, name, _count(labels, names, n_classes),
                    reading=Reading(names, order=order) if names or order else None)
 
     @classmethod
@@ -289,16 +289,28 @@ def in_nchw(images: np.ndarray, order: str | None = None) -> np.ndarray:
     return check_images(images[:, None] if isinstance(images, np.ndarray) else images)
 
 
-def _count(labels: npt.ArrayLike, names: Sequence[str], n_classes: int | None) -> int:
+def _as_labels(labels: npt.ArrayLike) -> np.ndarray:
+    """Labels as an array, of dtype str where all are strings, as columns of pandas are objects."""
+    check_unmasked("labels", labels)
+    found = np.asarray(labels)
+    if found.dtype != object:
+        return found
+    other = next((i for i, label in enumerate(found.flat) if not isinstance(label, str)), None)
+    if other is not None:
+        raise TypeError(f"labels must be integers or strings, got {found.flat[other]!r} at {other} of an array of "
+                        "dtype object: leave out what has no label, and pass labels.astype(int) or labels.astype(str)")
+    return found.astype(str)
+
+
+def _count(labels: np.ndarray, names: Sequence[str], n_classes: int | None) -> int:
     """How many classes there are."""
     if n_classes is not None or names:
         if names and n_classes not in (None, len(names)):
             raise ValueError(f"n_classes must be {len(names)}, as there are as many names, got {n_classes}")
         return len(names) or check_int("n_classes", n_classes, 1, 256)
-    found = np.asarray(labels)
-    if found.dtype.kind not in "iu" or found.size == 0:
+    if labels.dtype.kind not in "iu" or labels.size == 0:
         return 1                                        # the split says what is wrong with them
-    return max(1, min(256, int(found.max()) + 1))
+    return max(1, min(256, int(labels.max()) + 1))
 
 
 def hold_out(train: Split, n_images: int, seed: int) -> tuple[Split, Split | None]:

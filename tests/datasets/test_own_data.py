@@ -41,6 +41,15 @@ def test_images_of_any_order_become_n_c_h_w():
     assert Split.from_arrays(colour, [0, 1, 1, 0], order="NHWC", n_classes=5).n_classes == 5
 
 
+def test_strings_of_dtype_object_are_names_too():
+    """As a column of pandas gives them."""
+    words = ["b", "a"] * 10
+    split, wanted = Split.from_arrays(IMAGES, np.array(words, object)), Split.from_arrays(IMAGES, words)
+    assert split.labels.tolist() == wanted.labels.tolist() and split.reading == wanted.reading
+    table = Split.from_features(np.eye(20), np.array(words, object))
+    assert table.labels.tolist() == wanted.labels.tolist() and table.reading.class_names == ("a", "b")
+
+
 @pytest.mark.parametrize("call, error, message", [
     (lambda: Split.from_arrays(np.zeros((4, 6, 7, 3), np.uint8), [0] * 4), ValueError, "say order='NHWC'"),
     (lambda: Split.from_arrays(np.zeros((4, 3, 7, 3), np.uint8), [0] * 4), ValueError, "may be N, C, H, W or"),
@@ -52,6 +61,11 @@ def test_images_of_any_order_become_n_c_h_w():
     (lambda: Split.from_arrays(IMAGES, LABELS + 300), ValueError, r"labels must be in 0\.\.255"),
     (lambda: Split.from_arrays(IMAGES, LABELS - 1), ValueError, "labels must be in 0"),
     (lambda: Split.from_arrays(IMAGES, LABELS / 2), TypeError, "labels must be integers"),
+    (lambda: Split.from_arrays(IMAGES, np.ma.array(LABELS, mask=LABELS == 1)), ValueError, "no masked values, got 10"),
+    (lambda: Split.from_features(np.eye(20), np.ma.array(LABELS, mask=LABELS == 1)), ValueError, "no masked values"),
+    (lambda: Split.from_arrays(IMAGES, np.array(["a", np.nan] * 10, object)), TypeError,
+     r"labels must be integers or strings, got nan at 1 of an array of dtype object: leave out"),
+    (lambda: Split.from_features(np.eye(20), LABELS.astype(object)), TypeError, r"got 0 at 0 .* labels.astype\(int"),
     (lambda: Split.from_arrays(IMAGES, LABELS, class_names=("a", "a")), ValueError, "names that differ"),
     (lambda: Split.from_arrays(IMAGES, LABELS, class_names="ab"), TypeError, "class_names must be strings"),
     (lambda: Split.from_arrays(IMAGES, LABELS, class_names=("a", "b"), n_classes=3), ValueError, "n_classes must be 2"),
