@@ -166,6 +166,9 @@ def errors_of(options: argparse.Namespace) -> "tuple[float | list[float], Fault 
         raise ValueError(f"give {' or '.join(given)}, not both: each says which bit errors training meets")
     if options.rescale is not None and (options.asymmetric or options.fault):
         raise ValueError(f"--rescale is for symmetric errors: with {given[0]} use --reestimate")
+    if options.rescale is not None and np.max(flip_rate) >= 0.5:
+        raise ValueError(f"--flip-rate must be below 0.5 with --rescale, got {options.flip_rate}: where half of the "
+                         "bits are wrong, nothing is left of a weight to rescale")
     if options.fault:
         return 0.0, rules.make_fault(options.fault)
     if options.asymmetric is None:

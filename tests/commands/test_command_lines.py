@@ -195,6 +195,8 @@ BAD = [
     (train, [*SMALL, "--asymmetric", "0.1,0.1", "--rescale", "0.1"], "--rescale is for symmetric errors"),
     (train, [*SMALL, "--rescale", "0.5"], "--rescale must be a bit error rate from 0 to below 0.5"),
     (train, [*SMALL, "--rescale", "0.1", "--reestimate", "0.1"], "not both"),
+    (train, [*SMALL, "--rescale", "0.1", "--flip-rate", "0.5", "--dry-run"], "--flip-rate must be below 0.5 with"),
+    (train, [*SMALL, "--rescale", "0.1", "--flip-rate", "0,0.6"], "below 0.5 with --rescale, got 0,0.6"),
     (train, [*SMALL, "--reestimate", "1.5"], "--reestimate must be a probability"),
     (train, [*SMALL, "--resume"], "resume"),
 ]
