@@ -122,7 +122,7 @@ def end_epoch(run: Run) -> None:
         history.validation_loss.append(None)
     history.loss.append(progress.loss_sum / progress.n_seen)
     history.accuracy.append(progress.n_right / progress.n_seen)
-    history.learning_rate.append(run.settings.optimizer.learning_rate * _factor(run, progress.step - 1))
+    history.learning_rate.append(float(run.settings.optimizer.learning_rate * _factor(run, progress.step - 1)))
     history.flip_ratio.append(run.flip_ratio())
     best = history.validation_accuracy[history.kept_epoch - 1] if history.kept_epoch else None
     history.validation_accuracy.append(validation)

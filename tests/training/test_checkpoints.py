@@ -165,6 +165,15 @@ def test_float32_resumes_to_the_same_bytes_too(tmp_path, monkeypatch):
         assert state(*run(tmp_path / "run.h5", precision="float32", resume=True)) == whole
 
 
+@pytest.mark.parametrize("optimizer", [Adam, Sgd])
+def test_a_learning_rate_of_numpy_goes_into_a_checkpoint(tmp_path, optimizer):
+    """Of any float type; the history has it as a plain number."""
+    model, history = run(tmp_path / "run.h5", optimizer=optimizer(np.float32(1e-3)), schedule=Constant())
+    assert history.learning_rate == [float(np.float32(1e-3))] * 3 and {*map(type, history.learning_rate)} == {float}
+    resumed = run(tmp_path / "run.h5", optimizer=optimizer(np.float32(1e-3)), schedule=Constant(), resume=True)
+    assert state(*resumed) == state(model, history)
+
+
 # Ctrl-C
 
 def press():
