@@ -47,9 +47,20 @@ class Progress:
 class Left:
     """How a training left its model: kept with the weights, for the one that goes on from them.
 
-    began is the digest of the weights that it began from, "" where nobody asked.
+    Parameters
+    ----------
+    root : int
+        Its root seed.
+    step, steps_into_epoch, optimizer_steps : int
+        Steps done; of those, in an epoch that was not finished; and by the optimizer, which may have been new later.
+    began : str
+        Digest of the weights that it began from; "" where it had no checkpoint.
     """
 
+    root: int
+    step: int
+    steps_into_epoch: int
+    optimizer_steps: int
     began: str
 
 
@@ -115,14 +126,29 @@ class Run:
             found = 0 if history is None else len(history.loss)
             raise ValueError(f"initial_epoch must be as many epochs as model.history has, {found}, got {epoch}; "
                              "model.history = History.load(path) brings one back")
-        self.progress = Progress(step=epoch * self.steps_per_epoch, history=copy.deepcopy(history))
-        optimizer, arrays = self.settings.optimizer, self.model.arrays()
-        if not optimizer.state:
-            self.progress.first_step = self.progress.step
+        optimizer, arrays, left = self.settings.optimizer, self.model.arrays(), self.model.left
+        step = epoch * self.steps_per_epoch
+        if left is not None:
+            self._check_steps(left, step)
+        before = 0 if not optimizer.state else step if left is None else left.optimizer_steps
+        self.progress = Progress(step=step, history=copy.deepcopy(history), first_step=step - before)
         for key, moments in optimizer.state.items():
             for name, value in moments.items():
                 size = arrays[key].size if key in arrays else 0
                 check_array(f"the optimizer's state[{key!r}][{name!r}]", value, np.float32, (size,))
+
+    def _check_steps(self, left: Left, step: int) -> None:
+        """No step is done twice, and none draws what another one drew."""
+        epoch = self.settings.initial_epoch
+        if left.steps_into_epoch:
+            raise ValueError(f"initial_epoch must be at the end of an epoch, got {epoch} of a model that is "
+                             f"{left.steps_into_epoch} steps into epoch {epoch + 1}, which would be trained twice: go "
+                             "on from a checkpoint of it, with resume=True, or say that it does not matter, "
+                             "model.left = None")
+        if left.root == self.root and left.step != step:
+            raise ValueError(f"batch_size must be that of the {epoch} epochs before, which had {left.step} steps, got "
+                             f"{self.settings.batch_size}, with which they have {step}: later steps would draw what "
+                             "earlier ones drew; with another number of images, or batch_size, give another rng")
 
     def digest(self) -> str:
         """SHA-256 of the model's arrays as they are now."""
@@ -130,7 +156,9 @@ class Run:
 
     def left(self) -> Left:
         """How the run leaves its model now."""
-        return Left(self.began)
+        now = self.progress
+        return Left(self.root, now.step, now.step - len(now.history.loss) * self.steps_per_epoch,
+                    now.step - now.first_step, self.began)
 
     def keep_arrays(self) -> None:
         """Remember the model as it is now."""

@@ -1,9 +1,11 @@
 """A training's history in files and figures, and more epochs than it was set to."""
 
 import json
+import os
+import signal
 
 import pytest
-from training_run import interrupt_at, run, small_model, state, stop
+from training_run import interrupt_at, run, small_model, small_split, state, stop
 
 import bnnsim.train as train
 from bnnsim.packed.network import PackedNetwork
@@ -113,6 +115,58 @@ def test_a_new_optimizer_counts_from_its_own_first_step():
                       seen.append(step) or whole(self, key, value, factor, step, bound))
         run(model=other, epochs=2, optimizer=new, **STEADY, initial_epoch=1)
     assert sorted(set(seen)) == [1, 2, 3] and len(other.history.loss) == 2
+
+
+def test_a_third_part_is_of_the_longer_training_too():
+    """The optimizer that was new in the second counts on from there, with another seed and batch size as well."""
+    def steps(model, **changes):
+        seen, whole = [], Adam.on_parts
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Adam, "on_parts", lambda self, key, value, factor, step, bound:
+                          seen.append(step) or whole(self, key, value, factor, step, bound))
+            found = run(model=model, **STEADY, **changes)
+        return found, sorted(set(seen))
+
+    def begun():
+        return run(epochs=1, **STEADY)[0]
+
+    model, optimizer = begun(), Adam(0.01)
+    assert steps(model, epochs=2, initial_epoch=1, optimizer=optimizer)[1] == [1, 2, 3]
+    found, seen = steps(model, epochs=3, initial_epoch=2, optimizer=optimizer)
+    assert seen == [4, 5, 6]
+    assert state(*found) == state(*run(model=begun(), epochs=3, initial_epoch=1, optimizer=Adam(0.01), **STEADY))
+    assert steps(model, epochs=4, initial_epoch=3, optimizer=optimizer, rng=6, batch_size=20)[1] == [7, 8, 9, 10]
+
+
+@pytest.mark.parametrize("changes", [dict(batch_size=16), dict(train=small_split(100))])
+def test_other_steps_an_epoch_would_draw_again_what_was_drawn(changes):
+    """Of a seed and a step; another seed has other draws, and of a model whose steps are not known nothing is said."""
+    model, _ = run(epochs=1)
+    for rng in (None, 5):
+        with pytest.raises(ValueError, match="batch_size must be that of the 1 epochs before, which had 3 steps, got"):
+            run(model=model, epochs=2, initial_epoch=1, **changes, rng=rng)
+    assert len(run(model=model, epochs=2, initial_epoch=1, **changes, rng=6)[1].loss) == 2
+    model.left = None
+    assert len(run(model=model, epochs=3, initial_epoch=2)[1].loss) == 3
+
+
+@pytest.mark.parametrize("at, message", [
+    (5, "initial_epoch must be at the end of an epoch, got 1 of a model that is 2 steps into epoch 2"), (6, None)])
+def test_no_part_of_an_epoch_is_trained_twice(tmp_path, monkeypatch, at, message):
+    """After a Ctrl-C at its end there is none."""
+    model, optimizer = small_model(), Adam()
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, at, lambda: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            run(model=model, optimizer=optimizer, **STEADY)
+    going_on = dict(model=model, optimizer=optimizer, **STEADY, epochs=3, initial_epoch=at // 3)
+    if message is None:
+        assert state(*run(**going_on)) == state(*run(**STEADY))
+        return
+    with pytest.raises(ValueError, match=message):
+        run(**going_on)
+    model.left = None
+    assert len(run(**going_on)[1].loss) == 3
 
 
 @pytest.mark.parametrize("at", [8, 11])
