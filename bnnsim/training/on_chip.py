@@ -6,6 +6,7 @@ that a checkpoint has them. Equations: docs/frontier/wear.rst.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -178,6 +179,17 @@ class LimitedWrites(_OnChip):
         least, n_equal = self._last(chosen, latent)
         flat[:] = latent
         changed_bits.write_largest(waiting, chosen, before, least, n_equal, SMALLEST, flat, writes, 0, len(before))
+
+    def go_on(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take the weights of a training that goes on for the latent ones, where they are no longer those left here.
+
+        So it is where the model was left at another epoch than the last: what waited there waits no more.
+        """
+        for key in filter(_is_stored, self.state):
+            latent, value = self.state[key]["latent"], arrays[key].reshape(-1)
+            held = value == np.where(latent >= 0, -SMALLEST, np.float32(0))
+            if not np.all((value == latent) | held):
+                latent[:] = value
 
     def _allowed(self, key: str, step: int, size: int) -> np.ndarray:
         """Which bits may be written at a step if they wait, as words (W,)."""

@@ -13,6 +13,7 @@ from bnnsim.checks import check_array
 from bnnsim.files.file_format import content_checksum
 from bnnsim.seeding import generator
 from bnnsim.training.history import History
+from bnnsim.training.on_chip import LimitedWrites
 from bnnsim.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -136,6 +137,8 @@ class Run:
             for name, value in moments.items():
                 size = arrays[key].size if key in arrays else 0
                 check_array(f"the optimizer's state[{key!r}][{name!r}]", value, np.float32, (size,))
+        if isinstance(optimizer, LimitedWrites):
+            optimizer.go_on(arrays)
 
     def _check_steps(self, left: Left, step: int) -> None:
         """No step is done twice, and none draws what another one drew."""

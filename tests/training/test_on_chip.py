@@ -14,8 +14,10 @@ from bnnsim.kernels import threads
 from bnnsim.packed.words import unpack_bits
 from bnnsim.training.on_chip import CountedWrites, LimitedWrites
 from bnnsim.training.optimizers import Adam, Bop, Metaplastic, Sgd
+from bnnsim.training.schedules import Constant
 from bnnsim.training.write_counts import WriteCounts
 
+LATER = dict(schedule=Constant())            # which does not look at `epochs`
 STEADY = dict(flip_rate=0, augment=False)
 MAKES = {"adam": partial(Adam, 0.02), "bop": partial(Bop, gamma=0.3, tau=1e-4), "sgd": partial(Sgd, 1.0),
          "metaplastic": partial(Metaplastic, 0.02)}
@@ -114,6 +116,33 @@ def test_a_stopped_training_goes_on_to_the_same_bytes_and_counts(make, tmp_path,
         found = run(tmp_path / "run.h5", optimizer=resumed, resume=True)
     assert state(*found) == state(*wanted)
     same(resumed.writes(found[0]), whole.writes(wanted[0]).layers)
+
+
+def limited():
+    return LimitedWrites(Adam(0.05), every=2, most=0.02)
+
+
+def test_going_on_is_one_longer_training_of_what_waits_too():
+    model, optimizer = small_model(), limited()
+    run(model=model, epochs=1, optimizer=optimizer, **LATER)
+    assert any((model.arrays()[key] != moments["latent"].reshape(model.arrays()[key].shape)).any()
+               for key, moments in optimizer.state.items() if "latent" in moments), "nothing waits"
+    found = run(model=model, epochs=2, optimizer=optimizer, initial_epoch=1, **LATER)
+    assert state(*found) == state(*run(epochs=2, optimizer=limited(), **LATER))
+
+
+def test_going_on_from_the_best_epoch_goes_on_from_its_weights():
+    """Not from the latent weights of the last one, which are another network's by then."""
+    model, optimizer = small_model(), limited()
+    run(model=model, epochs=1, optimizer=optimizer, **LATER)
+    best = {name: value.copy() for name, value in model.arrays().items()}
+    run(model=model, epochs=3, optimizer=optimizer, initial_epoch=1, **LATER)
+    assert any((model.arrays()[name] != value).any() for name, value in best.items())
+    model.load_arrays(best)                                     # as keep="best" does at the end
+    optimizer.learning_rate = 1e-50                               # 0 in float32
+    run(model=model, epochs=4, optimizer=optimizer, initial_epoch=3, **LATER)
+    for i, value in ((name, value) for name, value in best.items() if name.endswith(".weight")):
+        np.testing.assert_array_equal(model.arrays()[i], value)
 
 
 def test_another_limit_is_another_run(tmp_path):
