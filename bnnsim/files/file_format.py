@@ -122,8 +122,8 @@ def _canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def to_json(name: str, value: Mapping[str, Any]) -> str:
-    """Canonical JSON, in ASCII, of a dict that comes back as it went in."""
+def to_json(name: str, value: Mapping[str, Any], most: int = MAX_JSON_BYTES) -> str:
+    """Canonical JSON, in ASCII, of a dict that comes back as it went in; at most that many bytes."""
     if not isinstance(value, dict):
         raise TypeError(f"{name} must be a dict, got {type(value).__name__}")
     try:
@@ -134,8 +134,8 @@ def to_json(name: str, value: Mapping[str, Any]) -> str:
         raise kind(f"{name} must be plain JSON with finite numbers: {error}") from error
     if not same:
         raise ValueError(f"{name} must be plain JSON: string keys, and lists rather than tuples")
-    if len(text) > MAX_JSON_BYTES:
-        raise ValueError(f"{name} must be at most {MAX_JSON_BYTES} bytes of JSON, got {len(text)}")
+    if len(text) > most:
+        raise ValueError(f"{name} must be at most {most} bytes of JSON, got {len(text)}")
     return text
 
 

@@ -14,6 +14,7 @@ from bnnsim.files.hdf5_structure import Group
 
 CHECKPOINT, FORMAT_VERSION = "bnnsim-checkpoint", 1
 MAX_CHECKPOINT_BYTES = 2**36
+MAX_BYTES = {"settings": file_format.MAX_JSON_BYTES, "progress": 2**26}  # its history: some 150 bytes an epoch
 MAX_ARRAYS = 10_000
 ARRAY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.]{0,199}")            # "." alone is HDF5's "this group"
 Expected = Mapping[str, tuple[np.dtype, tuple[int, ...]]]                # dtype and shape of each array
@@ -29,7 +30,7 @@ def save_checkpoint(path: FilePath, settings: dict[str, Any], arrays: dict[str, 
     path : str or os.PathLike
         A file that is there is replaced.
     settings, progress : dict
-        JSON objects: string keys, lists rather than tuples, no NaN; each at most 1 MiB as text.
+        JSON objects: string keys, lists rather than tuples, no NaN; as text at most 1 MiB and 64 MiB.
     arrays : dict of str to ndarray
         Names of letters, digits, "_" and "."; dtypes as in ARRAY_DTYPES.
 
@@ -39,8 +40,8 @@ def save_checkpoint(path: FilePath, settings: dict[str, Any], arrays: dict[str, 
         As `save_network`.
     """
     _check_arrays(arrays)
-    texts = {"settings": file_format.to_json("settings", settings),
-             "progress": file_format.to_json("progress", progress)}
+    texts = {name: file_format.to_json(name, value, MAX_BYTES[name])
+             for name, value in (("settings", settings), ("progress", progress))}
     root = file_format.root_attributes(CHECKPOINT, FORMAT_VERSION, _checkpoint_checksum(texts, arrays))
     with hdf5.new_file(path) as file:
         hdf5.write_attributes(file, root)
@@ -89,8 +90,7 @@ def read_checkpoint(path: FilePath, expected: Expected | None
         stored = file_format.read_root(file, CHECKPOINT, {1: file_format.ROOT})["checksum"]
         hdf5.check_members(file, groups=("arrays",), datasets=("settings", "progress"))
         announced = _announced_arrays(file["arrays"])
-        lengths = {name: hdf5.announce_text(file[name], file_format.MAX_JSON_BYTES)
-                   for name in ("settings", "progress")}
+        lengths = {name: hdf5.announce_text(file[name], most) for name, most in MAX_BYTES.items()}
         hdf5.check_total(file, [*lengths.values(), *announced.values()], MAX_CHECKPOINT_BYTES)
         if expected is not None:
             _check_expected(announced, expected)

@@ -1,5 +1,6 @@
 """Training that is stopped: by Ctrl-C, a kill, an error; it goes on from its checkpoint to the same bytes."""
 
+import copy
 import os
 import random
 import signal
@@ -13,12 +14,14 @@ import pytest
 import training_run
 from training_run import N_STEPS, digest, interrupt_at, run, small_model, small_split, state, stop
 
+import bnnsim.files.file_format as file_format
 import bnnsim.training.checkpoint_file as checkpoint_file
 import bnnsim.training.fitting as fitting
 import bnnsim.training.step as step_module
 from bnnsim import threads
 from bnnsim.datasets.find import load_embedded
 from bnnsim.datasets.split import Split
+from bnnsim.training.history import History
 from bnnsim.training.optimizers import Adam, Sgd
 from bnnsim.training.schedules import Constant
 from bnnsim.training.step import train_step
@@ -172,6 +175,25 @@ def test_a_learning_rate_of_numpy_goes_into_a_checkpoint(tmp_path, optimizer):
     assert history.learning_rate == [float(np.float32(1e-3))] * 3 and {*map(type, history.learning_rate)} == {float}
     resumed = run(tmp_path / "run.h5", optimizer=optimizer(np.float32(1e-3)), schedule=Constant(), resume=True)
     assert state(*resumed) == state(model, history)
+
+
+def test_a_history_of_many_epochs_goes_into_a_checkpoint(tmp_path):
+    """Of more than a MiB, with which a long training ended."""
+    n, path, model = 9000, tmp_path / "run.h5", small_model()
+    model.history = History([1 / 3] * n, [1 / 3] * n, [1 / 3] * n, [1e-3] * n, [[1 / 3] * 3] * n, n, [1 / 3] * n)
+    again = copy.deepcopy(model)
+    more = dict(epochs=n + 1, initial_epoch=n, schedule=Constant())
+    whole = run(path, model, **more)
+    assert len(file_format.to_json("progress", checkpoint_file.load_checkpoint(path)[2], 2**26)) > 2**20
+    assert state(*run(path, again, resume=True, **more)) == state(*whole)
+
+
+@pytest.mark.parametrize("settings, progress, message", [
+    ({"a": "x" * 2**20}, {}, "settings must be at most 1048576 bytes of JSON"),
+    ({}, {"a": "x" * 2**26}, "progress must be at most 67108864 bytes of JSON")])
+def test_texts_without_bounds_are_refused(tmp_path, settings, progress, message):
+    with pytest.raises(ValueError, match=message):
+        checkpoint_file.save_checkpoint(tmp_path / "run.h5", settings, {}, progress)
 
 
 # Ctrl-C
