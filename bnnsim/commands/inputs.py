@@ -62,7 +62,8 @@ def default_dataset(paths: Sequence[str], networks: Mapping[str, PackedNetwork])
 
 def load_test(options: argparse.Namespace, paths: Sequence[str], networks: Mapping[str, PackedNetwork]) -> Split:
     """The test images of --dataset, or of the default data set, once all networks are known to take them."""
-    test = load_halves(options.dataset or default_dataset(paths, networks), options, networks)[1]
+    halves = _read_halves(options.dataset or default_dataset(paths, networks), options, networks)
+    test = shared.limited(halves[1], options)
     for name, network in networks.items():
         check_fit(name, network, test)
     return test

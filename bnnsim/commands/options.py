@@ -10,6 +10,7 @@ those of `rules`; `outputs` looks after the files that are made.
 
 import argparse
 import re
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -242,8 +243,16 @@ def form(*choices: str) -> Option:
 # what several of them say
 
 def limited(half: "Split", options: argparse.Namespace) -> "Split":
-    """What --limit leaves of a half; without it, the half itself, under its own name."""
-    return half if options.limit is None else half[:options.limit]
+    """What --limit leaves of a half, with a note where classes lack; without it, the half itself, by its own name."""
+    if options.limit is None:
+        return half
+    left = half[:options.limit]
+    n_left, n_all = (len(set(part.labels.tolist())) for part in (left, half))
+    if n_left < n_all:
+        warnings.warn(f"--limit {options.limit} leaves images of {n_left} of the {n_all} classes of {half.name}, and "
+                      "what is said is of these alone: it takes the first, so data sorted by class must be mixed",
+                      stacklevel=2)
+    return left
 
 
 def progress(options: argparse.Namespace) -> "bool | Literal['log']":

@@ -156,6 +156,24 @@ def test_limited_images_are_the_first_and_say_so(here, capsys):
     assert found["rows"][0]["right"] == (network.predict(data["x_test"][:20]) == data["y_test"][:20]).sum()
 
 
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_a_limit_that_leaves_classes_out_says_so(command, here, capsys):
+    """Of data sorted by class one class was trained and tested on, and the accuracy was 100 %."""
+    data = dict(np.load("d.npz"))
+    for half in ("train", "test"):
+        order = np.argsort(data[f"y_{half}"], kind="stable")
+        data |= {f"{what}_{half}": data[f"{what}_{half}"][order] for what in "xy"}
+    np.savez("sorted.npz", **data)
+    words = [word.replace("d.npz", "sorted.npz") for word in RUNS[command][0]]
+    notes = []
+    for limit in ("20", "30"):                                  # of 20 images and more of each class
+        assert importlib.import_module(f"bnnsim.{command}").main([*words, "--limit", limit, "--dry-run"]) == 0
+        notes.append([line for line in capsys.readouterr().err.splitlines() if "--limit" in line])
+    assert len(notes[0]) == (2 if command == "train" else 1), "evaluate takes the test half alone"
+    assert all("note: --limit 20 leaves images of 1 of the 2 classes of sorted" in line for line in notes[0])
+    assert len(notes[1]) == (1 if command == "train" else 0)
+
+
 # ---------------------------------------------------------------- what nothing reads is refused
 
 @pytest.mark.parametrize("command, words, message", [
