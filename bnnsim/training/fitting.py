@@ -92,7 +92,8 @@ def fit(model: Graph, train: "LabelledImages", epochs: int = 20, validation: "La
         alike. Give it a part of the training images for that, never the test set.
     checkpoint : path, optional
         HDF5 file, written every `checkpoint_seconds`, at the end and on Ctrl-C. An existing file is an error unless
-        `resume`, which goes on from it to the bytes that an uninterrupted run gives.
+        `resume`, which goes on from it to the bytes that an uninterrupted run gives. Give it the model as it was when
+        the run began, or, in the same process, as the run left it: the checkpoint of another one is refused.
     checkpoint_seconds : float
     progress : bool
         Show a bar with loss and accuracy.
@@ -110,7 +111,8 @@ def fit(model: Graph, train: "LabelledImages", epochs: int = 20, validation: "La
         To go on for more epochs than a training had: those that ``model.history`` has, ``len(model.history.loss)``;
         `epochs` is the number in all. Weights are those that the model was left at, the history grows, and seed and
         schedule go on at that epoch: with the same optimizer, which has its moments, and a schedule that does not look
-        at `epochs`, such as Constant, the bytes are those of one longer training. A new optimizer begins anew.
+        at `epochs`, such as Constant, the bytes are those of one longer training. A new optimizer begins anew. Another
+        batch size needs another seed; a model that was interrupted in an epoch goes on from a checkpoint alone.
 
     Returns
     -------

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from test_plug_ins import Doubled
-from training_run import interrupt_at, run, small_model, small_split, state, stop
+from training_run import interrupt_at, run, small_split, state, stop
 
 from bnnsim.datasets.split import Split
 from bnnsim.training.architectures import build
