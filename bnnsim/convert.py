@@ -27,6 +27,7 @@ import bnnsim.commands.command_line as command_line
 import bnnsim.commands.options as shared
 import bnnsim.commands.rules as rules
 from bnnsim.commands.options import Option
+from bnnsim.commands.outputs import claimed_outputs
 from bnnsim.commands.printing import as_json, print_plan
 
 if TYPE_CHECKING:
@@ -125,15 +126,17 @@ def check(imported: "Imported", images_path: str, sums_path: str) -> str:
     return f"the sums of {len(sums)} layers are the same on {len(images[0]):,} images"
 
 
-def settle_out(options: argparse.Namespace) -> None:
-    """The last of several words is --out, and must not be there."""
+def settle_out(options: argparse.Namespace) -> bool:
+    """The last of several words is --out, if that is not given, and must not be there; whether it is so."""
     *files, out = options.files
-    if files and not options.out:
-        options.files, options.out = files, rules.writable(*ENDINGS)("OUT", out)
-        there = [path for path in outputs(out, options) if os.path.exists(path)]
-        if there and not options.force:
-            raise FileExistsError(f"{there[0]} exists: --force replaces it; if it is to be read, name what is written "
-                                  "by --out")
+    if not files or options.out:
+        return False
+    options.files, options.out = files, rules.writable(*ENDINGS)("OUT", out)
+    there = [path for path in outputs(out, options) if os.path.exists(path)]
+    if there and not options.force:
+        raise FileExistsError(f"{there[0]} exists: --force replaces it; if it is to be read, name what is written by "
+                              "--out")
+    return True
 
 
 def as_read(network: "PackedNetwork", options: argparse.Namespace) -> "tuple[PackedNetwork, int]":
@@ -168,8 +171,13 @@ def write(network: "PackedNetwork", options: argparse.Namespace) -> list[str]:
 
 
 def work(options: argparse.Namespace) -> None:
+    """Convert; an OUT among the files is claimed here, as --out was before."""
+    with claimed_outputs(options, OPTIONS if settle_out(options) else ()):
+        convert(options)
+
+
+def convert(options: argparse.Namespace) -> None:
     """Read, tell, compare, write."""
-    settle_out(options)
     if options.check and len(options.check) != 2:
         raise ValueError(f"--check takes two files, images.npz and sums.npz, got {len(options.check)}")
     imported = read(options)

@@ -177,21 +177,24 @@ def dear(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", ["checkpoint.h5", "sweep.h5"])
-@pytest.mark.parametrize("command, words", [("train", ["--dataset", "fashion-subset"]), ("convert", ["any.onnx"])])
+@pytest.mark.parametrize("command, words", [("train", ["--dataset", "fashion-subset", "--out"]),
+                                            ("convert", ["any.onnx", "--out"]), ("convert", ["any.onnx"])])
 def test_force_replaces_no_work_of_hours(dear, no_work, command, words, name, capsys):
     """It did, and the help said that it does not."""
     before = (dear / name).read_bytes()
     with pytest.raises(SystemExit) as stop:
-        importlib.import_module(f"bnnsim.{command}").main([*words, "--out", str(dear / name), "--force"])
+        importlib.import_module(f"bnnsim.{command}").main([*words, str(dear / name), "--force"])
     assert stop.value.code == 2 and "--force does not replace: move it away" in capsys.readouterr().err
     assert (dear / name).read_bytes() == before
 
 
-def test_two_commands_cannot_make_one_file(tmp_path, no_work, capsys):
+@pytest.mark.parametrize("command, words", [("train", ["--dataset", "fashion-subset", "--out"]),
+                                            ("convert", ["any.onnx"])])
+def test_two_commands_cannot_make_one_file(tmp_path, no_work, command, words, capsys):
     """Both ended with 0, and one was lost."""
     out = tmp_path / "net.h5"
     with contextlib.closing(locks.open_locked(f"{out}.lock")), pytest.raises(SystemExit) as stop:
-        train.main(["--dataset", "fashion-subset", "--out", str(out)])
+        importlib.import_module(f"bnnsim.{command}").main([*words, str(out)])
     assert stop.value.code == 2 and "net.h5.lock is in use by another process" in capsys.readouterr().err
 
 
