@@ -63,10 +63,10 @@ class PackedGraph(PackedNetwork):
     def __init__(self, nodes: Sequence[Node], input_shape: tuple[int, int, int], input_offset: int = 0,
                  metadata: Mapping[str, str] | None = None) -> None:
         fields = graph_schema.check_graph(graph_schema.fields_of(nodes, input_shape, input_offset, metadata or {}))
-        self.input_shape, self.input_offset = fields["input_shape"], input_offset
+        self.input_shape, self.input_offset = fields["input_shape"], fields["input_offset"]
         self.metadata = fields["metadata"]
         self.nodes = tuple(map(graph_schema.node_of, fields["nodes"]))          # settings as plain pairs and sides
-        self.places = graph_schema.places_of(self.nodes, self.input_shape, input_offset)
+        self.places = graph_schema.places_of(self.nodes, self.input_shape, self.input_offset)
         self._plans: dict[tuple[int, int], list[Step]] = {}
         self._biases = biases_of(self.nodes, self.places)
         self._number()

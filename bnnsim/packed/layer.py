@@ -52,7 +52,7 @@ class PackedLayer(RowsOfBits):
         """Arrays are kept as read-only views: what was laid out for the kernels must not go stale."""
         if self.pool_stride is None:
             object.__setattr__(self, "pool_stride", self.pool)
-        for name, n in SETTINGS.items():
+        for name, n in {"n_in": 0, **SETTINGS}.items():
             object.__setattr__(self, name, each_of(getattr(self, name), n))
         for name in ARRAYS:
             value = getattr(self, name)

@@ -62,7 +62,7 @@ class PackedNetwork:
                  metadata: Mapping[str, str] | None = None) -> None:
         self.layers, self.input_shape = tuple(layers), schema.check_input_shape(input_shape)
         self.input_offset, self.metadata = input_offset, dict(metadata or {})
-        schema.check_network(self._fields())
+        self.input_offset = schema.check_network(self._fields())["input_offset"]     # NumPy's integers overflow
         self.stages = stages_of(self.layers, self.input_shape, self.input_offset)
 
     def __reduce__(self) -> tuple[type["PackedNetwork"], tuple]:

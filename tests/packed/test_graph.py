@@ -140,6 +140,14 @@ def test_blocks_of_any_size(monkeypatch, most_images, value_bytes):
             np.testing.assert_array_equal(GraphPass(copy, images).predict(broken), broken.predict(images))
 
 
+def test_an_offset_of_numpy_is_a_plain_integer():
+    """-np.uint8(100) is 156, and the graph another one than that out of its file."""
+    wanted, comp = of_layers_alone(3, 100), of_layers_alone(3, np.uint8(100))
+    images = random_graphs.images(wanted)
+    same(comp.scores(images), wanted.scores(images))
+    assert type(comp.input_offset) is int
+
+
 def test_no_images():
     graph = random_graphs.graph(1)
     assert graph.scores(random_graphs.images(graph, 0)).shape == (0, random_graphs.CLASSES)

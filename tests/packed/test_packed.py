@@ -193,6 +193,18 @@ def test_largest_preactivation(offset, level):
     assert largest_preactivation(network.layers[2], False, offset) == network.layers[2].n_in
 
 
+@pytest.mark.parametrize("integer", [np.uint8, np.uint64, np.int8])
+def test_integers_of_numpy_are_plain_ones(integer):
+    """-np.uint8(100) is 156: scores were wrong, and those of the same network out of its file were right."""
+    network, _, images = small_case("FCNN")
+    wanted = PackedNetwork(network.layers, network.input_shape, 100)
+    given = [dataclasses.replace(layer, n_in=integer(layer.n_in)) for layer in network.layers]
+    comp = PackedNetwork(given, network.input_shape, integer(100))
+    same(comp.scores(images), wanted.scores(images))
+    assert comp.checksum == wanted.checksum and comp.n_bits == wanted.n_bits
+    assert {type(comp.input_offset), *(type(layer.n_in) for layer in comp.layers)} == {int}
+
+
 # what it is
 
 SUMMARY = """\
