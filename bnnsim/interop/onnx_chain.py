@@ -133,7 +133,7 @@ class _Chain(Constants):
     def pad(self, node: OnnxNode) -> None:
         """A number, or the border, around a map, which a convolution reads."""
         value, mode = self.optional(node, 2), node.attributes.get("mode", "constant")
-        number = float(node.attributes.get("value", 0.0)) if value is None else float(value.reshape(-1)[0])
+        number = float(value.reshape(-1)[0] if value is not None and value.size else node.attributes.get("value", 0.0))
         given = self.optional(node, 1)
         pads = padded_by(node, given, map_axes(node, self.shape, self.order))
         if mode not in ("constant", "edge") or pads is None or len(node.inputs) > 3 or not math.isfinite(number):
@@ -147,6 +147,8 @@ class _Chain(Constants):
         """Batch norm: gamma, beta, mean, var."""
         names = ("gamma", "beta", "mean", "var")
         parts = {name: self.constant(node, i + 1).reshape(-1) for i, name in enumerate(names)}
+        if (len(self.shape) > 1 and self.order != "CHW") or any(value.size != self.shape[0] for value in parts.values()):
+            raise ValueError(f"{node}: {parts['mean'].size} channels for data of {self.shape} in {self.order} order")
         eps = float(node.attributes.get("epsilon", 1e-5))
         self.steps.append(batch_norm(str(node), parts, eps, tuple(node.inputs[1:5])))
 

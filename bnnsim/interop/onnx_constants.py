@@ -1,5 +1,6 @@
 """Nodes of an ONNX graph that depend on constants alone, such as the quantizers of weights: their values."""
 
+import functools
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -80,6 +81,11 @@ def _check_size(node: OnnxNode, size: int, most: int) -> None:
         raise ValueError(f"{node} of constants would have {size:,} values, more than any of the file")
 
 
+def _optional(node: OnnxNode, given: Arrays, i: int) -> np.ndarray | None:
+    """Input i, if there is one; those that are left out before others have no name, and are not among the given."""
+    return given[sum(map(bool, node.inputs[:i]))] if i < len(node.inputs) and node.inputs[i] else None
+
+
 def _axes(node: OnnxNode, given: Arrays) -> tuple[int, ...]:
     axes = given[1].reshape(-1).tolist() if len(given) > 1 else node.attributes.get("axes", [])
     return tuple(int(axis) for axis in axes[:8])
@@ -95,8 +101,10 @@ def _slice(node: OnnxNode, given: Arrays) -> np.ndarray:
     """Of shapes and of pads, which PyTorch turns round by it, steps and axes included."""
     if given[0].ndim not in (1, 2) or given[0].size > SMALL or len(given) not in (3, 4, 5):
         raise ValueError("only parts of shapes are cut out")
+    axes, steps = _optional(node, given, 3), _optional(node, given, 4)
     starts, ends, axes, steps = ([int(n) for n in value.reshape(-1)[:2]] for value in (
-        *given[1:], *(np.arange(given[1].size), np.ones(given[1].size))[len(given) - 3:]))
+        *given[1:3], np.arange(given[1].size) if axes is None else axes,
+        np.ones(given[1].size) if steps is None else steps))
     cut = [slice(None)] * given[0].ndim
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         cut[axis] = slice(start, end, step)
@@ -144,8 +152,9 @@ def _reduced(node: OnnxNode, given: Arrays) -> np.ndarray:
 
 
 def _clipped(node: OnnxNode, given: Arrays) -> np.ndarray:
-    low = given[1] if len(given) > 1 else node.attributes.get("min", -np.inf)
-    return np.clip(given[0], low, given[2] if len(given) > 2 else node.attributes.get("max", np.inf))
+    low, high = _optional(node, given, 1), _optional(node, given, 2)
+    return np.clip(given[0], node.attributes.get("min", -np.inf) if low is None else low,
+                   node.attributes.get("max", np.inf) if high is None else high)
 
 
 def _cast(node: OnnxNode, given: Arrays) -> np.ndarray:
@@ -164,7 +173,7 @@ ELEMENTWISE: dict[str, Operation] = {
     "GreaterOrEqual": lambda _, g: g[0] >= g[1], "Less": lambda _, g: g[0] < g[1],
     "LessOrEqual": lambda _, g: g[0] <= g[1], "Where": lambda _, g: np.where(g[0], g[1], g[2]),
     "BipolarQuant": _bipolar,
-    "Min": lambda _, g: np.minimum(g[0], g[-1]), "Max": lambda _, g: np.maximum(g[0], g[-1])}
+    "Min": lambda _, g: functools.reduce(np.minimum, g), "Max": lambda _, g: functools.reduce(np.maximum, g)}
 OPERATIONS: dict[str, Operation] = {
     **ELEMENTWISE, "Sqrt": lambda _, g: np.sqrt(g[0]), "Reciprocal": lambda _, g: 1 / g[0], "Neg": lambda _, g: -g[0],
     "Log": lambda _, g: np.log(g[0]), "Exp": lambda _, g: np.exp(g[0]), "Round": lambda _, g: np.rint(g[0]),

@@ -75,6 +75,29 @@ def test_a_graph_of_a_chain_is_taken(tmp_path):
     np.testing.assert_allclose(turned.scores(images), -plain.scores(images))
 
 
+WEIGHTS = {                            # nodes that make w of `raw`, values near +-1 and +-3; and what w is
+    "no lower bound": ([n("Clip", ["raw", "", "two"], "w")], lambda raw: np.minimum(raw, 2)),
+    "no upper bound": ([n("Clip", ["raw", "two"], "w")], lambda raw: np.maximum(raw, 2)),
+    "the largest of three": ([n("Max", ["raw", "two", "minus"], "w")], lambda raw: np.maximum(raw, 2)),
+    "the least of three": ([n("Min", ["raw", "minus", "two"], "w")], lambda raw: np.minimum(raw, -1)),
+    "steps without axes": ([n("Slice", ["raw", "last_row", "before", "", "back"], "w")], lambda raw: raw[::-1]),
+}
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_inputs_of_constants_that_are_left_out_or_many(tmp_path, name):
+    """A Clip of PyTorch's clamp(max=1) has no lower bound: it took the upper one for it, and all weights were +1."""
+    nodes, of = WEIGHTS[name]
+    raw = np.random.default_rng(0).choice([-3, -1, 1, 3], (72, 4)).astype("f4")
+    given = {"raw": raw, "two": np.array(2, "f4"), "minus": np.array(-1, "f4"), "last_row": np.array([-1]),
+             "before": np.array([-100]), "back": np.array([-1])}
+    nodes = [*nodes, n("Sign", ["w"], "q"), foreign_onnx.node("Flatten", ["x"], "flat"),
+             foreign_onnx.node("MatMul", ["flat", "q"], "y")]
+    (tmp_path / "x.onnx").write_bytes(foreign_onnx.model(nodes, given, (72, 1, 1), "y"))
+    network = bnnsim.load_network(tmp_path / "x.onnx", input="binary")
+    np.testing.assert_array_equal(network.layers[0].signs(), np.sign(of(raw)).T)
+
+
 def test_a_quantizer_of_two_bits_is_named(tmp_path):
     with pytest.raises(ValueError, match="my_Quant .Quant. quantizes to 2 bit"):
         graph(tmp_path, n("Quant", ["h", "one", "one", "two"], "s"), two=np.full((), 2.0, "f4"))
@@ -154,6 +177,28 @@ def test_geometry_that_is_not_represented_is_refused(tmp_path, name):
     nodes, at, message = GEOMETRY[name]
     with pytest.raises(ValueError, match=message):
         conv_graph(tmp_path, *nodes, at=at, few=np.ones((3, 2), "f4"))
+
+
+def test_a_norm_along_rows_is_not_one_of_channels(tmp_path):
+    """ONNX's is along axis 1, which is H between two Transposes: of as many channels it was taken for theirs."""
+    nodes = [n("Transpose", ["c"], "t", perm=[0, 2, 3, 1]), n("BatchNormalization", ["t", *["five"] * 4], "b"),
+             n("Transpose", ["b"], "p", perm=[0, 3, 1, 2])]
+    given = {"five": np.arange(1, 6, dtype="f4"), "k": np.ones((5, 2, 2, 2), "f4"), "w": np.ones((125, 2), "f4")}
+    with pytest.raises(ValueError, match=r"my_BatchNormalization .*: 5 channels for data of \(5, 5, 5\) in HWC order"):
+        conv_graph(tmp_path, *nodes, at="p", **given)
+
+
+def test_a_padding_whose_value_is_left_out(tmp_path):
+    """An input without values, as one that is not there, is 0: it was an IndexError."""
+    checksums = set()
+    for more in ([], [""], ["none"]):
+        nodes = [n("Pad", ["x", "pads", *more], "p"), n("Conv", ["p", "k"], "c"), n("Sub", ["c", "half"], "h"),
+                 n("Sign", ["h"], "s"), n("Flatten", ["s"], "f"), n("MatMul", ["f", "w"], "y")]
+        given = {"pads": np.array([0, 0, 1, 1, 0, 0, 1, 1]), "none": np.zeros(0, "f4"), "half": np.array(0.5, "f4"),
+                 "k": np.ones((3, 2, 3, 3), "f4"), "w": np.ones((108, 2), "f4")}
+        (tmp_path / "x.onnx").write_bytes(foreign_onnx.model(nodes, given, SHAPE, "y"))
+        checksums.add(bnnsim.load_network(tmp_path / "x.onnx").checksum)
+    assert len(checksums) == 1
 
 
 @pytest.mark.parametrize("ceil, sizes", [(0, (2, 2)), (1, (3, 3))])
