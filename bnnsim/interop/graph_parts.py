@@ -274,25 +274,48 @@ class Sketch:
         return self.affine(f"{step.name}'s scale", h, factor, rest)
 
     def _weigh_pixels(self, step: Weigh, x: Value) -> Value | None:
-        """Sums of pixels less an offset, if that is what it reads and the weights are +-1, or +-s a unit."""
-        part, scale = self.parts[x.part], scale_of(step.weight)
+        """Sums of pixels less an offset, if that is what it reads and the weights are, or stand for, signs."""
+        part = self.parts[x.part]
         norm = part.what
-        if scale is None or not _is_binary(step.weight) or not isinstance(norm, Norm) or part.inputs != (IMAGES,):
+        if not isinstance(norm, Norm) or part.inputs != (IMAGES,):
             return None
         if norm.scale.size > 1 or norm.shift.size > 1 or not norm.scale.item() > 0:
             return None
+        found = self._signs_on_pixels(step)
+        if found is None:
+            return None
+        signs, scale, note = found
         code = self.code.settled(norm.scale.item(), norm.shift.item())
         pad, reason = code.pad(step.name, step.pad_value)
         if (any(step.pads) and not step.replicate and reason) or self.offset not in (None, code.offset):
             return None
-        self.offset, signs = code.offset, np.sign(step.weight).astype(np.int8)
+        self.offset = code.offset
         any_parity = not self.code.binary or (any(step.pads) and pad == 0)
         what = Weighing(step, signs, geometry_of(step, pad), 1 if self.code.binary else 255, any_parity)
         h = self._put(step.name, what, (IMAGES,), self._shape_behind(step, x), step.sources)
-        return self._meaning(step, h, signs, None if np.all(scale == 1) else scale, code.scale, code.rest)
+        self.parts[-1].folded += note
+        return self._meaning(step, h, signs, scale, code.scale, code.rest)
+
+    def _signs_on_pixels(self, step: Weigh) -> tuple[np.ndarray, np.ndarray | None, list[str]] | None:
+        """As `signs_and_scale`, of weights of a layer that may as well be real; None where they are."""
+        if self._are_bits(step.weight):
+            return signs_and_scale(step, self.reading)
+        scale = scale_of(step.weight)
+        if scale is not None and _is_binary(step.weight):
+            return np.sign(step.weight).astype(np.int8), None if np.all(scale == 1) else scale, []
+        if self.reading.weights == "latent":
+            raise ValueError(f"{step.name} reads the image, and its weights are real: whether weights='latent' is said "
+                             "of it too, or it computes with them as they are, is not known here: have the signs "
+                             "themselves in the file, or say it of each layer by bnnsim.interop.graph_from_arrays")
+        return None
+
+    def _are_bits(self, weight: np.ndarray) -> bool:
+        """Whether weights are 0 and 1, and said to stand for signs."""
+        return self.reading.weights in ("bits", "sign-bits") and bool(np.all((weight == 0) | (weight == 1))
+                                                                      and weight.any())
 
     def _weigh_reals(self, step: Weigh, x: Value, bias: np.ndarray) -> Value:
-        if _is_binary(step.weight):
+        if _is_binary(step.weight) or self._are_bits(step.weight):
             raise ValueError(f"{step.name} has weights of one bit, and reads numbers of {self.parts[x.part].name}: "
                              "layers of bits read signs, or an image that is scaled and shifted by one number each; "
                              "plain ONNX exports of PyTorch's sign may have lost it: export with the sign as an "

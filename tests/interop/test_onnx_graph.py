@@ -322,6 +322,29 @@ def test_layers_of_bits_that_read_the_image(tmp_path, rng, code, of, offset):
     assert imported.network.reads_bits == (code == "binary")
 
 
+@pytest.mark.parametrize("weights, turned", [("bits", 1), ("sign-bits", -1)])
+def test_bits_of_a_layer_that_reads_the_image(tmp_path, rng, weights, turned):
+    """0 and 1 of the first layer were read as real numbers, and its bits were in no memory."""
+    g, images = framed(rng, folding)
+    for name, value in g.constants.items():
+        if value.ndim == 4:
+            g.constants[name] = (1 + turned * value) / 2
+    imported = check(tmp_path, g, images, weights=weights)
+    assert [layer.n_bits for layer in imported.network.layers] == [3 * 2 * 9, 4 * 3 * 9]
+    assert imported.table().count("weights 0 and 1 as") == 2
+
+
+def test_whether_weights_that_read_the_image_are_latent_is_not_guessed(tmp_path, rng):
+    """They were taken as real, and weights='latent' of others; a chain takes the signs of all."""
+    g, images = framed(rng, folding)
+    first, second = (name for name, value in g.constants.items() if value.ndim == 4)
+    g.constants[second] *= rng.uniform(0.1, 1, g.constants[second].shape).astype("f4")
+    check(tmp_path, g, images, weights="latent")
+    g.constants[first] *= rng.uniform(0.1, 1, g.constants[first].shape).astype("f4")
+    with pytest.raises(ValueError, match="t0 .* reads the image, and its weights are real: whether weights='latent'"):
+        read(tmp_path, g.file(g.output), weights="latent")
+
+
 def test_a_binary_layer_on_an_image_of_its_own_shifts_is_refused(tmp_path, rng):
     def middle(g, h):
         shifted = g.arithmetic("Sub", "x", [[[1.0]], [[2.0]]])
