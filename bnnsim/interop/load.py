@@ -273,7 +273,7 @@ def _listed(arrays: Arrays, layers: Sequence[Mapping[str, Any]], input_shape: Sh
     """A layer list: from_arrays's fields, with names of arrays."""
     if input_shape is None:
         raise ValueError(NO_SHAPE)
-    code = code.settled(code.scale, code.shift)
+    code = code.settled(code.scale, code.shift - conventions.offset)
     if (code.scale, code.rest) != (1.0, 0.0):
         raise ValueError("a layer list takes input='pixels' or 'binary': fold other scales into its first norm")
     if conventions.norm_first:
@@ -345,7 +345,7 @@ def _conventional(layer: dict[str, Any], names: Mapping[str, str], conventions: 
     if conventions.counts_agreeing(names.get("threshold", "")):
         if np.any(layer.get("padding", 0)) and layer.get("pad_value", 0) in (0, "zero") and not layer.get("replicate"):
             raise ValueError(f"{names['weight']}: thresholds of popcounts say nothing where a padding of 0 is no bit")
-        found["threshold"] = 2 * np.asarray(found.get("threshold", layer["threshold"])).astype(np.int64) - fan_in
+        found["threshold"] = 2 * np.asarray(found.get("threshold", layer["threshold"])).astype(np.float64) - fan_in
     return found
 
 

@@ -70,6 +70,11 @@ class Conventions:
     texts: Mapping[str, Digits] = field(default_factory=dict)
     stores_bias: bool = False
 
+    @property
+    def offset(self) -> int:
+        """What is taken from pixels, where a text says it."""
+        return max((text.offset for text in self.texts.values()), default=0)
+
     def counts_agreeing(self, name: str) -> bool:
         """Whether thresholds are numbers of agreeing bits: what the first line of a text says, or whoever reads it."""
         text = self.texts.get(name)
@@ -97,7 +102,7 @@ def steps_of(arrays: Arrays, spec: str, input_shape: tuple[int, int, int] | None
         raise ValueError(NO_SHAPE)
     found.weights = unpacked_weights(found.weights, words, input_shape, conventions.bit_order, conventions.texts)
     norms = _norms_of(found, len(layers))
-    offset = max((text.offset for text in conventions.texts.values()), default=0)
+    offset = conventions.offset
     steps: list[Step] = [affine(f"pixels less {offset}", shift=-offset)] if offset else []
     sizes, i = input_shape[1:], -1
     for word, after in zip(words, [*words[1:], {}]):

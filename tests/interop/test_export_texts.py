@@ -154,6 +154,22 @@ def test_memory_texts_of_a_network_are_read_back(tmp_path, name):
     np.testing.assert_allclose(back.scores(images), network.scores(images), rtol=1e-9)
 
 
+def test_a_layer_list_of_memory_texts_takes_the_offset_that_they_say(tmp_path):
+    """It took none, and classes were others than those of a spec."""
+    rng = np.random.default_rng(5)
+    network = bnnsim.PackedNetwork.from_arrays(
+        [{"weight": rng.choice([-1, 1], (8, 16)), "threshold": rng.integers(-300, 300, 8), "inverted": rng.random(8) < 0.5},
+         {"weight": rng.choice([-1, 1], (3, 8))}], (1, 4, 4), 128)
+    bnnsim.export_network(network, tmp_path / "x.mem")
+    listed = [{"weight": "x.layer0.weight", "shape": (8, 16), "threshold": "x.layer0.threshold",
+               "inverted": "x.layer0.inverted"}, {"weight": "x.layer1.weight", "shape": (3, 8)}]
+    for spec in (listed, "FC8 FC3"):
+        back = interop.load_network(tmp_path, spec, input_shape=(1, 4, 4), weights="bits")
+        assert back.input_offset == 128 and all(
+            np.array_equal(getattr(back.layers[0], name), getattr(network.layers[0], name))
+            for name in ("words", "threshold", "inverted"))
+
+
 def test_arrays_of_our_c_headers_are_read_back(tmp_path):
     """By a layer list: words of taps, of pixels, of rows; thresholds of sums; factors and terms of scores."""
     convs = [{**CONV, "pool": 2}, {**CONV, "channels": 70, "kernel": (2, 2)}]

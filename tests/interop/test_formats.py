@@ -311,6 +311,21 @@ def test_what_is_said_for_all_layers_of_a_list(tmp_path, rng):
     np.testing.assert_array_equal(network.scores(images), integer_scores(first, t, last, images.astype(int) - 1))
 
 
+def test_popcounts_of_a_list_between_two_integers(tmp_path, rng):
+    """They were cut to integers below, and what is no number to a unit that is always +1."""
+    first, t, last = integer_network(rng)
+    images = interop.binary_images(foreign.images_of(rng))
+    how = {"spec": [{"weight": "w", "threshold": "t", "flatten": "CHW"}, {"weight": "last"}], "input_shape": SHAPE,
+           "input": "binary", "popcount": True}
+    np.savez(tmp_path / "x.npz", w=first, t=t + 0.5, last=last)
+    np.testing.assert_array_equal(bnnsim.load_network(tmp_path / "x.npz", **how).scores(images),
+                                  integer_scores(first, t + 0.5, last, images.astype(int) - 1))
+    for bad in (np.nan, np.inf, -np.inf):
+        np.savez(tmp_path / "x.npz", w=first, t=np.where(t == t[3], bad, t), last=last)
+        with pytest.raises(ValueError, match="threshold must be finite"):
+            bnnsim.load_network(tmp_path / "x.npz", **how)
+
+
 def test_tables_of_structs_in_c(tmp_path, rng):
     """They are no numbers: a layer list leaves them out, a spec cannot; neither breaks the arrays beside."""
     first, t, last = integer_network(rng)
