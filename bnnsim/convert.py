@@ -154,19 +154,21 @@ def asked_mapping(options: argparse.Namespace) -> "ArrayMapping | None":
     return shared.mapping_of(options) if options.arrays or options.units_on else None
 
 
+def is_table(options: argparse.Namespace) -> bool:
+    """Whether a chip tester's table is written."""
+    return bool(options.out) and options.out.lower().endswith(".csv")
+
+
 def write(network: "PackedNetwork", options: argparse.Namespace) -> list[str]:
     """The network, and what of it stands where, to --out; the files of which that is no news."""
     from bnnsim.faults import FaultMap
     from bnnsim.interop import export_network
 
-    is_table = options.out.lower().endswith(".csv")
-    if not is_table and (options.fault_map or (asked_mapping(options) and not options.cells)):
-        raise ValueError("--arrays, --units-on and --fault-map belong to a .csv, which has a line for each cell")
     if options.out.lower().endswith(".h5"):
         network.save(options.out)
         return []
     faults = FaultMap.load(options.fault_map) if options.fault_map else None
-    mapping = asked_mapping(options) if is_table else None
+    mapping = asked_mapping(options) if is_table(options) else None
     return list(map(os.fspath, export_network(network, options.out, mapping=mapping, faults=faults)))
 
 
@@ -178,6 +180,8 @@ def work(options: argparse.Namespace) -> None:
 
 def convert(options: argparse.Namespace) -> None:
     """Read, tell, compare, write."""
+    if not is_table(options) and (options.fault_map or (asked_mapping(options) and not options.cells)):
+        raise ValueError("--arrays, --units-on and --fault-map belong to a .csv, which has a line for each cell")
     if options.check and len(options.check) != 2:
         raise ValueError(f"--check takes two files, images.npz and sums.npz, got {len(options.check)}")
     imported = read(options)

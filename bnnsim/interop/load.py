@@ -1,7 +1,8 @@
 """The one door: a file of any format that is known into a `PackedNetwork`, and what became of what."""
 
+import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -22,6 +23,7 @@ from bnnsim.interop.spec import NO_SHAPE, Conventions, numbers_of, steps_of
 from bnnsim.interop.steps import Network, Weigh
 from bnnsim.interop.weights import SIGNS, Reading, signs_and_scale, signs_of_bias
 from bnnsim.packed.network import PackedNetwork
+from bnnsim.packed.schema import check_input_shape
 
 if TYPE_CHECKING:
     from bnnsim.interop.formats import Model
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 ARRAYS = ("weight", "bias", "threshold", "inverted", "gamma", "beta", "mean", "var")
 Spec = str | Sequence[Mapping[str, Any]]
 Shape = tuple[int, int, int]
+READ_OF_LAYERS = ("input_shape", "input", "weights", "sign", "bias")        # where a file tells which layers there are
 
 
 class How(TypedDict, total=False):
@@ -152,6 +155,11 @@ def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
     Returns
     -------
     Imported
+
+    Raises
+    ------
+    ValueError
+        As `load_network`; and what is said here and would not be read, as the file itself tells it.
     """
     paths = [network_file(path)] if isinstance(path, (str, os.PathLike)) else list(path)
     reading = Reading(weights, None if sign is None else SIGNS[check_choice("sign", sign, SIGNS)])
@@ -159,14 +167,23 @@ def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
         raise ValueError("path must be a file, a folder or several files, got none")
     code, name = code_of(input), ", ".join(os.fspath(each) for each in paths)
     eps = check_real("eps", eps, 0)
+    if input_shape is not None:
+        input_shape = check_input_shape(input_shape)
     stores_bias = check_choice("bias", bias, ("folded", "stored")) == "stored"
     if bit_order is not None:
         check_choice("bit_order", bit_order, BIT_ORDERS)
+    given = {"spec": spec, "input_shape": input_shape, "input": input, "weights": weights, "sign": sign,
+             "popcount": popcount, "norm_first": norm_first, "eps": eps, "flatten": flatten, "bit_order": bit_order,
+             "bias": bias}
+    defaults = read_network.__kwdefaults__ or {}
+    said = {name: value for name, value in given.items() if value != defaults.get(name)}
     try:
         own = _own(paths)
         if own is not None:
+            _check_read(own.form, said, ("input_shape",))
+            _check_shape(own.network.input_shape, input_shape)
             return own
-        found = _read(paths, spec, input_shape, code, reading,
+        found = _read(paths, spec, input_shape, code, reading, said,
                       Conventions(eps, flatten or "", "", popcount, norm_first, bit_order, stores_bias=stores_bias))
         if stores_bias and all(row.kind != "bias" for row in found.rows):
             raise ValueError("bias='stored', but no layer was found to have a bias: it is read from arrays, with a "
@@ -177,12 +194,26 @@ def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
         raise ValueError(text if text.startswith(name) else f"{name}: {text}") from error
 
 
+def _check_read(form: str, said: Mapping[str, Any], read: Collection[str]) -> None:
+    """Refuse what somebody has said that is not read of such a file."""
+    unread = [f"{name}={value!r:.60}" for name, value in said.items() if name not in read]
+    if unread:
+        raise ValueError(f"{', '.join(unread)} would not be read, as the file ({form}) tells all of it: leave it out")
+
+
+def _check_shape(found: Shape | None, given: Shape | None) -> None:
+    """Of an image: that of the file, where it tells one."""
+    if found is not None and given not in (None, found):
+        raise ValueError(f"input_shape is {found} in the file, got {given}")
+
+
 def _read(paths: list[FilePath], spec: Spec | None, input_shape: Shape | None, code: Code, reading: Reading,
-          conventions: Conventions) -> Imported:
+          said: Mapping[str, Any], conventions: Conventions) -> Imported:
     with np.errstate(all="ignore"):                             # what overflows is refused, as it is not finite
         from bnnsim.interop.formats import read_content
         content = read_content(paths, spec, input_shape)
         if content.model is not None:
+            _check_read(content.form, said, READ_OF_LAYERS)
             return _of_model(content.model, input_shape, code, reading)
         if content.network is None:
             is_ours = any(text.note for text in content.texts.values())
@@ -195,8 +226,18 @@ def _read(paths: list[FilePath], spec: Spec | None, input_shape: Shape | None, c
                 return _listed(arrays, spec, input_shape, code, reading, content.form, conventions)
             network = _with_spec(arrays, spec, input_shape, content.form, conventions, reading.at_zero)
         else:
+            _check_read(content.form, said, (*READ_OF_LAYERS, "spec"))
             network = content.network
-        return _imported(network, input_shape or network.input_shape, code, reading)
+        return _imported(network, _shape_of(network, input_shape), code, reading)
+
+
+def _shape_of(network: Network, given: Shape | None) -> Shape | None:
+    """Of an image: the file's; of rows, which a dense layer reads, that of a channel of as many values."""
+    first, found = next((step for step in network.steps if isinstance(step, Weigh)), None), network.input_shape
+    if given is not None and found == (1, 1, math.prod(given)) and given[0] == 1 and first and first.weight.ndim == 2:
+        return given
+    _check_shape(found, given)
+    return given or found
 
 
 def _of_model(model: "Model", input_shape: Shape | None, code: Code, reading: Reading) -> Imported:
@@ -205,7 +246,7 @@ def _of_model(model: "Model", input_shape: Shape | None, code: Code, reading: Re
     if not model.has_branches:
         try:
             network = model.chain()
-            return _imported(network, input_shape or network.input_shape, code, reading)
+            return _imported(network, _shape_of(network, input_shape), code, reading)
         except ValueError as error:
             refused = str(error)
     try:
@@ -213,8 +254,7 @@ def _of_model(model: "Model", input_shape: Shape | None, code: Code, reading: Re
         graph, rows = lower(sketch, scores, {"imported from": model.form})
     except ValueError as error:
         raise ValueError(_both(refused, str(error)) if refused else str(error)) from None
-    if input_shape not in (None, graph.input_shape):
-        raise ValueError(f"input_shape is {graph.input_shape} in the file, got {input_shape}")
+    _check_shape(graph.input_shape, input_shape)
     return Imported(graph, model.form, replace(sketch.code, offset=graph.input_offset), rows)
 
 

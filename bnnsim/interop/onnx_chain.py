@@ -147,7 +147,8 @@ class _Chain(Constants):
         """Batch norm: gamma, beta, mean, var."""
         names = ("gamma", "beta", "mean", "var")
         parts = {name: self.constant(node, i + 1).reshape(-1) for i, name in enumerate(names)}
-        if (len(self.shape) > 1 and self.order != "CHW") or any(value.size != self.shape[0] for value in parts.values()):
+        is_apart = len(self.shape) > 1 and self.order != "CHW"                   # axis 1 is that of H
+        if is_apart or any(value.size != self.shape[0] for value in parts.values()):
             raise ValueError(f"{node}: {parts['mean'].size} channels for data of {self.shape} in {self.order} order")
         eps = float(node.attributes.get("epsilon", 1e-5))
         self.steps.append(batch_norm(str(node), parts, eps, tuple(node.inputs[1:5])))

@@ -101,10 +101,9 @@ def _slice(node: OnnxNode, given: Arrays) -> np.ndarray:
     """Of shapes and of pads, which PyTorch turns round by it, steps and axes included."""
     if given[0].ndim not in (1, 2) or given[0].size > SMALL or len(given) not in (3, 4, 5):
         raise ValueError("only parts of shapes are cut out")
-    axes, steps = _optional(node, given, 3), _optional(node, given, 4)
+    along, by = _optional(node, given, 3), _optional(node, given, 4)
     starts, ends, axes, steps = ([int(n) for n in value.reshape(-1)[:2]] for value in (
-        *given[1:3], np.arange(given[1].size) if axes is None else axes,
-        np.ones(given[1].size) if steps is None else steps))
+        *given[1:3], np.arange(given[1].size) if along is None else along, np.ones(given[1].size) if by is None else by))
     cut = [slice(None)] * given[0].ndim
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         cut[axis] = slice(start, end, step)

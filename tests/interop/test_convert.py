@@ -118,7 +118,8 @@ def test_texts_and_tables(here, capsys):
 
 @pytest.mark.parametrize("words, message", [
     (["x.onnx", "x.pt"], "OUT must end in .h5 or .npz or .qonnx"),
-    (["x.onnx", "a.h5", "--arrays", "2x2"], "belong to a .csv"),
+    (["x.onnx", "a.h5", "--arrays", "2x2"], "belong to a .csv"), (["x.onnx", "--units-on", "rows"], "belong to a .csv"),
+    (["x.onnx", "--fault-map", "none.h5"], "belong to a .csv"),
     (["x.onnx", "a.csv", "--arrays", "64"], "arrays must be ROWSxCOLUMNS of 1 to 65536 each, such as 64x64, got '64'"),
     (["x.onnx", "a.csv", "--arrays", "64x0"], "arrays must be ROWSxCOLUMNS"),
     (["x.onnx", "images.npz"], "images.npz exists: --force replaces it; if it is to be read"),

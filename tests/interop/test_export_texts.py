@@ -158,8 +158,8 @@ def test_a_layer_list_of_memory_texts_takes_the_offset_that_they_say(tmp_path):
     """It took none, and classes were others than those of a spec."""
     rng = np.random.default_rng(5)
     network = bnnsim.PackedNetwork.from_arrays(
-        [{"weight": rng.choice([-1, 1], (8, 16)), "threshold": rng.integers(-300, 300, 8), "inverted": rng.random(8) < 0.5},
-         {"weight": rng.choice([-1, 1], (3, 8))}], (1, 4, 4), 128)
+        [{"weight": rng.choice([-1, 1], (8, 16)), "threshold": rng.integers(-300, 300, 8),
+          "inverted": rng.random(8) < 0.5}, {"weight": rng.choice([-1, 1], (3, 8))}], (1, 4, 4), 128)
     bnnsim.export_network(network, tmp_path / "x.mem")
     listed = [{"weight": "x.layer0.weight", "shape": (8, 16), "threshold": "x.layer0.threshold",
                "inverted": "x.layer0.inverted"}, {"weight": "x.layer1.weight", "shape": (3, 8)}]

@@ -364,6 +364,49 @@ def test_a_file_of_bnnsim(tmp_path, rng):
     assert bnnsim.load_network(tmp_path / "x.h5").checksum == network.checksum
 
 
+LAYERS = {"spec": "FC9", "popcount": True, "norm_first": False, "eps": 0.5, "flatten": "HWC", "bit_order": "lsb"}
+OWN = {**LAYERS, "input": "binary", "weights": "bits", "sign": ">", "bias": "stored"}
+
+
+@pytest.mark.parametrize("name, how", [*[("x.onnx", key) for key in LAYERS], *[("x.keras", key) for key in LAYERS],
+                                       *[(name, key) for name in ("own.h5", "own.npz") for key in OWN]])
+def test_what_is_said_and_would_not_be_read_is_refused(tmp_path, name, how):
+    """It was as if it had not been said."""
+    layers = foreign.plan(np.random.default_rng(3))
+    (tmp_path / "x.onnx").write_bytes(foreign_onnx.chain(layers, SHAPE))
+    (tmp_path / "x.keras").write_bytes(foreign.keras_zip(*foreign.keras_layers(layers, SHAPE)))
+    network = bnnsim.load_network(tmp_path / "x.onnx", sign=">=", input="pixels", input_shape=SHAPE)
+    network.save(tmp_path / "own.h5")
+    bnnsim.export_network(network, tmp_path / "own.npz")
+    with pytest.raises(ValueError, match=f"{name}: {how}='?{OWN[how]}'? would not be read, as the file .*: leave it"):
+        bnnsim.load_network(tmp_path / name, **{how: OWN[how]})
+    assert bnnsim.load_network(tmp_path / name, input_shape=SHAPE).input_shape == SHAPE
+    with pytest.raises(ValueError, match=r"input_shape is \(2, 6, 6\) in the file, got \(2, 4, 9\)"):
+        bnnsim.load_network(tmp_path / name, input_shape=(2, 4, 9))
+
+
+def test_rows_are_images_of_one_channel(tmp_path):
+    """A dense layer reads them row by row; of more channels it would read them in another order."""
+    rng = np.random.default_rng(3)
+    weight = rng.choice([-1, 1], (16, 5)).astype("f4")
+    (tmp_path / "x.onnx").write_bytes(foreign_onnx.model([foreign_onnx.node("MatMul", ["x", "w"], "y")], {"w": weight},
+                                                         (16,), "y"))
+    images = rng.integers(0, 256, (9, 1, 4, 4), np.uint8)
+    network = bnnsim.load_network(tmp_path / "x.onnx", input_shape=(1, 4, 4))
+    np.testing.assert_array_equal(network.scores(images), images.reshape(9, 16) @ weight.astype("f8"))
+    with pytest.raises(ValueError, match=r"input_shape is \(1, 1, 16\) in the file, got \(4, 2, 2\)"):
+        bnnsim.load_network(tmp_path / "x.onnx", input_shape=(4, 2, 2))
+
+
+@pytest.mark.parametrize("shape, message", [((0, 4, 4), r"^input_shape\[0\] must be in"),
+                                            ((4, 4), "^input_shape must be"), ((1, 4, 4.0), r"^input_shape\[2\] must be an integer")])
+def test_shapes_of_images_that_are_none(tmp_path, shape, message):
+    """With packed words and a spec 0 was "cannot reshape array"."""
+    np.savez(tmp_path / "x.npz", w=np.ones((3, 2), np.uint8))
+    with pytest.raises((ValueError, TypeError), match=message):
+        bnnsim.load_network(tmp_path / "x.npz", "FC3", input_shape=shape, weights="bits", bit_order="lsb")
+
+
 @pytest.mark.parametrize("name, how", [
     ("keras.keras", {}), ("keras.h5", {}), ("model.onnx", {}),
     ("model.safetensors", {"spec": "FC12 FC3", "input_shape": (1, 4, 4)})])
