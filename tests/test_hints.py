@@ -176,24 +176,24 @@ def scaled_norm(s):
 @pytest.mark.parametrize("s", [np.full(4, 0.02), np.array([0.5, 2, 0.01, 3])])
 def test_the_scale_of_weights_goes_into_the_batch_norm(s):
     """As the message says to do it; what the network computes is what the scaled one does."""
-    w, norm = SIGNS * s[:, None], scaled_norm(s)
+    w, norm, bias = SIGNS * s[:, None], scaled_norm(s), s * np.array([150, -300, 80, 400])
     message = refused(lambda: packed(w, **norm), "each unit has .-s: the scale belongs into batch norm")
-    names = {"np": np, "w": w, **norm}
+    names = {"np": np, "w": w, "bias": bias, **norm}
     names["s"] = eval(re.search(r"with s = (.*?) pass", message)[1], names)
     hidden = {name: eval(re.search(rf"\b{name} as (.*?)(?:,| and|$)", message)[1], names)
-              for name in ("w", "mean", "var", "eps")}
+              for name in ("w", "bias", "mean", "var", "eps")}
     network = packed(hidden.pop("w"), gamma=norm["gamma"], beta=norm["beta"], **hidden)
     images = RNG.integers(0, 256, (50, 3, 2, 2), np.uint8)
-    h = images.transpose(0, 2, 3, 1).reshape(50, -1) @ w.T
+    h = images.transpose(0, 2, 3, 1).reshape(50, -1) @ w.T + bias
     y = (h - norm["mean"]) / np.sqrt(norm["var"] + norm["eps"]) * norm["gamma"] + norm["beta"]
     np.testing.assert_array_equal(network.scores(images), np.where(y >= 0, 1, -1) @ SIGNS[:2, :4].T)
     theta = s * RNG.normal(0, 400, 4)
-    network = packed(np.sign(w), threshold=eval(re.search(r"threshold as (.*?);", message)[1],
-                                                {"s": s, "threshold": theta}))
+    network = packed(np.sign(w), bias=bias / s, threshold=eval(re.search(r"threshold as (.*?);", message)[1],
+                                                               {"s": s, "threshold": theta}))
     np.testing.assert_array_equal(network.scores(images), np.where(h >= theta, 1, -1) @ SIGNS[:2, :4].T)
     last = eval(f"dict({message.split('where neither follows, ')[1]})", {"s": s})
-    network = PackedNetwork.from_arrays([{"weight": np.sign(w), **last}], (3, 2, 2))
-    np.testing.assert_allclose(network.scores(images), h, rtol=1e-12)
+    network = PackedNetwork.from_arrays([{"weight": np.sign(w), "bias": bias / s, **last}], (3, 2, 2))
+    np.testing.assert_allclose(network.scores(images), h, rtol=1e-12, atol=1e-9)
 
 
 def conv_network(weight, channels=3, **more):

@@ -5,8 +5,8 @@ import numpy as np
 from bnnsim.checks import check_finite, check_unmasked
 
 SCALE_REMEDY = ("the scale belongs into batch norm: with s = np.abs({v}).reshape(len({v}), -1).max(axis=1) pass "
-                "{v} as np.sign({v}), mean as mean / s, var as (var + eps) / s**2 and eps as 0, or threshold as "
-                "threshold / s; where neither follows, gamma=s, beta=0 * s, mean=0 * s, var=0 * s + 1")
+                "{v} as np.sign({v}), bias as bias / s, mean as mean / s, var as (var + eps) / s**2 and eps as 0, or "
+                "threshold as threshold / s; where neither follows, gamma=s, beta=0 * s, mean=0 * s, var=0 * s + 1")
 
 
 def check_signs(name: str, values: np.ndarray, short: str = "w") -> np.ndarray:
