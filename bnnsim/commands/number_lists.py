@@ -26,7 +26,7 @@ def parse_rates(text: str, called: str = "rates") -> list[float]:
     start, stop = check_probability(called, start), check_probability(called, stop)
     if not 0 < start < stop:
         raise ValueError(f"{called} as start:stop:count must have 0 < start < stop, got {text!r}")
-    return [0.0, *sorted({float(f"{value:.4g}") for value in np.geomspace(start, stop, count)})]
+    return [0.0, *sorted({*_spaced(np.geomspace(start, stop, count), 4)})]
 
 
 def parse_places(text: str, log: bool, called: str = "values") -> list[float]:
@@ -44,7 +44,7 @@ def parse_places(text: str, log: bool, called: str = "values") -> list[float]:
     if not (np.isfinite([start, stop]).all() and start < stop and (start > 0 or not log)):
         above = " and start > 0" if log else ""
         raise ValueError(f"{called} as start:stop:count must have start < stop{above}, got {text!r}")
-    return [float(f"{value:.5g}") for value in (np.geomspace if log else np.linspace)(start, stop, count)]
+    return _spaced((np.geomspace if log else np.linspace)(start, stop, count), 5)
 
 
 def parse_probabilities(name: str, text: str) -> float | list[float]:
@@ -68,6 +68,12 @@ def _steps(text: str, wanted: str, called: str) -> tuple[float, float, int]:
     if len(parts) != 3 or not parts[2].is_integer():
         raise ValueError(wanted)
     return parts[0], parts[1], check_int(f"{called}: count", int(parts[2]), 2, MOST)
+
+
+def _spaced(values: np.ndarray, n_digits: int) -> list[float]:
+    """The ends as they were typed; what lies between with so many digits."""
+    start, *between, stop = values.tolist()
+    return [start, *(min(max(float(f"{value:.{n_digits}g}"), start), stop) for value in between), stop]
 
 
 def _numbers(text: str, separator: str, wanted: str) -> list[float]:

@@ -39,6 +39,8 @@ def path(name: str, value: Any) -> str:
     """A path, of whatever there is, which can be printed and stored with results."""
     if not isinstance(value, str) or not value:
         raise TypeError(f"{name} must be a path, got {value!r}")
+    if "\0" in value:
+        raise ValueError(f"{name} must be a path, which has no character 0, got {value!r}")
     try:
         value.encode()
     except UnicodeEncodeError:

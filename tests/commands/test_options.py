@@ -122,6 +122,10 @@ def test_the_stored_command_gives_the_same_options_again():
     (lambda: parse_rates("0.1,0.001"), [0.0, 0.001, 0.1]), (lambda: parse_rates("0.1,0"), [0.0, 0.1]),
     (lambda: parse_rates("0.001:0.1:3"), [0.0, 0.001, 0.01, 0.1]),
     (lambda: parse_places("1e1:1000:3", True), [10, 100, 1000]), (lambda: parse_places("0:1:3", False), [0, 0.5, 1]),
+    (lambda: parse_places("1:123456:2", True), [1, 123456]),
+    (lambda: parse_places("0.1234567:1:2", False), [0.1234567, 1]),
+    (lambda: parse_rates("0.0123456:0.1:2"), [0.0, 0.0123456, 0.1]),
+    (lambda: parse_rates("0.999961:0.999962:3"), [0.0, 0.999961, 0.999962]),
     (lambda: parse_places("3,1", True), [3, 1]), (lambda: parse_integers("n", "3,0"), [3, 0]),
 ])
 def test_lists_of_numbers(call, wanted):

@@ -117,6 +117,7 @@ CANNOT = {
     "too long": ("a" * 260 + "{}", "File name too long"),
     "long path": ("/".join(["b" * 200] * 30) + "/{}", "does not exist|File name too long"),
     "no UTF-8": ("caf\udce9{}", r"must be a path in UTF-8, as it is printed or stored, got '.*caf\\udce9"),
+    "a character 0": ("net\0{}", "must be a path, which has no character 0, got '.*net.x00"),
     "too long with what stands beside it": ("a" * 245 + "{}", "cannot write a{40}: its name must be 8 bytes shorter"),
     "a folder": ("folder{}", "cannot write a file over a folder"),
 }
