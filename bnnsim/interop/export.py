@@ -79,7 +79,10 @@ ENDINGS = tuple(ending for form in FORMATS.values() for ending in form.endings)
 
 def export_network(network: PackedNetwork, path: FilePath, format: str | None = None, *,
                    mapping: ArrayMapping | None = None, faults: FaultMap | None = None) -> list[str]:
-    """Write a network for another program; scores read back are the same, bit for bit, but for those of graphs.
+    """Write a network for another program; scores read back are the same, bit for bit, but for .mem, .coe and graphs.
+
+    Bits and thresholds of a .mem or .coe are exact; its scores are integers, factor * h + term, which read back as
+    float64 are the same to float64's rounding.
 
     A graph is written as "onnx", "qonnx" and "csv". Its float32 sums have another order in an ONNX runtime: scores are
     the same to float32's rounding, where the runtime's optimizations are off (onnxruntime's fold scales into weights,
