@@ -102,8 +102,9 @@ def _slice(node: OnnxNode, given: Arrays) -> np.ndarray:
     if given[0].ndim not in (1, 2) or given[0].size > SMALL or len(given) not in (3, 4, 5):
         raise ValueError("only parts of shapes are cut out")
     along, by = _optional(node, given, 3), _optional(node, given, 4)
-    starts, ends, axes, steps = ([int(n) for n in value.reshape(-1)[:2]] for value in (
-        *given[1:3], np.arange(given[1].size) if along is None else along, np.ones(given[1].size) if by is None else by))
+    n = given[1].size
+    starts, ends, axes, steps = ([int(each) for each in value.reshape(-1)[:2]] for value in (
+        *given[1:3], np.arange(n) if along is None else along, np.ones(n) if by is None else by))
     cut = [slice(None)] * given[0].ndim
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         cut[axis] = slice(start, end, step)

@@ -399,7 +399,8 @@ def test_rows_are_images_of_one_channel(tmp_path):
 
 
 @pytest.mark.parametrize("shape, message", [((0, 4, 4), r"^input_shape\[0\] must be in"),
-                                            ((4, 4), "^input_shape must be"), ((1, 4, 4.0), r"^input_shape\[2\] must be an integer")])
+                                            ((4, 4), "^input_shape must be"),
+                                            ((1, 4, 4.0), r"^input_shape\[2\] must be an integer")])
 def test_shapes_of_images_that_are_none(tmp_path, shape, message):
     """With packed words and a spec 0 was "cannot reshape array"."""
     np.savez(tmp_path / "x.npz", w=np.ones((3, 2), np.uint8))
