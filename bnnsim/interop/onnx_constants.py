@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from bnnsim.interop.graph_parts import SLACK
 from bnnsim.interop.protobuf import TYPES, OnnxGraph, OnnxNode
 
 SMALL = 2**16                       # values that a result may have beside the largest array of the file
@@ -17,11 +18,18 @@ Arrays = list[np.ndarray]
 
 
 class Constants:
-    """Of a graph so far, and its one input; sizes are those of one image."""
+    """Of a graph so far, and its one input; sizes are those of one image.
+
+    What nodes have made is let go when another constant is made of it and nothing else reads it, and what is left holds
+    in proportion to the file: a layer keeps what it reads.
+    """
 
     def __init__(self, graph: OnnxGraph) -> None:
         self.graph, self.constants = graph, dict(graph.constants)
-        self.most = max((value.size for value in graph.constants.values()), default=0)
+        sizes_of_file = [value.size for value in graph.constants.values()]
+        self.most, self.left = max(sizes_of_file, default=0), SLACK + 4 * sum(sizes_of_file)
+        self.made: dict[str, int] = {}                          # by nodes, and how many values of their own each has
+        self.last_reader = {name: i for i, node in enumerate(graph.nodes) for name in node.inputs}
         inputs = [name for name in graph.inputs if name not in graph.constants]
         if len(inputs) != 1:
             raise ValueError(f"the graph reads {', '.join(inputs[:5]) or 'nothing'}: wanted one input")
@@ -33,17 +41,26 @@ class Constants:
 
     def nodes(self) -> Iterator[tuple[OnnxNode, list[str]]]:
         """All nodes and the names that each reads."""
-        for node in self.graph.nodes:
+        for i, node in enumerate(self.graph.nodes):
             names = [name for name in node.inputs if name]
             if node.domain not in DOMAINS:
                 raise ValueError(f"{node} is of the domain {node.domain[:60]!r}, which is not known")
             if not node.outputs or len(names) > 64:
                 raise ValueError(f"{node} has {len(names)} inputs and {len(node.outputs)} outputs")
             yield node, names
+            done = {name for name in names if self.last_reader[name] == i} if node.outputs[0] in self.made else set()
+            for name in done & self.made.keys() - {node.outputs[0]}:
+                self.left += self.made.pop(name)
+                del self.constants[name]
 
     def compute(self, node: OnnxNode, names: list[str]) -> None:
         """A constant more, of constants."""
-        self.constants[node.outputs[0]] = value_of(node, [self.constants[name] for name in names], self.most)
+        found, name = value_of(node, [self.constants[name] for name in names], self.most), node.outputs[0]
+        n_own = 0 if node.op in ("Constant", "Expand") else found.size           # of the file, or a view
+        self.left += self.made.get(name, 0) - n_own
+        if self.left < 0:
+            raise ValueError(f"{node}: its constants would be more than four times as many numbers as the file has")
+        self.constants[name], self.made[name] = found, n_own
 
     def constant(self, node: OnnxNode, i: int) -> np.ndarray:
         """Input i, which must be a constant."""
@@ -108,7 +125,7 @@ def _slice(node: OnnxNode, given: Arrays) -> np.ndarray:
     cut = [slice(None)] * given[0].ndim
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         cut[axis] = slice(start, end, step)
-    return given[0][tuple(cut)]
+    return given[0][tuple(cut)].copy()                          # a view would keep the whole
 
 
 def _concat(node: OnnxNode, given: Arrays) -> np.ndarray:
