@@ -143,8 +143,11 @@ def _tolerated_line(one: "CardTolerated", found: "CardSweep", drop: float) -> st
     name = ", ".join((one["network"], one["cell"], *([] if one["code"] == "none" else [one["code"]])))
     if one["where"] == "below":
         return said(f"{name}: loses more than {drop:g} {points} at every place that was run", one["mark"])
-    if one["where"] == "at least" or one["place"] is None:
+    if one["where"] == "at least":
         return said(f"{name}: loses at most {drop:g} {points} at every place that was run", one["mark"])
+    if one["place"] is None:
+        return said(f"{name}: a loss of {drop:g} {points} at BER of cells {one['ber']:.2g}; the card's rates along "
+                    f"{found.axis} rise and fall, so no one place belongs to a rate", one["mark"])
     interval = "" if one["place_low"] is None else \
         f" (95 %: {one['place_low']:.4g}{unit} to {one['place_high']:.4g}{unit}, straight between the places run)"
     place = f"{found.axis} {one['place']:.4g}{unit}{interval}, BER of cells {one['ber']:.2g}"

@@ -190,8 +190,9 @@ class CardSweep:
         -------
         list of dict
             One a series: its names, ber (of the cells), place, place_low, place_high (ascending; None where the data
-            of the card or the places run set no bound), where ("inside", "at least", "below": of the rates run) and
-            mark, the weakest of the rates run.
+            of the card or the places run set no bound, or where rates rise and fall along the axis, so that no one
+            place belongs to a rate), where ("inside", "at least", "below": of the rates run) and mark, the weakest of
+            the rates run.
         """
         if self.axis == "condition":
             raise ValueError("tolerated needs an axis with an order, not conditions")
@@ -215,12 +216,14 @@ class CardSweep:
                 "place_low": low, "place_high": high, "mark": weakest(row["rate_mark"] for row in self._rows_of(s))}
 
     def _place(self, s: int, ber: float) -> float | None:
-        """Where the card has this bit error rate, between the places run; None where it is not there."""
+        """Where the card has this bit error rate, between the places run; None where it is not there, or twice."""
         bers, places = (np.array([row[key] for row in self._rows_of(s)]) for key in ("ber", "place"))
-        if not (bers > 0).any() or not bers[bers > 0].min() <= ber <= bers.max():
+        if not (bers > 0).any() or not bers[bers > 0].min() <= ber <= bers.max() or not _one_way(bers, places):
             return None
         with contextlib.suppress(ValueError):                    # no axis to solve for, or extrapolated beyond the card
-            return self.card.solve(self.axis, ber, self.series[s]["cell"], **self.at)
+            place = self.card.solve(self.axis, ber, self.series[s]["cell"], **self.at)
+            if abs(place - np.clip(place, places.min(), places.max())) <= 1e-6 * np.ptp(places):
+                return place                                     # not elsewhere on the card, where it has the rate too
         order = np.argsort(bers)[np.sort(bers) > 0]
         straight = places[order].astype(np.float64)
         is_log = AXES[self.axis].log and straight.min() > 0
@@ -282,6 +285,12 @@ class CardSweep:
         import bnnsim.figures.cards as cards
 
         return cards.pareto(self, path, ax=ax, width=width, published=published)
+
+
+def _one_way(bers: np.ndarray, places: np.ndarray) -> bool:
+    """Whether rates only rise or only fall along the places, but for rounding."""
+    steps, rounding = np.diff(bers[np.argsort(places)]), 1e-12 * bers.max()
+    return bool(np.all(steps >= -rounding) or np.all(steps <= rounding))
 
 
 def place_numbers(card: DeviceCard, axis: str, places: list[float | str]) -> list[float]:

@@ -97,6 +97,32 @@ def test_between_places_beyond_the_data_the_card_is_straight_in_logarithms(netwo
     assert card.error_rates(cycles=one["place"], extrapolate=True).mean == pytest.approx(one["ber"], rel=1e-9)
 
 
+def of_voltages(bers):
+    rows = [{"voltage_volt": 0.5 + 0.1 * i, "ber": ber, "cell": "6T", "provenance": "synthetic", "source": "a test"}
+            for i, ber in enumerate(bers)]
+    return devices.DeviceCard("plain", "SRAM", "rates", "MIT", rows, assume_equal_sigmas=False)
+
+
+def test_rates_that_rise_and_fall_have_no_tolerated_place(network, test, tmp_path, capsys):
+    """A voltage was named at which the memory fails: the straight line ran through the places of both branches."""
+    card = of_voltages([0.3, 0.02, 0.001, 0.03, 0.2])
+    found = sweep_card(card, network, test, "voltage", trials=3, rng=5, progress=False)
+    one, = found.tolerated(0.05)
+    assert one["where"] == "inside" and 0.02 < one["ber"] < 0.3
+    assert (one["place"], one["place_low"], one["place_high"]) == (None, None, None)
+    found.save(tmp_path / "volts.h5")
+    assert device_sweep.main([str(tmp_path / "volts.h5"), "--drop", "5", "--quiet"]) == 0
+    assert "the card's rates along voltage rise and fall, so no one place belongs to a rate" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_a_tolerated_place_is_among_those_run_where_the_card_has_its_rate_elsewhere_too(first, network, test):
+    card = of_voltages([0.2, 0.001, 0.2, 0.001])
+    places = [card.axes()["voltage"][0] + 0.1 * i for i in (first, first + 1)]
+    one, = sweep_card(card, network, test, "voltage", places, trials=3, rng=5, progress=False).tolerated(0.05)
+    assert one["where"] == "inside" and places[0] < one["place"] < places[1]
+
+
 def test_a_campaign_on_a_card_resumes_and_refuses_another_card(network, test, tmp_path):
     out = tmp_path / "volts.h5"
     first = sweep("sram_synthetic", network, test, "voltage", [0.55, 0.6], out=out)
