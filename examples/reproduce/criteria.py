@@ -6,7 +6,7 @@ input code, over arms and settings, pool their variance between seeds where Bart
 are measured: significant at 5 %, a check holds or is contradicted by the side its mean lies on; else it is not decided.
 More networks make it stricter, and add degrees of freedom. Where a network has one seed, the values are its chips,
 nothing is pooled, and the verdict is for this network. What was not measured is open; what this design cannot measure
-is not decided, with the reason.
+is not decided, with the reason, as is what varies no more than by rounding, or is no finite number.
 """
 
 import math
@@ -22,6 +22,7 @@ ALONE = " for one network"                                       # behind "holds
 DECIDED = (HOLDS, HOLDS + ALONE, CONTRADICTED, CONTRADICTED + ALONE)
 ORDER = (CONTRADICTED, CONTRADICTED + ALONE, OPEN, UNDECIDED, HOLDS + ALONE, HOLDS)     # a setting has the first
 LEVEL = 0.05
+ROUNDING = 1e-12                                                 # values differ by so much of themselves, or of 1
 
 
 @dataclass
@@ -55,11 +56,16 @@ def spread(checks: Sequence[Check]) -> tuple[float, float, bool]:
     """(variance between seeds, degrees of freedom, whether pooled) of the first, by all that are given."""
     own = np.asarray(checks[0].values)
     groups = [np.asarray(check.values) for check in checks if check.of == "seeds" and len(check.values) > 1]
-    groups = [group for group in groups if np.ptp(group)]             # values at a bound say nothing of the others
-    if checks[0].of != "seeds" or not groups or (len(groups) == 1 and np.ptp(own)) or bartlett(groups) < LEVEL:
-        return float(own.var(ddof=1)) if np.ptp(own) else 0.0, len(own) - 1, False
+    groups = [group for group in groups if varies(group)]             # values at a bound say nothing of the others
+    if checks[0].of != "seeds" or not groups or (len(groups) == 1 and varies(own)) or bartlett(groups) < LEVEL:
+        return float(own.var(ddof=1)) if varies(own) else 0.0, len(own) - 1, False
     df = sum(len(group) - 1 for group in groups)
     return sum((len(group) - 1) * float(group.var(ddof=1)) for group in groups) / df, df, True
+
+
+def varies(values: np.ndarray) -> bool:
+    """Whether values are finite, and differ by more than rounding."""
+    return bool(np.isfinite(values).all() and np.ptp(values) > ROUNDING * max(1.0, np.abs(values).max()))
 
 
 def bartlett(groups: Sequence[np.ndarray]) -> float:
@@ -78,11 +84,16 @@ def decide(checks: Sequence[Check]) -> None:
     """Fill in mean, p value and verdict of all checks of one claim."""
     asked: list[tuple[Check, float, float, float]] = []             # with mean, standard error, degrees of freedom
     for check in checks:
+        if not np.isfinite([*check.values, *(one for one in (check.mean, check.error) if one is not None)]).all():
+            check.why_undecided, check.mean, check.error = check.why_undecided or "not all values are finite", None, None
         if check.why_undecided:
             check.verdict = UNDECIDED
         elif check.of == "exact" and check.mean is not None:        # a theorem's bound: the worst value found
             check.verdict = HOLDS if is_right(check, check.mean) else CONTRADICTED
         elif check.mean is not None and check.error is not None and check.df is not None:       # as a correlation's are
+            if check.error <= ROUNDING * max(1.0, abs(check.mean)):
+                check.why_undecided, check.mean, check.verdict = f"no variance between {check.of}", None, UNDECIDED
+                continue
             asked.append((check, check.mean, check.error, check.df))
         elif len(check.values) > 1:
             same = [check, *(one for one in checks if one is not check and one.family == check.family)]

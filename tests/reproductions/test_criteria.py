@@ -82,6 +82,34 @@ def test_what_a_design_cannot_tell_is_not_decided_and_corrects_nothing():
     assert one.decides == pytest.approx((high - low) / 2)
 
 
+NAN, NOISE = float("nan"), [0.1 + 0.2, 0.3, 0.3]
+
+
+@pytest.mark.parametrize(("values", "more", "why"), [
+    ([1, NAN, 1], {}, "not all values are finite"), ([NAN] * 3, {}, "not all values are finite"),
+    ([1, float("inf"), 2], {}, "not all values are finite"), (NOISE, {}, "no variance between seeds"),
+    ([], {"mean": NAN, "error": NAN, "df": 3.0, "of": "networks"}, "not all values are finite"),
+    ([], {"mean": 1.0, "error": 0.0, "df": 3, "of": "networks"}, "no variance between networks"),
+    ([], {"mean": 1.0, "error": 1e-17, "df": 3, "of": "networks"}, "no variance between networks"),
+    ([], {"mean": NAN, "of": "exact"}, "not all values are finite")])
+def test_what_has_no_p_value_is_not_decided(values, more, why):
+    """They were contradicted with p = nan, held with p = 1e-31, or divided by zero; and no other check's changes."""
+    one, other, alone = check(values, **more), check([1.0, 1.01, 1.02], quantity="r"), check([1.0, 1.01, 1.02])
+    criteria.decide([one, other])
+    criteria.decide([alone])
+    assert (one.verdict, one.why_undecided, one.p) == ("not decided", why, None)
+    assert one.mean is None, "the page gives the reason instead"
+    assert (other.verdict, other.p, other.decides) == ("holds", alone.p, alone.decides)
+
+
+def test_rounding_is_no_variance_to_pool():
+    """Bartlett's test told any other arm from it."""
+    arms = [check(NOISE), check([0.31, 0.33, 0.32]), check([1.0, NAN, 1.0])]
+    criteria.decide(arms)
+    assert [arm.df for arm in arms] == [2, 2, None] and arms[0].pooled
+    assert arms[0].error == arms[1].error == pytest.approx(0.01 / np.sqrt(3))
+
+
 def test_a_single_value_decides_nothing():
     one = check([0.3])
     criteria.decide([one])
