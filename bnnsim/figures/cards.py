@@ -13,8 +13,8 @@ from bnnsim.devices import AXES
 from bnnsim.devices.marks import doubts, either
 from bnnsim.figures.published import draw_published, positive, read_along, read_published
 from bnnsim.figures.scales import axis_label, log_ticks
-from bnnsim.figures.style import (BAND, Drawn, Width, heading, legend_below, line_style, new_panels, plain, wrapped,
-                                  written)
+from bnnsim.figures.style import (BAND, Drawn, Width, chips_in_words, heading, legend_below, line_style, new_panels,
+                                  plain, wrapped, written)
 
 if TYPE_CHECKING:
     from bnnsim.campaign import CardSweep
@@ -48,9 +48,8 @@ def card_curves(sweep: "CardSweep", path: FilePath | None = None, *, ax: "Drawn 
     order, (scale, unit) = np.argsort(places), _energy_unit(sweep)
     for s in range(len(sweep.series)):
         style = line_style(s)
-        mean, low, high = (100 * _values(sweep, s, key)[order] for key in ("mean", "low", "high"))
-        top.plot(places[order], mean, **style)
-        top.fill_between(places[order], low, high, color=style["color"], **BAND)
+        top.plot(places[order], 100 * _values(sweep, s, "mean")[order], **style)
+        top.fill_between(places[order], *_bounds(sweep, s)[:, order], color=style["color"], **BAND)
         ber = _values(sweep, s, "ber")[order]
         middle.plot(places[order], np.where(ber > 0, ber, np.nan), **style)
         middle.plot(places[order], _values(sweep, s, "ber_after_code")[order], **{**style, "linestyle": ":"})
@@ -109,7 +108,7 @@ def pareto(sweep: "CardSweep", path: FilePath | None = None, *, ax: "Drawn | Non
     for s, series in enumerate(sweep.series):
         style = line_style(s)
         mean = 100 * _values(sweep, s, "mean")
-        error = np.abs(100 * np.stack([_values(sweep, s, name) for name in ("low", "high")]) - mean)
+        error = np.abs(_bounds(sweep, s) - mean)
         left.errorbar(scale * _values(sweep, s, key), mean, error, **style, elinewidth=0.8)
         shift = (s - (len(sweep.series) - 1) / 2) * 0.04         # that equal numbers of devices do not hide each other
         right.errorbar(np.full(len(mean), series["devices_per_weight"] * 2.0 ** shift), mean, error,
@@ -141,6 +140,17 @@ def _values(sweep: "CardSweep", s: int, key: str) -> np.ndarray:
     return np.array([np.nan if row[key] is None else row[key] for row in rows], np.float64)
 
 
+def _counts(sweep: "CardSweep") -> np.ndarray:
+    """Chips of each series at each place."""
+    return sweep.result.n_trials()[:, sweep.columns()]
+
+
+def _bounds(sweep: "CardSweep", s: int) -> np.ndarray:
+    """The interval of each place in percent, (2, P); one chip has none."""
+    bounds = 100 * np.stack([_values(sweep, s, key) for key in ("low", "high")])
+    return np.where(_counts(sweep)[s] > 1, bounds, np.nan)
+
+
 def _shown(series: Mapping[str, Any], key: str) -> str:
     return "no code" if series[key] == "none" else series[key]
 
@@ -162,8 +172,9 @@ def _title(sweep: "CardSweep", mean: str, interval: str, ax: object) -> str:
     """What all series have in common, and how mean and interval are drawn; that stands in captions of axes given."""
     common = [_shown(sweep.series[0], key) for key in ("cell", "code")
               if len({_shown(series, key) for series in sweep.series}) == 1]
-    entry, trials = sweep.result.settings["series"][0], sweep.result.right.shape[2]
-    drawn = [f"{mean}: mean over {trials} chips, {interval}: its 95 % confidence interval"] if ax is None else []
+    entry, counts = sweep.result.settings["series"][0], _counts(sweep)
+    of_interval = f", {interval}: its 95 % confidence interval" if np.any(counts > 1) else ""
+    drawn = [f"{mean}: mean over {chips_in_words(counts.ravel())}{of_interval}"] if ax is None else []
     return "\n".join([f"device card {plain(sweep.card.name)}, {', '.join(common)}".rstrip(", "),
                       f"{plain(entry['split'])}, {entry['n_images']:,} images", *drawn, *_known(sweep)])
 

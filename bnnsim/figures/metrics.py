@@ -15,9 +15,10 @@ from bnnsim.checks import FilePath, check_probability
 from bnnsim.faults.axis import BER
 from bnnsim.figures.published import draw_published, read_published
 from bnnsim.figures.scales import Scale, draw_curve, plateau_end, rate_axis
-from bnnsim.figures.style import (COLOURS, LINES, Drawn, Width, heading, legend_below, line_style, new_axes, new_panels,
-                                  plain, wrapped, written)
+from bnnsim.figures.style import (COLOURS, LINES, Drawn, Width, chips_in_words, heading, legend_below, line_style,
+                                  new_axes, new_panels, plain, wrapped, written)
 from bnnsim.packed.kinds import KINDS
+from bnnsim.statistics.intervals import t_quantile
 
 if TYPE_CHECKING:
     from bnnsim.campaign import SweepResult
@@ -174,13 +175,15 @@ def predicted_curve(predicted: "PredictedAccuracy", result: "SweepResult | None"
     place = rate_axis(axes, rates, scale=xscale, knee=plateau_end(curves))
     labels = ["predicted from statistics of flips"]
     text = f"{plain(predicted.split)}, {predicted.right.shape[1]:,} images"
-    chance, accuracy = 196 * predicted.standard_error, 100 * predicted.accuracy
-    band = None if np.isnan(chance).any() else np.array([accuracy - chance, accuracy + chance])
+    accuracy, reach = 100 * predicted.accuracy, np.array([t_quantile(0.95, df) for df in predicted.freedom])
+    chance = 100 * reach * predicted.standard_error
+    band = None if np.isnan(chance).any() else np.clip([accuracy - chance, accuracy + chance], 0, 100)
     draw_curve(axes, place, predicted.rates, accuracy, band, line_style(0))
     if result is not None:
-        bounds = 100 * result.interval()[0].T
+        counts = result.n_trials()[0]
+        bounds = 100 * np.where(counts > 1, result.interval()[0].T, np.nan)
         draw_curve(axes, place, np.asarray(result.rates), 100 * result.mean()[0], bounds, line_style(1))
-        labels.append(f"injected, mean over {result.right.shape[2]} chips")
+        labels.append(f"injected, mean over {chips_in_words(counts[result.rates > 0])}")
         text += "\nbands: 95 % confidence intervals of the mean, over draws or chips"
     axes.set_ylabel("test accuracy (%)")
     axes.set_title(text, fontsize=10)

@@ -176,6 +176,12 @@ def wrapped(text: str, width: float = WIDTH) -> str:
     return textwrap.fill(plain(text), _letters(width))
 
 
+def chips_in_words(counts: Sequence[int] | np.ndarray) -> str:
+    """How many chips there are, where places may have different numbers of them."""
+    least, most = (int(min(counts)), int(max(counts))) if len(counts) else (1, 1)
+    return f"{most} chip{'s' * (most > 1)}" if least == most else f"{least} to {most} chips"
+
+
 def _letters(width: float) -> int:
     """How many of them fit a line of a title or a legend."""
     return max(16, int(75 * width / WIDTH * (9 / 7 if width < NARROW else 1)))

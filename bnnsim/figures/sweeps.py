@@ -16,8 +16,8 @@ from bnnsim.datasets.class_names import of_split
 from bnnsim.faults.axis import in_words, is_probability
 from bnnsim.figures.published import draw_published, read_published
 from bnnsim.figures.scales import Place, Scale, device_axis, draw_curve, plateau_end, rate_axis
-from bnnsim.figures.style import (COLOURS, LEGEND, NARROW, WIDTH, Drawn, Width, heading, legend_below, line_style,
-                                  new_axes, new_panels, plain, wrapped, written)
+from bnnsim.figures.style import (COLOURS, LEGEND, NARROW, WIDTH, Drawn, Width, chips_in_words, heading, legend_below,
+                                  line_style, new_axes, new_panels, plain, wrapped, written)
 
 if TYPE_CHECKING:
     from bnnsim.campaign import SweepResult
@@ -78,7 +78,7 @@ def ber_curve(result: "SweepResult | Mapping[str, SweepResult]", path: FilePath 
     axes.set_ylabel("test accuracy (%)")
     kind = "95 % confidence interval of the mean" if band == "interval" else "from least to largest chip"
     counts = np.concatenate([line.counts() for line in series])
-    title, line, band = _images(series), f"; line: mean over {_chips(counts)}", f"\nband: {kind}"
+    title, line, band = _images(series), f"; line: mean over {chips_in_words(counts)}", f"\nband: {kind}"
     if ax is None:                              # on axes given a caption tells what line and band are
         title += line
     axes.set_title(title + _card_marks(series) + (band if ax is None and np.any(counts > 1) else ""), fontsize=9)
@@ -124,7 +124,7 @@ def class_curves(result: "SweepResult", name: str | int = 0, path: FilePath | No
         mean = 100 * np.nanmean(result.per_class[s, :, :, c], axis=1)
         draw_curve(axes, place, result.rates, mean, None, line_style(c))
     axes.set_ylabel("test accuracy of the class (%)")
-    chips = _chips(series.counts())
+    chips = chips_in_words(series.counts())
     axes.set_title(f"{plain(series.label)}\n{_images([series])}; lines: mean over {chips}", fontsize=9)
     lines = [Line2D([], [], **style) for style in (every, *map(line_style, drawn))]
     labels = ["all classes", *(names[c] for c in drawn)]
@@ -170,7 +170,7 @@ def chip_histogram(result: "SweepResult | Mapping[str, SweepResult]", rate: floa
         (_draw_points if points else _draw_bars)(axes, trials, edges, COLOURS[i % len(COLOURS)])
         median = float(np.median(trials))
         axes.axvline(median, color="black", linestyle="--", linewidth=1.2)
-        axes.set_title(f"{wrapped(label)}: median {median:.2f} % of {_chips([len(trials)])}", fontsize=9, loc="left")
+        axes.set_title(f"{wrapped(label)}: median {median:.2f} % of {chips_in_words([len(trials)])}", fontsize=9, loc="left")
         axes.grid(False, axis="y")
     rows[-1].set_xlabel("test accuracy of a chip (%)")
     rows[-1].ticklabel_format(axis="x", useOffset=False)
@@ -202,11 +202,6 @@ def _card_marks(series: Iterable[_Series]) -> str:
     """How the error rates of device cards are known, a line each; nothing of other sweeps."""
     found = dict.fromkeys(str(swept.provenance["card"]) for _, swept, _ in series if "card" in swept.provenance)
     return "".join(f"\n{wrapped(text)}" for text in found)
-
-
-def _chips(counts: Sequence[int] | np.ndarray) -> str:
-    least, most = (int(min(counts)), int(max(counts))) if len(counts) else (1, 1)
-    return f"{most} chip{'s' * (most > 1)}" if least == most else f"{least} to {most} chips"
 
 
 def _class_names(names: Sequence[str] | None, split: str, n_classes: int) -> Sequence[str]:

@@ -22,12 +22,14 @@ import numpy as np
 
 from bnnsim.checks import FilePath, check_int, check_probability
 from bnnsim.datasets.split import LabelledImages
+from bnnsim.faults.axis import BER
 from bnnsim.files.html_text import Tabled
-from bnnsim.metrics.flip_statistics import Flips, OutputFlips, OwnFlips, SharedFlips
+from bnnsim.metrics.flip_statistics import Flips, OutputFlips, OwnFlips, SharedFlips, score_draws
 from bnnsim.packed.blocks import BLOCK, check_labelled, check_scores, each_block, hidden_stages
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.packed.words import unpack_signs
-from bnnsim.seeding import RandomSource, root_seed, stream_key
+from bnnsim.seeding import RandomSource, generator, root_seed, stream_key
+from bnnsim.statistics.two_way import with_freedom
 
 if TYPE_CHECKING:
     from bnnsim.figures.scales import Scale
@@ -51,12 +53,15 @@ class PredictedAccuracy(Tabled):
     split : str
     standard_error : float64 (R,)
         Of the accuracies, from the spread of draws: what chance in them leaves. NaN for one draw.
+    freedom : float64 (R,)
+        Its degrees of freedom, Satterthwaite's over blocks of 32 images; infinitely many where chance leaves nothing.
     """
 
     rates: np.ndarray
     right: np.ndarray
     split: str
     standard_error: np.ndarray
+    freedom: np.ndarray
 
     @property
     def accuracy(self) -> np.ndarray:
@@ -73,13 +78,21 @@ class PredictedAccuracy(Tabled):
         name : str or int
             Which of its series.
         """
+        self._check(result)
+        return float(np.abs(self.accuracy - result.mean()[result.index(name)]).mean())
+
+    def _check(self, result: "SweepResult") -> None:
+        """Refuse a campaign that was not run at these bit error rates."""
+        if result.axis != BER:
+            raise ValueError(f"result must be over bit error rates, as the prediction is, got the axis {result.axis!r}")
         if not np.array_equal(self.rates, result.rates):
             raise ValueError(f"result must have the rates of the prediction, {self.rates.tolist()}, got "
                              f"{np.asarray(result.rates).tolist()}")
-        return float(np.abs(self.accuracy - result.mean()[result.index(name)]).mean())
 
     def table(self, result: "SweepResult | None" = None) -> str:
         """Text: a line a rate, with its standard error; beside a campaign's mean accuracy where one is given."""
+        if result is not None:
+            self._check(result)
         lines = [f"{'BER':>9}  predicted %  +-" + ("" if result is None else "      injected %  difference")]
         for r, (rate, accuracy, chance) in enumerate(zip(self.rates, self.accuracy, self.standard_error)):
             beside = ""
@@ -109,7 +122,7 @@ class _Prediction:
         stages = list(hidden_stages(network))
         self.expected = None if stages[-1].shares_weights else OwnFlips(stages.pop())
         self.drawn: list[Flips] = [SharedFlips(stage) if stage.shares_weights else OwnFlips(stage) for stage in stages]
-        self.output = OutputFlips(network.layers[-1], root)
+        self.output = OutputFlips(network.layers[-1])
 
     def block(self, start: int, x: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Odds (draws, R, N) of a block that the first layer reads."""
@@ -120,9 +133,10 @@ class _Prediction:
             chances = [one.chances(len(labels), self.rates, rng,
                                    stream_key(self.root, "prediction", start, draw, one.stage.index))
                        for one in self.drawn]
+            scores = score_draws(self.output.n_classes, generator(self.root, "prediction scores", start, draw))
             for r, p in enumerate(self.rates):
                 inputs = self._last_inputs(first, p, [chance[r] for chance in chances])
-                out[draw, r] = self.output.win(inputs, p, labels)
+                out[draw, r] = self.output.win(inputs, p, labels, scores)
         return out
 
     def _last_inputs(self, first: Any, p: float, chances: list[np.ndarray]) -> np.ndarray:
@@ -196,4 +210,6 @@ def predicted_accuracy(network: PackedNetwork, split: LabelledImages, rates: Seq
         return []
 
     each_block(network, images, visit)
-    return PredictedAccuracy(ps, right, split.name, np.sqrt(variances.sum(axis=1) / draws) / len(images))
+    freedom = [with_freedom(of_blocks.sum(), [(one, draws - 1) for one in of_blocks]).df for of_blocks in variances]
+    return PredictedAccuracy(ps, right, split.name, np.sqrt(variances.sum(axis=1) / draws) / len(images),
+                             np.array(freedom))

@@ -100,20 +100,22 @@ def _sigma(power: np.ndarray, p: float) -> np.ndarray:
 class OutputFlips:
     """The last layer when its weights flip: scores as normal variables."""
 
-    def __init__(self, layer: PackedLayer, root: int) -> None:
+    def __init__(self, layer: PackedLayer) -> None:
         self.layer, self.n_classes = layer, layer.units
         self.first, self.second = np.tril_indices(layer.units, -1)
         self.weights = transposed(layer.words.copy(), layer.n_in)
         self.pairs = transposed(~(layer.words[self.first] ^ layer.words[self.second]), layer.n_in) \
             if len(self.first) else None
-        self.draws = score_draws(layer.units, root)
         mean, scale, shift = layer.output_affine
         whole = np.ptp(mean) == np.ptp(scale) == np.ptp(shift) == 0        # integer logits: ties go to the lowest
         self.lead = abs(scale[0]) * np.sign(np.subtract.outer(np.arange(layer.units), np.arange(layer.units))) * 1.0 \
             if whole else np.zeros((layer.units, layer.units))
 
-    def win(self, mu: np.ndarray, p: float, labels: np.ndarray) -> np.ndarray:
-        """Odds that the label wins (N,), for independent inputs of mean mu (N, F) float32 in [-1, 1]."""
+    def win(self, mu: np.ndarray, p: float, labels: np.ndarray, draws: np.ndarray) -> np.ndarray:
+        """Odds that the label wins (N,), for independent inputs of mean mu (N, F) float32 in [-1, 1].
+
+        `draws` are `score_draws`.
+        """
         keep, layer = 1 - 2 * p, self.layer
         mean, scale, shift = layer.output_affine
         square = np.square(mu)
@@ -127,16 +129,15 @@ class OutputFlips:
         cov *= scale[:, None] * scale
         cov[:, every, every] += 1e-6 * cov[:, every, every].max(1, keepdims=True) + 1e-200
         out = np.empty(len(mu))
-        flip_moments.win_odds(z, np.linalg.cholesky(cov), labels, self.lead, self.draws, out, 0, len(mu))
+        flip_moments.win_odds(z, np.linalg.cholesky(cov), labels, self.lead, draws, out, 0, len(mu))
         return out
 
 
-def score_draws(n_classes: int, root: int) -> np.ndarray:
+def score_draws(n_classes: int, rng: np.random.Generator) -> np.ndarray:
     """Standard normals (16, S, C): 16 sets, each with mean exactly 0 and the identity as covariance.
 
     Images take the sets in turn, so that what 256 points miss is not the same for all.
     """
-    rng = np.random.Generator(np.random.Philox(root))
     half: np.ndarray = rng.standard_normal((16, max(SCORE_DRAWS // 2, 4 * n_classes), n_classes))
     covariance = half.transpose(0, 2, 1) @ half / half.shape[1]
     half = np.linalg.solve(np.linalg.cholesky(covariance), half.transpose(0, 2, 1)).transpose(0, 2, 1)

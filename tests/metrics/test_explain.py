@@ -7,6 +7,7 @@ from readable import check_readable
 
 import bnnsim
 import bnnsim.metrics as metrics
+from bnnsim.campaign.result_file import NOT_RUN
 from bnnsim.figures.metrics import importance_curves, margin_histograms, tolerance_curves
 from bnnsim.training.packing import pack
 
@@ -46,10 +47,32 @@ def test_the_predicted_curve_stands_beside_the_injected_one():
     check_readable(figure)
 
 
+def test_a_campaign_that_stops_by_itself_has_places_with_fewer_chips():
+    """The most of them were told of all; and the band of one chip was from 0 to 1."""
+    network, split = case(FCNN, 40)
+    result = bnnsim.sweep(network, split, [0, 0.01, 0.1], trials=3, rng=0, progress=False)
+    result.right[0, 1, 1:] = NOT_RUN
+    figure = metrics.predicted_accuracy(network, split, [0, 0.01, 0.1]).plot(result=result)
+    assert figure.legends[0].get_texts()[1].get_text() == "injected, mean over 1 to 3 chips"
+    injected = figure.axes[0].collections[1].get_paths()
+    assert all(np.ptp(path.vertices[:, 1]) < 60 for path in injected)
+
+
 # ---------------------------------------------------------------- bad input
 
 NETWORK, SPLIT = case(FCNN, 4)
 LONE = case("FC4", 4)[0]
+STUCK = bnnsim.faults.StuckAt(0.0, 0.5)
+
+
+def predicted_beside(rates):
+    return metrics.predicted_accuracy(NETWORK, SPLIT, rates)
+
+
+def swept(rates, faults=None):
+    return bnnsim.sweep(NETWORK, SPLIT, rates, trials=2, rng=0, progress=False, faults=faults)
+
+
 BAD = [
     (lambda: metrics.margins("net", SPLIT.images), TypeError, "network must be a PackedNetwork"),
     (lambda: metrics.margins(LONE, SPLIT.images), ValueError, "must have a hidden layer"),
@@ -73,6 +96,11 @@ BAD = [
     (lambda: metrics.critical_bits(NETWORK, SPLIT, 3), ValueError, r"layer must be in \[0, 2\], got 3"),
     (lambda: metrics.critical_bits(NETWORK, SPLIT, 1).worst(0), ValueError, "count must be >= 1"),
     (lambda: metrics.predicted_accuracy(NETWORK, SPLIT, [0, 1.2]), ValueError, r"rates\[1\] must be a probability"),
+    (lambda: predicted_beside([0, 0.1]).table(swept([0])), ValueError, "result must have the rates of the prediction"),
+    (lambda: predicted_beside([0]).table(swept([0, 0.1])), ValueError, "result must have the rates of the prediction"),
+    (lambda: predicted_beside([0, 0.1]).table(swept([0, 0.1], STUCK)), ValueError, "over bit error rates.*share_of_st"),
+    (lambda: predicted_beside([0, 0.1]).error(swept([0, 0.1], STUCK)), ValueError, "over bit error rates.*share_of_st"),
+    (lambda: predicted_beside([0, 0.1]).plot(result=swept([0, 0.1], STUCK)), ValueError, "over bit error rates"),
     (lambda: metrics.predicted_accuracy(NETWORK, SPLIT, [0.1], draws=0), ValueError, "draws must be in"),
     (lambda: metrics.predicted_accuracy(*case("FC4", 4), [0.1]), ValueError, "must have a hidden layer"),
 ]

@@ -104,6 +104,40 @@ def test_the_standard_error_is_the_spread_of_predictions(trained):
     assert np.isnan(metrics.predicted_accuracy(network, split, [0.1], draws=1).standard_error[0])
 
 
+def spread_over_errors(network, split, seeds):
+    """Spread of predictions over seeds, in standard errors that they tell."""
+    found = [metrics.predicted_accuracy(network, split, [0.1], rng=seed) for seed in range(seeds)]
+    return np.std([one.accuracy[0] for one in found], ddof=1) / \
+        np.sqrt(np.mean([one.standard_error[0]**2 for one in found]))
+
+
+def test_the_standard_error_knows_the_draws_of_scores(monkeypatch):
+    """All the chance there is with one hidden layer; it was told to be none, as all draws had the same scores."""
+    network, split = case("FC32 FC3", 96)
+    assert abs(spread_over_errors(network, split, 60) - 1) < 5 / np.sqrt(2 * 59)
+    whole = flip_prediction.score_draws
+    monkeypatch.setattr(flip_prediction, "score_draws", lambda n, _: whole(n, np.random.default_rng(0)))
+    assert metrics.predicted_accuracy(network, split, [0.1]).standard_error[0] == 0, "the wrong one"
+
+
+def test_the_band_of_few_draws_covers():
+    """Two draws of a block have one degree of freedom: at 1.96 standard errors three of four bands covered."""
+    network, split = case("FC16 FC8 FC3", 20)
+    truth = 100 * metrics.predicted_accuracy(network, split, [0.1], draws=400, rng=1000).accuracy[0]
+    found = [metrics.predicted_accuracy(network, split, [0.1], rng=seed) for seed in range(80)]
+    assert all(one.freedom[0] == 1 for one in found)
+    bands = [one.plot(xscale="linear").axes[0].collections[0].get_paths()[0].get_extents() for one in found[:40]]
+    assert np.mean([band.y0 <= truth <= band.y1 for band in bands]) > 0.85
+    plain = [abs(100 * (one.accuracy[0]) - truth) <= 196 * one.standard_error[0] for one in found]
+    assert np.mean(plain) < 0.85
+
+
+def test_degrees_of_freedom_are_satterthwaites_over_blocks():
+    network, split = case("FC16 FC8 FC3", 320)
+    found = metrics.predicted_accuracy(network, split, [0, 0.1], draws=3)
+    assert np.isinf(found.freedom[0]) and 4 < found.freedom[1] <= 20
+
+
 def test_prediction_at_certain_flips_and_for_integer_logits():
     """At rate 1 every weight is wrong: a network that is known, and nothing left to chance."""
     network, split = case("FC33 FC4", 60)
@@ -134,7 +168,7 @@ def test_ties_of_integer_logits_go_to_the_lowest_class():
 
 @pytest.mark.jit_off
 def test_score_draws_are_standard_normal():
-    for draws in flip_statistics.score_draws(10, 3):
+    for draws in flip_statistics.score_draws(10, np.random.default_rng(3)):
         assert np.abs(draws.mean(0)).max() < 1e-12 and len(draws) == 256
         assert np.abs(np.cov(draws.T, bias=True) - np.eye(10)).max() < 1e-12
     z = np.linspace(-9, 9, 777)
