@@ -10,6 +10,7 @@ import bnnsim.device_sweep as device_sweep
 import bnnsim.devices as devices
 from bnnsim import PackedNetwork, load_embedded
 from bnnsim.campaign.card_sweep import sweep_card
+from bnnsim.campaign.result_file import NOT_RUN
 from bnnsim.datasets.shipped import data_file
 from bnnsim.datasets.split import Split
 from bnnsim.faults import AsymmetricFlips, BitFlips, Protected, exact_residual
@@ -121,6 +122,20 @@ def test_a_tolerated_place_is_among_those_run_where_the_card_has_its_rate_elsewh
     places = [card.axes()["voltage"][0] + 0.1 * i for i in (first, first + 1)]
     one, = sweep_card(card, network, test, "voltage", places, trials=3, rng=5, progress=False).tolerated(0.05)
     assert one["where"] == "inside" and places[0] < one["place"] < places[1]
+
+
+def test_figures_tell_how_many_chips_places_have(network, test):
+    """The most was told of all places, "1 chips", and one chip had a band from 0 to 1."""
+    found = sweep_card(of_voltages([0.2, 0.1, 0.01]), network, test[:40], "voltage", trials=3, rng=5, progress=False)
+    assert "line: mean over 3 chips, band: its 95 % confidence interval" in found.plot().axes[0].get_title()
+    found.result.right[0, 0, 1:] = NOT_RUN
+    top = found.plot().axes[0]
+    assert "line: mean over 1 to 3 chips, band: its" in top.get_title()
+    assert min(top.collections[0].get_paths()[0].vertices[:, 0]) == found.places[1], "the first place has no band"
+    found.result.right[0, :, 1:] = NOT_RUN
+    title = found.plot().axes[0].get_title()
+    assert "line: mean over 1 chip" in title and "chips" not in title and "interval" not in title
+    assert not found.plot().axes[0].collections[0].get_paths()
 
 
 def test_a_campaign_on_a_card_resumes_and_refuses_another_card(network, test, tmp_path):
