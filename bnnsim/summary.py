@@ -56,8 +56,10 @@ def describe_network(network: "PackedNetwork", mapping: "ArrayMapping") -> dict[
 
 def describe_results(result: "SweepResult") -> dict[str, Any]:
     """The results of a campaign as plain JSON."""
-    positive = result.rates > 0
-    n_cells = int(result.n_trials()[:, positive].sum()) + len(result.names) * bool(np.any(~positive))
+    from bnnsim.campaign.result_statistics import is_clean
+
+    once = [[is_clean(result, s, r) for r in range(len(result.rates))] for s in range(len(result.names))]
+    n_cells = int(np.minimum(result.n_trials(), np.where(once, 1, result.right.shape[2])).sum())
     return {"kind": "results", "checksum": result.checksum, "n_cells": n_cells,
             "rates": result.rates.tolist(), "most_trials": int(result.n_trials().max()), **result.settings,
             "provenance": result.provenance, "command": result.provenance.get("command")}

@@ -33,7 +33,7 @@ def intervals_of_means(result: "SweepResult", level: float, of: str) -> np.ndarr
 def _interval(result: "SweepResult", s: int, r: int, trials: np.ndarray, level: float, of: str) -> tuple[float, float]:
     rule = result.settings["stopping"]
     n_images = result.settings["series"][s]["n_images"]
-    if _is_clean(result, s, r):
+    if is_clean(result, s, r):
         if of == "chips":
             return float(trials[0]), float(trials[0])
         trials = trials[:1].repeat(2)
@@ -46,7 +46,7 @@ def _interval(result: "SweepResult", s: int, r: int, trials: np.ndarray, level: 
     return found.low, found.high
 
 
-def _is_clean(result: "SweepResult", s: int, r: int) -> bool:
+def is_clean(result: "SweepResult", s: int, r: int) -> bool:
     """Chips without errors are all alike: no stored bit is wrong, and what errs elsewhere is not, either.
 
     One chip alone does not show that: there the fault is asked, where its text can be read.
@@ -72,7 +72,7 @@ def clean_accuracy(result: "SweepResult", s: int, what: str) -> float:
     if not is_probability(result.axis) or not len(clean) or not result.ran[s, clean[0], 0]:
         raise ValueError(f"{what} needs rate 0 among the rates, of an axis of probabilities, to know the clean "
                          f"accuracy: got {result.rates.tolist()} of the axis {result.axis!r}")
-    if not _is_clean(result, s, int(clean[0])):
+    if not is_clean(result, s, int(clean[0])):
         raise ValueError(f"{what} needs a memory without errors at rate 0, but there bits read wrong, or chips differ: "
                          "a part of the fault that `at` does not move errs all the same")
     return float(result.accuracy[s, clean[0], 0])
@@ -95,7 +95,7 @@ def differences(result: "SweepResult", s: int, t: int, level: float, labels: npt
     if first["split_sha256"] != second["split_sha256"]:
         raise ValueError(f"{first['name']!r} and {second['name']!r} must be of the same images to be compared")
     if labels is None:
-        clean = [_is_clean(result, s, r) and _is_clean(result, t, r) for r in range(len(result.rates))]
+        clean = [is_clean(result, s, r) and is_clean(result, t, r) for r in range(len(result.rates))]
         return [paired_difference(x, y, level, None if alike else first["n_images"])
                 for x, y, alike in zip(result.accuracy[s], result.accuracy[t], clean)]
     if result.predictions is None:

@@ -160,6 +160,19 @@ def test_summary_of_results_tells_what_was_run_and_how_to_run_it_again(here, cap
     assert "fashion-subset-test[:100] (100 images)" in printed and "numpy: " in printed
 
 
+def test_summary_counts_the_cells_that_were_run(here):
+    """Condition 0 of a card errs as the others do, and so do dead cells at rate 0: no chip stands for all there."""
+    network, split = bnnsim.PackedNetwork.load("net.h5"), bnnsim.load_embedded()[1][:20]
+    card = bnnsim.devices.load_card("hfo2_2t2r")
+    found = bnnsim.sweep_card(card, network, split, "condition", trials=3, rng=0, progress=False).result
+    assert summary.describe_results(found)["n_cells"] == 3 * len(found.rates) and 0 in found.rates
+    dirty = bnnsim.faults.Compose([bnnsim.faults.BitFlips(0), bnnsim.faults.StuckAt(0.5, 0.0)])
+    found = bnnsim.sweep(network, split, [0, 0.1], 3, rng=0, faults=dirty, progress=False)
+    assert summary.describe_results(found)["n_cells"] == 6
+    found = bnnsim.sweep(network, split, [0, 0.1], 3, rng=0, progress=False)
+    assert summary.describe_results(found)["n_cells"] == 4
+
+
 def test_summary_of_a_fault_map_tells_what_is_broken(here, capsys):
     chip = bnnsim.faults.FaultMap.load("chip.h5")
     assert summary.main(["chip.h5"]) == 0
