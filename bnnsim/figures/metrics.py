@@ -240,26 +240,25 @@ def failing_images(results: "HardImages | Mapping[str, HardImages]", path: FileP
     -------
     matplotlib.figure.Figure, or `ax`
     """
-    named = _named(results)
+    named, labels = _named(results), list[str]()
     figure, axes = new_axes(height=3.8, ax=ax, size=width)
     for s, (name, found) in enumerate(named.items()):
-        parts = min(20, len(found.lead))
-        centres = 100 * (np.arange(parts) + 0.5) / parts
+        ends, _, shares = found.by_part(min(20, len(found.lead)))
         tells = "none to compare" if np.isnan(found.area) else f"{100 * found.area:.0f} %"
-        axes.plot(centres, 100 * found.by_part(parts)[1], **line_style(s), label=f"{name}: {tells}" if name else tells)
+        labels.append(f"{name}: {tells}" if name else tells)
+        axes.plot(50 * (ends[1:] + ends[:-1]), 100 * shares, **line_style(s), label=plain(labels[-1]))
     axes.set_xlim(0, 100)
     axes.set_ylim(bottom=-0.03 * axes.get_ylim()[1])                # markers at 0 are whole
     axes.set_xlabel("images (%), the smallest lead without errors first")
     axes.set_ylabel("wrong reads (%)")
     chance = "how often an image that fails had a smaller lead than one that stands"
-    lines, labels = axes.get_legend_handles_labels()
     if ax is not None:
         axes.legend(fontsize=8, title=textwrap.fill(chance, 26), title_fontsize=8)
     elif "" in named:
         axes.set_title(f"{labels[0]}: {chance}", fontsize=9)
     else:
         axes.set_title(wrapped(f"%: {chance}"), fontsize=9)
-        legend_below(figure, labels, lines=lines)
+        legend_below(figure, labels)
     return written(figure, path, ax)
 
 

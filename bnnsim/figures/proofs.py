@@ -122,11 +122,12 @@ def tightness(pairs: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]], path: Fi
     if not pairs:
         raise ValueError("pairs must have at least one entry, got an empty dict")
     figure, panels = new_panels((3.1 * len(pairs) + 0.4, 3.7), 1, len(pairs), ax=ax, width=width)
-    for axes, (name, pair), colour in zip(panels, pairs.items(), COLOURS):
+    for i, (axes, (name, pair)) in enumerate(zip(panels, pairs.items())):
         certified, broken = map(np.asarray, pair)
         end = 1.5 * max(broken.max(), 2)
         axes.plot([0.5, end], [0.5, end], color="0.5", linewidth=1, linestyle="--")
-        axes.plot(broken, np.maximum(certified, 0.5), "o", color=colour, markersize=3, alpha=0.3, markeredgewidth=0)
+        axes.plot(broken, np.maximum(certified, 0.5), "o", color=COLOURS[i % len(COLOURS)], markersize=3, alpha=0.3,
+                  markeredgewidth=0)
         axes.set(xscale="log", yscale="log", xlim=(0.4, end), ylim=(0.4, end), box_aspect=1)
         ticks = 10.0 ** np.arange(0, np.ceil(np.log10(end)))
         axes.set_xticks(ticks)

@@ -62,24 +62,28 @@ class HardImages:
         """`area` of each chip, float64 (C,)."""
         return np.array([_area(self.lead, of_chip / self.n_reads) for of_chip in self.failures])
 
-    def by_part(self, parts: int = PARTS) -> tuple[np.ndarray, np.ndarray]:
-        """(largest lead, share of wrong reads) of equal parts of the images, the smallest leads first, (parts,)."""
+    def by_part(self, parts: int = PARTS) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(ends, largest lead, share of wrong reads) of parts of the images, the smallest leads first.
+
+        Parts are equal, but for one image where their number does not divide that of the images. Part i has the images
+        from the share ends[i] to ends[i + 1] of all, float64 (parts + 1,); the others are float64 (parts,).
+        """
         parts = check_int("parts", parts, 1, len(self.lead))
         order = np.argsort(self.lead, kind="stable")
         pieces = np.array_split(order, parts)
-        return np.array([self.lead[piece[-1]] for piece in pieces]), \
+        return np.cumsum([0, *map(len, pieces)]) / len(order), np.array([self.lead[piece[-1]] for piece in pieces]), \
             np.array([self.share[piece].mean() for piece in pieces])
 
     def table(self) -> str:
         """Text: a line for each tenth of the images, the smallest leads first."""
         parts = min(PARTS, len(self.lead))
-        leads, shares = self.by_part(parts)
+        ends, leads, shares = self.by_part(parts)
         pairs = "no pair of one that fails and one that stands" if math.isnan(self.area) else \
             f"an image that fails had the smaller lead in {100 * self.area:.1f} % of pairs"
         lines = [f"{len(self.lead):,} of {self.n_images:,} images are right without errors; {len(self.failures)} "
                  f"chips, {self.n_reads} reads each; {pairs}", "", "images %     lead up to  wrong reads %"]
-        lines += [f"{100 * i // parts:>3} to {100 * (i + 1) // parts:>3}  {lead:>10.4g}  {100 * share:>13.3f}"
-                  for i, (lead, share) in enumerate(zip(leads, shares))]
+        lines += [f"{100 * start:>3.0f} to {100 * end:>3.0f}  {lead:>10.4g}  {100 * share:>13.3f}"
+                  for start, end, lead, share in zip(ends, ends[1:], leads, shares)]
         return "\n".join(lines)
 
     def plot(self, path: FilePath | None = None, *, ax: "Drawn | None" = None, width: "Width" = None) -> "Drawn":

@@ -12,6 +12,7 @@ import bnnsim.figures.sweeps as sweeps
 import bnnsim.figures.training as training
 from bnnsim.campaign.result import SweepResult
 from bnnsim.campaign.result_file import NOT_RUN
+from bnnsim.figures.proofs import tightness
 from bnnsim.training import History
 
 RATES = np.array([0, 1e-4, 1e-3, 1e-2, 0.3])
@@ -37,6 +38,12 @@ def with_holes():
     result.right[:, 3, 2:] = NOT_RUN
     result.right[:, 4, 1:] = NOT_RUN
     return result
+
+
+def test_more_panels_than_colours_are_all_drawn():
+    """Those behind the seventh were empty."""
+    figure = tightness({f"layer {i}": ([1, 2], [2, 4]) for i in range(9)})
+    assert [len(axes.lines) for axes in figure.axes] == [2] * 9 and "layer 8" in figure.axes[8].get_title()
 
 
 def legend_of(figure):

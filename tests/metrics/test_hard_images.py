@@ -53,10 +53,22 @@ def test_the_area_is_the_share_of_pairs():
 
 def test_parts_are_equal_and_the_hardest_come_first():
     found = HardImages(np.array([3.0, 1, 2, 0, 5, 4]), np.array([[0, 2, 1, 2, 0, 0]]), 2, 9)
-    leads, shares = found.by_part(3)
+    ends, leads, shares = found.by_part(3)
+    assert ends.tolist() == [0, 1 / 3, 2 / 3, 1]
     assert leads.tolist() == [1, 3, 5] and shares.tolist() == [1, 0.25, 0]
     text = found.table()
     assert "6 of 9 images" in text and "100.000" in text and len(text.splitlines()) == 3 + 6
+
+
+def test_uneven_parts_are_told_as_they_are():
+    """Ten of fifteen images fail: the table said 10 % of them in parts that had 13 %."""
+    found = HardImages(np.arange(15.0), np.array([[1] * 10 + [0] * 5]), 1, 15)
+    rows = [line.split() for line in found.table().splitlines()[3:]]
+    assert [(row[0], row[2]) for row in rows[:6]] == [("0", "13"), ("13", "27"), ("27", "40"), ("40", "53"),
+                                                      ("53", "67"), ("67", "73")]
+    assert [float(row[4]) for row in rows] == [100] * 5 + [0] * 5 and rows[-1][2] == "100"
+    few = HardImages(np.arange(21.0), np.ones((1, 21), int), 1, 21)
+    np.testing.assert_allclose(few.plot().axes[0].lines[0].get_xdata()[:2], [100 / 21, 250 / 21])
 
 
 def test_where_nothing_fails_no_pairs_are_told():
@@ -102,6 +114,11 @@ def test_a_figure_cuts_no_marker_and_says_what_its_percents_are():
     assert axes.get_ylim()[0] < 0 and axes.get_legend() is None
     assert names == [f"noisy: {100 * found.area:.0f} %", "clear: none to compare"]
     assert "an image that fails" in axes.get_title() and "pair" not in axes.get_title() + "".join(names)
+    odd = figures.failing_images({"_a $5$": found, "b": clear})
+    assert [text.get_text().strip() for text in odd.legends[0].get_texts()] == [rf"_a \$5\$: {names[0][7:]}",
+                                                                                "b: none to compare"]
+    drawn = figures.failing_images({"_a $5": found}, ax=Figure(figsize=(6, 5)).subplots())
+    assert drawn.get_legend().get_texts()[0].get_text().startswith(r" _a \$5: ")
     alone = figures.failing_images(found)
     assert not alone.legends and alone.axes[0].get_title().startswith(f"{100 * found.area:.0f} %: how often")
     drawn = figures.failing_images({"noisy": found}, ax=Figure(figsize=(6, 5)).subplots())
