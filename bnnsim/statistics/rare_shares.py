@@ -170,7 +170,8 @@ def split_to(chips: Chips[State], worst: int, n_chips: int, repetitions: int, ro
     moved, and a move that leaves the level is taken back, so that copies become other chips of the same law; and so on
     to the last level, `worst`. The product of the shares that passed has the share as its mean, levels being fixed
     before [D]: a first repetition, which is thrown away, sets each where a share `keep` passes, and how far a move
-    goes so that some are taken. The interval is Student's over repetitions, of the logarithm, as products are skewed.
+    goes so that some are taken. The interval is Student's over repetitions, of the logarithm, as products are skewed;
+    where all repetitions agree, their spread is taken to be that of independent chips at each level.
 
     Parameters
     ----------
@@ -198,7 +199,10 @@ def split_to(chips: Chips[State], worst: int, n_chips: int, repetitions: int, ro
     passed = np.array([run.shares(levels, m) for m in range(1, repetitions + 1)])
     shares = passed.prod(axis=1)
     share, std = float(shares.mean()), float(shares.std(ddof=1))
-    if std:
+    if 0 < share < 1:
+        if std <= 1e-9 * share:                                  # all agree by chance: what chips alone would spread
+            p = passed.mean(axis=0)
+            std = share * math.sqrt(float(((1 - p) / p).sum()) / n_chips)
         factor = math.exp(t_quantile(level, repetitions - 1) * std / share / math.sqrt(repetitions))
         low, high, effective = share / factor, share * factor, repetitions * (share / std) ** 2
     else:                                                        # none failed; or all did
