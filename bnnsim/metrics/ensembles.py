@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bnnsim.datasets.split import LabelledImages
 
 BINS = 15
-LEAST, MOST = 1e-3, 1e3                     # temperatures that are tried
+LEAST, MOST = 1e-3, 1e3                     # temperatures that are tried, in mean spreads of an image's scores
 
 
 # ---------------------------------------------------------------- probabilities and what they are worth
@@ -110,7 +110,8 @@ def fit_temperature(scores: npt.ArrayLike, labels: npt.ArrayLike) -> float:
     """The temperature of `softmax` at which scores of images that are set apart have the least log loss.
 
     Scores of a binarized network are sums behind a batch norm: nothing makes them logarithms of probabilities. One
-    number scales them, so that no answer changes.
+    number scales them, so that no answer changes. It is sought from a thousandth to a thousand times the mean standard
+    deviation of an image's scores.
 
     Parameters
     ----------
@@ -125,9 +126,16 @@ def fit_temperature(scores: npt.ArrayLike, labels: npt.ArrayLike) -> float:
     if scores.ndim != 3:
         raise ValueError(f"scores must have shape (images, classes), or (reads, images, classes), got {scores.shape}")
     labels = check_labels(labels, scores.shape[1], scores.shape[2])
-    found = minimize_scalar(lambda log: log_loss(_softmax(scores, math.exp(log)).mean(axis=0), labels),
-                            bounds=(math.log(LEAST), math.log(MOST)), method="bounded", options={"xatol": 1e-4})
-    return math.exp(float(found.x))
+    spread = float(scores.std(axis=-1).mean()) or 1.0
+
+    def loss(log: float) -> float:
+        return log_loss(_softmax(scores, spread * math.exp(log)).mean(axis=0), labels)
+
+    logs = np.linspace(math.log(LEAST), math.log(MOST), 13)     # far below the best the loss is flat: log_loss is cut
+    best = int(np.argmin([loss(log) for log in logs.tolist()]))
+    found = minimize_scalar(loss, bounds=(float(logs[max(best - 1, 0)]), float(logs[min(best + 1, len(logs) - 1)])),
+                            method="bounded", options={"xatol": 1e-4})
+    return spread * math.exp(float(found.x))
 
 
 def _check_scores(scores: npt.ArrayLike) -> np.ndarray:

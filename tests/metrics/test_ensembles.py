@@ -87,6 +87,19 @@ def test_what_is_calibrated_has_no_error_and_another_temperature_has(temperature
     assert fit_temperature(scores, labels) == pytest.approx(temperature, rel=0.05)
 
 
+@pytest.mark.parametrize("size", [1e-6, 1e-3, 20, 300, 3000, 1e6])
+def test_scores_of_any_size_have_their_temperature(size):
+    """It ended at 1,000, or where all wrong answers have the least probability that log_loss knows."""
+    scores = np.random.default_rng(3).normal(0, 3, (2000, 10))
+    labels = drawn_from(scores, 1.0)
+    assert fit_temperature(size * scores, labels) == pytest.approx(size * fit_temperature(scores, labels), rel=1e-3)
+    assert fit_temperature(size * scores, labels) == pytest.approx(size, rel=0.1)
+
+
+def test_scores_that_do_not_differ_have_a_temperature():
+    assert np.isfinite(fit_temperature(np.ones((4, 3)), [0, 1, 2, 0]))
+
+
 def test_reads_are_those_of_the_fault_500_images_each():
     found = ensemble(network(), held_out(), NOISE, 3, 7, trial=2)
     for read in range(3):
