@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Size", "boolean", "box_of", "draw", "encode", "largest_error", "lipschitz", "lipschitz_size", "on_vertices",
            "one_hidden_layer", "saddle", "values", "vertices"]
 
+MOST_ENTRIES = 2**24                # numbers of a table for least squares: 128 MB
+
 
 # ---------------------------------------------------------------- binary inputs: one hidden layer
 
@@ -152,7 +154,10 @@ def one_hidden_layer(function: Function, bounds: Bounds, n_thresholds: int, step
     d = len(low)
     check_int("n_grid ** d", check_int("n_grid", n_grid, 2) ** d, 1, MOST_CELLS)
     directions = vertices(d)[1 << (d - 1):].astype(np.int64)            # up to their sign
-    check_weights(len(directions) * n_thresholds * n_grid**d, "n_thresholds", n_thresholds)
+    if len(directions) * n_thresholds * n_grid**d > MOST_ENTRIES:
+        raise ValueError(f"n_grid and n_thresholds must make a table for least squares of at most {MOST_ENTRIES:,} "
+                         f"numbers, a row a point and a column a neuron, got {n_grid**d:,} x "
+                         f"{len(directions) * n_thresholds:,} of {n_grid} and {n_thresholds}: make either smaller")
     weight = directions.repeat(n_thresholds, 0)
     least = levels * np.minimum(weight, 0).sum(axis=1)
     share = np.tile(np.arange(1, n_thresholds + 1) / (n_thresholds + 1), len(directions))

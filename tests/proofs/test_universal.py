@@ -195,6 +195,8 @@ BAD = [
     (lambda: universal.lipschitz(flat, 1, 0.5, BOX, 256), ValueError, "levels must be in"),
     (lambda: universal.one_hidden_layer(flat, BOX, 0, 0.1), ValueError, "n_thresholds must be >= 1"),
     (lambda: universal.one_hidden_layer(flat, BOX * 15, 10, 0.1), ValueError, r"n_grid \*\* d must be"),
+    (lambda: universal.one_hidden_layer(flat, BOX, 65, 0.1, n_grid=400), ValueError,
+     "n_grid and n_thresholds must make a table .* at most 16,777,216 numbers.* got 160,000 x 130 of 400 and 65"),
     (lambda: universal_parts.encode(NETWORK, [[1, 0.5]]), ValueError, r"x\[0, 1\] must be -1 or 1, got 0.5"),
     (lambda: universal_parts.encode(NETWORK, [[1, np.nan]]), ValueError, "must be -1 or 1, got nan"),
     (lambda: universal_parts.encode(NETWORK, [1, 1]), ValueError, r"x must have shape .n, 2., got .2,."),
