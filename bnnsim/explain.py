@@ -23,7 +23,7 @@ import bnnsim.commands.command_line as command_line
 import bnnsim.commands.options as shared
 import bnnsim.commands.rules as rules
 import bnnsim.files.atomic as atomic
-from bnnsim.checks import check_choice
+from bnnsim.checks import check_choice, check_int
 from bnnsim.commands.number_lists import parse_rates
 from bnnsim.commands.options import Option
 from bnnsim.commands.printing import as_json, plain, print_plan
@@ -116,6 +116,7 @@ def injected(options: argparse.Namespace, network: "PackedNetwork", split: "Spli
 def load(options: argparse.Namespace) -> "tuple[str, PackedNetwork, Split]":
     """The network, by name, and the images, once all that is asked for is known to be defined for it."""
     import bnnsim.commands.inputs as inputs
+    from bnnsim.metrics.neuron_importance import check_readout
     from bnnsim.packed.blocks import check_scores
     from bnnsim.packed.graph import PackedGraph
 
@@ -131,7 +132,9 @@ def load(options: argparse.Namespace) -> "tuple[str, PackedNetwork, Split]":
     if "prediction" in options.what:
         check_scores(network, "--what prediction")
     if "importance" in options.what and options.method == "readout":
-        check_scores(network, "--method readout")
+        check_readout(network, "--method readout")
+    if "critical" in options.what:
+        check_int("--layer", options.layer, 0, len(network.layers) - 1)
     return name, network, inputs.load_test(options, [options.network] if options.network else [], {name: network})
 
 

@@ -15,6 +15,7 @@ from bnnsim.checks import FilePath, check_choice
 from bnnsim.datasets.split import LabelledImages
 from bnnsim.files.html_text import Tabled
 from bnnsim.metrics.split_halves import PARTS, Reliability, means_of, parts_of, reliability_of, sums_by
+from bnnsim.packed.layer import PackedLayer
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.packed.stages import Stage
 from bnnsim.packed.words import unpack_signs
@@ -236,10 +237,16 @@ def _ablate(network: PackedNetwork, split: LabelledImages) -> Importance:
     return _result(hidden, [(by_part.sum(0), by_part) for by_part in lost], "ablate", len(labels))
 
 
-def _readout(network: PackedNetwork, split: LabelledImages) -> Importance:
-    stage, output = network.stages[-2], blocks.check_scores(network, "importance by 'readout'").layers[-1]
+def check_readout(network: PackedNetwork, what: str) -> tuple[Stage, PackedLayer]:
+    """The last hidden layer and the output layer, of which `what` tells importance."""
+    output, stage = blocks.check_scores(network, what).layers[-1], blocks.hidden_stages(network)[-1]
     if stage.shares_weights:
         raise ValueError("method 'readout' needs a last hidden layer that is dense, got a convolution: use 'ablate'")
+    return stage, output
+
+
+def _readout(network: PackedNetwork, split: LabelledImages) -> Importance:
+    stage, output = check_readout(network, "importance by 'readout'")
     weights = output.signs() * output.output_affine[1][:, None]
 
     def visit(block: slice, xs: list[np.ndarray]) -> list[list[np.ndarray]]:

@@ -141,3 +141,19 @@ def test_explain_answers_bad_input_with_one_line(args, part, capsys):
         explain.main(args if "--what" in args else ["--what", "prediction", *args])
     printed = capsys.readouterr().err
     assert stop.value.code == 2 and part in printed and printed.count("\n") == 1
+
+
+@pytest.mark.parametrize(("args", "part"), [
+    (["--what", "margins,critical", "--layer", "3"], "--layer must be in [0, 2], got 3"),
+    (["--what", "margins,importance", "--method", "readout"], "needs a last hidden layer that is dense")])
+def test_explain_refuses_what_the_network_has_not_before_it_measures(args, part, tmp_path, capsys):
+    """Margins had been measured and printed before, and --dry-run knew nothing of it."""
+    import bnnsim.explain as explain
+
+    model = bnnsim.architectures.build("C2 C2 FC10", (1, 28, 28), rng=0)
+    pack(model, {"dataset": "fashion-subset"}).save(tmp_path / "net.h5")
+    for more in ([], ["--dry-run"]):
+        with pytest.raises(SystemExit):
+            explain.main([str(tmp_path / "net.h5"), *args, *more])
+        printed = capsys.readouterr()
+        assert part in printed.err and not printed.out
