@@ -170,7 +170,8 @@ def chip_histogram(result: "SweepResult | Mapping[str, SweepResult]", rate: floa
         (_draw_points if points else _draw_bars)(axes, trials, edges, COLOURS[i % len(COLOURS)])
         median = float(np.median(trials))
         axes.axvline(median, color="black", linestyle="--", linewidth=1.2)
-        axes.set_title(f"{wrapped(label)}: median {median:.2f} % of {chips_in_words([len(trials)])}", fontsize=9, loc="left")
+        axes.set_title(f"{wrapped(label)}: median {median:.2f} % of {chips_in_words([len(trials)])}", fontsize=9,
+                       loc="left")
         axes.grid(False, axis="y")
     rows[-1].set_xlabel("test accuracy of a chip (%)")
     rows[-1].ticklabel_format(axis="x", useOffset=False)

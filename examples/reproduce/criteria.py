@@ -22,6 +22,7 @@ ALONE = " for one network"                                       # behind "holds
 DECIDED = (HOLDS, HOLDS + ALONE, CONTRADICTED, CONTRADICTED + ALONE)
 ORDER = (CONTRADICTED, CONTRADICTED + ALONE, OPEN, UNDECIDED, HOLDS + ALONE, HOLDS)     # a setting has the first
 LEVEL = 0.05
+NO_NUMBER = "not all values are finite"
 ROUNDING = 1e-12                                                 # values differ by so much of themselves, or of 1
 
 
@@ -85,7 +86,7 @@ def decide(checks: Sequence[Check]) -> None:
     asked: list[tuple[Check, float, float, float]] = []             # with mean, standard error, degrees of freedom
     for check in checks:
         if not np.isfinite([*check.values, *(one for one in (check.mean, check.error) if one is not None)]).all():
-            check.why_undecided, check.mean, check.error = check.why_undecided or "not all values are finite", None, None
+            check.why_undecided, check.mean, check.error = check.why_undecided or NO_NUMBER, None, None
         if check.why_undecided:
             check.verdict = UNDECIDED
         elif check.of == "exact" and check.mean is not None:        # a theorem's bound: the worst value found
