@@ -250,7 +250,10 @@ class Sketch:
         self.spend(step.name, step.weight.size)
         found = self._weigh_bits(step, x, *x.bits) if x.bits is not None else self._weigh_pixels(step, x)
         if found is None:
-            return self._weigh_reals(step, x, np.zeros(len(step.weight)) if bias is None else bias)
+            found = self._weigh_reals(step, x, np.zeros(len(step.weight)) if bias is None else bias)
+            if self.reading.weights == "latent":
+                self.parts[-1].folded += ["weights as they are: 'latent' is said of what reads signs"]
+            return found
         return found if bias is None else self.affine(f"{step.name}'s bias", found, 1.0, bias)
 
     def _shape_behind(self, step: Weigh, x: Value) -> Shape:
@@ -303,10 +306,6 @@ class Sketch:
         scale = scale_of(step.weight)
         if scale is not None and _is_binary(step.weight):
             return np.sign(step.weight).astype(np.int8), None if np.all(scale == 1) else scale, []
-        if self.reading.weights == "latent":
-            raise ValueError(f"{step.name} reads the image, and its weights are real: whether weights='latent' is said "
-                             "of it too, or it computes with them as they are, is not known here: have the signs "
-                             "themselves in the file, or say it of each layer by bnnsim.interop.graph_from_arrays")
         return None
 
     def _are_bits(self, weight: np.ndarray) -> bool:

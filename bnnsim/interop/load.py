@@ -131,8 +131,8 @@ def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
         network takes signs of them.
     weights : "signs", "latent", "bits" or "sign-bits"
         Weights are +-1, or +-s of each unit; are real, and the network computes with their signs; are 0 and 1, and 0
-        stands for -1; are 0 and 1, and 1 stands for -1. Of a graph "latent" is said of the layers that read signs: real
-        weights that read the image are refused with it, as they may as well be meant.
+        stands for -1; are 0 and 1, and 1 stands for -1. Of a graph "latent" is said of the layers that read signs: one
+        that reads the image, or other numbers, computes with its real weights, and its row of the table says so.
     sign : ">=" or ">", optional
         Whether the sign of 0 is +1 or -1, where the file leaves it open.
     popcount : bool

@@ -334,15 +334,17 @@ def test_bits_of_a_layer_that_reads_the_image(tmp_path, rng, weights, turned):
     assert imported.table().count("weights 0 and 1 as") == 2
 
 
-def test_whether_weights_that_read_the_image_are_latent_is_not_guessed(tmp_path, rng):
-    """They were taken as real, and weights='latent' of others; a chain takes the signs of all."""
+def test_latent_weights_are_those_that_read_signs_and_others_are_told_of(tmp_path, rng):
+    """As published graphs have them, whose first layer is real; a chain takes the signs of all."""
     g, images = framed(rng, folding)
     first, second = (name for name, value in g.constants.items() if value.ndim == 4)
     g.constants[second] *= rng.uniform(0.1, 1, g.constants[second].shape).astype("f4")
-    check(tmp_path, g, images, weights="latent")
+    told = "weights as they are: 'latent' is said of what reads signs"
+    assert check(tmp_path, g, images, weights="latent").table().count(told) == 1             # the last layer
     g.constants[first] *= rng.uniform(0.1, 1, g.constants[first].shape).astype("f4")
-    with pytest.raises(ValueError, match="t0 .* reads the image, and its weights are real: whether weights='latent'"):
-        read(tmp_path, g.file(g.output), weights="latent")
+    imported = read(tmp_path, g.file(g.output), weights="latent")
+    assert [layer.n_bits for layer in imported.network.layers] == [4 * 3 * 9]
+    assert imported.table().count(told) == 2
 
 
 def test_a_binary_layer_on_an_image_of_its_own_shifts_is_refused(tmp_path, rng):
