@@ -175,10 +175,10 @@ def write(network: "PackedNetwork", options: argparse.Namespace) -> list[str]:
 def work(options: argparse.Namespace) -> None:
     """Convert; an OUT among the files is claimed here, as --out was before."""
     with claimed_outputs(options, OPTIONS if settle_out(options) else ()):
-        convert(options)
+        convert_files(options)
 
 
-def convert(options: argparse.Namespace) -> None:
+def convert_files(options: argparse.Namespace) -> None:
     """Read, tell, compare, write."""
     if not is_table(options) and (options.fault_map or (asked_mapping(options) and not options.cells)):
         raise ValueError("--arrays, --units-on and --fault-map belong to a .csv, which has a line for each cell")
