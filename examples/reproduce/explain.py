@@ -152,6 +152,8 @@ def standard_part() -> str:
               f"Refitted, rescaled or re-estimated, codes differ less at BER {TRAINED[0]:g} and {TRAINED[1]:g}"),
         where(find.refitting_brings_codes_together(),
               "Less than a tenth of their difference is left at each rate (where it is below a point, it stays below)"),
+        where(find.rescaling_does_half(), "Rescaling, by two rates alone, takes at least half as much from what is lost "
+              f"at BER {TRAINED[0]:g} as re-estimating does"),
         where(find.like_margins_are_together(), "Refitted, codes with margins within 5 % are within a point"),
         where(find.the_smaller_margin_is_worse(),
               "Where margins differ by more, the code with the smaller one is worse at each rate"),
@@ -175,7 +177,8 @@ With code 0 pixels enter as 0 to 255, with code 128 as -128 to 127, the papers' 
 mean (1 - 2 p) h where weights flip at rate p: it shrinks towards 0, and its threshold s stays where training put it.
 How much that matters depends on where h and s lie, and black, {black:.1f} % of the pixels of ``fashion-subset``'s test
 images, enters as 0 or as -128. Margins are the first layer's, mean \\|h - s\\| / (2 sqrt(sum of squared pixels)), as
-trained and without errors. Accuracy without errors, and points lost by BER:""") + simple(
+trained and without errors; of a convolution with code 0 those of nearly black patches, whose sums hardly change where
+weights err, make most of the mean. Accuracy without errors, and points lost by BER:""") + simple(
         ("setting", "code", "clean", *BY_RATE * len(WAYS), "margin"), lost, (("", 3), *ways, ("", 1))) + filled("""
 Points by which code 0 is better than code 128, and both margins:""") + simple(
         ("setting", *BY_RATE * len(WAYS), "0", "128"), [(name, *rest) for name, _, *rest in codes],

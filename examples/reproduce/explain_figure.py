@@ -57,9 +57,13 @@ def draw_margins(axes: Axes, rate: float = 0.1) -> None:
             axes.plot([], [], mark, color="0.3", label=f"{group.name}, {arm.replace('flips', 'straight-through')}")
     handles = {label: handle for handle, label in zip(*axes.get_legend_handles_labels())}
     axes.legend(handles.values(), handles, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.26))
-    axes.set(yscale="log", xlabel="margin of the first layer,\nmean |h - s| / (2 sqrt(sum of squared pixels))",
+    axes.set(xscale="log", yscale="log",
+             xlabel="margin of the first layer,\nmean |h - s| / (2 sqrt(sum of squared pixels))",
              ylabel=f"points lost at BER {rate:g}")
     axes.set_yticks((1, 2, 5, 10, 20, 50), ("1", "2", "5", "10", "20", "50"))
+    low, high = axes.get_xlim()
+    shown = [x for x in (0.3, 0.4, 0.5, 0.6, 0.8, 1, 2, 3, 5, 10) if low <= x <= high]
+    axes.set_xticks(shown, [f"{x:g}" for x in shown])
     axes.minorticks_off()
     axes.set_title("margins; codes by colour as above\nfilled: as trained (standard only), open: rescaled", fontsize=9)
 

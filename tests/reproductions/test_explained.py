@@ -60,6 +60,19 @@ def test_a_finding_that_fails_elsewhere_says_so(monkeypatch):
     assert "FCNN 10 cosine (n=3) 2 of 2; MLP 100 halved 25 (n=1) 0 of 1" in finding
 
 
+@pytest.mark.parametrize("share, holds", [(1, True), (0.6, True), (0.4, False), (-0.1, False)])
+def test_rescaling_that_falls_short_of_re_estimating_says_so(monkeypatch, share, holds):
+    """Of what re-estimating takes from the images that are lost; it may take none, or add some."""
+    rows = copy.deepcopy(networks.kept())
+    monkeypatch.setattr(explain.explain_rows, "kept", lambda: rows)
+    for row in rows.values():
+        if row["net"] == "MLP" and row["arm"] == "standard":
+            stale, refitted = np.array(row["correct"]), np.array(row["reestimated"])
+            refitted[row["rates"].index(0.0)] = stale[row["rates"].index(0.0)]
+            row["reestimated"], row["rescaled"] = refitted.tolist(), (stale + share * (refitted - stale)).tolist()
+    assert [case[2] for case in explain.find.rescaling_does_half() if case[0].startswith("MLP")] == [holds, holds]
+
+
 @pytest.mark.slow
 def test_rows_of_the_small_cifar_network_join_the_page(monkeypatch, tmp_path):
     """One code, three chips, one seed: lines of that network come, once "more" is there that of a3 as well."""
