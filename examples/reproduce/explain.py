@@ -152,8 +152,8 @@ def standard_part() -> str:
               f"Refitted, rescaled or re-estimated, codes differ less at BER {TRAINED[0]:g} and {TRAINED[1]:g}"),
         where(find.refitting_brings_codes_together(),
               "Less than a tenth of their difference is left at each rate (where it is below a point, it stays below)"),
-        where(find.rescaling_does_half(), "Rescaling, by two rates alone, takes at least half as much from what is lost "
-              f"at BER {TRAINED[0]:g} as re-estimating does"),
+        where(find.rescaling_does_half(), "Rescaling, by two rates alone, takes at least half as much from what is "
+              f"lost at BER {TRAINED[0]:g} as re-estimating does"),
         where(find.like_margins_are_together(), "Refitted, codes with margins within 5 % are within a point"),
         where(find.the_smaller_margin_is_worse(),
               "Where margins differ by more, the code with the smaller one is worse at each rate"),
