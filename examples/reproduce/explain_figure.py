@@ -62,7 +62,7 @@ def draw_margins(axes: Axes, rate: float = 0.1) -> None:
              ylabel=f"points lost at BER {rate:g}")
     axes.set_yticks((1, 2, 5, 10, 20, 50), ("1", "2", "5", "10", "20", "50"))
     low, high = axes.get_xlim()
-    shown = [x for x in (0.3, 0.4, 0.5, 0.6, 0.8, 1, 2, 3, 5, 10) if low <= x <= high]
+    shown = [x for x in (0.3, 0.4, 0.5, 0.7, 1, 2, 3, 5, 10) if low <= x <= high]
     axes.set_xticks(shown, [f"{x:g}" for x in shown])
     axes.minorticks_off()
     axes.set_title("margins; codes by colour as above\nfilled: as trained (standard only), open: rescaled", fontsize=9)

@@ -75,7 +75,10 @@ def test_networks_of_two_kinds_differ_by_their_means():
     first, second = np.array([3.0, 5.0, 4.5]), np.array([1.0, 2.5])
     one.ask_difference("x", "s", "q", first, second, ">", 0)
     one.ask_difference("x", "s", "q", first[:1], second[:1], ">", 0)
+    for than, wanted in ((-100, ">"), (100, ">")):
+        one.ask_difference("x", "s", "q", first, second[:1], wanted, than)
     criteria.decide(one.checks)
+    assert [check.verdict for check in one.checks[2:]] == ["holds for one network", "contradicted for one network"]
     expected = scipy.stats.ttest_ind(first, second)
     assert (one.checks[0].p, one.checks[0].df) == pytest.approx((expected.pvalue, 3))
     assert one.checks[1].verdict == "open" and one.checks[1].why_open == "1 and 1 seeds"
