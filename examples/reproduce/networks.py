@@ -28,9 +28,9 @@ import numpy as np
 from plan import FULL, QUICK, STAGES, Recipe, Size, jobs
 
 import bnnsim
+import bnnsim.commands.scripts as scripts
 import bnnsim.metrics as metrics
 from bnnsim.campaign.provenance import cpu_name
-from bnnsim.commands.scripts import made_folder
 from bnnsim.faults import BitFlips
 from bnnsim.files.atomic import replaced
 from bnnsim.training.history import History
@@ -221,7 +221,7 @@ def arguments(text: str) -> argparse.ArgumentParser:
     """The options of every reproduction."""
     parser = argparse.ArgumentParser(description=text.split("\n", 1)[0])
     parser.add_argument("--full", action="store_true", help="the papers' networks on all images")
-    parser.add_argument("--folder", type=made_folder, default="out/reproduce",
+    parser.add_argument("--folder", type=scripts.made_folder, default="out/reproduce",
                         help="of rows and networks (default: %(default)s)")
     return parser
 
@@ -235,14 +235,16 @@ def part(text: str) -> tuple[int, int]:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a script: one clear line instead of a traceback where it cannot go on."""
+    """Run a script as the other examples are run; one that is stopped says that it goes on."""
     logging.getLogger("bnnsim").setLevel(logging.ERROR)              # "no checkpoint yet" is no news here
-    try:
-        main()
-    except KeyboardInterrupt:
-        raise SystemExit("interrupted: the same command goes on from what is in its folder") from None
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"error: {error}") from None
+
+    def stoppable() -> None:
+        try:
+            main()
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("interrupted: the same command goes on from what is in its folder") from None
+
+    scripts.run(stoppable)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -64,7 +64,7 @@ def row_of(net: Published, folder: Path, test: bnnsim.Split) -> dict[str, Any]:
     swept = bnnsim.sweep(network, split, FULL.rates, FULL.chips, rng=0, progress=False)
     correct = np.rint(swept.accuracy[0] * len(test)).astype(int)
     if correct[0, 0] != net.right:
-        raise ValueError(f"{net.title} has {correct[0, 0]} images right, its authors' code {net.right}: are these "
+        raise SystemExit(f"{net.title} has {correct[0, 0]} images right, its authors' code {net.right}: are these "
                          "MNIST's 10,000 test images?")
     return {"name": net.archive, "title": net.title, "licence": net.licence,
             "layers": [f"{stage.layer.kind} {stage.layer.units}" for stage in network.stages],
