@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import bnnsim
-from bnnsim.commands.scripts import made_folder, run
+from bnnsim.commands.scripts import count, made_folder, run
 from bnnsim.proofs import breaking_flips, certified_flips, progressive_flips
 
 SMALL, RATES = "C8 MP2 C16 MP2 FC10", [1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4]
@@ -28,11 +28,11 @@ BELOW = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13), "ncols": 2, "fra
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--epochs", type=int, default=6, help="of the small network's training")
-    parser.add_argument("--images", type=int, default=100, help="that are certified, and that the attacker has")
-    parser.add_argument("--shipped", type=int, default=20, help="images that are certified of the shipped CNN")
-    parser.add_argument("--flips", type=int, default=3000, help="chosen at most")
-    parser.add_argument("--trials", type=int, default=4, help="chips with random errors")
+    parser.add_argument("--epochs", type=count, default=6, help="of the small network's training")
+    parser.add_argument("--images", type=count, default=100, help="that are certified, and that the attacker has")
+    parser.add_argument("--shipped", type=count, default=20, help="images that are certified of the shipped CNN")
+    parser.add_argument("--flips", type=count, default=3000, help="chosen at most")
+    parser.add_argument("--trials", type=count, default=4, help="chips with random errors")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=made_folder, default="out", help="folder for the figure and the row")
     return parser.parse_args()

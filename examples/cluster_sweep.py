@@ -24,7 +24,7 @@ import argparse
 from distributed import Client
 
 import bnnsim
-from bnnsim.commands.scripts import new_file, run
+from bnnsim.commands.scripts import count, new_file, run
 
 RATES = [0, 1e-3, 3e-3, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2]
 
@@ -33,8 +33,8 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--address", help="of a running Dask scheduler (default: start two worker processes here)")
     parser.add_argument("--network", metavar="FILE", help="default: the FCNN that comes with bnnsim")
-    parser.add_argument("--images", type=int, help="only the first IMAGES of the 2,000 embedded test images")
-    parser.add_argument("--trials", type=int, default=20, help="chips a BER")
+    parser.add_argument("--images", type=count, help="only the first IMAGES of the 2,000 embedded test images")
+    parser.add_argument("--trials", type=count, default=20, help="chips a BER")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true", help="go on from --out and its journal")
     parser.add_argument("--out", type=new_file, default="cluster_sweep.h5", help="results file")
@@ -51,7 +51,7 @@ def connect(address: str | None) -> Client:
 def main() -> None:
     options = arguments()
     test = bnnsim.load_dataset("fashion-subset")[1]
-    test = test[:options.images] if options.images else test
+    test = test[:options.images]
     network = bnnsim.load_network(options.network or "fashion_fcnn")
 
     with connect(options.address) as client:

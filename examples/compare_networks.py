@@ -11,7 +11,7 @@ paired image by image, and the unpaired one, and says which is smaller.
 import argparse
 
 import bnnsim
-from bnnsim.commands.scripts import made_folder, run
+from bnnsim.commands.scripts import count, made_folder, run
 from bnnsim.statistics import Interval
 
 RATES = [0, 1e-3, 3e-3, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15]
@@ -21,8 +21,8 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--first", metavar="FILE", help="default: the FCNN that comes with bnnsim")
     parser.add_argument("--second", metavar="FILE", help="default: the one trained with flip_rate=0.1")
-    parser.add_argument("--images", type=int, help="only the first IMAGES of the 2,000 embedded test images")
-    parser.add_argument("--trials", type=int, default=10, help="chips a BER")
+    parser.add_argument("--images", type=count, help="only the first IMAGES of the 2,000 embedded test images")
+    parser.add_argument("--trials", type=count, default=10, help="chips a BER")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=made_folder, default="out", help="folder for results and figure")
     return parser.parse_args()
@@ -36,7 +36,7 @@ def points(interval: Interval) -> str:
 def main() -> None:
     options = arguments()
     test = bnnsim.load_dataset("fashion-subset")[1]
-    test = test[:options.images] if options.images else test
+    test = test[:options.images]
     networks = {"standard": bnnsim.load_network(options.first or "fashion_fcnn"),
                 "flip-trained": bnnsim.load_network(options.second or "fashion_fcnn_flip")}
 

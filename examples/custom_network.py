@@ -11,13 +11,13 @@ import argparse
 import numpy as np
 
 import bnnsim
-from bnnsim.commands.scripts import made_folder, run
+from bnnsim.commands.scripts import count, made_folder, run
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--images", type=int, help="only the first IMAGES of each half")
-    parser.add_argument("--trials", type=int, default=5, help="chips a BER")
+    parser.add_argument("--images", type=count, help="only the first IMAGES of each half")
+    parser.add_argument("--trials", type=count, default=5, help="chips a BER")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=made_folder, default="out", help="folder for network and figure")
     return parser.parse_args()

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import bnnsim
-from bnnsim.commands.scripts import made_folder, run
+from bnnsim.commands.scripts import count, made_folder, run
 from bnnsim.faults import BitFlips, EachRead
 from bnnsim.metrics import Ensemble, accuracy_over_coverage, ensemble, fit_temperature, stochastic_images
 
@@ -26,9 +26,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--dataset", default="fashion-subset")
     parser.add_argument("--network", default="C32 MP2 C64 MP2 FC256 FC10", help="the layers that are trained")
-    parser.add_argument("--images", type=int, help="only the first IMAGES of each half")
-    parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--reads", type=int, default=16, help="of a chip, and presentations of an image")
+    parser.add_argument("--images", type=count, help="only the first IMAGES of each half")
+    parser.add_argument("--epochs", type=count, default=4)
+    parser.add_argument("--reads", type=count, default=16, help="of a chip, and presentations of an image")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=made_folder, default="out", help="folder for the figure and the row")
     return parser.parse_args()

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import bnnsim
-from bnnsim.commands.scripts import made_folder, run
+from bnnsim.commands.scripts import count, made_folder, run
 from bnnsim.faults import ActivationErrors, BitFlips, InOutput, InThresholds, PopcountErrors, PopcountNoise
 from bnnsim.faults.at_read import AtRead
 from bnnsim.faults.protocol import RatedFault
@@ -29,9 +29,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--dataset", nargs="+", default=["fashion-subset"], help="one panel each")
     parser.add_argument("--network", default="C32 MP2 C64 MP2 FC256 FC10", help="the layers that are trained")
-    parser.add_argument("--images", type=int, help="only the first IMAGES of each half")
+    parser.add_argument("--images", type=count, help="only the first IMAGES of each half")
     for name, default, told in (("--epochs", 4, "of each"), ("--trials", 5, "chips a rate"), ("--seed", 0, "of all")):
-        parser.add_argument(name, type=int, default=default, help=told)
+        parser.add_argument(name, type=int if name == "--seed" else count, default=default, help=told)
     parser.add_argument("--out", type=made_folder, default="out", help="folder for the figure and the row")
     return parser.parse_args()
 

@@ -10,15 +10,15 @@ here; a measured map of a real chip goes the same way (`bnnsim.faults.FaultMap`)
 import argparse
 
 import bnnsim
-from bnnsim.commands.scripts import made_folder, run
+from bnnsim.commands.scripts import count, made_folder, run
 from bnnsim.faults import ArrayMapping, BitFlips, Clusters, Compose, FaultMap, StuckLine, StuckLines
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--rows", type=int, default=512, help="cells of an array, down")
-    parser.add_argument("--columns", type=int, default=128, help="cells of an array, across: sense amplifiers")
-    parser.add_argument("--images", type=int, help="only the first IMAGES of the 2,000 embedded test images")
+    parser.add_argument("--rows", type=count, default=512, help="cells of an array, down")
+    parser.add_argument("--columns", type=count, default=128, help="cells of an array, across: sense amplifiers")
+    parser.add_argument("--images", type=count, help="only the first IMAGES of the 2,000 embedded test images")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=made_folder, default="out", help="folder for maps and figures")
     return parser.parse_args()
@@ -27,7 +27,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     options = arguments()
     test = bnnsim.load_dataset("fashion-subset")[1]
-    test = test[:options.images] if options.images else test
+    test = test[:options.images]
     standard, robust = map(bnnsim.load_network, ("fashion_fcnn", "fashion_fcnn_flip"))
     mapping = ArrayMapping(options.rows, options.columns)
     print(f"{mapping.n_arrays(standard)} arrays, {100 * mapping.utilisation(standard):.1f} % of their cells in use")

@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 import bnnsim
-from bnnsim.commands.scripts import made_folder, run
+from bnnsim.commands.scripts import count, made_folder, run
 
 
 def arguments() -> argparse.Namespace:
@@ -21,8 +21,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--drop-invalid", action="store_true", help="leave out and count overflow codes, OVLD, 0 ohm")
     parser.add_argument("--network", metavar="FILE", help="default: the flip-trained FCNN that comes with bnnsim")
     parser.add_argument("--dataset", default="fashion-subset")
-    parser.add_argument("--images", type=int, help="only the first IMAGES test images")
-    parser.add_argument("--trials", type=int, default=5, help="chips a condition")
+    parser.add_argument("--images", type=count, help="only the first IMAGES test images")
+    parser.add_argument("--trials", type=count, default=5, help="chips a condition")
     parser.add_argument("--out", type=made_folder, default="out", help="folder for card and figures")
     return parser.parse_args()
 
@@ -32,7 +32,7 @@ def main() -> None:
     csv = options.csv or bnnsim.datasets.data_file("devices/sample_measurements.csv")
     network = bnnsim.load_network(options.network or "fashion_fcnn_flip")
     test = bnnsim.load_dataset(options.dataset)[1]
-    test = test[:options.images] if options.images else test
+    test = test[:options.images]
 
     fitted = bnnsim.devices.fit(csv, model=options.model, drop_invalid=options.drop_invalid)
     print(fitted.table())                      # a WARNING says what contradicts the model: then use --model empirical

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import bnnsim
-from bnnsim.commands.scripts import made_folder, run
+from bnnsim.commands.scripts import count, made_folder, run
 from bnnsim.faults import BitFlips, Protected, StuckAt
 
 RATES, CODE = [0, 1e-3, 3e-3, 0.01, 0.03, 0.1], "repetition(3)"
@@ -24,10 +24,10 @@ RATES, CODE = [0, 1e-3, 3e-3, 0.01, 0.03, 0.1], "repetition(3)"
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--network", help="a bnn_resnet20 that PackedNetwork.save wrote (default: train one)")
-    parser.add_argument("--epochs", type=int, default=8, help="of the training")
+    parser.add_argument("--epochs", type=count, default=8, help="of the training")
     parser.add_argument("--dataset", default="fashion-subset")
-    parser.add_argument("--images", type=int, help="only the first IMAGES of each half")
-    parser.add_argument("--trials", type=int, default=5, help="chips a rate")
+    parser.add_argument("--images", type=count, help="only the first IMAGES of each half")
+    parser.add_argument("--trials", type=count, default=5, help="chips a rate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=made_folder, default="out", help="folder for the figure")
     return parser.parse_args()

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import bnnsim
-from bnnsim.commands.scripts import run
+from bnnsim.commands.scripts import count, run
 
 
 def tables(lrs: list[float], hrs: list[float]) -> dict[str, tuple[str | dict[str, str], dict | None]]:
@@ -51,7 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--network", default="fashion_fcnn_flip", metavar="FILE")
     parser.add_argument("--dataset", default="fashion-subset")
-    parser.add_argument("--images", type=int, default=200, help="only the first IMAGES test images")
+    parser.add_argument("--images", type=count, default=200, help="only the first IMAGES test images")
     options = parser.parse_args()
     network = bnnsim.load_network(options.network)
     test = bnnsim.load_dataset(options.dataset)[1][:options.images]

@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import bnnsim
-from bnnsim.commands.scripts import made_folder, run
+from bnnsim.commands.scripts import count, made_folder, run
 from bnnsim.devices import Cell2T2R, LogNormal, SupplySensing
 from bnnsim.faults import BitFlips, EachRead
 from bnnsim.figures.style import line_style
@@ -26,9 +26,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--network", default="fashion_fcnn", help="a stored network")
     parser.add_argument("--dataset", default="fashion-subset", help="its test images are classified")
-    parser.add_argument("--images", type=int, help="only the first IMAGES")
-    parser.add_argument("--chips", type=int, default=4)
-    parser.add_argument("--reads", type=int, default=4, help="of each chip")
+    parser.add_argument("--images", type=count, help="only the first IMAGES")
+    parser.add_argument("--chips", type=count, default=4)
+    parser.add_argument("--reads", type=count, default=4, help="of each chip")
     parser.add_argument("--volts", type=float, nargs="+", default=[1.2, 0.8, 0.7, 0.66, 0.64, 0.63, 0.62])
     parser.add_argument("--threshold", type=float, default=0.6, help="threshold voltage of the amplifiers")
     parser.add_argument("--seed", type=int, default=0)
@@ -39,7 +39,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     options = arguments()
     network, test = bnnsim.load_network(options.network), bnnsim.load_dataset(options.dataset)[1]
-    test = test[:options.images] if options.images else test
+    test = test[:options.images]
     rates, found, even, weak = [], [], [], []
     for volt in options.volts:
         fault, among = SupplySensing(CELL, 1.2, options.threshold, volt), (options.chips, options.reads, options.seed)

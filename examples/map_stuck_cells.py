@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import bnnsim
-from bnnsim.commands.scripts import made_folder, run
+from bnnsim.commands.scripts import count, made_folder, run
 from bnnsim.faults import Remapped, StuckAt
 from bnnsim.figures.style import line_style
 from bnnsim.statistics.yields import yield_interval
@@ -34,10 +34,10 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--network", default="fashion_cnn", help="a stored network")
     parser.add_argument("--dataset", default="fashion-subset", help="its test images are classified")
-    parser.add_argument("--images", type=int, help="only the first IMAGES")
+    parser.add_argument("--images", type=count, help="only the first IMAGES")
     parser.add_argument("--shares", type=float, nargs="+", default=[0.1, 0.2, 0.3], help="of stuck cells")
-    parser.add_argument("--trials", type=int, default=40, help="chips")
-    parser.add_argument("--few", type=int, default=4, help="chips of the mappings that the row leaves out")
+    parser.add_argument("--trials", type=count, default=40, help="chips")
+    parser.add_argument("--few", type=count, default=4, help="chips of the mappings that the row leaves out")
     parser.add_argument("--wanted", type=float, default=0.85, help="accuracy of a chip that is sold")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=made_folder, default="out", help="folder for the figure and the row")
@@ -66,7 +66,7 @@ def draw(results: list[bnnsim.SweepResult], sold: np.ndarray, wanted: float) -> 
 def main() -> None:
     options = arguments()
     network, test = bnnsim.load_network(options.network), bnnsim.load_dataset(options.dataset)[1]
-    test = test[:options.images] if options.images else test
+    test = test[:options.images]
     results = [bnnsim.sweep(network, test, options.shares, trials, rng=options.seed, faults=faults, progress=False)
                for faults, trials in ((MAPPINGS, options.trials), (OTHERS, options.few))]
     print(*(result.table() for result in results), sep="\n")

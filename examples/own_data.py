@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import bnnsim
-from bnnsim.commands.scripts import made_folder, run
+from bnnsim.commands.scripts import count, made_folder, run
 
 
 def put_pictures(folder: Path, n: int, rng: np.random.Generator) -> None:
@@ -51,9 +51,9 @@ DATA = {"pictures": (put_pictures, "C16 MP2 C16 MP2 FC64 FC3"),
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--examples", type=int, default=600, help="of each data set")
-    parser.add_argument("--epochs", type=int, default=30, help="at most")
-    parser.add_argument("--trials", type=int, default=10, help="chips a BER")
+    parser.add_argument("--examples", type=count, default=600, help="of each data set")
+    parser.add_argument("--epochs", type=count, default=30, help="at most")
+    parser.add_argument("--trials", type=count, default=10, help="chips a BER")
     parser.add_argument("--out", type=made_folder, default="out", help="folder for data, networks and figure")
     options = parser.parse_args()
     rng, n, out = np.random.default_rng(0), options.examples, options.out

@@ -14,7 +14,7 @@ import itertools
 import numpy as np
 
 import bnnsim
-from bnnsim.commands.scripts import run
+from bnnsim.commands.scripts import count, run
 from bnnsim.training.gradients import Gradient, scattered
 from bnnsim.training.layers.weighted import Weighted
 from bnnsim.training.losses import cross_entropy
@@ -24,8 +24,8 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--dataset", default="fashion", help="(default: %(default)s)")
     parser.add_argument("--networks", nargs="+", default=["FC2048 FC2048 FC10", "C64 MP2 C64 MP2 FC2048 FC2048 FC10"])
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=count, default=10)
+    parser.add_argument("--seeds", type=count, default=3)
     return parser.parse_args()
 
 

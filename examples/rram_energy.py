@@ -11,7 +11,7 @@ that are recalled: all joules are, and that the rates are of 2T2R cells. What wa
 import argparse
 
 import bnnsim
-from bnnsim.commands.scripts import made_folder, run
+from bnnsim.commands.scripts import count, made_folder, run
 from bnnsim.devices.marks import said, weakest
 
 NETWORKS = {"standard": "fashion_fcnn", "flip-trained": "fashion_fcnn_flip"}
@@ -21,8 +21,8 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--card", default="hfo2_2t2r", help="a device card: a file, or one that comes with bnnsim")
     parser.add_argument("--dataset", default="fashion-subset", help="fashion takes all 10,000 test images")
-    parser.add_argument("--images", type=int, help="only the first IMAGES test images")
-    parser.add_argument("--trials", type=int, default=10, help="chips a condition")
+    parser.add_argument("--images", type=count, help="only the first IMAGES test images")
+    parser.add_argument("--trials", type=count, default=10, help="chips a condition")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=made_folder, default="out", help="folder for results and figures")
     return parser.parse_args()
@@ -31,7 +31,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     options = arguments()
     test = bnnsim.load_dataset(options.dataset)[1]
-    test = test[:options.images] if options.images else test
+    test = test[:options.images]
     networks = {name: bnnsim.load_network(file) for name, file in NETWORKS.items()}
     card = bnnsim.devices.load_card(options.card)
 

@@ -12,7 +12,7 @@ import argparse
 from matplotlib.figure import Figure
 
 import bnnsim
-from bnnsim.commands.scripts import made_folder, run
+from bnnsim.commands.scripts import count, made_folder, run
 
 RATES = [0, 1e-4, 1e-3, 3e-3, 0.01, 0.02, 0.03, 0.05, 0.1]
 
@@ -20,11 +20,11 @@ RATES = [0, 1e-4, 1e-3, 3e-3, 0.01, 0.02, 0.03, 0.05, 0.1]
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--dataset", default="fashion-subset", help="its test images are classified")
-    parser.add_argument("--images", type=int, help="only the first IMAGES of each half")
-    parser.add_argument("--trials", type=int, default=5, help="chips a rate")
-    parser.add_argument("--epochs", type=int, default=8, help="of the training with and without shortcuts")
-    parser.add_argument("--width", type=int, default=8, help="channels of the first stage of those")
-    parser.add_argument("--seeds", type=int, default=1, help="trainings of each")
+    parser.add_argument("--images", type=count, help="only the first IMAGES of each half")
+    parser.add_argument("--trials", type=count, default=5, help="chips a rate")
+    parser.add_argument("--epochs", type=count, default=8, help="of the training with and without shortcuts")
+    parser.add_argument("--width", type=count, default=8, help="channels of the first stage of those")
+    parser.add_argument("--seeds", type=count, default=1, help="trainings of each")
     parser.add_argument("--out", type=made_folder, default="out", help="folder for the figure")
     return parser.parse_args()
 

@@ -7,7 +7,7 @@
 import argparse
 
 import bnnsim
-from bnnsim.commands.scripts import made_folder, run
+from bnnsim.commands.scripts import count, made_folder, run
 
 SHIPPED = {"FCNN": "fashion_fcnn", "FCNN, flip-trained": "fashion_fcnn_flip", "CNN": "fashion_cnn",
            "CNN, flip-trained": "fashion_cnn_flip"}
@@ -18,8 +18,8 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--dataset", default="fashion-subset", choices=("fashion-subset", "fashion"),
                         help="the 2,000 test images that come with bnnsim, or the 10,000 of the full set")
-    parser.add_argument("--images", type=int, help="only the first IMAGES, for a quick look")
-    parser.add_argument("--trials", type=int, default=5, help="chips a BER")
+    parser.add_argument("--images", type=count, help="only the first IMAGES, for a quick look")
+    parser.add_argument("--trials", type=count, default=5, help="chips a BER")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=made_folder, default="out", help="folder for results and figure")
     return parser.parse_args()
@@ -40,7 +40,7 @@ def summary(networks: dict[str, bnnsim.PackedNetwork], result: bnnsim.SweepResul
 def main() -> None:
     options = arguments()
     test = bnnsim.load_dataset(options.dataset)[1]
-    test = test[:options.images] if options.images else test
+    test = test[:options.images]
     networks = {name: bnnsim.load_network(file) for name, file in SHIPPED.items()}
 
     result = bnnsim.sweep(networks, test, RATES, options.trials, rng=options.seed)

@@ -10,7 +10,7 @@ import textwrap
 from matplotlib.figure import Figure
 
 import bnnsim
-from bnnsim.commands.scripts import made_folder, run
+from bnnsim.commands.scripts import count, made_folder, run
 from bnnsim.devices.marks import either, said
 
 NETWORKS = {"standard": "fashion_fcnn", "flip-trained": "fashion_fcnn_flip"}
@@ -23,8 +23,8 @@ PLACES = {"timing": [5e-9, 5.5e-9, 6e-9, 6.5e-9, 7e-9, 7.5e-9, 8.5e-9, 1e-8], "s
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--dataset", default="fashion-subset", help="its test images are classified")
-    parser.add_argument("--images", type=int, help="only the first IMAGES")
-    parser.add_argument("--trials", type=int, default=3, help="chips a place")
+    parser.add_argument("--images", type=count, help="only the first IMAGES")
+    parser.add_argument("--trials", type=count, default=3, help="chips a place")
     parser.add_argument("--standard-only", action="store_true", help="without the network trained with bit errors")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=made_folder, default="out", help="folder for the figure and the row")

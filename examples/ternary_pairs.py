@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import bnnsim
-from bnnsim.commands.scripts import made_folder, run
+from bnnsim.commands.scripts import count, made_folder, run
 from bnnsim.devices import Cell1T1R, Cell2T2R, LogNormal
 from bnnsim.faults import BitFlips, Fault, PairDevices
 from bnnsim.training import with_ternary_weights
@@ -28,9 +28,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--dataset", default="fashion-subset")
     parser.add_argument("--network", default="FC256 FC256 FC10", help="the layers that are trained")
     parser.add_argument("--wide", default="FC437 FC437 FC10", help="layers with twice as many weights")
-    parser.add_argument("--images", type=int, help="only the first IMAGES of each half")
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--seeds", type=int, default=1, help="trainings, from --seed on")
+    parser.add_argument("--images", type=count, help="only the first IMAGES of each half")
+    parser.add_argument("--epochs", type=count, default=10)
+    parser.add_argument("--seeds", type=count, default=1, help="trainings, from --seed on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=made_folder, default="out", help="folder for the figure and the row")
     return parser.parse_args()

@@ -11,7 +11,7 @@ at once, at the end. Without --data the files are searched and, if there are non
 import argparse
 
 import bnnsim
-from bnnsim.commands.scripts import made_folder, run
+from bnnsim.commands.scripts import count, made_folder, run
 
 RATES = [0, 1e-4, 1e-3, 3e-3, 0.01, 0.02, 0.03, 0.05, 0.1]
 
@@ -20,10 +20,10 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--data", help="folder of the CIFAR-10 files, binary or Python version")
     parser.add_argument("--network", help="such as 'C32 MP2 C64 MP2 FC256 FC10' (default: the paper's CNN, 14 Mbit)")
-    parser.add_argument("--epochs", type=int, default=50)
-    parser.add_argument("--images", type=int, help="train and test on the first IMAGES only")
+    parser.add_argument("--epochs", type=count, default=50)
+    parser.add_argument("--images", type=count, help="train and test on the first IMAGES only")
     parser.add_argument("--flip-rate", type=float, default=0.0, help="bit error rate during training")
-    parser.add_argument("--trials", type=int, default=5, help="chips a BER")
+    parser.add_argument("--trials", type=count, default=5, help="chips a BER")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
     parser.add_argument("--out", type=made_folder, default="out/cifar10", help="folder for all that is written")

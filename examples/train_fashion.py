@@ -7,19 +7,19 @@
 import argparse
 
 import bnnsim
-from bnnsim.commands.scripts import made_folder, run
+from bnnsim.commands.scripts import count, made_folder, run
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--network", default="fashion_fcnn", choices=("fashion_fcnn", "fashion_cnn", "mnist_mlp"))
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=count, default=8)
     parser.add_argument("--flip-rate", type=float, default=0.0, help="bit error rate during training")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data", help="folder of the IDX files (default: searched, downloaded or embedded)")
     parser.add_argument("--dataset", default="fashion", choices=("fashion", "fashion-subset"))
-    parser.add_argument("--images", type=int, help="train and test on the first IMAGES only, for a quick look")
-    parser.add_argument("--trials", type=int, default=5, help="chips per bit error rate")
+    parser.add_argument("--images", type=count, help="train and test on the first IMAGES only, for a quick look")
+    parser.add_argument("--trials", type=count, default=5, help="chips per bit error rate")
     parser.add_argument("--out", type=made_folder, default="out", help="folder for network, results and figures")
     return parser.parse_args()
 
@@ -28,8 +28,7 @@ def main() -> None:
     options = arguments()
 
     train, test = bnnsim.load_dataset(options.dataset, options.data)
-    if options.images:
-        train, test = train[:options.images], test[:options.images]
+    train, test = train[:options.images], test[:options.images]
     print(f"training on {train}\ntesting on {test}")
 
     model = getattr(bnnsim.architectures, options.network)(rng=options.seed)

@@ -13,15 +13,15 @@ import shlex
 import sys
 
 import bnnsim
-from bnnsim.commands.scripts import made_folder, run
+from bnnsim.commands.scripts import count, made_folder, run
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--dataset", default="fashion")
-    parser.add_argument("--images", type=int, help="only the first IMAGES of each half")
-    parser.add_argument("--width", type=int, default=32, help="channels of the first stage")
-    parser.add_argument("--epochs", type=int, nargs=2, default=(14, 8), help="of either part")
+    parser.add_argument("--images", type=count, help="only the first IMAGES of each half")
+    parser.add_argument("--width", type=count, default=32, help="channels of the first stage")
+    parser.add_argument("--epochs", type=count, nargs=2, default=(14, 8), help="of either part")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoints")
     parser.add_argument("--out", type=made_folder, default="out/residual", help="folder for all that is written")

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import bnnsim
-from bnnsim.commands.scripts import made_folder, run
+from bnnsim.commands.scripts import count, made_folder, run
 from bnnsim.devices import RefreshSchedule, Weibull, WornOut, load_card, longest_interval, mean_accuracy
 from bnnsim.faults import ReadDisturb
 from bnnsim.training.on_chip import LimitedWrites
@@ -31,8 +31,8 @@ CHIPS, TRAININGS, READS = 3, [0, *np.geomspace(1e5, 1e8, 7)], [0, *np.geomspace(
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--images", type=int, help="only the first IMAGES of each half")
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--images", type=count, help="only the first IMAGES of each half")
+    parser.add_argument("--epochs", type=count, default=5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=made_folder, default="out", help="folder for the figure and the row")
     return parser.parse_args()

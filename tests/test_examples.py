@@ -59,6 +59,7 @@ LONG = ("analog_columns", "chip_yield", "chosen_flips", "ensembles", "errors_els
         "instrument_csvs", "low_supply", "map_stuck_cells", "rram_energy", "shortcuts", "technologies",
         "train_fashion", "wear_in_use")                              # the longest, and what .ci/run runs itself: slow
 STARTS = {".json": b"{", ".h5": b"\x89HDF", ".png": b"\x89PNG", ".csv": b"series,", ".pdf": b"%PDF"}
+COUNTED = "--images", "--epochs", "--trials", "--examples", "--width"
 DATA = "cifar/", "out/pictures/", "out/signals.npz", "out/table.csv"         # what is put there to be trained on
 
 
@@ -110,6 +111,21 @@ def test_an_out_that_cannot_be_made_is_one_line_before_the_work(path, tmp_path, 
         runpy.run_path(str(path), run_name="__main__")
     said = capsys.readouterr().err.splitlines()[-1]
     assert "error: argument --out: cannot " in said and str(tmp_path / "file") in said
+
+
+@pytest.mark.jit_off
+@pytest.mark.parametrize("bad", ["0", "-5", "many"])
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_a_count_that_is_none_is_one_line_before_the_work(path, bad, tmp_path, monkeypatch, capsys):
+    """Not the set without its last images, nor all of it."""
+    monkeypatch.chdir(tmp_path)
+    option = next(word for word in SMALL[path.stem][0].split() if word in COUNTED)
+    monkeypatch.setattr(sys, "argv", [str(path), option, bad])
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_path(str(path), run_name="__main__")
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.endswith(f"error: argument {option}: must be an integer of at least 1, got '{bad}'")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("path", [path for path in sorted(EXAMPLES.glob("*.py")) if '"--data' in path.read_text()],

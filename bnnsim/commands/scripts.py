@@ -1,5 +1,5 @@
-"""What the examples share with the command lines: where they leave their files is found out before the work, and what
-ends them is one line. The examples import it, and no module."""
+"""What the examples share with the command lines: what was typed, and where they leave their files, is found out before
+the work, and what ends them is one line. The examples import it, and no module."""
 
 import argparse
 import os
@@ -36,6 +36,24 @@ def made_folder(text: str) -> Path:
     if not os.access(text, os.W_OK):
         raise argparse.ArgumentTypeError(f"the folder {text} is read-only")
     return Path(text)
+
+
+def count(text: str) -> int:
+    """How many of something: an integer of at least 1.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        For anything else.
+
+    Examples
+    --------
+    >>> count("20")
+    20
+    """
+    if not text.isdecimal() or not (number := int(text)):
+        raise argparse.ArgumentTypeError(f"must be an integer of at least 1, got {text!r}")
+    return number
 
 
 def new_file(text: str) -> Path:
