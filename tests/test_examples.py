@@ -5,6 +5,7 @@ README's first command, and the one that starts a cluster, whose workers load th
 own.
 """
 
+import argparse
 import contextlib
 import io
 import os
@@ -18,6 +19,7 @@ import pytest
 import small_files
 
 import bnnsim
+import bnnsim.commands.scripts as scripts
 from bnnsim.campaign.result import SweepResult
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
@@ -114,17 +116,23 @@ def test_an_out_that_cannot_be_made_is_one_line_before_the_work(path, tmp_path, 
 
 
 @pytest.mark.jit_off
-@pytest.mark.parametrize("bad", ["0", "-5", "many"])
+@pytest.mark.parametrize("bad", ["0", "-5", "1.5", "many", ""])
+def test_a_count_is_an_integer_of_at_least_one(bad):
+    with pytest.raises(argparse.ArgumentTypeError, match=f"^must be an integer of at least 1, got '{bad}'$"):
+        scripts.count(bad)
+
+
+@pytest.mark.jit_off
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
-def test_a_count_that_is_none_is_one_line_before_the_work(path, bad, tmp_path, monkeypatch, capsys):
-    """Not the set without its last images, nor all of it."""
+def test_a_count_below_one_is_one_line_before_the_work(path, tmp_path, monkeypatch, capsys):
+    """Not all images but the last five."""
     monkeypatch.chdir(tmp_path)
     option = next(word for word in SMALL[path.stem][0].split() if word in COUNTED)
-    monkeypatch.setattr(sys, "argv", [str(path), option, bad])
+    monkeypatch.setattr(sys, "argv", [str(path), f"{option}=-5"])
     with pytest.raises(SystemExit, match="2"):
         runpy.run_path(str(path), run_name="__main__")
     said = capsys.readouterr().err.splitlines()[-1]
-    assert said.endswith(f"error: argument {option}: must be an integer of at least 1, got '{bad}'")
+    assert said.endswith(f"error: argument {option}: must be an integer of at least 1, got '-5'")
     assert not list(tmp_path.iterdir())
 
 

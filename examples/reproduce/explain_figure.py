@@ -22,7 +22,7 @@ def draw_codes(axes: Axes, group: Group) -> None:
                       label=f"code {key[1]}, {('as trained', 'thresholds rescaled')[way]}")
     axes.set(xlabel="bit error rate of the memory cells", ylabel="test accuracy (%)", ylim=(0, 101))
     axes.set_title(f"standard {group.name}", fontsize=9)
-    axes.legend(fontsize=8, loc="lower left")
+    axes.legend(fontsize=7, loc="lower left", handlelength=1.5)
 
 
 def draw_overfitting(axes: Axes, of: list[Group]) -> None:
@@ -48,13 +48,17 @@ def draw_margins(axes: Axes, rate: float = 0.1) -> None:
     """Points lost over the first layer's margin: of standard networks from as trained (filled) to rescaled (open)."""
     marks = {(one, "standard"): "oDvP*XdH<>8p"[k] for k, one in enumerate(settings())}
     marks |= {(settings("FCNN")[0], arm): mark for arm, mark in ((f"native {rate:g}", "^"), (f"flips {rate:g}", "s"))}
-    for ((one, arm), mark), code in product(marks.items(), CODES):
-        if (group := Group(one, key := (arm, code))).n:
-            points, x, colour = group.lost(key)[:2, RATES.index(rate)], group.margin(key), COLOURS[CODES.index(code)]
+    for (one, arm), mark in marks.items():
+        found = [group for code in CODES if (group := Group(one, (arm, code))).n]
+        for group in found:
+            (key,) = group.rows
+            points, x, colour = group.lost(key)[:2, RATES.index(rate)], group.margin(key), COLOURS[CODES.index(key[1])]
             if arm == "standard":
                 axes.plot([x, x], points, f":{mark}", color=colour, markevery=[0], markersize=5, zorder=4)
-            axes.plot(x, points[1], mark, color=colour, markerfacecolor="white", markersize=9 - 4 * (code > 0))
-            axes.plot([], [], mark, color="0.3", label=f"{group.name}, {arm.replace('flips', 'straight-through')}")
+            axes.plot(x, points[1], mark, color=colour, markerfacecolor="white", markersize=9 - 4 * (key[1] > 0))
+        if found:
+            name = with_seeds(one, *(group.n for group in found))
+            axes.plot([], [], mark, color="0.3", label=f"{name}, {arm.replace('flips', 'straight-through')}")
     handles = {label: handle for handle, label in zip(*axes.get_legend_handles_labels())}
     axes.legend(handles.values(), handles, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.26))
     axes.set(xscale="log", yscale="log",
