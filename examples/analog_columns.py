@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from scipy.special import ndtr
 
 import bnnsim
-from bnnsim.commands.scripts import count, made_folder, run
+from bnnsim.commands.scripts import count, made_folder, positive, run
 from bnnsim.faults import AnalogColumns, BitFlips
 
 ROWS, BITS, OFF, SPREADS, WIRES = (32, 64, 256), (2, 3, 4, 5, 6, 8), 0.1, (0.0, 0.2, 0.4, 0.8), (0.0, 1e-6, 2e-6, 5e-6)
@@ -23,7 +23,7 @@ CELLS = {"2T2R": (2, "k*--", np.hypot(1, OFF)), "1T1R": (1, "kP--", 1 + OFF)}   
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--dataset", default="fashion-subset")
-    parser.add_argument("--joule", type=float, nargs=3, default=(10e-15, 0.5e-15, 5e-15), metavar="J")
+    parser.add_argument("--joule", type=positive, nargs=3, default=(10e-15, 0.5e-15, 5e-15), metavar="J")
     for name, default, told in (("--images", 200, "only the first IMAGES are tested"), ("--epochs", 3, "of training"),
                                 ("--trials", 1, "chips of each setting"), ("--seed", 0, "of all that is drawn")):
         parser.add_argument(name, type=int if name == "--seed" else count, default=default, help=told)

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 import bnnsim
 from bnnsim.campaign import chip_yields, layer_failures, rare_failures, rare_yields
-from bnnsim.commands.scripts import count, made_folder, run
+from bnnsim.commands.scripts import count, fraction, made_folder, run
 from bnnsim.faults import BitFlips
 from bnnsim.statistics import quantile_interval
 
@@ -32,7 +32,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--dataset", default="fashion-subset", help="its test images are classified")
     parser.add_argument("--images", type=count, help="only the first IMAGES")
-    parser.add_argument("--drop", type=float, default=0.003, help="what a good chip may lose, a share of 1")
+    parser.add_argument("--drop", type=fraction, default=0.003, help="what a good chip may lose, a share of 1")
     parser.add_argument("--trials", type=count, default=50, help="chips that are counted at each rate")
     parser.add_argument("--told", type=count, default=20, help="chips a rate from which the first layer is told")
     parser.add_argument("--chips", type=count, default=8, help="of a splitting")

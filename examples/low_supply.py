@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import bnnsim
-from bnnsim.commands.scripts import count, made_folder, run
+from bnnsim.commands.scripts import count, made_folder, positive, run
 from bnnsim.devices import Cell2T2R, LogNormal, SupplySensing
 from bnnsim.faults import BitFlips, EachRead
 from bnnsim.figures.style import line_style
@@ -29,8 +29,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=count, help="only the first IMAGES")
     parser.add_argument("--chips", type=count, default=4)
     parser.add_argument("--reads", type=count, default=4, help="of each chip")
-    parser.add_argument("--volts", type=float, nargs="+", default=[1.2, 0.8, 0.7, 0.66, 0.64, 0.63, 0.62])
-    parser.add_argument("--threshold", type=float, default=0.6, help="threshold voltage of the amplifiers")
+    parser.add_argument("--volts", type=positive, nargs="+", default=[1.2, 0.8, 0.7, 0.66, 0.64, 0.63, 0.62])
+    parser.add_argument("--threshold", type=positive, default=0.6, help="threshold voltage of the amplifiers")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=made_folder, default="out", help="folder for the figure and the row")
     return parser.parse_args()

@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import bnnsim
-from bnnsim.commands.scripts import count, made_folder, run
+from bnnsim.commands.scripts import count, fraction, made_folder, run
 from bnnsim.faults import Remapped, StuckAt
 from bnnsim.figures.style import line_style
 from bnnsim.statistics.yields import yield_interval
@@ -35,10 +35,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--network", default="fashion_cnn", help="a stored network")
     parser.add_argument("--dataset", default="fashion-subset", help="its test images are classified")
     parser.add_argument("--images", type=count, help="only the first IMAGES")
-    parser.add_argument("--shares", type=float, nargs="+", default=[0.1, 0.2, 0.3], help="of stuck cells")
+    parser.add_argument("--shares", type=fraction, nargs="+", default=[0.1, 0.2, 0.3], help="of stuck cells")
     parser.add_argument("--trials", type=count, default=40, help="chips")
     parser.add_argument("--few", type=count, default=4, help="chips of the mappings that the row leaves out")
-    parser.add_argument("--wanted", type=float, default=0.85, help="accuracy of a chip that is sold")
+    parser.add_argument("--wanted", type=fraction, default=0.85, help="accuracy of a chip that is sold")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=made_folder, default="out", help="folder for the figure and the row")
     return parser.parse_args()

@@ -11,7 +11,7 @@ at once, at the end. Without --data the files are searched and, if there are non
 import argparse
 
 import bnnsim
-from bnnsim.commands.scripts import count, made_folder, run
+from bnnsim.commands.scripts import count, fraction, made_folder, run
 
 RATES = [0, 1e-4, 1e-3, 3e-3, 0.01, 0.02, 0.03, 0.05, 0.1]
 
@@ -22,7 +22,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--network", help="such as 'C32 MP2 C64 MP2 FC256 FC10' (default: the paper's CNN, 14 Mbit)")
     parser.add_argument("--epochs", type=count, default=50)
     parser.add_argument("--images", type=count, help="train and test on the first IMAGES only")
-    parser.add_argument("--flip-rate", type=float, default=0.0, help="bit error rate during training")
+    parser.add_argument("--flip-rate", type=fraction, default=0.0, help="bit error rate during training")
     parser.add_argument("--trials", type=count, default=5, help="chips a BER")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")

@@ -7,14 +7,14 @@
 import argparse
 
 import bnnsim
-from bnnsim.commands.scripts import count, made_folder, run
+from bnnsim.commands.scripts import count, fraction, made_folder, run
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--network", default="fashion_fcnn", choices=("fashion_fcnn", "fashion_cnn", "mnist_mlp"))
     parser.add_argument("--epochs", type=count, default=8)
-    parser.add_argument("--flip-rate", type=float, default=0.0, help="bit error rate during training")
+    parser.add_argument("--flip-rate", type=fraction, default=0.0, help="bit error rate during training")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data", help="folder of the IDX files (default: searched, downloaded or embedded)")
     parser.add_argument("--dataset", default="fashion", choices=("fashion", "fashion-subset"))

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import bnnsim
-from bnnsim.commands.scripts import count, made_folder, run
+from bnnsim.commands.scripts import count, made_folder, positive, run
 from bnnsim.training.on_chip import CountedWrites
 from bnnsim.training.optimizers import Metaplastic
 
@@ -22,7 +22,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", help="folder of MNIST: it, then Fashion-MNIST; else part of that, then permuted")
     parser.add_argument("--width", type=count, default=256, help="units of each of two hidden layers")
     parser.add_argument("--epochs", type=count, default=5, help="of each task")
-    parser.add_argument("--m", type=float, nargs="+", default=[30.0], help="how metaplastic latent weights are; the "
+    parser.add_argument("--m", type=positive, nargs="+", default=[30.0], help="how metaplastic latent weights are; the "
                         "authors' is 7.5 here")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=made_folder, default="out", help="folder for the figure and the row")

@@ -123,6 +123,28 @@ def test_a_count_is_an_integer_of_at_least_one(bad):
 
 
 @pytest.mark.jit_off
+@pytest.mark.parametrize("read, wanted, bad", [
+    (scripts.fraction, "from 0 to 1", text) for text in ("nan", "-0.1", "1.1", "inf", "much", "")] + [
+    (scripts.positive, "above 0", text) for text in ("nan", "0", "-1", "inf", "much", "")])
+def test_a_number_out_of_its_range_is_refused(read, wanted, bad):
+    with pytest.raises(argparse.ArgumentTypeError, match=f"^must be a number {wanted}, got '{bad}'$"):
+        read(bad)
+
+
+@pytest.mark.jit_off
+@pytest.mark.parametrize("name, option", [
+    ("analog_columns", "--joule"), ("chip_yield", "--drop"), ("low_supply", "--volts"), ("low_supply", "--threshold"),
+    ("map_stuck_cells", "--shares"), ("map_stuck_cells", "--wanted"), ("train_cifar10", "--flip-rate"),
+    ("train_fashion", "--flip-rate"), ("two_tasks", "--m")])
+def test_nan_is_one_line_before_the_work(name, option, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", option, *["nan"] * (3 if option == "--joule" else 1)])
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert f"error: argument {option}: " in said and "got 'nan'" in said
+
+
+@pytest.mark.jit_off
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
 def test_a_count_below_one_is_one_line_before_the_work(path, tmp_path, monkeypatch, capsys):
     """Not all images but the last five."""

@@ -2,6 +2,7 @@
 the work, and what ends them is one line. The examples import it, and no module."""
 
 import argparse
+import math
 import os
 import signal
 import sys
@@ -53,6 +54,48 @@ def count(text: str) -> int:
     """
     if not text.isdecimal() or not (number := int(text)):
         raise argparse.ArgumentTypeError(f"must be an integer of at least 1, got {text!r}")
+    return number
+
+
+def fraction(text: str) -> float:
+    """A probability, or a share of something: a number from 0 to 1.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        For anything else.
+
+    Examples
+    --------
+    >>> fraction("0.05")
+    0.05
+    """
+    return _number(text, "from 0 to 1", lambda number: 0 <= number <= 1)
+
+
+def positive(text: str) -> float:
+    """A finite number above 0, such as volts.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        For anything else.
+
+    Examples
+    --------
+    >>> positive("1.2")
+    1.2
+    """
+    return _number(text, "above 0", lambda number: 0 < number < math.inf)
+
+
+def _number(text: str, wanted: str, fits: Callable[[float], bool]) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not fits(number):                                        # NaN fails here too
+        raise argparse.ArgumentTypeError(f"must be a number {wanted}, got {text!r}")
     return number
 
 
