@@ -13,7 +13,7 @@ from bnnsim.proofs.certificates import certified_flips
 
 
 @pytest.mark.jit_off
-@settings(max_examples=15 if are_compiled() else 8)
+@settings(max_examples=12 if are_compiled() else 3)
 @given(st.sampled_from(sorted(SHAPES)), st.integers(0, 2**20), NORMS)
 def test_sets_found_do_break_and_are_larger_than_certificates(shape, seed, norm):
     """A certificate is below every breaking set: an attack that beats one refutes it."""

@@ -99,7 +99,7 @@ def most_flips(n_bits):
 
 
 @pytest.mark.tiny
-@settings(max_examples=20 if are_compiled() else 10)
+@settings(max_examples=12 if are_compiled() else 4)
 @given(st.sampled_from(sorted(SHAPES)), st.integers(0, 2**20), NORMS, st.booleans())
 def test_no_set_within_a_layers_certificate_changes_the_class(shape, seed, norm, singles):
     """All sets of flips of each layer are tried, up to some thousand: a certificate that is too large is a lie."""
@@ -119,7 +119,7 @@ def test_no_set_within_a_layers_certificate_changes_the_class(shape, seed, norm,
                 assert (found.layers[n, i] >= 1) == (smallest > 1)
 
 
-@settings(max_examples=30 if are_compiled() else 5)
+@settings(max_examples=30 if are_compiled() else 4)
 @given(st.sampled_from(sorted(SHAPES)), st.integers(0, 2**20), NORMS, st.booleans())
 def test_no_set_within_the_whole_certificate_changes_the_class(shape, seed, norm, singles):
     """Sets over all layers at once: every small one, and random ones of the size certified."""
