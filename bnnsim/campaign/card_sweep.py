@@ -208,12 +208,12 @@ def _asked(card: DeviceCard, axis: str, places: Sequence[float | str] | None, at
 
 
 def _default_places(axis: str, known: tuple[Any, ...]) -> list[float | str]:
-    """All conditions, or nine places from end to end of the data."""
+    """All conditions, or nine places from end to end of the data; where the data are of one place, that one."""
     if axis == "condition":
         return list(known)
-    low, high = known
-    if axis == "sigma":
-        low, high = 0.5, 1.5
+    low, high = (0.5, 1.5) if axis == "sigma" else known
+    if low == high:
+        return [low]
     if AXES[axis].log:
         low = max(low, high / 1e12, 1e-9)
         places = [float(f"{place:.4g}") for place in np.geomspace(low, high, 9)]

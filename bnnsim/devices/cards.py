@@ -114,7 +114,10 @@ class DeviceCard:
                                 check_choice("condition", condition, self.conditions)]
 
     def axes(self, condition: str | None = None) -> dict[str, Any]:
-        """What values can depend on: axis name to the conditions, or to the (least, greatest) place of the data."""
+        """What values can depend on: axis name to the conditions, or to the (least, greatest) place of the data.
+
+        Never empty: of a card of one place it is its one condition, which has no name where rows name none.
+        """
         known, found = self.under(condition or self.conditions[0]), dict[str, Any]()
         if len(self.conditions) > 1:
             found["condition"] = self.conditions
@@ -126,7 +129,7 @@ class DeviceCard:
             found["time"], found["temperature"] = (0.0, kept.time_max_second), kept.temperatures
         if known.has_states:
             found["sigma"] = (0.0, float("inf"))
-        return found
+        return found or {"condition": self.conditions}
 
     def provenance(self, key: str, condition: str | None = None) -> tuple[str, ...]:
         """How the values of a key are known, such as ("read",): each kind once."""
@@ -293,10 +296,11 @@ class DeviceCard:
         """
         from scipy.optimize import brentq
 
-        check_choice("axis", axis, [name for name in AXES if name not in ("condition", "sigma")])
+        numbered = [name for name in AXES if name not in ("condition", "sigma")]
+        check_choice("axis", axis, numbered)
         ber, limits = check_probability("ber", ber), self.axes(condition).get(axis)
         if limits is None:
-            known = ", ".join(self.axes(condition)) or "which has none"
+            known = ", ".join(name for name in self.axes(condition) if name in numbered) or "which has none"
             raise ValueError(f"axis must be one of the card's, {known}, got {axis!r}")
 
         def excess(at: float) -> float:

@@ -258,3 +258,28 @@ def test_default_places_stay_within_the_data(network, test):
                                                        {"cycles": 123456, "ber": 1e-2, "cell": "2T2R", **note}))
     found = sweep_card(card, network, test, "cycles", trials=1, rng=0, progress=False)
     assert (found.places[0], found.places[-1], len(found.places)) == (1, 123456, 9)
+
+
+@pytest.mark.parametrize("named", [{}, {"condition": "fresh"}, {"cycles": 1000}])
+def test_a_card_of_one_place_is_swept_there(named, tmp_path, capsys):
+    """A row with a BER is a card: it has no axis that a number could move along, and its one condition."""
+    row = {"ber": 1e-2, "cell": "2T2R", "provenance": "synthetic", "source": "this test", **named}
+    devices.DeviceCard("new", "RRAM", "", "", (row,)).save(tmp_path / "new.json")
+    stored, printed = ["--out", str(tmp_path / "stored.h5")], []
+    for more in (stored, ["--resume", "--plot", str(tmp_path / "new.png"), *stored]):
+        assert device_sweep.main([str(tmp_path / "new.json"), "--networks", "mnist_mlp", "--dataset", "fashion-subset",
+                                  "--trials", "2", "--quiet", "--format", "json", *more]) == 0
+        printed.append(json.loads(capsys.readouterr().out))
+    first, again = printed
+    assert first["rows"] == again["rows"] and [one["ber"] for one in first["rows"]] == [1e-2]
+    assert (first["axis"], first["rows"][0]["place"]) == ("condition", named.get("condition", ""))
+    devices.load_card(tmp_path / "new.json").plot(tmp_path / "card.png")
+
+
+def test_an_axis_with_one_place_is_swept_there(network, test):
+    """Drift that was measured at one temperature."""
+    rows = devices.load_card("teaching").rows
+    rows = [{key: value for key, value in row.items() if not key.startswith("drift_temperature_m")} for row in rows]
+    card = devices.DeviceCard("baked", "RRAM", "", "", tuple(rows))
+    found = sweep_card(card, network, test, "temperature", trials=1, rng=0, progress=False, at={"condition": "weak"})
+    assert found.places == [300]
