@@ -252,14 +252,16 @@ class DeviceCard:
         cell : {"1T1R", "2T2R"}, optional
         layers : sequence of int, optional
         place : see `DeviceCard`
-            The last one given is the axis of ``at``.
+            The last one given is the axis of ``at``; none is needed where the card has one condition and no axis.
 
         Returns
         -------
         CardFault
         """
         if not place:
-            raise ValueError(f"a place must be given by keyword, such as condition={self.conditions[0]!r}")
+            if len(self.conditions) > 1:
+                raise ValueError(f"a place must be given by keyword, such as condition={self.conditions[0]!r}")
+            place = {"condition": self.conditions[0]}
         names = {axis.key: name for name, axis in AXES.items()}
         for key in place:
             check_choice("place", key, names)

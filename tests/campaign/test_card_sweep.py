@@ -273,7 +273,9 @@ def test_a_card_of_one_place_is_swept_there(named, tmp_path, capsys):
     first, again = printed
     assert first["rows"] == again["rows"] and [one["ber"] for one in first["rows"]] == [1e-2]
     assert (first["axis"], first["rows"][0]["place"]) == ("condition", named.get("condition", ""))
-    devices.load_card(tmp_path / "new.json").plot(tmp_path / "card.png")
+    card = devices.load_card(tmp_path / "new.json")
+    card.plot(tmp_path / "card.png")
+    assert card.fault().error_rates() == card.error_rates() == (1e-2, 1e-2)
 
 
 def test_an_axis_with_one_place_is_swept_there(network, test):
