@@ -40,7 +40,7 @@ def draw_overfitting(axes: Axes, of: list[Group]) -> None:
     axes.tick_params(axis="y", labelsize=8)
     axes.invert_yaxis()
     axes.set_xlabel("points at half the rate of training,\nminus without errors (dotted: criterion)")
-    axes.set_title(f"overfitting to the rate, {with_seeds(of[0].setting, *(group.n for group in of))}", fontsize=9)
+    axes.set_title(f"overfitting to the rate,\n{with_seeds(of[0].setting, *(group.n for group in of))}", fontsize=9)
     axes.legend(fontsize=8)
 
 
