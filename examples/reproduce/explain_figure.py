@@ -7,6 +7,7 @@ import numpy as np
 from explain_rows import ARMS, OVERFITS, RATES, STANDARD, WAYS, Group, groups, settings
 from explain_words import with_seeds
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from plan import CODES
 
 from bnnsim.figures.style import COLOURS, new_panels, save_figure
@@ -72,7 +73,7 @@ def draw_margins(axes: Axes, rate: float = 0.1) -> None:
     axes.set_title("margins; codes by colour as above\nfilled: as trained (standard only), open: rescaled", fontsize=9)
 
 
-def draw(path: Path) -> None:
+def draw(path: Path) -> Figure:
     """All panels: codes, and overfitting, of every setting that has what they need."""
     codes = groups(*STANDARD)
     trained = [found for one in settings()
@@ -86,3 +87,4 @@ def draw(path: Path) -> None:
         draw_overfitting(axes, found)
     draw_margins(panels[-1])
     save_figure(figure, path)
+    return figure

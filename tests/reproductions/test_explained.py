@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from readable import check_readable
 from reproduce_scripts import explain, networks, plan
 
 
@@ -92,8 +93,12 @@ def test_rows_of_the_small_cifar_network_join_the_page(monkeypatch, tmp_path):
         assert max(map(len, text.splitlines())) <= 120
         assert len(lines) == len(arms) and not any(line.split()[7] == "open" for line in lines)
         assert (f"{small} of a3" in " ".join(text.split())) == ("more" not in arms)
-    explain.draw(explain.FIGURE)
+    check_readable(explain.draw(explain.FIGURE))
     assert explain.FIGURE.stat().st_size
+
+
+def test_all_texts_of_the_figure_can_be_read(tmp_path):
+    check_readable(explain.draw(tmp_path / "explained.png"))
 
 
 def test_length_is_compared_by_common_seeds(monkeypatch):
