@@ -55,7 +55,7 @@ def test_a_whole_journal_needs_no_cell_again(tmp_path, small, monkeypatch):
 def test_a_journal_cut_off_anywhere_is_gone_on_from(tmp_path, small, caplog):
     result, content = small
     ends = {0, len(content)} | {i + 1 for i, byte in enumerate(content) if byte == ord("\n")}
-    for length in {*range(0, len(content), len(content) // 4), *ends, *(end - 1 for end in ends if end)}:
+    for length in {*range(0, len(content), len(content) // 4), *ends, *(end - 1 for end in sorted(ends)[1::3])}:
         caplog.clear()
         path = journal_of(tmp_path, content[:length])
         assert run(out=path, resume=True, **SMALL).checksum == result.checksum

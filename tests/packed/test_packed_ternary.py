@@ -54,7 +54,7 @@ def random_ternary(plan):
     return model, images
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(random_networks.plans())
 def test_packed_is_naive_and_trained(plan):
     """Scores of the trained, the packed and the naive network, to the bit; broken too, with pairs of LRS and LRS."""

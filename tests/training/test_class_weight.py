@@ -78,6 +78,7 @@ def test_a_run_with_weights(tmp_path, monkeypatch):
     assert state(*run(tmp_path / "run.h5", **weights, resume=True)) == state(model, history)
 
 
+@pytest.mark.slow
 def test_a_rare_class_is_heard():
     """Where images tell nothing, the class of the larger sum of weights is the answer."""
     rng = np.random.default_rng(0)

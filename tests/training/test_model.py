@@ -117,7 +117,7 @@ def test_a_whole_update_against_float64(rng):
         assert np.abs(model.arrays()[name] - values[name]).mean() > 0.003
 
 
-@pytest.mark.parametrize("case", cases(*SMALL))
+@pytest.mark.parametrize("case", CASES)
 def test_threads_do_not_change_a_bit(case):
     found = []
     for n_threads in (1, 2, 3):

@@ -128,7 +128,6 @@ def record_batches(monkeypatch):
     return seen
 
 
-@pytest.mark.jit_off
 def test_every_image_once_an_epoch_in_a_new_order(monkeypatch):
     seen, train = record_batches(monkeypatch), small_split()
     run(train=train, augment=False, epochs=2, model=small_model("FC8 FC10"))
