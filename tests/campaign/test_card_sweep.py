@@ -260,7 +260,7 @@ def test_default_places_stay_within_the_data(network, test):
     assert (found.places[0], found.places[-1], len(found.places)) == (1, 123456, 9)
 
 
-@pytest.mark.parametrize("named", [{}, {"condition": "fresh"}, {"cycles": 1000}])
+@pytest.mark.parametrize("named", slow_cases.first(1, [{}, {"condition": "fresh"}, {"cycles": 1000}]))
 def test_a_card_of_one_place_is_swept_there(named, tmp_path, capsys):
     """A row with a BER is a card: it has no axis that a number could move along, and its one condition."""
     row = {"ber": 1e-2, "cell": "2T2R", "provenance": "synthetic", "source": "this test", **named}
