@@ -224,5 +224,8 @@ def _default_places(axis: str, known: tuple[Any, ...]) -> list[float | str]:
 
 def _checked_places(axis: str, places: Sequence[float | str], card: DeviceCard) -> list[float | str]:
     if axis == "condition":
+        if card.conditions == ("",) != tuple(places):
+            raise ValueError(f"places must be left out: {card.name!r} has one condition, and it has no name, got "
+                             f"{list(places)}")
         return [check_choice("places", place, card.conditions) for place in places]
     return [check_real(f"places[{i}]", place) for i, place in enumerate(places)]

@@ -275,6 +275,10 @@ def test_a_card_of_one_place_is_swept_there(named, tmp_path, capsys):
     assert (first["axis"], first["rows"][0]["place"]) == ("condition", named.get("condition", ""))
     card = devices.load_card(tmp_path / "new.json")
     card.plot(tmp_path / "card.png")
+    with pytest.raises(SystemExit):
+        device_sweep.main([str(tmp_path / "new.json"), "--values", "1,2", "--quiet", "--dataset", "fashion-subset"])
+    wanted = "--values must be " + ("one of 'fresh'" if "condition" in named else "left out: 'new' has one condition")
+    assert wanted in capsys.readouterr().err
     assert card.fault().error_rates() == card.error_rates() == (1e-2, 1e-2)
 
 
