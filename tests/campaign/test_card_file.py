@@ -7,11 +7,12 @@ import math
 import numpy as np
 import pytest
 import slow_cases
+from small_networks import small
 
 import bnnsim
 import bnnsim.devices as devices
 import bnnsim.summary as summary
-from bnnsim import PackedNetwork, load_embedded
+from bnnsim import load_embedded
 from bnnsim.campaign import CardSweep
 from bnnsim.campaign.card_file import COLUMNS
 from bnnsim.datasets.shipped import data_file
@@ -19,7 +20,7 @@ from bnnsim.datasets.shipped import data_file
 
 @pytest.fixture(scope="module")
 def network():
-    return PackedNetwork.load(data_file("fashion_fcnn_flip.h5"))
+    return small()
 
 
 @pytest.fixture(scope="module")

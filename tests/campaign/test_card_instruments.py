@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_networks import small
 
 import bnnsim
-from bnnsim import PackedNetwork, load_embedded
-from bnnsim.datasets.shipped import data_file
+from bnnsim import load_embedded
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "instrument_csvs.py"
 TABLES = runpy.run_path(str(EXAMPLE))["tables"]
@@ -34,7 +34,7 @@ def cells():
 @pytest.fixture(scope="module")
 def swept(cells, tmp_path_factory):
     """A function of texts, or a frame, and columns; files all have one name, so that cards are the same as a whole."""
-    network, test = PackedNetwork.load(data_file("fashion_fcnn_flip.h5")), load_embedded()[1].take(np.arange(150))
+    network, test = small(), load_embedded()[1].take(np.arange(150))
 
     def put(table):
         if not isinstance(table, str):
@@ -78,7 +78,7 @@ def test_the_rows_are_those_of_the_measurements(cells, plain):
     row, = plain.card.rows
     assert row["lrs_median_ohm"] == pytest.approx(np.exp(np.log(cells[0]).mean()), rel=1e-9)
     assert row["hrs_sigma_ln"] == pytest.approx(np.log(cells[1]).std(ddof=1), rel=1e-9)
-    bits = 8e-12 * PackedNetwork.load(data_file("fashion_fcnn_flip.h5")).n_bits
+    bits = 8e-12 * small().n_bits
     assert [each["energy_joule"] for each in plain.rows] == pytest.approx([bits / 2, bits])
 
 

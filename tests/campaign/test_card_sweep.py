@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 import slow_cases
+from small_networks import small
 
 import bnnsim.device_sweep as device_sweep
 import bnnsim.devices as devices
-from bnnsim import PackedNetwork, load_embedded
+from bnnsim import load_embedded
 from bnnsim.campaign.card_sweep import sweep_card
 from bnnsim.campaign.result_file import NOT_RUN
 from bnnsim.datasets.shipped import data_file
@@ -18,7 +19,7 @@ from bnnsim.faults import AsymmetricFlips, BitFlips, Protected, exact_residual
 
 @pytest.fixture(scope="module")
 def network():
-    return PackedNetwork.load(data_file("fashion_fcnn_flip.h5"))
+    return small()
 
 
 @pytest.fixture(scope="module")
