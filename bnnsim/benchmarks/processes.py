@@ -60,7 +60,7 @@ def _start(words: Sequence[str], prints_seconds: bool, **environment: str) -> fl
 def startup(sizes: Sizes) -> Iterator[Measurement]:
     """Measurements of cold and warm starts, a generator. Each program has caches of its own, which its start fills."""
     with tempfile.TemporaryDirectory(prefix="bnnsim-bench-") as folder:
-        for i, (name, words, prints_seconds, cold) in enumerate(PROGRAMS[:2] if sizes.narrow else PROGRAMS):
+        for i, (name, words, prints_seconds, cold) in enumerate(PROGRAMS[:1] if sizes.narrow else PROGRAMS):
             if cold:                                             # else it uses what the one before it has filled
                 caches = {"NUMBA_CACHE_DIR": os.path.join(folder, str(i))}
             if cold == "bytecode":
