@@ -31,7 +31,7 @@ import bnnsim.commands.rules as rules
 import bnnsim.files.atomic as atomic
 from bnnsim.benchmarks.instruction_sets import ISAS, limit
 from bnnsim.commands.options import Option
-from bnnsim.commands.printing import as_json, print_plan
+from bnnsim.commands.printing import as_json, counted, print_plan
 
 if TYPE_CHECKING:
     from bnnsim.benchmarks.sizes import Images, Sizes
@@ -185,8 +185,9 @@ def work(options: argparse.Namespace) -> None:
     report = {**FORMAT, "size": options.size, "command": command_of(options), "complete": False, "circumstances": where,
               "isa": options.isa or "all", "data": {}, "measurements": [], "comparison": []}
     say(options, f"bnnsim {where['library']}{' at ' + where['commit'] if where['commit'] else ''}, {where['cpu']}, "
-        f"{where['threads']} threads, Python {where['python']}, NumPy {where['numpy']}, Numba {where['numba']}; "
-        f"{options.size}{f', limited to {options.isa}' if options.isa else ''}: median (quartiles)")
+        f"{counted(where['threads'], 'thread')}, Python {where['python']}, NumPy {where['numpy']}, "
+        f"Numba {where['numba']}; {options.size}{f', limited to {options.isa}' if options.isa else ''}: "
+        "median (quartiles)")
     if (where["load_average"] or 0) > 0.5:
         say(options, f"other work is running (load {where['load_average']}): times will be too long")
     try:

@@ -25,7 +25,7 @@ from bnnsim.checks import check_int
 from bnnsim.commands.executors import check_one_place, chosen_executor
 from bnnsim.commands.number_lists import parse_integers, parse_rates
 from bnnsim.commands.options import Option
-from bnnsim.commands.printing import as_json
+from bnnsim.commands.printing import as_json, counted
 
 if TYPE_CHECKING:
     from bnnsim.campaign.result import SweepResult
@@ -167,11 +167,12 @@ def dry_run(options: argparse.Namespace, grid: tuple[dict, dict, dict], rates: S
                             "seconds_a_cell": one} for entry, one in zip(entries, a_cell)]}))
         return
     for entry, one in zip(entries, a_cell):
-        print(f"{entry['name']}: {entry['split']}, {entry['n_images']:,} images, {len(rates)} rates x {options.trials} "
-              f"chips, {one:.3f} s a cell")
+        print(f"{entry['name']}: {entry['split']}, {counted(entry['n_images'], 'image')}, "
+              f"{counted(len(rates), 'rate')} x {counted(options.trials, 'chip')}, {one:.3f} s a cell")
     print(f"rates: {', '.join(f'{rate:g}' for rate in rates)}")
     least = "" if options.ci_width is None else "at least "              # what the pilots will ask for is not known
-    print(f"{least}{n_cells:,} cells, about {seconds:.0f} s with {workers} workers as fast as this machine's")
+    print(f"{least}{counted(n_cells, 'cell')}, about {seconds:.0f} s with {counted(workers, 'worker')} as fast as this "
+          "machine's")
 
 
 def show(options: argparse.Namespace, result: "SweepResult") -> None:
@@ -181,9 +182,9 @@ def show(options: argparse.Namespace, result: "SweepResult") -> None:
     elif options.format == "json":
         print(as_json({"settings": result.settings, "checksum": result.checksum, "rows": result.rows()}))
     else:
-        sizes = ", ".join(dict.fromkeys(f"{s['split']}: all {s['n_images']:,} images" for s in
+        sizes = ", ".join(dict.fromkeys(f"{s['split']}: all {counted(s['n_images'], 'image')}" for s in
                                         result.settings["series"]))
-        chips = f"{options.trials} chips a rate" if options.ci_width is None else \
+        chips = f"{counted(options.trials, 'chip')} a rate" if options.ci_width is None else \
             f"chips until the interval is {options.ci_width:g} points wide"
         print(f"{sizes}, {chips}, seed {result.seed}")
         print(result.table())

@@ -22,7 +22,7 @@ import bnnsim.commands.rules as rules
 import bnnsim.files.atomic as atomic
 from bnnsim.commands.number_lists import parse_integers
 from bnnsim.commands.options import Option
-from bnnsim.commands.printing import as_json, print_plan
+from bnnsim.commands.printing import as_json, counted, print_plan
 
 if TYPE_CHECKING:
     from bnnsim.datasets.split import Split
@@ -119,7 +119,7 @@ def work(options: argparse.Namespace) -> None:
     if options.format == "json":
         print(as_json(described(name, network, test, found, options, greedy)))
         return
-    print(f"{name}, {test.name}, {len(test):,} images\n{found.table(test.labels, options.flips)}")
+    print(f"{name}, {test.name}, {counted(len(test), 'image')}\n{found.table(test.labels, options.flips)}")
     if greedy:
         print(ratios(found, greedy))
 

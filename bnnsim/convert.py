@@ -28,7 +28,7 @@ import bnnsim.commands.options as shared
 import bnnsim.commands.rules as rules
 from bnnsim.commands.options import Option
 from bnnsim.commands.outputs import claimed_outputs
-from bnnsim.commands.printing import as_json, print_plan
+from bnnsim.commands.printing import as_json, counted, print_plan
 
 if TYPE_CHECKING:
     import numpy as np
@@ -123,7 +123,7 @@ def check(imported: "Imported", images_path: str, sums_path: str) -> str:
     found = imported.compare(images[0], sums)
     if found is not None:
         raise ValueError(f"{found}")
-    return f"the sums of {len(sums)} layers are the same on {len(images[0]):,} images"
+    return f"the sums of {counted(len(sums), 'layer')} are the same on {counted(len(images[0]), 'image')}"
 
 
 def settle_out(options: argparse.Namespace) -> bool:

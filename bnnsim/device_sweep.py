@@ -23,7 +23,7 @@ from bnnsim.checks import check_choice
 from bnnsim.commands.executors import check_one_place, chosen_executor
 from bnnsim.commands.number_lists import parse_places
 from bnnsim.commands.options import Option
-from bnnsim.commands.printing import as_json, print_plan
+from bnnsim.commands.printing import as_json, counted, print_plan
 
 if TYPE_CHECKING:
     from bnnsim.campaign.card import CardSweep, CardTolerated
@@ -124,7 +124,8 @@ def show(found: "CardSweep", options: argparse.Namespace) -> None:
         return
     print(f"{found.card!r}")
     result, trials = found.result, found.result.n_trials().max()
-    print(f"{result.split}: all {result.n_images:,} images, {trials} chips a place, seed {result.seed}\n")
+    print(f"{result.split}: all {counted(result.n_images, 'image')}, {counted(trials, 'chip')} a place, "
+          f"seed {result.seed}\n")
     print(found.table())
     for note in found.card.notes(found.at.get("condition")):
         print(f"note on {found.card.name}: {note}")

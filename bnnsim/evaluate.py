@@ -24,7 +24,7 @@ import bnnsim.commands.options as shared
 import bnnsim.commands.rules as rules
 import bnnsim.files.atomic as atomic
 from bnnsim.commands.options import Option
-from bnnsim.commands.printing import as_json, print_plan
+from bnnsim.commands.printing import as_json, counted, print_plan
 
 if TYPE_CHECKING:
     from bnnsim.faults.protocol import Fault
@@ -64,7 +64,7 @@ def hint(evaluation: "Evaluation") -> str | None:
 def table(evaluations: "Sequence[Evaluation]") -> str:
     """Text: a line a network, then a line a class with a column a network."""
     split, width = evaluations[0].split, max(7, *(len(one.name) for one in evaluations))
-    lines = [f"{split.name}, all {len(split):,} images", "",
+    lines = [f"{split.name}, all {counted(len(split), 'image')}", "",
              f"{'network'.ljust(width)}  {'right':>7}  {'accuracy %':>10}  {'95 % interval':>15}"]
     by_class: dict[tuple[str, int], list[str]] = {}
     for one in evaluations:

@@ -26,7 +26,7 @@ import bnnsim.files.atomic as atomic
 from bnnsim.checks import check_choice, check_int
 from bnnsim.commands.number_lists import parse_rates
 from bnnsim.commands.options import Option
-from bnnsim.commands.printing import as_json, plain, print_plan
+from bnnsim.commands.printing import as_json, counted, plain, print_plan
 
 if TYPE_CHECKING:
     from bnnsim.campaign.result import SweepResult
@@ -151,7 +151,7 @@ def work(options: argparse.Namespace) -> None:
                             "split_sha256": split.sha256, "n_images": len(split)}
     as_text = options.format == "table"
     if as_text:
-        print(f"{name}, {network.n_bits:,} binary weights; {split.name}, all {len(split):,} images")
+        print(f"{name}, {network.n_bits:,} binary weights; {split.name}, all {counted(len(split), 'image')}")
     for what in options.what:
         found = WHAT[what](metrics, options, network, split)
         beside = {"result": injected(options, network, split)} if what == "prediction" and options.check else {}

@@ -18,7 +18,7 @@ import bnnsim.commands.command_line as command_line
 import bnnsim.commands.options as shared
 import bnnsim.commands.rules as rules
 from bnnsim.commands.options import Option
-from bnnsim.commands.printing import as_json
+from bnnsim.commands.printing import as_json, counted
 
 if TYPE_CHECKING:
     from bnnsim.campaign.result import SweepResult
@@ -96,11 +96,11 @@ def network_text(network: "PackedNetwork", mapping: "ArrayMapping") -> str:
 def results_text(result: "SweepResult") -> str:
     """The results of a campaign as text."""
     found = describe_results(result)
-    lines = [f"series: {one['name']}, {one['split']} ({one['n_images']:,} images), network {one['network'][:12]}, "
-             f"{one['fault']} at each rate" for one in found["series"]]
+    lines = [f"series: {one['name']}, {one['split']} ({counted(one['n_images'], 'image')}), "
+             f"network {one['network'][:12]}, {one['fault']} at each rate" for one in found["series"]]
     lines += [f"rates: {', '.join(f'{rate:.4g}' for rate in found['rates'])}",
-              f"cells: {found['n_cells']:,}, at most {found['most_trials']} chips a rate", f"seed: {found['seed']}",
-              f"checksum: {found['checksum']}"]
+              f"cells: {found['n_cells']:,}, at most {counted(found['most_trials'], 'chip')} a rate",
+              f"seed: {found['seed']}", f"checksum: {found['checksum']}"]
     if found["stopping"]:
         lines.append("stopping: " + ", ".join(f"{key} {value}" for key, value in found["stopping"].items()))
     lines += [f"{key}: {value}" for key, value in sorted(result.provenance.items())

@@ -1,4 +1,4 @@
-"""What commands print alike: JSON that any reader takes, and what a dry run would do."""
+"""What commands print alike: JSON that any reader takes, numbers of things, and what a dry run would do."""
 
 import argparse
 import json
@@ -22,6 +22,11 @@ def plain(value: Any) -> Any:
 def as_json(value: Any) -> str:
     """The text of a value as JSON, which has no NaN."""
     return json.dumps(plain(value), indent=1, allow_nan=False)
+
+
+def counted(n: int, thing: str) -> str:
+    """ "1 chip", "1,000 chips"."""
+    return f"{n:,} {thing}{'s' * (n != 1)}"
 
 
 def print_plan(options: argparse.Namespace, plan: Mapping[str, Any], writes: Mapping[str, str | None]) -> None:

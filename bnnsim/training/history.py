@@ -47,7 +47,7 @@ class History:
     def _repr_html_(self) -> str:
         rows = [[row[name] for name in COLUMNS] for row in map(self.row, range(1, len(self.loss) + 1))]
         kept = f"the model was left at epoch {self.kept_epoch}" if self.kept_epoch else ""
-        return html_text.table(f"History: {len(rows)} epochs", rows, COLUMNS, kept)
+        return html_text.table(f"History: {len(rows)} epoch{'s' * (len(rows) != 1)}", rows, COLUMNS, kept)
 
     def plot(self, path: FilePath | None = None, *, ax: "Drawn | None" = None, width: "Width" = None) -> "Drawn":
         """Draw loss and accuracy over epochs: see `bnnsim.figures.training_curves`."""

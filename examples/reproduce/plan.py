@@ -39,7 +39,7 @@ class Recipe:
         clip = "" if self.clip else ", latents not clipped"
         scale = "" if self.scale == 1 else f", initial weights times {self.scale:g}"
         epochs = f"{self.epochs} + {self.adapt}" if self.adapt else f"{self.epochs}"
-        return f"{epochs} epochs ({self.schedule}), code {self.code}{clip}{scale}"
+        return f"{epochs} epoch{'s' * (epochs != '1')} ({self.schedule}), code {self.code}{clip}{scale}"
 
     @property
     def name(self) -> str:
