@@ -12,6 +12,7 @@ import pytest
 FOLDER = Path(__file__).resolve().parent.parent / "examples" / "reproduce"
 sys.path.insert(0, str(FOLDER))
 import b_trade_off  # noqa: E402
+import correlations  # noqa: E402
 import criteria  # noqa: E402
 import d_tolerance_correlates  # noqa: E402
 import explain  # noqa: E402
@@ -21,8 +22,8 @@ import networks  # noqa: E402
 import plan  # noqa: E402
 import study  # noqa: E402
 
-__all__ = ["CLAIMS", "FOLDER", "SCRIPTS", "b_trade_off", "criteria", "d_tolerance_correlates", "explain",
-           "f_margin_loss", "make_results", "networks", "plan", "run_here", "study"]
+__all__ = ["CLAIMS", "FOLDER", "SCRIPTS", "b_trade_off", "correlations", "criteria", "d_tolerance_correlates",
+           "explain", "f_margin_loss", "make_results", "networks", "plan", "run_here", "study"]
 CLAIMS = "abcdefgh"
 SCRIPTS = sorted(FOLDER.glob("[a-z]_*.py"))
 

@@ -2,11 +2,12 @@
 
 A check is a quantity whose mean is claimed to lie above (">") or below ("<") a number. Checks of one quantity and one
 input code, over arms and settings, pool their variance between seeds where Bartlett's test does not tell these apart
-(5 %). Student's t then gives each check a two-sided p value. Holm's correction holds over all checks of the claim that
-are measured: significant at 5 %, a check holds or is contradicted by the side its mean lies on; else it is not decided.
-More networks make it stricter, and add degrees of freedom. Where a network has one seed, the values are its chips,
-nothing is pooled, and the verdict is for this network. What was not measured is open; what this design cannot measure
-is not decided, with the reason, as is what varies no more than by rounding, or is no finite number.
+(5 %; of two or three seeds each it seldom does). Student's t then gives each check a two-sided p value. Holm's
+correction holds over all checks of the claim that are measured: significant at 5 %, a check holds or is contradicted by
+the side its mean lies on; else it is not decided. More networks make it stricter, and add degrees of freedom. Where a
+network has one seed, the values are its chips, nothing is pooled, and the verdict is for this network. What was not
+measured is open; what this design cannot measure is not decided, with the reason, as is what varies no more than by
+rounding, or is no finite number.
 """
 
 import math

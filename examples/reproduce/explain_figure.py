@@ -13,6 +13,9 @@ from plan import CODES
 from bnnsim.figures.style import COLOURS, new_panels, save_figure
 
 
+FAR = 1.5
+
+
 def draw_codes(axes: Axes, group: Group) -> None:
     """Standard networks of both codes as trained and rescaled; markers of code 0 are larger and lie below."""
     rates = np.array(group.rows[STANDARD[0]][0]["rates"])
@@ -45,14 +48,21 @@ def draw_overfitting(axes: Axes, of: list[Group]) -> None:
     axes.legend(fontsize=8)
 
 
-def draw_margins(axes: Axes, rate: float = 0.1) -> None:
-    """Points lost over the first layer's margin: of standard networks from as trained (filled) to rescaled (open)."""
+def draw_margins(axes: Axes, beside: bool, rate: float = 0.1) -> None:
+    """Points lost over the first layer's margin: of standard networks from as trained (filled) to rescaled (open).
+
+    Those with a margin above FAR would push the others together; the legend names them. `beside`: there is room for it.
+    """
+    far: list[str] = []
     marks = {(one, "standard"): "oDvP*XdH<>8p"[k] for k, one in enumerate(settings())}
     marks |= {(settings("FCNN")[0], arm): mark for arm, mark in ((f"native {rate:g}", "^"), (f"flips {rate:g}", "s"))}
     for (one, arm), mark in marks.items():
         found = [group for code in CODES if (group := Group(one, (arm, code))).n]
         for group in found:
             (key,) = group.rows
+            if group.margin(key) > FAR:
+                far.append(f"{group.name}, {arm}, code {key[1]}: {group.margin(key):.1f}")
+                continue
             points, x, colour = group.lost(key)[:2, RATES.index(rate)], group.margin(key), COLOURS[CODES.index(key[1])]
             if arm == "standard":
                 axes.plot([x, x], points, f":{mark}", color=colour, markevery=[0], markersize=5, zorder=4)
@@ -60,8 +70,12 @@ def draw_margins(axes: Axes, rate: float = 0.1) -> None:
         if found:
             name = with_seeds(one, *(group.n for group in found))
             axes.plot([], [], mark, color="0.3", label=f"{name}, {arm.replace('flips', 'straight-through')}")
+    for colour, code in zip(COLOURS, CODES):
+        axes.plot([], [], "o", color=colour, markersize=5, label=f"in this colour: code {code}")
     handles = {label: handle for handle, label in zip(*axes.get_legend_handles_labels())}
-    axes.legend(handles.values(), handles, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.26))
+    loc, to = ("center left", (1.05, 0.5)) if beside else ("upper center", (0.5, -0.26))
+    axes.legend(handles.values(), handles, fontsize=7, title_fontsize=7, loc=loc, bbox_to_anchor=to, title="\n".join(
+        ["not drawn, for its margin:", *far]) if far else None).set_in_layout(not beside)
     axes.set(xscale="log", yscale="log",
              xlabel="margin of the first layer,\nmean |h - s| / (2 sqrt(sum of squared pixels))",
              ylabel=f"points lost at BER {rate:g}")
@@ -70,7 +84,7 @@ def draw_margins(axes: Axes, rate: float = 0.1) -> None:
     shown = [x for x in (0.3, 0.4, 0.5, 0.7, 1, 2, 3, 5, 10) if low <= x <= high]
     axes.set_xticks(shown, [f"{x:g}" for x in shown])
     axes.minorticks_off()
-    axes.set_title("margins; codes by colour as above\nfilled: as trained (standard only), open: rescaled", fontsize=9)
+    axes.set_title("margins; filled: as trained (standard only), open: rescaled", fontsize=9)
 
 
 def draw(path: Path) -> Figure:
@@ -85,6 +99,6 @@ def draw(path: Path) -> Figure:
         draw_codes(axes, group)
     for axes, found in zip(panels[len(codes):], trained):
         draw_overfitting(axes, found)
-    draw_margins(panels[-1])
+    draw_margins(panels[-1], beside=used % 2 == 1)
     save_figure(figure, path)
     return figure

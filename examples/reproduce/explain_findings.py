@@ -55,15 +55,15 @@ def alike(one: float, other: float) -> bool:
     return max(one, other) < 1.05 * min(one, other)
 
 
-def refitting_brings_codes_closer() -> list[Case]:
+def refitting_brings_codes_closer(ways: slice = REFITTED) -> list[Case]:
     """At the rates of training."""
-    return [(one.setting, one.n, (abs(one.by[REFITTED, AT_TRAINED]) < abs(one.by[0, AT_TRAINED])).all())
+    return [(one.setting, one.n, (abs(one.by[ways, AT_TRAINED]) < abs(one.by[0, AT_TRAINED])).all())
             for one in code_pairs()]
 
 
-def refitting_brings_codes_together() -> list[Case]:
+def refitting_brings_codes_together(ways: slice = REFITTED) -> list[Case]:
     """Refitted, less than a tenth of their difference is left; where it is below a point, it stays so."""
-    return [(one.setting, one.n, (abs(one.by[REFITTED]) < np.where(abs(one.by[0]) < 1, 1, abs(one.by[0]) / 10)).all())
+    return [(one.setting, one.n, (abs(one.by[ways]) < np.where(abs(one.by[0]) < 1, 1, abs(one.by[0]) / 10)).all())
             for one in code_pairs()]
 
 
@@ -88,6 +88,13 @@ def rescaling_does_half() -> list[Case]:
     found = [(group, *group.lost(key)[:, AT_TRAINED[0]]) for key in STANDARD for group in groups(key)]
     return [(group.setting, group.n, stale - rescaled >= (stale - reestimated) / 2)
             for group, stale, rescaled, reestimated in found]
+
+
+def rescaling_is_worse() -> list[tuple[str, int, list[float]]]:
+    """Standard networks, by setting and code, and the rates at which rescaling costs them more than a point."""
+    found = [(group, key, *group.mean(key, *RATES)[:2]) for key in STANDARD for group in groups(key)]
+    return [(group.name, key[1], [rate for rate, *both in zip(RATES, stale, rescaled) if both[0] - both[1] > 1])
+            for group, key, stale, rescaled in found]
 
 
 def longer_is_worse(refitted: bool) -> list[Case]:
@@ -182,16 +189,30 @@ def compared() -> list[Compared]:
     return found
 
 
-def rate_of(arm: str) -> str:
-    """Of training, as the arm has it."""
-    return arm.split()[1] if sees_errors(arm) else ""
+def rate_of(arm: str) -> float:
+    """Of training."""
+    return float(arm.split()[1]) if sees_errors(arm) else 0.0
 
 
-def larger_margin_loses_less(pairs: list[Compared], same_loss: bool, same_rate: bool = False) -> list[bool]:
-    """Of pairs of one loss, or of one rate of training as well; or of two losses, trained without errors."""
-    return [bool((one.more < 0).all()) for one in pairs if (loss_of(one.arms[0]) == loss_of(one.arms[1])) == same_loss
-            and (same_loss or not any(map(sees_errors, one.arms)))
-            and (not same_rate or rate_of(one.arms[0]) == rate_of(one.arms[1]))]
+def larger_margin_loses_less(pairs: list[Compared]) -> dict[str, list[bool]]:
+    """Of pairs of one loss, by whether the larger margin has the higher, the lower or the same rate of training.
+
+    Of two losses those that were trained without errors.
+    """
+    found: dict[str, list[bool]] = {"higher": [], "lower": [], "same": [], "losses": []}
+    for one in pairs:
+        first, second = map(rate_of, one.arms)
+        kind = "higher" if first > second else "lower" if first < second else "same"
+        if loss_of(one.arms[0]) != loss_of(one.arms[1]):
+            kind = "losses" if first == second == 0 else ""
+        found.setdefault(kind, []).append(bool((one.more < 0).all()))
+    return found
+
+
+def rate_beats_margin(pairs: list[Compared]) -> list[bool]:
+    """Of pairs of one loss where the network with the smaller margin was trained at the higher rate: it loses less."""
+    return [bool((one.more > 0).all()) for one in pairs
+            if loss_of(one.arms[0]) == loss_of(one.arms[1]) and rate_of(one.arms[0]) < rate_of(one.arms[1])]
 
 
 def training_beats_like_margins(pairs: list[Compared]) -> list[tuple[Compared, str, np.ndarray]]:

@@ -67,7 +67,7 @@ def main() -> None:
                               ">", 0)
                 if arms:
                     study.notes += [note(length, arm, arms) for arm in arms]
-                    drawn += [arms[arm] for arm in (name, *FLIPS)]
+                    drawn += [arms[arm] for arm in ("standard", name, *FLIPS)]
     study.finish(curve_figure(drawn))
 
 

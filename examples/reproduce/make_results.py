@@ -31,15 +31,17 @@ reads the rows of ``rows.jsonl``, one a trained network, that ``networks.py`` me
 A setting is an architecture, a length of training with its schedule ("40 + 4 epochs": all arms but the standard one go
 on from its network, for 4), and the number that black enters as (code 0: pixels 0 to 255, code 128: -128 to 127), with
 what else differs. A check is a quantity whose mean over seeds is claimed to lie above or below a number. Its t test
-takes the variance between seeds of all checks that ask the same quantity at the same code, where Bartlett's test does
-not tell these apart: "pooled". Where such checks share a standard network, they are not independent, and the pooled
-degrees of freedom are somewhat too many. Holm's correction holds over all checks of a claim that are measured: at 5 % a
-check holds or is contradicted, any other is not decided. A claim holds under a setting where all of its checks do, is
-contradicted where one is, is open where a network is not trained, and is not decided else, or where this design cannot
-tell, for the reason that is named. Where there is one network, accuracies are judged over its chips, for that network
-only; other quantities are open. The interval is at 95 %, without Holm's correction; "decides" is the distance from the
-claimed number that this design decides even as Holm's strictest check. "Points" are percent points of accuracy; [V] was
-read in the paper, [C] in the authors' code, [R] is reconstructed, [D] derived.
+takes the variance between seeds of all checks that ask the same quantity at the same code, of any network, where
+Bartlett's test does not tell these apart, which of two or three seeds each it seldom does: "pooled". So a network that
+varies less than others, as those of MNIST do, is judged too strictly, and one that varies more too mildly. Where such
+checks share a standard network, they are not independent, and the pooled degrees of freedom are somewhat too many. Two
+architectures are compared with the variance of each (Welch's test). Holm's correction holds over all checks of a claim
+that are measured: at 5 % a check holds or is contradicted, any other is not decided. A claim holds under a setting
+where all of its checks do, is contradicted where one is, is open where a network is not trained, and is not decided
+else, or where this design cannot tell, for the reason that is named. Where there is one network, accuracies are judged
+over its chips, for that network only; other quantities are open. The interval is at 95 %, without Holm's correction;
+"decides" is the distance from the claimed number that this design decides even as Holm's strictest check. "Points" are
+percent points of accuracy; [V] was read in the paper, [C] in the authors' code, [R] is reconstructed, [D] derived.
 
 {networks} networks, trained in {hours} hours in sum, on machines that did other work beside it (commits {commits}).
 

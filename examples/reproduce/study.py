@@ -121,17 +121,18 @@ class Study:
 
     def ask_difference(self, about: str, setting: str, quantity: str, first: np.ndarray, second: np.ndarray,
                        wanted: str, than: float) -> None:
-        """Ask what the means of two sets of networks differ by, by seed (S,) each; their variance is pooled.
+        """Ask what the means of two sets of networks differ by, by seed (S,) each, whose variances may differ (Welch).
 
-        Where one set is a single network, the verdict is for that network.
+        Where one set is a single network, it is taken to vary as the other does, and the verdict is for that network.
         """
-        n, df = (len(first), len(second)), len(first) + len(second) - 2
-        variance = sum(float(values.var()) * len(values) for values in (first, second)) / max(df, 1)
-        if df < 1 or variance == 0:
+        n = len(first), len(second)
+        variances = [float(values.var(ddof=1)) for values in (first, second) if len(values) > 1]
+        if not any(variances):
             return self.leave(about, setting, quantity, wanted, than, why_open=f"{n[0]} and {n[1]} seeds")
-        self.ask_estimate(about, setting, quantity, (first.mean() - second.mean(), math.sqrt(
-            variance * (1 / n[0] + 1 / n[1])), df), wanted, than,
-            f"{n[0]} and {n[1]} seeds{', so for one network' * (1 in n)}")
+        parts = variances[0] / n[0], variances[-1] / n[1]
+        df = max(n) - 1 if 1 in n else sum(parts) ** 2 / sum(part**2 / (k - 1) for part, k in zip(parts, n))
+        self.ask_estimate(about, setting, quantity, (first.mean() - second.mean(), math.sqrt(sum(parts)), df), wanted,
+                          than, f"{n[0]} and {n[1]} seeds{', so for one network' * (1 in n)}")
 
     def leave(self, about: str, setting: str, quantity: str, wanted: str, than: float, why_open: str = "",
               why_undecided: str = "") -> None:
