@@ -73,9 +73,9 @@ def main() -> None:
                 if LEAST <= len(rest) < len(rows):
                     study.notes.append(f"{setting}: without the regularisers, whose T brings no accuracy by the "
                                        f"paper's own words, {math.tanh(fisher(*of_both(rest), len(rest))[0]):.2f}.")
-            study.tables.append([[f"{net}, code {code}", "seeds", "T", "T by layer", "accuracy, BER 0.05 to 0.2"], *(
+            study.tables += [[[f"{net}, code {code}", "seeds", "T", "T by layer", "accuracy, BER 0.05 to 0.2"], *(
                 [label(one[0]), str(len(one)), f"{tolerance(one).mean():.1f}", by_layer(one), f"{high(one).mean():.1f}"]
-                for one in every)] if every else [])
+                for one in every)]] * bool(every)
             for i, one in enumerate(KINDS if net == "FCNN" else ()):
                 rows = [rows for rows in every if kind(rows[0]) == one]
                 axes.plot([tolerance(one).mean() for one in rows], [high(one).mean() for one in rows], "os^vDP"[i],
