@@ -26,7 +26,7 @@ def as_json(value: Any) -> str:
 
 def counted(n: int, thing: str) -> str:
     """ "1 chip", "1,000 chips"."""
-    return f"{n:,} {thing}{'s' * (n != 1)}"
+    return f"{n:,} {thing}{'' if n == 1 else 's'}"
 
 
 def print_plan(options: argparse.Namespace, plan: Mapping[str, Any], writes: Mapping[str, str | None]) -> None:
