@@ -49,6 +49,6 @@ def claimed_outputs(options: argparse.Namespace, table: Iterable["Option"]) -> I
 
     with contextlib.ExitStack() as held:
         for target in check_outputs(options, table):
-            held.callback(locks.close_and_remove, locks.open_locked(f"{target}.lock"))
+            held.callback(locks.close_and_remove, locks.claim(target))
         check_outputs(options, table)                            # what the last holder has made is there by now
         yield

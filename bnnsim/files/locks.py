@@ -7,6 +7,7 @@ free to take and as held by somebody alive.
 import contextlib
 import errno
 import os
+import stat
 import weakref
 from io import FileIO
 from typing import Protocol
@@ -37,16 +38,48 @@ if hasattr(os, "register_at_fork"):     # forked workers would go on holding the
     os.register_at_fork(after_in_child=_close_in_child)
 
 
-def open_locked(path: FilePath) -> FileIO:
-    """A file to append to, made if it is not there, locked until it is closed.
+def _plain(path: str, flags: int) -> int:
+    """Open without following a link or waiting for a reader; both are refused."""
+    try:
+        descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return descriptor
+        os.close(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+            raise
+    raise FileExistsError(errno.EEXIST, f"{path} must be a plain file, made here: move away what has its name")
+
+
+def claim(target: str) -> FileIO:
+    """The empty file TARGET.lock, locked: TARGET is this process's until `close_and_remove`.
 
     Raises
     ------
+    FileExistsError
+        Where something of that name is there that is no lock.
+    OSError
+        As of `open_locked`.
+    """
+    file = open_locked(f"{target}.lock")
+    if os.fstat(file.fileno()).st_size:
+        file.close()
+        raise FileExistsError(errno.EEXIST, f"{target}.lock has something in it, so it is no lock: move it away")
+    return file
+
+
+def open_locked(path: FilePath) -> FileIO:
+    """A file to append to, made if it is not there, locked until it is closed; no link is followed.
+
+    Raises
+    ------
+    FileExistsError
+        Where a link, a folder, a pipe or a device has its name.
     OSError
         Where another process holds it, or it cannot be written.
     """
     while True:
-        file = open(path, "ab", buffering=0)
+        file = open(path, "ab", buffering=0, opener=_plain)
         try:
             if fcntl is not None:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

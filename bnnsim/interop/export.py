@@ -92,7 +92,7 @@ def export_network(network: PackedNetwork, path: FilePath, format: str | None = 
     ----------
     network : PackedNetwork
     path : str or os.PathLike
-        Files that are there are replaced, whole or not at all.
+        Files that are there are replaced, whole or not at all; where a format has several, those of more layers go.
     format : str, optional
         Default: by the ending. "npz": arrays for NumPy, which `load_network` reads back. "onnx" and "qonnx": float32
         sums, exact, and float64 scores; uint8 images. "c" (.h): a C99 header with a function that classifies an image
@@ -134,10 +134,13 @@ def export_network(network: PackedNetwork, path: FilePath, format: str | None = 
     if form.contents is not _cells and not (mapping is None and faults is None):
         raise ValueError("mapping and faults belong to the format csv, which has a line for each cell")
     contents = form.contents(Job(network, path, mapping or (faults and faults.mapping) or MAPPING, faults))
+    former = set(outputs_of(path, form)) - {path}
     with contextlib.ExitStack() as stack:
         for target, parts in contents.items():
             with open(stack.enter_context(atomic.replaced(target)), "wb") as file:
                 file.writelines(parts)
+    for left in former - set(contents):                          # of a network with more layers: together, a mix of two
+        os.unlink(left)
     return list(contents)
 
 
@@ -149,9 +152,9 @@ def format_of(path: str) -> Format:
     raise ValueError(f"{path!r} must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}, or the format be given")
 
 
-def outputs_of(path: str) -> list[str]:
-    """Files that an export to this path may replace, as far as its name tells."""
-    form = format_of(path)
+def outputs_of(path: str, form: Format | None = None) -> list[str]:
+    """Files that an export to this path may replace, in a format or that of its ending, as far as names tell."""
+    form = form or format_of(path)
     stem, ending = os.path.splitext(path)
     folder, name = os.path.split(stem)
     if not form.several or not os.path.isdir(folder or "."):

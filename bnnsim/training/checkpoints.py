@@ -35,7 +35,7 @@ class Keeper:
         if self.path is None:
             return
         target = atomic.check_target(self.path)
-        self._lock = locks.open_locked(f"{target}.lock")
+        self._lock = locks.claim(target)
         atomic.remove_parts(target)
         if os.path.exists(self.path):
             if not self.resume:

@@ -199,6 +199,28 @@ def test_two_commands_cannot_make_one_file(tmp_path, no_work, command, words, ca
     assert stop.value.code == 2 and "net.h5.lock is in use by another process" in capsys.readouterr().err
 
 
+def put_text(path):
+    path.write_text("notes")
+
+
+def put_link(path):
+    path.symlink_to("elsewhere")
+
+
+@pytest.mark.parametrize("put, said", [(put_text, "has something in it, so it is no lock: move it away"),
+                                       (put_link, "must be a plain file"), (os.mkdir, "must be a plain file"),
+                                       (os.mkfifo, "must be a plain file")])
+def test_what_has_the_name_of_a_lock_stays(tmp_path, no_work, put, said, capsys):
+    """A user's file was deleted; a link's target was made, and left; a pipe was waited for."""
+    out = tmp_path / "net.h5"
+    put(tmp_path / "net.h5.lock")
+    with pytest.raises(SystemExit) as stop:
+        train.main(["--dataset", "fashion-subset", "--out", str(out)])
+    assert stop.value.code == 2 and f"net.h5.lock {said}" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == ["net.h5.lock"], "and no target of the link"
+    assert put is not put_text or (tmp_path / "net.h5.lock").read_text() == "notes"
+
+
 def test_what_the_other_command_made_meanwhile_is_seen(tmp_path, monkeypatch, capsys):
     out, original = tmp_path / "net.h5", locks.open_locked
 

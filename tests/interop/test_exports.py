@@ -159,6 +159,19 @@ def test_files_appear_whole_or_not_at_all(tmp_path, monkeypatch):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.parametrize("ending", ["mem", "coe"])
+def test_a_network_of_fewer_layers_replaces_all_of_one_with_more(tmp_path, ending):
+    """Layers of the former stayed beside those of the new one; other names stay."""
+    deep, flat = (bnnsim.pack(bnnsim.architectures.build(spec, (1, 8, 8), rng=0))
+                  for spec in ("FC64 FC16 FC10", "FC10"))
+    others = [f"y.layer2.weight.{ending}", f"x.layer2.{ending}", f"x.more.layer2.weight.{ending}"]
+    for name in others:
+        (tmp_path / name).write_text("another's")
+    bnnsim.export_network(deep, tmp_path / f"x.{ending}")
+    made = bnnsim.export_network(flat, tmp_path / f"x.{ending}")
+    assert set(map(str, tmp_path.iterdir())) == {*made, *(str(tmp_path / name) for name in others)}
+
+
 @pytest.mark.parametrize("change, message", [
     (lambda head, arrays: head.update(format="other"), "wanted the format bnnsim-npz, version 1, got 'other'"),
     (lambda head, arrays: head["layers"].pop(), "missing: layer0.mean|unknown: 'layer"),
