@@ -270,16 +270,31 @@ def _layout_hint(came: Sequence[int], wanted: Sequence[int | None]) -> str:
 
 def check_split(split: "LabelledImages", name: str = "split") -> "LabelledImages":
     """A Split, or another object that has all of `bnnsim.datasets.LabelledImages`, of at least one image."""
-    # asked of the type first: a Split's sha256 takes a second to compute
-    lacks = [part for part in ("images", "labels", "name", "sha256", "__len__")
-             if not (hasattr(type(split), part) or hasattr(split, part))]
-    if lacks:
+    if lacks := parts_missing(split):
         raise TypeError(f"{name} must be a Split, one half of what load_dataset gives, or an object of yours with the "
                         f"same parts, got {type(split).__name__}, which has no {', no '.join(lacks)}; wrap arrays as "
                         "bnnsim.Split(images, labels, 'mine')")
+    if not isinstance(split.name, str):
+        raise TypeError(f"the name of {name} must be a string, under which results are recorded, got {split.name!r}")
     if len(split.labels) == 0:
         raise ValueError(f"{name} must have at least one image")
     return split
+
+
+def parts_missing(split: object) -> list[str]:
+    """What an object lacks of `bnnsim.datasets.LabelledImages`."""
+    # asked of the type first: a Split's sha256 takes a second to compute
+    return [part for part in ("images", "labels", "name", "sha256", "__len__")
+            if not (hasattr(type(split), part) or hasattr(split, part))]
+
+
+def digest_of(split: "LabelledImages", name: str = "split") -> str:
+    """The sha256 of labelled images, by which a resumed run or campaign knows them."""
+    found = split.sha256
+    if not isinstance(found, str) or not found:
+        raise TypeError(f"the sha256 of {name} must be a string that changes with the content, such as 64 hexadecimal "
+                        f"digits, got {found!r}")
+    return found
 
 
 def check_labels(labels: npt.ArrayLike, n_images: int, n_classes: int) -> np.ndarray:

@@ -24,7 +24,8 @@ from bnnsim.campaign.provenance import system
 from bnnsim.campaign.result import SweepResult
 from bnnsim.campaign.settings import SeriesEntry, Settings, Stopping
 from bnnsim.campaign.store import Store
-from bnnsim.checks import FilePath, check_images, check_int, check_labels, check_probability, check_real
+from bnnsim.checks import (FilePath, check_images, check_int, check_labels, check_probability, check_real, check_split,
+                           digest_of, parts_missing)
 from bnnsim.faults import BitFlips
 from bnnsim.faults.axis import BER, check_axis, is_probability, moves_of
 from bnnsim.packed.network import PackedNetwork
@@ -193,15 +194,15 @@ def make_series(networks: PackedNetwork | Mapping[str, PackedNetwork],
     """The series of a campaign, networks x splits x faults, and the settings entry of each."""
     nets = _named("networks", "PackedNetwork", networks, lambda one: isinstance(one, PackedNetwork), "network",
                   " (see bnnsim.pack)")
-    parts = _named("split", "Split", splits, _is_split, "", " (one half of what load_dataset gives)")
+    parts = _named("split", "Split", splits, lambda one: not parts_missing(one), "", " (one half of what load_dataset gives)")
     kinds = _named("faults", "fault such as BitFlips(0)", BitFlips(0.0) if faults is None else faults,
                    lambda one: hasattr(one, "at"), "")
+    for images in parts.values():
+        check_split(images)
     for network, images in itertools.product(nets.values(), parts.values()):
         check_images(images.images, network.input_shape, network.reads_bits)
         check_labels(images.labels, len(images.images), network.n_classes)
-        if len(images) == 0:
-            raise ValueError("split must have at least one image")
-    digests = {name: images.sha256 for name, images in parts.items()}    # of all pixels: once, not once a series
+    digests = {name: digest_of(images) for name, images in parts.items()}    # of all pixels: once, not once a series
     series, entries = [], []
     for i, ((name, network), (part, split), (fault_name, fault)) in enumerate(itertools.product(
             nets.items(), parts.items(), kinds.items())):
@@ -213,12 +214,6 @@ def make_series(networks: PackedNetwork | Mapping[str, PackedNetwork],
         raise ValueError("series must have names that differ and networks of one number of classes, got "
                          f"{[(one.name, one.network.n_classes) for one in series]}")
     return tuple(series), entries
-
-
-def _is_split(one: object) -> bool:
-    # asked of the type first: to look at a Split's sha256 is to compute it
-    return all(hasattr(type(one), name) or hasattr(one, name)
-               for name in ("images", "labels", "name", "sha256", "__len__"))
 
 
 def _named(name: str, kind: str, value: One | Mapping[str, One], is_one: Callable[[object], bool], alone: str,

@@ -45,6 +45,7 @@ class Keeper:
             return
         if self.resume:
             log.warning("no checkpoint %s yet: training starts from the beginning", self.path)
+        self.run.described()                                    # what no file can hold is said before the work
         self.run.began = self.run.digest()
 
     def _moment_names(self, key: str) -> dict[str, str]:

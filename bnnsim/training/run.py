@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnnsim.checks import check_array
+from bnnsim.checks import check_array, digest_of
 from bnnsim.files.file_format import content_checksum
 from bnnsim.seeding import generator
 from bnnsim.training.history import History
@@ -202,8 +202,8 @@ class Run:
 
     def described(self) -> dict:
         """What a checkpoint must agree on for a resumed run to give the same bytes; plain JSON."""
-        return {"model": self.model.describe(), "seed": str(self.root), "train": self.train.sha256,
-                "validation": self.validation.sha256 if self.validation is not None else None,
+        return {"model": self.model.describe(), "seed": str(self.root), "train": digest_of(self.train, "train"),
+                "validation": digest_of(self.validation, "validation") if self.validation is not None else None,
                 **self.settings.described()}
 
     def metadata(self) -> dict[str, str]:

@@ -245,6 +245,8 @@ def test_the_full_set_is_official_and_holds_the_embedded_subset(tmp_path, monkey
 class OnDisk:
     """Labelled images of a user's own: no Split, and no part of one that is not needed."""
 
+    digest = "0" * 64
+
     def __init__(self, split, path):
         np.save(path, split.images)
         self.images, self.labels, self.name = np.load(path, mmap_mode="r"), split.labels, "mine"
@@ -254,7 +256,7 @@ class OnDisk:
 
     @property
     def sha256(self):
-        return "0" * 64
+        return self.digest
 
 
 def test_labelled_images_of_your_own_work_like_a_split(tmp_path):
@@ -279,6 +281,25 @@ def test_what_labelled_images_lack_is_named(tmp_path, part):
     network = bnnsim.pack(bnnsim.architectures.build("FC16 FC10", (1, 28, 28), rng=0))
     with pytest.raises(TypeError, match=f"split must be a Split, .* got OnDisk, which has no {part}; wrap arrays as"):
         network.accuracy(mine)
+
+
+@pytest.mark.parametrize("part, value, message", [
+    ("name", None, "the name of .* must be a string, under which results are recorded, got None"),
+    ("name", 3, "the name of .* must be a string, .* got 3"),
+    ("digest", None, "the sha256 of .* must be a string that changes with the content, .* got None"),
+    ("digest", 3, "the sha256 of .* must be a string .* got 3"),
+    ("digest", "", "the sha256 of .* must be a string .* got ''")])
+def test_what_no_file_could_hold_of_labelled_images_is_refused_before_the_work(tmp_path, part, value, message):
+    """A sweep ran to its end before, and left results that nothing read; a training died behind its last epoch."""
+    mine = OnDisk(load_embedded()[0][:10], tmp_path / "images.npy")
+    setattr(mine, part, value)
+    model = bnnsim.architectures.build("FC16 FC10", (1, 28, 28), rng=0)
+    network, out = bnnsim.pack(model), tmp_path / "n.h5"
+    with pytest.raises(TypeError, match=message):
+        bnnsim.sweep(network, mine, [0.1], 2, rng=0, progress=False, out=out)
+    with pytest.raises(TypeError, match=message):
+        bnnsim.fit(model, mine, 1, rng=0, progress=False, checkpoint=out)
+    assert not out.exists() and model.history is None
 
 
 def bombs(folder):
