@@ -88,9 +88,9 @@ def check_sequence(name: str, value: object, wanted: str) -> list[Any]:
 
 def check_bool(name: str, value: object) -> bool:
     """True or False: not 1, "no", or anything else that Python would take for one of them."""
-    if not isinstance(value, bool):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
-    return value
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r:.80}")
+    return bool(value)
 
 
 def check_choice(name: str, value: object, choices: Iterable[str]) -> str:

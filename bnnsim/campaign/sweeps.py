@@ -24,8 +24,8 @@ from bnnsim.campaign.provenance import system
 from bnnsim.campaign.result import SweepResult
 from bnnsim.campaign.settings import SeriesEntry, Settings, Stopping
 from bnnsim.campaign.store import Store
-from bnnsim.checks import (FilePath, check_images, check_int, check_labels, check_probability, check_real, check_split,
-                           digest_of, parts_missing)
+from bnnsim.checks import (FilePath, check_bool, check_images, check_int, check_labels, check_probability, check_real,
+                           check_split, digest_of, parts_missing)
 from bnnsim.faults import BitFlips
 from bnnsim.faults.axis import BER, check_axis, is_probability, moves_of
 from bnnsim.packed.network import PackedNetwork
@@ -128,7 +128,10 @@ def sweep(networks: PackedNetwork | Mapping[str, PackedNetwork],
     (1, 2, 3)
     """
     root, trials = root_seed(rng), check_int("trials", trials, 1, MOST_TRIALS)
-    rule = _stopping_rule(trials, ci_width, max_trials)
+    rule, resume = _stopping_rule(trials, ci_width, max_trials), check_bool("resume", resume)
+    predictions = check_bool("predictions", predictions)
+    if progress != "log":
+        progress = check_bool("progress, where it is not 'log',", progress)
     series, entries = make_series(networks, split, faults)
     if predictions and series[0].network.n_classes > 256:
         raise ValueError("predictions are kept of up to 256 classes, one byte an image, got "
@@ -137,13 +140,13 @@ def sweep(networks: PackedNetwork | Mapping[str, PackedNetwork],
     asked = _check_rates(rates, axis)
     for one, rate in itertools.product(series, asked.tolist()):
         one.fault.at(rate)                                       # what a fault cannot be is said before the work
-    settings: Settings = {"series": entries, "seed": str(root), "stopping": rule, "predictions": bool(predictions)}
+    settings: Settings = {"series": entries, "seed": str(root), "stopping": rule, "predictions": predictions}
     if axis != BER:
         settings["axis"] = axis
     known = {**system(), "seed_source": "drawn" if rng is None else "given", **(provenance or {})}
     for name, value in (("settings", settings), ("provenance", known)):
         file_format.to_json(name, value)                         # what no file can hold is said before the work, too
-    context = Context(secrets.token_hex(16), series, root, bool(predictions))    # a key that no worker has met
+    context = Context(secrets.token_hex(16), series, root, predictions)    # a key that no worker has met
     campaign = Campaign(settings, asked, trials, context, known)
     with contextlib.closing(Store(out, resume, campaign)) as store:
         run(store, executor, workers, progress)
@@ -194,7 +197,8 @@ def make_series(networks: PackedNetwork | Mapping[str, PackedNetwork],
     """The series of a campaign, networks x splits x faults, and the settings entry of each."""
     nets = _named("networks", "PackedNetwork", networks, lambda one: isinstance(one, PackedNetwork), "network",
                   " (see bnnsim.pack)")
-    parts = _named("split", "Split", splits, lambda one: not parts_missing(one), "", " (one half of what load_dataset gives)")
+    parts = _named("split", "Split", splits, lambda one: not parts_missing(one), "",
+                   " (one half of what load_dataset gives)")
     kinds = _named("faults", "fault such as BitFlips(0)", BitFlips(0.0) if faults is None else faults,
                    lambda one: hasattr(one, "at"), "")
     for images in parts.values():

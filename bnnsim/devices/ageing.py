@@ -10,7 +10,7 @@ from typing import cast
 
 import numpy as np
 
-from bnnsim.checks import check_probability, check_real, clean_fields
+from bnnsim.checks import check_bool, check_probability, check_real, clean_fields
 from bnnsim.devices.cells import Failures
 from bnnsim.devices.states import KnownState, State, check_states
 
@@ -100,6 +100,7 @@ class Wear:
 
     def at(self, cycles: float, extrapolate: bool = False) -> tuple[State, State]:
         """(lrs, hrs) after so many cycles."""
+        check_bool("extrapolate", extrapolate)
         if callable(self.states):
             low, high = self.cycles[0], self.cycles[-1]
             if not extrapolate and not low <= cycles <= high:
@@ -186,7 +187,7 @@ class Retention:
         ValueError
             Outside the data.
         """
-        time = check_real("time_second", time_second, 0)
+        time, extrapolate = check_real("time_second", time_second, 0), check_bool("extrapolate", extrapolate)
         kelvin = self.temperature0_kelvin if temperature_kelvin is None else temperature_kelvin
         kelvin = check_real("temperature_kelvin", kelvin, 0, open_low=True)
         low, high = self.temperatures

@@ -10,7 +10,7 @@ import numpy as np
 
 import bnnsim.interop.arrays_files as arrays_files
 import bnnsim.interop.chain as chain
-from bnnsim.checks import FilePath, check_choice, check_int, check_real
+from bnnsim.checks import FilePath, check_bool, check_choice, check_int, check_real
 from bnnsim.datasets.shipped import network_file
 from bnnsim.interop.arrays_files import Arrays
 from bnnsim.interop.bounded import read_bytes
@@ -166,7 +166,9 @@ def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
     if not paths:
         raise ValueError("path must be a file, a folder or several files, got none")
     code, name = code_of(input), ", ".join(os.fspath(each) for each in paths)
-    eps = check_real("eps", eps, 0)
+    eps, popcount = check_real("eps", eps, 0), check_bool("popcount", popcount)
+    if norm_first is not None:
+        norm_first = check_bool("norm_first", norm_first)
     if input_shape is not None:
         input_shape = check_input_shape(input_shape)
     stores_bias = check_choice("bias", bias, ("folded", "stored")) == "stored"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnnsim.checks import check_choice
+from bnnsim.checks import check_bool, check_choice
 from bnnsim.packed.forward import Pair
 from bnnsim.packed.schema import check_input_shape
 from bnnsim.packed.settings import check_setting, same_padding
@@ -95,9 +95,7 @@ def build(spec: str, input_shape: tuple[int, int, int], input_offset: int = 0, o
     >>> build("C8 MP2 FC16 FC10", (1, 28, 28), rng=0).shapes[-1]
     (10,)
     """
-    tokens, root = parse_spec(spec), root_seed(rng)
-    if len(input_shape) != 3:
-        raise ValueError(f"input_shape must be (channels, height, width), got {tuple(input_shape)}")
+    tokens, root, output_norm = parse_spec(spec), root_seed(rng), check_bool("output_norm", output_norm)
     layers: list[Layer] = []
     shape: tuple[int, ...] = check_input_shape(input_shape)
     for i, (token, after) in enumerate(zip(tokens, [*tokens[1:], {}])):

@@ -84,6 +84,7 @@ IMAGES = np.zeros((3, 1, 2, 2), np.uint8)
     (lambda: load_dataset("fashion-subset", folder="/tmp"), ValueError, "comes with the library"),
     (lambda: load_dataset("mnist"), FileNotFoundError, "python -m bnnsim.download mnist"),
     (lambda: load_dataset("cifar10", download=False), FileNotFoundError, "download=False"),
+    (lambda: load_dataset("cifar10", download=np.False_), FileNotFoundError, "download=False"),
 ])
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):

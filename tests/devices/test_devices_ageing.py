@@ -86,6 +86,8 @@ def test_weibull():
 
 BAD = [
     (lambda: WEAR.at(1e7), ValueError, "cycles must be within the data, 1 to 1e.06, got 1e.07; add rows"),
+    (lambda: WEAR.at(5, extrapolate="no"), TypeError, "extrapolate must be True or False, got 'no'"),
+    (lambda: KEPT.shifts(5, extrapolate="no"), TypeError, "extrapolate must be True or False, got 'no'"),
     (lambda: WEAR.at(0.5), ValueError, "cycles must be within the data"),
     (lambda: interpolated("x", 2.0, [1.0], [3.0]), ValueError, "x must be within the data, only 1, got 2; add rows"),
     (lambda: interpolated("x", 2.0, [1.0], [3.0], extrapolate=True), ValueError, "only 1"),

@@ -400,6 +400,9 @@ def test_cards_say_what_they_do_not_know(call, message):
 def test_more_bad_input():
     with pytest.raises(FileNotFoundError, match="wanted a device card"):
         load_card("no_such_card")
+    for ask in (card_of(RATED).error_rates, card_of(*CYCLED).cell, card_of(RATED).fault):
+        with pytest.raises(TypeError, match="extrapolate must be True or False, got 'no'"):
+            ask(extrapolate="no")
     with pytest.raises(TypeError, match="network must have n_bits"):
         card_of(STATES, ENERGY).energy_joule(7)
     with pytest.raises(ValueError, match="bits_per_weight must be >= 1"):

@@ -182,9 +182,8 @@ def test_bad_faults(call, error, message):
 RATES = [0.0, 0.01, 0.2]
 
 
-def swept(networks, split=None, rates=RATES, trials=3, rng=5, **settings):
-    return sweep(networks, split_of() if split is None else split, rates, trials, rng, progress=False,
-                 **settings)
+def swept(networks, split=None, rates=RATES, trials=3, rng=5, progress=False, **settings):
+    return sweep(networks, split_of() if split is None else split, rates, trials, rng, progress=progress, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -305,6 +304,9 @@ BAD = {
     "texts": (dict(rates=["0.1"]), TypeError, "must be a probability"),
     "True": (dict(rates=[True]), TypeError, "must be a probability"),
     "two axes": (dict(rates=[[0.1, 0.2]]), TypeError, "must be a probability"),
+    "predictions": (dict(predictions=1), TypeError, "predictions must be True or False, got 1"),
+    "resume": (dict(resume="no"), TypeError, "resume must be True or False, got 'no'"),
+    "progress": (dict(progress="no"), TypeError, "progress, where it is not 'log', must be True or False, got 'no'"),
     "no trials": (dict(trials=0), ValueError, "trials must be in .1, "),
     "half a trial": (dict(trials=1.5), TypeError, "trials must be an integer"),
     "seed": (dict(rng=-3), ValueError, "rng must be a seed"),

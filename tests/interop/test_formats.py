@@ -398,14 +398,17 @@ def test_rows_are_images_of_one_channel(tmp_path):
         bnnsim.load_network(tmp_path / "x.onnx", input_shape=(4, 2, 2))
 
 
-@pytest.mark.parametrize("shape, message", [((0, 4, 4), r"^input_shape\[0\] must be in"),
-                                            ((4, 4), "^input_shape must be"),
-                                            ((1, 4, 4.0), r"^input_shape\[2\] must be an integer")])
-def test_shapes_of_images_that_are_none(tmp_path, shape, message):
-    """With packed words and a spec 0 was "cannot reshape array"."""
+@pytest.mark.parametrize("settings, message", [
+    ({"input_shape": (0, 4, 4)}, r"^input_shape\[0\] must be in"), ({"input_shape": (4, 4)}, "^input_shape must be"),
+    ({"input_shape": (1, 4, 4.0)}, r"^input_shape\[2\] must be an integer"),
+    ({"popcount": "no"}, "popcount must be True or False, got 'no'"),
+    ({"norm_first": "no"}, "norm_first must be True or False, got 'no'")])
+def test_settings_of_a_wrong_kind(tmp_path, settings, message):
+    """With packed words and a spec a size of 0 was "cannot reshape array"; "no" was taken for True."""
     np.savez(tmp_path / "x.npz", w=np.ones((3, 2), np.uint8))
     with pytest.raises((ValueError, TypeError), match=message):
-        bnnsim.load_network(tmp_path / "x.npz", "FC3", input_shape=shape, weights="bits", bit_order="lsb")
+        bnnsim.load_network(tmp_path / "x.npz", "FC3", weights="bits", bit_order="lsb",
+                            **{"input_shape": (1, 4, 4), **settings})
 
 
 @pytest.mark.parametrize("name, how", [
