@@ -203,15 +203,16 @@ def make_series(networks: PackedNetwork | Mapping[str, PackedNetwork],
                    lambda one: hasattr(one, "at"), "")
     for images in parts.values():
         check_split(images)
-    for network, images in itertools.product(nets.values(), parts.values()):
+    labels = dict[str, np.ndarray]()
+    for network, (part, images) in itertools.product(nets.values(), parts.items()):
         check_images(images.images, network.input_shape, network.reads_bits)
-        check_labels(images.labels, len(images.images), network.n_classes)
+        labels[part] = check_labels(images.labels, len(images.images), network.n_classes)
     digests = {name: digest_of(images) for name, images in parts.items()}    # of all pixels: once, not once a series
     series, entries = [], []
     for i, ((name, network), (part, split), (fault_name, fault)) in enumerate(itertools.product(
             nets.items(), parts.items(), kinds.items())):
         full = ", ".join(filter(None, (name, part if len(parts) > 1 else "", fault_name)))
-        series.append(Series(full, network, split.images, split.labels, fault, i // len(kinds)))
+        series.append(Series(full, network, split.images, labels[part], fault, i // len(kinds)))
         entries.append(SeriesEntry(name=full, network=network.checksum, split=split.name, split_sha256=digests[part],
                                    n_images=len(split), fault=repr(fault.at(0.0))))
     if len({one.name for one in series}) < len(series) or len({one.network.n_classes for one in series}) > 1:

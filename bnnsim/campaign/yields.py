@@ -262,7 +262,7 @@ class _Broken:
     """Chips of a network as `split_to` asks for them: a chip is its masks of wrong bits."""
 
     def __init__(self, network: PackedNetwork, split: "LabelledImages", fault: BitFlips, root: int) -> None:
-        self.network, self.labels, self.root = network, split.labels, root
+        self.network, self.labels, self.root = network, check_labelled(network, split), root
         self.rates = [rate for rate, in fault.rates(len(network.layers))]
         self.clean = clean_pass_of(network, split.images)
 

@@ -167,7 +167,7 @@ def make_model(name: str, train: "LabelledImages", output_norm: bool, seed: int,
         if input_offset is not None:
             raise ValueError(f"{name} takes pixels as its paper has them: input_offset (--input-offset) is for layers "
                              "in a row")
-        n_classes = getattr(train, "n_classes", int(train.labels.max()) + 1)
+        n_classes = getattr(train, "n_classes", int(np.max(train.labels)) + 1)
         return GRAPHS[name](**settings, input_shape=(channels, height, width), n_classes=n_classes)
     if input_offset is None:
         input_offset = 128 if channels == 3 else 0

@@ -15,9 +15,11 @@ import bnnsim
 import bnnsim.datasets.downloading as downloading
 import bnnsim.datasets.readers as readers
 import bnnsim.datasets.shipped as shipped
+from bnnsim.campaign import rare_failures
 from bnnsim.datasets.catalogue import Source
 from bnnsim.datasets.find import EmbeddedSubsetWarning, load_dataset, load_embedded
 from bnnsim.datasets.split import LabelledImages, Split
+from bnnsim.metrics.evaluation import Evaluation
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 DATA = shipped.data_folder()
@@ -273,6 +275,27 @@ def test_labelled_images_of_your_own_work_like_a_split(tmp_path):
     assert np.array_equal(*found)
     found = [bnnsim.sweep(networks[0], data, [0.1], 2, 3, progress=False).right for data in (split, mine)]
     assert np.array_equal(*found)
+
+
+def test_labels_of_your_own_may_be_a_list(tmp_path):
+    """Only network.accuracy took them."""
+    split = load_embedded()[0][:40]
+    mine = OnDisk(split, tmp_path / "images.npy")
+    mine.labels = split.labels.tolist()
+    model = bnnsim.architectures.build("FC16 FC16 FC10", (1, 28, 28), rng=0)
+    bnnsim.fit(model, mine, 1, validation=mine, rng=0, progress=False, class_weight="balanced")
+    network, flips = bnnsim.pack(model), bnnsim.faults.BitFlips(0.1)
+    for ask in (lambda data: bnnsim.sweep(network, data, [0.1], 2, 3, progress=False).right,
+                lambda data: bnnsim.metrics.critical_bits(network, data, 1).effect,
+                lambda data: bnnsim.metrics.importance(network, data).layers[0].raw,
+                lambda data: bnnsim.metrics.importance(network, data, "readout").layers[0].raw,
+                lambda data: bnnsim.metrics.importance(model, data, "taylor").layers[0].raw,
+                lambda data: bnnsim.metrics.predicted_accuracy(network, data, [0.1]).accuracy,
+                lambda data: bnnsim.metrics.hard_images(network, data, flips, 2, rng=0).failures,
+                lambda data: bnnsim.metrics.ensemble(network, data, reads=1).labels,
+                lambda data: Evaluation("n", network, data, network.predict(data.images)).confusion,
+                lambda data: np.array(rare_failures(network, data, flips, 0.05, 4, 2, 0).share.share)):
+        assert np.array_equal(ask(split), ask(mine))
 
 
 @pytest.mark.parametrize("part", ["images", "labels", "name"])
