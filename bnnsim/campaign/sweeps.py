@@ -195,12 +195,11 @@ def make_series(networks: PackedNetwork | Mapping[str, PackedNetwork],
                 splits: "LabelledImages | Mapping[str, LabelledImages]",
                 faults: "RatedFault | Mapping[str, RatedFault] | None") -> tuple[tuple[Series, ...], list[SeriesEntry]]:
     """The series of a campaign, networks x splits x faults, and the settings entry of each."""
-    nets = _named("networks", "PackedNetwork", networks, lambda one: isinstance(one, PackedNetwork), "network",
-                  " (see bnnsim.pack)")
+    nets = named_networks(networks)
     parts = _named("split", "Split", splits, lambda one: not parts_missing(one), "",
                    " (one half of what load_dataset gives)")
     kinds = _named("faults", "fault such as BitFlips(0)", BitFlips(0.0) if faults is None else faults,
-                   lambda one: hasattr(one, "at"), "")
+                   lambda one: hasattr(one, "at") and not isinstance(one, type), "")
     for images in parts.values():
         check_split(images)
     labels = dict[str, np.ndarray]()
@@ -221,20 +220,30 @@ def make_series(networks: PackedNetwork | Mapping[str, PackedNetwork],
     return tuple(series), entries
 
 
+def named_networks(networks: PackedNetwork | Mapping[str, PackedNetwork]) -> Mapping[str, PackedNetwork]:
+    """Networks by name; one without a name is "network"."""
+    return _named("networks", "PackedNetwork", networks, lambda one: isinstance(one, PackedNetwork), "network",
+                  " (see bnnsim.pack)")
+
+
 def _named(name: str, kind: str, value: One | Mapping[str, One], is_one: Callable[[object], bool], alone: str,
            hint: str = "") -> Mapping[str, One]:
     """A dict of str to things of a kind from one thing or a dict of them."""
     if is_one(value):
         return {alone: cast(One, value)}
     if not isinstance(value, Mapping) or not value:
-        came = "an empty dict" if value == {} else type(value).__name__
+        came = "an empty dict" if value == {} else _what(value)
         raise TypeError(f"{name} must be a {kind} or a dict of name to {kind}, got {came}{hint}")
     for key, item in value.items():
         if not isinstance(key, str):
             raise TypeError(f"{name} must have strings as names, got {key!r}")
         if not is_one(item):
-            raise TypeError(f"{name}[{key!r}] must be a {kind}, got {type(item).__name__}{hint}")
+            raise TypeError(f"{name}[{key!r}] must be a {kind}, got {_what(item)}{hint}")
     return value
+
+
+def _what(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
 
 
 def _stopping_rule(trials: int, ci_width: float | None, max_trials: int | None) -> Stopping | None:

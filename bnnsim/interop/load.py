@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -161,7 +161,7 @@ def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
     ValueError
         As `load_network`; and what is said here and would not be read, as the file itself tells it.
     """
-    paths = [network_file(path)] if isinstance(path, (str, os.PathLike)) else list(path)
+    paths = [network_file(path)] if isinstance(path, (str, os.PathLike)) else _several(path)
     reading = Reading(weights, None if sign is None else SIGNS[check_choice("sign", sign, SIGNS)])
     if not paths:
         raise ValueError("path must be a file, a folder or several files, got none")
@@ -194,6 +194,15 @@ def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
     except (ValueError, TypeError) as error:
         text = str(error)                                        # readers of our own files name them already
         raise ValueError(text if text.startswith(name) else f"{name}: {text}") from error
+
+
+def _several(path: Sequence[FilePath]) -> list[FilePath]:
+    found = list(path) if isinstance(path, Iterable) and not isinstance(path, (bytes, Mapping)) else [path]
+    wrong = [type(each).__name__ for each in found if not isinstance(each, (str, os.PathLike))]
+    if wrong:
+        raise TypeError("path must be a file, a folder, a network that comes with bnnsim, or a list of files, got "
+                        f"{wrong[0]}; arrays at hand are taken by PackedNetwork.from_arrays")
+    return found
 
 
 def _check_read(form: str, said: Mapping[str, Any], read: Collection[str]) -> None:

@@ -328,6 +328,7 @@ BAD = {
     "a list": (dict(networks=[network_of(*SMALL)]), TypeError, "networks must be a PackedNetwork or a dict"),
     "a dict of models": (dict(networks={"m": build(*SMALL, rng=0)}), TypeError,
                          r"networks\['m'\] must be a PackedNetwork"),
+    "the class of a fault": (dict(faults=BitFlips), TypeError, "fault such as BitFlips.0. .* the class BitFlips"),
     "no networks": (dict(networks={}), (TypeError, ValueError), "networks must be"),
     "a name": (dict(networks={1: network_of(*SMALL)}), TypeError, "networks must have strings as names, got 1"),
 }

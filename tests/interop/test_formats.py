@@ -425,6 +425,12 @@ def test_files_that_other_programs_wrote(name, how):
     assert len(np.unique(found, axis=0)) > 2
 
 
+@pytest.mark.parametrize("path", [None, {"w": np.ones((3, 2))}, b"x.npz", [np.ones(3)]])
+def test_what_is_no_path_is_refused(path):
+    with pytest.raises(TypeError, match="path must be a file, .*; arrays at hand are taken by PackedNetwork.from_arr"):
+        bnnsim.load_network(path)
+
+
 def test_an_error_names_its_file_once(tmp_path):
     """Readers of our own files say the name themselves."""
     path = tmp_path / "cut.h5"
