@@ -80,6 +80,7 @@ def check_sequence(name: str, value: object, wanted: str) -> list[Any]:
     """What a sequence or an array holds, one at least; `wanted` says of what, with an example."""
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable) or getattr(value, "ndim", 1) == 0:
         raise TypeError(f"{name} must be a sequence of {wanted}, got {value!r:.80} of type {type(value).__name__}")
+    check_unmasked(name, value)
     found = list(value)
     if not found:
         raise ValueError(f"{name} must be a sequence of {wanted}, one at least, got none")

@@ -25,7 +25,7 @@ from bnnsim.campaign.result import SweepResult
 from bnnsim.campaign.settings import SeriesEntry, Settings, Stopping
 from bnnsim.campaign.store import Store
 from bnnsim.checks import (FilePath, check_bool, check_images, check_int, check_labels, check_probability, check_real,
-                           check_split, digest_of, parts_missing)
+                           check_split, check_unmasked, digest_of, parts_missing)
 from bnnsim.faults import BitFlips
 from bnnsim.faults.axis import BER, check_axis, is_probability, moves_of
 from bnnsim.packed.network import PackedNetwork
@@ -182,6 +182,7 @@ def axis_moved(series: Sequence[Series], asked: str | None = None) -> str:
 
 def _check_rates(rates: npt.ArrayLike, axis: str) -> np.ndarray:
     """Rates as float64 (R,): at least one, none twice; probabilities where the axis is of such, else any numbers."""
+    check_unmasked("rates", rates)
     check = check_probability if is_probability(axis) else check_real
     checked = [check(f"rates[{i}]", rate) for i, rate in enumerate(np.atleast_1d(np.asarray(rates, object)))]
     if not checked:

@@ -310,6 +310,7 @@ BAD = {
     "NaN rate": (dict(rates=[math.nan]), ValueError, "must be a probability"),
     "no rates": (dict(rates=[]), ValueError, "rates must have at least one, got none"),
     "a rate twice": (dict(rates=[0.1, 0.2, 0.1]), ValueError, "rates must differ from each other"),
+    "a masked rate": (dict(rates=np.ma.array([0.1, 0.2], mask=[0, 1])), ValueError, "rates must have no masked values"),
     "text": (dict(rates="0.1"), TypeError, "must be a probability"),
     "texts": (dict(rates=["0.1"]), TypeError, "must be a probability"),
     "True": (dict(rates=[True]), TypeError, "must be a probability"),
