@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 class CardOptions(SweepOptions, total=False):
     """Keywords of `sweep_card`."""
 
-    cells: Sequence[str] | None
-    codes: Sequence[str]
+    cells: str | Sequence[str] | None
+    codes: str | Sequence[str]
     at: Mapping[str, Any] | None
     trials: int
     rng: RandomSource
@@ -40,9 +40,10 @@ class CardOptions(SweepOptions, total=False):
 
 
 def sweep_card(card: DeviceCard, networks: PackedNetwork | Mapping[str, PackedNetwork], split: "LabelledImages",
-               axis: str, places: Sequence[float | str] | None = None, *, cells: Sequence[str] | None = None,
-               codes: Sequence[str] = ("none",), at: Mapping[str, Any] | None = None, trials: int = 10,
-               rng: RandomSource = None, extrapolate: bool = False, **settings: Unpack[SweepOptions]) -> CardSweep:
+               axis: str, places: float | str | Sequence[float | str] | None = None, *,
+               cells: str | Sequence[str] | None = None, codes: str | Sequence[str] = ("none",),
+               at: Mapping[str, Any] | None = None, trials: int = 10, rng: RandomSource = None,
+               extrapolate: bool = False, **settings: Unpack[SweepOptions]) -> CardSweep:
     """Accuracy of networks whose weights a memory technology holds, along one axis of its device card.
 
     Parameters
@@ -53,11 +54,11 @@ def sweep_card(card: DeviceCard, networks: PackedNetwork | Mapping[str, PackedNe
     split : Split
     axis : str
         A key of `bnnsim.devices.AXES` that the card knows: ``card.axes()``.
-    places : sequence of float, or of str for conditions, optional
+    places : float or a sequence of them, or of str for conditions, optional
         By default all conditions, or nine from end to end of the card's data.
-    cells : sequence of {"1T1R", "2T2R"}, optional
+    cells : {"1T1R", "2T2R"} or a sequence of these, optional
         The card's own by default.
-    codes : sequence of str
+    codes : str or a sequence of str
         "none", or codes of `bnnsim.faults.Protected`, such as "secded(72,64)".
     at : dict, optional
         Where on the other axes, such as ``{"condition": "weak", "cycles": 1e4}``.
@@ -196,7 +197,7 @@ def _if_known(ask: Callable[[], float]) -> float | None:
         return None
 
 
-def _asked(card: DeviceCard, axis: str, places: Sequence[float | str] | None, at: dict[str, Any],
+def _asked(card: DeviceCard, axis: str, places: float | str | Sequence[float | str] | None, at: dict[str, Any],
            extrapolate: bool) -> _Asked:
     known = card.axes(at.get("condition"))
     check_choice("axis", axis, known)

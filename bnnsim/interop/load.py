@@ -196,8 +196,8 @@ def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
         raise ValueError(text if text.startswith(name) else f"{name}: {text}") from error
 
 
-def _several(path: Sequence[FilePath]) -> list[FilePath]:
-    found = list(path) if isinstance(path, Iterable) and not isinstance(path, (bytes, Mapping)) else [path]
+def _several(path: object) -> list[FilePath]:
+    found: list[Any] = list(path) if isinstance(path, Iterable) and not isinstance(path, (bytes, Mapping)) else [path]
     wrong = [type(each).__name__ for each in found if not isinstance(each, (str, os.PathLike))]
     if wrong:
         raise TypeError("path must be a file, a folder, a network that comes with bnnsim, or a list of files, got "
