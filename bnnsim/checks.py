@@ -80,6 +80,7 @@ def check_sequence(name: str, value: object, wanted: str) -> list[Any]:
     """What a sequence or an array holds, one at least; `wanted` says of what, with an example."""
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable) or getattr(value, "ndim", 1) == 0:
         raise TypeError(f"{name} must be a sequence of {wanted}, got {value!r:.80} of type {type(value).__name__}")
+    check_unmasked(name, value)
     found = list(value)
     if not found:
         raise ValueError(f"{name} must be a sequence of {wanted}, one at least, got none")
@@ -88,9 +89,9 @@ def check_sequence(name: str, value: object, wanted: str) -> list[Any]:
 
 def check_bool(name: str, value: object) -> bool:
     """True or False: not 1, "no", or anything else that Python would take for one of them."""
-    if not isinstance(value, bool):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
-    return value
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r:.80}")
+    return bool(value)
 
 
 def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
@@ -270,16 +271,31 @@ def _layout_hint(came: Sequence[int], wanted: Sequence[int | None]) -> str:
 
 def check_split(split: "LabelledImages", name: str = "split") -> "LabelledImages":
     """A Split, or another object that has all of `bnnsim.datasets.LabelledImages`, of at least one image."""
-    # asked of the type first: a Split's sha256 takes a second to compute
-    lacks = [part for part in ("images", "labels", "name", "sha256", "__len__")
-             if not (hasattr(type(split), part) or hasattr(split, part))]
-    if lacks:
+    if lacks := parts_missing(split):
         raise TypeError(f"{name} must be a Split, one half of what load_dataset gives, or an object of yours with the "
                         f"same parts, got {type(split).__name__}, which has no {', no '.join(lacks)}; wrap arrays as "
                         "bnnsim.Split(images, labels, 'mine')")
+    if not isinstance(split.name, str):
+        raise TypeError(f"the name of {name} must be a string, under which results are recorded, got {split.name!r}")
     if len(split.labels) == 0:
         raise ValueError(f"{name} must have at least one image")
     return split
+
+
+def parts_missing(split: object) -> list[str]:
+    """What an object lacks of `bnnsim.datasets.LabelledImages`."""
+    # asked of the type first: a Split's sha256 takes a second to compute
+    return [part for part in ("images", "labels", "name", "sha256", "__len__")
+            if not (hasattr(type(split), part) or hasattr(split, part))]
+
+
+def digest_of(split: "LabelledImages", name: str = "split") -> str:
+    """The sha256 of labelled images, by which a resumed run or campaign knows them."""
+    found = split.sha256
+    if not isinstance(found, str) or not found:
+        raise TypeError(f"the sha256 of {name} must be a string that changes with the content, such as 64 hexadecimal "
+                        f"digits, got {found!r}")
+    return found
 
 
 def check_labels(labels: npt.ArrayLike, n_images: int, n_classes: int) -> np.ndarray:

@@ -4,6 +4,7 @@ Here a cell is a memory cell ("1T1R", "2T2R"), and a place is where on the card'
 """
 
 import itertools
+import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
@@ -12,10 +13,11 @@ import numpy as np
 
 import bnnsim.campaign.card_file as card_file
 from bnnsim.campaign.card import CardPlace, CardSeries, CardSweep, place_numbers
-from bnnsim.campaign.sweeps import SweepOptions, sweep
-from bnnsim.checks import check_choice, check_real
+from bnnsim.campaign.sweeps import SweepOptions, named_networks, sweep
+from bnnsim.checks import check_choice, check_real, check_sequence
 from bnnsim.devices import AXES, CardFault, DeviceCard
 from bnnsim.devices.cells import ErrorRates
+from bnnsim.devices.energy import check_cell
 from bnnsim.devices.marks import either
 from bnnsim.faults import Protected
 from bnnsim.faults.decoding_errors import decoded_rate
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
 class CardOptions(SweepOptions, total=False):
     """Keywords of `sweep_card`."""
 
-    cells: Sequence[str] | None
-    codes: Sequence[str]
+    cells: str | Sequence[str] | None
+    codes: str | Sequence[str]
     at: Mapping[str, Any] | None
     trials: int
     rng: RandomSource
@@ -38,9 +40,10 @@ class CardOptions(SweepOptions, total=False):
 
 
 def sweep_card(card: DeviceCard, networks: PackedNetwork | Mapping[str, PackedNetwork], split: "LabelledImages",
-               axis: str, places: Sequence[float | str] | None = None, *, cells: Sequence[str] | None = None,
-               codes: Sequence[str] = ("none",), at: Mapping[str, Any] | None = None, trials: int = 10,
-               rng: RandomSource = None, extrapolate: bool = False, **settings: Unpack[SweepOptions]) -> CardSweep:
+               axis: str, places: float | str | Sequence[float | str] | None = None, *,
+               cells: str | Sequence[str] | None = None, codes: str | Sequence[str] = ("none",),
+               at: Mapping[str, Any] | None = None, trials: int = 10, rng: RandomSource = None,
+               extrapolate: bool = False, **settings: Unpack[SweepOptions]) -> CardSweep:
     """Accuracy of networks whose weights a memory technology holds, along one axis of its device card.
 
     Parameters
@@ -51,11 +54,11 @@ def sweep_card(card: DeviceCard, networks: PackedNetwork | Mapping[str, PackedNe
     split : Split
     axis : str
         A key of `bnnsim.devices.AXES` that the card knows: ``card.axes()``.
-    places : sequence of float, or of str for conditions, optional
+    places : float or a sequence of them, or of str for conditions, optional
         By default all conditions, or nine from end to end of the card's data.
-    cells : sequence of {"1T1R", "2T2R"}, optional
+    cells : {"1T1R", "2T2R"} or a sequence of these, optional
         The card's own by default.
-    codes : sequence of str
+    codes : str or a sequence of str
         "none", or codes of `bnnsim.faults.Protected`, such as "secded(72,64)".
     at : dict, optional
         Where on the other axes, such as ``{"condition": "weak", "cycles": 1e4}``.
@@ -91,10 +94,12 @@ def sweep_card(card: DeviceCard, networks: PackedNetwork | Mapping[str, PackedNe
     """
     if not isinstance(card, DeviceCard):
         raise TypeError(f"card must be a DeviceCard, as bnnsim.devices.load_card gives, got {type(card).__name__}")
-    nets = {"network": networks} if isinstance(networks, PackedNetwork) else networks
-    asked = _asked(card, axis, places, dict(at or {}), extrapolate)
+    nets = named_networks(networks)
+    asked = _asked(card, axis, places, _checked_at(at), extrapolate)
     own = card.own_cell(asked.where(asked.places[0]).get("condition"))
-    kinds = list(dict.fromkeys(itertools.product(cells or [own], codes)))
+    kinds = list(dict.fromkeys(itertools.product(
+        [check_cell(cell) for cell in _several("cells", cells, "kinds of cells, such as ['1T1R', '2T2R']") or [own]],
+        _several("codes", codes, "codes, such as ['none', 'secded(72,64)']"))))
     for (cell, _), place in itertools.product(kinds, asked.places):
         asked.error_rates(cell, place)                           # what the card does not know is said before the work
     series, costs, clean = asked.known(nets, split, kinds)
@@ -192,7 +197,7 @@ def _if_known(ask: Callable[[], float]) -> float | None:
         return None
 
 
-def _asked(card: DeviceCard, axis: str, places: Sequence[float | str] | None, at: dict[str, Any],
+def _asked(card: DeviceCard, axis: str, places: float | str | Sequence[float | str] | None, at: dict[str, Any],
            extrapolate: bool) -> _Asked:
     known = card.axes(at.get("condition"))
     check_choice("axis", axis, known)
@@ -205,6 +210,20 @@ def _asked(card: DeviceCard, axis: str, places: Sequence[float | str] | None, at
     if not found or len(set(found)) < len(found):
         raise ValueError(f"places must be at least one, and differ from each other, got {found}")
     return _Asked(card, axis, found, at, extrapolate)
+
+
+def _several(name: str, value: object, wanted: str) -> list[Any]:
+    """What is asked for, in a list; one string is one of them. None is taken where there is a default."""
+    if value is None and name == "cells":
+        return []
+    return [value] if isinstance(value, str) else check_sequence(name, value, wanted)
+
+
+def _checked_at(at: object) -> dict[str, Any]:
+    if at is not None and not isinstance(at, Mapping):
+        raise TypeError(f"at must be a dict of where on the other axes, such as {{'condition': 'weak', 'cycles': 1e4}},"
+                        f" got {at!r:.80}")
+    return dict(at or {})
 
 
 def _default_places(axis: str, known: tuple[Any, ...]) -> list[float | str]:
@@ -222,7 +241,9 @@ def _default_places(axis: str, known: tuple[Any, ...]) -> list[float | str]:
     return [low, *places[1:-1], high]                            # rounded ends might lie outside of the data
 
 
-def _checked_places(axis: str, places: Sequence[float | str], card: DeviceCard) -> list[float | str]:
+def _checked_places(axis: str, places: float | str | Sequence[float | str], card: DeviceCard) -> list[float | str]:
+    places = [places] if isinstance(places, (str, numbers.Real)) else check_sequence(
+        "places", places, "numbers, or names of conditions")
     if axis == "condition":
         if card.conditions == ("",) != tuple(places):
             raise ValueError(f"places must be left out: {card.name!r} has one condition, and it has no name, got "

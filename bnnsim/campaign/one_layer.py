@@ -64,7 +64,7 @@ def layer_failures(network: PackedNetwork, split: "LabelledImages", rate: float,
     >>> found.low <= found.share <= found.high
     True
     """
-    check_labelled(network, split)
+    labels = check_labelled(network, split)
     rate, limit, root = check_probability("rate", rate), check_probability("limit", limit), root_seed(rng)
     layer, trials = check_int("layer", layer, 0, len(network.layers) - 1), check_int("trials", trials, 1)
     rates = [check_probability(f"drawn_at[{i}]", q) for i, q in enumerate(
@@ -78,6 +78,6 @@ def layer_failures(network: PackedNetwork, split: "LabelledImages", rate: float,
             words = BitFlips(q, (layer,)).apply(network, root, t).layers[layer].words
             wrong[r, t] = np.bitwise_count(words ^ clean.words).sum()
             if wrong[r, t]:
-                right = np.mean(answers.predict(rest.with_words({layer: words})) == split.labels)
+                right = np.mean(answers.predict(rest.with_words({layer: words})) == labels)
                 failed[r, t] = not reaches(right, limit)
     return reweighted_share(failed, wrong, rates, clean.n_bits, rate, level)

@@ -5,6 +5,7 @@ Its ``rates`` are numbers on its ``axis``: bit error rates, shares of stuck cell
 S series (a network on a split under a fault setting), R rates, T trials ("chips"), C classes, N images.
 """
 
+import numbers
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -122,8 +123,8 @@ class SweepResult:
         """Number of a series by its name (or by its number); ValueError with the names there are."""
         if isinstance(name, str) and name in self.names:
             return self.names.index(name)
-        if isinstance(name, int) and 0 <= name < len(self.names):
-            return name
+        if isinstance(name, numbers.Integral) and not isinstance(name, bool) and 0 <= name < len(self.names):
+            return int(name)
         raise ValueError(f"name must be one of {', '.join(self.names)}, or its number, got {name!r}")
 
     def interval(self, level: float = 0.95, of: Literal["chips", "population"] = "chips") -> np.ndarray:

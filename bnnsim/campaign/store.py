@@ -42,6 +42,7 @@ class Store:
         if os.fsdecode(out).lower().endswith(".csv"):
             raise ValueError(f"out must be an HDF5 file, which can be gone on from, got {os.fsdecode(out)!r}: name it "
                              "results.h5, and save a table of the result, result.save('results.csv')")
+        hdf5.check_ending("out", out)
         found = [path for path in (Path(out), Path(journal_path(out))) if path.exists()]
         if found and not resume:
             raise FileExistsError(f"{found[0]} exists: resume it (resume=True, --resume), or give another name")

@@ -24,7 +24,8 @@ from bnnsim.campaign.provenance import system
 from bnnsim.campaign.result import SweepResult
 from bnnsim.campaign.settings import SeriesEntry, Settings, Stopping
 from bnnsim.campaign.store import Store
-from bnnsim.checks import FilePath, check_images, check_int, check_labels, check_probability, check_real
+from bnnsim.checks import (FilePath, check_bool, check_images, check_int, check_labels, check_probability, check_real,
+                           check_split, check_unmasked, digest_of, parts_missing)
 from bnnsim.faults import BitFlips
 from bnnsim.faults.axis import BER, check_axis, is_probability, moves_of
 from bnnsim.packed.network import PackedNetwork
@@ -127,7 +128,10 @@ def sweep(networks: PackedNetwork | Mapping[str, PackedNetwork],
     (1, 2, 3)
     """
     root, trials = root_seed(rng), check_int("trials", trials, 1, MOST_TRIALS)
-    rule = _stopping_rule(trials, ci_width, max_trials)
+    rule, resume = _stopping_rule(trials, ci_width, max_trials), check_bool("resume", resume)
+    predictions = check_bool("predictions", predictions)
+    if progress != "log":
+        progress = check_bool("progress, where it is not 'log',", progress)
     series, entries = make_series(networks, split, faults)
     if predictions and series[0].network.n_classes > 256:
         raise ValueError("predictions are kept of up to 256 classes, one byte an image, got "
@@ -136,13 +140,13 @@ def sweep(networks: PackedNetwork | Mapping[str, PackedNetwork],
     asked = _check_rates(rates, axis)
     for one, rate in itertools.product(series, asked.tolist()):
         one.fault.at(rate)                                       # what a fault cannot be is said before the work
-    settings: Settings = {"series": entries, "seed": str(root), "stopping": rule, "predictions": bool(predictions)}
+    settings: Settings = {"series": entries, "seed": str(root), "stopping": rule, "predictions": predictions}
     if axis != BER:
         settings["axis"] = axis
     known = {**system(), "seed_source": "drawn" if rng is None else "given", **(provenance or {})}
     for name, value in (("settings", settings), ("provenance", known)):
         file_format.to_json(name, value)                         # what no file can hold is said before the work, too
-    context = Context(secrets.token_hex(16), series, root, bool(predictions))    # a key that no worker has met
+    context = Context(secrets.token_hex(16), series, root, predictions)    # a key that no worker has met
     campaign = Campaign(settings, asked, trials, context, known)
     with contextlib.closing(Store(out, resume, campaign)) as store:
         run(store, executor, workers, progress)
@@ -178,6 +182,7 @@ def axis_moved(series: Sequence[Series], asked: str | None = None) -> str:
 
 def _check_rates(rates: npt.ArrayLike, axis: str) -> np.ndarray:
     """Rates as float64 (R,): at least one, none twice; probabilities where the axis is of such, else any numbers."""
+    check_unmasked("rates", rates)
     check = check_probability if is_probability(axis) else check_real
     checked = [check(f"rates[{i}]", rate) for i, rate in enumerate(np.atleast_1d(np.asarray(rates, object)))]
     if not checked:
@@ -191,22 +196,23 @@ def make_series(networks: PackedNetwork | Mapping[str, PackedNetwork],
                 splits: "LabelledImages | Mapping[str, LabelledImages]",
                 faults: "RatedFault | Mapping[str, RatedFault] | None") -> tuple[tuple[Series, ...], list[SeriesEntry]]:
     """The series of a campaign, networks x splits x faults, and the settings entry of each."""
-    nets = _named("networks", "PackedNetwork", networks, lambda one: isinstance(one, PackedNetwork), "network",
-                  " (see bnnsim.pack)")
-    parts = _named("split", "Split", splits, _is_split, "", " (one half of what load_dataset gives)")
+    nets = named_networks(networks)
+    parts = _named("split", "Split", splits, lambda one: not parts_missing(one), "",
+                   " (one half of what load_dataset gives)")
     kinds = _named("faults", "fault such as BitFlips(0)", BitFlips(0.0) if faults is None else faults,
-                   lambda one: hasattr(one, "at"), "")
-    for network, images in itertools.product(nets.values(), parts.values()):
+                   lambda one: hasattr(one, "at") and not isinstance(one, type), "")
+    for images in parts.values():
+        check_split(images)
+    labels = dict[str, np.ndarray]()
+    for network, (part, images) in itertools.product(nets.values(), parts.items()):
         check_images(images.images, network.input_shape, network.reads_bits)
-        check_labels(images.labels, len(images.images), network.n_classes)
-        if len(images) == 0:
-            raise ValueError("split must have at least one image")
-    digests = {name: images.sha256 for name, images in parts.items()}    # of all pixels: once, not once a series
+        labels[part] = check_labels(images.labels, len(images.images), network.n_classes)
+    digests = {name: digest_of(images) for name, images in parts.items()}    # of all pixels: once, not once a series
     series, entries = [], []
     for i, ((name, network), (part, split), (fault_name, fault)) in enumerate(itertools.product(
             nets.items(), parts.items(), kinds.items())):
         full = ", ".join(filter(None, (name, part if len(parts) > 1 else "", fault_name)))
-        series.append(Series(full, network, split.images, split.labels, fault, i // len(kinds)))
+        series.append(Series(full, network, split.images, labels[part], fault, i // len(kinds)))
         entries.append(SeriesEntry(name=full, network=network.checksum, split=split.name, split_sha256=digests[part],
                                    n_images=len(split), fault=repr(fault.at(0.0))))
     if len({one.name for one in series}) < len(series) or len({one.network.n_classes for one in series}) > 1:
@@ -215,10 +221,10 @@ def make_series(networks: PackedNetwork | Mapping[str, PackedNetwork],
     return tuple(series), entries
 
 
-def _is_split(one: object) -> bool:
-    # asked of the type first: to look at a Split's sha256 is to compute it
-    return all(hasattr(type(one), name) or hasattr(one, name)
-               for name in ("images", "labels", "name", "sha256", "__len__"))
+def named_networks(networks: PackedNetwork | Mapping[str, PackedNetwork]) -> Mapping[str, PackedNetwork]:
+    """Networks by name; one without a name is "network"."""
+    return _named("networks", "PackedNetwork", networks, lambda one: isinstance(one, PackedNetwork), "network",
+                  " (see bnnsim.pack)")
 
 
 def _named(name: str, kind: str, value: One | Mapping[str, One], is_one: Callable[[object], bool], alone: str,
@@ -227,14 +233,18 @@ def _named(name: str, kind: str, value: One | Mapping[str, One], is_one: Callabl
     if is_one(value):
         return {alone: cast(One, value)}
     if not isinstance(value, Mapping) or not value:
-        came = "an empty dict" if value == {} else type(value).__name__
+        came = "an empty dict" if value == {} else _what(value)
         raise TypeError(f"{name} must be a {kind} or a dict of name to {kind}, got {came}{hint}")
     for key, item in value.items():
         if not isinstance(key, str):
             raise TypeError(f"{name} must have strings as names, got {key!r}")
         if not is_one(item):
-            raise TypeError(f"{name}[{key!r}] must be a {kind}, got {type(item).__name__}{hint}")
+            raise TypeError(f"{name}[{key!r}] must be a {kind}, got {_what(item)}{hint}")
     return value
+
+
+def _what(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
 
 
 def _stopping_rule(trials: int, ci_width: float | None, max_trials: int | None) -> Stopping | None:

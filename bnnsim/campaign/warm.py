@@ -3,6 +3,7 @@
 import numpy as np
 
 import bnnsim.training.architectures as architectures
+from bnnsim.checks import check_bool
 from bnnsim.datasets.split import Split
 from bnnsim.faults import BitFlips
 from bnnsim.packed.graph_pass import clean_pass_of
@@ -21,6 +22,7 @@ def warmup(training: bool = False) -> None:
         What `fit` needs too, with its default precision and Adam. Another optimizer, a regulariser, float32 gradients,
         and the functions of `bnnsim.metrics` and `bnnsim.devices` still compile where they are first used.
     """
+    training = check_bool("training", training)
     split = Split(np.zeros((2, 1, 8, 8), np.uint8), np.zeros(2, np.uint8), "zeros")
     for spec in _SPECS:
         model = architectures.build(spec, (1, 8, 8), rng=0)

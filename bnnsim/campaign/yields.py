@@ -141,10 +141,12 @@ def _checked(result: SweepResult) -> SweepResult:
 
 def _limits(result: SweepResult, drop: float) -> np.ndarray:
     """Least accuracy of a good chip (S,)."""
-    limits = np.array([clean_accuracy(result, s, "a yield") for s in range(len(result.names))]) - drop
+    clean = np.array([clean_accuracy(result, s, "a yield") for s in range(len(result.names))])
+    if drop > clean.min():
+        raise ValueError(f"drop must be at most the clean accuracy, {clean.min():g}, got {drop:g}: every chip is good")
     if len(result.rates) < 2:
         raise ValueError("a yield needs another rate than 0 among the rates, at which chips have errors, got 0 alone")
-    return limits
+    return clean - drop
 
 
 def _named(result: SweepResult, networks: PackedNetwork | Mapping[str, PackedNetwork]) -> Mapping[str, PackedNetwork]:
@@ -262,7 +264,7 @@ class _Broken:
     """Chips of a network as `split_to` asks for them: a chip is its masks of wrong bits."""
 
     def __init__(self, network: PackedNetwork, split: "LabelledImages", fault: BitFlips, root: int) -> None:
-        self.network, self.labels, self.root = network, split.labels, root
+        self.network, self.labels, self.root = network, check_labelled(network, split), root
         self.rates = [rate for rate, in fault.rates(len(network.layers))]
         self.clean = clean_pass_of(network, split.images)
 

@@ -98,9 +98,10 @@ def check_size(size: Any) -> tuple[int, int] | None:
 
 
 def check_class_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Names of classes: up to 256 strings that differ, without control characters."""
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-        raise TypeError(f"class_names must be strings, one a class, got {names!r}")
+    """Names of classes, in their order: up to 256 strings that differ, without control characters."""
+    if not _is_ordered(names) or not all(isinstance(name, str) for name in names):
+        raise TypeError("class_names must be strings, one a class, in a list, a tuple or an array, whose order numbers "
+                        f"the classes, got {names!r:.200}")
     for name in names:
         if not 0 < len(name) <= MAX_NAME or not name.isprintable():
             raise ValueError(f"class_names must have 1 to {MAX_NAME} printable characters, got {name[:60]!r}")
@@ -110,8 +111,15 @@ def check_class_names(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(str(name) for name in names)
 
 
+def _is_ordered(names: object) -> bool:
+    """Whether it has an order that is meant: a set has one, too, but another in each process."""
+    return isinstance(names, (list, tuple)) or getattr(names, "ndim", 0) == 1
+
+
 def check_columns(names: Sequence[str]) -> tuple[str, ...]:
     """Names of features: strings that differ, together no longer than a network's metadata can be."""
+    if not _is_ordered(names):
+        raise TypeError(f"names of columns must be in a list, a tuple or an array, got {names!r:.200}")
     for name in names:
         if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or not name.isprintable():
             raise ValueError(f"names of columns must have 1 to {MAX_NAME} printable characters, got {name!r}")

@@ -10,7 +10,7 @@ from typing import cast
 
 import numpy as np
 
-from bnnsim.checks import check_probability, check_real, clean_fields
+from bnnsim.checks import check_bool, check_probability, check_real, check_sequence, clean_fields
 from bnnsim.devices.cells import Failures
 from bnnsim.devices.states import KnownState, State, check_states
 
@@ -78,13 +78,15 @@ class Wear:
     states: Sequence[tuple[State, State]] | Callable[[float], tuple[State, State]]
 
     def __post_init__(self) -> None:
-        cycles = tuple(check_real(f"cycles[{i}]", n, 1) for i, n in enumerate(self.cycles))
+        cycles = tuple(check_real(f"cycles[{i}]", n, 1) for i, n in enumerate(
+            check_sequence("cycles", self.cycles, "numbers of cycles, such as [1, 1e6]")))
         if len(cycles) < 2 or any(b <= a for a, b in zip(cycles[:-1], cycles[1:])):
             raise ValueError(f"cycles must be two or more ascending numbers, got {cycles}")
         object.__setattr__(self, "cycles", cycles)
         if callable(self.states):
             return
-        states = tuple(tuple(pair) for pair in self.states)
+        states = tuple(tuple(check_sequence("a pair of states", pair, "two, (lrs, hrs)"))
+                       for pair in check_sequence("states", self.states, "pairs (lrs, hrs)"))
         if len(states) != len(cycles) or any(len(pair) != 2 for pair in states):
             raise ValueError(f"states must be {len(cycles)} pairs (lrs, hrs), one for each of cycles, got "
                              f"{len(states)}")
@@ -100,6 +102,7 @@ class Wear:
 
     def at(self, cycles: float, extrapolate: bool = False) -> tuple[State, State]:
         """(lrs, hrs) after so many cycles."""
+        check_bool("extrapolate", extrapolate)
         if callable(self.states):
             low, high = self.cycles[0], self.cycles[-1]
             if not extrapolate and not low <= cycles <= high:
@@ -186,7 +189,7 @@ class Retention:
         ValueError
             Outside the data.
         """
-        time = check_real("time_second", time_second, 0)
+        time, extrapolate = check_real("time_second", time_second, 0), check_bool("extrapolate", extrapolate)
         kelvin = self.temperature0_kelvin if temperature_kelvin is None else temperature_kelvin
         kelvin = check_real("temperature_kelvin", kelvin, 0, open_low=True)
         low, high = self.temperatures

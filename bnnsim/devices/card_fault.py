@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bnnsim.checks import check_int, clean_fields
+from bnnsim.checks import check_bool, check_int, clean_fields
 from bnnsim.devices.card_schema import AXES
 from bnnsim.faults import AsymmetricFlips
 from bnnsim.faults.by_layer import clean_layers
@@ -44,6 +44,7 @@ class CardFault:
 
     def __post_init__(self) -> None:
         clean_fields(self, clean_layers, "layers")
+        clean_fields(self, check_bool, "extrapolate")
         object.__setattr__(self, "fixed", tuple(sorted(self.fixed)))     # one text, in whatever order they were given
 
     @property

@@ -327,7 +327,7 @@ class DeviceCard:
         known = self.under(condition)
         at = known.place(**place)
         per_bit = energy.bit_energy_joule(get("energy_set_joule"), get("energy_reset_joule"), get("energy_write_joule"),
-                                          cell or self.own_cell(condition))
+                                          self.own_cell(condition) if cell is None else cell)
         return energy.programming_energy_joule(network, per_bit, bits_per_weight)
 
     def read_energy_joule(self, network: MemoryLike, bits_per_weight: float = 1.0, condition: str | None = None,
@@ -343,7 +343,7 @@ class DeviceCard:
     def n_devices(self, network: MemoryLike, cell: str | None = None, bits_per_weight: float = 1.0,
                   condition: str | None = None) -> int:
         """Memory devices used: see `bnnsim.devices.energy.n_devices`."""
-        return energy.n_devices(network, cell or self.own_cell(condition), bits_per_weight)
+        return energy.n_devices(network, self.own_cell(condition) if cell is None else cell, bits_per_weight)
 
     def lifetime_cycles(self, p_failed: float | None = None, condition: str | None = None) -> float:
         """Cycles that devices last: until a share p_failed is dead (Weibull), else the card's ``endurance_cycles``."""

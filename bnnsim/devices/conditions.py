@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import bnnsim.devices.card_schema as card_schema
+from bnnsim.checks import check_bool
 from bnnsim.devices.ageing import Retention, Weibull, interpolated
 from bnnsim.devices.card_schema import AXES, CardError
 from bnnsim.devices.distributions import KINDS
@@ -42,6 +43,7 @@ class Condition:
 
     def value(self, key: str, place: Mapping[str, float], extrapolate: bool = False) -> Any:
         """The value of a key at a place, a dict of axis keys; None where it is not known."""
+        check_bool("extrapolate", extrapolate)
         column = self.columns.get(key)
         if column is None:
             return None

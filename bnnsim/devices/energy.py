@@ -3,9 +3,23 @@
 A network is anything with ``n_bits``, the number of its binary weights.
 """
 
+import re
+
 from bnnsim.checks import check_int, check_real
 from bnnsim.devices.cells import DEVICES_PER_BIT
 from bnnsim.packed.memory import MemoryLike
+
+
+def check_cell(cell: object) -> str:
+    """The kind of a memory cell: "1T1R", "2T2R", or what another memory's cells are called, such as "6T"."""
+    kinds = " or ".join(map(repr, DEVICES_PER_BIT))
+    if not isinstance(cell, str) or not cell:
+        raise TypeError(f"cell must be {kinds}, or the name of another memory's cells, such as '6T', got {cell!r}")
+    meant = re.sub(r"[\W_]", "", cell).upper()                   # no slip of a letter: 1T1C is a cell of DRAM
+    if meant in DEVICES_PER_BIT and meant != cell:
+        raise ValueError(f"cell must be {kinds}, or the name of another memory's cells, got {cell!r}; did you mean "
+                         f"{meant!r}?")
+    return cell
 
 
 def stored_bits(network: MemoryLike, bits_per_weight: float = 1.0) -> float:
@@ -25,12 +39,13 @@ def n_devices(network: MemoryLike, cell: str = "2T2R", bits_per_weight: float = 
     >>> n_devices(network), n_devices(network, "1T1R", bits_per_weight=2)
     (9472, 9472)
     """
-    return round(stored_bits(network, bits_per_weight) * DEVICES_PER_BIT.get(cell, 1))
+    return round(stored_bits(network, bits_per_weight) * DEVICES_PER_BIT.get(check_cell(cell), 1))
 
 
 def keys_of(cell: str) -> tuple[str, ...]:
     """What the programming energy of a kind of cell is made from."""
-    return ("energy_set_joule", "energy_reset_joule") if cell in DEVICES_PER_BIT else ("energy_write_joule",)
+    return ("energy_set_joule", "energy_reset_joule") if check_cell(cell) in DEVICES_PER_BIT else \
+        ("energy_write_joule",)
 
 
 def bit_energy_joule(energy_set_joule: float | None = None, energy_reset_joule: float | None = None,
@@ -50,7 +65,7 @@ def bit_energy_joule(energy_set_joule: float | None = None, energy_reset_joule: 
             raise ValueError(f"{name} must be given for the programming energy of a {cell} cell; add it to the card")
         return value
 
-    if cell in DEVICES_PER_BIT:
+    if check_cell(cell) in DEVICES_PER_BIT:
         pair = given("energy_set_joule", energy_set_joule) + given("energy_reset_joule", energy_reset_joule)
         return pair * DEVICES_PER_BIT[cell] / 2
     return given("energy_write_joule", energy_write_joule)

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 import bnnsim.devices.contradictions as contradictions
-from bnnsim.checks import check_choice, check_int
+from bnnsim.checks import check_bool, check_choice, check_int
 from bnnsim.devices.cells import DEVICES_PER_BIT, Cell1T1R, make_cell
 from bnnsim.devices.column_choice import Columns
 from bnnsim.devices.distributions import KINDS, Empirical, LogNormal, NormalConductance
@@ -115,7 +115,7 @@ def fit(table: Source, model: str = "log-normal", n_resamples: int = 1000, level
 def _measurements(table: Source, columns: Columns | None, drop_invalid: bool) -> Measurements:
     if not isinstance(table, Measurements):
         return read_measurements(table, columns, drop_invalid)
-    if columns is not None or drop_invalid:
+    if columns is not None or check_bool("drop_invalid", drop_invalid):
         raise ValueError("columns and drop_invalid must be given to read_measurements, where these come from")
     return table
 

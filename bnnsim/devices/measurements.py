@@ -40,7 +40,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import bnnsim.devices.column_choice as column_choice
-from bnnsim.checks import check_choice, real_of
+from bnnsim.checks import check_bool, check_choice, real_of
 from bnnsim.devices.card_schema import PLACE, POSITIVE
 from bnnsim.devices.column_choice import WANTED, Columns
 from bnnsim.devices.column_names import ENERGIES, KEEP, STATES, Column
@@ -127,6 +127,7 @@ def read_measurements(table: Source, columns: Columns | None = None, drop_invali
     found, told, sources = _Found(), [], _sources(table)
     by_state: Mapping[str | None, Columns | None] = \
         column_choice.columns_of_states(columns) if len(sources) > 1 else {None: columns}
+    drop_invalid = check_bool("drop_invalid", drop_invalid)
     if decimal is not None:
         check_choice("decimal", decimal, (".", ","))
     for state, each in sources:

@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from bnnsim.checks import check_int, check_probability, check_real, clean_fields
+from bnnsim.checks import check_int, check_probability, check_real, check_sequence, clean_fields
 from bnnsim.faults.around import Around
 from bnnsim.faults.array_mapping import ArrayMapping, check_mapping
 from bnnsim.faults.axis import BER, is_probability, moves_of
@@ -45,10 +45,11 @@ class ByArray(Around):
         check_rated("fault", self.fault)
         check_mapping(self.mapping)
         check = check_probability if _moves_probability(self.fault) else partial(check_real, low=0)
-        object.__setattr__(self, "rates", tuple(check(f"rates[{i}]", rate) for i, rate in enumerate(self.rates)))
+        object.__setattr__(self, "rates", tuple(check(f"rates[{i}]", rate) for i, rate in enumerate(
+            check_sequence("rates", self.rates, "rates, one an array"))))
         if self.rate is not None:
             clean_fields(self, check, "rate")
-        check_rated("fault", self.fault).at(max(self.rates, default=0.0) if self.rate is None else self.rate)
+        check_rated("fault", self.fault).at(max(self.rates) if self.rate is None else self.rate)
 
     @property
     def moves(self) -> str | None:

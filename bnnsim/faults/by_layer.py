@@ -7,7 +7,7 @@ from typing import ClassVar, Protocol, Self
 
 import numpy as np
 
-from bnnsim.checks import check_int, check_probability, clean_fields
+from bnnsim.checks import check_int, check_probability, check_sequence, clean_fields
 from bnnsim.faults.array_mapping import check_mapping
 from bnnsim.faults.errors import Masks, with_errors
 from bnnsim.packed.memory import MemoryLike, Stored, StoredLayer, check_stored
@@ -161,7 +161,7 @@ def streams(memory: MemoryLike, rng: RandomSource, trial: int) -> StreamKey:
 
 def clean_rate(name: str, value: Rates) -> Rates:
     """A probability, or a tuple of one a layer."""
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim):
         return tuple(check_probability(f"{name}[{i}]", p) for i, p in enumerate(value))
     return check_probability(name, value)
 
@@ -170,7 +170,9 @@ def clean_layers(name: str, layers: Sequence[int] | None) -> tuple[int, ...] | N
     """A tuple of layer numbers, none twice; None is all of them."""
     if layers is None:
         return None
-    found = tuple(check_int(name, i, 0) for i in layers)
+    if isinstance(layers, (list, tuple)) and not layers:        # which is none of them
+        return ()
+    found = tuple(check_int(name, i, 0) for i in check_sequence(name, layers, "numbers of layers, such as [0] for one"))
     if len(set(found)) < len(found):                            # a code would be made twice, and undone once
         raise ValueError(f"{name} must differ from each other, got {found}")
     return found

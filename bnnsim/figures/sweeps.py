@@ -189,6 +189,10 @@ def _all_series(result: "SweepResult | Mapping[str, SweepResult]") -> list[_Seri
     named = result if isinstance(result, Mapping) else {"": result}
     if not named:
         raise ValueError("result must be a SweepResult or a dict with at least one, got an empty dict")
+    for swept in named.values():
+        if not hasattr(swept, "names"):
+            raise TypeError("result must be a SweepResult, as bnnsim.sweep gives, or a dict of names to such, got "
+                            f"{type(swept).__name__}: of a list {{'first': results[0], 'second': results[1]}}")
     return [_Series(f"{key}: {name}" if len(named) > 1 else name, swept, s)
             for key, swept in named.items() for s, name in enumerate(swept.names)]
 

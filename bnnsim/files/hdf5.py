@@ -31,11 +31,23 @@ MAX_STRING = 200                # bytes of an attribute
 DTYPES = tuple(np.dtype(name) for name in ("float32", "float64", "int64", "uint64", "int32", "uint8", "bool"))
 
 
+OTHERS = (".csv", ".json", ".npy", ".npz", ".onnx", ".pdf", ".png", ".pt", ".pth", ".svg", ".txt")
+
+
 # ---------------------------------------------------------------- writing
+
+def check_ending(name: str, path: FilePath) -> None:
+    """No ending of another format: nothing that reads such files could read this one."""
+    ending = os.path.splitext(os.fsdecode(path))[1].lower()
+    if ending in OTHERS:
+        raise ValueError(f"{name} must be that of an HDF5 file, with the ending .h5, .hdf5, none or one of your own, "
+                         f"got {os.fsdecode(path)!r}")
+
 
 @contextlib.contextmanager
 def new_file(path: FilePath) -> "Iterator[h5py.File]":
     """An h5py.File that becomes `path` when the block ends well, and vanishes otherwise: see `files.replaced`."""
+    check_ending("path", path)
     import h5py                                                  # reading needs none of it
 
     with atomic.replaced(path) as temporary:

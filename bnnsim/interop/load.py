@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -10,7 +10,7 @@ import numpy as np
 
 import bnnsim.interop.arrays_files as arrays_files
 import bnnsim.interop.chain as chain
-from bnnsim.checks import FilePath, check_choice, check_int, check_real
+from bnnsim.checks import FilePath, check_bool, check_choice, check_int, check_real
 from bnnsim.datasets.shipped import network_file
 from bnnsim.interop.arrays_files import Arrays
 from bnnsim.interop.bounded import read_bytes
@@ -161,12 +161,14 @@ def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
     ValueError
         As `load_network`; and what is said here and would not be read, as the file itself tells it.
     """
-    paths = [network_file(path)] if isinstance(path, (str, os.PathLike)) else list(path)
+    paths = [network_file(path)] if isinstance(path, (str, os.PathLike)) else _several(path)
     reading = Reading(weights, None if sign is None else SIGNS[check_choice("sign", sign, SIGNS)])
     if not paths:
         raise ValueError("path must be a file, a folder or several files, got none")
     code, name = code_of(input), ", ".join(os.fspath(each) for each in paths)
-    eps = check_real("eps", eps, 0)
+    eps, popcount = check_real("eps", eps, 0), check_bool("popcount", popcount)
+    if norm_first is not None:
+        norm_first = check_bool("norm_first", norm_first)
     if input_shape is not None:
         input_shape = check_input_shape(input_shape)
     stores_bias = check_choice("bias", bias, ("folded", "stored")) == "stored"
@@ -192,6 +194,15 @@ def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
     except (ValueError, TypeError) as error:
         text = str(error)                                        # readers of our own files name them already
         raise ValueError(text if text.startswith(name) else f"{name}: {text}") from error
+
+
+def _several(path: object) -> list[FilePath]:
+    found: list[Any] = list(path) if isinstance(path, Iterable) and not isinstance(path, (bytes, Mapping)) else [path]
+    wrong = [type(each).__name__ for each in found if not isinstance(each, (str, os.PathLike))]
+    if wrong:
+        raise TypeError("path must be a file, a folder, a network that comes with bnnsim, or a list of files, got "
+                        f"{wrong[0]}; arrays at hand are taken by PackedNetwork.from_arrays")
+    return found
 
 
 def _check_read(form: str, said: Mapping[str, Any], read: Collection[str]) -> None:

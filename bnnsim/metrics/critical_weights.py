@@ -101,15 +101,16 @@ def critical_bits(network: PackedNetwork, split: LabelledImages, layer: int) -> 
     (32, 64)
     """
     layer = check_int("layer", layer, 0, len(blocks.check_packed(network, graphs=True).layers) - 1)
-    split = blocks.check_labelled(network, split)
-    n_right = int(np.count_nonzero(network.predict(split.images) == split.labels))
+    labels, images = blocks.check_labelled(network, split).astype(np.int64), split.images
+    n_right = int(np.count_nonzero(network.predict(images) == labels))
     one_by_one = network.stages[layer].shares_weights or isinstance(network, PackedGraph)
-    effect = _one_by_one(network, split, layer, n_right) if one_by_one else _by_block(network, split, layer)
-    return CriticalBits(layer, effect, n_right, len(split.labels))
+    effect = _one_by_one(network, images, labels, layer) - np.int32(n_right) if one_by_one else \
+        _by_block(network, images, labels, layer)
+    return CriticalBits(layer, effect, n_right, len(labels))
 
 
-def _by_block(network: PackedNetwork, split: LabelledImages, i: int) -> np.ndarray:
-    inversions, labels, stage = Inversions(network), split.labels.astype(np.int64), network.stages[i]
+def _by_block(network: PackedNetwork, images: np.ndarray, labels: np.ndarray, i: int) -> np.ndarray:
+    inversions, stage = Inversions(network), network.stages[i]
 
     def visit(block: slice, xs: list[np.ndarray]) -> list[list[np.ndarray]]:
         part = np.zeros((stage.layer.units, stage.layer.fan_in), np.int32)
@@ -123,20 +124,20 @@ def _by_block(network: PackedNetwork, split: LabelledImages, i: int) -> np.ndarr
             kernel(*args, stage.theta, inversions.change(i, xs, labels[block]), part, 0, len(part))
         return [[part]]
 
-    (total,), = blocks.each_block(network, split.images, visit, BLOCK)
+    (total,), = blocks.each_block(network, images, visit, BLOCK)
     return total
 
 
-def _one_by_one(network: PackedNetwork, split: LabelledImages, i: int, n_right: int) -> np.ndarray:
-    """Every flip of a convolution, or of a graph's layer, as a broken copy, on shared clean activations."""
-    layer, clean = network.layers[i], clean_pass_of(network, split.images)
-    effect = np.empty((*layer.words.shape[:-1], layer.n_in), np.int32)
+def _one_by_one(network: PackedNetwork, images: np.ndarray, labels: np.ndarray, i: int) -> np.ndarray:
+    """Right answers with every flip of a convolution, or of a graph's layer: a broken copy, on shared activations."""
+    layer, clean = network.layers[i], clean_pass_of(network, images)
+    n_right = np.empty((*layer.words.shape[:-1], layer.n_in), np.int32)
     words = layer.words.copy()
-    for at in np.ndindex(effect.shape):
+    for at in np.ndindex(n_right.shape):
         place = (*at[:-1], at[-1] // 64)
         bit = np.uint64(1) << np.uint64(at[-1] % 64)
         words[place] ^= bit
         predicted = clean.predict(network.with_words({i: words.copy()}))
         words[place] ^= bit
-        effect[at] = np.count_nonzero(predicted == split.labels) - n_right
-    return effect
+        n_right[at] = np.count_nonzero(predicted == labels)
+    return n_right

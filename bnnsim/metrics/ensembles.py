@@ -270,7 +270,7 @@ def ensemble(network: PackedNetwork, split: "LabelledImages", fault: Fault | Non
     >>> found.measures()["accuracy"] > found.measures(1)["accuracy"]
     True
     """
-    check_labelled(network, split)
+    labels = check_labelled(network, split)
     reads, trial, root = check_int("reads", reads, 1), check_int("trial", trial, 0), root_seed(rng)
     temperature = check_real("temperature", temperature, 0, open_low=True)
     check_bool("stochastic", stochastic)
@@ -281,7 +281,7 @@ def ensemble(network: PackedNetwork, split: "LabelledImages", fault: Fault | Non
         raise ValueError("reads differ by a fault or by stochastic=True: without either there is one")
     scores = np.concatenate([_scores(network, split.images, fault, read, root, trial, stochastic)[None]
                              for read in range(reads)])
-    return Ensemble(scores, split.labels, temperature)
+    return Ensemble(scores, labels, temperature)
 
 
 def _scores(network: PackedNetwork, images: np.ndarray, fault: Fault | None, read: int, root: int, trial: int,

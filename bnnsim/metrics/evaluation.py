@@ -34,14 +34,19 @@ class Evaluation(Tabled):
     predicted: np.ndarray
 
     @property
+    def labels(self) -> np.ndarray:
+        """The split's, integers (N,)."""
+        return np.asarray(self.split.labels)
+
+    @property
     def right(self) -> np.ndarray:
         """Right answers of each class, int64 (C,)."""
-        return np.bincount(self.split.labels[self.predicted == self.split.labels], minlength=self.network.n_classes)
+        return np.bincount(self.labels[self.predicted == self.labels], minlength=self.network.n_classes)
 
     @property
     def images(self) -> np.ndarray:
         """Images of each class, int64 (C,)."""
-        return np.bincount(self.split.labels, minlength=self.network.n_classes)
+        return np.bincount(self.labels, minlength=self.network.n_classes)
 
     @property
     def accuracy(self) -> float:
@@ -52,7 +57,7 @@ class Evaluation(Tabled):
     def confusion(self) -> np.ndarray:
         """Images by label (rows) and predicted class (columns), int64 (C, C)."""
         n = self.network.n_classes
-        return np.bincount(self.split.labels.astype(np.int64) * n + self.predicted, minlength=n * n).reshape(n, n)
+        return np.bincount(self.labels.astype(np.int64) * n + self.predicted, minlength=n * n).reshape(n, n)
 
     @property
     def recall(self) -> np.ndarray:

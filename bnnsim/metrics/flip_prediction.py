@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnnsim.checks import FilePath, check_int, check_probability
+from bnnsim.checks import FilePath, check_int, check_probability, check_sequence
 from bnnsim.datasets.split import LabelledImages
 from bnnsim.faults.axis import BER
 from bnnsim.files.html_text import Tabled
@@ -193,9 +193,10 @@ def predicted_accuracy(network: PackedNetwork, split: LabelledImages, rates: Seq
     >>> bool(found.accuracy[0] == network.accuracy(test))
     True
     """
-    ps = np.array([check_probability(f"rates[{i}]", rate) for i, rate in enumerate(rates)])
-    images = check_labelled(check_scores(network, "predicted_accuracy"), split).images
-    labels = split.labels.astype(np.int64)
+    ps = np.array([check_probability(f"rates[{i}]", rate) for i, rate in enumerate(
+        check_sequence("rates", rates, "bit error rates, such as [0.01, 0.1]"))])
+    labels = check_labelled(check_scores(network, "predicted_accuracy"), split).astype(np.int64)
+    images = split.images
     if draws is None:
         draws = DRAWS_OF_CHIPS if any(stage.shares_weights for stage in network.stages) else DRAWS
     plan = _Prediction(network, ps[ps > 0].tolist(), check_int("draws", draws, 1, 10_000), root_seed(rng))

@@ -129,7 +129,7 @@ def hard_images(network: PackedNetwork, split: LabelledImages, fault: Fault, chi
     if reads > 1 and when_drawn(fault) != "read":
         raise ValueError(f"reads must be 1 of a fault that is not drawn at each read, got {reads}; its when is "
                          f"{when_drawn(fault)!r}")
-    images, labels, root = check_labelled(network, split).images, split.labels, root_seed(rng)
+    labels, images, root = check_labelled(network, split), split.images, root_seed(rng)
     scores = network.scores(images)
     right = np.flatnonzero(scores.argmax(axis=1) == labels)
     if len(right) == 0:

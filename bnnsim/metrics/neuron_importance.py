@@ -221,19 +221,20 @@ def importance(network: PackedNetwork | Sequential, split: LabelledImages, metho
             raise TypeError("network must be a Sequential for method 'taylor': a packed network keeps integer "
                             "thresholds, not the batch norms that gradients need; use 'ablate', or pass the trained "
                             "model")
-        return _taylor(network, packed, blocks.check_labelled(packed, split))
-    split = blocks.check_labelled(packed, split)
-    return _ablate(packed, split) if method == "ablate" else _readout(packed, split)
+        labels = blocks.check_labelled(packed, split)
+        return _taylor(network, packed, split.images, labels)
+    labels, way = blocks.check_labelled(packed, split).astype(np.int64), _ablate if method == "ablate" else _readout
+    return way(packed, split.images, labels)
 
 
-def _ablate(network: PackedNetwork, split: LabelledImages) -> Importance:
-    inversions, hidden, labels = Inversions(network), network.stages[:-1], split.labels.astype(np.int64)
+def _ablate(network: PackedNetwork, images: np.ndarray, labels: np.ndarray) -> Importance:
+    inversions, hidden = Inversions(network), network.stages[:-1]
 
     def visit(block: slice, xs: list[np.ndarray]) -> list[list[np.ndarray]]:
         parts = parts_of(block)
         return [[-sums_by(inversions.change(i, xs, labels[block]), parts, PARTS)] for i in range(len(hidden))]
 
-    lost = [by_part for by_part, in blocks.each_block(network, split.images, visit, BLOCK)]
+    lost = [by_part for by_part, in blocks.each_block(network, images, visit, BLOCK)]
     return _result(hidden, [(by_part.sum(0), by_part) for by_part in lost], "ablate", len(labels))
 
 
@@ -245,34 +246,33 @@ def check_readout(network: PackedNetwork, what: str) -> tuple[Stage, PackedLayer
     return stage, output
 
 
-def _readout(network: PackedNetwork, split: LabelledImages) -> Importance:
+def _readout(network: PackedNetwork, images: np.ndarray, labels: np.ndarray) -> Importance:
     stage, output = check_readout(network, "importance by 'readout'")
     weights = output.signs() * output.output_affine[1][:, None]
 
     def visit(block: slice, xs: list[np.ndarray]) -> list[list[np.ndarray]]:
-        keys = parts_of(block) * network.n_classes + split.labels[block]
+        keys = parts_of(block) * network.n_classes + labels[block]
         return [[sums_by(unpack_signs(xs[-1], stage.layer.units), keys, PARTS * network.n_classes)]]
 
-    (sums,), = blocks.each_block(network, split.images, visit, BLOCK)
+    (sums,), = blocks.each_block(network, images, visit, BLOCK)
     by_class, centred = sums.reshape(PARTS, network.n_classes, -1), weights - weights.mean(0)
     total, by_part = (by_class.sum(0) * centred).sum(0), (by_class * centred).sum(1)
-    return _result([stage], [(total, by_part)], "readout", len(split.labels))
+    return _result([stage], [(total, by_part)], "readout", len(labels))
 
 
 # ---------------------------------------------------------------- first-order
 
-def _taylor(model: Sequential, packed: PackedNetwork, split: LabelledImages) -> Importance:
+def _taylor(model: Sequential, packed: PackedNetwork, images: np.ndarray, labels: np.ndarray) -> Importance:
     hidden = packed.stages[:-1]
     sums = [(np.zeros(stage.layer.units), np.zeros((PARTS, stage.layer.units))) for stage in hidden]
-    for start in range(0, len(split.labels), BLOCK):
+    for start in range(0, len(labels), BLOCK):
         block = slice(start, start + BLOCK)
-        for (total, by_part), (outputs, gradient) in zip(sums, output_gradients(model, split.images[block],
-                                                                                split.labels[block])):
+        for (total, by_part), (outputs, gradient) in zip(sums, output_gradients(model, images[block], labels[block])):
             part = outputs.reshape(len(outputs), -1, len(total)) * gradient.reshape(len(outputs), -1, len(total))
             sizes = np.abs(part.sum(1, dtype=np.float64))
             total += sizes.sum(0)
             by_part += sums_by(sizes, parts_of(slice(start, start + len(sizes))), PARTS)
-    return _result(hidden, sums, "taylor", len(split.labels))
+    return _result(hidden, sums, "taylor", len(labels))
 
 
 def output_gradients(model: Sequential, images: np.ndarray,

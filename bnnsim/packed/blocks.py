@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnnsim.checks import check_images, check_split
+from bnnsim.checks import check_images, check_labels, check_split
 from bnnsim.kernels import split
 from bnnsim.packed.graph import PackedGraph
 from bnnsim.packed.graph_thresholds import compared_stages
@@ -45,13 +45,10 @@ def check_some_images(network: PackedNetwork, images: np.ndarray) -> np.ndarray:
     return images
 
 
-def check_labelled(network: PackedNetwork, split: "LabelledImages") -> "LabelledImages":
-    """A Split whose images the network takes and whose classes it has."""
+def check_labelled(network: PackedNetwork, split: "LabelledImages") -> np.ndarray:
+    """The labels of a Split whose images the network takes and whose classes it has, as `check_labels` gives them."""
     check_some_images(network, check_split(split).images)
-    if split.labels.max() >= network.n_classes:
-        raise ValueError(f"labels of split must be below the network's {network.n_classes} classes, got "
-                         f"{split.labels.max()}: take the data set that the network was trained on")
-    return split
+    return check_labels(split.labels, len(split.images), network.n_classes)
 
 
 def hidden_stages(network: PackedNetwork) -> tuple[Stage, ...]:

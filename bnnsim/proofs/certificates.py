@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from bnnsim.checks import FilePath, check_bool, check_images, check_int, check_labels
+from bnnsim.checks import FilePath, check_bool, check_images, check_int, check_labels, check_sequence
 from bnnsim.packed.blocks import check_scores
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.proofs.bounds import BLOCK_IMAGES, BlockBounds
@@ -61,7 +61,7 @@ class Certificates:
         -------
         float64 (K,)
         """
-        known = self.flips(layer)
+        known, flips = self.flips(layer), check_sequence("flips", flips, "numbers of flips, such as [0, 1, 10]")
         right = self.predictions == check_labels(labels, len(known), 256)
         return np.array([np.mean(right & (known >= check_int(f"flips[{i}]", k, 0))) for i, k in enumerate(flips)])
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnnsim.checks import check_choice
+from bnnsim.checks import check_bool, check_choice
 from bnnsim.packed.forward import Pair
 from bnnsim.packed.schema import check_input_shape
 from bnnsim.packed.settings import check_setting, same_padding
@@ -95,9 +95,7 @@ def build(spec: str, input_shape: tuple[int, int, int], input_offset: int = 0, o
     >>> build("C8 MP2 FC16 FC10", (1, 28, 28), rng=0).shapes[-1]
     (10,)
     """
-    tokens, root = parse_spec(spec), root_seed(rng)
-    if len(input_shape) != 3:
-        raise ValueError(f"input_shape must be (channels, height, width), got {tuple(input_shape)}")
+    tokens, root, output_norm = parse_spec(spec), root_seed(rng), check_bool("output_norm", output_norm)
     layers: list[Layer] = []
     shape: tuple[int, ...] = check_input_shape(input_shape)
     for i, (token, after) in enumerate(zip(tokens, [*tokens[1:], {}])):
@@ -169,7 +167,7 @@ def make_model(name: str, train: "LabelledImages", output_norm: bool, seed: int,
         if input_offset is not None:
             raise ValueError(f"{name} takes pixels as its paper has them: input_offset (--input-offset) is for layers "
                              "in a row")
-        n_classes = getattr(train, "n_classes", int(train.labels.max()) + 1)
+        n_classes = getattr(train, "n_classes", int(np.max(train.labels)) + 1)
         return GRAPHS[name](**settings, input_shape=(channels, height, width), n_classes=n_classes)
     if input_offset is None:
         input_offset = 128 if channels == 3 else 0

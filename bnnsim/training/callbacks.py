@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 import bnnsim.files.atomic as atomic
-from bnnsim.checks import FilePath, check_choice, check_int, check_real
+from bnnsim.checks import FilePath, check_bool, check_choice, check_int, check_real
 from bnnsim.training.history import COLUMNS
 from bnnsim.training.plug_ins import check_plug_in, name_of
 
@@ -75,6 +75,7 @@ class EarlyStopping:
     def __post_init__(self) -> None:
         check_choice("monitor", self.monitor, MONITORS)
         check_int("patience", self.patience, 1)
+        self.best = check_bool("best", self.best)
         check_real("min_delta", self.min_delta, 0)
 
     @property

@@ -9,6 +9,7 @@ from io import FileIO
 import numpy as np
 
 import bnnsim.files.atomic as atomic
+import bnnsim.files.hdf5 as hdf5
 import bnnsim.files.locks as locks
 import bnnsim.training.checkpoint_file as checkpoint_file
 from bnnsim.checks import FilePath, check_array
@@ -34,6 +35,7 @@ class Keeper:
         """
         if self.path is None:
             return
+        hdf5.check_ending("checkpoint", self.path)
         target = atomic.check_target(self.path)
         self._lock = locks.claim(target)
         atomic.remove_parts(target)
@@ -45,6 +47,7 @@ class Keeper:
             return
         if self.resume:
             log.warning("no checkpoint %s yet: training starts from the beginning", self.path)
+        self.run.described()                                    # what no file can hold is said before the work
         self.run.began = self.run.digest()
 
     def _moment_names(self, key: str) -> dict[str, str]:

@@ -14,7 +14,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import bnnsim.training.step as step
-from bnnsim.checks import FilePath, check_choice, check_images, check_int, check_labels, check_real, check_split
+from bnnsim.checks import (FilePath, check_bool, check_choice, check_images, check_int, check_labels, check_real,
+                           check_split)
 from bnnsim.kernels import recycling
 from bnnsim.progress_bars import progress_bar
 from bnnsim.seeding import RandomSource, root_seed
@@ -138,6 +139,7 @@ def fit(model: Graph, train: "LabelledImages", epochs: int = 20, validation: "La
     2
     """
     check_choice("keep", keep, ("last", "best"))
+    resume, progress = check_bool("resume", resume), check_bool("progress", progress)
     _check_data(model, train, validation, validation_share)
     if keep == "best" and validation is None and validation_share is None:
         raise ValueError("keep='best' needs validation images: a part of the training images, validation_share=0.1")
@@ -154,7 +156,7 @@ def fit(model: Graph, train: "LabelledImages", epochs: int = 20, validation: "La
         check_optimizer(optimizer, initial_epoch != 0), check_schedule(schedule), check_loss(loss, model, weights),
         check_regulariser(regulariser, model), flip_rates, faults,
         check_choice("gradient", gradient, ("straight-through", "native")),
-        check_choice("precision", precision, PRECISIONS), bool(augment), keep, validation_share,
+        check_choice("precision", precision, PRECISIONS), check_bool("augment", augment), keep, validation_share,
         check_callbacks(callbacks, keep, validation is not None, checkpoint is not None),
         check_int("initial_epoch", initial_epoch, 0, epochs - 1))
     run = Run(model, train, validation, root, settings)

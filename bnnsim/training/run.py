@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnnsim.checks import check_array
+from bnnsim.checks import check_array, check_labels, digest_of
 from bnnsim.files.file_format import content_checksum
 from bnnsim.seeding import generator
 from bnnsim.training.history import History
@@ -90,6 +90,7 @@ class Run:
     began: str = ""
 
     def __post_init__(self) -> None:
+        self.labels = check_labels(self.train.labels, len(self.train.images), self.model.n_classes)
         self.steps_per_epoch = math.ceil(len(self.train.images) / self.settings.batch_size)
         if self.model.needs_batches:
             self._check_batches()
@@ -202,8 +203,8 @@ class Run:
 
     def described(self) -> dict:
         """What a checkpoint must agree on for a resumed run to give the same bytes; plain JSON."""
-        return {"model": self.model.describe(), "seed": str(self.root), "train": self.train.sha256,
-                "validation": self.validation.sha256 if self.validation is not None else None,
+        return {"model": self.model.describe(), "seed": str(self.root), "train": digest_of(self.train, "train"),
+                "validation": digest_of(self.validation, "validation") if self.validation is not None else None,
                 **self.settings.described()}
 
     def metadata(self) -> dict[str, str]:

@@ -26,6 +26,8 @@ def parse_spec(spec: str) -> list[Token]:
 
     One number stands as an int, several as a tuple; pad_value is "replicate", "plus" or "minus".
     """
+    if not isinstance(spec, str):
+        raise TypeError(f"spec must be a string of words such as 'C64 MP2 FC10', got {spec!r:.80}")
     tokens = [_token(word) for word in spec.split()]
     last = tokens[-1:] and tokens[-1]
     if not last or not ("units" in last or "sum" in last):

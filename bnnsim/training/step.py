@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import bnnsim.training.callbacks as callbacks
-from bnnsim.checks import check_array, check_finite, check_real
+from bnnsim.checks import check_array, check_finite, check_labels, check_real
 from bnnsim.seeding import generator
 from bnnsim.training.layers.batchnorm import Norm
 from bnnsim.training.losses import Loss, of_images
@@ -39,7 +39,7 @@ def train_step(run: Run) -> None:
     """One batch: forward, loss, backward, update, as `run` says; its progress moves on by a step."""
     settings, progress = run.settings, run.progress
     chosen = run.batch_indices(progress.step)
-    images, labels = run.train.images[chosen], run.train.labels[chosen]
+    images, labels = run.train.images[chosen], run.labels[chosen]
     if settings.augment:
         images = augmented(images, generator(run.root, "augment", progress.step))
     scores, caches = run.model.forward_train(images, _read(run))
@@ -100,7 +100,8 @@ def _factor(run: Run, step: int) -> float:
 
 def _evaluated(run: Run, split: "LabelledImages") -> tuple[float, float]:
     """(mean loss, accuracy) of the model as it is, with running statistics and without bit errors."""
-    scores, labels = run.model.scores(split.images), split.labels
+    labels = check_labels(split.labels, len(split.images), run.model.n_classes)
+    scores = run.model.scores(split.images)
     loss, _ = _loss(run.settings.loss, scores, labels)
     if not math.isfinite(loss):
         raise FloatingPointError(f"the validation loss is {loss} after step {run.progress.step}: try a lower learning "

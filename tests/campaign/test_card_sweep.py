@@ -160,6 +160,31 @@ def test_pareto_without_energies_is_refused(network, test, tmp_path):
         found.plot_pareto()
 
 
+def test_one_place_one_cell_or_one_code_needs_no_list(network, test):
+    few = test[:20]
+    one = sweep("teaching", network, few, "cycles", 1e4, at={"condition": "weak"}, cells="1T1R", codes="secded(72,64)")
+    same = sweep("teaching", network, few, "cycles", [1e4], at={"condition": "weak"}, cells=["1T1R"],
+                 codes=["secded(72,64)"])
+    assert one.rows == same.rows and one.result.checksum == same.result.checksum
+    assert sweep("teaching", network, few, "condition", "weak").places == ["weak"]
+
+
+@pytest.mark.parametrize("changes, error, message", [
+    ({"networks": []}, TypeError, "networks must be a PackedNetwork or a dict of name to PackedNetwork, got list"),
+    ({"at": "weak"}, TypeError, "at must be a dict of where on the other axes, .* got 'weak'"),
+    ({"places": {"weak": 1}}, TypeError, "places must be a sequence of numbers, or names of conditions, got"),
+    ({"codes": None}, TypeError, "codes must be a sequence of codes, such as .'none', .* got None"),
+    ({"codes": "secdet(72,64)"}, ValueError, "code must be one of .*got 'secdet"),
+    ({"cells": 2}, TypeError, "cells must be a sequence of kinds of cells"),
+    ({"cells": [None]}, TypeError, "cell must be '1T1R' or '2T2R', or the name"),
+    ({"cells": "2t2r"}, ValueError, "did you mean '2T2R'"),
+    ({"extrapolate": "no"}, TypeError, "extrapolate must be True or False, got 'no'")])
+def test_what_is_no_such_argument_is_said_in_words(network, test, changes, error, message):
+    asked = {"networks": network, "places": ["weak"], **changes}
+    with pytest.raises(error, match=message):
+        sweep_card(devices.load_card("teaching"), split=test, axis="condition", progress=False, **asked)
+
+
 BAD = [((), {"axis": "cycles"}, "axis must be one of"), (("teaching",), {"axis": "cycles"}, "condition"),
        (("teaching",), {"axis": "cycles", "at": "condition=weak", "values": "1e30"}, "within the data"),
        (("teaching",), {"axis": "cycles", "at": "condition=weak", "values": "0:10:3"}, "start > 0"),

@@ -181,6 +181,7 @@ def bad():
         (lambda: chip_yields(never_clean), ValueError, "a yield needs a memory without errors.*chips differ"),
         (lambda: never_clean.tolerated(), ValueError, "tolerated needs a memory without errors.*chips differ"),
         (lambda: chip_yields(swept(), 5), ValueError, "drop must be a probability"),
+        (lambda: chip_yields(swept(), 1.0), ValueError, "drop must be at most the clean accuracy, 0.*, got 1:"),
         (lambda: rare_yields(stuck, network, [1e-6]), ValueError, "bit errors at one rate.*with chip_yields"),
         (lambda: rare_yields(swept(), other, [1e-6]), ValueError, "missing or another one"),
         (lambda: rare_yields(swept(), {}, [1e-6]), ValueError, "missing or another one"),
@@ -194,7 +195,7 @@ def bad():
     ]
 
 
-@pytest.mark.parametrize("i", range(21))
+@pytest.mark.parametrize("i", range(22))
 def test_what_is_refused(i):
     call, error, message = bad()[i]
     with pytest.raises(error, match=message):

@@ -12,7 +12,9 @@ from weight_files import low_level_dataset, replace_dataset
 
 import bnnsim.files.file_format as file_format
 import bnnsim.packed.network as network
+import bnnsim.training.architectures as architectures
 import bnnsim.training.checkpoint_file as checkpoint_file
+from bnnsim import faults, fit
 from bnnsim.campaign.result import SweepResult
 from bnnsim.campaign.result_tables import SCHEMA
 
@@ -122,6 +124,22 @@ def test_files_of_other_kinds_are_named(good, tmp_path):
     for load in (network.PackedNetwork.load, checkpoint_file.load_checkpoint):
         with pytest.raises(ValueError, match="this is results of a sweep: open them with SweepResult.load"):
             load(good[0] / "plain.h5")
+
+
+@pytest.mark.parametrize("name", ["r.json", "r.NPZ", "r.onnx", "r.png"])
+def test_no_hdf5_goes_under_the_name_of_another_format(good, tmp_path, name):
+    """It was written without a word, and whatever reads such files failed on it."""
+    net, path = networks()["net 0"], tmp_path / name
+    for write in (good[1]["plain"].save, net.save, faults.FaultMap.record(faults.BitFlips(0.1), net, 0).save,
+                  lambda where: run(out=where)):
+        with pytest.raises(ValueError, match=f"must be that of an HDF5 file, with the ending .h5, .* got .*{name}'"):
+            write(path)
+    model = architectures.build("FC4 FC10", (1, 4, 4), rng=0)
+    with pytest.raises(ValueError, match="checkpoint must be that of an HDF5 file"):
+        fit(model, split(), 1, rng=0, checkpoint=path, progress=False)
+    assert not list(tmp_path.iterdir()) and model.history is None
+    for other in ("r", "r.hdf5", "r.of_mine"):
+        net.save(tmp_path / other)
 
 
 # ---------------------------------------------------------------- malice: with the right checksums
@@ -343,8 +361,9 @@ def test_rows_are_plain_python(good):
 
 def test_series_are_found_by_name_or_number(good):
     result = good[1]["plain"]
-    assert (result.index("net 1"), result.index(1)) == (1, 1)
-    for wrong in ("net 2", 2, -1, None):
+    assert (result.index("net 1"), result.index(1), result.index(np.int64(1))) == (1, 1, 1)
+    assert type(result.index(np.int64(1))) is int
+    for wrong in ("net 2", 2, -1, None, True, np.True_, 1.0):
         with pytest.raises(ValueError, match="name must be one of net 0, net 1, or its number"):
             result.index(wrong)
 

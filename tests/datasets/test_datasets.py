@@ -15,9 +15,11 @@ import bnnsim
 import bnnsim.datasets.downloading as downloading
 import bnnsim.datasets.readers as readers
 import bnnsim.datasets.shipped as shipped
+from bnnsim.campaign import rare_failures
 from bnnsim.datasets.catalogue import Source
 from bnnsim.datasets.find import EmbeddedSubsetWarning, load_dataset, load_embedded
 from bnnsim.datasets.split import LabelledImages, Split
+from bnnsim.metrics.evaluation import Evaluation
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 DATA = shipped.data_folder()
@@ -84,6 +86,7 @@ IMAGES = np.zeros((3, 1, 2, 2), np.uint8)
     (lambda: load_dataset("fashion-subset", folder="/tmp"), ValueError, "comes with the library"),
     (lambda: load_dataset("mnist"), FileNotFoundError, "python -m bnnsim.download mnist"),
     (lambda: load_dataset("cifar10", download=False), FileNotFoundError, "download=False"),
+    (lambda: load_dataset("cifar10", download=np.False_), FileNotFoundError, "download=False"),
 ])
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):
@@ -245,6 +248,8 @@ def test_the_full_set_is_official_and_holds_the_embedded_subset(tmp_path, monkey
 class OnDisk:
     """Labelled images of a user's own: no Split, and no part of one that is not needed."""
 
+    digest = "0" * 64
+
     def __init__(self, split, path):
         np.save(path, split.images)
         self.images, self.labels, self.name = np.load(path, mmap_mode="r"), split.labels, "mine"
@@ -254,7 +259,7 @@ class OnDisk:
 
     @property
     def sha256(self):
-        return "0" * 64
+        return self.digest
 
 
 def test_labelled_images_of_your_own_work_like_a_split(tmp_path):
@@ -272,6 +277,27 @@ def test_labelled_images_of_your_own_work_like_a_split(tmp_path):
     assert np.array_equal(*found)
 
 
+def test_labels_of_your_own_may_be_a_list(tmp_path):
+    """Only network.accuracy took them."""
+    split = load_embedded()[0][:40]
+    mine = OnDisk(split, tmp_path / "images.npy")
+    mine.labels = split.labels.tolist()
+    model = bnnsim.architectures.build("FC16 FC16 FC10", (1, 28, 28), rng=0)
+    bnnsim.fit(model, mine, 1, validation=mine, rng=0, progress=False, class_weight="balanced")
+    network, flips = bnnsim.pack(model), bnnsim.faults.BitFlips(0.1)
+    for ask in (lambda data: bnnsim.sweep(network, data, [0.1], 2, 3, progress=False).right,
+                lambda data: bnnsim.metrics.critical_bits(network, data, 1).effect,
+                lambda data: bnnsim.metrics.importance(network, data).layers[0].raw,
+                lambda data: bnnsim.metrics.importance(network, data, "readout").layers[0].raw,
+                lambda data: bnnsim.metrics.importance(model, data, "taylor").layers[0].raw,
+                lambda data: bnnsim.metrics.predicted_accuracy(network, data, [0.1]).accuracy,
+                lambda data: bnnsim.metrics.hard_images(network, data, flips, 2, rng=0).failures,
+                lambda data: bnnsim.metrics.ensemble(network, data, reads=1).labels,
+                lambda data: Evaluation("n", network, data, network.predict(data.images)).confusion,
+                lambda data: np.array(rare_failures(network, data, flips, 0.05, 4, 2, 0).share.share)):
+        assert np.array_equal(ask(split), ask(mine))
+
+
 @pytest.mark.parametrize("part", ["images", "labels", "name"])
 def test_what_labelled_images_lack_is_named(tmp_path, part):
     mine = OnDisk(load_embedded()[0][:10], tmp_path / "images.npy")
@@ -279,6 +305,25 @@ def test_what_labelled_images_lack_is_named(tmp_path, part):
     network = bnnsim.pack(bnnsim.architectures.build("FC16 FC10", (1, 28, 28), rng=0))
     with pytest.raises(TypeError, match=f"split must be a Split, .* got OnDisk, which has no {part}; wrap arrays as"):
         network.accuracy(mine)
+
+
+@pytest.mark.parametrize("part, value, message", [
+    ("name", None, "the name of .* must be a string, under which results are recorded, got None"),
+    ("name", 3, "the name of .* must be a string, .* got 3"),
+    ("digest", None, "the sha256 of .* must be a string that changes with the content, .* got None"),
+    ("digest", 3, "the sha256 of .* must be a string .* got 3"),
+    ("digest", "", "the sha256 of .* must be a string .* got ''")])
+def test_what_no_file_could_hold_of_labelled_images_is_refused_before_the_work(tmp_path, part, value, message):
+    """A sweep ran to its end before, and left results that nothing read; a training died behind its last epoch."""
+    mine = OnDisk(load_embedded()[0][:10], tmp_path / "images.npy")
+    setattr(mine, part, value)
+    model = bnnsim.architectures.build("FC16 FC10", (1, 28, 28), rng=0)
+    network, out = bnnsim.pack(model), tmp_path / "n.h5"
+    with pytest.raises(TypeError, match=message):
+        bnnsim.sweep(network, mine, [0.1], 2, rng=0, progress=False, out=out)
+    with pytest.raises(TypeError, match=message):
+        bnnsim.fit(model, mine, 1, rng=0, progress=False, checkpoint=out)
+    assert not out.exists() and model.history is None
 
 
 def bombs(folder):

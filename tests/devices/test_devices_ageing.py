@@ -86,11 +86,15 @@ def test_weibull():
 
 BAD = [
     (lambda: WEAR.at(1e7), ValueError, "cycles must be within the data, 1 to 1e.06, got 1e.07; add rows"),
+    (lambda: WEAR.at(5, extrapolate="no"), TypeError, "extrapolate must be True or False, got 'no'"),
+    (lambda: KEPT.shifts(5, extrapolate="no"), TypeError, "extrapolate must be True or False, got 'no'"),
     (lambda: WEAR.at(0.5), ValueError, "cycles must be within the data"),
     (lambda: interpolated("x", 2.0, [1.0], [3.0]), ValueError, "x must be within the data, only 1, got 2; add rows"),
     (lambda: interpolated("x", 2.0, [1.0], [3.0], extrapolate=True), ValueError, "only 1"),
     (lambda: interpolated("x", -1.0, [1.0, 2.0], [3.0, 4.0], True, True), ValueError, "x must be > 0"),
     (lambda: Wear((1, 1), [FRESH, WORN]), ValueError, "cycles must be two or more ascending"),
+    (lambda: Wear(5, [FRESH, WORN]), TypeError, "cycles must be a sequence of numbers of cycles, .* got 5"),
+    (lambda: Wear((1, 10), FRESH), TypeError, "a pair of states must be a sequence of two, .lrs, hrs., got LogNormal"),
     (lambda: Wear((0, 1), [FRESH, WORN]), ValueError, r"cycles\[0\] must be >= 1"),
     (lambda: Wear((1, 10), [FRESH]), ValueError, "states must be 2 pairs"),
     (lambda: Wear((1, 10), [FRESH, WORN[::-1]]), ValueError, "hrs must have a median above"),

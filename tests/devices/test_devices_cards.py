@@ -14,7 +14,7 @@ import pytest
 import bnnsim
 import bnnsim.training.packing as packing
 from bnnsim.datasets.shipped import data_file
-from bnnsim.devices import AXES, CardError, Cell1T1R, Cell2T2R, DeviceCard, LogNormal, load_card
+from bnnsim.devices import AXES, CardError, Cell1T1R, Cell2T2R, DeviceCard, LogNormal, load_card, n_devices
 from bnnsim.devices.card_schema import MAX_BYTES
 from bnnsim.devices.cards import SHIPPED
 from bnnsim.devices.conditions import FRESH
@@ -400,6 +400,20 @@ def test_cards_say_what_they_do_not_know(call, message):
 def test_more_bad_input():
     with pytest.raises(FileNotFoundError, match="wanted a device card"):
         load_card("no_such_card")
+    for ask in (card_of(RATED).error_rates, card_of(*CYCLED).cell, card_of(RATED).fault):
+        with pytest.raises(TypeError, match="extrapolate must be True or False, got 'no'"):
+            ask(extrapolate="no")
+    network, rated = type("N", (), {"n_bits": 3}), card_of(STATES, ENERGY)
+    for ask in (n_devices, rated.n_devices, rated.energy_joule):
+        for cell in ("2t2r", "2T-2R", "2T2R "):
+            with pytest.raises(ValueError, match="cell must be '1T1R' or '2T2R', or .*; did you mean '2T2R'?"):
+                ask(network, cell)
+        for cell in (2, ""):
+            with pytest.raises(TypeError, match="cell must be '1T1R' or '2T2R', or the name of another memory's"):
+                ask(network, cell)
+    with pytest.raises(TypeError, match="cell must be .* got None"):
+        n_devices(network, None)
+    assert [n_devices(network, cell) for cell in ("6T", "1T1C", "1T1R", "2T2R")] == [3, 3, 3, 6]
     with pytest.raises(TypeError, match="network must have n_bits"):
         card_of(STATES, ENERGY).energy_joule(7)
     with pytest.raises(ValueError, match="bits_per_weight must be >= 1"):

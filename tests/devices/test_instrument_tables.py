@@ -272,6 +272,7 @@ BAD = [
     ("state,R (ohm)\nLRS,5\n", {"columns": ["R"]}, "columns must be a dict"),
     ("state,R (ohm)\nLRS,5\n", {"columns": {"R": 5}}, r"columns\['R'\] must be what the column is"),
     ("state,R (ohm)\nLRS,5\n", {"decimal": ";"}, "decimal must be one of"),
+    ("state,R (ohm)\nLRS,5\n", {"drop_invalid": "no"}, "drop_invalid must be True or False, got 'no'"),
     ("# nothing\n", {}, "line 1: the column resistance_ohm must be there, got none"),
     ("resistance_ohm\n5\n", {}, "the column state must be there, got resistance_ohm; or give a table of each state")]
 

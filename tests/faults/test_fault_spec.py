@@ -120,7 +120,7 @@ BAD = [
     ("StuckLines(ArrayMapping(0, 4), 'row', 0, 0)", "column 12, ArrayMapping\\(0, 4\\): rows must be in"),
     ("Protected(ArrayMapping(1, 2))", "fault must be a fault such as"),
     ("EachRead('BitFlips(0)')", "fault must be a fault such as"), ("BitFlips(0, layers=3)", "column 1, BitFlips"),
-    ("BitFlips(0, layers='all')", "layers must be an integer"),
+    ("BitFlips(0, layers='all')", "layers must be a sequence of numbers of layers"),
     ("Compose([BitFlips(0)], '" + "x" * 800 + "')", "axis must be an integer"),
     ("ByArray(BitFlips(0), ArrayMapping(1, 1), 3)", "column 1, ByArray"),
 ]

@@ -10,7 +10,8 @@ import bnnsim.training.packing as packing
 from bnnsim import threads
 from bnnsim.campaign.sweeps import sweep
 from bnnsim.datasets.split import Split
-from bnnsim.faults import ArrayMapping, BitFlips, Clusters, Compose, EachRead, Protected, WeakAmplifiers
+from bnnsim.faults import (ArrayMapping, BitFlips, ByArray, Clusters, Compose, EachRead, PairDevices, Protected,
+                           WeakAmplifiers)
 from bnnsim.training.architectures import build
 
 PAD = {100: (1 << (100 - 64)) - 1, 70: (1 << (70 - 64)) - 1}
@@ -80,7 +81,8 @@ def test_rates_by_layer():
     masks = masks_of(network, (0.4, 0.0, 1.0))
     assert within_5_sigma(count(masks[0]), 36 * 40, 0.4) and count(masks[1]) == 0 and count(masks[2]) == 400
     np.testing.assert_array_equal(masks[0], masks_of(network, 0.4)[0])
-    assert BitFlips([0.1, 0, 1]) == BitFlips((0.1, 0, 1)) and hash(BitFlips([0.1, 0, 1]))
+    for rates in ([0.1, 0, 1], np.array([0.1, 0, 1])):
+        assert BitFlips(rates) == BitFlips((0.1, 0, 1)) and hash(BitFlips(rates))
 
 
 @pytest.mark.jit_off
@@ -167,6 +169,14 @@ def test_threads_do_not_change_flips(network):
     (lambda n: BitFlips("0.1"), TypeError, "p must be a probability"),
     (lambda n: BitFlips(True), TypeError, "p must be a probability"),
     (lambda n: BitFlips([0.1, 2]), ValueError, r"p\[1\] must be a probability"),
+    (lambda n: BitFlips(np.array([0.1, 2])), ValueError, r"p\[1\] must be a probability"),
+    (lambda n: BitFlips(np.array([[0.1]])), TypeError, r"p\[0\] must be a probability"),
+    (lambda n: BitFlips(np.ma.array([0.1, 0.2], mask=[0, 1])), TypeError, r"p\[1\] must be a probability"),
+    (lambda n: BitFlips(0.1, layers=0), TypeError,
+     r"layers must be a sequence of numbers of layers, such as \[0\] for one, got 0 of type int"),
+    (lambda n: BitFlips(0.1, layers="0"), TypeError, "layers must be a sequence of numbers of layers"),
+    (lambda n: PairDevices(BitFlips(0.1), layers=0), TypeError, "layers must be a sequence of numbers of layers"),
+    (lambda n: ByArray(BitFlips(0.1), ArrayMapping(32, 32), 0.1), TypeError, "rates must be a sequence of rates, one"),
     (lambda n: BitFlips((0.1,)).apply(n), ValueError,
      "p must be one probability or 2, one for each layer, got 1"),
     (lambda n: BitFlips(0.1).apply(n, -1), ValueError, "rng must be a seed >= 0"),
@@ -182,9 +192,8 @@ def test_bad_faults(call, error, message):
 RATES = [0.0, 0.01, 0.2]
 
 
-def swept(networks, split=None, rates=RATES, trials=3, rng=5, **settings):
-    return sweep(networks, split_of() if split is None else split, rates, trials, rng, progress=False,
-                 **settings)
+def swept(networks, split=None, rates=RATES, trials=3, rng=5, progress=False, **settings):
+    return sweep(networks, split_of() if split is None else split, rates, trials, rng, progress=progress, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -301,10 +310,14 @@ BAD = {
     "NaN rate": (dict(rates=[math.nan]), ValueError, "must be a probability"),
     "no rates": (dict(rates=[]), ValueError, "rates must have at least one, got none"),
     "a rate twice": (dict(rates=[0.1, 0.2, 0.1]), ValueError, "rates must differ from each other"),
+    "a masked rate": (dict(rates=np.ma.array([0.1, 0.2], mask=[0, 1])), ValueError, "rates must have no masked values"),
     "text": (dict(rates="0.1"), TypeError, "must be a probability"),
     "texts": (dict(rates=["0.1"]), TypeError, "must be a probability"),
     "True": (dict(rates=[True]), TypeError, "must be a probability"),
     "two axes": (dict(rates=[[0.1, 0.2]]), TypeError, "must be a probability"),
+    "predictions": (dict(predictions=1), TypeError, "predictions must be True or False, got 1"),
+    "resume": (dict(resume="no"), TypeError, "resume must be True or False, got 'no'"),
+    "progress": (dict(progress="no"), TypeError, "progress, where it is not 'log', must be True or False, got 'no'"),
     "no trials": (dict(trials=0), ValueError, "trials must be in .1, "),
     "half a trial": (dict(trials=1.5), TypeError, "trials must be an integer"),
     "seed": (dict(rng=-3), ValueError, "rng must be a seed"),
@@ -316,6 +329,7 @@ BAD = {
     "a list": (dict(networks=[network_of(*SMALL)]), TypeError, "networks must be a PackedNetwork or a dict"),
     "a dict of models": (dict(networks={"m": build(*SMALL, rng=0)}), TypeError,
                          r"networks\['m'\] must be a PackedNetwork"),
+    "the class of a fault": (dict(faults=BitFlips), TypeError, "fault such as BitFlips.0. .* the class BitFlips"),
     "no networks": (dict(networks={}), (TypeError, ValueError), "networks must be"),
     "a name": (dict(networks={1: network_of(*SMALL)}), TypeError, "networks must have strings as names, got 1"),
 }

@@ -134,6 +134,8 @@ def test_several_results_share_a_figure_with_rates_of_their_own():
     assert np.allclose(curves(figure.axes[0])[2].get_xdata(), [1e-3, 0.5])
     with pytest.raises(ValueError, match="empty dict"):
         sweeps.ber_curve({})
+    with pytest.raises(TypeError, match="result must be a SweepResult.* got list: of a list {'first': results.0., "):
+        sweeps.ber_curve([swept(), swept()])
 
 
 @pytest.mark.parametrize("names", [["a", "b"], [f"network {i}" for i in range(9)],

@@ -398,14 +398,17 @@ def test_rows_are_images_of_one_channel(tmp_path):
         bnnsim.load_network(tmp_path / "x.onnx", input_shape=(4, 2, 2))
 
 
-@pytest.mark.parametrize("shape, message", [((0, 4, 4), r"^input_shape\[0\] must be in"),
-                                            ((4, 4), "^input_shape must be"),
-                                            ((1, 4, 4.0), r"^input_shape\[2\] must be an integer")])
-def test_shapes_of_images_that_are_none(tmp_path, shape, message):
-    """With packed words and a spec 0 was "cannot reshape array"."""
+@pytest.mark.parametrize("settings, message", [
+    ({"input_shape": (0, 4, 4)}, r"^input_shape\[0\] must be in"), ({"input_shape": (4, 4)}, "^input_shape must be"),
+    ({"input_shape": (1, 4, 4.0)}, r"^input_shape\[2\] must be an integer"),
+    ({"popcount": "no"}, "popcount must be True or False, got 'no'"),
+    ({"norm_first": "no"}, "norm_first must be True or False, got 'no'")])
+def test_settings_of_a_wrong_kind(tmp_path, settings, message):
+    """With packed words and a spec a size of 0 was "cannot reshape array"; "no" was taken for True."""
     np.savez(tmp_path / "x.npz", w=np.ones((3, 2), np.uint8))
     with pytest.raises((ValueError, TypeError), match=message):
-        bnnsim.load_network(tmp_path / "x.npz", "FC3", input_shape=shape, weights="bits", bit_order="lsb")
+        bnnsim.load_network(tmp_path / "x.npz", "FC3", weights="bits", bit_order="lsb",
+                            **{"input_shape": (1, 4, 4), **settings})
 
 
 @pytest.mark.parametrize("name, how", [
@@ -420,6 +423,12 @@ def test_files_that_other_programs_wrote(name, how):
     found = bnnsim.load_network(GOLDEN / name, **how).scores(images)
     np.testing.assert_allclose(found, scores, rtol=1e-5, atol=1e-5)
     assert len(np.unique(found, axis=0)) > 2
+
+
+@pytest.mark.parametrize("path", [None, {"w": np.ones((3, 2))}, b"x.npz", [np.ones(3)]])
+def test_what_is_no_path_is_refused(path):
+    with pytest.raises(TypeError, match="path must be a file, .*; arrays at hand are taken by PackedNetwork.from_arr"):
+        bnnsim.load_network(path)
 
 
 def test_an_error_names_its_file_once(tmp_path):

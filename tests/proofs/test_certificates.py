@@ -234,6 +234,7 @@ BAD = [(lambda: certified_flips("fcnn.h5", IMAGES), TypeError, "network must be 
        (lambda: certified_flips(NETWORK, IMAGES, singles=1), TypeError, "singles must be True or False, got 1"),
        (lambda: FOUND.accuracy([0], [1]), ValueError, "labels must have shape"),
        (lambda: FOUND.accuracy([0, 1], [-1]), ValueError, r"flips\[0\] must be >= 0"),
+       (lambda: FOUND.accuracy([0, 1], 1), TypeError, "flips must be a sequence of numbers of flips, .* got 1 of type"),
        (lambda: FOUND.flips(2), ValueError, "layer must be in")]
 
 

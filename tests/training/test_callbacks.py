@@ -176,6 +176,7 @@ def test_with_a_checkpoint_a_callback_says_what_it_remembers(tmp_path):
 @pytest.mark.jit_off
 @pytest.mark.parametrize("call, error, message", [
     (lambda: EarlyStopping("val_loss"), ValueError, "monitor must be one of"),
+    (lambda: EarlyStopping(best="no"), TypeError, "best must be True or False, got 'no'"),
     (lambda: EarlyStopping(patience=0), ValueError, "patience must be >= 1"),
     (lambda: EarlyStopping(min_delta=-1), ValueError, "min_delta must be >= 0"),
     (lambda: CsvLog("missing/log.csv"), FileNotFoundError, "its folder does not exist")])

@@ -212,6 +212,10 @@ def test_a_layer_that_does_not_fit_its_neighbour_is_refused(row):
     (lambda: layers.Conv2d(3, 3, padding=-1, generator=RNG), ValueError, "padding must be >= 0"),
     (lambda: layers.Conv2d(3, 3, pad_value="zeros", generator=RNG), ValueError, "did you mean 'zero'"),
     (lambda: layers.MaxPool2d(16), ValueError, "size must be in"),
+    (lambda: layers.RealConv2d(3, 3, bias="no", generator=RNG), TypeError, "bias must be True or False, got 'no'"),
+    (lambda: layers.AveragePool2d(2, whole="no"), TypeError, "whole must be True or False, got 'no'"),
+    (lambda: layers.Sign(3, learned="no"), TypeError, "learned must be True or False, got 'no'"),
+    (lambda: layers.ScaleShift(3, scale="no"), TypeError, "scale must be True or False, got 'no'"),
     (lambda: layers.BatchNorm(0), ValueError, "units must be >= 1")])
 def test_bad_settings(make, error, message):
     with pytest.raises(error, match=message):

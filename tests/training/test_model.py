@@ -245,11 +245,15 @@ def test_the_seed_draws_the_weights():
     ("MP2 FC3", (1, 8, 8), "must begin with C or FC"), ("FC8 MP2 FC3", (1, 8, 8), "MP2 must follow a C"),
     ("C8 MP2 MP2 FC3", (1, 8, 8), "MP2 must follow a C"), ("FC8 C3 FC3", (1, 8, 8), "C3 cannot follow an FC"),
     ("FC0", (1, 8, 8), "units must be >= 1"), ("C8k9p0 FC3", (1, 8, 8), "does not fit"),
-    ("C8 MP9 FC3", (1, 8, 8), "at least 9 x 9"), ("FC3", (8, 8), "must be .channels, height, width."),
+    ("C8 MP9 FC3", (1, 8, 8), "at least 9 x 9"), ("FC3", (8, 8), "must be three integers .C, H, W., got .8, 8."),
+    ("FC3", 784, "must be three integers .C, H, W., got 784"),
+    (["FC8", "FC3"], (1, 8, 8), "spec must be a string of words such as 'C64 MP2 FC10', got .'FC8', 'FC3'."),
     ("C8s0 FC3", (1, 8, 8), "stride must be >= 1")])
 def test_bad_specs(spec, shape, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError if isinstance(spec, str) else TypeError, match=message):
         build(spec, shape)
+    with pytest.raises(TypeError, match="output_norm must be True or False, got 1"):
+        build("FC3", (1, 8, 8), output_norm=1)
 
 
 @pytest.mark.jit_off

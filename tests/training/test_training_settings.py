@@ -182,6 +182,8 @@ def test_pseudo_gradients(ste, name, beta):
     (dict(regulariser=DirectRegulariser), TypeError, "regulariser must be an object such as"),
     (dict(regulariser=DirectRegulariser(), model=model(spec="FC10")), ValueError, "needs hidden neurons"),
     (dict(optimizer=Bop), TypeError, "optimizer must be an object"),
+    (dict(augment="no"), TypeError, "augment must be True or False, got 'no'"),
+    (dict(resume=0), TypeError, "resume must be True or False, got 0"),
     (dict(flip_rate=0.1, faults=AsymmetricFlips(0.1, 0.1)), ValueError, "give flip_rate or faults, not both")])
 def test_bad_settings_are_refused_before_the_first_step(changes, error, message):
     trained = changes.get("model") or model()

@@ -11,7 +11,7 @@ import numpy as np
 
 import bnnsim.kernels.real.channels as channels
 import bnnsim.packed.operations as operations
-from bnnsim.checks import check_array, check_input, check_int, check_real
+from bnnsim.checks import check_array, check_bool, check_input, check_int, check_real
 from bnnsim.kernels import empty, split
 from bnnsim.kernels.real.channel_tiles import PRODUCT, PRODUCT_BELOW, VALUE
 from bnnsim.packed.operations import Operation
@@ -152,9 +152,9 @@ class Sign(RealLayer):
     gives = "bits"
 
     def __init__(self, units: int, ste: str | Estimator = Clipped(), learned: bool = False) -> None:
-        self.ste, self.learned = check_estimator(ste), bool(learned)
+        self.ste, self.learned = check_estimator(ste), check_bool("learned", learned)
         self.threshold = np.zeros(check_int("units", units, 1), np.float32)
-        self.parameters = {"threshold": self.threshold} if learned else {}
+        self.parameters = {"threshold": self.threshold} if self.learned else {}
 
     def settings(self) -> dict[str, object]:
         """The estimator where it is not the default, and whether thresholds are learned."""
@@ -240,7 +240,7 @@ class ScaleShift(RealLayer):
     def __init__(self, units: int, scale: bool = True, shift: bool = True) -> None:
         check_int("units", units, 1)
         self.scale, self.shift = np.ones(units, np.float32), np.zeros(units, np.float32)
-        if not scale and not shift:
+        if not check_bool("scale", scale) | check_bool("shift", shift):
             raise ValueError("scale or shift must be True, got neither")
         self.parameters = ({"scale": self.scale} if scale else {}) | ({"shift": self.shift} if shift else {})
 

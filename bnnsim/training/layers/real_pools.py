@@ -7,6 +7,7 @@ import numpy as np
 import bnnsim.kernels.gradients.pool as max_pools
 import bnnsim.kernels.real.pools as pools
 import bnnsim.packed.operations as operations
+from bnnsim.checks import check_bool
 from bnnsim.kernels import empty, split
 from bnnsim.kernels.forward.geometry import Pool
 from bnnsim.packed.forward import NO_PADDING, Pair
@@ -67,7 +68,7 @@ class AveragePool2d(_Pool):
     def __init__(self, size: int | Pair = 2, stride: int | Pair | None = None, padding: int | tuple[int, ...] = 0,
                  whole: bool = False) -> None:
         super().__init__(size, stride, padding)
-        self.whole = bool(whole)
+        self.whole = check_bool("whole", whole)
 
     def settings(self) -> dict[str, object]:
         """Those of a pool, and whether the padding counts."""

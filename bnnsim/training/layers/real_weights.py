@@ -7,7 +7,7 @@ import numpy as np
 
 import bnnsim.kernels.real.conv_gradients as kernels
 import bnnsim.packed.operations as operations
-from bnnsim.checks import check_int
+from bnnsim.checks import check_bool, check_int
 from bnnsim.kernels import empty, slices, split
 from bnnsim.kernels.real.channel_tiles import VALUE
 from bnnsim.packed.forward import Pair
@@ -52,7 +52,7 @@ class RealConv2d(RealLayer):
         shape = (units, *self.kernel, self.in_channels // self.groups)
         self.bias = np.zeros(units, np.float32)
         self.parameters = {"kernel": initial(shape, math.sqrt(6 / math.prod(shape[1:])), generator)}
-        self.parameters |= {"bias": self.bias} if bias else {}
+        self.parameters |= {"bias": self.bias} if check_bool("bias", bias) else {}
 
     def settings(self) -> dict[str, object]:
         """Kernel, stride, padding; dilation and groups where there are any."""
