@@ -73,9 +73,10 @@ def draw_margins(axes: Axes, beside: bool, rate: float = 0.1) -> None:
     for colour, code in zip(COLOURS, CODES):
         axes.plot([], [], "o", color=colour, markersize=5, label=f"in this colour: code {code}")
     handles = {label: handle for handle, label in zip(*axes.get_legend_handles_labels())}
-    loc, to = ("center left", (1.05, 0.5)) if beside else ("upper center", (0.5, -0.26))
-    axes.legend(handles.values(), handles, fontsize=7, title_fontsize=7, loc=loc, bbox_to_anchor=to, title="\n".join(
-        ["not drawn, for its margin:", *far]) if far else None).set_in_layout(not beside)
+    left_out = "\n".join(["not drawn, for its margin:", *far] if far else [])
+    axes.legend(handles.values(), handles, fontsize=7, title_fontsize=7, title=left_out,
+                loc="center left" if beside else "upper center",
+                bbox_to_anchor=(1.05, 0.5) if beside else (0.5, -0.26)).set_in_layout(not beside)
     axes.set(xscale="log", yscale="log",
              xlabel="margin of the first layer,\nmean |h - s| / (2 sqrt(sum of squared pixels))",
              ylabel=f"points lost at BER {rate:g}")
