@@ -61,6 +61,19 @@ def test_a_shipped_network_is_known_by_its_name(capsys, tmp_path, monkeypatch):
     assert inputs.load_network("fashion_cnn")[1].checksum == PackedNetwork.load(data_file("mnist_mlp.h5")).checksum
 
 
+@pytest.mark.parametrize("paths, names", [
+    (["own/fashion_cnn.h5", "fashion_cnn"], ["fashion_cnn", "fashion_cnn (2)"]),
+    (["fashion_cnn", "own/fashion_cnn.h5"], ["fashion_cnn", "own/fashion_cnn.h5"])])
+def test_one_of_ones_own_goes_with_the_shipped_one_of_its_name(paths, names, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "fashion_cnn.h5").write_bytes(data_file("mnist_mlp.h5").read_bytes())
+    found = inputs.load_networks(paths)
+    assert list(found) == names and len({network.checksum for network in found.values()}) == 2
+    with pytest.raises(ValueError, match=f"{paths[1]} is given twice"):
+        inputs.load_networks([*paths, paths[1]])
+
+
 @pytest.mark.parametrize("load, name, message", [
     (bnnsim.load_network, "fashion_fcn", "fashion_fcn: no such file, and what comes with bnnsim is .*fashion_residual, "
                                          ".*; did you mean 'fashion_fcnn'"),
