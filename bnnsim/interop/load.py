@@ -13,7 +13,7 @@ import bnnsim.interop.chain as chain
 from bnnsim.checks import FilePath, check_choice, check_int, check_real
 from bnnsim.datasets.shipped import network_file
 from bnnsim.interop.arrays_files import Arrays
-from bnnsim.interop.bounded import read_bytes
+from bnnsim.interop.bounded import check_plain, read_bytes
 from bnnsim.interop.comparison import SumsDiffer, compare_sums
 from bnnsim.interop.graph_lowering import NOTHING_IN_MEMORY, lower
 from bnnsim.interop.input_codes import Code, Input, code_of
@@ -269,6 +269,7 @@ def _own(paths: Sequence[FilePath]) -> Imported | None:
     """A network that bnnsim stored: its superblock has a version that other programs do not write; or an .npz."""
     if len(paths) != 1 or os.path.isdir(paths[0]):
         return None
+    check_plain(paths[0])
     with open(paths[0], "rb") as file:
         head = file.read(9)
     if head.startswith(b"PK\3\4"):
