@@ -11,6 +11,7 @@ what --out left: printed and drawn again.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import bnnsim.commands.command_line as command_line
 import bnnsim.commands.options as shared
 import bnnsim.commands.rules as rules
+import bnnsim.files.hdf5_structure as hdf5_structure
 from bnnsim.checks import check_choice
 from bnnsim.commands.executors import check_one_place, chosen_executor
 from bnnsim.commands.number_lists import parse_places
@@ -162,7 +164,7 @@ def work(options: argparse.Namespace) -> None:
     from bnnsim.campaign import sweep_card
 
     shared.check_read(options, ["width", "published"], options.plot or options.pareto, "--plot or --pareto FIGURE")
-    if str(options.card).endswith(".h5"):
+    if is_stored(options.card):
         draw_and_show(stored(options), options)
         return
     check_one_place(options.workers, options.dask)
@@ -210,6 +212,14 @@ def check_published(axis: str, options: argparse.Namespace) -> None:
         published.read_along(options.published, axis)
     if options.pareto:
         published.read_published(options.published, "energy_joule", check=published.positive)
+
+
+def is_stored(path: str) -> bool:
+    """Whether a card is none, but the sweep of one: told by its ending, or by what is in it."""
+    if path.lower().endswith(".h5") or not os.path.isfile(path):
+        return path.lower().endswith(".h5")
+    with open(path, "rb") as file:
+        return file.read(len(hdf5_structure.SIGNATURE)) == hdf5_structure.SIGNATURE
 
 
 def stored(options: argparse.Namespace) -> "CardSweep":

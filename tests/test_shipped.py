@@ -51,12 +51,15 @@ def test_a_network_of_other_data_is_as_good_as_its_file_says(name, least):
 
 
 def test_a_shipped_network_is_known_by_its_name(capsys, tmp_path, monkeypatch):
-    """In Python and on command lines; a file or folder of that name that is there comes first."""
+    """In Python and on command lines; a file of that name that is there comes first, and a folder does not."""
     monkeypatch.chdir(tmp_path)
     wanted = PackedNetwork.load(data_file("fashion_cnn.h5")).checksum
     assert bnnsim.load_network("fashion_cnn").checksum == wanted
     assert summary.main(["fashion_cnn", "--format", "json"]) == 0 and wanted in capsys.readouterr().out
     assert list(inputs.load_networks(["fashion_cnn", "mnist_mlp"])) == ["fashion_cnn", "mnist_mlp"]
+    (tmp_path / "fashion_cnn").mkdir()
+    assert inputs.load_network("fashion_cnn")[1].checksum == wanted
+    (tmp_path / "fashion_cnn").rmdir()
     (tmp_path / "fashion_cnn").write_bytes(data_file("mnist_mlp.h5").read_bytes())
     assert inputs.load_network("fashion_cnn")[1].checksum == PackedNetwork.load(data_file("mnist_mlp.h5")).checksum
 

@@ -116,10 +116,12 @@ class Option:
         """What is typed for this value."""
         if self.rule is switch:
             return [self.typed] if value else []
-        if self.typed == "":
-            return list(value) if self.several else [value]
-        return [word for item in (value if self.several else [value])
-                for word in (self.typed, ",".join(map(str, item)) if isinstance(item, list) else str(item))]
+        items = [",".join(map(str, item)) if isinstance(item, list) else str(item)
+                 for item in (value if self.several else [value])]
+        if self.typed == "":                                     # a file may be called -x.h5
+            return [f"./{item}" if item.startswith("-") else item for item in items]
+        return [word for item in items
+                for word in ([f"{self.typed}={item}"] if item.startswith("-") else [self.typed, item])]
 
 
 def settle(options: argparse.Namespace, table: Iterable[Option], found: dict[str, Any]) -> None:

@@ -161,7 +161,10 @@ def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
     ValueError
         As `load_network`; and what is said here and would not be read, as the file itself tells it.
     """
-    paths = [network_file(path)] if isinstance(path, (str, os.PathLike)) else list(path)
+    if isinstance(path, (str, os.PathLike)):
+        paths = [path if os.path.isdir(path) else network_file(path)]        # a folder of FINN's may be called anything
+    else:
+        paths = list(path)
     reading = Reading(weights, None if sign is None else SIGNS[check_choice("sign", sign, SIGNS)])
     if not paths:
         raise ValueError("path must be a file, a folder or several files, got none")

@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -34,6 +35,7 @@ def folder(tmp_path_factory):
     np.savez(folder / "d.npz", x_train=images, y_train=labels, x_test=images[:40], y_test=labels[:40])
     bnnsim.sweep(network, bnnsim.Split(images[:40], labels[:40], "d"), [0.1], 2, 0, progress=False,
                  provenance={"command": "python -m bnnsim.ber_sweep net.h5 --dataset d.npz"}).save(folder / "sweep.h5")
+    shutil.copy(folder / "sweep.h5", folder / "renamed")
     return folder
 
 
@@ -186,6 +188,9 @@ def test_a_limit_that_leaves_classes_out_says_so(command, here, capsys):
     ("explain", [*DATA, "--what", "margins", "--layer", "1"], "--layer goes with --what critical"),
     ("ber_sweep", [*DATA, "--resume"], "--resume goes with --out FILE.h5"),
     ("device_sweep", ["card.h5", "--trials", "3"], "--trials must not be given with card.h5, which holds a sweep"),
+    ("device_sweep", ["card.H5", "--trials", "3"], "--trials must not be given with card.H5, which holds a sweep"),
+    ("device_sweep", ["renamed", "--trials", "3"], "--trials must not be given with renamed, which holds a sweep"),
+    ("device_sweep", ["./"], "./: wanted the file of a device card (JSON), got a folder, a pipe or a device"),
     ("device_sweep", ["card.h5", "--limit", "3"], "--limit must not be given with card.h5, which holds a sweep"),
     ("plot", [], "FILE.h5 must be given: results of ber_sweep --out"),
     ("download", [], "NAME must be given: one of fashion"),

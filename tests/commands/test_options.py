@@ -62,6 +62,13 @@ def test_what_decides_the_result_is_in_the_stored_command():
     assert options.words(typed, FEW) == ["a b", "--n-chips", "3", "--axis", "1", "--axis", "2", "--fast"]
 
 
+def test_names_that_begin_with_a_minus_are_read_again_from_the_stored_command():
+    parser = ber_sweep.arguments()
+    found = parser.parse_args(["--dataset=-d.npz", "--rates=0.1", "--out=-x.h5", "--seed=1", "--", "-x.h5"])
+    again = parser.parse_args(shlex.split(ber_sweep.command_of(found))[3:])
+    assert vars(again) == {**vars(found), "networks": ["./-x.h5"]}
+
+
 def test_a_file_has_no_key_for_what_one_call_does(tmp_path):
     (tmp_path / "c.json").write_text('{"config": "d.json"}')
     with pytest.raises(ValueError, match="a key must be one of .*'pages', got 'config'"):
