@@ -100,9 +100,11 @@ def work(options: argparse.Namespace) -> None:
     """Load, certify, print, write."""
     import bnnsim.commands.inputs as inputs
     import bnnsim.proofs.certificates as certificates
+    from bnnsim.packed.blocks import check_scores
 
     shared.check_read(options, ["width"], options.plot, "--plot FIGURE")
     name, network = inputs.load_network(options.network)
+    check_scores(network, "certify")
     test = inputs.load_test(options, [options.network] if options.network else [], {name: network})
     if options.dry_run:
         print_plan(options, {"network": name, "split": test.name, "n_images": len(test), "flips": options.flips},

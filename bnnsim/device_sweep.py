@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import bnnsim.commands.command_line as command_line
@@ -22,7 +23,7 @@ import bnnsim.commands.options as shared
 import bnnsim.commands.rules as rules
 import bnnsim.files.hdf5_structure as hdf5_structure
 from bnnsim.checks import check_choice
-from bnnsim.commands.executors import check_one_place, chosen_executor
+from bnnsim.commands.executors import check_one_place, checked_only, chosen_executor
 from bnnsim.commands.number_lists import parse_places
 from bnnsim.commands.options import Option
 from bnnsim.commands.printing import as_json, counted, print_plan
@@ -176,22 +177,21 @@ def work(options: argparse.Namespace) -> None:
     networks = inputs.load_networks(options.networks or [inputs.shipped_file(name) for name in NETWORKS])
     split = inputs.load_test(options, options.networks, networks)
     cells = [cell.strip() for cell in options.cell.split(",")] if options.cell else None
+    codes = split_codes(options.ecc)
+    sweep = partial(sweep_card, card, networks, axis=axis, places=places, cells=cells, codes=codes, at=at,
+                    trials=options.trials, rng=options.seed, extrapolate=options.extrapolate)
     if options.dry_run:
-        for place in places or ():                               # what the card does not know is said here too
-            card.error_rates((cells or [None])[0], extrapolate=options.extrapolate,
-                             **{**at, devices.AXES[axis].key: place})
+        with checked_only() as executor:
+            sweep(split=split[:1], executor=executor, workers=1, progress=False)
         print_plan(options, {
             "card": card.name, "axis": axis, "places": places or "all that the card covers", "at": at,
-            "cells": cells or "the card's own", "codes": split_codes(options.ecc), "networks": list(networks),
+            "cells": cells or "the card's own", "codes": codes, "networks": list(networks),
             "split": split.name, "n_images": len(split), "chips_a_place": options.trials},
             {"plot": options.plot, "pareto": options.pareto, "out": options.out})
         return
     with chosen_executor(options.workers, options.dask) as executor:
-        found = sweep_card(
-            card, networks, split, axis, places, cells=cells,
-            codes=split_codes(options.ecc), at=at, trials=options.trials, rng=options.seed,
-            extrapolate=options.extrapolate, executor=executor, workers=options.workers, out=options.out,
-            resume=options.resume, progress=shared.progress(options), provenance={"command": options.command})
+        found = sweep(split=split, executor=executor, workers=options.workers, out=options.out, resume=options.resume,
+                      progress=shared.progress(options), provenance={"command": options.command})
     draw_and_show(found, options)
 
 
