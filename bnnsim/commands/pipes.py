@@ -1,5 +1,5 @@
-"""What a command does when nobody reads on what it prints, as behind ``| head -1``: it ends, and says nothing; and where
-it prints to nobody from the start, as behind ``2>&-``, or to a stream that has not all letters."""
+"""What a command does when nobody reads on what it prints, as behind ``| head -1``: it ends, and says nothing; and
+where nobody reads from the start, as behind ``2>&-``, or the stream has not all letters."""
 
 import contextlib
 import os
