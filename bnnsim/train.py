@@ -25,7 +25,7 @@ import bnnsim.training.losses as losses
 import bnnsim.training.optimizers as optimizers
 import bnnsim.training.regularisers as regularisers
 import bnnsim.training.schedules as schedules
-from bnnsim.checks import check_probability, real_of
+from bnnsim.checks import check_probability, check_real, real_of
 from bnnsim.commands.number_lists import parse_probabilities
 from bnnsim.commands.options import Option
 from bnnsim.commands.printing import as_json, print_plan
@@ -58,8 +58,8 @@ def _setting(name: str, text: str, metavar: str) -> Option:
     """An option that is a setting of what another one chose."""
     defaults = {choice: f"{getattr(value, SETTINGS[name][1]):g}" for choice, value in takers(name).items()}
     default = ", ".join(f"{value} for {choice}" if len(defaults) > 1 else value for choice, value in defaults.items())
-    return Option(name, f"{' or '.join(defaults)}: {text} (default: {default})", read=float, metavar=metavar,
-                  parameter=SETTINGS[name][1])
+    return Option(name, f"{' or '.join(defaults)}: {text} (default: {default})", check_real, read=float,
+                  metavar=metavar, parameter=SETTINGS[name][1])
 
 
 OPTIONS = (
@@ -81,10 +81,10 @@ OPTIONS = (
     _setting("bop_tau", "average at which a weight flips", "TAU"),
     _setting("meta", "how much harder a large latent weight is to bring back to zero", "M"),
     Option("schedule", ", ".join(SCHEDULES), rules.one_of(SCHEDULES), "cosine"),
-    Option("flip_rate", "bit error rate in training's forward pass: one, or one a layer as 0.1,0.1,0", rules.text,
-           "0"),
+    Option("flip_rate", "bit error rate in training's forward pass: one, or one a layer as 0.1,0.1,0",
+           rules.probabilities_text, "0"),
     Option("asymmetric", "instead of --flip-rate: probabilities that a stored 0 (-1) reads 1, and a stored 1 reads 0",
-           rules.text, metavar="P01,P10"),
+           rules.probabilities_text, metavar="P01,P10"),
     replace(shared.FAULT, help=f"instead of --flip-rate: {shared.FAULT.help}"),
     Option("precision", "of gradients: 16-bit fixed point with exact sums (fixed16), or float32",
            rules.one_of(("fixed16", "float32")), "fixed16"),
@@ -102,7 +102,7 @@ OPTIONS = (
            "what the paper of a graph has)", rules.one_of(estimators.ESTIMATORS)),
     _setting("ste_beta", "steepness", "BETA"),
     Option("rescale", "after training: rescale thresholds from the flip rate of training to this bit error rate",
-           read=float, metavar="BER"),
+           check_probability, read=float, metavar="BER"),
     Option("reestimate", "after training: take batch-norm statistics anew, on the training images under this bit error "
            "rate", check_probability, read=float, metavar="BER"),
     Option("augment", "random crop and flip (default: for "

@@ -256,7 +256,7 @@ BAD = [
     (plot, "missing.h5 --out a.png", "missing.h5"),
     (plot, "fashion_fcn --out a.png", "fashion_fcn: no such file, and what comes with bnnsim is"),
     (plot, "sweep.h5 --kind classes --network nat --out a.png", "--network must be one of net, guess, or its number"),
-    (plot, "sweep.h5 --kind classes --network 2 --out a.png", "--network must be one of net, guess, or its number, got 2"),
+    (plot, "sweep.h5 --kind classes --network 2 --out a.png", "must be one of net, guess, or its number, got 2"),
     (plot, "sweep.h5 --kind chips --out a.png", "needs --rate"),
     (plot, "sweep.h5 --kind chips --rate 0.1 --out a.png", "rate must be one of the result's, 0, 0.01, 0.2; got 0.1"),
     (plot, "sweep.h5 --kind chips --rate 0.2 --band range --out a.png", "--band goes with --kind ber, not with chips"),
