@@ -67,7 +67,7 @@ OPTIONS = (
            "as the faults name it)", rules.text, metavar="NAME"),
     shared.TRIALS,
     Option("ci_width", "add chips until the 95 %% interval of a mean is this wide at most, in percent points; --trials "
-           "is the pilot", rules.positive(100), None, float, "POINTS"),
+           "is the pilot", rules.real(1e-4, 100), None, float, "POINTS"),
     Option("max_trials", "the most chips with --ci-width (default: 10 x trials)", rules.integer(1), None, int),
     shared.SEED, shared.WORKERS, shared.DASK,
     replace(shared.out("store the results: .h5, resumable, or .csv", ".h5", ".csv"),

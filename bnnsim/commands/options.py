@@ -190,7 +190,7 @@ NETWORK = Option("network", "a file written by PackedNetwork.save, or the name o
 OWN_DATA = f"{', '.join(CATALOGUE)}, or a path of your own data: {WHAT}"
 DATASET = Option("dataset", f"{OWN_DATA} (default: what the networks were trained on; where none is named, "
                  "fashion-subset, which comes with the library)", dataset_text, metavar="NAME")
-DATA = Option("data", "where the files of a known data set are", path, metavar="FOLDER")
+DATA = Option("data", "where the files of a known data set are", path, metavar="FOLDER", parameter="folder")
 SIZE = Option("size", "of your own pictures: resize them (default: as in the network's training)", size_text,
               metavar="ROWSxCOLUMNS")
 ORDER = Option("order", f"of your own image arrays: what their axes are, {', '.join(ORDERS)}", one_of(ORDERS),

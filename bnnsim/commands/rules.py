@@ -70,6 +70,11 @@ def positive(high: float | None = None) -> Rule:
     return lambda name, value: check_real(name, value, 0, high, open_low=True)
 
 
+def real(low: float, high: float) -> Rule:
+    """A number in [low, high]."""
+    return lambda name, value: check_real(name, value, low, high)
+
+
 def one_of(choices: Iterable[str]) -> Rule:
     """One of these words."""
     return _known(choices, lambda name, value: check_choice(name, value, choices))

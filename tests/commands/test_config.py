@@ -84,7 +84,7 @@ WRONG = [
     ({"quiet": 0}, TypeError, "quiet must be true or false"),
     ({"log": None}, TypeError, "log must be true or false"),
     ({"format": "xml"}, ValueError, "format must be one of 'table', 'csv', 'json', got 'xml'"),
-    ({"ci_width": 0}, ValueError, "ci_width must be > 0"),
+    ({"ci_width": 0.99e-4}, ValueError, "ci_width must be >= 0.0001, got 9.9e-05"),
     ({"ci_width": 101}, ValueError, "ci_width must be <= 100"),
     ({"ci_width": "1"}, TypeError, "ci_width must be a real number"),
     ({"max_trials": 0}, ValueError, "max_trials must be >= 1"),
