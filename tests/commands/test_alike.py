@@ -132,6 +132,8 @@ TRAIN = ["--dataset", "d.npz", "--network", "FC4 FC2"]
     ("evaluate", [*DATA, "--fault", "BitFlips(0.1, layers=[9])"], "layers must be in 0..1, got (9,)"),
     ("plot", ["net.h5", "--kind", "faults", "--layer", "9", "--rate", "0.1", "--out", "z.png"], "--layer must be in ["),
     ("plot", ["sweep.h5", "--kind", "chips", "--rate", "0.2", "--out", "z.png"], "rate must be one of the result's"),
+    ("convert", ["graph.h5", "new.h", "--format", "json"], "the format c holds layers in a row"),
+    ("convert", ["net.h5", "new.csv", "--fault-map", "net.h5", "--format", "json"], "a packed network"),
     ("certify", ["graph.h5"], "must be a PackedNetwork of layers in a row, got a PackedGraph"),
     ("explain", ["one.h5", "--what", "margins"], "must have a hidden layer"),
     ("explain", ["one.h5", "--what", "importance"], "must have a hidden layer"),
