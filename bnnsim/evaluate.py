@@ -133,8 +133,9 @@ def work(options: argparse.Namespace) -> None:
     networks = inputs.load_networks(options.networks)
     test = inputs.load_test(options, options.networks, networks)
     if options.dry_run:
-        for network in networks.values() if fault is not None else ():
-            apply_read(fault, network, options.seed, options.trial, 0)   # a layer that a network has not is said here
+        if fault is not None:
+            for network in networks.values():                    # a layer that one has not is said here
+                apply_read(fault, network, options.seed, options.trial, 0)
         print_plan(options, {"networks": list(networks), "split": test.name, "n_images": len(test),
                              "fault": options.fault}, {"plot": options.plot, "out": options.out})
         return

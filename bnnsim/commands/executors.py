@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
-from typing import Any, Never
+from typing import Any
 
 
 def check_one_place(workers: int | None, dask: str | None) -> None:
@@ -29,7 +29,7 @@ class _Begun(Exception):
 
 
 class _Refusing(Executor):
-    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> "Future[Never]":
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> "Future[Any]":
         """No cell is run."""
         raise _Begun
 
