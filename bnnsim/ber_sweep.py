@@ -22,7 +22,7 @@ import bnnsim.commands.command_line as command_line
 import bnnsim.commands.options as shared
 import bnnsim.commands.rules as rules
 from bnnsim.checks import check_int
-from bnnsim.commands.executors import check_one_place, chosen_executor
+from bnnsim.commands.executors import check_one_place, checked_only, chosen_executor
 from bnnsim.commands.number_lists import parse_integers, parse_rates
 from bnnsim.commands.options import Option
 from bnnsim.commands.printing import as_json, counted
@@ -67,7 +67,7 @@ OPTIONS = (
            "as the faults name it)", rules.text, metavar="NAME"),
     shared.TRIALS,
     Option("ci_width", "add chips until the 95 %% interval of a mean is this wide at most, in percent points; --trials "
-           "is the pilot", rules.positive(100), None, float, "POINTS"),
+           "is the pilot", rules.real(1e-4, 100), None, float, "POINTS"),
     Option("max_trials", "the most chips with --ci-width (default: 10 x trials)", rules.integer(1), None, int),
     shared.SEED, shared.WORKERS, shared.DASK,
     replace(shared.out("store the results: .h5, resumable, or .csv", ".h5", ".csv"),
@@ -148,14 +148,23 @@ def load_grid(options: argparse.Namespace) -> tuple[dict, dict, dict]:
     return networks, splits, faults_of(options)
 
 
+def settings_of(options: argparse.Namespace, grid: tuple[dict, dict, dict], rates: Sequence[float]) -> dict[str, Any]:
+    """What `campaign.sweep` is given, but for where it runs and what it goes on from."""
+    return {"networks": grid[0], "split": grid[1], "rates": rates, "trials": options.trials, "rng": options.seed,
+            "faults": grid[2], "axis": options.axis, "workers": options.workers, "predictions": options.predictions,
+            "ci_width": None if options.ci_width is None else options.ci_width / 100, "max_trials": options.max_trials,
+            "progress": shared.progress(options), "provenance": {"command": command_of(options)}}
+
+
 def dry_run(options: argparse.Namespace, grid: tuple[dict, dict, dict], rates: Sequence[float]) -> None:
     """Print what would be run, and how long it takes on this machine, from one cell of each series."""
-    import bnnsim.campaign.sweeps as sweeps
     import bnnsim.campaign.cells as cells
+    import bnnsim.campaign.sweeps as sweeps
     from bnnsim.kernels import thread_count
 
+    with checked_only() as executor:
+        sweeps.sweep(executor=executor, **{**settings_of(options, grid, rates), "workers": 1, "progress": False})
     series, entries = sweeps.make_series(*grid)
-    sweeps.axis_moved(series, options.axis)
     context = cells.Context("dry run", series, options.seed, False)
     a_cell, per_series = list(cells.seconds_a_cell(context, rates[-1])), 1 + (len(rates) - 1) * options.trials
     workers, n_cells = options.workers or thread_count(), per_series * len(series)
@@ -208,11 +217,8 @@ def work(options: argparse.Namespace) -> None:
     started = time.monotonic()
     store = options.out if options.out and _stores(options.out) else None
     with chosen_executor(options.workers, options.dask) as executor:
-        result = sweeps.sweep(
-            grid[0], grid[1], rates, options.trials, options.seed, faults=grid[2], axis=options.axis, executor=executor,
-            workers=options.workers, out=store, resume=options.resume, predictions=options.predictions,
-            ci_width=None if options.ci_width is None else options.ci_width / 100, max_trials=options.max_trials,
-            progress=shared.progress(options), provenance={"command": command_of(options)})
+        result = sweeps.sweep(executor=executor, out=store, resume=options.resume,
+                              **settings_of(options, grid, rates))
     if options.out and store is None:
         result.save(options.out)
     if options.plot:

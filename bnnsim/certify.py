@@ -20,7 +20,6 @@ import bnnsim.commands.command_line as command_line
 import bnnsim.commands.options as shared
 import bnnsim.commands.rules as rules
 import bnnsim.files.atomic as atomic
-from bnnsim.commands.number_lists import parse_integers
 from bnnsim.commands.options import Option
 from bnnsim.commands.printing import as_json, counted, print_plan
 
@@ -31,8 +30,7 @@ if TYPE_CHECKING:
 
 OPTIONS = (
     shared.NETWORK, shared.DATASET, shared.DATA, shared.SIZE, shared.ORDER, shared.LIMIT,
-    Option("flips", "numbers of flips", parse_integers,
-           "0,1,2,5,10,20,50,100,200,500,1000", metavar="K,K,..."),
+    Option("flips", "numbers of flips", rules.integers, "0,1,2,5,10,20,50,100,200,500,1000", metavar="K,K,..."),
     Option("singles", "try every single flip of convolutions: minutes", rules.switch, False),
     Option("attack", "also look for small breaking sets, greedily: minutes", rules.switch, False),
     shared.out("write each image's label, class and certificates", ".csv"), shared.PLOT, shared.WIDTH,
@@ -100,9 +98,11 @@ def work(options: argparse.Namespace) -> None:
     """Load, certify, print, write."""
     import bnnsim.commands.inputs as inputs
     import bnnsim.proofs.certificates as certificates
+    from bnnsim.packed.blocks import check_scores
 
     shared.check_read(options, ["width"], options.plot, "--plot FIGURE")
     name, network = inputs.load_network(options.network)
+    check_scores(network, "certify")
     test = inputs.load_test(options, [options.network] if options.network else [], {name: network})
     if options.dry_run:
         print_plan(options, {"network": name, "split": test.name, "n_images": len(test), "flips": options.flips},

@@ -20,6 +20,7 @@ uint8 images (N, C, H, W), and names the first layer that differs: the answer to
 import argparse
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -159,17 +160,28 @@ def is_table(options: argparse.Namespace) -> bool:
     return bool(options.out) and options.out.lower().endswith(".csv")
 
 
-def write(network: "PackedNetwork", options: argparse.Namespace) -> list[str]:
-    """The network, and what of it stands where, to --out; the files of which that is no news."""
+def check_writing(network: "PackedNetwork", options: argparse.Namespace) -> None:
+    """What `write` refuses, for a dry run: it writes to a folder that goes away; not a table, of a line a cell."""
+    from bnnsim.faults import FaultMap
+
+    if options.fault_map:
+        FaultMap.load(options.fault_map)
+    if options.out and not is_table(options):
+        with tempfile.TemporaryDirectory() as folder:
+            write(network, os.path.join(folder, os.path.basename(options.out)), options)
+
+
+def write(network: "PackedNetwork", out: str, options: argparse.Namespace) -> list[str]:
+    """The network, and what of it stands where, to a path; the files of which that is no news."""
     from bnnsim.faults import FaultMap
     from bnnsim.interop import export_network
 
-    if options.out.lower().endswith(".h5"):
-        network.save(options.out)
+    if out.lower().endswith(".h5"):
+        network.save(out)
         return []
     faults = FaultMap.load(options.fault_map) if options.fault_map else None
     mapping = asked_mapping(options) if is_table(options) else None
-    return list(map(os.fspath, export_network(network, options.out, mapping=mapping, faults=faults)))
+    return list(map(os.fspath, export_network(network, out, mapping=mapping, faults=faults)))
 
 
 def work(options: argparse.Namespace) -> None:
@@ -197,9 +209,10 @@ def convert_files(options: argparse.Namespace) -> None:
         if as_text:
             print(f"{options.cells}: {told['wrong_bits']:,} of {network.n_bits:,} bits are read wrong")
     if options.dry_run:
+        check_writing(network, options)
         print_plan(options, {} if as_text else told, {"out": options.out})
         return
-    written = write(network, options) if options.out else []
+    written = write(network, options.out, options) if options.out else []
     if as_text:
         print(*(f"written: {path}\n" for path in written), sep="", end="")
     else:

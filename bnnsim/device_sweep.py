@@ -11,16 +11,19 @@ what --out left: printed and drawn again.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import bnnsim.commands.command_line as command_line
 import bnnsim.commands.options as shared
 import bnnsim.commands.rules as rules
+import bnnsim.files.hdf5_structure as hdf5_structure
 from bnnsim.checks import check_choice
-from bnnsim.commands.executors import check_one_place, chosen_executor
+from bnnsim.commands.executors import check_one_place, checked_only, chosen_executor
 from bnnsim.commands.number_lists import parse_places
 from bnnsim.commands.options import Option
 from bnnsim.commands.printing import as_json, counted, print_plan
@@ -162,7 +165,7 @@ def work(options: argparse.Namespace) -> None:
     from bnnsim.campaign import sweep_card
 
     shared.check_read(options, ["width", "published"], options.plot or options.pareto, "--plot or --pareto FIGURE")
-    if str(options.card).endswith(".h5"):
+    if is_stored(options.card):
         draw_and_show(stored(options), options)
         return
     check_one_place(options.workers, options.dask)
@@ -174,22 +177,21 @@ def work(options: argparse.Namespace) -> None:
     networks = inputs.load_networks(options.networks or [inputs.shipped_file(name) for name in NETWORKS])
     split = inputs.load_test(options, options.networks, networks)
     cells = [cell.strip() for cell in options.cell.split(",")] if options.cell else None
+    codes = split_codes(options.ecc)
+    sweep = partial(sweep_card, card, networks, axis=axis, places=places, cells=cells, codes=codes, at=at,
+                    trials=options.trials, rng=options.seed, extrapolate=options.extrapolate)
     if options.dry_run:
-        for place in places or ():                               # what the card does not know is said here too
-            card.error_rates((cells or [None])[0], extrapolate=options.extrapolate,
-                             **{**at, devices.AXES[axis].key: place})
+        with checked_only() as executor:
+            sweep(split=split[:1], executor=executor, workers=1, progress=False)
         print_plan(options, {
             "card": card.name, "axis": axis, "places": places or "all that the card covers", "at": at,
-            "cells": cells or "the card's own", "codes": split_codes(options.ecc), "networks": list(networks),
+            "cells": cells or "the card's own", "codes": codes, "networks": list(networks),
             "split": split.name, "n_images": len(split), "chips_a_place": options.trials},
             {"plot": options.plot, "pareto": options.pareto, "out": options.out})
         return
     with chosen_executor(options.workers, options.dask) as executor:
-        found = sweep_card(
-            card, networks, split, axis, places, cells=cells,
-            codes=split_codes(options.ecc), at=at, trials=options.trials, rng=options.seed,
-            extrapolate=options.extrapolate, executor=executor, workers=options.workers, out=options.out,
-            resume=options.resume, progress=shared.progress(options), provenance={"command": options.command})
+        found = sweep(split=split, executor=executor, workers=options.workers, out=options.out, resume=options.resume,
+                      progress=shared.progress(options), provenance={"command": options.command})
     draw_and_show(found, options)
 
 
@@ -210,6 +212,14 @@ def check_published(axis: str, options: argparse.Namespace) -> None:
         published.read_along(options.published, axis)
     if options.pareto:
         published.read_published(options.published, "energy_joule", check=published.positive)
+
+
+def is_stored(path: str) -> bool:
+    """Whether a card is none, but the sweep of one: told by its ending, or by what is in it."""
+    if path.lower().endswith(".h5") or not os.path.isfile(path):
+        return path.lower().endswith(".h5")
+    with open(path, "rb") as file:
+        return file.read(len(hdf5_structure.SIGNATURE)) == hdf5_structure.SIGNATURE
 
 
 def stored(options: argparse.Namespace) -> "CardSweep":

@@ -120,6 +120,7 @@ def answers(network: "PackedNetwork", images: np.ndarray, fault: "Fault | None",
 def work(options: argparse.Namespace) -> None:
     """Load, evaluate, print, write."""
     import bnnsim.commands.inputs as inputs
+    from bnnsim.faults.protocol import apply_read
     from bnnsim.metrics.evaluation import Evaluation
 
     shared.check_read(options, ["seed", "trial"], options.fault, "--fault")
@@ -132,6 +133,9 @@ def work(options: argparse.Namespace) -> None:
     networks = inputs.load_networks(options.networks)
     test = inputs.load_test(options, options.networks, networks)
     if options.dry_run:
+        if fault is not None:
+            for network in networks.values():                    # a layer that one has not is said here
+                apply_read(fault, network, options.seed, options.trial, 0)
         print_plan(options, {"networks": list(networks), "split": test.name, "n_images": len(test),
                              "fault": options.fault}, {"plot": options.plot, "out": options.out})
         return

@@ -117,7 +117,7 @@ def load(options: argparse.Namespace) -> "tuple[str, PackedNetwork, Split]":
     """The network, by name, and the images, once all that is asked for is known to be defined for it."""
     import bnnsim.commands.inputs as inputs
     from bnnsim.metrics.neuron_importance import check_readout
-    from bnnsim.packed.blocks import check_scores
+    from bnnsim.packed.blocks import check_scores, hidden_stages, stages_with_thresholds
     from bnnsim.packed.graph import PackedGraph
 
     for option, what in READ_BY.items():
@@ -129,6 +129,10 @@ def load(options: argparse.Namespace) -> "tuple[str, PackedNetwork, Split]":
     if refused:
         raise ValueError(f"--what {','.join(refused)}: {name} is a graph, and these are defined for layers in a row: "
                          "ask --what critical, or margins,tolerance where sums of bits meet thresholds alone")
+    if {"margins", "tolerance"}.intersection(options.what):
+        stages_with_thresholds(network)
+    elif {"importance", "prediction"}.intersection(options.what):
+        hidden_stages(network)
     if "prediction" in options.what:
         check_scores(network, "--what prediction")
     if "importance" in options.what and options.method == "readout":

@@ -16,6 +16,7 @@ what; "faults", the wrong bits of a layer in one chip. Of a fault map: "array", 
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -56,7 +57,8 @@ OPTIONS = (
     Option("xscale", "ber, classes: of bit error rates; split narrows the plateau (default: log)",
            rules.one_of(("log", "linear", "split"))),
     replace(shared.PUBLISHED, help="ber: points to draw as well, columns rate, accuracy (a share of 1), citation"),
-    Option("network", "classes: which series (default: the first)", rules.text, metavar="NAME"),
+    Option("network", "classes: which series, by its name or number (default: the first)", rules.text, metavar="NAME",
+           parameter="name"),
     Option("rate", "chips, faults: the bit error rate", check_probability, read=float),
     Option("layer", "faults: which layer (default: 0)", rules.integer(0), read=int),
     replace(shared.FAULT, help=f"faults: instead of --rate, {shared.FAULT.help}"),
@@ -71,25 +73,27 @@ def arguments() -> command_line.Parser:
     return command_line.parser("plot", __doc__, OPTIONS)
 
 
-def draw_results(options: argparse.Namespace, results: "Mapping[str, SweepResult]") -> None:
-    """A figure of one or several results."""
+def draw_results(options: argparse.Namespace, results: "Mapping[str, SweepResult]", out: str | None) -> None:
+    """A figure of one or several results; in these functions `out` is None where it is drawn to be checked alone."""
     import bnnsim.figures.sweeps as sweeps
 
     first = next(iter(results.values()))
     shown = results if len(results) > 1 else first
     if options.kind == "ber":
-        sweeps.ber_curve(shown, options.out, options.band or "interval", width=options.width,
+        sweeps.ber_curve(shown, out, options.band or "interval", width=options.width,
                          xscale=options.xscale or "log", published=options.published)
     elif options.kind == "chips":
-        sweeps.chip_histogram(shown, options.rate, options.out, width=options.width)
+        sweeps.chip_histogram(shown, options.rate, out, width=options.width)
     elif len(results) > 1:
         raise ValueError(f"--kind classes takes one results file, got {len(results)}")
     else:
-        sweeps.class_curves(first, options.network or 0, options.out, width=options.width,
+        asked = "0" if options.network is None else options.network
+        is_number = asked not in first.names and re.fullmatch("[0-9]{1,9}", asked)
+        sweeps.class_curves(first, int(asked) if is_number else asked, out, width=options.width,
                             xscale=options.xscale or "log")
 
 
-def draw_network(options: argparse.Namespace, network: "PackedNetwork") -> None:
+def draw_network(options: argparse.Namespace, network: "PackedNetwork", out: str | None) -> None:
     """A figure of a network."""
     import bnnsim.figures.graphs as graphs
     import bnnsim.figures.networks as networks
@@ -97,21 +101,21 @@ def draw_network(options: argparse.Namespace, network: "PackedNetwork") -> None:
     from bnnsim.faults.protocol import apply_read
 
     if options.kind == "graph":
-        graphs.network_graph(network, options.out, width=options.width)
+        graphs.network_graph(network, out, width=options.width)
         return
     if options.kind == "weights":
-        networks.first_layer_weights(network, options.out, width=options.width)
+        networks.first_layer_weights(network, out, width=options.width)
         return
     fault = rules.make_fault(options.fault) if options.fault else BitFlips(options.rate)
     broken = apply_read(fault, network, options.seed or 0, options.trial or 0, 0)
-    networks.fault_map(network, broken, options.layer or 0, options.out, width=options.width)
+    networks.fault_map(network, broken, options.layer or 0, out, width=options.width)
 
 
-def draw_array(options: argparse.Namespace, chip: "FaultMap") -> None:
+def draw_array(options: argparse.Namespace, chip: "FaultMap", out: str | None) -> None:
     """A figure of an array of a fault map."""
     import bnnsim.figures.networks as networks
 
-    networks.array_map(chip, options.array or 0, options.out, width=options.width)
+    networks.array_map(chip, options.array or 0, out, width=options.width)
 
 
 def holds(stored: "Stored") -> str:
@@ -163,27 +167,31 @@ def work(options: argparse.Namespace) -> None:
     """Load, draw, say what was written."""
     if options.out is None:
         raise ValueError("--out FIGURE must be given: where the figure is written")
-    from bnnsim.faults import FaultMap
-    from bnnsim.packed.network import PackedNetwork
-
     found = load(options)
+    draw(found, options, None if options.dry_run else options.out)
     if options.dry_run:
         print_plan(options, {"kind": options.kind, "files": list(found)}, {"out": options.out})
-        return
-    results, stems = {}, [os.path.splitext(os.path.basename(path))[0] for path in found]
-    for stem, (path, stored) in zip(stems, found.items()):
-        if isinstance(stored, PackedNetwork):
-            draw_network(options, stored)
-        elif isinstance(stored, FaultMap):
-            draw_array(options, stored)
-        else:
-            results[stem if stems.count(stem) == 1 else path] = stored
-    if results:
-        draw_results(options, results)
-    if options.format == "json":
+    elif options.format == "json":
         print(as_json({"figure": options.out, "kind": options.kind, "files": list(found)}))
     else:
         print(f"{options.out}: {options.kind} of {', '.join(options.files)}")
+
+
+def draw(found: "Mapping[str, Stored]", options: argparse.Namespace, out: str | None) -> None:
+    """The figure of what the files hold, by path."""
+    from bnnsim.faults import FaultMap
+    from bnnsim.packed.network import PackedNetwork
+
+    results, stems = {}, [os.path.splitext(os.path.basename(path))[0] for path in found]
+    for stem, (path, stored) in zip(stems, found.items()):
+        if isinstance(stored, PackedNetwork):
+            draw_network(options, stored, out)
+        elif isinstance(stored, FaultMap):
+            draw_array(options, stored, out)
+        else:
+            results[stem if stems.count(stem) == 1 else path] = stored
+    if results:
+        draw_results(options, results, out)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -25,7 +25,7 @@ import bnnsim.training.losses as losses
 import bnnsim.training.optimizers as optimizers
 import bnnsim.training.regularisers as regularisers
 import bnnsim.training.schedules as schedules
-from bnnsim.checks import check_probability, real_of
+from bnnsim.checks import check_probability, check_real, real_of
 from bnnsim.commands.number_lists import parse_probabilities
 from bnnsim.commands.options import Option
 from bnnsim.commands.printing import as_json, print_plan
@@ -58,8 +58,8 @@ def _setting(name: str, text: str, metavar: str) -> Option:
     """An option that is a setting of what another one chose."""
     defaults = {choice: f"{getattr(value, SETTINGS[name][1]):g}" for choice, value in takers(name).items()}
     default = ", ".join(f"{value} for {choice}" if len(defaults) > 1 else value for choice, value in defaults.items())
-    return Option(name, f"{' or '.join(defaults)}: {text} (default: {default})", read=float, metavar=metavar,
-                  parameter=SETTINGS[name][1])
+    return Option(name, f"{' or '.join(defaults)}: {text} (default: {default})", check_real, read=float,
+                  metavar=metavar, parameter=SETTINGS[name][1])
 
 
 OPTIONS = (
@@ -81,10 +81,10 @@ OPTIONS = (
     _setting("bop_tau", "average at which a weight flips", "TAU"),
     _setting("meta", "how much harder a large latent weight is to bring back to zero", "M"),
     Option("schedule", ", ".join(SCHEDULES), rules.one_of(SCHEDULES), "cosine"),
-    Option("flip_rate", "bit error rate in training's forward pass: one, or one a layer as 0.1,0.1,0", rules.text,
-           "0"),
+    Option("flip_rate", "bit error rate in training's forward pass: one, or one a layer as 0.1,0.1,0",
+           rules.probabilities_text, "0"),
     Option("asymmetric", "instead of --flip-rate: probabilities that a stored 0 (-1) reads 1, and a stored 1 reads 0",
-           rules.text, metavar="P01,P10"),
+           rules.probabilities_text, metavar="P01,P10"),
     replace(shared.FAULT, help=f"instead of --flip-rate: {shared.FAULT.help}"),
     Option("precision", "of gradients: 16-bit fixed point with exact sums (fixed16), or float32",
            rules.one_of(("fixed16", "float32")), "fixed16"),
@@ -102,7 +102,7 @@ OPTIONS = (
            "what the paper of a graph has)", rules.one_of(estimators.ESTIMATORS)),
     _setting("ste_beta", "steepness", "BETA"),
     Option("rescale", "after training: rescale thresholds from the flip rate of training to this bit error rate",
-           read=float, metavar="BER"),
+           check_probability, read=float, metavar="BER"),
     Option("reestimate", "after training: take batch-norm statistics anew, on the training images under this bit error "
            "rate", check_probability, read=float, metavar="BER"),
     Option("augment", "random crop and flip (default: for "
@@ -214,10 +214,41 @@ def check_options(options: argparse.Namespace) -> None:
         raise ValueError("--patience needs --holdout N: images on which no epoch was better")
     if options.resume and not options.checkpoint:
         raise ValueError("--resume needs --checkpoint FILE.h5, from which the training goes on")
+    if options.checkpoint and os.path.exists(options.checkpoint) and not options.resume:
+        raise FileExistsError(f"--checkpoint: {options.checkpoint} exists: --resume goes on from it, or give another "
+                              "name")
     if options.rescale is not None and options.reestimate is not None:
         raise ValueError("give --rescale or --reestimate, not both: each sets the thresholds for one bit error rate")
     if options.rescale is not None and not 0 <= options.rescale < 0.5:
         raise ValueError(f"--rescale must be a bit error rate from 0 to below 0.5, got {options.rescale}")
+
+
+def check_classes(network_name: str, model: "Graph", *splits: Split) -> None:
+    """The network has a unit for each class."""
+    for split in splits:
+        if model.n_classes <= (highest := int(split.labels.max())):
+            raise ValueError(f"--network must have one output a class, and {split.name} has labels up to {highest}: "
+                             f"its last layer must be FC{highest + 1}, or larger, got {network_name!r}, which has "
+                             f"{model.n_classes}")
+
+
+def check_training(model: "Graph", part: Split, validation: Split | None, options: argparse.Namespace,
+                   **chosen: Any) -> None:
+    """What `fit` checks before its first step, for a dry run."""
+    from bnnsim.training.callbacks import check_callbacks
+    from bnnsim.training.losses import check_loss, class_weights
+    from bnnsim.training.reading import check_errors
+    from bnnsim.training.regularisers import check_regulariser
+    from bnnsim.training.run import Run
+    from bnnsim.training.settings import Settings
+
+    weights = options.class_weight and class_weights(options.class_weight, part.labels, model.n_classes)
+    rates = check_errors(chosen["flip_rate"], chosen["faults"], model)
+    check_callbacks(chosen["callbacks"], chosen["keep"], validation is not None, bool(options.checkpoint))
+    Run(model, part, validation, options.seed, Settings(
+        options.epochs, options.batch_size, chosen["optimizer"], chosen["schedule"],
+        check_loss(chosen["loss"], model, weights), check_regulariser(chosen["regulariser"], model), rates,
+        chosen["faults"], options.gradient, options.precision, chosen["augment"], chosen["keep"]))
 
 
 def work(options: argparse.Namespace) -> None:
@@ -234,11 +265,17 @@ def work(options: argparse.Namespace) -> None:
     model = architectures.make_model(network_name, train,
                                      not (options.no_output_norm or options.loss in INTEGER_LOSSES), options.seed, ste,
                                      options.input_offset)
+    check_classes(network_name, model, train, test)
     if options.rescale is not None and network_name in architectures.GRAPHS:
         raise ValueError(f"--rescale is for layers in a row, and {network_name} is a graph: use --reestimate")
     part, validation = hold_out(train, options.holdout, options.seed)
     stopping = [EarlyStopping("validation_accuracy", options.patience)] if options.patience else []
+    settings: dict[str, Any] = {
+        "keep": "last" if validation is None or stopping else "best", "callbacks": stopping, "optimizer": optimizer,
+        "schedule": SCHEDULES[options.schedule](), "loss": loss, "regulariser": direct, "flip_rate": flip_rate,
+        "faults": faults, "augment": augment}
     if options.dry_run:
+        check_training(model, part, validation, options, **settings)
         print_plan(options, {
             "network": network_name, "binary_weights": pack(model).n_bits, "train": part.name, "n_train": len(part),
             "n_validation": len(validation or ()), "test": test.name, "n_test": len(test), "epochs": options.epochs,
@@ -247,13 +284,9 @@ def work(options: argparse.Namespace) -> None:
         return
     history = fit(
         model, part, options.epochs, validation, options.seed, batch_size=options.batch_size,
-        keep="last" if validation is None or stopping else "best", callbacks=stopping,
-        class_weight=options.class_weight,
-        optimizer=optimizer, schedule=SCHEDULES[options.schedule](), loss=loss, regulariser=direct,
-        flip_rate=flip_rate, faults=faults, gradient=options.gradient, precision=options.precision,
+        class_weight=options.class_weight, gradient=options.gradient, precision=options.precision,
         checkpoint=options.checkpoint, resume=options.resume,
-        augment=augment,
-        progress=not options.quiet and not options.log)          # with --log its epochs are log lines
+        progress=not options.quiet and not options.log, **settings)          # with --log its epochs are log lines
     model = adapted(model, options, part, flip_rate)
     network = pack(model)
     accuracy = network.accuracy(test)

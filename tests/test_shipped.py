@@ -51,14 +51,30 @@ def test_a_network_of_other_data_is_as_good_as_its_file_says(name, least):
 
 
 def test_a_shipped_network_is_known_by_its_name(capsys, tmp_path, monkeypatch):
-    """In Python and on command lines; a file or folder of that name that is there comes first."""
+    """In Python and on command lines; a file of that name that is there comes first, and a folder does not."""
     monkeypatch.chdir(tmp_path)
     wanted = PackedNetwork.load(data_file("fashion_cnn.h5")).checksum
     assert bnnsim.load_network("fashion_cnn").checksum == wanted
     assert summary.main(["fashion_cnn", "--format", "json"]) == 0 and wanted in capsys.readouterr().out
     assert list(inputs.load_networks(["fashion_cnn", "mnist_mlp"])) == ["fashion_cnn", "mnist_mlp"]
+    (tmp_path / "fashion_cnn").mkdir()
+    assert inputs.load_network("fashion_cnn")[1].checksum == wanted
+    (tmp_path / "fashion_cnn").rmdir()
     (tmp_path / "fashion_cnn").write_bytes(data_file("mnist_mlp.h5").read_bytes())
     assert inputs.load_network("fashion_cnn")[1].checksum == PackedNetwork.load(data_file("mnist_mlp.h5")).checksum
+
+
+@pytest.mark.parametrize("paths, names", [
+    (["own/fashion_cnn.h5", "fashion_cnn"], ["fashion_cnn", "fashion_cnn (2)"]),
+    (["fashion_cnn", "own/fashion_cnn.h5"], ["fashion_cnn", "own/fashion_cnn.h5"])])
+def test_one_of_ones_own_goes_with_the_shipped_one_of_its_name(paths, names, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "fashion_cnn.h5").write_bytes(data_file("mnist_mlp.h5").read_bytes())
+    found = inputs.load_networks(paths)
+    assert list(found) == names and len({network.checksum for network in found.values()}) == 2
+    with pytest.raises(ValueError, match=f"{paths[1]} is given twice"):
+        inputs.load_networks([*paths, paths[1]])
 
 
 @pytest.mark.parametrize("load, name, message", [

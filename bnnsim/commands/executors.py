@@ -6,13 +6,32 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
+from typing import Any
 
 
 def check_one_place(workers: int | None, dask: str | None) -> None:
     """Worker processes here, or a cluster: not both."""
     if workers and dask:
         raise ValueError("--workers starts processes here and --dask uses a cluster: give one of them")
+
+
+@contextlib.contextmanager
+def checked_only() -> Iterator[Executor]:
+    """An executor that takes no cell. A campaign with it ends where its work would begin, and the block with it: all
+    that is refused is refused by what the run itself checks."""
+    with contextlib.suppress(_Begun):
+        yield _Refusing()
+
+
+class _Begun(Exception):
+    """All is checked, and the work would begin."""
+
+
+class _Refusing(Executor):
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        """No cell is run."""
+        raise _Begun
 
 
 def _end_with_parent() -> None:

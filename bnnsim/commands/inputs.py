@@ -1,6 +1,7 @@
 """What a command works on: networks by name, and the images they are tried on."""
 
 import argparse
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 
@@ -25,12 +26,15 @@ def shipped_file(name: str = SHIPPED) -> str:
 def load_networks(paths: Sequence[str]) -> dict[str, PackedNetwork]:
     """Networks by a short name: the file's, made unique; without a path the one that comes with the library."""
     paths = paths or [shipped_file()]
+    twice = next((path for i, path in enumerate(paths) if path in paths[:i]), None)
+    if twice:
+        raise ValueError(f"{twice} is given twice")
     networks: dict[str, PackedNetwork] = {}
     for path in paths:
-        name = os.path.splitext(os.path.basename(path))[0]
-        if path in networks or (name in networks and paths.count(path) > 1):
-            raise ValueError(f"{path} is given twice")
-        networks[name if name not in networks else path] = PackedNetwork.load(shipped.network_file(path))
+        stem = os.path.splitext(os.path.basename(path))[0]
+        names = itertools.chain((stem, path), (f"{path} ({n})" for n in itertools.count(2)))
+        name = next(name for name in names if name not in networks)      # a path may be the short name of another
+        networks[name] = PackedNetwork.load(shipped.network_file(path))
     return networks
 
 

@@ -116,10 +116,12 @@ class Option:
         """What is typed for this value."""
         if self.rule is switch:
             return [self.typed] if value else []
-        if self.typed == "":
-            return list(value) if self.several else [value]
-        return [word for item in (value if self.several else [value])
-                for word in (self.typed, ",".join(map(str, item)) if isinstance(item, list) else str(item))]
+        items = [",".join(map(str, item)) if isinstance(item, list) else str(item)
+                 for item in (value if self.several else [value])]
+        if self.typed == "":                                     # a file may be called -x.h5
+            return [f"./{item}" if item.startswith("-") else item for item in items]
+        return [word for item in items
+                for word in ([f"{self.typed}={item}"] if item.startswith("-") else [self.typed, item])]
 
 
 def settle(options: argparse.Namespace, table: Iterable[Option], found: dict[str, Any]) -> None:
@@ -188,7 +190,7 @@ NETWORK = Option("network", "a file written by PackedNetwork.save, or the name o
 OWN_DATA = f"{', '.join(CATALOGUE)}, or a path of your own data: {WHAT}"
 DATASET = Option("dataset", f"{OWN_DATA} (default: what the networks were trained on; where none is named, "
                  "fashion-subset, which comes with the library)", dataset_text, metavar="NAME")
-DATA = Option("data", "where the files of a known data set are", path, metavar="FOLDER")
+DATA = Option("data", "where the files of a known data set are", path, metavar="FOLDER", parameter="folder")
 SIZE = Option("size", "of your own pictures: resize them (default: as in the network's training)", size_text,
               metavar="ROWSxCOLUMNS")
 ORDER = Option("order", f"of your own image arrays: what their axes are, {', '.join(ORDERS)}", one_of(ORDERS),

@@ -1,4 +1,5 @@
-"""What a command does when nobody reads on what it prints, as behind ``| head -1``: it ends, and says nothing."""
+"""What a command does when nobody reads on what it prints, as behind ``| head -1``: it ends, and says nothing; and
+where nobody reads from the start, as behind ``2>&-``, or the stream has not all letters."""
 
 import contextlib
 import os
@@ -16,6 +17,7 @@ def ending_quietly() -> Iterator[None]:
 
     Python would print a traceback, and end with 1 or 120.
     """
+    _open_streams()
     try:
         yield
         print(end="", flush=True)
@@ -31,6 +33,17 @@ def ending_quietly() -> Iterator[None]:
             _silence()
             raise SystemExit(stop.code or (UNREAD if isinstance(error, BrokenPipeError) else 1)) from None
         raise
+
+
+def _open_streams() -> None:
+    """A closed one takes what is printed, and drops it: Python has None there, and prints what is for standard error
+    to standard output. A letter that the encoding has not, as of a file's name in ASCII, is written as \\uXXXX."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+        elif stream.errors == "strict" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def is_unread() -> bool:

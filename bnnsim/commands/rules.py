@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import bnnsim.files.atomic as atomic
 from bnnsim.checks import check_choice, check_int, check_probability, check_real
-from bnnsim.commands.number_lists import parse_rates
+from bnnsim.commands.number_lists import parse_integers, parse_probabilities, parse_rates
 from bnnsim.datasets.catalogue import CATALOGUE
 from bnnsim.datasets.own import check_dataset, is_path
 from bnnsim.datasets.reading import check_size
@@ -70,6 +70,11 @@ def positive(high: float | None = None) -> Rule:
     return lambda name, value: check_real(name, value, 0, high, open_low=True)
 
 
+def real(low: float, high: float) -> Rule:
+    """A number in [low, high]."""
+    return lambda name, value: check_real(name, value, low, high)
+
+
 def one_of(choices: Iterable[str]) -> Rule:
     """One of these words."""
     return _known(choices, lambda name, value: check_choice(name, value, choices))
@@ -89,13 +94,36 @@ def _known(choices: Iterable[str], rule: Rule) -> Rule:
 
 def rates_text(name: str, value: Any) -> str:
     """Rates as `parse_rates` takes them; from a file also a number, or a list of them."""
-    if not isinstance(value, str):
-        values = value if isinstance(value, list) else [value]
-        if not values:
-            raise ValueError(f"{name} must have at least one value, got []")
-        value = ",".join(repr(check_probability(f"{name}[{i}]", item)) for i, item in enumerate(values))
+    value = _probabilities(name, value)
     parse_rates(value, name)
     return value
+
+
+def probabilities_text(name: str, value: Any) -> str:
+    """Probabilities as `parse_probabilities` takes them; from a file also a number, or a list of them."""
+    value = _probabilities(name, value)
+    parse_probabilities(name, value)
+    return value
+
+
+def _probabilities(name: str, value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return ",".join(repr(check_probability(f"{name}[{i}]", item)) for i, item in enumerate(_listed(name, value)))
+
+
+def integers(name: str, value: Any) -> list[int]:
+    """Integers >= 0 as `parse_integers` takes them; from a file also one, or a list of them."""
+    if isinstance(value, str):
+        return parse_integers(name, value)
+    return [check_int(f"{name}[{i}]", item, 0) for i, item in enumerate(_listed(name, value))]
+
+
+def _listed(name: str, value: Any) -> list[Any]:
+    values = value if isinstance(value, list) else [value]
+    if not values:
+        raise ValueError(f"{name} must have at least one value, got []")
+    return values
 
 
 def lines_text(name: str, value: Any) -> str:

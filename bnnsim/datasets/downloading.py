@@ -6,6 +6,7 @@ are of the content (the decompressed IDX file, the batch in CIFAR's archive): a 
 passes.
 """
 
+import contextlib
 import gzip
 import hashlib
 import logging
@@ -79,7 +80,19 @@ def download_dataset(name: str, folder: FilePath | None = None, addresses: Seque
     source = downloadable()[check_choice("name", name, downloadable())]
     addresses = _checked_addresses(source.addresses if addresses is None else addresses)
     target = cache_folder(name) if folder is None else Path(folder).expanduser() / name
+    made = not target.exists()
     target.mkdir(parents=True, exist_ok=True)
+    try:
+        _fetch_missing(source, addresses, target, connect_seconds)
+    except BaseException:
+        with contextlib.suppress(OSError):                       # of a file in it, which stays
+            if made:
+                target.rmdir()
+        raise
+    return target
+
+
+def _fetch_missing(source: Source, addresses: Sequence[str], target: Path, connect_seconds: float) -> None:
     missing = [file for file in source.sha256 if not _is_official(target / file, source.sha256[file])]
     if missing and source.archive:
         _fetch(addresses, source.archive, connect_seconds, target, source.archive_sha256,
@@ -88,7 +101,6 @@ def download_dataset(name: str, folder: FilePath | None = None, addresses: Seque
         for file in missing:
             _fetch(addresses, file, connect_seconds, target, source.sha256[file],
                    lambda part: os.replace(part, target / file))                   # called at once: `file` is this one
-    return target
 
 
 def _checked_addresses(addresses: Sequence[str]) -> tuple[str, ...]:

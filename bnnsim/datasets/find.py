@@ -71,7 +71,7 @@ def load_dataset(name: FilePath, folder: FilePath | None = None, download: bool 
     """
     if is_path(name) and name not in CATALOGUE:
         if folder is not None:
-            raise ValueError(f"folder (--data) must be left out where the data set is a path, got {name} and {folder}")
+            raise ValueError(f"folder must be left out where the data set is a path, got {name} and {folder}")
         return load_own(name, Reading(size=size, order=order), bins, like)
     name = check_dataset("name", name)
     if (size, bins, order) != (None, None, None):
@@ -79,7 +79,8 @@ def load_dataset(name: FilePath, folder: FilePath | None = None, download: bool 
     check_bool("download", download)
     if CATALOGUE[name].embedded:
         if folder is not None:
-            raise ValueError(f"folder must be left out for {name!r}, which comes with the library")
+            raise ValueError(f"folder must be left out for {name!r}, which comes with the library: name the data set "
+                             "that is in it")
         return _embedded(name)
     given = folder if folder is not None else os.environ.get("BNNSIM_DATA") or None
     if given is not None:

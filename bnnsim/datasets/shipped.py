@@ -26,13 +26,15 @@ def data_file(name: str) -> Path:
 def network_file(name: FilePath) -> FilePath:
     """The path as it is; of the name of a network that comes with the library, such as "fashion_cnn", its file.
 
-    A word without an ending that is neither is a FileNotFoundError; so is such a name with .h5 behind it.
+    A file of that name comes first; a folder does not, as it is no network. A word without an ending that is neither
+    is a FileNotFoundError; so is such a name with .h5 behind it.
     """
     word = os.fspath(name)
     stem, ending = os.path.splitext(word)
-    if os.path.dirname(word) or not word or os.path.exists(word) or ending not in ("", ".h5"):
-        return name
     there = sorted(path.stem for path in data_folder().glob("*.h5"))
+    if os.path.dirname(word) or not word or ending not in ("", ".h5") or \
+            (os.path.exists(word) and not (os.path.isdir(word) and word in there)):
+        return name
     if ending:
         if stem not in there:
             return name                                          # whoever reads it tells that there is none

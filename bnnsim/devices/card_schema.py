@@ -97,8 +97,10 @@ class CardError(ValueError):
 
 def read_json(path: FilePath) -> Any:
     """The object that a card's file holds; plain JSON of at most 4 MB without NaN and without a key given twice."""
-    if not os.path.isfile(path):
+    if not os.path.exists(path):
         raise FileNotFoundError(f"{os.fspath(path)}: no such file; wanted a device card (JSON)")
+    if not os.path.isfile(path):
+        raise CardError(f"{os.fspath(path)}: wanted the file of a device card (JSON), got a folder, a pipe or a device")
     with open(path, "rb") as file:
         text = file.read(MAX_BYTES + 1)
     if len(text) > MAX_BYTES:

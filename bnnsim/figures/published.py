@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from bnnsim.checks import FilePath, check_real, nearest
+from bnnsim.checks import FilePath, check_real, nearest, real_of
 from bnnsim.devices import AXES
 
 GREYS = ("0.0", "0.35", "0.55")
@@ -61,9 +61,12 @@ def read_published(path: FilePath | None, x: str = "rate", y: str = "accuracy",
     if path is None:
         return []
     name, columns = os.fspath(path), (x, y, "citation")
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        lines = [(n, line) for n, line in enumerate(file, 1) if line.strip() and not line.startswith("#")]
-    rows = list(csv.reader([line for _, line in lines]))
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            lines = [(n, line) for n, line in enumerate(file, 1) if line.strip() and not line.startswith("#")]
+        rows = list(csv.reader([line for _, line in lines]))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{name}: wanted CSV in UTF-8, got other text ({error})") from error
     head = [word.strip().lower() for word in rows[0]] if rows else []
     for column in columns:
         if column not in head:
@@ -110,7 +113,7 @@ def draw_published(axes: Axes, points: list[Published], place: Callable[[np.ndar
 
 def _number(text: str, what: str) -> float:
     try:
-        value = float(text)
+        value = real_of(text)
     except ValueError:
         value = np.nan
     if not np.isfinite(value):

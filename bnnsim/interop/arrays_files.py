@@ -8,7 +8,7 @@ import numpy as np
 
 from bnnsim.checks import FilePath, real_of
 from bnnsim.files.json_text import parse_json
-from bnnsim.interop.bounded import MAX_MEMBERS, Zip, array, bfloat16, check_shape, read_bytes
+from bnnsim.interop.bounded import MAX_MEMBERS, Zip, array, bfloat16, check_plain, check_shape, read_bytes
 from bnnsim.interop.packed_words import Digits
 
 Arrays = dict[str, np.ndarray]
@@ -31,6 +31,7 @@ _NPY = re.compile(r"\{'descr': '([^']{0,20})', 'fortran_order': (True|False), 's
 
 def read_npz(path: FilePath) -> Arrays:
     """Arrays of an .npz file; of Python objects, which are pickles, none."""
+    check_plain(path)
     with open(path, "rb") as file:
         members = Zip(file)
         return {name.removesuffix(".npy"): read_npy(name, members.read(name)) for name in members.members}

@@ -2,6 +2,7 @@
 
 import math
 import os
+import stat
 import zipfile
 from collections.abc import Sequence
 from typing import BinaryIO
@@ -16,8 +17,16 @@ MAX_AXES = 8
 SLACK, MOST_RATIO = 2**26, 128      # a sign is one bit in at most 64: what shrinks more than 128-fold is no network
 
 
+def check_plain(path: FilePath) -> None:
+    """No pipe, which may wait for ever, and no device, which may never end; a folder says so where it is opened."""
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise ValueError("wanted a plain file, got a device or a pipe")
+
+
 def read_bytes(path: FilePath, most: int = MAX_FILE) -> bytes:
     """A whole file of at most this size."""
+    check_plain(path)
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size > most:

@@ -22,6 +22,7 @@ import numpy as np
 from bnnsim.checks import FilePath
 from bnnsim.faults.array_mapping import ArrayMapping, check_mapping
 from bnnsim.faults.fault_map import FaultMap, LayerErrors
+from bnnsim.interop.bounded import check_plain
 from bnnsim.packed.memory import MemoryLike, Stored, StoredLayer, check_stored
 from bnnsim.packed.words import joined, pack_bits, parted, unpack_bits
 
@@ -141,6 +142,10 @@ def read_cells(path: FilePath, memory: Stored, mapping: ArrayMapping | None = No
 def _read(path: FilePath, most: int) -> tuple[list[str], np.ndarray, ArrayMapping | None, bool]:
     """(names of columns, lines int64, the mapping if it is told, whether a fault map has it)."""
     mapping, has_arrays = None, True
+    try:
+        check_plain(path)
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)}: {error}") from None
     with open(path, encoding="utf-8-sig", errors="replace") as file:
         while (line := file.readline(MAX_HEAD)).startswith("#"):
             if told := _ARRAYS.match(line):

@@ -13,7 +13,7 @@ import bnnsim.interop.chain as chain
 from bnnsim.checks import FilePath, check_bool, check_choice, check_int, check_real
 from bnnsim.datasets.shipped import network_file
 from bnnsim.interop.arrays_files import Arrays
-from bnnsim.interop.bounded import read_bytes
+from bnnsim.interop.bounded import check_plain, read_bytes
 from bnnsim.interop.comparison import SumsDiffer, compare_sums
 from bnnsim.interop.graph_lowering import NOTHING_IN_MEMORY, lower
 from bnnsim.interop.input_codes import Code, Input, code_of
@@ -161,7 +161,7 @@ def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
     ValueError
         As `load_network`; and what is said here and would not be read, as the file itself tells it.
     """
-    paths = [network_file(path)] if isinstance(path, (str, os.PathLike)) else _several(path)
+    paths = _paths(path)
     reading = Reading(weights, None if sign is None else SIGNS[check_choice("sign", sign, SIGNS)])
     if not paths:
         raise ValueError("path must be a file, a folder or several files, got none")
@@ -196,7 +196,10 @@ def read_network(path: FilePath | Sequence[FilePath], spec: Spec | None = None, 
         raise ValueError(text if text.startswith(name) else f"{name}: {text}") from error
 
 
-def _several(path: object) -> list[FilePath]:
+def _paths(path: object) -> list[FilePath]:
+    """The files; a shipped network's by its name, but for a folder, which may be FINN's, and called anything."""
+    if isinstance(path, (str, os.PathLike)):
+        return [path if os.path.isdir(path) else network_file(path)]
     found: list[Any] = list(path) if isinstance(path, Iterable) and not isinstance(path, (bytes, Mapping)) else [path]
     wrong = [type(each).__name__ for each in found if not isinstance(each, (str, os.PathLike))]
     if wrong:
@@ -280,6 +283,7 @@ def _own(paths: Sequence[FilePath]) -> Imported | None:
     """A network that bnnsim stored: its superblock has a version that other programs do not write; or an .npz."""
     if len(paths) != 1 or os.path.isdir(paths[0]):
         return None
+    check_plain(paths[0])
     with open(paths[0], "rb") as file:
         head = file.read(9)
     if head.startswith(b"PK\3\4"):

@@ -3,9 +3,11 @@
 import importlib
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
+import small_graphs
 
 import bnnsim
 import bnnsim.__main__ as __main__
@@ -25,15 +27,18 @@ TWO = {"networks": "bench names the papers' ones, device_sweep files: both are w
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """net.h5, its data d.npz, sweep.h5 and card.h5."""
+    """net.h5, its data d.npz, sweep.h5, also by another name, graph.h5, and one.h5 of one layer."""
     folder = tmp_path_factory.mktemp("alike")
     rng = np.random.default_rng(0)
     network = bnnsim.pack(bnnsim.architectures.build("FC8 FC2", (1, 4, 4), rng=0))
     network.save(folder / "net.h5")
+    bnnsim.pack(bnnsim.architectures.build("FC2", (1, 4, 4), rng=0)).save(folder / "one.h5")
+    small_graphs.packed().save(folder / "graph.h5")
     images, labels = rng.integers(0, 256, (60, 1, 4, 4), np.uint8), np.arange(60) % 2
     np.savez(folder / "d.npz", x_train=images, y_train=labels, x_test=images[:40], y_test=labels[:40])
     bnnsim.sweep(network, bnnsim.Split(images[:40], labels[:40], "d"), [0.1], 2, 0, progress=False,
                  provenance={"command": "python -m bnnsim.ber_sweep net.h5 --dataset d.npz"}).save(folder / "sweep.h5")
+    shutil.copy(folder / "sweep.h5", folder / "renamed")
     return folder
 
 
@@ -107,6 +112,39 @@ def test_only_what_computes_and_writes_nothing_has_no_dry_run():
 def test_a_dry_run_tells_of_a_file_that_is_there(here, folder, capsys):
     found = said("train", [*RUNS["train"][0], "--out", "net.h5", "--dry-run", "--format", "json"], capsys)
     assert found["writes"] == {"--out": {"file": "net.h5", "exists": True}} and found["binary_weights"] == 4 * 16 + 8
+
+
+TRAIN = ["--dataset", "d.npz", "--network", "FC4 FC2"]
+
+
+@pytest.mark.parametrize("command, words, message", [
+    ("device_sweep", ["teaching", "--axis", "voltage", "--networks", *DATA], "--axis must be one of 'condition', 'cyc"),
+    ("device_sweep", ["--cell", "3T3R", "--networks", *DATA], "--cell must be '2T2R'"),
+    ("device_sweep", ["--ecc", "bar", "--networks", *DATA], "'bar'"),
+    ("ber_sweep", [*DATA, "--ci-width", "1", "--trials", "1"], "--ci-width needs a pilot of trials >= 2 chips, got 1"),
+    ("train", [*TRAIN, "--network", "FC4 FC1"], "--network must have one output a class, and d.npz-train has labels up "
+                                                "to 1: its last layer must be FC2, or larger, got 'FC4 FC1', which"),
+    ("train", [*TRAIN, "--flip-rate", "0.1,0.1,0.1"], "--flip-rate must be one probability or 2, one for each layer"),
+    ("train", [*TRAIN, "--fault", "BitFlips(0.1, layers=[9])"], "layers must be in 0..1, got (9,)"),
+    ("train", [*TRAIN, "--loss", "mhl", "--b", "1e9"], "--b must be at most the output layer's fan-in, 4"),
+    ("train", [*TRAIN, "--batch-size", "1"], "--batch-size must be >= 2 for a model with batch norm"),
+    ("train", [*TRAIN, "--checkpoint", "net.h5"], "--checkpoint: net.h5 exists: --resume goes on from it, or give"),
+    ("evaluate", [*DATA, "--fault", "BitFlips(0.1, layers=[9])"], "layers must be in 0..1, got (9,)"),
+    ("plot", ["net.h5", "--kind", "faults", "--layer", "9", "--rate", "0.1", "--out", "z.png"], "--layer must be in ["),
+    ("plot", ["sweep.h5", "--kind", "chips", "--rate", "0.2", "--out", "z.png"], "rate must be one of the result's"),
+    ("convert", ["graph.h5", "new.h", "--format", "json"], "the format c holds layers in a row"),
+    ("convert", ["net.h5", "new.csv", "--fault-map", "net.h5", "--format", "json"], "a packed network"),
+    ("certify", ["graph.h5"], "must be a PackedNetwork of layers in a row, got a PackedGraph"),
+    ("explain", ["one.h5", "--what", "margins"], "must have a hidden layer"),
+    ("explain", ["one.h5", "--what", "importance"], "must have a hidden layer"),
+])
+def test_a_dry_run_refuses_what_the_run_refuses_at_once(command, words, message, here, folder, capsys):
+    """It approved these, and a night later there was one line."""
+    before = sorted(folder.iterdir())
+    with pytest.raises(SystemExit) as stop:
+        importlib.import_module(f"bnnsim.{command}").main([*words, "--dry-run"])
+    said = capsys.readouterr()
+    assert stop.value.code == 2 and message in said.err and said.out == "" and sorted(folder.iterdir()) == before
 
 
 # ---------------------------------------------------------------- one meaning
@@ -186,6 +224,9 @@ def test_a_limit_that_leaves_classes_out_says_so(command, here, capsys):
     ("explain", [*DATA, "--what", "margins", "--layer", "1"], "--layer goes with --what critical"),
     ("ber_sweep", [*DATA, "--resume"], "--resume goes with --out FILE.h5"),
     ("device_sweep", ["card.h5", "--trials", "3"], "--trials must not be given with card.h5, which holds a sweep"),
+    ("device_sweep", ["card.H5", "--trials", "3"], "--trials must not be given with card.H5, which holds a sweep"),
+    ("device_sweep", ["renamed", "--trials", "3"], "--trials must not be given with renamed, which holds a sweep"),
+    ("device_sweep", ["./"], "./: wanted the file of a device card (JSON), got a folder, a pipe or a device"),
     ("device_sweep", ["card.h5", "--limit", "3"], "--limit must not be given with card.h5, which holds a sweep"),
     ("plot", [], "FILE.h5 must be given: results of ber_sweep --out"),
     ("download", [], "NAME must be given: one of fashion"),

@@ -10,7 +10,6 @@ import pytest
 
 import bnnsim.ber_sweep as ber_sweep
 import bnnsim.campaign.cells as cells
-import bnnsim.campaign.sweeps as sweeps
 import bnnsim.commands.config as config
 from bnnsim.campaign.result import SweepResult
 from bnnsim.training.architectures import build
@@ -85,7 +84,7 @@ WRONG = [
     ({"quiet": 0}, TypeError, "quiet must be true or false"),
     ({"log": None}, TypeError, "log must be true or false"),
     ({"format": "xml"}, ValueError, "format must be one of 'table', 'csv', 'json', got 'xml'"),
-    ({"ci_width": 0}, ValueError, "ci_width must be > 0"),
+    ({"ci_width": 0.99e-4}, ValueError, "ci_width must be >= 0.0001, got 9.9e-05"),
     ({"ci_width": 101}, ValueError, "ci_width must be <= 100"),
     ({"ci_width": "1"}, TypeError, "ci_width must be a real number"),
     ({"max_trials": 0}, ValueError, "max_trials must be >= 1"),
@@ -184,7 +183,7 @@ def test_options_win_over_the_file(here):
     (["--trials", 10], "84 cells"), (["--rates", "0.01:0.1:100", "--trials", 50], "20,004 cells"),
     (["net0.h5", "--layers", "0"], "5 cells"), (["--ci-width", 1], "at least 20 cells")])
 def test_a_dry_run_counts_the_cells_and_runs_none(here, capsys, monkeypatch, more, n_cells):
-    monkeypatch.setattr(sweeps, "sweep", lambda *_, **__: pytest.fail("it ran"))
+    monkeypatch.setattr(cells, "run_batch", lambda *_, **__: pytest.fail("it ran"))
     main("--config", written(here, {**GRID, "out": "s.h5"}), "--dry-run", *more)
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1].startswith(f"{n_cells}, about ") and lines[-2].startswith("rates: 0, 0.")

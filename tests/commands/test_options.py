@@ -9,6 +9,7 @@ import pytest
 import bnnsim.__main__ as __main__
 import bnnsim.ber_sweep as ber_sweep
 import bnnsim.commands.command_line as command_line
+import bnnsim.commands.errors as errors
 import bnnsim.commands.options as options
 import bnnsim.commands.rules as rules
 from bnnsim.commands.config import load_config
@@ -62,6 +63,13 @@ def test_what_decides_the_result_is_in_the_stored_command():
     assert options.words(typed, FEW) == ["a b", "--n-chips", "3", "--axis", "1", "--axis", "2", "--fast"]
 
 
+def test_names_that_begin_with_a_minus_are_read_again_from_the_stored_command():
+    parser = ber_sweep.arguments()
+    found = parser.parse_args(["--dataset=-d.npz", "--rates=0.1", "--out=-x.h5", "--seed=1", "--", "-x.h5"])
+    again = parser.parse_args(shlex.split(ber_sweep.command_of(found))[3:])
+    assert vars(again) == {**vars(found), "networks": ["./-x.h5"]}
+
+
 def test_a_file_has_no_key_for_what_one_call_does(tmp_path):
     (tmp_path / "c.json").write_text('{"config": "d.json"}')
     with pytest.raises(ValueError, match="a key must be one of .*'pages', got 'config'"):
@@ -78,6 +86,29 @@ def test_an_option_is_checked_alike_wherever_it_stands_by_its_name_there(tmp_pat
     with pytest.raises(SystemExit) as stop:
         settled(tmp_path, typed, **file)
     assert stop.value.code == 2 and said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", TABLES)
+@pytest.mark.parametrize("value", [3, -1, 0.5, "x", "0.5", "", True, None, [], [1], ["a"], [None], [[1]], {}, 10**30],
+                         ids=str)
+def test_whatever_json_has_is_taken_or_refused_and_no_bug(command, value):
+    """A list of flips was "a bug in bnnsim", and a text for a number one at the end of a training."""
+    for option in TABLES[command]:
+        try:
+            found = option.checked(value, option.name)
+        except (ValueError, TypeError) as error:
+            assert errors.is_expected(error), option.name
+        else:
+            assert found is not None and (option.read is str or isinstance(found, float | int | list)), option.name
+
+
+@pytest.mark.parametrize("command, name, value, wanted", [
+    ("certify", "flips", [0, 5], [0, 5]), ("certify", "flips", 3, [3]), ("certify", "flips", "0,5", [0, 5]),
+    ("train", "flip_rate", 0.1, "0.1"), ("train", "flip_rate", [0.1, 0], "0.1,0.0"),
+    ("train", "asymmetric", [0.1, 0.2], "0.1,0.2"), ("train", "rescale", 0.1, 0.1)])
+def test_numbers_and_lists_of_them_stand_in_a_file_as_json_has_them(command, name, value, wanted):
+    option, = (option for option in TABLES[command] if option.name == name)
+    assert option.checked(value, name) == wanted
 
 
 @pytest.mark.parametrize("said, wanted", [

@@ -94,7 +94,7 @@ def test_force_spares_what_took_hours(tmp_path, capsys):
         (tmp_path / name).write_bytes(b"precious")
     assert "s.h5 exists: resume it" in refused("ber_sweep", ["--out", str(tmp_path / "s.h5"), "--force"], capsys)
     assert "s.h5 exists: resume it" in refused("device_sweep", ["--out", str(tmp_path / "s.h5"), "--force"], capsys)
-    assert "run.h5 exists: pass resume=True" in refused(
+    assert "run.h5 exists: --resume goes on from it" in refused(
         "train", ["--dataset", "fashion-subset", "--network", "FC16 FC10", "--checkpoint", str(tmp_path / "run.h5"),
                   "--force"], capsys)
     assert {(tmp_path / name).read_bytes() for name in os.listdir(tmp_path)} == {b"precious"}

@@ -1,5 +1,7 @@
 """Commands whose reader goes away, as ``| head -1`` does, or whose standard output is full or closed."""
 
+import io
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +13,8 @@ import slow_cases
 
 import bnnsim
 import bnnsim.commands.pipes as pipes
+import bnnsim.evaluate as evaluate
+import bnnsim.summary as summary
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="other systems have no SIGPIPE and no /dev/full")
 FOLDER = Path(bnnsim.__file__).resolve().parent.parent
@@ -80,6 +84,25 @@ def test_without_a_standard_output_it_works(small):
     found = subprocess.run(f"{sys.executable} -m bnnsim.summary net.h5 >&-", shell=True, capture_output=True, cwd=small,
                            env={**os.environ, "PYTHONPATH": str(FOLDER)}, timeout=600)
     assert (found.returncode, found.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_a_closed_stream_takes_what_is_printed_to_it(closed, small, capsys, monkeypatch):
+    """Notes for a closed standard error stood in the JSON, and csv to a closed standard output was "a bug"."""
+    monkeypatch.chdir(small)
+    monkeypatch.setattr(sys, closed, None)
+    assert evaluate.main([*EVALUATION.split()[2:-1], "json" if closed == "stderr" else "csv", "--limit", "1"]) == 0
+    getattr(sys, closed).close()
+    said = capsys.readouterr()
+    assert json.loads(said.out)[0]["network"] == "net" if closed == "stderr" else "note: --limit 1" in said.err
+
+
+def test_letters_that_the_terminal_has_not_are_escaped(small, monkeypatch):
+    (small / "\u65e5.h5").write_bytes((small / "net.h5").read_bytes())
+    monkeypatch.chdir(small)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "ascii"))
+    assert summary.main(["\u65e5.h5"]) == 0
+    assert b"\\u65e5.h5" in sys.stdout.buffer.getvalue()
 
 
 def test_another_broken_pipe_is_an_error(capsys):

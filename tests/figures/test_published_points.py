@@ -38,9 +38,12 @@ def test_published_points_are_drawn_with_their_citation(tmp_path):
     ("rate,accuracy,citation\n# no\n0.1,0.5\n", "line 3: must have 3 values, as its head, got 2"),
     ("rate,accuracy,citation\n0.1,0.5,\n", "citation must say who"),
     ("rate,accuracy,citation\nnan,0.5,A\n", "line 2: rate must be a finite number, got 'nan'"),
+    ("rate,accuracy,citation\n1_0,0.5,A\n", "line 2: rate must be a finite number, got '1_0'"),
+    ("rate,accuracy,citation\n0.1,0.5,Müller\n".encode("latin-1"), "points.csv: wanted CSV in UTF-8, "),
+    (f"rate,accuracy,citation\n0.1,0.5,{'A' * 140_000}\n", "points.csv: wanted CSV in UTF-8, got other text .*larger"),
 ])
 def test_bad_tables_are_refused_by_name(text, message, tmp_path):
-    (tmp_path / "points.csv").write_text(text)
+    (tmp_path / "points.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ValueError, match=message):
         read_published(tmp_path / "points.csv")
 

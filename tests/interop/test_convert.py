@@ -1,5 +1,7 @@
 """``python -m bnnsim.convert``: what it prints and writes, and the first layer whose sums differ."""
 
+import os
+
 import foreign_files as foreign
 import foreign_onnx
 import numpy as np
@@ -85,6 +87,16 @@ def test_the_first_layer_that_differs_is_an_error(here, capsys):
 def test_bad_input_is_one_line(here, capsys, words, message):
     said = refused(words, capsys)
     assert any(part in said for part in message.split("|")), said
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("words", [["pipe"], ["texts"], ["x.onnx", "--check", "pipe", "sums.npz"],
+                                   ["x.onnx", "--cells", "pipe"]])
+def test_a_pipe_is_not_waited_for(here, capsys, words):
+    (here / "texts").mkdir()
+    for path in ("pipe", "texts/layer0.mem"):
+        os.mkfifo(here / path)
+    assert "pipe: wanted a plain file, got a device or a pipe" in refused(words, capsys).replace("texts:", "pipe:")
 
 
 # ---------------------------------------------------------------- out
