@@ -48,6 +48,10 @@ def check_some_images(network: PackedNetwork, images: np.ndarray) -> np.ndarray:
 def check_labelled(network: PackedNetwork, split: "LabelledImages") -> np.ndarray:
     """The labels of a Split whose images the network takes and whose classes it has, as `check_labels` gives them."""
     check_some_images(network, check_split(split).images)
+    labels = np.asarray(split.labels)
+    if labels.dtype.kind in "iu" and labels.size and labels.max() >= network.n_classes:
+        raise ValueError(f"labels of split must be below the network's {network.n_classes} classes, got "
+                         f"{labels.max()}: take the data set that the network was trained on")
     return check_labels(split.labels, len(split.images), network.n_classes)
 
 
