@@ -48,7 +48,7 @@ def _plain(path: str, flags: int) -> int:
     except OSError as error:
         if error.errno not in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
             raise
-    raise FileExistsError(errno.EEXIST, f"{path} must be a plain file, made here: move away what has its name")
+    raise FileExistsError(f"{path} must be a plain file, made here: move away what has its name")
 
 
 def claim(target: str) -> FileIO:
@@ -64,7 +64,7 @@ def claim(target: str) -> FileIO:
     file = open_locked(f"{target}.lock")
     if os.fstat(file.fileno()).st_size:
         file.close()
-        raise FileExistsError(errno.EEXIST, f"{target}.lock has something in it, so it is no lock: move it away")
+        raise FileExistsError(f"{target}.lock has something in it, so it is no lock: move it away")
     return file
 
 
