@@ -98,7 +98,8 @@ def sweep_card(card: DeviceCard, networks: PackedNetwork | Mapping[str, PackedNe
     asked = _asked(card, axis, places, _checked_at(at), extrapolate)
     own = card.own_cell(asked.where(asked.places[0]).get("condition"))
     kinds = list(dict.fromkeys(itertools.product(
-        [check_cell(cell) for cell in _several("cells", cells, "kinds of cells, such as ['1T1R', '2T2R']") or [own]],
+        [check_cell(cell) for cell in ([] if cells is None else _several(
+            "cells", cells, "kinds of cells, such as ['1T1R', '2T2R']")) or [own]],
         _several("codes", codes, "codes, such as ['none', 'secded(72,64)']"))))
     for (cell, _), place in itertools.product(kinds, asked.places):
         asked.error_rates(cell, place)                           # what the card does not know is said before the work
@@ -213,9 +214,7 @@ def _asked(card: DeviceCard, axis: str, places: float | str | Sequence[float | s
 
 
 def _several(name: str, value: object, wanted: str) -> list[Any]:
-    """What is asked for, in a list; one string is one of them. None is taken where there is a default."""
-    if value is None and name == "cells":
-        return []
+    """What is asked for, in a list; one string is one of them."""
     return [value] if isinstance(value, str) else check_sequence(name, value, wanted)
 
 
