@@ -19,6 +19,7 @@ import json
 from typing import Any
 
 import numpy as np
+from correlations import factors
 from matplotlib.figure import Figure
 from networks import Row, run
 from plan import control
@@ -44,7 +45,7 @@ def told(rows: list[Row]) -> str:
 
 def key(rows: list[Row]) -> tuple[Any, ...]:
     """What a network shares with the standard one that it is compared with."""
-    return tuple(rows[0][name] for name in ("net", "epochs", "schedule", "code", "clip", "scale"))
+    return *factors(rows), rows[0]["code"]
 
 
 def lost_figure(drawn: list[list[Row]]) -> Figure:
