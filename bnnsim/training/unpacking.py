@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bnnsim.checks import check_images, check_real, check_split
+from bnnsim.kernels import recycling
 from bnnsim.packed.graph import PackedGraph
 from bnnsim.packed.layer import PackedLayer, largest_preactivation
 from bnnsim.packed.network import PackedNetwork
@@ -114,17 +115,18 @@ def _norm(stored: PackedLayer, ste: str | Estimator) -> Layer:
 def _place_norms(model: Sequential, stored: Sequence[PackedLayer], offset: int, images: np.ndarray) -> None:
     """Statistics of these images for each batch norm, and the gamma and beta with which it does what it did."""
     norms = [layer for layer in model.layers if isinstance(layer, Norm) and layer.parameters]
-    sums = {id(norm): np.zeros((2, norm.units)) for norm in norms}
+    sums = {id(norm): np.zeros((2, norm.units), np.int64) for norm in norms}
     n_rows = dict.fromkeys(sums, 0)
-    for start in range(0, len(images), model.evaluation_batch):
-        x = images[start:start + model.evaluation_batch]
-        for layer in model.layers:
-            if id(layer) in sums:
-                rows = x.reshape(-1, x.shape[-1]).astype(np.float64)
-                sums[id(layer)] += rows.sum(axis=0), np.square(rows).sum(axis=0)
-                n_rows[id(layer)] += len(rows)
-            if layer is not model.layers[-1]:
-                x = layer.forward(x)
+    with recycling():
+        for start in range(0, len(images), model.evaluation_batch):
+            x = images[start:start + model.evaluation_batch]
+            for layer in model.layers:
+                if isinstance(layer, Norm) and id(layer) in sums:
+                    rows = x.reshape(-1, x.shape[-1])
+                    sums[id(layer)] += _powers(layer, rows)
+                    n_rows[id(layer)] += len(rows)
+                if layer is not model.layers[-1]:
+                    x = layer.forward(x)
     for i, (norm, packed) in enumerate(zip(norms, stored)):
         mean, square = sums[id(norm)] / n_rows[id(norm)]
         norm.running["variance"] = np.maximum(square - mean * mean, norm.eps)
@@ -143,3 +145,9 @@ def _place_norms(model: Sequential, stored: Sequence[PackedLayer], offset: int, 
             slope = norm.parameters["gamma"] / deviation
             norm.parameters["beta"] = ((mean - middle) * slope).astype(np.float32)
             norm.running["mean"] = middle + norm.parameters["beta"] / slope     # what beta was rounded by, in float64
+
+
+def _powers(norm: Norm, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of rows (R, U) int32 and of their squares, exact."""
+    about, (sums, squares) = rows[0].astype(np.int64), norm.sums_of(rows)
+    return sums + len(rows) * about, squares + about * (2 * sums + len(rows) * about)

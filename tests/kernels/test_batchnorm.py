@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from kernel_calls import in_threads, rows
 
+from bnnsim.training.layers import BatchNorm
+
 EPS = 1e-5
 IDENTITY, CLIPPED, APPROX = (np.inf, 1.0, 0.0, 0.0), (1.0, 1.0, 0.0, 0.0), (1.0, 2.0, 2.0, 0.0)
 SHAPES = [(n, u) for n, u in zip((1, 2, 3, 17, 50, 99), cycle((1, 63, 64, 65, 130)))]
@@ -35,9 +37,12 @@ def random_layer(rng, n, u, spread=50):
 @rows("n, u", [(1, 1), (5, 65)], SHAPES)
 @pytest.mark.parametrize("level", [0, 700_000])
 def test_moments(rng, n, u, level):
-    """Also far from 0, where a float sum of squares would lose the variance."""
+    """Also far from 0, where a float sum of squares would lose the variance; of exact sums about the first row."""
     h = (rng.integers(-30, 30, (n, u)) + level).astype(np.int32)
-    mean, variance = in_threads(calls.moments, h)
+    differences = h.astype(object) - h[0].astype(object)
+    for found, ref in zip(in_threads(calls.column_sums, h), (differences.sum(axis=0), (differences ** 2).sum(axis=0))):
+        np.testing.assert_array_equal(found, ref)
+    mean, variance = BatchNorm(u).moments_of(h)
     ref_mean, ref_variance = naive.moments(h)
     np.testing.assert_allclose(mean, np.array(ref_mean, float), rtol=1e-15, atol=1e-13)
     np.testing.assert_allclose(variance, np.array(ref_variance, float), rtol=1e-12, atol=1e-12)

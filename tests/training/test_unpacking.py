@@ -7,7 +7,7 @@ from training_run import small_split
 import bnnsim
 from bnnsim.training.architectures import build
 from bnnsim.training.fitting import fit
-from bnnsim.training.layers import Logits
+from bnnsim.training.layers import BatchNormSign, Logits
 from bnnsim.training.packing import pack
 from bnnsim.training.unpacking import unpack
 
@@ -39,6 +39,23 @@ def test_it_computes_what_the_network_does(spec, output_norm):
     assert isinstance(model.layers[-1], Logits) != output_norm
     if not output_norm:
         np.testing.assert_array_equal(model.scores(images), network.scores(images))
+
+
+@pytest.mark.parametrize("spec", ["FC40 FC20 FC10", "C4 MP2 FC20 FC10"])
+def test_statistics_are_those_of_all_images(spec, monkeypatch):
+    """Variances of hidden pre-activations, batch by batch as in one go: the first steps are scaled by them."""
+    network, split = trained(spec), small_split(50, 4)
+    monkeypatch.setattr(bnnsim.Sequential, "evaluation_batch", 7)
+    model = unpack(network, split)
+    x, seen = split.images, 0
+    for layer in model.layers[:-1]:
+        if isinstance(layer, BatchNormSign):
+            values = x.reshape(-1, x.shape[-1]).astype(np.float64)
+            mean, square = values.sum(axis=0) / len(values), np.square(values).sum(axis=0) / len(values)
+            np.testing.assert_array_equal(layer.running["variance"], np.maximum(square - mean * mean, layer.eps))
+            seen += 1
+        x = layer.forward(x)
+    assert seen == len(network.layers) - 1
 
 
 def test_training_begins_where_the_network_stands():

@@ -31,23 +31,20 @@ def affine(h, mean, scale, shift):
 
 
 @kernel
-def column_moments(h, mean, variance, start, stop):
-    """Mean and (biased) variance of each unit, from exact integer sums about its first value."""
+def column_sums(h, sums, squares, start, stop):
+    """Exact sum, and sum of squares, of each unit's difference from its first value -> sums, squares (U,) int64."""
     n_rows, n_units, whole = h.shape[0], h.shape[1], start + (stop - start) // LANES * LANES
-    sums, squares = zeros(stop - start, np.int64), zeros(stop - start, np.int64)
+    sums[start:stop] = 0
+    squares[start:stop] = 0
     for first in range(0, n_rows, chunk_rows(n_units)):
         last = min(first + chunk_rows(n_units), n_rows)
         for u in range(start, whole, LANES):
-            sum_powers(h, first * n_units + u, n_units, last - first, u, sums, squares, u - start)
+            sum_powers(h, first * n_units + u, n_units, last - first, u, sums, squares, u)
         for n in range(first, last):
             for u in range(whole, stop):
                 centred = np.int64(h[n, u]) - np.int64(h[0, u])
-                sums[u - start] += centred
-                squares[u - start] += centred * centred
-    for u in range(start, stop):
-        shift = sums[u - start] / n_rows
-        mean[u] = h[0, u] + shift
-        variance[u] = max(squares[u - start] / n_rows - shift * shift, 0.0)
+                sums[u] += centred
+                squares[u] += centred * centred
 
 
 @kernel

@@ -72,11 +72,17 @@ class Norm(Layer):
     def outputs(self, h: np.ndarray, mean: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> np.ndarray:
         """What the layer gives for h by this affine map."""
 
+    def sums_of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Exact sums (U,) int64 over rows (R, U) int32: of the differences from the first row, and of their squares."""
+        sums, squares = np.empty(self.units, np.int64), np.empty(self.units, np.int64)
+        split(batchnorm.column_sums, self.units, rows, sums, squares)
+        return sums, squares
+
     def moments_of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and (biased) variance (U,) float64 of what it reads."""
-        mean, variance = np.empty(self.units), np.empty(self.units)
-        split(batchnorm.column_moments, self.units, rows, mean, variance)
-        return mean, variance
+        sums, squares = self.sums_of(rows)
+        shift = sums / len(rows)
+        return rows[0] + shift, np.maximum(squares / len(rows) - shift * shift, 0.0)
 
     def _checked(self, h: np.ndarray) -> np.ndarray:
         return check_input(type(self).__name__, h, np.int32, self.units)
