@@ -25,7 +25,7 @@ from bnnsim.checks import check_int
 from bnnsim.commands.executors import check_one_place, checked_only, chosen_executor
 from bnnsim.commands.number_lists import parse_integers, parse_rates
 from bnnsim.commands.options import Option
-from bnnsim.commands.printing import as_json, counted
+from bnnsim.commands.printing import as_json, counted, print_plan
 
 if TYPE_CHECKING:
     from bnnsim.campaign.result import SweepResult
@@ -169,19 +169,17 @@ def dry_run(options: argparse.Namespace, grid: tuple[dict, dict, dict], rates: S
     a_cell, per_series = list(cells.seconds_a_cell(context, rates[-1])), 1 + (len(rates) - 1) * options.trials
     workers, n_cells = options.workers or thread_count(), per_series * len(series)
     seconds = sum(a_cell) * per_series / workers
-    if options.format == "json":
-        print(as_json({"dry_run": True, "rates": rates, "chips_a_rate": options.trials, "n_cells": n_cells,
-                       "workers": workers, "seconds": seconds, "series": [
-                           {"name": entry["name"], "split": entry["split"], "n_images": entry["n_images"],
-                            "seconds_a_cell": one} for entry, one in zip(entries, a_cell)]}))
-        return
-    for entry, one in zip(entries, a_cell):
-        print(f"{entry['name']}: {entry['split']}, {counted(entry['n_images'], 'image')}, "
-              f"{counted(len(rates), 'rate')} x {counted(options.trials, 'chip')}, {one:.3f} s a cell")
-    print(f"rates: {', '.join(f'{rate:g}' for rate in rates)}")
+    plan = {"rates": rates, "chips_a_rate": options.trials, "n_cells": n_cells, "workers": workers, "seconds": seconds,
+            "series": [{"name": entry["name"], "split": entry["split"], "n_images": entry["n_images"],
+                        "seconds_a_cell": one} for entry, one in zip(entries, a_cell)]}
+    lines = [f"{entry['name']}: {entry['split']}, {counted(entry['n_images'], 'image')}, "
+             f"{counted(len(rates), 'rate')} x {counted(options.trials, 'chip')}, {one:.3f} s a cell"
+             for entry, one in zip(entries, a_cell)]
     least = "" if options.ci_width is None else "at least "              # what the pilots will ask for is not known
-    print(f"{least}{counted(n_cells, 'cell')}, about {seconds:.0f} s with {counted(workers, 'worker')} as fast as this "
-          "machine's")
+    lines += [f"rates: {', '.join(f'{rate:g}' for rate in rates)}",
+              f"{least}{counted(n_cells, 'cell')}, about {seconds:.0f} s with {counted(workers, 'worker')} as fast as "
+              "this machine's"]
+    print_plan(options, plan, {"plot": options.plot, "out": options.out}, lines)
 
 
 def show(options: argparse.Namespace, result: "SweepResult") -> None:

@@ -4,7 +4,7 @@ import argparse
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -29,20 +29,22 @@ def counted(n: int, thing: str) -> str:
     return f"{n:,} {thing}{'' if n == 1 else 's'}"
 
 
-def print_plan(options: argparse.Namespace, plan: Mapping[str, Any], writes: Mapping[str, str | None]) -> None:
-    """What a dry run says, in the format asked for: lines "key: value", and the files that would be written.
+def print_plan(options: argparse.Namespace, plan: Mapping[str, Any], writes: Mapping[str, str | list[str] | None],
+               lines: Sequence[str] = ()) -> None:
+    """What a dry run says, in the format asked for: JSON, or lines "key: value"; and the files that would be written.
 
-    `writes` has the path of each option that names one.
+    `writes` has the path of each option that names one, or the paths; `lines` are printed instead of the plan's.
     """
-    files = {f"--{name.replace('_', '-')}": {"file": path, "exists": os.path.exists(path)}
-             for name, path in writes.items() if path}
+    files = [(f"--{name.replace('_', '-')}", path) for name, paths in writes.items() if paths
+             for path in ([paths] if isinstance(paths, str) else paths)]
     if options.format == "json":
-        print(as_json({"dry_run": True, **plan, "writes": files}))
+        print(as_json({"dry_run": True, **plan, "writes": [
+            {"option": flag, "file": path, "exists": os.path.exists(path)} for flag, path in files]}))
         return
-    for key, value in plan.items():
-        print(f"{key.replace('_', ' ')}: {_said(value)}")
-    for flag, found in files.items():
-        print(f"{flag} would write {found['file']}{', which exists' if found['exists'] else ''}")
+    for line in lines or [f"{key.replace('_', ' ')}: {_said(value)}" for key, value in plan.items()]:
+        print(line)
+    for flag, path in files:
+        print(f"{flag} would write {path}{', which exists' if os.path.exists(path) else ''}")
 
 
 def _said(value: Any) -> str:

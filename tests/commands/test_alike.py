@@ -109,9 +109,23 @@ def test_only_what_computes_and_writes_nothing_has_no_dry_run():
     assert {name for name, table in TABLES.items() if "dry_run" in {option.name for option in table}} == set(DRY)
 
 
-def test_a_dry_run_tells_of_a_file_that_is_there(here, folder, capsys):
-    found = said("train", [*RUNS["train"][0], "--out", "net.h5", "--dry-run", "--format", "json"], capsys)
-    assert found["writes"] == {"--out": {"file": "net.h5", "exists": True}} and found["binary_weights"] == 4 * 16 + 8
+@pytest.mark.parametrize("command, words, files", [
+    ("train", ["--out", "net.h5", "--plot", "new.png"], [("--out", "net.h5", True), ("--plot", "new.png", False)]),
+    ("ber_sweep", ["--out", "sweep.h5"], [("--out", "sweep.h5", True)]),
+    ("ber_sweep", ["--out", "new.csv", "--plot", "new.png"], [("--plot", "new.png", False),
+                                                              ("--out", "new.csv", False)]),
+    ("device_sweep", ["--out", "sweep.h5"], [("--out", "sweep.h5", True)]),
+    ("explain", ["--what", "margins,importance", "--plot", "f.png"], [
+        ("--plot", "f-margins.png", False), ("--plot", "f-importance.png", False)]),
+])
+def test_a_dry_run_tells_of_files_that_are_there(command, words, files, here, folder, capsys):
+    """The run refuses them, or goes on from them: who starts hours of work in the evening knows it then."""
+    words = [*RUNS[command][0], *words, "--dry-run"]
+    wanted = [{"option": option, "file": file, "exists": exists} for option, file, exists in files]
+    assert said(command, [*words, "--format", "json"], capsys)["writes"] == wanted
+    importlib.import_module(f"bnnsim.{command}").main(words)
+    assert capsys.readouterr().out.endswith("".join(
+        f"{option} would write {file}{', which exists' if exists else ''}\n" for option, file, exists in files))
 
 
 TRAIN = ["--dataset", "d.npz", "--network", "FC4 FC2"]

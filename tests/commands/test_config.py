@@ -186,7 +186,8 @@ def test_a_dry_run_counts_the_cells_and_runs_none(here, capsys, monkeypatch, mor
     monkeypatch.setattr(cells, "run_batch", lambda *_, **__: pytest.fail("it ran"))
     main("--config", written(here, {**GRID, "out": "s.h5"}), "--dry-run", *more)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1].startswith(f"{n_cells}, about ") and lines[-2].startswith("rates: 0, 0.")
+    assert lines[-2].startswith(f"{n_cells}, about ") and lines[-3].startswith("rates: 0, 0.")
+    assert lines[-1] == "--out would write s.h5"
     assert "fashion-subset-test, 2,000 images" in lines[0] and not (here / "s.h5").exists()
 
 
