@@ -67,7 +67,7 @@ OPTIONS = (
     Option("layer", "critical: which layer", rules.integer(0), 0, int),
     replace(shared.SEED, help="of the prediction's draws and of --check"),
     replace(shared.PLOT, help=f"draw each: FIGURE-margins.png and so on; {shared.FIGURE_HELP}",
-            outputs=lambda value, options: figures(options)),
+            outputs=lambda value, options: figures_of(options)),
     shared.WIDTH, shared.form("table", "json"), shared.out("store what was measured, as JSON", ".json"), shared.DRY_RUN)
 # options that one part of --what reads alone
 READ_BY = {"method": "importance", "rates": "prediction", "draws": "prediction", "check": "prediction",
@@ -101,7 +101,7 @@ def figure_name(path: str, what: str) -> str:
     return f"{stem}-{what}{ending}"
 
 
-def figures(options: argparse.Namespace) -> list[str]:
+def figures_of(options: argparse.Namespace) -> list[str]:
     """All that --plot has drawn."""
     return [figure_name(options.plot, what) for what in options.what] if options.plot else []
 
@@ -154,7 +154,7 @@ def work(options: argparse.Namespace) -> None:
     name, network, split = load(options)
     if options.dry_run:
         print_plan(options, {"network": name, "split": split.name, "n_images": len(split), "what": options.what},
-                   {"plot": figures(options), "out": options.out})
+                   {"plot": figures_of(options), "out": options.out})
         return
     told: dict[str, Any] = {"network": name, "checksum": network.checksum, "split": split.name,
                             "split_sha256": split.sha256, "n_images": len(split)}

@@ -92,7 +92,9 @@ class DeviceCard:
         return f"<DeviceCard {self.name!r}, {len(self.rows)} rows, SHA-256 {self.checksum[:12]}>"
 
     def save(self, path: FilePath) -> None:
-        """Write JSON, atomically."""
+        """Write JSON, atomically: the path ends in .json."""
+        if not os.fsdecode(path).lower().endswith(".json"):
+            raise ValueError(f"path of a device card must end in .json, got {os.fsdecode(path)!r}")
         text = json.dumps(self.fields(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         if len(text.encode()) > card_schema.MAX_BYTES:
             raise CardError(f"a device card must have at most {card_schema.MAX_BYTES:,} bytes; thin its samples out")

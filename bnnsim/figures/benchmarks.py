@@ -42,6 +42,9 @@ def scaling_curves(points: Sequence[Point], path: FilePath | None = None,
     -------
     matplotlib.figure.Figure, or `ax`
     """
+    if not isinstance(points, Sequence) or not all(isinstance(point, Mapping) for point in points):
+        raise TypeError("points must be a list of dicts, those of section 'scaling' of bnnsim.bench, got "
+                        f"{points!r:.200}")
     by_axis = {name: [point for point in points if point["values"]["axis"] == name] for name in SCALING_AXES}
     shown = {name: some for name, some in by_axis.items() if some}
     if not shown:

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from bnnsim.checks import FilePath
 from bnnsim.devices import AXES
 from bnnsim.devices.marks import doubts, either
+from bnnsim.figures.drawn import check_drawn
 from bnnsim.figures.published import draw_published, positive, read_along, read_published
 from bnnsim.figures.scales import axis_label, log_ticks
 from bnnsim.figures.style import (BAND, Drawn, Width, chips_in_words, heading, legend_below, line_style, new_panels,
@@ -40,6 +41,7 @@ def card_curves(sweep: "CardSweep", path: FilePath | None = None, *, ax: "Drawn 
     -------
     matplotlib.figure.Figure, or `ax`
     """
+    check_drawn("sweep", sweep, "CardSweep", "bnnsim.sweep_card")
     points = read_along(published, sweep.axis)
     figure, (top, middle, bottom) = new_panels((6.6, 7.2), 3, ax=ax, width=width, sharex=True,
                                                height_ratios=(2, 1.3, 1.3))
@@ -93,6 +95,7 @@ def pareto(sweep: "CardSweep", path: FilePath | None = None, *, ax: "Drawn | Non
     ValueError
         Where the card has no energies at all.
     """
+    check_drawn("sweep", sweep, "CardSweep", "bnnsim.sweep_card")
     key, mark, (scale, unit) = "energy_joule", "energy_mark", _energy_unit(sweep)
     label = f"energy to program the network ({unit})"
     if all(row["energy_joule"] is None for row in sweep.rows):

@@ -14,6 +14,7 @@ from bnnsim.checks import FilePath, check_choice, check_int, check_probability
 from bnnsim.devices import AXES, DeviceCard, DeviceFit, Empirical, converted_rate
 from bnnsim.devices.fitted import PlaceFit, StateFit
 from bnnsim.devices.marks import either
+from bnnsim.figures.drawn import check_drawn
 from bnnsim.figures.published import draw_published, read_along
 from bnnsim.figures.scales import axis_label
 from bnnsim.figures.style import (COLOURS, Drawn, Width, heading, legend_below, line_style, new_axes, new_panels, plain,
@@ -45,6 +46,7 @@ def fitted_states(fitted: DeviceFit, path: FilePath | None = None, place: int = 
     -------
     matplotlib.figure.Figure, or `ax`
     """
+    check_drawn("fitted", fitted, "DeviceFit", "bnnsim.devices.fit")
     there = fitted.places[check_int("place", place, 0, len(fitted.places) - 1)]
     figure, (left, right) = new_panels((9.0, 4.2), 1, 2, ax=ax, width=width, sharex=True)
     grid = _grid(there)
@@ -90,6 +92,7 @@ def error_rates(card: DeviceCard, axis: str, path: FilePath | None = None, cells
     -------
     matplotlib.figure.Figure, or `ax`
     """
+    check_drawn("card", card, "DeviceCard", "bnnsim.devices.load_card")
     known = card.axes(place.get("condition"))
     limits = known.get(check_choice("axis", axis, AXES))
     if limits is None:
@@ -152,6 +155,8 @@ def redundancy(codes: Mapping[str, Callable[[float], float]] | None = None, path
     -------
     matplotlib.figure.Figure, or `ax`
     """
+    if not isinstance(codes, Mapping | None):
+        raise TypeError(f"codes must be a dict of names to functions of a bit error rate, got {type(codes).__name__}")
     shown = np.geomspace(1e-4, 0.2, 60) if rates is None else [check_probability("rates", rate) for rate in rates]
     lines: dict[str, Callable[[float], float]] = {
         "one device a bit (1T1R)": lambda p: p,

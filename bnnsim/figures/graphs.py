@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, Patch
 
 from bnnsim.checks import FilePath
+from bnnsim.figures.drawn import check_drawn
 from bnnsim.figures.graph_layout import Column, Edge, columns_of, depths_of
 from bnnsim.figures.style import Drawn, Width, inches, legend_below, new_panels, written
 from bnnsim.packed import PackedGraph, PackedLayer, PackedNetwork, Stage
@@ -75,6 +76,7 @@ def network_graph(network: PackedNetwork, path: FilePath | None = None,
     -------
     matplotlib.figure.Figure, or `ax`
     """
+    check_drawn("network", network, "PackedNetwork", "bnnsim.pack or bnnsim.load_network")
     picture = _Picture(entries_of(network))
     asked = None if width is None else inches(width, (1.0, 1.0))
     columns = picture.columns(asked[0] if asked else None)

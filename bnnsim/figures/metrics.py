@@ -5,7 +5,7 @@ Results of several networks may be given as a dict by name, where a function say
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.lines import Line2D
@@ -13,6 +13,7 @@ from matplotlib.ticker import FuncFormatter
 
 from bnnsim.checks import FilePath, check_probability
 from bnnsim.faults.axis import BER
+from bnnsim.figures.drawn import by_name, check_drawn
 from bnnsim.figures.published import draw_published, read_published
 from bnnsim.figures.scales import Scale, draw_curve, plateau_end, rate_axis
 from bnnsim.figures.style import (COLOURS, LINES, Drawn, Width, chips_in_words, heading, legend_below, line_style,
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
                                 Margins, PredictedAccuracy, Tolerance)
 
 BARS = 60
-Result = TypeVar("Result")
 
 
 def margin_histograms(results: "Margins | Mapping[str, Margins]", path: FilePath | None = None,
@@ -47,7 +47,7 @@ def margin_histograms(results: "Margins | Mapping[str, Margins]", path: FilePath
     -------
     matplotlib.figure.Figure, or `ax`
     """
-    named = _named(results)
+    named = by_name("results", results, "Margins", "bnnsim.metrics.margins")
     first = next(iter(named.values()))
     if any(len(margins.layers) != len(first.layers) for margins in named.values()):
         raise ValueError("results must be of networks with the same number of hidden layers")
@@ -87,7 +87,7 @@ def tolerance_curves(results: "Tolerance | Mapping[str, Tolerance]", path: FileP
     -------
     matplotlib.figure.Figure, or `ax`
     """
-    named = _named(results)
+    named = by_name("results", results, "Tolerance", "bnnsim.metrics.bit_error_tolerance")
     figure, axes = new_axes(ax=ax, size=width)
     labels = []
     for label, style, layer in _each_layer(named):
@@ -125,7 +125,7 @@ def importance_curves(results: "Importance | Mapping[str, Importance]", path: Fi
     -------
     matplotlib.figure.Figure, or `ax`
     """
-    named = _named(results)
+    named = by_name("results", results, "Importance", "bnnsim.metrics.importance")
     figure, axes = new_axes(ax=ax, size=width)
     labels = []
     for label, style, layer in _each_layer(named):
@@ -166,6 +166,9 @@ def predicted_curve(predicted: "PredictedAccuracy", result: "SweepResult | None"
     -------
     matplotlib.figure.Figure, or `ax`
     """
+    check_drawn("predicted", predicted, "PredictedAccuracy", "bnnsim.metrics.predicted_accuracy")
+    if result is not None:
+        check_drawn("result", result, "SweepResult", "bnnsim.sweep")
     figure, axes = new_axes(ax=ax, size=width)
     if result is not None and result.axis != BER:
         raise ValueError(f"result must be over bit error rates, as the prediction is, got the axis {result.axis!r}")
@@ -210,6 +213,7 @@ def critical_histogram(critical: "CriticalBits", path: FilePath | None = None,
     -------
     matplotlib.figure.Figure, or `ax`
     """
+    check_drawn("critical", critical, "CriticalBits", "bnnsim.metrics.critical_bits")
     figure, axes = new_axes(height=3.8, ax=ax, size=width)
     values, counts = np.unique(critical.effect, return_counts=True)
     colours = [COLOURS[1] if value < 0 else COLOURS[2] if value > 0 else "0.6" for value in values]
@@ -240,7 +244,8 @@ def failing_images(results: "HardImages | Mapping[str, HardImages]", path: FileP
     -------
     matplotlib.figure.Figure, or `ax`
     """
-    named, labels = _named(results), list[str]()
+    named = by_name("results", results, "HardImages", "bnnsim.metrics.hard_images")
+    labels: list[str] = []
     figure, axes = new_axes(height=3.8, ax=ax, size=width)
     for s, (name, found) in enumerate(named.items()):
         ends, _, shares = found.by_part(min(20, len(found.lead)))
@@ -263,14 +268,6 @@ def failing_images(results: "HardImages | Mapping[str, HardImages]", path: FileP
 
 
 # ---------------------------------------------------------------- parts
-
-def _named(results: Result | Mapping[str, Result]) -> Mapping[str, Result]:
-    if not isinstance(results, Mapping):
-        return {"": results}
-    if not results:
-        raise ValueError("results must be one, or a dict of at least one by name, got an empty dict")
-    return results
-
 
 def _layer_name(layer: "LayerMargins | LayerTolerance | LayerImportance") -> str:
     return f"layer {layer.index}, {layer.kind}, {layer.units:,} {KINDS[layer.kind].unit}s"

@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from bnnsim.checks import FilePath, check_int
 from bnnsim.faults import FaultMap
 from bnnsim.faults.fault_map import KINDS
+from bnnsim.figures.drawn import check_drawn
 from bnnsim.figures.style import WIDTH, Drawn, Width, inches, legend_below, new_panels, written
 from bnnsim.packed import PackedLayer, PackedNetwork, Stage
 from bnnsim.packed.words import unpack_signs
@@ -47,6 +48,7 @@ def first_layer_weights(network: PackedNetwork, path: FilePath | None = None, n_
     -------
     matplotlib.figure.Figure, or `ax`
     """
+    check_drawn("network", network, "PackedNetwork", "bnnsim.pack or bnnsim.load_network")
     layer = network.layers[0]
     n = min(check_int("n_units", n_units, 1), layer.units)
     rows, columns = network.stages[0].patch_shape[:2]
@@ -92,6 +94,8 @@ def fault_map(network: PackedNetwork, broken: PackedNetwork, layer: int, path: F
     -------
     matplotlib.figure.Figure, or `ax`
     """
+    check_drawn("network", network, "PackedNetwork", "bnnsim.pack or bnnsim.load_network")
+    check_drawn("broken", broken, "PackedNetwork", "bnnsim.pack or bnnsim.load_network")
     i = check_int("layer", layer, 0, len(network.layers) - 1)
     flipped = _flipped(network, broken, i)
     counts, block = _counted(flipped)
@@ -128,6 +132,7 @@ def array_map(chip: FaultMap, array: int, path: FilePath | None = None,
     -------
     matplotlib.figure.Figure, or `ax`
     """
+    check_drawn("chip", chip, "FaultMap", "bnnsim.faults.FaultMap.record")
     cells, mapping = chip.array(array), chip.mapping
     assert mapping is not None                                      # array() refuses a map without one
     layer, _ = mapping.layer_of(chip.memory, array)

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from bnnsim.checks import FilePath
+from bnnsim.figures.drawn import by_name, check_drawn
 from bnnsim.figures.style import (COLOURS, WIDTH, Drawn, Width, heading, legend_below, line_style, new_axes, new_panels,
                                   wrapped, written)
 
@@ -40,9 +41,7 @@ def certified_accuracy(certificates: "Certificates", labels: npt.ArrayLike, path
     -------
     matplotlib.figure.Figure, or `ax`
     """
-    if not hasattr(certificates, "flips"):
-        raise TypeError("certificates must be Certificates, as certified_flips gives, got "
-                        f"{type(certificates).__name__}")
+    check_drawn("certificates", certificates, "Certificates", "bnnsim.proofs.certified_flips")
     figure, axes = new_axes(ax=ax, size=width)
     n_layers = certificates.layers.shape[1]
     for layer in (None, *range(n_layers)):
@@ -82,7 +81,7 @@ def chosen_flips(results: "ProgressiveFlips | Mapping[str, ProgressiveFlips]", p
     -------
     matplotlib.figure.Figure, or `ax`
     """
-    named = results if isinstance(results, Mapping) else {"": results}
+    named = by_name("results", results, "ProgressiveFlips", "bnnsim.proofs.progressive_flips")
     figure, axes = new_axes(ax=ax, size=width)
     for s, found in enumerate(named.values()):
         axes.plot(found.flips, 100 * found.accuracy, **line_style(s, marked=False))
@@ -119,6 +118,8 @@ def tightness(pairs: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]], path: Fi
     -------
     matplotlib.figure.Figure, or `ax`
     """
+    if not isinstance(pairs, Mapping):
+        raise TypeError(f"pairs must be a dict of names to (flips certified, flips known), got {type(pairs).__name__}")
     if not pairs:
         raise ValueError("pairs must have at least one entry, got an empty dict")
     figure, panels = new_panels((3.1 * len(pairs) + 0.4, 3.7), 1, len(pairs), ax=ax, width=width)

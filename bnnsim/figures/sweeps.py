@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from bnnsim.checks import FilePath, check_choice, check_probability, check_real
 from bnnsim.datasets.class_names import of_split
 from bnnsim.faults.axis import in_words, is_probability
+from bnnsim.figures.drawn import by_name, check_drawn
 from bnnsim.figures.published import draw_published, read_published
 from bnnsim.figures.scales import Place, Scale, device_axis, draw_curve, plateau_end, rate_axis
 from bnnsim.figures.style import (COLOURS, LEGEND, NARROW, WIDTH, Drawn, Width, chips_in_words, heading, legend_below,
@@ -112,6 +113,7 @@ def class_curves(result: "SweepResult", name: str | int = 0, path: FilePath | No
     -------
     matplotlib.figure.Figure, or `ax`
     """
+    check_drawn("result", result, "SweepResult", "bnnsim.sweep")
     s = result.index(name)
     series = _Series(result.names[s], result, s)
     names = _class_names(class_names, result.settings["series"][s]["split"], result.per_class.shape[3])
@@ -186,13 +188,7 @@ def chip_histogram(result: "SweepResult | Mapping[str, SweepResult]", rate: floa
 
 def _all_series(result: "SweepResult | Mapping[str, SweepResult]") -> list[_Series]:
     """All series of a result or a dict of results."""
-    named = result if isinstance(result, Mapping) else {"": result}
-    if not named:
-        raise ValueError("result must be a SweepResult or a dict with at least one, got an empty dict")
-    for swept in named.values():
-        if not hasattr(swept, "names"):
-            raise TypeError("result must be a SweepResult, as bnnsim.sweep gives, or a dict of names to such, got "
-                            f"{type(swept).__name__}: of a list {{'first': results[0], 'second': results[1]}}")
+    named = by_name("result", result, "SweepResult", "bnnsim.sweep")
     return [_Series(f"{key}: {name}" if len(named) > 1 else name, swept, s)
             for key, swept in named.items() for s, name in enumerate(swept.names)]
 

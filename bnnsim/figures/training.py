@@ -6,6 +6,7 @@ import numpy as np
 
 import bnnsim.datasets.class_names as class_names
 from bnnsim.checks import FilePath
+from bnnsim.figures.drawn import check_drawn
 from bnnsim.figures.style import COLOURS, Drawn, Width, legend_below, new_panels, plain, written
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def training_curves(history: "History", path: FilePath | None = None, *, ax: "Dr
     -------
     matplotlib.figure.Figure, or `ax`
     """
+    check_drawn("history", history, "History", "bnnsim.fit")
     figure, (left, right) = new_panels((8.0, 3.6), 1, 2, ax=ax, width=width)
     epochs = np.arange(1, len(history.loss) + 1)
     left.plot(epochs, history.loss, color=COLOURS[0], marker="o", markersize=3, label="training")
@@ -71,6 +73,7 @@ def confusion_matrix(evaluation: "Evaluation", path: FilePath | None = None, *, 
     -------
     matplotlib.figure.Figure, or `ax`
     """
+    check_drawn("evaluation", evaluation, "Evaluation", "bnnsim.metrics.Evaluation")
     counts = evaluation.confusion
     n = len(counts)
     shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

@@ -16,7 +16,7 @@ import bnnsim.files.html_text as html_text
 import bnnsim.packed.network_file as network_file
 import bnnsim.packed.schema as schema
 from bnnsim.checks import (FilePath, check_array, check_choice, check_finite, check_images, check_int, check_labels,
-                           check_split)
+                           check_sequence, check_split)
 from bnnsim.kernels import split
 from bnnsim.packed.from_arrays import layers_from_arrays
 from bnnsim.packed.kinds import stages_of
@@ -60,7 +60,7 @@ class PackedNetwork:
 
     def __init__(self, layers: Sequence[PackedLayer], input_shape: tuple[int, int, int], input_offset: int = 0,
                  metadata: Mapping[str, str] | None = None) -> None:
-        self.layers, self.input_shape = tuple(layers), schema.check_input_shape(input_shape)
+        self.layers, self.input_shape = _checked(layers), schema.check_input_shape(input_shape)
         self.input_offset, self.metadata = input_offset, dict(metadata or {})
         self.input_offset = schema.check_network(self._fields())["input_offset"]     # NumPy's integers overflow
         self.stages = stages_of(self.layers, self.input_shape, self.input_offset)
@@ -291,3 +291,12 @@ class PackedNetwork:
 
     def __repr__(self) -> str:
         return f"<PackedNetwork {list(self.input_shape)} -> {self.n_classes}, {self.n_bits:,} binary weights>"
+
+
+def _checked(layers: Sequence[PackedLayer]) -> tuple[PackedLayer, ...]:
+    row = check_sequence("layers", layers, "PackedLayer, as network.layers is")
+    for i, layer in enumerate(row):
+        if not isinstance(layer, PackedLayer):
+            raise TypeError(f"layers[{i}] must be a PackedLayer, got {type(layer).__name__}: bnnsim.pack makes a "
+                            "network of a trained model, PackedNetwork.from_arrays of weights and thresholds")
+    return tuple(row)

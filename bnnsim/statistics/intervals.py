@@ -136,6 +136,7 @@ def population_interval(accuracies: npt.ArrayLike, n_images: int, level: float =
 
 def wilson(n_right: int, n_images: int) -> tuple[float, float]:
     """95 % interval (low, high) of one network's accuracy over all images that could have been drawn."""
+    n_right = check_int("n_right", n_right, 0, check_int("n_images", n_images, 0))
     if n_images < 2:
         return 0.0, 1.0
     found = population_interval([n_right / n_images] * 2, int(n_images))     # chips that agree: Wilson's

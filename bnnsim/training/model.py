@@ -9,7 +9,7 @@ import numpy as np
 import bnnsim.files.html_text as html_text
 import bnnsim.kernels.real.channels as channels
 import bnnsim.training.wires as wires
-from bnnsim.checks import check_images, check_int, check_labels, check_split
+from bnnsim.checks import check_images, check_int, check_labels, check_sequence, check_split
 from bnnsim.kernels import empty, split
 from bnnsim.packed.graph import as_scores
 from bnnsim.packed.schema import MAX_PREACTIVATION, check_input_shape
@@ -379,7 +379,8 @@ class Sequential(Graph):
     evaluation_batch = 500
 
     def __init__(self, layers: Sequence[Layer], input_shape: tuple[int, int, int]) -> None:
-        super().__init__([Wired(layer, (i - 1,)) for i, layer in enumerate(layers)], input_shape)
+        row = check_sequence("layers", layers, "layers, such as [InputDense(...), ..., Logits(10)]")
+        super().__init__([Wired(layer, (i - 1,)) for i, layer in enumerate(row)], input_shape)
 
     def _check_packable(self) -> None:
         """In a row each layer folds into the one before, or says why not when it is packed."""

@@ -4,6 +4,7 @@ import copy
 import hashlib
 import json
 import math
+import os
 import pickle
 import runpy
 from pathlib import Path
@@ -209,6 +210,9 @@ def test_cards_round_trip(tmp_path):
         card.save(tmp_path / "copy.json")
         assert load_card(tmp_path / "copy.json").fields() == card.fields()
         assert load_card(str(tmp_path / "copy.json")).checksum == card.checksum
+    with pytest.raises(ValueError, match="path of a device card must end in .json, got .*sweep.h5"):
+        card.save(tmp_path / "sweep.h5")
+    assert os.listdir(tmp_path) == ["copy.json"]
 
 
 def test_shipped_files_are_those_of_their_scripts_and_of_the_readme(tmp_path):

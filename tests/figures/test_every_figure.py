@@ -166,3 +166,14 @@ def test_ticks_of_scaling_have_room():
 def test_every_public_figure_is_drawn_above_and_need_not_be_written():
     assert set(INPUTS) == set(figures.__all__) - {"save_figure"}
     assert all(inspect.signature(getattr(figures, name)).parameters["path"].default is None for name in INPUTS)
+
+
+@pytest.mark.parametrize("name", [name for name in INPUTS if name != "approximation"])      # which draws any arrays
+@pytest.mark.parametrize("wrong", [[], 3, "sweep.h5", None, [object()]])
+def test_what_cannot_be_drawn_is_refused_by_name(name, wrong):
+    """A list of results, a path: the argument, what was wanted and what came, not an attribute that a list lacks."""
+    if (name, wrong) in (("redundancy", None), ("scaling_curves", [])):         # its default; no point, which it says
+        return
+    argument = next(iter(inspect.signature(getattr(figures, name)).parameters))
+    with pytest.raises(TypeError, match=f"^{argument} must be a .*, got "):
+        getattr(figures, name)(wrong, *INPUTS[name]()[1:])

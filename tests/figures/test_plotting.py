@@ -134,7 +134,7 @@ def test_several_results_share_a_figure_with_rates_of_their_own():
     assert np.allclose(curves(figure.axes[0])[2].get_xdata(), [1e-3, 0.5])
     with pytest.raises(ValueError, match="empty dict"):
         sweeps.ber_curve({})
-    with pytest.raises(TypeError, match="result must be a SweepResult.* got list: of a list {'first': results.0., "):
+    with pytest.raises(TypeError, match="result must be a result of bnnsim.sweep .*{'first': results.0., .*, got list"):
         sweeps.ber_curve([swept(), swept()])
 
 

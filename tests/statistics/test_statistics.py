@@ -269,6 +269,9 @@ def test_what_comes_out_is_plain_python(found):
 
 @pytest.mark.parametrize("call, error, message", [
     (lambda: mean_interval([]), ValueError, "at least one chip, got"),
+    (lambda: wilson(11, 10), ValueError, r"n_right must be in \[0, 10\], got 11"),
+    (lambda: wilson(0.9, 10), TypeError, "n_right must be an integer, got 0.9"),
+    (lambda: wilson(0, -1), ValueError, "n_images must be >= 0, got -1"),
     (lambda: mean_interval([NAN, NAN]), ValueError, "at least one chip that ran, got NaN 2 times"),
     (lambda: mean_interval([[0.9, 0.8]]), ValueError, "accuracies must be 1-dimensional.*got"),
     (lambda: mean_interval([0.9, 91.2]), ValueError, r"shares in \[0, 1\] \(not percent.*got 91.2"),

@@ -191,7 +191,7 @@ MISFITS = {
     "a hidden layer first": ([layers.Dense(72, 5, RNG)], "Dense, takes bits, but gets pixels"),
     "scores of a conv": ([conv_in(), layers.BatchNorm(5)], "must give scores"),
     "bits at the end": ([dense_in(), layers.BatchNormSign(5)], "must give scores"),
-    "no layers": ([], "must give scores"),
+    "no layers": ([], "layers must be a sequence of layers, such as .*, one at least, got none"),
 }
 
 
@@ -204,6 +204,7 @@ def test_a_layer_that_does_not_fit_its_neighbour_is_refused(row):
 
 
 @pytest.mark.parametrize("make, error, message", [
+    (lambda: Sequential(None, IMAGE), TypeError, "layers must be a sequence of layers, such as .*, got None"),
     (lambda: layers.Dense(0, 3, RNG), ValueError, "n_features must be >= 1"),
     (lambda: layers.Dense(3, 2.0, RNG), TypeError, "units must be an integer"),
     (lambda: layers.InputDense(IMAGE, 3, 256, RNG), ValueError, "offset must be in"),
