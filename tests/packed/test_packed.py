@@ -277,7 +277,7 @@ BAD = {
                         r"layers\[0\] words must have shape"),
     "layers": (lambda n: PackedNetwork(n.layers[::-1], n.input_shape), ValueError, r"layers\[0\]"),
     "no layers": (lambda n: PackedNetwork([], n.input_shape), ValueError, "layers must be .* one at least, got none"),
-    "one layer": (lambda n: PackedNetwork(n.layers[0], n.input_shape), TypeError, "layers must be a sequence of Packed"),
+    "one layer": (lambda n: PackedNetwork(n.layers[0], n.input_shape), TypeError, "a sequence of PackedLayer"),
     "a model's layers": (lambda n: PackedNetwork([object()], n.input_shape), TypeError,
                          r"layers\[0\] must be a PackedLayer, got object: bnnsim.pack makes a network of"),
     "shape": (lambda n: PackedNetwork(n.layers, (1, 5, 4)), ValueError, "n_in must be 20"),
