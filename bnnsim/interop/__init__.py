@@ -11,9 +11,9 @@
 Imports packed, files, the words of specs (training.architectures), and faults where arrays are; only commands import
 it. Each format has a reader that executes nothing and allocates nothing before sizes are checked against the file:
 `arrays_files`, `torch_files` (with `pickle_data`), `hdf5_classic` and `keras`, `protobuf` and `onnx_chain`, `finn`.
-They give arrays by name, which `spec` puts in order, or `steps`; `chain` folds steps into layers. What has branches or
-real-valued parts becomes the parts of a `graph_parts.Sketch` (by `onnx_graph`, `keras_graph`, `graph_arrays`), which
-`graph_lowering` folds into a `PackedGraph`.
+They give arrays by name, which `spec` or a `layer_list` puts in order, or `steps`; `chain` folds steps into layers.
+What has branches or real-valued parts becomes the parts of a `graph_parts.Sketch` (by `onnx_graph`, `keras_graph`,
+`graph_arrays`), which `graph_lowering` folds into a `PackedGraph`.
 
 To add a format: a function of a path that returns arrays by name, or a `steps.Network`, its line in `formats`, and in
 tests/interop a writer of its own, a reference, and a row of the mutated files. To write one: a function of a network
