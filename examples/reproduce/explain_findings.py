@@ -15,6 +15,7 @@ from explain_words import Case
 from plan import CODES, control
 
 REFITTED = slice(1, None)                               # of what goes by WAYS
+RESCALED, REESTIMATED = slice(1, 2), slice(2, 3)
 AT_TRAINED = [RATES.index(p) for p in TRAINED]          # of what goes by RATES
 
 # -------------------------------------------------------------------------------- standard networks: input code, length
@@ -255,8 +256,9 @@ def stale_overfits(code: int) -> list[bool]:
     return [bool(rise > OVERFITS) for one in gradients() if one.code == code for rise in one.rise[:, 0].mean(axis=-1)]
 
 
-def refitted_none_overfits() -> list[Case]:
-    return [(one.group.setting, one.group.n, (one.rise[:, REFITTED] <= OVERFITS).all()) for one in gradients()]
+def refitted_none_overfits(ways: slice = REFITTED) -> list[Case]:
+    """Whether no seed does, of either gradient."""
+    return [(one.group.setting, one.group.n, (one.rise[:, ways] <= OVERFITS).all()) for one in gradients()]
 
 
 def straight_through_wins() -> list[Case]:
