@@ -132,7 +132,8 @@ class PlaceFit:
     @property
     def name(self) -> str:
         """The place in words."""
-        return ", ".join(f"{key} {value}" for key, value in self.place.items()) or "all samples"
+        return ", ".join(f"{key} {value if isinstance(value, str) else f'{value:g}'}"
+                         for key, value in self.place.items()) or "all samples"
 
     def warning(self, model: str) -> str:
         """What contradicts the model, and what to do; empty where nothing does."""
