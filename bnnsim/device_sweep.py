@@ -2,7 +2,7 @@
 
     python -m bnnsim.device_sweep
     python -m bnnsim.device_sweep teaching --axis cycles --at condition=weak --cell 1T1R,2T2R --ecc none,secded
-    python -m bnnsim.device_sweep my_cells.json --axis voltage --networks mine.h5 --dataset fashion --drop 0.5
+    python -m bnnsim.device_sweep my_cells.json --axis voltage --networks mine.h5 --dataset fashion --drop 0.5 --yields
     python -m bnnsim.device_sweep stored.h5 --plot again.png --format csv
 
 Without arguments: what the FCNNs that come with the library still get right in the HfO2 2T2R memory of Hirtzlin et al.
@@ -63,6 +63,8 @@ OPTIONS = (
     shared.SEED,
     Option("drop", "report how far the axis can go at this loss of accuracy, in percent points", rules.positive(100),
            1.0, float, "POINTS"),
+    Option("yields", "print at each place the share of chips that lose more than --drop, too; --drop alone is of the "
+           "mean over chips", rules.switch, False),
     Option("extrapolate", "allow places outside the card's data", rules.switch, False),
     shared.WORKERS, shared.DASK, replace(shared.out("store the campaign, resumable", ".h5"), outputs=None),
     shared.RESUME,
@@ -71,8 +73,8 @@ OPTIONS = (
     replace(shared.PUBLISHED, help="points to draw as well: columns accuracy (a share of 1), citation, and for "
             "--pareto energy_joule, for --plot the axis by its key (cycles, time_second, voltage_volt)"),
     shared.WIDTH, shared.form("table", "csv", "json"), shared.DRY_RUN)
-OF_STORED = ("card", "plot", "pareto", "published", "width", "drop", "format", "force", "config", "quiet", "log",
-             "debug")
+OF_STORED = ("card", "plot", "pareto", "published", "width", "drop", "yields", "format", "force", "config", "quiet",
+             "log", "debug")
 
 
 def arguments() -> command_line.Parser:
@@ -122,7 +124,7 @@ def show(found: "CardSweep", options: argparse.Namespace) -> None:
         print(found.csv(), end="")
         return
     if options.format == "json":
-        print(as_json({"card": found.card.name, "card_sha256": found.card.checksum, "axis": found.axis,
+        print(as_json({"card": found.card.name, "card_sha256": found.card.checksum, "axis": found.axis, "at": found.at,
                        "checksum": found.result.checksum, "rows": found.rows}))
         return
     print(f"{found.card!r}")
@@ -132,6 +134,8 @@ def show(found: "CardSweep", options: argparse.Namespace) -> None:
     print(found.table())
     for note in found.card.notes(found.at.get("condition")):
         print(f"note on {found.card.name}: {note}")
+    if options.yields:
+        print(f"\n{found.yields(options.drop / 100).table()}")
     if found.axis == "condition":
         return
     print()
@@ -140,10 +144,10 @@ def show(found: "CardSweep", options: argparse.Namespace) -> None:
 
 
 def _tolerated_line(one: "CardTolerated", found: "CardSweep", drop: float) -> str:
-    from bnnsim.campaign.card import UNITS
+    from bnnsim.devices.card_schema import place_text
     from bnnsim.devices.marks import said
 
-    unit, points = UNITS[found.axis], "point" if drop == 1 else "points"
+    points = "point" if drop == 1 else "points"
     name = ", ".join((one["network"], one["cell"], *([] if one["code"] == "none" else [one["code"]])))
     if one["where"] == "below":
         return said(f"{name}: loses more than {drop:g} {points} at every place that was run", one["mark"])
@@ -152,9 +156,10 @@ def _tolerated_line(one: "CardTolerated", found: "CardSweep", drop: float) -> st
     if one["place"] is None:
         return said(f"{name}: a loss of {drop:g} {points} at BER of cells {one['ber']:.2g}; the card's rates along "
                     f"{found.axis} rise and fall, so no one place belongs to a rate", one["mark"])
-    interval = "" if one["place_low"] is None else \
-        f" (95 %: {one['place_low']:.4g}{unit} to {one['place_high']:.4g}{unit}, straight between the places run)"
-    place = f"{found.axis} {one['place']:.4g}{unit}{interval}, BER of cells {one['ber']:.2g}"
+    at, low, high = ("" if place is None else place_text(found.axis, place, 4)
+                     for place in (one["place"], one["place_low"], one["place_high"]))
+    interval = f" (95 %: {low} to {high}, straight between the places run)" if low else ""
+    place = f"{found.axis} {at}{interval}, BER of cells {one['ber']:.2g}"
     return said(f"{name}: a loss of {drop:g} {points} at {place}", one["mark"])
 
 
@@ -165,6 +170,7 @@ def work(options: argparse.Namespace) -> None:
     from bnnsim.campaign import sweep_card
 
     shared.check_read(options, ["width", "published"], options.plot or options.pareto, "--plot or --pareto FIGURE")
+    shared.check_read(options, ["yields"], options.format == "table", "--format table")
     if is_stored(options.card):
         draw_and_show(stored(options), options)
         return

@@ -18,16 +18,17 @@ import bnnsim.files.html_text as html_text
 from bnnsim.campaign.result import SweepResult
 from bnnsim.checks import FilePath
 from bnnsim.devices import AXES, DeviceCard
+from bnnsim.devices.card_schema import place_text, where_text
 from bnnsim.devices.marks import MARKS, explained, weakest
 from bnnsim.statistics import tolerated
 
 if TYPE_CHECKING:
     import pandas
 
+    from bnnsim.campaign.yields import Yields
     from bnnsim.figures.style import Drawn, Width
 
 AFTER = "BER after code"
-UNITS = {name: axis.unit and f" {axis.unit}" for name, axis in AXES.items()}      # as they follow a number
 
 
 class CardSeries(TypedDict):
@@ -119,7 +120,8 @@ class CardSweep:
     def table(self) -> str:
         """Text: a line a series and place; accuracies in percent, energies in uJ and as a share of the reference.
 
-        What was neither measured nor read has the sign of its mark behind it, which the last lines explain.
+        What was neither measured nor read has the sign of its mark behind it, which the last lines explain; they also
+        say where on the card's other axes all of it holds.
         """
         head = ("network", "cell", "code", "devices/weight", self.axis, "BER of cells", AFTER, "energy", "of reference",
                 "accuracy %", "95 % interval", "drop")
@@ -129,7 +131,8 @@ class CardSweep:
         widths = [max(map(len, column)) for column in columns]
         table = ["  ".join(text.ljust(w) if i < 5 else text.rjust(w) for i, (text, w) in
                            enumerate(zip(line, widths))).rstrip() for line in zip(*columns)]
-        notes = [*self._assumed(), *explained(self.marks())]
+        where = where_text(self.at)
+        notes = [*([f"all at {where}"] if where else []), *self._assumed(), *explained(self.marks())]
         return "\n".join(table + [""] * bool(notes) + notes)
 
     def _assumed(self) -> list[str]:
@@ -153,12 +156,11 @@ class CardSweep:
 
     def _line(self, row: CardRow) -> list[tuple[str, str]]:
         """Texts of a line, each with the sign of its mark."""
-        place = row["place"] if self.axis == "condition" else f"{row['place']:g}{UNITS[self.axis]}"
         after, joule, relative = row["ber_after_code"], row["energy_joule"], row["energy_relative"]
         of_rates = [f"{100 * row['mean']:.2f}", f"{100 * row['low']:.2f}..{100 * row['high']:.2f}",
                     f"{100 * (row['clean'] - row['mean']):z.2f}"]
         known = [(row["network"], None), (row["cell"], row["cell_mark"]), (row["code"], None),
-                 (f"{row['devices_per_weight']:.3g}", row["cell_mark"]), (str(place), None),
+                 (f"{row['devices_per_weight']:.3g}", row["cell_mark"]), (place_text(self.axis, row["place"]), None),
                  (f"{row['ber']:.2g}", row["rate_mark"]),
                  ("", None) if after is None else (f"{after:.2g}", row["rate_mark"]),
                  ("" if joule is None else f"{1e6 * joule:.3g} uJ", row["energy_mark"]),
@@ -197,6 +199,15 @@ class CardSweep:
         if self.axis == "condition":
             raise ValueError("tolerated needs an axis with an order, not conditions")
         return [self._tolerated(s, drop, level) for s in range(len(self.series))]
+
+    def yields(self, drop: float = 0.01, level: float = 0.95) -> "Yields":
+        """The share of chips that lose more than `drop` of the clean accuracy, at each place: see `chip_yields`.
+
+        `tolerated` is of the mean over chips, about half of which lose more there.
+        """
+        import bnnsim.campaign.yields as yields
+
+        return yields.card_yields(self, drop, level)
 
     def _rows_of(self, s: int) -> list[CardRow]:
         return self.rows[s * len(self.places):(s + 1) * len(self.places)]

@@ -71,7 +71,8 @@ def clean_accuracy(result: "SweepResult", s: int, what: str) -> float:
     clean = np.flatnonzero(result.rates == 0)
     if not is_probability(result.axis) or not len(clean) or not result.ran[s, clean[0], 0]:
         raise ValueError(f"{what} needs rate 0 among the rates, of an axis of probabilities, to know the clean "
-                         f"accuracy: got {result.rates.tolist()} of the axis {result.axis!r}")
+                         f"accuracy: got {result.rates.tolist()} of the axis {result.axis!r} (of bnnsim.sweep_card's "
+                         "results, CardSweep.tolerated and CardSweep.yields know more)")
     if not is_clean(result, s, int(clean[0])):
         raise ValueError(f"{what} needs a memory without errors at rate 0, but there bits read wrong, or chips differ: "
                          "a part of the fault that `at` does not move errs all the same")

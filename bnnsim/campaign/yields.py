@@ -31,6 +31,7 @@ from bnnsim.statistics.rare_shares import RareShare, Splitting, reweighted_share
 from bnnsim.statistics.yields import reaches, yield_interval
 
 if TYPE_CHECKING:
+    from bnnsim.campaign.card import CardSweep
     from bnnsim.datasets.split import LabelledImages
 
 Masks = tuple[np.ndarray, ...]              # of each layer of the words' shape: 1 where a bit is wrong
@@ -47,8 +48,9 @@ class Yields:
     drop : float
         What a good chip may lose of the clean accuracy, a share of 1.
     rows : list of dict
-        series, rate, limit (least accuracy of a good chip), share, low and high (of chips that fail), n (chips, or
-        trials), effective (failures that show it), weight (1 if chips were run that tell it).
+        series, rate (of a device sweep the place, a condition by its name), limit (least accuracy of a good chip),
+        share, low and high (of chips that fail), n (chips, or trials), effective (failures that show it), weight (1 if
+        chips were run that tell it).
     """
 
     axis: str
@@ -58,15 +60,19 @@ class Yields:
     def table(self) -> str:
         """Text: a line a series and rate."""
         first = max(8, *(len(row["series"]) for row in self.rows))
-        head = axis.in_words(self.axis)
+        head, rates = axis.in_words(self.axis), [self._rate(row["rate"]) for row in self.rows]
+        wide = max(9, len(head), *map(len, rates))
         lines = [f"chips that lose more than {100 * self.drop:g} points", "",
-                 f"{'series':<{first}}  {head:>9}  {'limit %':>8}  {'fail':>9}  {'from':>9}  {'to':>9}  {'chips':>7}  "
-                 "failures  weight"]
-        for row in self.rows:
-            lines.append(f"{row['series']:<{first}}  {row['rate']:>{max(9, len(head))}.3g}  {100 * row['limit']:>8.2f}"
+                 f"{'series':<{first}}  {head:>{wide}}  {'limit %':>8}  {'fail':>9}  {'from':>9}  {'to':>9}  "
+                 f"{'chips':>7}  failures  weight"]
+        for row, rate in zip(self.rows, rates):
+            lines.append(f"{row['series']:<{first}}  {rate:>{wide}}  {100 * row['limit']:>8.2f}"
                          f"  {row['share']:>9.3g}  {row['low']:>9.3g}  {row['high']:>9.3g}  {row['n']:>7,}  "
                          f"{row['effective']:>8.1f}  {row['weight']:>6.2g}")
         return "\n".join(lines)
+
+    def _rate(self, rate: float | str) -> str:
+        return rate if isinstance(rate, str) else f"{rate:.3g}" if axis.is_probability(self.axis) else f"{rate:g}"
 
 
 def chip_yields(result: SweepResult, drop: float = 0.01, level: float = 0.95) -> Yields:
@@ -75,7 +81,7 @@ def chip_yields(result: SweepResult, drop: float = 0.01, level: float = 0.95) ->
     Parameters
     ----------
     result : SweepResult
-        With rate 0 among its rates.
+        With rate 0 among its rates; of `bnnsim.sweep_card` take `CardSweep.yields`.
     drop : float
         A share of 1: 0.01 is one percent point.
     level : float
@@ -89,6 +95,19 @@ def chip_yields(result: SweepResult, drop: float = 0.01, level: float = 0.95) ->
                 rows.append(_row(result.names[s], rate, limit, 1 - good.mean, 1 - good.high, 1 - good.low, good.n,
                                  round((1 - good.mean) * good.n)))
     return Yields(result.axis, drop, rows)
+
+
+def card_yields(sweep: "CardSweep", drop: float = 0.01, level: float = 0.95) -> Yields:
+    """As `chip_yields`, at each place of a device sweep, which knows the clean accuracy: see `CardSweep.yields`."""
+    drop, rows, columns = check_probability("drop", drop), list[dict[str, Any]](), sweep.columns()
+    _check_drop(drop, min(row["clean"] for row in sweep.rows))
+    for i, row in enumerate(sweep.rows):
+        s, limit = i // len(columns), row["clean"] - drop
+        name = ", ".join((row["network"], row["cell"], row["code"]))
+        good = yield_interval(sweep.result.accuracy[s, columns[i % len(columns)]], limit, level)
+        rows.append(_row(name.removesuffix(", none"), row["place"], limit, 1 - good.mean, 1 - good.high, 1 - good.low,
+                         good.n, round((1 - good.mean) * good.n)))
+    return Yields(sweep.result.axis, drop, rows)
 
 
 def rare_yields(result: SweepResult, networks: PackedNetwork | Mapping[str, PackedNetwork], rates: Sequence[float],
@@ -126,7 +145,7 @@ def rare_yields(result: SweepResult, networks: PackedNetwork | Mapping[str, Pack
     return Yields(result.axis, drop, rows)
 
 
-def _row(name: str, rate: float, limit: float, share: float, low: float, high: float, n: int, effective: float,
+def _row(name: str, rate: float | str, limit: float, share: float, low: float, high: float, n: int, effective: float,
          weight: float = 1.0) -> dict[str, Any]:
     return {"series": name, "rate": rate, "limit": float(limit), "share": share, "low": max(low, 0.0), "high": high,
             "n": n, "effective": float(effective), "weight": weight}
@@ -142,11 +161,15 @@ def _checked(result: SweepResult) -> SweepResult:
 def _limits(result: SweepResult, drop: float) -> np.ndarray:
     """Least accuracy of a good chip (S,)."""
     clean = np.array([clean_accuracy(result, s, "a yield") for s in range(len(result.names))])
-    if drop > clean.min():
-        raise ValueError(f"drop must be at most the clean accuracy, {clean.min():g}, got {drop:g}: every chip is good")
+    _check_drop(drop, clean.min())
     if len(result.rates) < 2:
         raise ValueError("a yield needs another rate than 0 among the rates, at which chips have errors, got 0 alone")
     return clean - drop
+
+
+def _check_drop(drop: float, clean: float) -> None:
+    if drop > clean:
+        raise ValueError(f"drop must be at most the clean accuracy, {clean:g}, got {drop:g}: every chip is good")
 
 
 def _named(result: SweepResult, networks: PackedNetwork | Mapping[str, PackedNetwork]) -> Mapping[str, PackedNetwork]:

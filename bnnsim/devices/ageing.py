@@ -42,7 +42,7 @@ def interpolated(name: str, at: float, grid: Sequence[float], values: Sequence[f
         return float(values[0])
     if not low <= at <= high and (not extrapolate or len(grid) == 1):
         known = f"only {low:g}" if len(grid) == 1 else f"{low:g} to {high:g}"
-        remedy = "" if len(grid) == 1 else ", or extrapolate=True, which trusts the last two points"
+        remedy = "" if len(grid) == 1 else ", or extrapolate=True (--extrapolate), which trusts the last two points"
         raise ValueError(f"{name} must be within the data, {known}, got {at:g}; add rows to the table{remedy}")
     if log and at <= 0:
         raise ValueError(f"{name} must be > 0, got {at:g}")
@@ -195,7 +195,7 @@ class Retention:
         low, high = self.temperatures
         if not extrapolate and not low <= kelvin <= high:
             raise ValueError(f"temperature_kelvin must be within the data, {low:g} to {high:g}, got {kelvin:g}; add "
-                             "data or set extrapolate=True")
+                             "data or set extrapolate=True (--extrapolate)")
         exponent = self.activation_electronvolt / BOLTZMANN_ELECTRONVOLT * (1 / self.temperature0_kelvin - 1 / kelvin)
         equivalent = time * math.exp(min(exponent, 600.0))
         if not extrapolate and equivalent > self.time_max_second * (1 + 1e-9):

@@ -69,6 +69,7 @@ AXES = {
     "voltage": Axis("voltage_volt", "supply voltage", "V", False, "a voltage > 0 in volt", POSITIVE),
     "timing": Axis("timing_second", "timing parameter", "s", False, "a time > 0 in seconds", POSITIVE),
 }
+PARTS_OF_A_SECOND = ((1e-12, "ps"), (1e-9, "ns"), (1e-6, "us"), (1e-3, "ms"))
 PLACE = {axis.key: axis.range for axis in AXES.values() if axis.range is not None}
 _OF_STATES = [(f"{state}_{key}", rule) for state in ("lrs", "hrs") for kind in KINDS.values()
               for key, rule in kind.KEYS.items()]
@@ -95,6 +96,24 @@ class CardError(ValueError):
     """A device card that cannot be used, and why."""
 
 
+def place_text(axis: str, place: float | str, digits: int = 6) -> str:
+    """A place on an axis with its unit: "0.6 V", "5 ns", "1e+07", the name of a condition."""
+    if isinstance(place, str):
+        return place
+    unit = AXES[axis].unit
+    if unit == "s" and 1e-12 <= place < 0.1:                    # where seconds would be powers of ten
+        part, unit = [each for each in PARTS_OF_A_SECOND if each[0] <= place * (1 + 1e-9)][-1]
+        place /= part
+    return f"{place:.{digits}g}" + (f" {unit}" if unit else "")
+
+
+def where_text(at: Mapping[str, Any]) -> str:
+    """Places by the keys of their axes, in words: "condition weak, time 1e+07 s"; nothing for none."""
+    names = {axis.key: name for name, axis in AXES.items()}
+    said = {names[key]: place for key, place in at.items() if key in names and place not in (None, "")}
+    return ", ".join(f"{axis} {place_text(axis, place)}" for axis, place in said.items())
+
+
 def read_json(path: FilePath) -> Any:
     """The object that a card's file holds; plain JSON of at most 4 MB without NaN and without a key given twice."""
     if not os.path.exists(path):
@@ -108,7 +127,9 @@ def read_json(path: FilePath) -> Any:
     try:
         return parse_json(text.decode("utf-8-sig"))
     except ValueError as error:
-        raise CardError(f"{os.fspath(path)}: not a device card: {error}") from error
+        remedy = "" if text.lstrip().startswith(b"{") else \
+            "; of a table of measurements bnnsim.devices.fit(path).card(...).save('card.json') makes one"
+        raise CardError(f"{os.fspath(path)}: not a device card: {error}{remedy}") from error
 
 
 def check_card(fields: object) -> dict[str, Any]:

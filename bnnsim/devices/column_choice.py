@@ -118,7 +118,8 @@ def _one(table: Table, i: int, said: Mapping[str, Column]) -> Column:
     if column is None:
         raise MeasurementError(f"{table.where()}: unknown column {name[:60]!r}{_hint(name)}; known are "
                                f"{', '.join(QUANTITIES)}: leave out all others, or say what it is: "
-                               f"columns={{{name[:60]!r}: 'resistance_ohm'}}, or None to ignore it")
+                               f"columns={{{name[:60]!r}: 'resistance_ohm'}}, or None to ignore it, {{'*': None}} all "
+                               "that are not known")
     if column.lacks_unit and i < len(table.units) and table.units[i]:
         told = column_of(f"{column.text().rpartition('_')[0]} ({table.units[i].strip('()[] ')})")
         column = column if told is None else column._replace(unit=told.unit)

@@ -121,7 +121,10 @@ class Condition:
             if self.axis in FRESH:
                 place.setdefault(self.axis, limits[0])
             if self.axis not in place:
-                raise ValueError(f"{self.axis} must be given: the card runs from {limits[0]:g} to {limits[1]:g}")
+                name = next(name for name, axis in AXES.items() if axis.key == self.axis)
+                raise ValueError(f"{self.axis} must be given: the card runs from {limits[0]:g} to {limits[1]:g}; say "
+                                 f"one place, {self.axis}={limits[1]:g} (--at {name}={limits[1]:g}), or take all of "
+                                 f"them by axis {name!r} (--axis {name})")
         return place
 
     def states(self, place: Mapping[str, float], extrapolate: bool = False) -> tuple[State, State] | None:

@@ -132,7 +132,8 @@ class PlaceFit:
     @property
     def name(self) -> str:
         """The place in words."""
-        return ", ".join(f"{key} {value}" for key, value in self.place.items()) or "all samples"
+        return ", ".join(f"{key} {value if isinstance(value, str) else f'{value:g}'}"
+                         for key, value in self.place.items()) or "all samples"
 
     def warning(self, model: str) -> str:
         """What contradicts the model, and what to do; empty where nothing does."""
@@ -235,6 +236,7 @@ class DeviceFit:
                              f"{low:.3g} to {high:.3g}")
                 if self.model != "empirical":
                     seen, low, high = each.seen[cell]
+                    low = low if low > 1e-12 else 0.0            # 4.85e-107 says no more than 0
                     lines.append(f"        the samples themselves show {seen:.3g}, {low:.3g} to {high:.3g}")
             if each.contradictions:
                 lines.append(f"  WARNING: {each.warning(self.model)}.")

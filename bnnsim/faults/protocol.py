@@ -50,7 +50,8 @@ class Fault(Protocol):
         Returns
         -------
         PackedNetwork or Memory
-            A copy with what is read, which shares the layers that read right.
+            A copy with what is read, which shares the layers that read right: ``memory.with_words({1: words})``, of
+            what is read in layer 1.
         """
         ...
 

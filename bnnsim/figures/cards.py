@@ -10,10 +10,11 @@ from matplotlib.lines import Line2D
 
 from bnnsim.checks import FilePath
 from bnnsim.devices import AXES
+from bnnsim.devices.card_schema import place_text, where_text
 from bnnsim.devices.marks import doubts, either
 from bnnsim.figures.drawn import check_drawn
 from bnnsim.figures.published import draw_published, positive, read_along, read_published
-from bnnsim.figures.scales import axis_label, log_ticks
+from bnnsim.figures.scales import card_axis, log_ticks, name_axis
 from bnnsim.figures.style import (BAND, Drawn, Width, chips_in_words, heading, legend_below, line_style, new_panels,
                                   plain, wrapped, written)
 
@@ -51,7 +52,7 @@ def card_curves(sweep: "CardSweep", path: FilePath | None = None, *, ax: "Drawn 
     for s in range(len(sweep.series)):
         style = line_style(s)
         top.plot(places[order], 100 * _values(sweep, s, "mean")[order], **style)
-        top.fill_between(places[order], *_bounds(sweep, s)[:, order], color=style["color"], **BAND)
+        _draw_band(top, places[order], _bounds(sweep, s)[:, order], style["color"])
         ber = _values(sweep, s, "ber")[order]
         middle.plot(places[order], np.where(ber > 0, ber, np.nan), **style)
         middle.plot(places[order], _values(sweep, s, "ber_after_code")[order], **{**style, "linestyle": ":"})
@@ -154,6 +155,14 @@ def _bounds(sweep: "CardSweep", s: int) -> np.ndarray:
     return np.where(_counts(sweep)[s] > 1, bounds, np.nan)
 
 
+def _draw_band(axes: Axes, places: np.ndarray, bounds: np.ndarray, colour: str) -> None:
+    """The interval around a line; around one place a bar, since a band without width would not be seen."""
+    if len(places) > 1:
+        axes.fill_between(places, *bounds, color=colour, **BAND)
+    else:
+        axes.vlines(places, *bounds, color=colour, alpha=0.4, linewidth=5)
+
+
 def _shown(series: Mapping[str, Any], key: str) -> str:
     return "no code" if series[key] == "none" else series[key]
 
@@ -178,7 +187,8 @@ def _title(sweep: "CardSweep", mean: str, interval: str, ax: object) -> str:
     entry, counts = sweep.result.settings["series"][0], _counts(sweep)
     of_interval = f", {interval}: its 95 % confidence interval" if np.any(counts > 1) else ""
     drawn = [f"{mean}: mean over {chips_in_words(counts.ravel())}{of_interval}"] if ax is None else []
-    return "\n".join([f"device card {plain(sweep.card.name)}, {', '.join(common)}".rstrip(", "),
+    of_card = ", ".join([f"device card {sweep.card.name}", *common, *filter(None, [where_text(sweep.at)])])
+    return "\n".join([wrapped(of_card),
                       f"{plain(entry['split'])}, {entry['n_images']:,} images", *drawn, *_known(sweep)])
 
 
@@ -209,7 +219,7 @@ def _at(sweep: "CardSweep", places: Sequence[float | str]) -> str:
     some = [place for place in sweep.places if place in places]
     if len(some) == len(sweep.places):
         return "all places"
-    return ", ".join(str(place) if isinstance(place, str) else f"{place:g}" for place in some)
+    return ", ".join(place_text(sweep.axis, place) for place in some)
 
 
 def _energy_unit(sweep: "CardSweep") -> tuple[float, str]:
@@ -230,10 +240,10 @@ def _finish_energy(axes: Axes, sweep: "CardSweep", unit: str) -> None:
 
 
 def _name_axis(axes: Axes, sweep: "CardSweep", places: np.ndarray, numbered: bool, named: bool) -> None:
-    if named:
-        axes.set_xlabel(axis_label(sweep.axis))
     if numbered:
-        axes.set_xticks(places, [plain(str(place)) for place in sweep.places])
+        name_axis(axes, places, [plain(str(place)) for place in sweep.places])
         axes.set_xlim(-0.4, len(places) - 0.6)
     elif AXES[sweep.axis].log and np.all(places > 0):
         axes.set_xscale("log")
+    label = card_axis(axes, sweep.axis, places)
+    axes.set_xlabel(label if named else "")

@@ -12,11 +12,12 @@ from scipy.special import ndtri
 
 from bnnsim.checks import FilePath, check_choice, check_int, check_probability
 from bnnsim.devices import AXES, DeviceCard, DeviceFit, Empirical, converted_rate
+from bnnsim.devices.card_schema import where_text
 from bnnsim.devices.fitted import PlaceFit, StateFit
 from bnnsim.devices.marks import either
 from bnnsim.figures.drawn import check_drawn
 from bnnsim.figures.published import draw_published, read_along
-from bnnsim.figures.scales import axis_label
+from bnnsim.figures.scales import card_axis, name_axis
 from bnnsim.figures.style import (COLOURS, Drawn, Width, heading, legend_below, line_style, new_axes, new_panels, plain,
                                   wrapped, written)
 
@@ -108,10 +109,10 @@ def error_rates(card: DeviceCard, axis: str, path: FilePath | None = None, cells
         axes.plot(at, rates, **line_style(i, marked=numbered))
     axes.set_yscale("log")
     axes.set_ylabel("bit error rate")
-    axes.set_xlabel(axis_label(axis))
-    where = ", ".join(f"{key} {value}" for key, value in place.items())
+    axes.set_xlabel(card_axis(axes, axis, [0] if numbered else at))
+    where = where_text(place)
     if numbered:
-        axes.set_xticks(at, [f"{plain(name)}\n({_by_cell(cells, each)})" for name, each in zip(values, zip(*marks))])
+        name_axis(axes, at, [f"{plain(name)}\n({_by_cell(cells, each)})" for name, each in zip(values, zip(*marks))])
     origin = "" if numbered else f"; data {either(sum(marks, []))}"
     axes.set_title(wrapped(f"{card.name}, {card.memory}" + (f"; {where}" if where else "") + origin), fontsize=9)
     more, citations = draw_published(axes, points, factor=1)

@@ -1,17 +1,18 @@
 """The horizontal axis of figures: bit error rates, log, linear or split, other numbers of a fault, places of a card."""
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator, NullLocator
 
 from bnnsim.checks import check_choice
 from bnnsim.devices import AXES
 from bnnsim.faults.axis import BER, label
-from bnnsim.figures.style import BAND
+from bnnsim.figures.style import BAND, LITTLE, letters_of
 
 Place = Callable[[np.ndarray], np.ndarray]                          # values to where they stand on an axis
 Scale = Literal["log", "linear", "split"]
@@ -21,10 +22,29 @@ ROOM = 0.4                          # inches from a label of a rate to the next
 FALLEN = 0.05                       # a plateau ends before so much of the accuracy that is lost at all is lost
 
 
-def axis_label(axis: str) -> str:
-    """An axis of device cards, a key of `bnnsim.devices.AXES`, with its unit."""
+def card_axis(axes: Axes, axis: str, places: npt.ArrayLike) -> str:
+    """The label, with the unit, of an axis of device cards; times of less than 0.1 s get ticks with units, as "5 ns".
+
+    `axis` is a key of `bnnsim.devices.AXES`.
+    """
     unit = AXES[axis].unit
+    if unit == "s" and 0 < np.max(places) < 0.1:
+        axes.xaxis.set_major_formatter(EngFormatter(unit))
+        unit = ""
     return AXES[axis].label + (f" ({unit})" if unit else "")
+
+
+def name_axis(axes: Axes, places: npt.ArrayLike, names: Sequence[str]) -> None:
+    """Names at places 0, 1, ...: in lines that fit between their neighbours, smaller or, at last, slanted."""
+    width = axes.bbox.width / axes.figure.dpi
+    for size in (10, 8) if width >= LITTLE else (7,):
+        room = letters_of(size, width / len(names), least=1)
+        lines = ["\n".join(textwrap.fill(line, room, break_long_words=False, break_on_hyphens=False)
+                           for line in name.split("\n")) for name in names]
+        if max(len(line) for name in lines for line in name.split("\n")) <= room:
+            axes.set_xticks(places, lines, fontsize=size)
+            return
+    axes.set_xticks(places, names, fontsize=size, rotation=30, ha="right", rotation_mode="anchor")
 
 
 def device_axis(axes: Axes, places: np.ndarray, name: str) -> Place:

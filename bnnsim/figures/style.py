@@ -79,8 +79,11 @@ def written(figure: Figure, path: FilePath | None, ax: "Drawn | None" = None) ->
     if ax is not None:
         for axes in np.ravel(np.asarray(ax, object)):
             _fit(axes, axes.bbox.width / figure.dpi, axes.bbox.height / figure.dpi)
-    elif figure.get_figwidth() < NARROW:
-        _make_small(figure)
+    else:
+        if figure.get_figwidth() < NARROW:
+            _make_small(figure)
+        if len(figure.axes) > 1:
+            _fit_upright(figure)
     if path is not None:
         save_figure(figure, path)
     return cast("Drawn", figure if ax is None else ax)
@@ -209,7 +212,7 @@ def legend_below(figure: Figure, labels: Iterable[str], marked: bool = True, ax:
     if ax is not None:
         axes = np.ravel(np.asarray(ax, object))[0]
         inside = axes.bbox.width / figure.dpi
-        short = [textwrap.fill(text, _letters_of(7, inside - 0.6)) for text in texts]
+        short = [textwrap.fill(text, letters_of(7, inside - 0.6)) for text in texts]
         axes.legend(lines, short, fontsize=7, handlelength=2 if inside < LITTLE else 3, framealpha=0.8)
         return
     longest = max(len(part) for text in texts for part in text.split("\n"))
@@ -229,13 +232,27 @@ def _fit(axes: Axes, width: float, height: float) -> None:
             line.set_markersize(0.7 * line.get_markersize())
     _fit_titles(axes, width)
     for label, room in ((axes.xaxis.label, width), (axes.yaxis.label, height)):
-        n_letters = _letters_of(float(label.get_fontsize()), 1.1 * room)
+        n_letters = letters_of(float(label.get_fontsize()), 1.1 * room)
         label.set_text("\n".join(textwrap.fill(line, n_letters) for line in label.get_text().split("\n")))
 
 
-def _letters_of(size: float, width: float) -> int:
-    """How many letters of a font's size in points fit so many inches."""
-    return max(12, int(width * 72 / (LETTER * size)))
+def _fit_upright(figure: Figure) -> None:
+    """Break vertical labels that reach beside other panels: how high panels are, only a layout tells."""
+    labels = [(axes, axes.yaxis.label) for axes in figure.axes]
+    if all(len(line) < letters_of(float(label.get_fontsize()), 0.6 * axes.bbox.height / figure.dpi)
+           for axes, label in labels for line in label.get_text().split("\n")):
+        return
+    figure.draw_without_rendering()
+    for axes, label in labels:
+        lines, share = label.get_text().split("\n"), axes.bbox.height / max(1, label.get_window_extent().height)
+        if share < 0.95:
+            n_letters = max(12, int(share * max(map(len, lines))))
+            label.set_text("\n".join(textwrap.fill(line, n_letters) for line in lines))
+
+
+def letters_of(size: float, width: float, least: int = 12) -> int:
+    """How many letters of a font's size in points fit so many inches; at least so many."""
+    return max(least, int(width * 72 / (LETTER * size)))
 
 
 def _fit_titles(axes: Axes, width: float) -> None:

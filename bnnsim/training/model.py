@@ -16,7 +16,7 @@ from bnnsim.packed.schema import MAX_PREACTIVATION, check_input_shape
 from bnnsim.training.gradients import Gradient, scattered
 from bnnsim.training.layers.batchnorm import Norm
 from bnnsim.training.layers.conv import Convolution
-from bnnsim.training.layers.layer import Layer
+from bnnsim.training.layers.layer import Layer, checked_gradient
 from bnnsim.training.layers.pool import MaxPool2d, SumPositions
 from bnnsim.training.layers.real import Pixels
 from bnnsim.training.layers.real_weights import RealConv2d
@@ -258,6 +258,7 @@ class Graph:
                       step: int) -> None:
         layer = self.layers[i]
         for name, gradient in gradients.items():
+            gradient = checked_gradient(layer, i, name, gradient)
             optimizer.update(f"{i}.{name}", layer.parameters[name], gradient, factor, step,
                              layer.bounds.get(name, math.inf))
         if isinstance(layer, Weighted):

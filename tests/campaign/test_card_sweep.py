@@ -10,11 +10,13 @@ from small_networks import small
 import bnnsim.device_sweep as device_sweep
 import bnnsim.devices as devices
 from bnnsim import load_embedded
+from bnnsim.campaign import chip_yields
 from bnnsim.campaign.card_sweep import sweep_card
 from bnnsim.campaign.result_file import NOT_RUN
 from bnnsim.datasets.shipped import data_file
 from bnnsim.datasets.split import Split
 from bnnsim.faults import AsymmetricFlips, BitFlips, Protected, exact_residual
+from bnnsim.statistics import share_interval
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +160,60 @@ def test_pareto_without_energies_is_refused(network, test, tmp_path):
     assert "energy" not in found.table() and "of reference" not in found.table(), "no columns without a number"
     with pytest.raises(ValueError, match="no energies"):
         found.plot_pareto()
+
+
+def test_yields_count_the_chips_of_each_place(network, test):
+    """The card's places have no rate 0, of which `chip_yields` takes the clean accuracy: it says where to ask."""
+    found = sweep("teaching", network, test, "cycles", [1e9, 10], at={"condition": "weak"}, cells=["1T1R", "2T2R"])
+    rows = found.yields(0.02).rows
+    for row, told in zip(found.rows, rows, strict=True):
+        s, p = found.series.index({key: row[key] for key in found.series[0]}), found.places.index(row["place"])
+        accuracy = found.result.accuracy[s, found.columns()[p]]
+        failed = int((accuracy < row["clean"] - 0.02 - 1e-9).sum())
+        interval = share_interval(len(accuracy) - failed, len(accuracy))
+        assert told["rate"] == row["place"] and told["share"] == pytest.approx(failed / len(accuracy))
+        assert (told["low"], told["high"]) == pytest.approx((1 - interval.high, 1 - interval.low))
+    assert "1e+09" in found.yields(0.02).table() and "1T1R  " in found.yields(0.02).table()
+    assert sweep("teaching", network, test, "condition", ["weak"]).yields().rows[0]["rate"] == "weak"
+    with pytest.raises(ValueError, match="CardSweep.yields know more"):
+        chip_yields(found.result)
+    with pytest.raises(ValueError, match="drop must be at most the clean accuracy"):
+        found.yields(0.999)
+
+
+def test_yields_by_one_command(tmp_path, capsys):
+    stored, common = str(tmp_path / "volts.h5"), ["--quiet", "--drop", "2", "--yields"]
+    assert device_sweep.main(["sram_synthetic", "--networks", "fashion_fcnn", "--limit", "50", "--trials", "2",
+                              "--values", "0.5,0.6", "--out", stored, *common]) == 0
+    told = capsys.readouterr().out
+    assert "chips that lose more than 2 points" in told and "voltage (V)" in told
+    assert device_sweep.main([stored, *common]) == 0 and capsys.readouterr().out == told
+    with pytest.raises(SystemExit):
+        device_sweep.main([stored, "--format", "csv", *common])
+    assert "--yields goes with --format table" in capsys.readouterr().err
+
+
+def test_where_a_sweep_stands_on_the_other_axes_is_told(network, test):
+    """Two tables, or figures, of two conditions were alike."""
+    at = {"condition": "weak", "time_second": 1e7}
+    found = sweep("teaching", network, test[:20], "cycles", [10], at=at)
+    assert "all at condition weak, time 1e+07 s" in found.table()
+    assert "condition weak, time 1e+07 s" in found.plot().axes[0].get_title().replace("\n", " ")
+
+
+def test_short_times_are_told_and_drawn_in_nanoseconds(network, test):
+    found = sweep("ddr3_trcd", network, test[:20], "timing", [5e-9, 7.5e-9], at={"condition": "vendor B"}, cells=None)
+    assert "  5 ns  " in found.table() and "7.5 ns" in found.table()
+    axes = found.plot().axes[-1]
+    assert axes.get_xlabel() == "timing parameter" and axes.xaxis.get_major_formatter()(5e-9) == "5 ns"
+
+
+def test_the_interval_of_one_place_is_a_bar(network, test):
+    """A band without width is not seen, though the title names it."""
+    figure = sweep("teaching", network, test, "cycles", [1e9], at={"condition": "weak"}).plot()
+    bar, = figure.axes[0].collections
+    (_, low), (_, high) = bar.get_segments()[0]
+    assert high > low
 
 
 def test_one_place_one_cell_or_one_code_needs_no_list(network, test):

@@ -16,7 +16,7 @@ import bnnsim
 import bnnsim.training.packing as packing
 from bnnsim.datasets.shipped import data_file
 from bnnsim.devices import AXES, CardError, Cell1T1R, Cell2T2R, DeviceCard, LogNormal, load_card, n_devices
-from bnnsim.devices.card_schema import MAX_BYTES
+from bnnsim.devices.card_schema import MAX_BYTES, place_text, where_text
 from bnnsim.devices.cards import SHIPPED
 from bnnsim.devices.conditions import FRESH
 from bnnsim.training.architectures import build
@@ -352,7 +352,8 @@ CALLS = [
     (lambda: card_of(STATES, DRIFT).cell(temperature_kelvin=500.0), "temperature_kelvin must be within the data"),
     (lambda: card_of(STATES, {**DRIFT, "hrs_drift_per_decade": -1.0}).cell(time_second=1e7),
      "time_second 1e.07: hrs must"),
-    (lambda: load_card("sram_synthetic").error_rates(), "voltage_volt must be given: the card runs from 0.5 to 0.85"),
+    (lambda: load_card("sram_synthetic").error_rates(), "voltage_volt must be given: the card runs from 0.5 to 0.85; "
+     "say one place, voltage_volt=0.85 .--at voltage=0.85., or take all of them by axis 'voltage' .--axis voltage.$"),
     (lambda: load_card("sram_synthetic").error_rates(voltage_volt=0.3), "voltage_volt must be within the data, 0.5 to"),
     (lambda: load_card("sram_synthetic").error_rates("2T2R", voltage_volt=0.5), "cell must be '6T'"),
     (lambda: load_card("sram_synthetic").cell(voltage_volt=0.6), "must have distributions of LRS and HRS"),
@@ -422,3 +423,19 @@ def test_more_bad_input():
         card_of(STATES, ENERGY).energy_joule(7)
     with pytest.raises(ValueError, match="bits_per_weight must be >= 1"):
         card_of(STATES, ENERGY).n_devices(type("N", (), {"n_bits": 3}), bits_per_weight=0.5)
+
+
+def test_a_table_of_measurements_is_no_card_and_the_message_says_what_makes_one(tmp_path):
+    path = tmp_path / "cells.csv"
+    path.write_text("state,resistance_ohm\nLRS,5000\n")
+    with pytest.raises(ValueError, match=r"cells.csv: not a device card: .* bnnsim.devices.fit.path..card"):
+        load_card(path)
+
+
+def test_places_are_told_in_units_that_are_read():
+    told = [place_text("timing", 5e-9), place_text("time", 1e7), place_text("voltage", 0.54375),
+            place_text("time", 2e-3), place_text("cycles", 1e7), place_text("timing", 7.8843e-9, 4),
+            place_text("condition", "weak")]
+    assert told == ["5 ns", "1e+07 s", "0.54375 V", "2 ms", "1e+07", "7.884 ns", "weak"]
+    assert where_text({"condition": "", "cycles": None}) == ""
+    assert where_text({"condition": "weak", "time_second": 60.0}) == "condition weak, time 60 s"

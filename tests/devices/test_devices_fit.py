@@ -1,6 +1,7 @@
 """Fits of measurements: what was put in comes out, intervals hold, a wrong model is seen, bad lines are named."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from bnnsim.datasets.shipped import data_file
 from bnnsim.devices import (CardError, Cell1T1R, Cell2T2R, Empirical, LogNormal, MeasurementError, NormalConductance,
                             fit, load_card)
+from bnnsim.devices.fitted import RateInterval
 from bnnsim.devices.goodness import akaike, anderson_darling
 
 SAMPLE = data_file("devices/sample_measurements.csv")
@@ -101,6 +103,19 @@ def test_other_models(tmp_path):
     rate, low, high = apart.rates["2T2R"]
     assert rate == low == 0 and high == pytest.approx(1 - 0.025 ** (1 / 300))        # none in 300 is no proof of 0
     assert apart.rate_text("2T2R") == "0 (none seen in n = 300)"
+
+
+def test_places_and_bounds_are_told_as_numbers_are_read(tmp_path):
+    """Cycles as 1e+07, and a bound of no size, which a part of one wrong pair has, as 0: it was 4.85e-107."""
+    rng, path = np.random.default_rng(1), tmp_path / "cells.csv"
+    rows = [f"1e7,{state},{ohm:.5g}" for state, median in (("LRS", 5e3), ("HRS", 6e4))
+            for ohm in median * np.exp(0.4 * rng.standard_normal(50))]
+    path.write_text("\n".join(["cycles,state,resistance_ohm", *rows]))
+    fitted = fit(path, n_resamples=100)
+    assert fitted.places[0].name == "cycles 1e+07" and "cycles 1e+07\n" in fitted.table()
+    tiny = RateInterval(1.3e-5, 4.85e-107, 0.00616)
+    fitted = replace(fitted, places=(replace(fitted.places[0], seen={"1T1R": tiny, "2T2R": tiny}),))
+    assert fitted.table().count("the samples themselves show 1.3e-05, 0 to 0.00616") == 2
 
 
 def test_a_fit_becomes_a_card(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 import bnnsim.figures.devices as devices
 from bnnsim.datasets.shipped import data_file
 from bnnsim.devices import fit, load_card
+from bnnsim.figures.style import new_panels, written
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +48,38 @@ def test_error_rates_are_those_of_the_card(tmp_path):
 
 def test_what_was_recalled_or_derived_is_marked_in_the_figure():
     figure = devices.error_rates(load_card("hfo2_2t2r"), "condition")
-    labels = [tick.get_text() for tick in figure.axes[0].get_xticklabels()]
-    assert labels == ["reference\n(recalled)", "low power\n(recalled)", "ultra-low power\n(1T1R recalled, 2T2R read)"]
+    labels = [" ".join(tick.get_text().split()) for tick in figure.axes[0].get_xticklabels()]
+    assert labels == ["reference (recalled)", "low power (recalled)", "ultra-low power (1T1R recalled, 2T2R read)"]
     legend = " ".join(text.get_text() for text in figure.legends[0].get_texts()).replace("\n", " ")
     assert "1T1R (follows from 2T2R, equal sigmas assumed)" in legend
+
+
+def without_overlap(figure, texts):
+    """Whether no two of these texts, each drawn, cover a place of the figure."""
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent().frozen() for text in texts if text.get_text()]
+    return len(boxes) > 1 and not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+@pytest.mark.parametrize("width", [None, "page"])
+def test_long_names_of_conditions_do_not_cover_each_other(width):
+    """The card of STT-MRAM has six, such as "28 nm, energy known"."""
+    figure = devices.error_rates(load_card("stt_mram"), "condition", cells=("STT-MRAM",), width=width)
+    ticks = figure.axes[0].get_xticklabels()
+    assert [" ".join(tick.get_text().split()) for tick in ticks][1] == "22 nm, embedded (read)"
+    assert all(tick.get_rotation() == 30 for tick in ticks) or without_overlap(figure, ticks)
+    small = devices.error_rates(load_card("hfo2_2t2r"), "condition", cells=("2T2R",), width=width)
+    assert without_overlap(small, small.axes[0].get_xticklabels())
+
+
+def test_vertical_labels_end_where_their_panels_end():
+    """Of one panel it ran into that of the next."""
+    figure, panels = new_panels((3.5, 3.5), 3)
+    for panel in panels:
+        panel.set_ylabel("bit error rate of cells\n[measured or reconstructed]")
+    assert not without_overlap(figure, [panel.yaxis.label for panel in panels])
+    written(figure, None)
+    assert without_overlap(figure, [panel.yaxis.label for panel in panels])
 
 
 def test_redundancy_draws_the_codes_given():

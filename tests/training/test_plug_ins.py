@@ -272,6 +272,35 @@ def test_a_layer_lacks_nothing():
         pack(with_own_layer(kind=Unpacked))
 
 
+@pytest.mark.parametrize(("spoil", "error", "message"), [
+    (lambda gradient: {"scale": gradient.sum(0)}, TypeError,
+     r"gradient of 'scale', of layer \d+, Spoiled, must be an array of float32, got float64: let `backward` end with"),
+    (lambda gradient: {"scale": 0.5}, TypeError, "must be an array of float32, got float: "),
+    (lambda gradient: {"scale": gradient.astype(np.float32)}, ValueError,
+     r"must have shape \(10,\) as the parameter has, got \(32, 10\): let `backward` sum over the batch"),
+    (lambda gradient: {"scale": gradient.sum(0)[:3].astype(np.float32)}, ValueError, r"got \(3,\)"),
+    (lambda gradient: {"skale": gradient.sum(0).astype(np.float32)}, ValueError,
+     "gradient of 'skale'.* must be of one of its parameters, scale$")])
+def test_a_gradient_that_is_none_of_its_parameter_is_refused_and_not_learnt_from(spoil, error, message):
+    """Of another size an optimizer took the first numbers of it, or left the last parameters as they were."""
+    class Spoiled(Scales):
+        def backward(self, dout, cache):
+            return dout * self.parameters["scale"], spoil((dout * cache).astype(np.float64))
+
+    with pytest.raises(error, match=message):
+        run(model=with_own_layer(kind=Spoiled))
+
+
+def test_a_gradient_may_lie_in_memory_as_it_likes():
+    class Strided(Scales):
+        def backward(self, dout, cache):
+            dx, gradients = super().backward(dout, cache)
+            return dx, {"scale": np.repeat(gradients["scale"], 2)[::2]}
+
+    strided, plain = run(model=with_own_layer(kind=Strided))[0], run(model=with_own_layer())[0]
+    assert np.array_equal(strided.layers[-1].parameters["scale"], plain.layers[-1].parameters["scale"])
+
+
 # ---------------------------------------------------------------- what is said of them
 
 @dataclass

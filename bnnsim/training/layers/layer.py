@@ -55,7 +55,7 @@ class Layer(Protocol):
     def backward(self, dout: Gradient, cache: Any) -> tuple[Any, dict[str, np.ndarray]]:
         """dx, of several inputs a tuple of them, None of pixels; and gradients of the parameters, by name.
 
-        Both are valid until the next call.
+        All are float32; a parameter's has as many numbers as that. They are valid until the next call.
         """
 
     def pack_into(self, stored: list[PackedLayer], input_offset: int | None) -> None:
@@ -64,3 +64,21 @@ class Layer(Protocol):
         input_offset : of the pixels that the stored layer reads; None where it reads bits
         """
         raise TypeError(f"cannot pack a layer of type {type(self).__name__}")      # better no network than a wrong one
+
+
+def checked_gradient(layer: Layer, i: int, name: str, gradient: object) -> np.ndarray:
+    """The gradient that layer number `i` gave for one of its parameters: float32, of its size, C-contiguous.
+
+    Optimizers take their first numbers for what they are handed: of another size they would learn something else.
+    """
+    what = f"the gradient of {name!r}, of layer {i}, {type(layer).__name__},"
+    if name not in layer.parameters:
+        raise ValueError(f"{what} must be of one of its parameters, {', '.join(layer.parameters) or 'but it has none'}")
+    value = layer.parameters[name]
+    if not isinstance(gradient, np.ndarray) or gradient.dtype != np.float32:
+        came = gradient.dtype if isinstance(gradient, np.ndarray) else type(gradient).__name__
+        raise TypeError(f"{what} must be an array of float32, got {came}: let `backward` end with .astype(np.float32)")
+    if gradient.size != value.size:
+        raise ValueError(f"{what} must have shape {value.shape} as the parameter has, got {gradient.shape}: let "
+                         "`backward` sum over the batch")
+    return np.ascontiguousarray(gradient)
