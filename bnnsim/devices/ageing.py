@@ -15,6 +15,7 @@ from bnnsim.devices.cells import Failures
 from bnnsim.devices.states import KnownState, State, check_states
 
 BOLTZMANN_ELECTRONVOLT = 8.617333262e-5         # eV per kelvin, CODATA 2018
+LARGEST = 600.0                                 # exponent whose exp, times a time, is a float
 
 
 def interpolated(name: str, at: float, grid: Sequence[float], values: Sequence[float], log: bool = False,
@@ -197,12 +198,14 @@ class Retention:
             raise ValueError(f"temperature_kelvin must be within the data, {low:g} to {high:g}, got {kelvin:g}; add "
                              "data or set extrapolate=True (--extrapolate)")
         exponent = self.activation_electronvolt / BOLTZMANN_ELECTRONVOLT * (1 / self.temperature0_kelvin - 1 / kelvin)
-        equivalent = time * math.exp(min(exponent, 600.0))
+        equivalent = time * math.exp(min(exponent, LARGEST))
         if not extrapolate and equivalent > self.time_max_second * (1 + 1e-9):
             raise ValueError(f"time_second must be within the data, up to {self.time_max_second:g} s at "
                              f"{self.temperature0_kelvin:g} K, got {time:g} s at {kelvin:g} K, which counts as "
                              f"{equivalent:.3g} s; add data or set extrapolate=True")
         decades = math.log10(1 + equivalent / self.time0_second)
+        if exponent > LARGEST and time:                          # data at a few kelvin: the rest of the decades
+            decades += (exponent - LARGEST) / math.log(10)
         return self.lrs_drift * decades, self.hrs_drift * decades
 
 

@@ -14,7 +14,9 @@ from bnnsim.checks import check_real, clean_fields
 from bnnsim.devices.cells import Cell2T2R, ErrorRates
 from bnnsim.devices.marks import derived
 from bnnsim.devices.monte_carlo import Programmed
-from bnnsim.packed.memory import MemoryLike, Stored
+from bnnsim.faults.by_layer import chosen
+from bnnsim.packed.memory import Stored
+from bnnsim.packed.words import joined, unpack_bits
 from bnnsim.seeding import RandomSource
 
 
@@ -113,7 +115,7 @@ class SupplySensing:
         """(p01, p10), the mean over pairs, chips and reads."""
         return self.supplied.error_rates()
 
-    def pair_error_rates(self, memory: MemoryLike, rng: RandomSource = None, trial: int = 0) -> dict[int, np.ndarray]:
+    def pair_error_rates(self, memory: Stored, rng: RandomSource = None, trial: int = 0) -> dict[int, np.ndarray]:
         """With what probability a read of each pair of one chip is wrong.
 
         Parameters
@@ -124,12 +126,16 @@ class SupplySensing:
         Returns
         -------
         dict of int to float64 (units, fan_in)
-            Of each layer that can have errors: Phi(-margin / noise); without noise 1 where the margin is below 0.
+            Of each layer that can have errors: Phi(-margin / noise); without noise 1 where the pair reads wrong, as
+            those of a margin below 0 do, and about half of those of equal samples.
         """
         sigma = self.supplied.read_sigma
-        margins = self.programmed().margins(memory, rng, trial)
-        return {i: ndtr(-margin / sigma) if sigma > 0 else (margin < 0).astype(np.float64)
-                for i, margin in margins.items()}
+        if sigma > 0:
+            return {i: ndtr(-margin / sigma) for i, margin in self.programmed().margins(memory, rng, trial).items()}
+        read = self.apply(memory, rng, trial)
+        wrong = {i: memory.layers[i].words ^ read.layers[i].words for i in chosen(self.layers, len(memory.layers))}
+        return {i: unpack_bits(joined(memory.layers[i], words), memory.layers[i].fan_in).astype(np.float64)
+                for i, words in wrong.items()}
 
 
 def _check_above(name: str, volt: float, threshold_volt: float) -> float:

@@ -311,6 +311,18 @@ def test_an_interrupt_says_how_to_go_on(tmp_path, monkeypatch, stored, n_batches
         same(run(out=tmp_path / "s.h5", resume=True, **SMALL), run(**SMALL))
 
 
+def test_what_a_campaign_shares_is_dropped_with_it():
+    """Clean activations of all images are large: of campaign after campaign in one session they filled the memory."""
+    run(**SMALL)
+    assert not cells._contexts and not cells._passes, "of threads of this process"
+    first, second = (cells.Context(key, sweeps.make_series(networks(), split(), None)[0], 0, False) for key in "ab")
+    for context in (first, second):                              # as a worker gets to know them, one after the other
+        cells.remember(context)
+        cells.pass_of(context, 0)
+    assert set(cells._contexts) == {"b"} and {key for key, _ in cells._passes} == {"b"}
+    cells.forget("b")
+
+
 def test_two_campaigns_at_once_in_one_process_do_not_mix():
     """The second takes the place of the first one's context, which is sent again."""
     data = [split(), split(seed=1)]

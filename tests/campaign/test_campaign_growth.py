@@ -183,6 +183,21 @@ def test_bad_campaigns(changes, error, message, tmp_path):
 
 # ---------------------------------------------------------------- sequential stopping
 
+def test_rates_in_any_order_tolerate_the_same():
+    """They stand in the result as they were asked for; 0 need not be the first."""
+    found, wanted = (run(rates=rates, trials=20) for rates in ([0.3, 0, 0.02, 0.1], [0, 0.02, 0.1, 0.3]))
+    assert [found.tolerated(0.05, s) for s in (0, 1)] == [wanted.tolerated(0.05, s) for s in (0, 1)]
+
+
+def test_series_of_other_images_are_not_compared():
+    """Of one name and one size they are, all the same, others: chips of both would be paired image by image."""
+    found = run(data={"a": split(), "b": split(seed=1)}, rates=[0.0, 0.1], trials=3)
+    with pytest.raises(ValueError, match="'net 0, a' and 'net 0, b' must be of the same images to be compared"):
+        found.compare("net 0, a", "net 0, b")
+    clean, broken = found.compare("net 0, a", "net 1, a")
+    assert np.ptp(clean.paired[:2]) == 0 < np.ptp(broken.paired[:2]), "without errors chips do not vary"
+
+
 STOPPING = {"rates": [0.0, 0.02, 0.1, 0.3], "trials": 5, "ci_width": 0.12, "max_trials": 25}
 
 
@@ -201,7 +216,15 @@ def test_stopping_reaches_the_width_or_the_cap(stopped):
         for r in range(1, 4):
             accuracy = stopped.accuracy[s, r]
             assert not np.isnan(accuracy[:n_trials[s, r]]).any() and np.isnan(accuracy[n_trials[s, r]:]).all()
-    assert np.all(np.ptp(stopped.interval()[:, 0], axis=1) == 0)
+            assert stopped.std()[s, r] == pytest.approx(np.std(accuracy[:n_trials[s, r]], ddof=1))
+    assert np.all(np.ptp(stopped.interval()[:, 0], axis=1) == 0) and np.all(n_trials[:, 0] == 5)
+
+
+def test_the_cap_is_ten_times_the_pilot_where_none_is_given():
+    """Another default is another campaign: files of before could not be gone on from."""
+    found = run(rates=[0.1], trials=3, ci_width=1e-6)
+    assert found.settings["stopping"] == {"ci_width": 1e-6, "pilot": 3, "level": 0.95, "max_trials": 30}
+    assert np.all(found.n_trials() == 30)
 
 
 def test_chips_of_a_stopped_campaign_are_those_of_any_other(stopped):

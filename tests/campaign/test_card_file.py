@@ -15,6 +15,8 @@ import bnnsim.summary as summary
 from bnnsim import load_embedded
 from bnnsim.campaign import CardSweep
 from bnnsim.campaign.card_file import COLUMNS
+from bnnsim.campaign.card_sweep import _default_places
+from bnnsim.campaign.result_file import NOT_RUN
 from bnnsim.datasets.shipped import data_file
 
 
@@ -104,6 +106,34 @@ def test_a_card_too_large_for_the_file_is_given_again(network, test, tmp_path):
     assert CardSweep.load(tmp_path / "s.h5", card).rows == found.rows
     with pytest.raises(ValueError, match="the results are of another card than <DeviceCard 'teaching'"):
         CardSweep.load(tmp_path / "s.h5", devices.load_card("teaching"))
+
+
+def test_a_file_that_grew_tells_the_places_that_were_asked_for(network, test, tmp_path):
+    """Its rates are those of all runs: a table had the chips, and a tolerated place the accuracies, of others."""
+    path, volts = tmp_path / "s.h5", [0.5, 0.55, 0.6, 0.7]
+    sweep("sram_synthetic", network, test, "voltage", volts, out=path)
+    grown = sweep("sram_synthetic", network, test, "voltage", volts[1:], out=path, resume=True)
+    alone = sweep("sram_synthetic", network, test, "voltage", volts[1:])
+    assert grown.result.rates.tolist() == volts and grown.rows == alone.rows and grown.csv() == alone.csv()
+    assert grown.tolerated(0.03) == alone.tolerated(0.03)
+    grown.result.right[0, 0, 1:] = NOT_RUN                       # fewer chips where nobody asked
+    assert grown.csv() == alone.csv()
+
+
+def test_places_by_default_end_where_the_data_do():
+    """Rounded to six digits they lay beyond, and were refused."""
+    for axis, ends in (("voltage", (0.512345678, 0.987654321)), ("cycles", (1.00004999, 123456.789))):
+        found = _default_places(axis, ends)
+        assert len(found) == 9 and (found[0], found[-1]) == ends and found == sorted(found)
+
+
+def test_a_file_with_one_series_of_another_card_is_refused(network, test, tmp_path):
+    found = sweep("sram_synthetic", network, test, "voltage", [0.5], codes=["none", "secded(8,4)"])
+    one = found.result.settings["series"][1]
+    one["fault"] = one["fault"].replace(found.card.checksum[:12], "0" * 12)
+    found.save(tmp_path / "s.h5")
+    with pytest.raises(ValueError, match="s.h5: the results are of another card than <DeviceCard 'sram_synthetic'"):
+        CardSweep.load(tmp_path / "s.h5")
 
 
 CHANGES = [

@@ -7,10 +7,12 @@ import pytest
 from fault_parts import within_5_sigma
 
 import bnnsim
+import bnnsim.campaign.yields as yields
 from bnnsim.campaign import chip_yields, layer_failures, rare_failures, rare_yields
 from bnnsim.campaign.yields import _Broken
 from bnnsim.faults import ActivationErrors, AnalogColumns, BitFlips, Compose, InThresholds, StuckAt
 from bnnsim.statistics import share_interval
+from bnnsim.statistics.rare_shares import reweighted_share
 
 RATES = [0, 3e-4, 1e-3, 3e-3]
 
@@ -70,6 +72,18 @@ def test_errors_of_some_layers_are_weighted_by_their_own_bits():
     low, high = share_interval(failed, 4000)[:2]
     assert failed > 10 and 0.8 < row["weight"] < 1.2
     assert abs(row["share"] - failed / 4000) < 3 * np.hypot(high - low, row["high"] - row["low"]) / 3.92
+
+
+def test_the_bits_that_are_weighed_are_those_that_were_wrong(monkeypatch):
+    """Counted chip by chip, of the layers that err: bit error rates of results are shares of all layers' bits."""
+    network, split = trained()
+    told, seen = bnnsim.sweep(network, split, [0, 0.01], 5, 3, faults=BitFlips(0, layers=(0,)), progress=False), []
+    monkeypatch.setattr(yields, "reweighted_share", lambda *given: seen.append(given) or reweighted_share(*given))
+    rare_yields(told, network, [3e-3], 0.015)
+    (_, n_wrong, _, n_bits, *_), = seen
+    chips = [BitFlips(0.01, (0,)).apply(network, 3, t).layers[0].words for t in range(5)]
+    assert n_wrong.tolist() == [[int(np.bitwise_count(words ^ network.layers[0].words).sum()) for words in chips]]
+    assert n_bits == network.layers[0].n_bits
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from test_campaign_kills import HERE
 import bnnsim.campaign.cells as cells
 import bnnsim.campaign.engine as engine
 import bnnsim.campaign.journal as journal
+import bnnsim.files.atomic as atomic
 import bnnsim.files.locks as locks
 from bnnsim import pack
 from bnnsim.campaign.result import SweepResult
@@ -62,6 +63,32 @@ def test_a_journal_cut_off_anywhere_is_gone_on_from(tmp_path, small, caplog):
         assert len(caplog.records) == (length not in ends)
         assert length in ends or "bytes are cut off or damaged and are done again" in caplog.text
         path.unlink()
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_one_that_goes_on(tmp_path, small):
+    """Each kill while the results are written would leave a file as large as they; other files' stay."""
+    path, left = journal_of(tmp_path, small[1]), []
+    for name in ("s.h5", "t.h5"):
+        with atomic.part(tmp_path / name) as part:
+            left.append(Path(part))
+    for part in left:
+        part.write_bytes(b"half")
+    run(out=path, resume=True, **SMALL)
+    assert sorted(os.listdir(tmp_path)) == sorted([left[1].name, "s.h5"])
+
+
+def test_what_is_done_after_a_cut_off_line_stands_behind_no_damage(tmp_path, small, monkeypatch):
+    """A second kill would lose all that was done since the first."""
+    result, content = small
+    cut = content[:len(content) // 2].rpartition(b"\n")[0] + b"\n01234567"
+    path = journal_of(tmp_path, cut)
+    with monkeypatch.context() as patch:
+        patch.setattr(SweepResult, "save", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(out=path, resume=True, **SMALL)
+    assert path.with_name("s.h5.journal").read_bytes().startswith(cut[:-8])
+    monkeypatch.setattr(cells, "run_cell", lambda *_: pytest.fail("a cell is done again"))
+    assert run(out=path, resume=True, **SMALL).checksum == result.checksum
 
 
 def damaged_runs(tmp_path, content, n_flips=40):
@@ -149,6 +176,19 @@ def test_a_foreign_journal_is_refused_and_left_alone(tmp_path, small, name):
     with pytest.raises(ValueError, match=message):
         run(out=path, resume=True, **SMALL)
     assert path.with_name("s.h5.journal").read_bytes() == content and not path.exists()
+
+
+def test_a_journal_has_no_chips_beyond_the_cap_of_its_campaign(tmp_path, monkeypatch):
+    """They would go into a results file that nobody can open."""
+    path, settings = tmp_path / "s.h5", {"rates": [0.1], "trials": 2, "ci_width": 1.0, "max_trials": 3}
+    with monkeypatch.context() as patch:
+        patch.setattr(SweepResult, "save", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(out=path, **settings)
+    content = path.with_name("s.h5.journal").read_bytes()
+    with pytest.raises(ValueError, match=f"{CANNOT_BE}: 'net 0', rate 0.1, trial 3"):
+        run(out=journal_of(tmp_path, content + cell(trial=3)), resume=True, **settings)
+    assert run(out=journal_of(tmp_path, content + cell(trial=2)), resume=True, **settings).right.shape[2] == 3
 
 
 def test_a_line_without_end_is_read_in_parts_and_dropped(tmp_path, small, monkeypatch):
@@ -352,6 +392,9 @@ def test_predictions_of_more_classes_than_a_byte_has_are_refused_and_all_else_is
         run(network, Own(), out=tmp_path / "s.h5", predictions=True, **SMALL)
     found = run(network, Own(), [0.0, 0.3], 2, out=tmp_path / "s.h5")
     assert found.accuracy[0, 0, 0] == 1 > found.accuracy[0, 1].max()
+    as_many = pack(build("FC64 FC256", (1, 4, 4), rng=0))
+    assert run(as_many, rates=[0.0], trials=1, predictions=True).predictions[0, 0, 0].tolist() == \
+        as_many.predict(split().images).tolist()
     assert SweepResult.load(tmp_path / "s.h5").checksum == found.checksum
 
 

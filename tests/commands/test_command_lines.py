@@ -243,6 +243,7 @@ def test_rates_always_have_0_and_ascend():
     assert parse_rates("0.1,0.001") == [0.0, 0.001, 0.1]
     rates = parse_rates("1e-4:0.3:13")
     assert len(rates) == 14 and rates[0] == 0 and rates[1] == 1e-4 and rates[-1] == 0.3
+    assert rates[2:] == [float(f"{1e-4 * 3000 ** (i / 12):.4g}") for i in range(1, 13)], "else no sweep could go on"
 
 
 def test_ctrl_c_ends_with_one_line(tmp_path):

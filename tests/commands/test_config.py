@@ -93,6 +93,8 @@ WRONG = [
     ({"zzz": 5}, ValueError, "a key must be one of .*, got 'zzz'$"),
     ('{"trials": 5, "seed": 1, "trials": 6}', ValueError, "the key 'trials' is given twice"),
     ('{"trials": 5,}', ValueError, "must be JSON: .*line 1"),
+    *(({option.name: True}, ValueError, f"a key must be one of .*, got '{option.name}'") for option in TABLE
+      if option.scope == "once"),
     ("", ValueError, "must be JSON"),
     ("[1]", ValueError, "must hold a JSON object, got list"),
     ("[" * 10**5, ValueError, "must be JSON"),

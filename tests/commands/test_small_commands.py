@@ -9,6 +9,7 @@ import pytest
 
 import bnnsim
 import bnnsim.__main__ as __main__
+import bnnsim.commands.inputs as inputs
 import bnnsim.evaluate as evaluate
 import bnnsim.metrics.evaluation as evaluation
 import bnnsim.plot as plot
@@ -47,6 +48,18 @@ def here(folder, monkeypatch):
     """The folder of files, as the working directory."""
     monkeypatch.chdir(folder)
     return folder
+
+
+def test_a_label_one_beyond_the_classes_of_a_network_is_told():
+    """Its images would count as wrong, whatever the network says."""
+    network = bnnsim.pack(bnnsim.architectures.build("FC4 FC3", (1, 2, 2), rng=0))
+    for label in (2, 3):
+        split = Split(np.zeros((2, 1, 2, 2), np.uint8), [0, label], "two")
+        if label < 3:
+            inputs.check_fit("net", network, split)
+        else:
+            with pytest.raises(ValueError, match="net has 3 classes, but two has labels up to 3: choose another --dat"):
+                inputs.check_fit("net", network, split)
 
 
 # ---------------------------------------------------------------- evaluate

@@ -15,6 +15,8 @@ import bnnsim.datasets.features as features
 import bnnsim.datasets.npz_files as npz_files
 from bnnsim.datasets import FeatureCode, Reading, Split, load_dataset
 from bnnsim.datasets.catalogue import dataset_of
+from bnnsim.datasets.split import hold_out
+from bnnsim.seeding import generator
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (20, 6, 7), np.uint8)
@@ -100,6 +102,22 @@ def test_held_out_images_are_a_share_of_each_class_and_none_is_lost():
     assert np.bincount(held.labels, minlength=4).tolist() == [10, 2, 1, 0]
     assert sorted([*rest.images.ravel(), *held.images.ravel()]) == list(range(64))
     assert held.sha256 == split.hold_out(0.2, 1)[1].sha256 != split.hold_out(0.2, 2)[1].sha256
+    draw = generator(1, "hold out")                              # by hand: of another stream, what was trained on
+    wanted = [draw.permutation(np.flatnonzero(labels == c))[:n] for c, n in enumerate((10, 2, 1, 0))]
+    assert held.images.ravel().tolist() == sorted(np.concatenate(wanted).tolist())
+
+
+def test_a_number_of_held_out_images_is_trained_on_by_nobody():
+    """What `--holdout N` evaluates, and picks the best epoch by; by hand, in the order of the images."""
+    split = Split(np.arange(30, dtype=np.uint8).reshape(30, 1, 1, 1), np.arange(30) % 3, "mine", 3)
+    rest, held = hold_out(split, 7, 5)
+    order = generator(5, "holdout").permutation(30)
+    assert held.images.ravel().tolist() == sorted(order[:7].tolist()) == [3 * (i // 3) + c for i, c in zip(
+        held.images.ravel().tolist(), held.labels.tolist())]
+    assert rest.images.ravel().tolist() == sorted(order[7:].tolist())
+    assert hold_out(split, 0, 5) == (split, None)
+    with pytest.raises(ValueError, match=r"holdout must be in \[0, 29\], got 30"):
+        hold_out(split, 30, 5)
 
 
 # ---------------------------------------------------------------- features

@@ -75,6 +75,21 @@ def test_heat_speeds_drift_up_by_arrhenius():
     assert abs(KEPT.shifts(1e4, 280.0)[1]) < abs(KEPT.shifts(1e4, 300.0)[1])
 
 
+def test_the_longest_time_counts_as_itself_at_any_temperature():
+    """Rounding of the equivalent time refused the end of the data."""
+    for kelvin in range(301, 401):
+        factor = math.exp(0.8 / 8.617333262e-5 * (1 / 300 - 1 / kelvin))
+        assert KEPT.shifts(1e8 / factor, kelvin)[1] == pytest.approx(-0.8)
+
+
+def test_drift_of_data_from_a_few_kelvin_is_not_cut_off():
+    """Of 997 decades from 4 K to 300 K it ended at 260, those that a float has."""
+    cold = Retention(0.02, -0.1, 1.0, 4.0, 0.8, 1e8)
+    decades = 2 + 0.8 / 8.617333262e-5 * (1 / 4 - 1 / 300) / math.log(10)
+    assert cold.shifts(100.0, 300.0, extrapolate=True) == pytest.approx((0.02 * decades, -0.1 * decades), rel=1e-12)
+    assert cold.shifts(0.0, 300.0, extrapolate=True) == (0.0, 0.0) and decades > 990
+
+
 def test_weibull():
     worn = Weibull(1e7, 2.0, 0.7)
     assert worn.failures(1e7).p_failed == pytest.approx(1 - math.exp(-1)) and worn.failures(1e7).share_lrs == 0.7

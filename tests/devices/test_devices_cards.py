@@ -112,9 +112,38 @@ def test_drift_and_dead_devices_are_in_the_cell():
     cell = card.cell(time_second=999.0, cycles=1e6)
     assert cell.hrs.median_ohm == pytest.approx(5e4 * math.exp(-0.3)) and cell.lrs.median_ohm == 5e3
     assert cell.failures.p_failed == pytest.approx(-math.expm1(-(0.1**1.5))) and cell.failures.share_lrs == 0.7
+    assert card.cell().failures.p_failed == 0, "before its first cycle no device is dead"
     hot = card.cell(time_second=999.0, temperature_kelvin=360.0)
     assert hot.hrs.median_ohm < cell.hrs.median_ohm
     assert set(card.axes()) == {"time", "temperature", "sigma"}
+    both = card_of(STATES, {**DRIFT, "lrs_drift_per_decade": 0.05}).cell(time_second=999.0)
+    assert both.lrs.median_ohm == pytest.approx(5e3 * math.exp(0.15)) and both.hrs == cell.hrs
+
+
+@pytest.mark.jit_off
+def test_a_share_of_0_in_lrs_is_not_one_that_is_missing():
+    """All dead devices in HRS became half of them."""
+    share = {key: card_of(STATES, {**ENERGY, "stuck_share_lrs": key}).cell(cycles=1e6).failures.share_lrs
+             for key in (0.0, 1.0)}
+    unsaid = {key: value for key, value in ENERGY.items() if key != "stuck_share_lrs"}
+    assert share == {0.0: 0.0, 1.0: 1.0} and card_of(STATES, unsaid).cell(cycles=1e6).failures.share_lrs == 0.5
+
+
+@pytest.mark.jit_off
+def test_rates_beyond_the_data_end_at_their_greatest():
+    """A line drawn on says 10 where a rate is 1 at most: no fault could be made of it."""
+    card = card_of(*[{"voltage_volt": volt, "ber": ber, "cell": "6T", **KNOWN}
+                     for volt, ber in ((0.5, 0.1), (0.6, 1e-3))])
+    assert card.error_rates(voltage_volt=0.4, extrapolate=True) == (1, 1)
+    assert card.error_rates(voltage_volt=0.7, extrapolate=True).mean == pytest.approx(1e-5)
+
+
+@pytest.mark.jit_off
+def test_a_reference_moves_along_the_axis_and_beyond_it():
+    """In its logarithm, as medians do; a 1T1R cell beyond the data was refused, or kept the last one."""
+    card = card_of(*[{**row, "reference_ohm": ohm} for row, ohm in zip(CYCLED, (2e4, 5e3))])
+    assert card.cell("1T1R", cycles=1e3).reference_ohm == pytest.approx(1e4)
+    assert card.cell("1T1R", cycles=1e9, extrapolate=True).reference_ohm == pytest.approx(2.5e3)
 
 
 @pytest.mark.jit_off
@@ -125,7 +154,9 @@ def test_energy_devices_and_life(network):
     assert card.read_energy_joule(network) == pytest.approx(1e-14 * n_bits)
     assert card.n_devices(network) == 2 * n_bits == card.n_devices(network, "1T1R", bits_per_weight=2.0)
     assert card.lifetime_cycles() == 1e6 and card.lifetime_cycles(1e-3) == pytest.approx(1e5, rel=0.01)
+    assert card.read_energy_joule(network, bits_per_weight=1.5) == pytest.approx(1.5e-14 * n_bits)
     assert card.lifetime_second(3600.0) == pytest.approx(3.6e9)
+    assert card.lifetime_second(60.0, 1e-3) == 60 * card.lifetime_cycles(1e-3)
     sram = load_card("sram_synthetic")
     assert sram.energy_joule(network, voltage_volt=0.5) == pytest.approx(1.5e-14 * n_bits)
     assert sram.n_devices(network) == n_bits

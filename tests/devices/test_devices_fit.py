@@ -55,6 +55,13 @@ def test_the_same_file_gives_the_same_intervals():
     assert first == again != other
 
 
+def test_places_are_drawn_apart(tmp_path):
+    """Of the same samples twice the rates are the same, and intervals have a chance of their own each."""
+    states = drawn(np.random.default_rng(7), 40)
+    one, other = fit(table(tmp_path / "t.csv", {"a,": states, "b,": states}, "condition,"), n_resamples=100).places
+    assert one.rates["2T2R"].rate == other.rates["2T2R"].rate and one.rates["2T2R"] != other.rates["2T2R"]
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:all samples. the samples contradict")      # 1 % of good tables
 def test_intervals_hold_as_often_as_they_say(tmp_path):

@@ -247,6 +247,13 @@ def test_sweeps_of_devices_of_a_card_bear_its_mark():
     assert told(load_card("hfo2_2t2r").axis("condition"), [2]) == "hfo2_2t2r, error rates of 2T2R read"
 
 
+def test_a_mark_names_the_kind_of_cell_of_its_own_condition():
+    card = card_of(row("read", condition="a", ber=1e-3, cell="2T2R"),
+                   row("recalled", condition="b", ber=1e-2, cell="6T"))
+    assert [card.axis("condition").at(name).origin for name in "ab"] == [
+        ("mine, error rates of 2T2R", "read"), ("mine, error rates of 6T", "recalled")]
+
+
 def test_sweeps_of_the_user_s_own_numbers_bear_none():
     assert told(Cell2T2R(LogNormal(5e3, 0.5), LogNormal(5e4, 0.7)).programmed(), [1.0]) is None
     assert told(BitFlips(0), [0.0, 0.1]) is None

@@ -7,7 +7,7 @@ from dataclasses import replace
 import naive_devices as slow
 import numpy as np
 import pytest
-from fault_parts import conv_network, count, flips, network_of, padding_is_clear, same, weights
+from fault_parts import conv_network, count, flips, network_of, padding_is_clear, same, weights, within_5_sigma
 
 from bnnsim import threads
 from bnnsim.campaign.sweeps import sweep
@@ -63,6 +63,17 @@ def test_without_noise_pairs_of_a_margin_below_0_are_those_that_read_wrong(state
         np.testing.assert_array_equal(rates[i], weights(layer) != weights(after))
 
 
+def test_without_noise_equal_samples_read_wrong_where_the_amplifier_falls_wrong():
+    """Instruments give few different readings: every such pair was told never to err, and half of them did."""
+    fault = SupplySensing(Cell2T2R(Empirical((3e3, 9e3)), Empirical((9e3, 3e4))), 1.2, 0.6, 0.8)
+    broken, rates = fault.apply(CONV, 3, 1), fault.pair_error_rates(CONV, 3, 1)
+    for i, (layer, after) in enumerate(zip(CONV.layers, broken.layers)):
+        np.testing.assert_array_equal(rates[i], weights(layer) != weights(after))
+    every = np.concatenate([each.ravel() for each in rates.values()])
+    assert within_5_sigma(int(every.sum()), every.size, fault.error_rates().mean) and every.any()
+    assert list(replace(fault, layers=(1,)).pair_error_rates(CONV, 3, 1)) == [1]
+
+
 def test_reads_err_as_often_as_their_pair_says():
     """Counts over 400 reads within 5 sigma of each pair's own rate; one rate for all pairs is far off."""
     fault, n = AT.at(0.68), 400
@@ -103,7 +114,7 @@ def test_the_supply_scales_what_disturbs():
     assert low.supplied.offset == pytest.approx(0.3) and (low.supplied.lrs, low.supplied.hrs) == (LRS, HRS)
     assert same(AT.apply(CONV, 1, 2, 3), CELL.programmed().apply(CONV, 1, 2, 3))
     marked = SupplySensing(replace(CELL, origin=("a card", "measured")), 1.2, 0.6)
-    assert marked.origin == ("a card", "measured") and marked.at(0.8).origin[1] == "derived"
+    assert marked.origin == marked.at(1.2).origin == ("a card", "measured") and marked.at(0.8).origin[1] == "derived"
     assert pickle.loads(pickle.dumps(low)) == low and low.at(1.2).supplied == CELL
 
 

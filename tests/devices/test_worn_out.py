@@ -9,7 +9,7 @@ from hypothesis import given, strategies
 
 from bnnsim.campaign.sweeps import sweep
 from bnnsim.datasets.split import Split
-from bnnsim.devices import AgedCells, Weibull, WornOut, load_card
+from bnnsim.devices import AgedCells, DeviceCard, Weibull, WornOut, load_card
 from bnnsim.faults import BitFlips, Compose, FaultMap
 from bnnsim.faults.protocol import is_clean_at_zero, origins, when_drawn
 from bnnsim.packed.words import unpack_bits
@@ -80,6 +80,16 @@ def test_dead_cells_are_stuck_by_their_share():
     ones = count(fault_map.layers[0].f01)
     assert within_5_sigma(ones, WIDE.layers[0].n_bits, 0.3) and not within_5_sigma(ones, WIDE.layers[0].n_bits, 0.32)
     assert count(fault_map.layers[0].f10) + ones == WIDE.layers[0].n_bits
+
+
+def test_how_a_cell_is_stuck_does_not_hang_on_when_it_died():
+    """With one draw for both, all of the first to die were stuck in LRS."""
+    worn = WornOut([np.full((layer.units, layer.fan_in), 9) for layer in WIDE.layers], stuck="share",
+                   weibull=Weibull(50, 1, 0.3))
+    layer = FaultMap.record(worn, WIDE, rng=3).layers[0]
+    dead = count(layer.f01) + count(layer.f10)
+    assert dead < 0.25 * WIDE.layers[0].n_bits
+    assert within_5_sigma(count(layer.f01), dead, 0.3) and not within_5_sigma(dead, dead, 0.3)
 
 
 def test_a_pair_lasts_as_long_as_its_first_device_to_die():
@@ -154,6 +164,15 @@ def test_aged_cells_saw_their_first_cycle_before_the_first_training():
     wrong, rates = sum(map(count, flips(WIDE, aged.at(0).apply(WIDE, rng=2)))), axis.at(1).error_rates()
     assert within_5_sigma(wrong, WIDE.n_bits, rates.mean) and not within_5_sigma(0, WIDE.n_bits, rates.mean)
     assert same(aged.at(0).apply(WIDE, rng=2), aged.at(1e-9).apply(WIDE, rng=2))
+
+
+def test_a_write_is_a_cycle_after_the_first_programming():
+    """Written once, a cell has two cycles behind it: a card that is steep there tells them from one."""
+    rows = [{"cycles": cycles, "ber": ber, "cell": "1T1R", "provenance": "synthetic", "source": "this test"}
+            for cycles, ber in ((1, 1e-4), (2, 0.3), (4, 0.5))]
+    axis = DeviceCard("steep", "RRAM", "", "MIT", rows).axis("cycles")
+    aged = AgedCells([np.ones((layer.units, layer.fan_in), int) for layer in WIDE.layers], ageing=axis)
+    assert within_5_sigma(sum(map(count, flips(WIDE, aged.apply(WIDE, rng=2)))), WIDE.n_bits, 0.3)
 
 
 def test_aged_cells_are_drawn_by_chip_and_nest():

@@ -16,7 +16,9 @@ from bnnsim.devices import Cell2T2R, LogNormal
 from bnnsim.faults import (ArrayMapping, ArrayVariation, AsymmetricFlips, BitFlips, ByArray, Clusters, Compose,
                            EachRead, FaultMap, Protected, StuckAt, StuckLine, StuckLines, WeakAmplifiers)
 from bnnsim.faults.protocol import greatest_rate
+from bnnsim.packed.bit_errors import flip_masks
 from bnnsim.packed.memory import wrong_bits
+from bnnsim.seeding import stream_key
 
 NETWORKS = {"dense": network_of("FC40 FC70 FC10", (1, 6, 6)), "conv": conv_network()}
 MAPPINGS = [ArrayMapping(16, 24), ArrayMapping(7, 65, "columns"), ArrayMapping(64, 64), ArrayMapping(1000, 130),
@@ -177,6 +179,15 @@ def test_weak_amplifiers_flip_their_columns_only():
     assert within_5_sigma(sum(hit), len(hit), 0.1)                        # 0.6^512 of them hit nothing
     assert within_5_sigma(cells, sum(hit) * 512, 0.4) and not within_5_sigma(cells, sum(hit) * 512, 0.45)
     assert WeakAmplifiers(mapping, 0.0).apply(network, 0) is network
+
+
+def test_cells_of_weak_amplifiers_have_a_draw_of_their_own():
+    """All amplifiers weak, each cell errs by the stream "weak cells": on that of the amplifiers chips were others."""
+    network = network_of("FC70 FC10", (1, 6, 6))
+    broken = WeakAmplifiers(MAP, 1.0, 0.3).apply(network, 2, 1)
+    for i, (layer, after) in enumerate(zip(network.layers, broken.layers)):
+        mask = flip_masks(len(layer.words), layer.n_in, 0.3, stream_key(2, "weak cells", 1, i, 0))
+        np.testing.assert_array_equal(layer.words ^ after.words, mask)
 
 
 # ---------------------------------------------------------------- clusters

@@ -123,6 +123,16 @@ def test_at_keeps_the_proportion_from_rate_0_too(a, b, rate):
 
 
 @pytest.mark.jit_off
+def test_the_greatest_rate_can_be_taken_and_no_other_is_much_greater():
+    """A rounding above it is refused: where rates vary over arrays a sweep ended at it."""
+    for i, j in np.ndindex(60, 60):
+        fault = AsymmetricFlips((1 + i) / 60, j / 60)
+        most = fault.greatest_rate
+        assert max(fault.at(most).scaled()) <= 1
+        assert most == 1 or max(fault.at(most).scaled()) > 1 - 1e-12
+
+
+@pytest.mark.jit_off
 def test_rates_by_layer_and_chosen_layers():
     fault = AsymmetricFlips((0.2, 0.0, 1.0), (0.4, 0.0, 0.0))
     found = shares(fault, SMALL)

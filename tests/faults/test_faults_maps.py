@@ -93,6 +93,8 @@ def test_union_difference_and_intersection(a, b, seed):
         for mask, expected in zip(errors_of(joined, network), ref):
             np.testing.assert_array_equal(mask, expected)
         assert joined.mapping == MAP
+    bare = FaultMap(chip_of().layers)
+    assert (bare | chip_of()).mapping == (chip_of() | bare).mapping == MAP, "that of the one that has one"
     assert (first - first).counts().sum() == 0 and (first | first) == first == (first & first)
     assert (first - second) | (first & second) == first
 

@@ -84,8 +84,8 @@ def test_rates_of_a_cell_of_one_device():
     before = devices_of(memory_of(levels))
     after = devices_of(PairDevices(CELL.fault()).apply(memory_of(levels), 3))
     assert 0.01 < rates.p01 != rates.p10
-    within_5_sigma(np.count_nonzero(after[~before]), np.count_nonzero(~before), rates.p01)
-    within_5_sigma(np.count_nonzero(~after[before]), np.count_nonzero(before), rates.p10)
+    assert within_5_sigma(np.count_nonzero(after[~before]), np.count_nonzero(~before), rates.p01)
+    assert within_5_sigma(np.count_nonzero(~after[before]), np.count_nonzero(before), rates.p10)
 
 
 @pytest.mark.parametrize("inner", [BitFlips(0.2), Compose([BitFlips(0.1), BitFlips(0.05)]),

@@ -78,6 +78,19 @@ def test_output_numbers_are_fixed_point_words():
                    for other in ("mean", "scale", "shift") if other != name)
 
 
+@pytest.mark.parametrize("most", [1.0, 0.75, 4.0, 2.0**-9])
+def test_the_largest_number_keeps_its_sign_bit_free(most):
+    """A power of two is one more than b - 1 bits hold: its word was that of the most negative number."""
+    network = NETWORK.with_arrays({2: {"scale": np.linspace(most / 9, most, 10)}})
+    step = next(2.0**n for n in range(-40, 40) if most / 2.0**n <= 2**7 - 1)
+    turned = InOutput(Recorded([(0, 9, 8 + 7)]), 8).apply(network).layers[-1]       # the sign of the largest scale
+    assert turned.scale[9] == most - 2**7 * step and same_but(turned.scale, network.layers[-1].scale, 9)
+
+
+def same_but(one, other, at):
+    return np.array_equal(np.delete(one, at), np.delete(other, at))
+
+
 @pytest.mark.parametrize("kind", [InThresholds, InOutput])
 def test_no_error_is_no_change_and_a_rate_is_that_of_the_words(kind):
     assert kind(BitFlips(0)).apply(NETWORK) is NETWORK and kind(BitFlips(0.1)).at(0.3) == kind(BitFlips(0.3))

@@ -15,6 +15,7 @@ import bnnsim.interop.export_onnx as export_onnx
 import bnnsim.packed.kinds as kinds
 import bnnsim.packed.layer as layer
 from bnnsim.interop.export import FORMATS, format_of
+from bnnsim.interop.export_scores import integer_scores
 
 
 @pytest.mark.tiny
@@ -53,6 +54,20 @@ def test_thresholds_beyond_any_sum_and_every_unit_inverted(tmp_path):
         bnnsim.export_network(network, tmp_path / name)
         np.testing.assert_array_equal(bnnsim.load_network(tmp_path / name).scores(images), network.scores(images))
     check_c(tmp_path, network, images)
+
+
+def test_scores_that_integers_would_tie_are_refused():
+    """Where float64 has a second class in front by 1e-30, integers of 62 bits gave the first one."""
+    weight = np.ones((2, 4), int)
+    network = bnnsim.PackedNetwork.from_arrays([{"weight": weight}], (1, 2, 2), 0)
+    for shift, is_refused in ((1e-30, True), (0.5, False)):
+        last = network.with_arrays({0: {"mean": np.zeros(2), "scale": np.ones(2), "shift": np.array([0, shift])}})
+        if is_refused:
+            with pytest.raises(ValueError, match="so close together that 64-bit integers would order some otherwise"):
+                integer_scores(last.stages[0])
+        else:
+            made = integer_scores(last.stages[0])
+            assert (made.term / 2.0**made.exponent).tolist() == [0, 0.5]
 
 
 def test_onnx_refuses_sums_that_float32_does_not_hold():

@@ -45,6 +45,16 @@ def test_as_json_and_as_text(one):
     assert len({len(line) for line in lines[3:]}) == 1
 
 
+def test_the_figure_has_labels_in_rows_and_predictions_in_columns(one):
+    """Turned over it told of the wrong classes that they are confused."""
+    axes = one.plot().axes[0]
+    at = [text.get_position() for text in axes.texts]
+    drawn = {(round(y), round(x)): int(text.get_text()) for (x, y), text in zip(at, axes.texts)}
+    assert drawn == {(i, j): n for (i, j), n in np.ndenumerate(one.confusion) if n}
+    assert (axes.get_ylabel(), axes.get_xlabel()) == ("label", "predicted")
+    np.testing.assert_allclose(axes.images[0].get_array()[0], [50, 25, 25, 0])
+
+
 def test_the_command_prints_and_draws_it(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert evaluate.main(["--confusion", "--plot", "c.png"]) == 0

@@ -105,6 +105,8 @@ def test_ablate_and_critical_bits_by_brute_force(spec, offset):
         np.testing.assert_array_equal(critical.effect, naive_metrics.flip_effects(blocks, xs, i, split.labels))
         worst = critical.worst(2)
         assert worst[0][1] == critical.effect.min() == critical.effect[worst[0][0]] and worst[1][1] >= worst[0][1]
+        for (at, gained), line in zip(worst, critical.table(2).splitlines()[4:], strict=True):
+            assert line.startswith(f"{str(at):<16}  {gained:+13d}  ")
 
 
 @pytest.mark.parametrize("spec", [FCNN, DEEP, "FC130 FC64 FC10", CNN])

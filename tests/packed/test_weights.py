@@ -2,6 +2,7 @@
 
 import copy
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -354,6 +355,21 @@ def test_others_may_read_what_the_umask_lets_them(tmp_path):
         os.umask(old)
     if os.name == "posix":
         assert (tmp_path / "network.h5").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows syncs no folders")
+def test_a_file_is_on_the_disk_before_it_has_its_name_and_the_name_when_save_returns(tmp_path, monkeypatch):
+    """Else a power cut leaves an empty file where the old one was, or none where a new one was reported."""
+    done, fsync, replace = [], os.fsync, os.replace
+
+    def synced(descriptor):
+        done.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", lambda *names: done.append("name") or replace(*names))
+    network_file.save_network(tmp_path / "network.h5", ONE_DENSE)
+    assert done == ["file", "name", "folder"]
 
 
 def test_files_are_not_locked(tmp_path, monkeypatch):

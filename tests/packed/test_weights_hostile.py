@@ -55,6 +55,11 @@ def _external_storage(file):
     replace_dataset(file, "layer0/words", shape=(130, 2), dtype="u8", external=[(raw, 0, 130 * 2 * 8)])
 
 
+def _two_names(file):
+    file["arrays/first"] = np.zeros(9)
+    file["arrays/second"] = file["arrays/first"]
+
+
 def _virtual(file):
     layout = h5py.VirtualLayout((130, 2), "u8")
     layout[...] = h5py.VirtualSource(file.filename, "layer0/words", (130, 2))
@@ -253,6 +258,7 @@ HOSTILE_CHECKPOINTS = {
     "shape": (_dataset("arrays/order", data=np.arange(9).reshape(3, 3)), "does not have the checksum"),
     "settings": (_json("settings", '{"epochs":4}'), "does not have the checksum"),
     "settings bomb": (_json("settings", "x" * (2**20 + 1)), "wanted at most 1048576 bytes"),
+    "one array of two names": (_two_names, "got several names for one thing that bnnsim does not write"),
 }
 
 
@@ -265,6 +271,16 @@ def test_a_hostile_checkpoint_is_refused(copies, name):
     with pytest.raises(ValueError, match=message) as caught:
         checkpoint_file.load_checkpoint(path)
     assert str(path) in str(caught.value) and "damaged or cut off" not in str(caught.value)
+
+
+def test_arrays_that_overlap_are_refused_by_their_sum(copies):
+    """Each fits the file; 10,000 of them, which stand at one place, would fill the memory."""
+    with hdf5.open_file(copies / "checkpoint.h5") as file:
+        one = max(file["arrays"].members.values(), key=lambda array: array.n_bytes)
+        n = file.size // one.n_bytes
+        hdf5.check_total(file, [one] * n, 2**36)
+        with pytest.raises(hdf5.Refused, match=f"wanted at most {file.size} bytes of data, got"):
+            hdf5.check_total(file, [one] * (n + 1), 2**36)
 
 
 @pytest.mark.parametrize("text", [

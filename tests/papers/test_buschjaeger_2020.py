@@ -130,6 +130,8 @@ def test_layer_and_network_t_are_means_where_flips_matter(case):
         assert layer.n_never == np.count_nonzero(found == NEVER) and layer.counts.sum() == len(finite)
         if len(finite):
             assert layer.mean == pytest.approx(finite.mean()) and layer.least == finite.min()
+        own = [[t for t in of_unit if t != NEVER] for of_unit in found.T]
+        np.testing.assert_allclose(layer.by_neuron, [np.mean(ts) if ts else np.nan for ts in own])
     assert np.isnan(result.network) if not every else result.network == pytest.approx(np.mean(every))
 
 
@@ -139,6 +141,18 @@ def test_the_real_thresholds_of_a_trained_model_lie_where_the_packed_ones_do():
     bnnsim.fit(model, bnnsim.load_embedded()[0][:1000], epochs=1, rng=0, progress=False)
     for layer, s in zip(pack(model).layers, metrics.real_thresholds(model)):
         assert np.all((layer.threshold >= s - 1e-9) & (layer.threshold - s <= 1 + 1e-9))
+
+
+def test_the_threshold_of_a_gamma_of_0_is_beyond_all_sums_on_the_side_of_its_output():
+    """Of an output that is always +1 it is far below: the other sign would turn that unit over."""
+    model = bnnsim.architectures.build("FC4 FC2", (1, 2, 2), rng=0)
+    norm = model.layers[1]
+    norm.parameters["gamma"][:] = [0, 0, 1, -1]
+    norm.parameters["beta"][:] = [0.5, -0.5, 0, 0]
+    s, = metrics.real_thresholds(model)
+    outputs = norm.forward(np.zeros((1, 4), np.int32))
+    assert s[:2].tolist() == [-1e300, 1e300] and np.all(np.abs(s[2:]) < 1e300)
+    assert [bool(outputs[0, 0] >> np.uint64(unit) & np.uint64(1)) for unit in (0, 1)] == [0 >= s[0], 0 >= s[1]]
 
 
 # ---------------------------------------------------------------- docs/equations.rst 9.1 and 9.2

@@ -87,6 +87,14 @@ def test_the_csv_is_the_history(tmp_path):
 
 
 @pytest.mark.jit_off
+def test_lines_of_epochs_that_a_killed_run_had_beyond_its_checkpoint_are_written_anew(tmp_path):
+    log = CsvLog(tmp_path / "log.csv")
+    for epoch in (1, 2, 3, 4, 2):                                # killed in epoch 5; its checkpoint is of epoch 1
+        log.on_epoch_end(None, {**dict.fromkeys(COLUMNS, epoch / 8), "epoch": epoch})
+    assert [line.split(",")[0] for line in (tmp_path / "log.csv").read_text().splitlines()[1:]] == ["1", "2"]
+
+
+@pytest.mark.jit_off
 def test_a_file_of_something_else_is_not_continued(tmp_path):
     (tmp_path / "log.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match="log.csv must be the CSV file that this training has begun"):

@@ -11,6 +11,7 @@ import pytest
 import training_run
 
 import bnnsim.files.atomic as atomic
+import bnnsim.files.locks as locks
 
 HOLDER = """
 import sys
@@ -70,3 +71,12 @@ def test_a_refused_checkpoint_is_let_go(tmp_path):
     with pytest.raises(ValueError, match="checkpoint of another run"):
         training_run.run(path, resume=True, rng=6)
     assert os.listdir(tmp_path) == ["run.h5"]
+
+
+@pytest.mark.skipif(not locks.FOR_ALL, reason="Windows removes no open file")
+def test_a_lock_is_held_until_its_file_is_gone(tmp_path, monkeypatch):
+    """Between, another process took it, and a third one made another: two trained on one checkpoint."""
+    lock, unlink, held = locks.claim(str(tmp_path / "run.h5")), os.unlink, []
+    monkeypatch.setattr(os, "unlink", lambda path: held.append(not lock.closed) or unlink(path))
+    locks.close_and_remove(lock)
+    assert held == [True] and lock.closed and not os.listdir(tmp_path)

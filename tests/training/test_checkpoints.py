@@ -72,6 +72,7 @@ OTHER_RUNS = {
     "optimizer": {"optimizer": Sgd()},
     "schedule": {"schedule": Constant()}, "train": {"train": small_split(80, 3)},
     "validation": {"validation": None},
+    "keep": {"keep": "best"},
     "model": {"model": small_model("C4 MP2 FC21 FC10")},
 }
 

@@ -247,6 +247,11 @@ def test_what_counts_say_is_what_they_are(numbers, limit):
     assert counts.table().splitlines()[-1].split()[1:3] == [str(len(every)), str(sum(every))]
 
 
+def test_a_bit_that_was_written_as_often_as_the_memory_stands_is_not_beyond():
+    counts = WriteCounts([np.array([[2, 3, 4]])])
+    assert counts.share_beyond(3) == 1 / 3 and counts.share_beyond(1.5, 0.5) == 1 / 3
+
+
 COUNTS = WriteCounts([np.ones((2, 3), int)])
 
 

@@ -14,6 +14,7 @@ import bnnsim.training.packing as packing
 from bnnsim import threads
 from bnnsim.datasets.find import load_embedded
 from bnnsim.datasets.split import Split
+from bnnsim.seeding import generator
 from bnnsim.training.layers.weighted import Weighted
 from bnnsim.training.losses import LOSSES, cross_entropy
 from bnnsim.training.optimizers import Adam, Sgd
@@ -171,6 +172,15 @@ def test_augmented_images_are_crops(monkeypatch):
         assert counts.size == 9 and np.all(np.abs(counts - 400 / 9) < 5 * math.sqrt(400 * 8 / 81))
     assert abs(flipped.mean() - 0.5) < 5 * 0.5 / 20
     assert abs(np.corrcoef([top, left, flipped]) - np.eye(3)).max() < 5 / 20
+
+
+def test_augmentation_is_drawn_by_the_number_of_the_step(monkeypatch):
+    """The batches by hand: on another stream a resumed training saw other crops than the whole one would have."""
+    seen, train = record_batches(monkeypatch), small_split()
+    run(train=train, epochs=2, model=small_model("FC8 FC10"))
+    for step, images in enumerate(seen):
+        order = generator(5, "order", step // 3).permutation(80)[32 * (step % 3):32 * (step % 3 + 1)]
+        np.testing.assert_array_equal(images, augmented(train.images[order], generator(5, "augment", step)))
 
 
 def test_augmentation_is_new_in_each_epoch(monkeypatch):

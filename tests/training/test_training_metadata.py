@@ -47,6 +47,7 @@ def test_metadata_of_rates_faults_and_adaptation():
     for adapted in (rescale_thresholds(model, 0.0, 0.1), rescale_thresholds(pack(model), 0.0, 0.1)):
         network = adapted if isinstance(adapted, PackedNetwork) else pack(adapted)
         assert network.metadata == said | {"rescaled_for": "0.1"}
+    assert pack(reestimate_batch_norm(model, small_split())).metadata["reestimated_at"] == "no errors"
     again = reestimate_batch_norm(model, small_split(), BitFlips(0.1), 0)
     assert pack(again).metadata["reestimated_at"] == repr(BitFlips(0.1)) and pack(model).metadata == said
 
