@@ -1,6 +1,5 @@
 """Flips whose rate hangs on the stored bit: p01 of a stored 0, p10 of a stored 1."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -64,10 +63,7 @@ class AsymmetricFlips(PairOfRates):
     def greatest_rate(self) -> float:
         """The rate at which p01 or p10 is 1, in some layer."""
         most = max(np.ravel(in_proportion(1.0, self.p01, self.p10)).tolist())
-        rate = min(1.0, 1 / (self.SUM * most))
-        while self.SUM * rate * most > 1:                       # a rounding above
-            rate = math.nextafter(rate, 0)
-        return rate
+        return min(1.0, 1 / (self.SUM * most))                  # x * (1 / x) never rounds above 1
 
     def errors(self, layer: StoredLayer, rates: tuple[float, ...], key: Callable[[str], np.ndarray]) -> Masks:
         """By one draw a cell, of the stream "bit flips": that of `BitFlips`."""
