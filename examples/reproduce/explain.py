@@ -20,7 +20,7 @@ import explain_findings as find
 import explain_rows
 import numpy as np
 from explain_figure import draw
-from explain_latents import latent_part
+from explain_latents import latent_part, latents_told
 from explain_rows import ADAPTED, OVERFITS, PAPERS, RATES, STANDARD, TRAINED, WAYS, Group, setting_of, settings
 from explain_words import filled, numbers, paragraphs, share, simple, support, where
 from plan import CODES, control
@@ -383,6 +383,8 @@ BER 0.04 the adapted network loses less than its control in every seed, and is i
 * Larger margins of the first layer go with smaller losses of points where both follow the rate of training; of one
 rate they tell little, and where the two disagree the rate is right more often (below). They do not say how much
 training with errors gives over the standard network, and are no measure across losses.
+
+{latents_told()}
 """) + "".join((sentence_part(), standard_part(), gain_part(), gradient_part(), latent_part())).rstrip("\n") + "\n"
 
 

@@ -1,72 +1,99 @@
 """The part of the page on latent weights: not clipped, as in the authors' code [C], or larger at the beginning."""
 
 from itertools import groupby
+from typing import NamedTuple
 
 import explain_rows
 import numpy as np
-from explain_words import filled, numbers, simple, with_seeds
+from explain_words import Case, filled, numbers, share, simple, where, with_seeds
 from networks import Row
 from study import at, curves
 
 RECIPE = ("net", "epochs", "schedule", "arm", "code")
-WAYS = ("correct", "rescaled")
-Pair = tuple[Row, Row]
+WAYS = ("correct", "reestimated")
+LEAST = 2                                               # points, above which a network is called worse
 
 
-def pairs() -> list[Pair]:
-    """Networks with unusual latent weights, each with the one of usual ones, of the same recipe and seed."""
-    usual = {_recipe(row): row for row in explain_rows.kept().values() if explain_rows.setting_of(row)}
-    others = [row for row in explain_rows.kept().values() if not explain_rows.setting_of(row)]
-    return sorted(((row, usual[_recipe(row)]) for row in others if _recipe(row) in usual), key=_order)
+class Pair(NamedTuple):
+    """A network with unusual latent weights, and the one with the usual ones, of the same recipe and seed."""
+
+    other: Row
+    usual: Row
+
+    @property
+    def kind(self) -> tuple[str, ...]:
+        """What is unusual, setting, arm and code; alike of all seeds."""
+        factor = f"begin x {self.other['scale']:g}" if self.other["clip"] else "not clipped"
+        return factor, " ".join(str(self.other[key]) for key in RECIPE[:3]), self.other["arm"], str(self.other["code"])
+
+    @property
+    def is_same(self) -> bool:
+        """Whether both are one network, all bits and numbers: checksums are of these."""
+        return bool(self.other["checksum"] == self.usual["checksum"])
+
+    def better(self) -> np.ndarray:
+        """Points (ways, rates) by which the unusual one is better: without errors, and at the rates of training."""
+        rates = [at(self.other, rate) for rate in (0.0, *explain_rows.TRAINED)]
+        return np.array([np.subtract(*(curves([row], way)[0, rates] for row in self)) for way in WAYS])
+
+
+def groups() -> dict[tuple[str, ...], list[Pair]]:
+    """Pairs by kind."""
+    rows = list(explain_rows.kept().values())
+    usual = {_recipe(row): row for row in rows if explain_rows.setting_of(row)}
+    pairs = [Pair(row, usual[_recipe(row)]) for row in rows
+             if not explain_rows.setting_of(row) and _recipe(row) in usual]
+    by_kind = sorted(pairs, key=lambda pair: pair.kind)
+    return {kind: list(some) for kind, some in groupby(by_kind, lambda pair: pair.kind)}
 
 
 def _recipe(row: Row) -> tuple[object, ...]:
     return (*(row[key] for key in RECIPE), row["seed"])
 
 
-def _order(pair: Pair) -> tuple[object, ...]:
-    """By what is unusual, then by recipe; seeds are brought together."""
-    return (factor(pair[0]), *(pair[0][key] for key in RECIPE))
+def larger_are_worse() -> list[Case]:
+    """At the rates of training, as trained and re-estimated, in every seed."""
+    return [(kind[1], len(some), all((pair.better()[:, 1:] < -LEAST).all() for pair in some))
+            for kind, some in groups().items() if some[0].other["clip"]]
 
 
-def factor(row: Row) -> str:
-    """What is unusual of its latent weights."""
-    return "not clipped" if not row["clip"] else f"begin x {row['scale']:g}"
+def clipped_told() -> str:
+    """In how many pairs clipping did nothing, and where it did something."""
+    pairs = [pair for some in groups().values() for pair in some if not pair.other["clip"]]
+    changed = dict.fromkeys(f"{pair.kind[2]} with code {pair.kind[3]}" for pair in pairs if not pair.is_same)
+    told = f"in {sum(pair.is_same for pair in pairs)} of {len(pairs)} pairs of networks"
+    return told + (f", not in {', '.join(changed)}" if changed else ", whose latent weights all stay within")
 
 
-def is_same(pair: Pair) -> bool:
-    """Whether both are one network, all bits and numbers: the checksums are of these."""
-    return pair[0]["checksum"] == pair[1]["checksum"]
-
-
-def differences(some: list[Pair]) -> np.ndarray:
-    """Points (ways, rates) by which the unusual ones are better, means of seeds; without errors first."""
-    rates = [at(some[0][0], rate) for rate in (0.0, *explain_rows.RATES)]
-    return np.array([np.mean([curves([row], way)[0, rates] - curves([usual], way)[0, rates] for row, usual in some],
-                             axis=0) for way in WAYS])
+def latents_told() -> str:
+    """What a reader can use of it; empty where there is no pair."""
+    if not groups():
+        return ""
+    return ("* State how large latent weights begin: where they begin larger, the network is worse under errors, "
+            f"re-estimated too {share(larger_are_worse())}. Clipping them did nothing {clipped_told()}.")
 
 
 def latent_part() -> str:
     """Empty where there is no pair."""
-    found = [(key, list(some)) for key, some in groupby(pairs(), _order)]
-    if not found:
+    lines = []
+    for kind, some in groups().items():
+        margins = [float(np.mean([row["margins"][0][1] for row in rows])) for rows in zip(*some)]
+        lines.append((kind[0], with_seeds(kind[1], len(some)), *kind[2:],
+                      f"{sum(pair.is_same for pair in some)} of {len(some)}",
+                      *(text for of in np.mean([pair.better() for pair in some], axis=0) for text in numbers(of)),
+                      *numbers(margins[::-1], ".3f")))
+    if not lines:
         return ""
-    lines = [(str(key[0]), with_seeds(f"{key[1]} {key[2]} {key[3]}", len(some)), str(key[4]), str(key[5]),
-              f"{sum(map(is_same, some))} of {len(some)}", *(text for of in differences(some)
-                                                             for text in numbers(of, ".2f")))
-             for key, some in found]
-    unclipped = [pair for pair in pairs() if not pair[0]["clip"]]
-    same = [pair for pair in unclipped if is_same(pair)]
-    rest = [f"{row['arm']} with code {row['code']}" for row, usual in unclipped if not is_same((row, usual))]
-    told = f"""
-* A latent weight stays in [-1, 1], as (b) and (c) say; the authors' code does not see to that. In {len(same)} of
-{len(unclipped)} pairs clipping did nothing: the network without it is the same, bit for bit.""" if unclipped else ""
-    also = f" It did something in {', '.join(dict.fromkeys(rest))}." if rest else ""
     return filled("""
-Latent weights: clipped or not, small or large at the beginning
----------------------------------------------------------------
+Latent weights: where they begin, and clipping
+----------------------------------------------
 
-Points by which the network with unusual latent weights is better than the one of the same recipe and seed, without
-errors and by BER, and in how many pairs both are one network:""") + simple(
-        ("latent weights", "setting", "arm", "code", "the same", *("0", *map("{:g}".format, explain_rows.RATES)) * 2),
-        lines, (("", 5), ("as trained", 4), ("rescaled", 4))) + filled(told + also)
+Usual latent weights begin as the authors' do, uniform in +-sqrt(1.5 / (fan_in + fan_out)) [C], and are clipped to
+[-1, 1]. Networks of one recipe and seed, with usual latent weights and with others: in how many pairs both are one
+network, bit for bit; points by which the other one is better, by BER; and margins of the first layer:""") + simple(
+        ("others", "setting", "arm", "code", "same", *("0", *map("{:g}".format, explain_rows.TRAINED)) * 2,
+         "usual", "other"), lines, (("", 5), ("as trained", 3), ("re-estimated", 3), ("margins", 2))) + filled(f"""
+{where(larger_are_worse(), f"Where they begin larger the network is worse by more than {LEAST} points at BER "
+       f"{' and '.join(map('{:g}'.format, explain_rows.TRAINED))}, re-estimated too, in every seed")}
+
+* Clipping did nothing {clipped_told()}.""")

@@ -139,20 +139,27 @@ def test_a_longer_training_is_a_line_of_its_own_and_compared(monkeypatch):
 
 
 def test_unusual_latent_weights_are_compared_with_the_usual_ones_of_their_seed(monkeypatch):
-    """One pair that clipping left alone, one that it changed, and one without its like."""
+    """One pair that clipping left alone, one that it changed, one that began larger, and one without its like."""
     rows = {key: row for key, row in networks.kept().items() if explain.setting_of(row)}
     monkeypatch.setattr(explain.explain_rows, "kept", lambda: rows)
-    assert explain.latent_part() == ""
+    assert explain.latent_part() == explain.latents_told() == ""
     of = {(row["arm"], row["seed"]): row for row in rows.values()
           if explain.setting_of(row) == "FCNN 10 cosine" and row["code"] == 0}
-    other = of["flips 0.1", 1]
-    better = {way: [[right + 50 for right in chips] for chips in other[way]] for way in explain.WAYS}
-    rows |= {("same", 0): of["standard", 0] | {"clip": False}, ("large", 0): of["standard", 0] | {"scale": 10.0},
-             ("changed", 1): other | {"clip": False, "checksum": "another"} | better,
+    standard, other = of["standard", 0], of["flips 0.1", 1]
+    ways = ("correct", "reestimated")
+    worse, better = ({way: [[right + n for right in chips] for chips in row[way]] for way in ways}
+                     for n, row in ((-300, standard), (50, other)))
+    rows |= {("same", 0): standard | {"clip": False}, ("large", 0): standard | {"scale": 10.0, "checksum": "x"} | worse,
+             ("changed", 1): other | {"clip": False, "checksum": "y"} | better,
              ("alone", 9): other | {"clip": False, "seed": 9}}
     told = explain.latent_part()
-    lines = [line.split() for line in told.splitlines() if "FCNN 10 cosine" in line]
-    assert [(*line[:2], " ".join(line[-11:-8]), line[-8]) for line in lines] == [
-        ("begin", "x", "1 of 1", "0.00"), ("not", "clipped", "0 of 1", "0.50"), ("not", "clipped", "1 of 1", "0.00")]
-    assert "In 1 of 2 pairs clipping did nothing" in " ".join(told.split())
-    assert told.endswith("It did something in flips 0.1 with code 0.\n\n")
+    lines = [line.split() for line in told.splitlines() if line.startswith(("begin x", "not clipped"))]
+    assert [(*line[:2], " ".join(line[-11:-8]), *line[-8:-2]) for line in lines] == [
+        ("begin", "x", "0 of 1", *["-3.0"] * 6), ("not", "clipped", "0 of 1", *["0.5"] * 6),
+        ("not", "clipped", "1 of 1", *["0.0"] * 6)]
+    words = " ".join(told.split())
+    assert "in every seed: FCNN 10 cosine (n=1) 1 of 1." in words
+    assert words.endswith("did nothing in 1 of 2 pairs of networks, not in flips 0.1 with code 0.")
+    rows["large", 0]["correct"] = standard["correct"]
+    with pytest.raises(SystemExit, match="no longer support.*begin larger"):
+        explain.latent_part()
