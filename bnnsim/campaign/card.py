@@ -138,12 +138,13 @@ class CardSweep:
         return "\n".join(table + [""] * bool(notes) + notes)
 
     def _assumed(self) -> list[str]:
-        """Lines that say what was not looked up on the card but computed."""
+        """Lines that say what was not looked up on the card but computed, or chosen by whoever asked."""
         condition = self.at.get("condition", self.card.conditions[0])
         own = self.card.own_cell(condition)
         cells = {} if self.card.under(condition).has_states else \
             dict.fromkeys(series["cell"] for series in self.series if series["cell"] != own)
         found = [f"{cell}: rates that follow from those of {own}, if both have equal sigmas" for cell in cells]
+        found += [f"sigma: {AXES['sigma'].label}, 1 is that of the card"] * (self.axis == "sigma")
         return found + [f"{AFTER}: of the weights as decoded, computed and not counted on chips"] * self.has_codes
 
     @property

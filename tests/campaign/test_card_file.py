@@ -181,6 +181,7 @@ def test_from_measurements_to_accuracy_at_once(network, test, tmp_path):
     by_hand = bnnsim.sweep_card(card, network, test, "sigma", [1.0], cells=["1T1R", "2T2R"], trials=2, rng=5,
                                 progress=False)
     assert found.rows == by_hand.rows and found.result.checksum == by_hand.result.checksum
+    assert "\nsigma: factor on the spread of both states, 1 is that of the card\n" in f"{found.table()}\n"
     assert [row["energy_joule"] for row in found.rows] == pytest.approx([1.5e-12 * network.n_bits,
                                                                          3e-12 * network.n_bits])
     sample = bnnsim.sweep_measurements(data_file("devices/sample_measurements.csv"), network, test, "sigma", [1.0, 1.2],
