@@ -5,13 +5,15 @@
     python -m bnnsim.plot sweep.h5 --xscale split --width column --published others.csv --out paper.pdf
     python -m bnnsim.plot sweep.h5 --kind classes --network cnn --out classes.svg
     python -m bnnsim.plot sweep.h5 --kind chips --rate 0.1 --out chips.png
+    python -m bnnsim.plot devices.h5 --kind chips --rate 'low power' --out chips.png
     python -m bnnsim.plot fashion_residual --kind graph --out resnet.pdf
     python -m bnnsim.plot fcnn.h5 --kind faults --layer 1 --rate 0.01 --out faults.png
     python -m bnnsim.plot chip.h5 --array 3 --out array.png
 
 Of results: "ber", accuracy over the bit error rate; "classes", the same for each class; "chips", how accuracy spreads
-over chips at one rate. Of a network: "weights" of its first layer; "graph", its layers and operations and what reads
-what; "faults", the wrong bits of a layer in one chip. Of a fault map: "array", the broken cells of one array.
+over chips at one rate, or at another place that was run, such as a condition. Of a network: "weights" of its first
+layer; "graph", its layers and operations and what reads what; "faults", the wrong bits of a layer in one chip. Of a
+fault map: "array", the broken cells of one array.
 """
 
 import argparse
@@ -25,7 +27,7 @@ from typing import TYPE_CHECKING
 import bnnsim.commands.command_line as command_line
 import bnnsim.commands.options as shared
 import bnnsim.commands.rules as rules
-from bnnsim.checks import check_probability
+from bnnsim.checks import check_probability, check_real, real_of
 from bnnsim.commands.options import Option
 from bnnsim.commands.printing import as_json, print_plan
 
@@ -43,6 +45,20 @@ KINDS = {"ber": ("results", ("band", "xscale", "published")), "classes": ("resul
 WANTED = {"results": "results of ber_sweep --out", "network": "one network file", "fault map": "one fault map"}
 CAME = {"results": "results of a campaign", "network": "a network", "fault map": "a fault map"}
 
+
+def number_or_name(word: str) -> float | str:
+    """A number, where it is one."""
+    try:
+        return real_of(word)
+    except ValueError:
+        return word
+
+
+def check_rate(name: str, value: object) -> float | str:
+    """A number on the axis of results, or the name of a condition."""
+    return value if isinstance(value, str) else check_real(name, value)
+
+
 OPTIONS = (
     Option("files", "results of ber_sweep --out, one network (a file, or the name of one that comes with the library, "
            "such as fashion_cnn), or one fault map", rules.path, metavar="FILE.h5", flag="", nargs="+", several=True),
@@ -59,7 +75,8 @@ OPTIONS = (
     replace(shared.PUBLISHED, help="ber: points to draw as well, columns rate, accuracy (a share of 1), citation"),
     Option("network", "classes: which series, by its name or number (default: the first)", rules.text, metavar="NAME",
            parameter="name"),
-    Option("rate", "chips, faults: the bit error rate", check_probability, read=float),
+    Option("rate", "chips, faults: the bit error rate; chips: or another place of the results, as a voltage or the "
+           "name of a condition", check_rate, read=number_or_name),
     Option("layer", "faults: which layer (default: 0)", rules.integer(0), read=int),
     replace(shared.FAULT, help=f"faults: instead of --rate, {shared.FAULT.help}"),
     replace(shared.SEED, default=None, help="faults: root seed (default: 0)"),
@@ -158,7 +175,10 @@ def check_options(options: argparse.Namespace) -> None:
             raise ValueError(f"--{name} goes with --kind {' or '.join(kinds)}, not with {options.kind}")
     given = [name for name in ("rate", "fault") if name in takes and getattr(options, name) is not None]
     if "rate" in takes and not given:
-        raise ValueError(f"--kind {options.kind} needs --rate, a bit error rate")
+        raise ValueError(f"--kind {options.kind} needs --rate, a bit error rate"
+                         + " or another place of the results" * (options.kind == "chips"))
+    if options.kind == "faults" and options.rate is not None:
+        check_probability("--rate", options.rate)
     if len(given) > 1:
         raise ValueError("give --rate or --fault, not both: BitFlips(0.01) is a fault")
 

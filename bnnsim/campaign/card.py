@@ -19,6 +19,7 @@ from bnnsim.campaign.result import SweepResult
 from bnnsim.checks import FilePath
 from bnnsim.devices import AXES, DeviceCard
 from bnnsim.devices.card_schema import place_text, where_text
+from bnnsim.devices.energy import unit_of
 from bnnsim.devices.marks import MARKS, explained, weakest
 from bnnsim.statistics import tolerated
 
@@ -118,14 +119,15 @@ class CardSweep:
     rows: list[CardRow]
 
     def table(self) -> str:
-        """Text: a line a series and place; accuracies in percent, energies in uJ and as a share of the reference.
+        """Text: a line a series and place; accuracies in percent, energies in one unit and parts of the reference.
 
         What was neither measured nor read has the sign of its mark behind it, which the last lines explain; they also
         say where on the card's other axes all of it holds.
         """
         head = ("network", "cell", "code", "devices/weight", self.axis, "BER of cells", AFTER, "energy", "of reference",
                 "accuracy %", "95 % interval", "drop")
-        lines = zip(*([(text, "") for text in head], *(self._line(row) for row in self.rows)))
+        unit = unit_of(row["energy_joule"] for row in self.rows)
+        lines = zip(*([(text, "") for text in head], *(self._line(row, *unit) for row in self.rows)))
         columns = [[text + sign.rjust(max(len(sign) for _, sign in column)) for text, sign in column]
                    for column in lines if any(text for text, _ in column[1:])]     # of what the card knows
         widths = [max(map(len, column)) for column in columns]
@@ -136,12 +138,13 @@ class CardSweep:
         return "\n".join(table + [""] * bool(notes) + notes)
 
     def _assumed(self) -> list[str]:
-        """Lines that say what was not looked up on the card but computed."""
+        """Lines that say what was not looked up on the card but computed, or chosen by whoever asked."""
         condition = self.at.get("condition", self.card.conditions[0])
         own = self.card.own_cell(condition)
         cells = {} if self.card.under(condition).has_states else \
             dict.fromkeys(series["cell"] for series in self.series if series["cell"] != own)
         found = [f"{cell}: rates that follow from those of {own}, if both have equal sigmas" for cell in cells]
+        found += [f"sigma: {AXES['sigma'].label}, 1 is that of the card"] * (self.axis == "sigma")
         return found + [f"{AFTER}: of the weights as decoded, computed and not counted on chips"] * self.has_codes
 
     @property
@@ -154,7 +157,7 @@ class CardSweep:
         return {mark for row in self.rows for mark in (row["cell_mark"], row["rate_mark"], row["energy_mark"],
                                                        row["relative_mark"]) if mark}
 
-    def _line(self, row: CardRow) -> list[tuple[str, str]]:
+    def _line(self, row: CardRow, factor: float, unit: str) -> list[tuple[str, str]]:
         """Texts of a line, each with the sign of its mark."""
         after, joule, relative = row["ber_after_code"], row["energy_joule"], row["energy_relative"]
         of_rates = [f"{100 * row['mean']:.2f}", f"{100 * row['low']:.2f}..{100 * row['high']:.2f}",
@@ -163,7 +166,7 @@ class CardSweep:
                  (f"{row['devices_per_weight']:.3g}", row["cell_mark"]), (place_text(self.axis, row["place"]), None),
                  (f"{row['ber']:.2g}", row["rate_mark"]),
                  ("", None) if after is None else (f"{after:.2g}", row["rate_mark"]),
-                 ("" if joule is None else f"{1e6 * joule:.3g} uJ", row["energy_mark"]),
+                 ("" if joule is None else f"{factor * joule:.3g} {unit}", row["energy_mark"]),
                  ("" if relative is None else f"1/{1 / relative:.3g}" if relative < 1 else f"{relative:.3g}",
                   row["relative_mark"]), *((text, row["rate_mark"]) for text in of_rates)]
         return [(text, "" if mark is None else MARKS[mark]) for text, mark in known]

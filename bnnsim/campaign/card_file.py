@@ -77,6 +77,16 @@ def load(path: FilePath, card: DeviceCard | None = None) -> CardSweep:
         raise NotACardSweep(f"{path}: {error}") from error
 
 
+def conditions_of(result: SweepResult) -> tuple[str, ...]:
+    """Names of a card's conditions by number, which a sweep over them has as rates; none where they are not stored."""
+    try:
+        found = _checked(result, result.provenance[KEY], None)
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError):
+        return ()
+    names = found.card.conditions if found.axis == "condition" else ()
+    return names if all(names) and set(result.rates.tolist()) <= set(range(len(names))) else ()
+
+
 def _checked(result: SweepResult, found: Mapping[str, Any], card: DeviceCard | None) -> CardSweep:
     if card is None and found["card"] is None:
         raise NotACardSweep("the card was too large to be stored here: give it, CardSweep.load(path, card)")

@@ -147,7 +147,7 @@ class _Asked:
         marks = {cell: either(self.card.rate_mark(cell, **self.where(place)) for place in places) for cell in cells}
         text = f"{self.card.name}, error rates " + ", ".join(f"of {cell} {mark}" for cell, mark in marks.items())
         if self.axis == "condition":                             # in the results file, rates are their numbers
-            return f"{text}; conditions: " + ", ".join(f"{i} {name}" for i, name in enumerate(self.card.conditions))
+            return f"{text}; conditions: " + ", ".join(f"{i} {name!r}" for i, name in enumerate(self.card.conditions))
         return "; at ".join([text, *(f"{key} {value}" for key, value in self.at.items())])
 
     def series(self, name: str, network: PackedNetwork, cell: str, code: str) -> CardSeries:

@@ -75,6 +75,13 @@ class SweepResult:
         return axis_of(self.settings)
 
     @property
+    def conditions(self) -> tuple[str, ...]:
+        """Names of a device card's conditions, of which `rates` are the numbers; none of other sweeps."""
+        import bnnsim.campaign.card_file as card_file
+
+        return card_file.conditions_of(self) if self.axis == "condition" else ()
+
+    @property
     def seed(self) -> int:
         """The root seed, an integer."""
         return int(self.settings["seed"])

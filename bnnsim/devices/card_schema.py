@@ -69,6 +69,8 @@ AXES = {
     "voltage": Axis("voltage_volt", "supply voltage", "V", False, "a voltage > 0 in volt", POSITIVE),
     "timing": Axis("timing_second", "timing parameter", "s", False, "a time > 0 in seconds", POSITIVE),
 }
+# what results call each axis, to its name here
+MOVED = {"sigma_factor" if name == "sigma" else axis.key: name for name, axis in AXES.items()}
 PARTS_OF_A_SECOND = ((1e-12, "ps"), (1e-9, "ns"), (1e-6, "us"), (1e-3, "ms"))
 PLACE = {axis.key: axis.range for axis in AXES.values() if axis.range is not None}
 _OF_STATES = [(f"{state}_{key}", rule) for state in ("lrs", "hrs") for kind in KINDS.values()

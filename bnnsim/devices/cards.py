@@ -18,7 +18,7 @@ import bnnsim.files.atomic as atomic
 import bnnsim.files.html_text as html_text
 from bnnsim.checks import FilePath, check_choice, check_probability, check_real, nearest
 from bnnsim.devices.card_fault import CardFault
-from bnnsim.devices.card_schema import AXES, CardError
+from bnnsim.devices.card_schema import AXES, CardError, where_text
 from bnnsim.devices.cells import (DEVICES_PER_BIT, Cell1T1R, Cell2T2R, ErrorRates, Failures, converted_rate,
                                   make_cell)
 from bnnsim.devices.conditions import Condition, make_conditions
@@ -147,9 +147,18 @@ class DeviceCard:
         return "measured" if known.has_states else known.cell_mark
 
     def notes(self, condition: str | None = None) -> list[str]:
-        """What rows say besides numbers, each note once: of all conditions, or of one."""
-        rows = [row for row in self.rows if condition is None or row.get("condition", condition) == condition]
-        return list(dict.fromkeys(str(row["note"]) for row in rows if row.get("note")))
+        """What rows say besides numbers, each note once, behind where it holds: of all conditions, or of one.
+
+        Examples
+        --------
+        >>> load_card("rram_macros").notes("40 nm")
+        ['condition 40 nm: 11 Mb; under 1,000 cycles.']
+        """
+        places = dict[str, list[str]]()
+        for row in self.rows:
+            if row.get("note") and (condition is None or row.get("condition", condition) == condition):
+                places.setdefault(row["note"], []).append(where_text(row))
+        return [f"{_listed(where)}: {note}" if all(where) else note for note, where in places.items()]
 
     def rate_mark(self, cell: str | None = None, condition: str | None = None, **place: float) -> str:
         """The weakest mark of what `error_rates` at a place come from: see `bnnsim.devices.marks`.
@@ -374,6 +383,12 @@ class DeviceCard:
         if cells is None:
             cells = tuple(DEVICES_PER_BIT) if known.has_states else (self.own_cell(known.name),)
         return devices.error_rates(self, axis, path, cells, ax=ax, width=width, published=published, **fixed)
+
+
+def _listed(places: Sequence[str]) -> str:
+    """Places in words, each once: the first, the last and how many where there are more than four."""
+    found = list(dict.fromkeys(places))
+    return "; ".join(found) if len(found) <= 4 else f"{found[0]}; ... {found[-1]} ({len(found)} places)"
 
 
 def _without_sigma(place: dict[str, float]) -> dict[str, float]:

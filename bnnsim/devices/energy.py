@@ -4,10 +4,14 @@ A network is anything with ``n_bits``, the number of its binary weights.
 """
 
 import re
+from collections.abc import Iterable
 
 from bnnsim.checks import check_int, check_real
 from bnnsim.devices.cells import DEVICES_PER_BIT
 from bnnsim.packed.memory import MemoryLike
+
+
+UNITS = {1.0: "J", 1e3: "mJ", 1e6: "uJ", 1e9: "nJ", 1e12: "pJ", 1e15: "fJ"}      # by how many make a joule
 
 
 def check_cell(cell: object) -> str:
@@ -20,6 +24,18 @@ def check_cell(cell: object) -> str:
         raise ValueError(f"cell must be {kinds}, or the name of another memory's cells, got {cell!r}; did you mean "
                          f"{meant!r}?")
     return cell
+
+
+def unit_of(energies_joule: Iterable[float | None]) -> tuple[float, str]:
+    """(factor, unit) in which the greatest of some energies is a number from 1 to 1000 at three digits; uJ of none.
+
+    Examples
+    --------
+    >>> unit_of([3.05e-9, 9.997e-7, None])
+    (1000000.0, 'uJ')
+    """
+    greatest = float(f"{max((joule or 0 for joule in energies_joule), default=0):.3g}")
+    return next(((factor, unit) for factor, unit in UNITS.items() if greatest * factor >= 1), (1e6, "uJ"))
 
 
 def stored_bits(network: MemoryLike, bits_per_weight: float = 1.0) -> float:

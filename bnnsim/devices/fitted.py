@@ -15,7 +15,7 @@ import bnnsim.files.html_text as html_text
 from bnnsim.checks import FilePath
 from bnnsim.devices.cards import DeviceCard
 from bnnsim.devices.cells import Cell1T1R, Cell2T2R, make_cell
-from bnnsim.devices.distributions import MAX_SAMPLES
+from bnnsim.devices.distributions import MAX_CUT, MAX_SAMPLES
 from bnnsim.devices.sample_rates import RateInterval
 from bnnsim.devices.states import KnownState, samples_of
 
@@ -62,10 +62,12 @@ class StateFit:
     def line(self, name: str) -> str:
         """Its text: counts, median and spread of what was fitted, p values."""
         x = np.log(self.kept_ohm)
-        difference = self.akaike.get("normal-conductance", np.inf) - self.akaike["log-normal"]
+        against = f"no dAIC: over {100 * MAX_CUT:g} % of a normal conductance would lie below 0"
+        if "normal-conductance" in self.akaike:
+            against = f"dAIC {self.akaike['normal-conductance'] - self.akaike['log-normal']:+.1f}"
         text = (f"  {name}  n {len(self.samples_ohm):>6,}  median {np.exp(np.median(x)):>9.4g} ohm  sigma_ln "
                 f"{np.std(x, ddof=1):.3f}  p {self.p_value['log-normal']:.2g} / "
-                f"{self.p_value['normal-conductance']:.2g}  dAIC {difference:+.1f}")
+                f"{self.p_value['normal-conductance']:.2g}  {against}")
         aside, low = self.n_aside, name == "LRS"
         if aside:
             bound = self.samples_ohm[aside - 1 if low else -aside]
@@ -224,7 +226,7 @@ class DeviceFit:
         """Text: for each place and state samples, median, sigma, p values; error rates with intervals, those that the
         samples show beside them, and what contradicts the model."""
         lines = [f"{self.model}; p: Anderson-Darling test of log-normal / of normal conductance; dAIC: normal "
-                 "conductance over log-normal; the better of both need not be good"]
+                 "conductance over log-normal, > 0 speaks for log-normal; the better of both need not be good"]
         lines += [f"read as {line}" for line in self.read_as.splitlines()]
         for each in self.places:
             lines += [each.name, each.lrs.line("LRS"), each.hrs.line("HRS")]

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from bnnsim.checks import FilePath
 from bnnsim.devices import AXES
 from bnnsim.devices.card_schema import place_text, where_text
+from bnnsim.devices.energy import unit_of
 from bnnsim.devices.marks import doubts, either
 from bnnsim.figures.drawn import check_drawn
 from bnnsim.figures.published import draw_published, positive, read_along, read_published
@@ -223,10 +224,9 @@ def _at(sweep: "CardSweep", places: Sequence[float | str]) -> str:
 
 
 def _energy_unit(sweep: "CardSweep") -> tuple[float, str]:
-    """(factor, unit) in which the greatest energy is a number from 1 to 1000; µJ without energies."""
-    greatest = max((row["energy_joule"] or 0 for row in _rows(sweep)), default=0)
-    units = {1e3: "mJ", 1e6: "µJ", 1e9: "nJ", 1e12: "pJ"}
-    return next(((factor, unit) for factor, unit in units.items() if greatest * factor >= 1), (1e6, "µJ"))
+    """(factor, unit) of all energies."""
+    factor, unit = unit_of(row["energy_joule"] for row in _rows(sweep))
+    return factor, unit.replace("u", "µ")
 
 
 def _finish_energy(axes: Axes, sweep: "CardSweep", unit: str) -> None:

@@ -13,10 +13,12 @@ from matplotlib.ticker import MaxNLocator
 
 from bnnsim.checks import FilePath, check_choice, check_probability, check_real
 from bnnsim.datasets.class_names import of_split
+from bnnsim.devices.card_schema import AXES, MOVED, place_text
 from bnnsim.faults.axis import in_words, is_probability
 from bnnsim.figures.drawn import by_name, check_drawn
-from bnnsim.figures.published import draw_published, read_published
-from bnnsim.figures.scales import Place, Scale, device_axis, draw_curve, plateau_end, rate_axis
+from bnnsim.figures.published import draw_published, read_along, read_published
+from bnnsim.figures.scales import (Place, Scale, card_axis, device_axis, draw_curve, name_axis, plateau_end,
+                                   rate_axis)
 from bnnsim.figures.style import (COLOURS, LEGEND, NARROW, WIDTH, Drawn, Width, chips_in_words, heading, legend_below,
                                   line_style, new_axes, new_panels, plain, wrapped, written)
 
@@ -66,8 +68,9 @@ def ber_curve(result: "SweepResult | Mapping[str, SweepResult]", path: FilePath 
     """
     check_choice("band", band, ("interval", "range"))
     series = _all_series(result)
-    limits = check_probability if is_probability(series[0].result.axis) else check_real
-    points = read_published(published, check=limits)
+    axis = series[0].result.axis
+    limits = check_probability if is_probability(axis) else check_real
+    points = read_along(published, axis) if axis == "condition" else read_published(published, check=limits)
     figure, axes = new_axes(ax=ax, size=width)
     place = _axis_of(axes, series, xscale, [one.x for one in points])
     for i, (_, swept, s) in enumerate(series):
@@ -115,7 +118,7 @@ def class_curves(result: "SweepResult", name: str | int = 0, path: FilePath | No
     """
     check_drawn("result", result, "SweepResult", "bnnsim.sweep")
     s = result.index(name)
-    series = _Series(result.names[s], result, s)
+    series = _Series(_name(result, s), result, s)
     names = _class_names(class_names, result.settings["series"][s]["split"], result.per_class.shape[3])
     figure, axes = new_axes(WIDTH + 1.2, ax=ax, size=width)
     place = _axis_of(axes, [series], xscale)
@@ -137,15 +140,16 @@ def class_curves(result: "SweepResult", name: str | int = 0, path: FilePath | No
     return written(figure, path, ax)
 
 
-def chip_histogram(result: "SweepResult | Mapping[str, SweepResult]", rate: float,
+def chip_histogram(result: "SweepResult | Mapping[str, SweepResult]", rate: float | str,
                    path: FilePath | None = None, *, ax: "Drawn | None" = None, width: Width = None) -> "Drawn":
-    """How accuracy spreads over chips at one bit error rate: up to 30 chips as points, more as a histogram; the median.
+    """How accuracy spreads over chips at one bit error rate, or another place: points, or a histogram; the median.
 
     Parameters
     ----------
     result : SweepResult, or dict of str to SweepResult
-    rate : float
-        One of the result's rates; three digits are enough, as tables print them.
+    rate : float or str
+        One of the result's rates; three digits are enough, as tables print them. Of a sweep over the conditions of a
+        device card, the name of one.
     path : path, optional
     ax : sequence of matplotlib.axes.Axes, optional
         One a series, drawn on and returned, instead of a new figure.
@@ -162,7 +166,7 @@ def chip_histogram(result: "SweepResult | Mapping[str, SweepResult]", rate: floa
         Where the rate is not among those of a result: the message lists them.
     """
     series = _all_series(result)
-    places = [_rate_index(swept.rates, rate) for _, swept, _ in series]
+    places = [_rate_index(swept, rate) for _, swept, _ in series]
     chips = [swept.accuracy[s, r] for (_, swept, s), r in zip(series, places)]
     chips = [100 * trials[~np.isnan(trials)] for trials in chips]
     figure, rows = new_panels((WIDTH, 1.4 + 0.9 * len(series)), len(series), ax=ax, width=width, sharex=True)
@@ -177,8 +181,7 @@ def chip_histogram(result: "SweepResult | Mapping[str, SweepResult]", rate: floa
         axes.grid(False, axis="y")
     rows[-1].set_xlabel("test accuracy of a chip (%)")
     rows[-1].ticklabel_format(axis="x", useOffset=False)
-    at = ", ".join(dict.fromkeys(f"{in_words(swept.axis)} {swept.rates[r]:.4g}" for (_, swept, _), r in
-                                 zip(series, places)))
+    at = ", ".join(dict.fromkeys(_place_text(swept, r) for (_, swept, _), r in zip(series, places)))
     if ax is None:                              # on axes given: their titles tell the series, a caption the rest
         heading(figure, f"{_images(series)}, {at}")
     if not points and ax is None:
@@ -189,8 +192,19 @@ def chip_histogram(result: "SweepResult | Mapping[str, SweepResult]", rate: floa
 def _all_series(result: "SweepResult | Mapping[str, SweepResult]") -> list[_Series]:
     """All series of a result or a dict of results."""
     named = by_name("result", result, "SweepResult", "bnnsim.sweep")
-    return [_Series(f"{key}: {name}" if len(named) > 1 else name, swept, s)
-            for key, swept in named.items() for s, name in enumerate(swept.names)]
+    return [_Series(f"{key}: {_name(swept, s)}" if len(named) > 1 else _name(swept, s), swept, s)
+            for key, swept in named.items() for s in range(len(swept.names))]
+
+
+def _name(result: "SweepResult", s: int) -> str:
+    """Name of a series; in device sweeps "none" at its end is no code."""
+    name = result.names[s]
+    return f"{name.removesuffix('none')}no code" if _of_card(result) and name.endswith(", none") else name
+
+
+def _of_card(result: "SweepResult") -> bool:
+    """Whether a result is a sweep along an axis of a device card."""
+    return "card" in result.provenance and result.axis in MOVED
 
 
 def _images(series: Iterable[_Series]) -> str:
@@ -201,7 +215,9 @@ def _images(series: Iterable[_Series]) -> str:
 
 def _card_marks(series: Iterable[_Series]) -> str:
     """How the error rates of device cards are known, a line each; nothing of other sweeps."""
-    found = dict.fromkeys(str(swept.provenance["card"]) for _, swept, _ in series if "card" in swept.provenance)
+    found = dict.fromkeys(str(swept.provenance["card"]).partition("; conditions: ")[0]
+                          if swept.conditions else str(swept.provenance["card"])
+                          for _, swept, _ in series if "card" in swept.provenance)
     return "".join(f"\n{wrapped(text)}" for text in found)
 
 
@@ -225,11 +241,42 @@ def _axis_of(axes: Axes, series: Sequence[_Series], xscale: Scale = "log",
         return rate_axis(axes, places, kind, xscale, knee)
     if xscale != "log":
         raise ValueError(f"xscale {xscale!r} is for axes of probabilities, and these results are over {kind}")
-    return device_axis(axes, places, kind)
+    named = {swept.conditions for _, swept, _ in series}
+    if named != {()}:
+        return _condition_axis(axes, places, named)
+    place = device_axis(axes, places, kind)
+    if all(_of_card(swept) for _, swept, _ in series):
+        axes.set_xlabel(card_axis(axes, MOVED[kind], places))
+    return place
 
 
-def _rate_index(rates: np.ndarray, rate: float) -> int:
-    """Place of a rate in a grid: itself, or the one that looks like it at three digits."""
+def _condition_axis(axes: Axes, numbers: np.ndarray, named: set[tuple[str, ...]]) -> Place:
+    """Axis of the conditions of a card, by their names; returns number on the card -> place."""
+    if len(named) > 1:
+        raise ValueError("results over conditions must be of one device card, whose file has their names, got "
+                         f"{len(named)}: draw each in a figure of its own")
+    (names,), present = named, np.unique(numbers)
+    name_axis(axes, range(len(present)), [plain(names[int(number)]) for number in present])
+    axes.set_xlabel(AXES["condition"].label)
+    return lambda numbers: np.searchsorted(present, numbers)
+
+
+def _place_text(result: "SweepResult", r: int) -> str:
+    """A place, and of what: "BER 0.1", "cycles 1e+04", "condition weak"."""
+    rate, names = result.rates[r], result.conditions
+    if not _of_card(result):
+        return f"{in_words(result.axis)} {rate:.4g}"
+    return f"{MOVED[result.axis]} {names[int(rate)] if names else place_text(MOVED[result.axis], rate, 4)}"
+
+
+def _rate_index(result: "SweepResult", rate: float | str) -> int:
+    """Place of a rate among a result's: itself, the one that looks like it at three digits, or a condition by name."""
+    rates, names = result.rates, result.conditions
+    if names:
+        here = [names[int(number)] for number in rates]
+        return here.index(check_choice("rate", rate if isinstance(rate, str) else f"{rate:g}", here))
+    if isinstance(rate, str):
+        raise ValueError(f"rate must be one of the result's, which are numbers ({in_words(result.axis)}), got {rate!r}")
     rate = check_real("rate", rate)
     near = np.flatnonzero(np.isclose(rates, rate, rtol=5e-3, atol=0))
     if len(near) > 1:

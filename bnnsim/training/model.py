@@ -13,6 +13,7 @@ from bnnsim.checks import check_images, check_int, check_labels, check_sequence,
 from bnnsim.kernels import empty, split
 from bnnsim.packed.graph import as_scores
 from bnnsim.packed.schema import MAX_PREACTIVATION, check_input_shape
+from bnnsim.packed.sizes import text_of
 from bnnsim.training.gradients import Gradient, scattered
 from bnnsim.training.layers.batchnorm import Norm
 from bnnsim.training.layers.conv import Convolution
@@ -305,17 +306,22 @@ class Graph:
 
     def _repr_html_(self) -> str:
         size = " x ".join(map(str, self.input_shape))
+        head, *rows = self._layer_rows()
+        return html_text.table(f"{type(self).__name__}: {size} to {self.n_classes} classes", rows, head,
+                               f"{sum(row[-1] for row in rows):,} parameters are trained")
+
+    def _layer_rows(self) -> list[tuple[Any, ...]]:
+        """Names of columns, and a row a layer: number, kind, what it reads if layers branch, output, parameters."""
         branched = any(read != (i - 1,) for i, read in enumerate(self.inputs))
-        counts = [sum(value.size for value in layer.parameters.values()) for layer in self.layers]
         rows = [(i, type(layer).__name__, *([", ".join(map(str, self.inputs[i]))] * branched),
-                 " x ".join(map(str, shape)), n) for i, (layer, shape, n) in
-                enumerate(zip(self.layers, self.shapes, counts))]
-        return html_text.table(f"{type(self).__name__}: {size} to {self.n_classes} classes", rows,
-                               ("", "layer", *(["reads"] * branched), "output", "parameters"),
-                               f"{sum(counts):,} parameters are trained")
+                 " x ".join(map(str, shape)), sum(value.size for value in layer.parameters.values()))
+                for i, (layer, shape) in enumerate(zip(self.layers, self.shapes))]
+        return [("", "layer", *(["reads"] * branched), "output", "parameters"), *rows]
 
     def summary(self, mapping: "ArrayMapping | None" = None) -> str:
         """A table of what `pack` would make of it now, as `PackedNetwork.summary` has it, and what is trained.
+
+        Of a model that cannot be packed: its layers, and why.
 
         Parameters
         ----------
@@ -337,7 +343,14 @@ class Graph:
         latent = sum(layer.parameters["weight"].size for layer in self.weighted)
         trained = sum(value.size for layer in self.layers for value in layer.parameters.values())
         running = sum(value.size for layer in self.layers for value in layer.running.values())
-        return (f"{pack(self).summary(mapping)}\ntrained: {latent:,} latent weights, {trained - latent:,} others "
+        try:
+            packed = pack(self)
+        except (TypeError, ValueError) as error:
+            rows = [[str(cell) for cell in row] for row in self._layer_rows()]
+            table = f"{text_of(rows, left=2)}\nof the layers as they are trained, since `pack` says: {error}"
+        else:
+            table = packed.summary(mapping)
+        return (f"{table}\ntrained: {latent:,} latent weights, {trained - latent:,} others "
                 f"({4 * trained / 1000:,.1f} kB); running statistics: {running:,}")
 
     def describe(self) -> str:

@@ -11,6 +11,8 @@ from small_networks import small
 
 import bnnsim
 import bnnsim.devices as devices
+import bnnsim.figures.sweeps as sweeps
+import bnnsim.plot as plot
 import bnnsim.summary as summary
 from bnnsim import load_embedded
 from bnnsim.campaign import CardSweep
@@ -65,11 +67,37 @@ def test_stored_results_say_what_their_axis_means(network, test, tmp_path):
     """A stored sweep over conditions had the numbers 0, 1, 2, and nothing told which they were."""
     found = sweep("hfo2_2t2r", network, test, "condition", out=tmp_path / "out.h5")
     stored = bnnsim.SweepResult.load(tmp_path / "out.h5")
-    assert "conditions: 0 reference, 1 low power, 2 ultra-low power" in stored.table()
-    assert "1 low power" in stored.plot().axes[0].get_title().replace("\n", " ")
+    assert "conditions: 0 'reference', 1 'low power', 2 'ultra-low power'" in stored.table()
     assert "card_sweep" not in summary.results_text(stored)
     weak = sweep("teaching", network, test, "cycles", [1, 1e4], at={"condition": "weak"})
     assert "at condition weak" in weak.result.table() and found.result.checksum == stored.checksum
+
+
+def test_stored_sweeps_are_drawn_in_the_words_of_their_card(network, test, tmp_path, capsys):
+    """Conditions were numbers, explained in a title that nobody could read; "none" was no code; rates probabilities."""
+    sweep("rram_macros", network, test, "condition", ["22 nm, read in 5 ns", "40 nm"], out=tmp_path / "c.h5")
+    sweep("teaching", network, test, "cycles", [1, 1e7], at={"condition": "weak"}, out=tmp_path / "n.h5")
+    named, numbered = (bnnsim.SweepResult.load(tmp_path / name) for name in ("c.h5", "n.h5"))
+    axes = named.plot().axes[0]
+    assert [" ".join(label.get_text().split()) for label in axes.get_xticklabels()] == ["40 nm", "22 nm, read in 5 ns"]
+    assert axes.get_xlabel() == "programming condition" and "nm" not in axes.get_title()
+    assert [text.get_text() for text in axes.figure.legends[0].get_texts()] == ["network, RRAM, no code"]
+    assert numbered.plot().axes[0].get_xlabel() == "programming cycles" and numbered.conditions == ()
+    for file, rate, said in (("c", "40 nm", "condition 40 nm"), ("n", "1e7", "cycles 1e+07")):
+        words = [str(tmp_path / f"{file}.h5"), "--kind", "chips", "--rate", rate, "--out", str(tmp_path / "a.png"),
+                 "--force"]
+        assert plot.main(words) == 0
+        result = bnnsim.SweepResult.load(words[0])
+        assert said in sweeps.chip_histogram(result, rate if file == "c" else float(rate)).get_suptitle()
+    for file, rate, message in (("c", "7 nm", "--rate must be one of"), ("n", "weak", "which are numbers (cycles)")):
+        with pytest.raises(SystemExit):
+            plot.main([str(tmp_path / f"{file}.h5"), "--kind", "chips", "--rate", rate, "--out", "x.png"])
+        assert message in capsys.readouterr().err
+    other = sweep("hfo2_2t2r", network, test, "condition")
+    with pytest.raises(ValueError, match="must be of one device card"):
+        sweeps.ber_curve({"a": named, "b": other.result})
+    del named.provenance["card_sweep"]["card"]
+    assert named.conditions == () and "conditions: 0 '40 nm'" in " ".join(named.plot().axes[0].get_title().split())
 
 
 def test_the_csv_is_tidy(network, test, tmp_path):
@@ -181,6 +209,7 @@ def test_from_measurements_to_accuracy_at_once(network, test, tmp_path):
     by_hand = bnnsim.sweep_card(card, network, test, "sigma", [1.0], cells=["1T1R", "2T2R"], trials=2, rng=5,
                                 progress=False)
     assert found.rows == by_hand.rows and found.result.checksum == by_hand.result.checksum
+    assert "\nsigma: factor on the spread of both states, 1 is that of the card\n" in f"{found.table()}\n"
     assert [row["energy_joule"] for row in found.rows] == pytest.approx([1.5e-12 * network.n_bits,
                                                                          3e-12 * network.n_bits])
     sample = bnnsim.sweep_measurements(data_file("devices/sample_measurements.csv"), network, test, "sigma", [1.0, 1.2],

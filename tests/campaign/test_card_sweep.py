@@ -101,8 +101,9 @@ def test_between_places_beyond_the_data_the_card_is_straight_in_logarithms(netwo
     assert card.error_rates(cycles=one["place"], extrapolate=True).mean == pytest.approx(one["ber"], rel=1e-9)
 
 
-def of_voltages(bers):
-    rows = [{"voltage_volt": 0.5 + 0.1 * i, "ber": ber, "cell": "6T", "provenance": "synthetic", "source": "a test"}
+def of_voltages(bers, **values):
+    rows = [{"voltage_volt": 0.5 + 0.1 * i, "ber": ber, "cell": "6T", "provenance": "synthetic", "source": "a test",
+             **values}
             for i, ber in enumerate(bers)]
     return devices.DeviceCard("plain", "SRAM", "rates", "MIT", rows, assume_equal_sigmas=False)
 
@@ -206,6 +207,15 @@ def test_short_times_are_told_and_drawn_in_nanoseconds(network, test):
     assert "  5 ns  " in found.table() and "7.5 ns" in found.table()
     axes = found.plot().axes[-1]
     assert axes.get_xlabel() == "timing parameter" and axes.xaxis.get_major_formatter()(5e-9) == "5 ns"
+
+
+@pytest.mark.parametrize("joule, told", [(2e-15, "2 fJ"), (3.05e-9, "3.05 nJ"), (9.999e-4, "1 mJ"), (20, "20 J")])
+def test_a_table_has_energies_in_the_unit_of_its_figure(network, test, joule, told):
+    """They were in uJ, "0.00305 uJ" and "1.57e+03 uJ"."""
+    card = of_voltages([0.1, 0.01], energy_write_joule=joule / network.n_bits)
+    found = sweep_card(card, network, test[:20], "voltage", [0.5, 0.6], trials=1, rng=0, progress=False)
+    assert found.table().count(f" {told}*") == 2
+    assert f"({told.split()[1]})" in found.plot().axes[2].get_ylabel()
 
 
 def test_the_interval_of_one_place_is_a_bar(network, test):

@@ -264,6 +264,17 @@ def test_what_was_not_verified_says_so():
     assert all("not verified" in row["source"] for row in card.rows if row["provenance"] == "recalled")
 
 
+def test_notes_say_of_which_rows_they_are():
+    """Four times "log-normal fitted to ...", and of which cycles was not told."""
+    cycled = [{"condition": "a", "cycles": float(n), "ber": n / 1e3, **KNOWN} for n in range(1, 8)]
+    notes = ["one", "one", "two", *["many"] * 4]
+    card = card_of(*({**row, "note": note} for row, note in zip(cycled, notes)),
+                   {"endurance_cycles": 1e6, "note": "all", **KNOWN}, {**RATED, "condition": "b", "note": "many"})
+    assert card.notes() == ["condition a, cycles 1; condition a, cycles 2: one", "condition a, cycles 3: two",
+                            "condition a, cycles 4; ... condition b (5 places): many", "all"]
+    assert card.notes("b") == ["all", "condition b: many"]
+
+
 def test_every_axis_of_every_shipped_card_can_be_asked():
     for name in SHIPPED:
         card = load_card(name)

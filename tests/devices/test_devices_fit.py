@@ -50,6 +50,14 @@ def test_the_shipped_sample_gives_back_what_it_was_made_of():
     assert "weak" in fitted.plot(place=1).get_suptitle() and "strong" in fitted.plot().get_suptitle()
 
 
+def test_a_table_says_in_words_where_there_is_no_akaike_difference():
+    """It said "dAIC +inf"."""
+    lines = fit(SAMPLE, n_resamples=100).table().splitlines()
+    assert [line.partition("  p ")[2].partition("  ")[2] for line in lines if line.startswith("  HRS")] == \
+        ["no dAIC: over 3 % of a normal conductance would lie below 0"] * 2
+    assert [line.partition("dAIC ")[2] for line in lines if line.startswith("  LRS")] == ["+59.4", "+49.6"]
+
+
 def test_the_same_file_gives_the_same_intervals():
     first, again, other = (fit(SAMPLE, n_resamples=100, rng=rng).places[0].rates for rng in (0, 0, 1))
     assert first == again != other

@@ -166,7 +166,7 @@ def test_the_results_file_knows_how_well_the_card_is_known(network, tmp_path):
     for out in (None, tmp_path / "sweep.h5"):
         found = swept(card, network, places=["sure"], out=out, provenance={"command": "a test"})
         assert found.result.provenance["card"] == \
-            "mine, error rates of 2T2R read or recalled; conditions: 0 sure, 1 asked"
+            "mine, error rates of 2T2R read or recalled; conditions: 0 'sure', 1 'asked'"
         assert found.result.provenance["command"] == "a test"
     assert bnnsim.SweepResult.load(out).provenance["card"] == found.result.provenance["card"]
 

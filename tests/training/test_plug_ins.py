@@ -268,8 +268,13 @@ def test_a_layer_lacks_nothing():
 
     with pytest.raises(TypeError, match="abstract.*backward"):
         Half()
-    with pytest.raises(TypeError, match="cannot pack a layer of type Unpacked"):
-        pack(with_own_layer(kind=Unpacked))
+    model = with_own_layer(kind=Unpacked)
+    with pytest.raises(TypeError, match="cannot pack a layer of type Unpacked: give it a `pack_into`"):
+        pack(model)
+    lines = model.summary().splitlines()                        # which raised it, too
+    assert lines[0].split() == ["layer", "output", "parameters"] and lines[-3].split() == ["10", "Unpacked", "10", "10"]
+    assert lines[-2].startswith("of the layers as they are trained, since `pack` says: cannot pack a layer of type")
+    assert lines[-1].startswith("trained: ") and "pack" not in with_own_layer().summary()
 
 
 @pytest.mark.parametrize(("spoil", "error", "message"), [

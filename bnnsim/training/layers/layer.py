@@ -63,7 +63,8 @@ class Layer(Protocol):
 
         input_offset : of the pixels that the stored layer reads; None where it reads bits
         """
-        raise TypeError(f"cannot pack a layer of type {type(self).__name__}")      # better no network than a wrong one
+        raise TypeError(f"cannot pack a layer of type {type(self).__name__}: give it a `pack_into` that folds what it "
+                        "computes into the stored layer before it")      # better no network than a wrong one
 
 
 def checked_gradient(layer: Layer, i: int, name: str, gradient: object) -> np.ndarray:
