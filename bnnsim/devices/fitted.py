@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MAX_NOTE = 1_500                    # characters of a card's note
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class StateFit:
     """One state of one place.
 
@@ -59,6 +59,9 @@ class StateFit:
         """How many samples were set aside: see `kept_ohm`."""
         return len(self.samples_ohm) - len(self.kept_ohm)
 
+    def __repr__(self) -> str:
+        return f"<StateFit: {len(self.samples_ohm):,} samples, {type(self.fitted).__name__}>"
+
     def line(self, name: str) -> str:
         """Its text: counts, median and spread of what was fitted, p values."""
         x = np.log(self.kept_ohm)
@@ -79,7 +82,7 @@ class StateFit:
         return text
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PlaceFit:
     """Both states of one place (condition, cycles, time, temperature), and the error rates of cells made of them.
 
@@ -107,6 +110,9 @@ class PlaceFit:
     contradictions: tuple[str, ...]
     energy_joule: Mapping[str, float] = field(default_factory=dict)
     pulses: Mapping[str, float] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<PlaceFit {self.name}: {len(self.lrs.samples_ohm):,} of LRS and {len(self.hrs.samples_ohm):,} of HRS>"
 
     def cell(self, kind: str = "2T2R") -> Cell1T1R | Cell2T2R:
         """A `Cell1T1R` or `Cell2T2R` of the fitted states."""
@@ -147,7 +153,7 @@ class PlaceFit:
                 f"error rates are those of the samples (1T1R at a reference of their own){thinned}")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DeviceFit:
     """What `fit` found: one `PlaceFit` for each place in the measurements; `read_as` is how columns were guessed."""
 
@@ -218,6 +224,9 @@ class DeviceFit:
         if each.pulses:
             note += "; mean pulses: " + ", ".join(f"{n:.3g} to {state}" for state, n in sorted(each.pulses.items()))
         return f"{note}; {each.warning(self.model)}"[:MAX_NOTE] if each.contradictions else note
+
+    def __repr__(self) -> str:
+        return f"<DeviceFit: {self.model} at {len(self.places):,} places>"
 
     def _repr_html_(self) -> str:
         return html_text.text(f"DeviceFit: {len(self.places)} place{'s' * (len(self.places) != 1)}", self.table())

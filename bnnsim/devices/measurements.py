@@ -87,6 +87,10 @@ class Measurements(NamedTuple):
     n_left_out: dict[str, int]
     read_as: str
 
+    def __repr__(self) -> str:
+        n = {state: sum(len(there[state]) for there in self.ohm.values()) for state in ("LRS", "HRS")}
+        return f"<Measurements: {n['LRS']:,} of LRS and {n['HRS']:,} of HRS, {len(self.ohm):,} places>"
+
 
 def read_measurements(table: Source, columns: Columns | None = None, drop_invalid: bool = False,
                       decimal: str | None = None) -> Measurements:

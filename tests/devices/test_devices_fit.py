@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import bnnsim.devices as devices
 from bnnsim.datasets.shipped import data_file
 from bnnsim.devices import (CardError, Cell1T1R, Cell2T2R, Empirical, LogNormal, MeasurementError, NormalConductance,
                             fit, load_card)
@@ -56,6 +57,16 @@ def test_a_table_says_in_words_where_there_is_no_akaike_difference():
     assert [line.partition("  p ")[2].partition("  ")[2] for line in lines if line.startswith("  HRS")] == \
         ["no dAIC: over 3 % of a normal conductance would lie below 0"] * 2
     assert [line.partition("dAIC ")[2] for line in lines if line.startswith("  LRS")] == ["+59.4", "+49.6"]
+
+
+def test_what_was_read_and_fitted_is_a_line_at_a_prompt():
+    """All resistances were printed."""
+    measured = devices.read_measurements(SAMPLE)
+    fitted = fit(measured, n_resamples=100)
+    assert repr(measured) == "<Measurements: 800 of LRS and 800 of HRS, 2 places>"
+    assert repr(fitted) == "<DeviceFit: log-normal at 2 places>"
+    assert repr(fitted.places[0]) == "<PlaceFit condition strong: 400 of LRS and 400 of HRS>"
+    assert repr(fitted.places[0].lrs) == "<StateFit: 400 samples, LogNormal>"
 
 
 def test_the_same_file_gives_the_same_intervals():
