@@ -49,7 +49,8 @@ def key(rows: list[Row]) -> tuple[Any, ...]:
 
 
 def lost_figure(drawn: list[list[Row]]) -> Figure:
-    """Points below the standard network without errors, over BER, a panel for each data set."""
+    """Points below the standard network without errors, over BER, a panel for each data set; usual latent weights."""
+    drawn = [rows for rows in drawn if rows[0]["clip"] and rows[0]["scale"] == 1]
     clean = {key(rows): curves(rows)[:, 0].mean() for rows in drawn if rows[0]["arm"] == "standard"}
     data = list(dict.fromkeys(rows[0]["data"] for rows in drawn))
     figure, panels = new_panels((9.6, 3.4 * max(1, len(data))), max(1, len(data)))

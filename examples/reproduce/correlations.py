@@ -31,6 +31,16 @@ def high(rows: Sequence[Row]) -> np.ndarray:
     return curves(rows)[:, np.array(rows[0]["rates"]) >= 0.05].mean(axis=1)
 
 
+def distinct(trainings: Sequence[list[Row]]) -> list[list[Row]]:
+    """Those that are not another one again, network by network: clipping that never acts makes no other training."""
+    kept, seen = list[int](), set[str]()
+    for i in sorted(range(len(trainings)), key=lambda i: -len(trainings[i])):      # of more seeds first
+        networks = {row["checksum"] for row in trainings[i]}
+        kept += [] if networks <= seen else [i]
+        seen |= networks
+    return [trainings[i] for i in sorted(kept)]
+
+
 def by_layer(rows: Sequence[Row]) -> str:
     """T of each hidden layer, mean over seeds."""
     return ", ".join(f"{value:.1f}" for value in np.mean([[t for t, _ in row["T"]["layers"]] for row in rows], axis=0))

@@ -20,7 +20,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from correlations import between, by_layer, fisher, high, kind, of_both, of_order, tolerance, within
+from correlations import between, by_layer, distinct, fisher, high, kind, of_both, of_order, tolerance, within
 from networks import Row, run
 from plan import CODES, STAGES, Recipe
 from study import NOT_TRAINED, Study, label
@@ -35,8 +35,8 @@ POPULATIONS = {"flip training": KINDS[:2], "both gradients": KINDS[:3], "all kin
 def trainings_of(study: Study, net: str, code: int) -> list[list[Row]]:
     """Rows of an architecture, of any width, at an input code, by training."""
     arms = dict.fromkeys((recipe.net, recipe.arm) for recipe in planned(net, code))
-    return [rows for which, arm in arms for _, group in study.groups(which, arm) for rows in group.values()
-            if rows[0]["code"] == code]
+    return distinct([rows for which, arm in arms for _, group in study.groups(which, arm) for rows in group.values()
+                     if rows[0]["code"] == code])
 
 
 def planned(net: str, code: int, kinds: Sequence[str] = KINDS) -> list[Recipe]:

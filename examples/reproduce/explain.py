@@ -20,7 +20,7 @@ import explain_findings as find
 import explain_rows
 import numpy as np
 from explain_figure import draw
-from explain_latents import latent_part, latents_told
+from explain_latents import latent_part, latents_told, unusual
 from explain_rows import ADAPTED, OVERFITS, PAPERS, RATES, STANDARD, TRAINED, WAYS, Group, setting_of, settings
 from explain_words import filled, numbers, paragraphs, share, simple, support, where
 from plan import CODES, control
@@ -319,7 +319,7 @@ def both(finding: Callable[[slice], list[find.Case]]) -> str:
 
 
 def page() -> str:
-    used = [row for row in explain_rows.kept().values() if setting_of(row) in settings()]
+    used = [row for row in explain_rows.kept().values() if setting_of(row) in settings()] + unusual()
     chips, images = (" or ".join(f"{value:,}" for value in sorted({row[key] for row in used}))
                      for key in ("chips", "images"))
     papers, rate = [Group(PAPERS, (arm, 0)).n for arm in explain_rows.ARMS], find.rate_beats_margin(find.compared())

@@ -48,7 +48,7 @@ def pairs_of(arms: Arms) -> list[tuple[Row, Row]]:
 
 def main() -> None:
     study = Study("g", __doc__, "Buschjaeger et al. 2021, arXiv:2102.01344, abstract [V]; scores and norm [R]")
-    figure, axes = new_axes()
+    figure, axes = new_axes(height=5.4)
     drawn: dict[str, list[np.ndarray]] = {}
     n_layers = max(n_hidden(study, net) for net in ("FCNN", "CNN"))
     for net in ("FCNN", "CNN"):
@@ -87,7 +87,7 @@ def main() -> None:
     axes.axhline(1, color="0.4", linewidth=1)
     axes.set_xlim(-0.5, len(names) - 0.5)
     axes.set_xticks(range(len(names)), names, fontsize=8)
-    axes.set_ylabel("flip-trained at 0.1, over standard")
+    axes.set_ylabel("flip-trained at 0.1,\nover standard")
     axes.set_ylim(bottom=0)
     axes.set_title("one point a seed", fontsize=9)
     figure.legend(**LEGEND, ncols=1)

@@ -103,3 +103,10 @@ def test_labels_of_the_plan_are_told_apart():
     """Two networks of one label would stand for each other in a figure."""
     labels = [study.label({**vars(recipe), "images": 10_000}) for recipe, seed in plan.jobs(plan.FULL) if seed == 0]
     assert len(set(labels)) == len(labels)
+
+
+def test_a_network_counts_once_among_trainings():
+    """Clipping that never acts gives the same network again: of two points in one place one is evidence."""
+    usual, again, other, part = ([{"checksum": sum_} for sum_ in sums] for sums in ("ab", "a", "c", "cd"))
+    assert correlations.distinct([again, usual, other]) == [usual, other]
+    assert correlations.distinct([usual, other, part, usual]) == [usual, part]
