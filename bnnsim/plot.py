@@ -46,17 +46,14 @@ WANTED = {"results": "results of ber_sweep --out", "network": "one network file"
 CAME = {"results": "results of a campaign", "network": "a network", "fault map": "a fault map"}
 
 
-def number_or_name(word: str) -> float | str:
-    """A number, where it is one."""
-    try:
-        return real_of(word)
-    except ValueError:
-        return word
-
-
 def check_rate(name: str, value: object) -> float | str:
     """A number on the axis of results, or the name of a condition."""
-    return value if isinstance(value, str) else check_real(name, value)
+    try:
+        return real_of(value) if isinstance(value, str) else check_real(name, value)
+    except ValueError:
+        if not isinstance(value, str):
+            raise
+        return value
 
 
 OPTIONS = (
@@ -76,7 +73,7 @@ OPTIONS = (
     Option("network", "classes: which series, by its name or number (default: the first)", rules.text, metavar="NAME",
            parameter="name"),
     Option("rate", "chips, faults: the bit error rate; chips: or another place of the results, as a voltage or the "
-           "name of a condition", check_rate, read=number_or_name),
+           "name of a condition", check_rate),
     Option("layer", "faults: which layer (default: 0)", rules.integer(0), read=int),
     replace(shared.FAULT, help=f"faults: instead of --rate, {shared.FAULT.help}"),
     replace(shared.SEED, default=None, help="faults: root seed (default: 0)"),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bnnsim.checks import check_choice, check_finite, check_int, check_real, check_unmasked
+from bnnsim.checks import check_choice, check_finite, check_int, check_real, check_sequence, check_unmasked
 from bnnsim.packed.forward import NO_PADDING
 from bnnsim.packed.kinds import KINDS, Bias, stage_of
 from bnnsim.packed.layer import SETTINGS, PackedLayer
@@ -83,6 +83,7 @@ def layers_from_arrays(layers: Sequence[Mapping[str, Any]], input_shape: tuple[i
     Those are of a `PackedGraph` whose nodes read each the one before.
     """
     channels, height, width = input_shape
+    layers = check_sequence("layers", layers, "dicts of arrays, one a layer")
     shape: tuple[int, ...] = (height, width, channels)
     packed: list[PackedLayer] = []
     for i, fields in enumerate(layers):

@@ -240,5 +240,7 @@ def test_bad_last_layer(fields, message):
 
 
 def test_no_layers():
-    with pytest.raises(ValueError, match="number of layers"):
+    with pytest.raises(ValueError, match="layers must be a sequence of dicts of arrays, one a layer, one at least"):
         PackedNetwork.from_arrays([], (1, 2, 2))
+    with pytest.raises(TypeError, match="layers must be a sequence of dicts of arrays, one a layer, got 3"):
+        PackedNetwork.from_arrays(3, (1, 2, 2))

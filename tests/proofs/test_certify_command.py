@@ -59,7 +59,7 @@ def test_figures(tmp_path):
 
 
 @pytest.mark.parametrize("call, error, message", [
-    (lambda: proofs.certified_accuracy([1, 2], [1, 2]), TypeError, "must be Certificates"),
+    (lambda: proofs.certified_accuracy([1, 2], [1, 2]), TypeError, "certificates must be a result of bnnsim.proofs"),
     (lambda: proofs.certified_accuracy(Certificates(np.ones((2, 1)), np.ones(2), np.ones(2)), [1]), ValueError,
      "labels must have shape"),
     (lambda: proofs.tightness({}), ValueError, "at least one entry"),
