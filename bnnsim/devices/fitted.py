@@ -226,7 +226,7 @@ class DeviceFit:
         return f"{note}; {each.warning(self.model)}"[:MAX_NOTE] if each.contradictions else note
 
     def __repr__(self) -> str:
-        return f"<DeviceFit: {self.model} at {len(self.places):,} places>"
+        return f"<DeviceFit: {self.model} at {len(self.places):,} place{'s' * (len(self.places) != 1)}>"
 
     def _repr_html_(self) -> str:
         return html_text.text(f"DeviceFit: {len(self.places)} place{'s' * (len(self.places) != 1)}", self.table())

@@ -89,7 +89,8 @@ class Measurements(NamedTuple):
 
     def __repr__(self) -> str:
         n = {state: sum(len(there[state]) for there in self.ohm.values()) for state in ("LRS", "HRS")}
-        return f"<Measurements: {n['LRS']:,} of LRS and {n['HRS']:,} of HRS, {len(self.ohm):,} places>"
+        places = f"{len(self.ohm):,} place{'s' * (len(self.ohm) != 1)}"
+        return f"<Measurements: {n['LRS']:,} of LRS and {n['HRS']:,} of HRS, {places}>"
 
 
 def read_measurements(table: Source, columns: Columns | None = None, drop_invalid: bool = False,

@@ -22,7 +22,7 @@ import numpy as np
 from explain_figure import draw
 from explain_latents import latent_part, latents_told, unusual
 from explain_rows import ADAPTED, OVERFITS, PAPERS, RATES, STANDARD, TRAINED, WAYS, Group, setting_of, settings
-from explain_words import filled, numbers, paragraphs, share, simple, support, where
+from explain_words import filled, listed, numbers, paragraphs, share, simple, support, where
 from plan import CODES, control
 from study import percent
 
@@ -222,11 +222,6 @@ Points by which the shortest training of a network is better than its longest, a
    :width: 700
    :alt: accuracy over BER by input code; overfitting as trained and refitted; points lost over margins
 """)
-
-
-def listed(cases: list[find.Case]) -> str:
-    """Settings with a case that holds."""
-    return ", ".join(dict.fromkeys(setting for setting, _, holds in cases if holds)) or "nowhere"
 
 
 def margins_told() -> str:

@@ -44,6 +44,11 @@ def share(cases: Iterable[Case]) -> str:
     return f"({sum(map(all, found.values()))} of {len(found)} setting{'s' * (len(found) != 1)})"
 
 
+def listed(cases: Iterable[Case]) -> str:
+    """Settings with a case that holds."""
+    return ", ".join(dict.fromkeys(setting for setting, _, holds in cases if holds)) or "nowhere"
+
+
 def simple(header: Sequence[str], rows: Iterable[Sequence[str]], over: Over = ()) -> str:
     """A simple table: a line a row, more where cells but the first have more; numbers end where their column ends."""
     cells = [[cell.split("\n") for cell in row] for row in (header, *rows)]
