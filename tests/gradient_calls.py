@@ -11,6 +11,7 @@ import bnnsim.kernels.gradients.dense as dense_gradients
 import bnnsim.kernels.gradients.first_layer as first_layer
 import bnnsim.kernels.gradients.fixed_point as fixed_point
 import bnnsim.kernels.gradients.lookup_tile as lookup_tile
+import bnnsim.kernels.gradients.matrix_conv as matrix_conv
 import bnnsim.kernels.gradients.optimizer_steps as optimizer_steps
 import bnnsim.kernels.gradients.pool as pool
 import bnnsim.kernels.gradients.pooled_conv as pooled_conv
@@ -101,27 +102,48 @@ def pooled_conv_dx(dout, winner, size, weights, x_shape, stride, padding, dilati
     return out.reshape(x_shape)
 
 
+def matrix_conv_dx(dout, winner, size, weights, x_shape, stride, padding, dilation=1):
+    """`pooled_conv_dx`, or `conv_dx` with size 1, by products of byte matrices."""
+    g, words, k = geometry(x_shape, weights.shape[1:3], stride, padding, dilation), pack(weights), len(weights)
+    taps = np.zeros((g.kernel_height * g.kernel_width, ceil_to(k, 64), words.shape[3]), np.uint64)
+    taps[:, :k] = words.reshape(k, len(taps), -1).transpose(1, 0, 2)
+    signs = dirty((64 * (taps.size + 1),), np.int8)
+    split(matrix_conv.spread_weights, taps.shape[2], taps, signs)
+    out = dirty((x_shape[0], g.height * g.width, x_shape[3]), np.float32)
+    split(matrix_conv.conv_dx, len(out), dout.astype(np.float32), winner, size, signs, g, out)
+    return out.reshape(x_shape)
+
+
 @in_each_layout
 def conv_dweight(dh, x, kernel, stride, padding, pad_value, kinds):
     """dh (N, OH, OW, K) of 16-bit integers -> (K, kh, kw, C) int64."""
-    return _dweight(conv_gradients.conv_dweight, -(-dh[..., 0].size // conv_gradients.CHUNK), dh, NO_WINNER, 1, x,
-                    kernel, stride, padding, pad_value, kinds)
+    return _dweight(conv_gradients.conv_dweight, -(-dh[..., 0].size // conv_gradients.CHUNK), (6, 64), dh,
+                    NO_WINNER, 1, x, kernel, stride, padding, pad_value, kinds)
 
 
 def pooled_conv_dweight(dout, winner, size, x, kernel, stride, padding, pad_value):
     """`conv_dweight` of dout (N, PH, PW, K) behind a max-pool."""
     n_chunks = -(-len(dout) * dout.shape[1] // pooled_conv.rows_together(dout.shape[2], size))
-    return _dweight(pooled_conv.pooled_dweight, n_chunks, dout, winner, size, x, kernel, stride, padding, pad_value,
-                    lookup_tile.FOURS)
+    return _dweight(pooled_conv.pooled_dweight, n_chunks, (6, 64), dout, winner, size, x, kernel, stride, padding,
+                    pad_value, lookup_tile.FOURS)
 
 
-def _dweight(code, n_chunks, dout, winner, size, x, kernel, stride, padding, pad_value, kinds):
+def matrix_conv_dweight(dout, winner, size, x, kernel, stride, padding, pad_value):
+    """The same, or `conv_dweight` with size 1, by products of byte matrices."""
+    g = geometry(x.shape, kernel, stride, padding)
+    n_chunks = -(-len(x) * g.out_height * g.out_width // matrix_conv.CHUNK)
+    return _dweight(matrix_conv.conv_dweight, n_chunks, (4, 16, 16), dout, winner, size, x, kernel, stride, padding,
+                    pad_value)
+
+
+def _dweight(code, n_chunks, tile, dout, winner, size, x, kernel, stride, padding, pad_value, *kinds):
+    """tile: the shape of a block of sums, in which it has 64 columns."""
     channels, k, n_taps = x.shape[3], dout.shape[3], kernel[0] * kernel[1]
     n_bits, g = n_taps * channels, geometry(x.shape, kernel, stride, padding)
-    shape = -(-k // 6), n_words(n_bits + (n_taps + 1 if pad_value == 0 else 0)), 6, 64
-    total = summed(code, n_chunks, shape, dout.astype(np.float32), winner, size, np.ones(k), pack(x), channels,
-                   fill_words(channels, pad_value), pad_value == 0, g, kinds)
-    total = np.moveaxis(total, 2, 1).reshape(-1, shape[1] * 64)[:k]
+    n_columns = n_words(n_bits + (n_taps + 1 if pad_value == 0 else 0))
+    total = summed(code, n_chunks, (-(-k // tile[-2]), n_columns, *tile), dout.astype(np.float32), winner, size,
+                   np.ones(k), pack(x), channels, fill_words(channels, pad_value), pad_value == 0, g, *kinds)
+    total = np.moveaxis(total, -2, 1).reshape(-1, n_columns * 64)[:k]
     out = total[:, :n_bits].reshape(k, n_taps, channels)
     if pad_value == 0:
         padded = total[:, n_bits:n_bits + n_taps + 1]

@@ -144,17 +144,24 @@ def bit_errors(n: int, rng: np.random.Generator) -> Product:
                    None)
 
 
+BYTE_PRODUCTS = "gradients.byte_tile.byte_products"            # of convolutions, where the CPU has them
+
 # each with the operation that its time goes into
 PRODUCTS = {binary_gemm: f"forward.{LARGE_TILE}", gradient_dx: "gradients.lookup_tile.lookup_tile",
             gradient_dweight: "gradients.lookup_tile.lookup_tile", first_layer: f"forward.{DENSE_PIXELS_TILE}",
             bit_errors: "words.vector_words.draws_below"}
 
 
+def _gradients() -> dict[str, str]:
+    of_conv = {"conv gradients": BYTE_PRODUCTS} if operations()[BYTE_PRODUCTS].in_use else {}
+    return {"gradients": PRODUCTS[gradient_dweight], **of_conv}
+
+
 def tiles(work: str) -> dict[str, str]:
     """{product: what the tile in use for it needs of a CPU}, for the products of a piece of work."""
     used = {"binary layers": PRODUCTS[binary_gemm], "dense first layer": PRODUCTS[first_layer],
             "conv first layer": f"forward.{PIXELS_TILE}",
-            **({"gradients": PRODUCTS[gradient_dweight]} if work == "training" else {})}
+            **(_gradients() if work == "training" else {})}
     return {name: str(operations()[operation].in_use or "plain") for name, operation in used.items()}
 
 

@@ -13,10 +13,12 @@ A tile without needs is LLVM's to lower and runs on every CPU. Beside one, a twi
 Numba does not know.
 """
 
+import ctypes
 import functools
 import importlib
 import pkgutil
 import platform
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -30,10 +32,21 @@ BASELINE = {"neon"} if platform.machine().lower() in ("aarch64", "arm64") else s
 
 
 @functools.cache
+def _may_use_matrices() -> bool:
+    """Whether Linux lets this process, and those that it forks, use the registers of AMX: it wants to be asked."""
+    if not sys.platform.startswith("linux") or platform.machine() != "x86_64":
+        return False
+    arch_prctl, request, tile_data = 158, 0x1023, 18            # ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+    return ctypes.CDLL(None).syscall(arch_prctl, request, tile_data) == 0
+
+
+@functools.cache
 def target_has(feature: str) -> bool:
     """Whether Numba compiles for a CPU with `feature`: this one, unless NUMBA_CPU_NAME and the like say otherwise."""
     if feature in BASELINE:
         return True
+    if feature.startswith("amx") and not _may_use_matrices():
+        return False
     if NUMBA.CPU_FEATURES is not None:
         return f"+{feature}" in NUMBA.CPU_FEATURES.split(",")
     refused = feature.startswith("avx") and not NUMBA.ENABLE_AVX

@@ -15,12 +15,14 @@ from typing import Any
 
 import numpy as np
 
+import bnnsim.kernels.gradients.byte_tile as byte_tile
 import bnnsim.kernels.gradients.conv as conv_gradients
 import bnnsim.kernels.gradients.conv_dx as input_gradients
 import bnnsim.kernels.gradients.dense as lookup_products
 import bnnsim.kernels.gradients.first_layer as first_layer
 import bnnsim.kernels.gradients.fixed_point as fixed_point
 import bnnsim.kernels.gradients.lookup_tile as lookup
+import bnnsim.kernels.gradients.matrix_conv as matrix_conv
 import bnnsim.kernels.gradients.pool as pool
 import bnnsim.kernels.gradients.pooled_conv as pooled_conv
 from bnnsim.kernels import empty, slices, split, thread_count
@@ -115,6 +117,11 @@ def _without_zeros(entries: tuple[np.ndarray, np.ndarray, int], n_taps: int, pre
         pooled_conv.fits(n_high, n_across, n_units, size, n_taps)
 
 
+def _by_matrices(precision: str) -> bool:
+    """Whether products of byte matrices make a convolution's gradients: where the CPU has them."""
+    return byte_tile.USED and precision == "fixed16"
+
+
 # ---------------------------------------------------------------- dX
 
 def dense_dx(dh: np.ndarray, words: np.ndarray, n_features: int, precision: str = "fixed16") -> np.ndarray:
@@ -138,6 +145,14 @@ def conv_dx(dh: Gradient, words: np.ndarray, n_channels: int, geometry: Geometry
         split(pooled_conv.spread_weights, 2 * n_column_words, words, reads, signs)
         out = empty((len(entries[0]), geometry.height * geometry.width, n_channels), np.float32)
         split(pooled_conv.pooled_dx, len(out), *entries, signs, geometry, reads, PRECISIONS[precision], out)
+        return out.reshape(len(out), geometry.height, geometry.width, -1)
+    if groups == 1 and _by_matrices(precision) and matrix_conv.fits_dx(geometry, n_units):
+        taps = np.zeros((kh * kw, _round_up(n_units, byte_tile.STEP), n_column_words), np.uint64)
+        taps[:, :n_units] = words.reshape(n_units, kh * kw, -1).transpose(1, 0, 2)
+        signs = np.empty(byte_tile.STEP * (taps.size + 1), np.int8)
+        split(matrix_conv.spread_weights, n_column_words, taps, signs)
+        out = empty((len(entries[0]), geometry.height * geometry.width, n_channels), np.float32)
+        split(matrix_conv.conv_dx, len(out), *entries, signs, geometry, out)
         return out.reshape(len(out), geometry.height, geometry.width, -1)
     n_units //= groups
     n_chunks = -(-n_units // lookup_products.CHUNK)
@@ -216,14 +231,20 @@ def conv_dweight(dh: Gradient, x: np.ndarray, n_channels: int, geometry: Geometr
     scale = _column_units(entries[0].reshape(-1, n_units), precision)
     n_positions, corrected = len(x) * geometry.out_height * geometry.out_width, pad_value == 0 and geometry.is_padded
     n_bits = n_taps * n_channels
-    shape = (-(-n_units // lookup.ROWS), n_words(n_bits + (n_taps + 1 if corrected else 0)), lookup.ROWS, lookup.COLS)
+    n_columns = n_words(n_bits + (n_taps + 1 if corrected else 0))
     kernel, n_items = conv_gradients.conv_dweight, -(-n_positions // conv_gradients.CHUNK)
-    if _without_zeros(entries, n_taps, precision):
+    tile: tuple[int, ...] = lookup.ROWS, lookup.COLS
+    kinds = [PRECISIONS[precision]]
+    if _by_matrices(precision):
+        kernel, n_items, kinds = matrix_conv.conv_dweight, -(-n_positions // matrix_conv.CHUNK), []
+        tile = 4, byte_tile.SIDE, byte_tile.SIDE
+    elif _without_zeros(entries, n_taps, precision):
         (_, n_rows, n_across, _), size = entries[0].shape, entries[2]
         kernel, n_items = pooled_conv.pooled_dweight, -(-len(x) * n_rows // pooled_conv.rows_together(n_across, size))
+    shape = -(-n_units // tile[-2]), n_columns, *tile
     total = _sum_in_parts(kernel, n_items, shape, precision, *entries, 1.0 / scale, x, n_channels,
-                          pad_words(n_channels, pad_value), corrected, geometry, PRECISIONS[precision])
-    total = total.transpose(0, 2, 1, 3).reshape(-1, shape[1] * lookup.COLS)[:n_units]
+                          pad_words(n_channels, pad_value), corrected, geometry, *kinds)
+    total = np.moveaxis(total, -2, 1).reshape(-1, n_columns * lookup.COLS)[:n_units]
     sums = total[:, :n_bits].reshape(n_units, n_taps, n_channels)
     if corrected:                                               # padded entries came in as -1, and are to count 0
         padded = total[:, n_bits:n_bits + n_taps + 1]

@@ -67,6 +67,39 @@ def looked_up(rng):
         yield tables, rows, r_off, n_segments, 16 * n_steps, panel, p_off, n_columns, out, o_off, add
 
 
+def byte_matrices(rng):
+    """At the ends of bytes, at places that do and do not begin a cache line, of rows that share memory."""
+    for n_steps, stride, h_off, l_off, s_off, o_off in [(0, 64, 0, 0, 0, 0), (1, 64, 0, 0, 0, 16),
+                                                        (3, 128, 5, 9, 3, 7)]:
+        high, low, signs = (rng.integers(0, 256, size, np.uint8) for size in (4000, 4000, 4000))
+        for add in (False, True):
+            yield (high.view(np.int8), low, h_off, l_off, stride, rng.integers(0, 1000, n_steps), n_steps,
+                   signs.view(np.int8), s_off, rng.integers(-10**6, 10**6, o_off + 520).astype(np.int32), o_off, add)
+
+
+def fixed_bytes(rng):
+    for values, _, inverse, *_ in fixed_rows(rng):
+        yield values, 4, inverse, garbage(30, np.int8), garbage(30, np.uint8), 3, 7
+
+
+def kept_bytes(rng):
+    for entry in (0, 1, 3):
+        yield (rng.integers(0, 4, 30).astype(np.uint8), 5, np.uint8(entry), garbage(60, np.int8),
+               garbage(60, np.uint8), 2, 33, 21)
+
+
+def scaled_sums(rng):
+    """Rows in any order, some nowhere; sums up to the most that 16-bit gradients give."""
+    places = 20 * rng.permutation(16) + 3
+    places[::5] = -1
+    yield rng.integers(-2**22, 2**22, 530).astype(np.int32), 9, 1 / 3, garbage(340, np.float32), places
+
+
+def spread_fours(rng):
+    for w_off, w_stride, s_off, s_next in [(0, 1, 0, 64), (5, 3, 3, 100)]:
+        yield words(rng, 20), w_off, w_stride, garbage(s_off + 3 * s_next + 70, np.int8), s_off, s_next
+
+
 def spread(rng):
     for w_off, w_stride in [(0, 1), (5, 3)]:
         yield words(rng, w_off + 29 * w_stride + 1), w_off, w_stride, garbage(70, np.uint32), 3
@@ -170,6 +203,11 @@ def pooled(rng):
 
 
 ARGUMENTS = {
+    "gradients.byte_tile.byte_products": byte_matrices,
+    "gradients.byte_tile.fix_bytes": fixed_bytes,
+    "gradients.byte_tile.keep_bytes": kept_bytes,
+    "gradients.byte_tile.scale_sums": scaled_sums,
+    "gradients.byte_tile.spread_four": spread_fours,
     "gradients.chosen_lookup.build_quads": quad_operands,
     "gradients.chosen_lookup.chosen_tile": chosen_sums,
     "gradients.chosen_lookup.list_quad": listed_quads,

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from kernel_calls import geometry, gradients, in_threads, pack, rows, signs
 
+import bnnsim.kernels.gradients.byte_tile as byte_tile
 import bnnsim.kernels.gradients.lookup_tile as lookup_tile
 import bnnsim.kernels.gradients.pool as pool
 import bnnsim.kernels.gradients.pooled_conv as pooled_conv
@@ -267,7 +268,8 @@ def test_conv_dweight_of_many_windows_is_widened(shape):
 
 @pytest.mark.parametrize("n_units, wide", [(33, False), (4200, True)])
 def test_a_gradient_behind_a_max_pool_is_the_scattered_one(rng, monkeypatch, n_units, wide):
-    """Whichever kernels take it: with bytes, those that leave zeros out, unless there are too many units for them."""
+    """Whichever lookups take it: with bytes, those that leave zeros out, unless there are too many units for them."""
+    monkeypatch.setattr(byte_tile, "USED", False)
     x, weights, dout, winner, whole = behind_pool(rng, (2, 5, 6), (70, n_units), (2, 2), 1, 1, 2)
     dh = pool.Pooled(rng.normal(size=dout.shape).astype(np.float32), winner, 2, whole)
     g, taken = geometry(x.shape, (2, 2), 1, 1), []

@@ -2,7 +2,8 @@
 
 `dense`, `conv`, `conv_dx` and `first_layer` are the products, by `lookup_tile` (whose tables are of four gradients or
 of five, by the CPU: `four_lookup`, `five_lookup`) or, of pixels, `multiply_add_tile`; where tables are of four,
-`pooled_conv` is a convolution's behind a max-pool, by `chosen_lookup`. `fixed_point` rounds gradients to 16 bits,
+`pooled_conv` is a convolution's behind a max-pool, by `chosen_lookup`. Where the CPU multiplies matrices of bytes,
+`matrix_conv` is a convolution's, by `byte_tile`. `fixed_point` rounds gradients to 16 bits,
 `pool` is max-pooling both ways, `penalty` pushes pre-activations from their thresholds, `optimizer_steps` are the
 updates. Called by training.
 

@@ -51,7 +51,7 @@ def gradient_row(dout, winner, size, n, places, position, rows, r):
 
 
 @leaf
-def _chunk_runs(first, n_rows, g, runs):
+def chunk_runs(first, n_rows, g, runs):
     """Output positions first.. cut into runs of one row of outputs: their number, and runs (5, .) int64.
 
     First position in the chunk, image, top row of the patches, first output column, length.
@@ -68,7 +68,7 @@ def _chunk_runs(first, n_rows, g, runs):
 
 
 @leaf
-def _fix_chunk(dout, winner, size, first, n_rows, inverse, ones, places, rows, fixed, n_wide):
+def fix_chunk(dout, winner, size, first, n_rows, inverse, ones, places, rows, fixed, n_wide):
     """dH of output positions first.., n_rows of them -> fixed (6 M, CHUNK) int16, transposed; 0 up to n_wide.
 
     What stands behind a max-pool is fixed a window at a time, into the last of `rows` (17, K), and spread as int16.
@@ -186,8 +186,8 @@ def conv_dweight(dout, winner, size, inverse, x, n_channels, fill, zero_pad, g, 
     for chunk in range(start, stop):
         n_rows = min(CHUNK, n_all - chunk * CHUNK)
         n_wide = whole(n_rows, kinds.table)
-        n_runs = _chunk_runs(chunk * CHUNK, n_rows, g, runs)
-        _fix_chunk(dout, winner, size, chunk * CHUNK, n_rows, inverse, ones, places, rows, fixed, n_wide)
+        n_runs = chunk_runs(chunk * CHUNK, n_rows, g, runs)
+        fix_chunk(dout, winner, size, chunk * CHUNK, n_rows, inverse, ones, places, rows, fixed, n_wide)
         words_of_runs(x, n_channels, runs, n_runs, fill, zero_pad, g, words)
         _turn_chunk(words, n_rows, panel)
         for m in range(n_blocks):

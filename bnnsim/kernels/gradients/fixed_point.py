@@ -24,7 +24,7 @@ def _item(array_type):
     return I16 if array_type.dtype == types.int16 else ir.FloatType()
 
 
-def _fix(builder, values, inverse):
+def fix(builder, values, inverse):
     """<16 x float> times <16 x double>, rounded to the nearest even -> <16 x i32>."""
     wide = inverse.type
     rint = declare(builder, "llvm.rint.v16f64", wide, wide)
@@ -49,7 +49,7 @@ def _turn_block(_, values, v_off, v_stride, inverse, i_off, out, o_off, o_stride
         rows = []
         for i in range(SIDE):
             row = builder.load(vector_pointer(builder, v_ptr, builder.mul(v_stride, I64(i)), single), align=2)
-            rows.append(row if item == given else builder.trunc(_fix(builder, row, inverses), stored))
+            rows.append(row if item == given else builder.trunc(fix(builder, row, inverses), stored))
         for step in (1, 2, 4, 8):                               # swap bit `step` of the row and the column number
             low = [e if not e & step else SIDE + e - step for e in range(SIDE)]
             high = [e + step if not e & step else SIDE + e for e in range(SIDE)]
@@ -73,7 +73,7 @@ def _store_fixed(context, builder, kinds, args, inverse):
     o_ptr = item_pointer(context, builder, kinds[2], out, o_off, _item(kinds[2]))
     value = builder.load(vector_pointer(builder, v_ptr, I64(0), single), align=4)
     if kinds[2].dtype == types.int16:
-        value = builder.trunc(_fix(builder, value, inverse), ir.VectorType(I16, SIDE))
+        value = builder.trunc(fix(builder, value, inverse), ir.VectorType(I16, SIDE))
     builder.store(value, vector_pointer(builder, o_ptr, I64(0), value.type), align=2)
     return context.get_dummy_value()
 
@@ -117,7 +117,7 @@ def _fix_pair(_, rows, r_off, stride, inverse, i_off, out, o_off):
             fixed = []
             for r in range(2):
                 at = builder.add(builder.mul(stride, I64(r)), I64(SIDE * v))
-                fixed.append(_fix(builder, builder.load(vector_pointer(builder, r_ptr, at, single), align=4), by))
+                fixed.append(fix(builder, builder.load(vector_pointer(builder, r_ptr, at, single), align=4), by))
             low = builder.and_(fixed[0], ir.Constant(whole, [I32(0xFFFF)] * SIDE))
             high = builder.shl(fixed[1], ir.Constant(whole, [I32(16)] * SIDE))
             builder.store(builder.or_(low, high), vector_pointer(builder, o_ptr, I64(SIDE * v), whole), align=4)

@@ -52,7 +52,7 @@ def _quads(n_items):
 
 @leaf
 def _row_runs(first, n_rows, n_windows_high, n_columns, size, g, runs):
-    """Rows of windows first.. as runs, see `conv._chunk_runs`, of n_columns outputs each: their number."""
+    """Rows of windows first.. as runs, see `conv.chunk_runs`, of n_columns outputs each: their number."""
     for row in range(n_rows):
         n, i = (first + row) // n_windows_high, (first + row) % n_windows_high
         for part in range(size):
