@@ -11,6 +11,7 @@ import io
 import os
 import re
 import runpy
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,8 @@ SMALL = {                                                         # options, and
     "fit_my_cells": ("--images 50 --trials 2", "out/card.json out/my_cells.png out/states-0.png out/states-1.png"),
     "fragile_blocks": ("--images 50 --trials 2 --epochs 1", "out/fragile.png"),
     "low_supply": ("--images 50 --chips 2 --reads 1 --volts 1.2 0.62", "out/supply.json out/supply.png"),
+    "grow_network": ("--start fashion_cnn --network 'C64 MP2 C64 MP2 FC32 FC10' --keep 2 --dataset fashion-subset "
+                     "--images 256 --epochs 1 --out out", "out/checkpoint.h5 out/network.h5"),
     "map_stuck_cells": ("--images 50 --trials 1 --few 1 --shares 0.3", "out/mapping.json out/mapping.png"),
     "instrument_csvs": ("--images 50", ""),
     "own_data": ("--examples 120 --epochs 2 --trials 2", "out/own_data.pdf out/own_data.png"),
@@ -189,7 +192,7 @@ def test_examples_are_short_and_start_only_as_scripts(path):
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in LONG else ())
                                   for name in sorted(set(SMALL) - {"cluster_sweep"})])
 def test_an_example_leaves_what_it_says(name, run, tmp_path):
-    options, files = (text.split() for text in SMALL[name])
+    options, files = (shlex.split(text) for text in SMALL[name])
     if name == "train_cifar10":
         small_files.put_cifar(tmp_path / "cifar", small_files.cifar_binary, ".bin")
         options += ["--network", "C8 MP4 FC16 FC10"]

@@ -1,0 +1,69 @@
+"""Begin a wider network with the first layers of a packed one, train it on crops and flips, and pack it.
+
+    python examples/grow_network.py                                        # hours on a laptop; Ctrl-C is safe
+    python examples/grow_network.py --resume                               # goes on, to the bytes of an unbroken run
+    python examples/grow_network.py --start fashion_cnn --network "C64 MP2 C64 MP2 FC256 FC10" --keep 2 \\
+        --dataset fashion-subset --images 500 --epochs 1                   # a quick look
+
+The first layers of an image classifier are much the same whatever follows, and cost most of its training. Those kept
+have to be the same in both networks; the others begin anew. The test set is looked at once, at the end.
+"""
+
+import argparse
+import shlex
+import sys
+
+import bnnsim
+from bnnsim.commands.scripts import count, made_folder, run
+
+WIDE = "C128 C128 MP2 C256 C256 MP2 C512 C512 MP2 FC512 FC10"
+FOR_NORMS = 10_000                  # training images whose statistics the kept layers' batch norms begin with
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--start", default="cifar10_cnn", help="a packed network: a file, or a shipped one's name")
+    parser.add_argument("--network", default=WIDE, help="the network to train, default %(default)s")
+    parser.add_argument("--keep", type=count, default=4, help="layers with weights that it begins with, default 4")
+    parser.add_argument("--dataset", default="cifar10")
+    parser.add_argument("--images", type=count, help="only the first IMAGES of each half")
+    parser.add_argument("--epochs", type=count, default=18)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
+    parser.add_argument("--out", type=made_folder, default="out/grown", help="folder for all that is written")
+    return parser.parse_args()
+
+
+def grown(start: bnnsim.Sequential, fresh: bnnsim.Sequential, n_kept: int) -> bnnsim.Sequential:
+    """The layers of `start` in front of its weighted layer n_kept + 1, then those of `fresh`."""
+    if n_kept >= len(fresh.weighted):
+        raise SystemExit(f"--keep must be less than the {len(fresh.weighted)} layers of --network, got {n_kept}")
+    at = fresh.layers.index(fresh.weighted[n_kept])
+    for old, new, was, wanted in zip(start.layers[:at], fresh.layers[:at], start.shapes, fresh.shapes):
+        if type(old) is not type(new) or was != wanted:
+            raise SystemExit(f"--start has {type(old).__name__} to {was} where --network has {type(new).__name__} to "
+                             f"{wanted}: what both begin with is less than --keep {n_kept}")
+    return bnnsim.Sequential([*start.layers[:at], *fresh.layers[at:]], fresh.input_shape)
+
+
+def main() -> None:
+    options = arguments()
+    train, test = (split[:options.images] for split in bnnsim.load_dataset(options.dataset))
+    packed = bnnsim.load_network(options.start)
+    fresh = bnnsim.architectures.build(options.network, packed.input_shape, packed.input_offset, rng=options.seed)
+    model = grown(bnnsim.unpack(packed, train[:FOR_NORMS]), fresh, options.keep)
+    bnnsim.fit(model, train, options.epochs, rng=options.seed, batch_size=128, augment=True,
+               checkpoint=options.out / "checkpoint.h5", resume=options.resume)
+
+    accuracy = bnnsim.pack(model).accuracy(test)
+    before = f"its first {options.keep} layers, of {options.start}, trained before"
+    network = bnnsim.pack(model, {"holdout": "0", "test_accuracy": f"{accuracy:.4f}", "test_images": str(len(test)),
+                                  "seed": str(options.seed), "trained_before": before,
+                                  "command": shlex.join(["python", "examples/grow_network.py", *sys.argv[1:]])})
+    network.save(options.out / "network.h5")
+    print(network.summary())
+    print(f"{100 * accuracy:.2f} % of all {len(test):,} test images; checkpoint and network are in {options.out}/")
+
+
+if __name__ == "__main__":
+    run(main)
