@@ -21,6 +21,7 @@ from bnnsim.campaign.settings import SeriesEntry
 from bnnsim.checks import check_probability, check_sequence
 from bnnsim.faults import BitFlips, parse_fault
 from bnnsim.faults.by_layer import chosen
+from bnnsim.files.brief import Brief
 from bnnsim.packed.bit_errors import flip_masks
 from bnnsim.packed.blocks import check_labelled
 from bnnsim.packed.graph_pass import clean_pass_of
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
 Masks = tuple[np.ndarray, ...]              # of each layer of the words' shape: 1 where a bit is wrong
 
 
-@dataclass(frozen=True)
-class Yields:
+@dataclass(frozen=True, repr=False)
+class Yields(Brief):
     """Shares of chips that fail: a row a series and rate.
 
     Attributes

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnsim.checks import check_choice, check_finite, check_int, check_unmasked
+from bnnsim.files.brief import Brief
 
 MAX_TABLE = 20_000                  # numbers of a code, which stand in a network's metadata as text
 MAX_BINS = 1024
@@ -21,8 +22,8 @@ MAX_BYTES = 1 << 30                 # of coded examples
 KINDS = ("levels", "thermometer")
 
 
-@dataclass(frozen=True, eq=False)
-class FeatureCode:
+@dataclass(frozen=True, eq=False, repr=False)
+class FeatureCode(Brief):
     """The code of features.
 
     Parameters

@@ -12,6 +12,7 @@ from bnnsim.checks import FilePath, check_choice, check_int
 from bnnsim.faults.array_mapping import ArrayMapping, check_mapping
 from bnnsim.faults.errors import cell_errors, with_errors
 from bnnsim.faults.protocol import Fault
+from bnnsim.files.brief import Brief
 from bnnsim.packed.memory import Memory, MemoryLike, Stored, StoredBits, check_stored
 from bnnsim.packed.schema import check_metadata
 from bnnsim.packed.words import unpack_bits
@@ -20,8 +21,8 @@ from bnnsim.seeding import RandomSource, root_seed
 KINDS = ("flipped", "stuck at 0", "stuck at 1")
 
 
-@dataclass(frozen=True, eq=False)
-class LayerErrors:
+@dataclass(frozen=True, eq=False, repr=False)
+class LayerErrors(Brief):
     """Errors of one layer: f01 where a stored 0 reads 1, f10 where a stored 1 reads 0.
 
     Parameters

@@ -12,6 +12,7 @@ import bnnsim.kernels.analysis.ablation as ablation
 import bnnsim.packed.blocks as blocks
 from bnnsim.checks import FilePath, check_int
 from bnnsim.datasets.split import LabelledImages
+from bnnsim.files.brief import Brief
 from bnnsim.files.html_text import Tabled
 from bnnsim.metrics.neuron_importance import BLOCK, Inversions
 from bnnsim.packed.graph import PackedGraph
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from bnnsim.figures.style import Drawn, Width
 
 
-@dataclass(frozen=True, eq=False)
-class CriticalBits(Tabled):
+@dataclass(frozen=True, eq=False, repr=False)
+class CriticalBits(Tabled, Brief):
     """The effect of each single flip in a layer.
 
     Attributes

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from bnnsim.checks import (check_bool, check_choice, check_finite, check_images, check_int, check_labels, check_real,
                            clean_fields)
 from bnnsim.faults.protocol import READ_IMAGES, Fault, apply_read, check_fault, when_drawn
+from bnnsim.files.brief import Brief
 from bnnsim.packed.blocks import check_labelled
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.seeding import RandomSource, generator, root_seed
@@ -161,8 +162,8 @@ def _check_probabilities(probabilities: npt.ArrayLike, labels: npt.ArrayLike) ->
 
 # ---------------------------------------------------------------- reads
 
-@dataclass(frozen=True, eq=False)
-class Ensemble:
+@dataclass(frozen=True, eq=False, repr=False)
+class Ensemble(Brief):
     """Scores of several reads of one chip.
 
     Attributes

@@ -14,6 +14,7 @@ import numpy as np
 import bnnsim.datasets.class_names as class_names
 from bnnsim.checks import FilePath
 from bnnsim.datasets.split import LabelledImages
+from bnnsim.files.brief import Brief
 from bnnsim.files.html_text import Tabled
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.statistics.intervals import wilson
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 FIELDS = ("network", "split", "class", "images", "right", "accuracy", "low", "high")
 
 
-@dataclass(frozen=True)
-class Evaluation(Tabled):
+@dataclass(frozen=True, repr=False)
+class Evaluation(Tabled, Brief):
     """A network's answers to a split: predicted (N,), and right answers and images by class (C,)."""
 
     name: str

@@ -23,6 +23,7 @@ import numpy as np
 from bnnsim.checks import FilePath, check_int, check_probability, check_sequence
 from bnnsim.datasets.split import LabelledImages
 from bnnsim.faults.axis import BER
+from bnnsim.files.brief import Brief
 from bnnsim.files.html_text import Tabled
 from bnnsim.metrics.flip_statistics import Flips, OutputFlips, OwnFlips, SharedFlips, score_draws
 from bnnsim.packed.blocks import BLOCK, check_labelled, check_scores, each_block, hidden_stages
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
 DRAWS, DRAWS_OF_CHIPS = 2, 8
 
 
-@dataclass(frozen=True, eq=False)
-class PredictedAccuracy(Tabled):
+@dataclass(frozen=True, eq=False, repr=False)
+class PredictedAccuracy(Tabled, Brief):
     """Expected accuracy over chips at each bit error rate.
 
     Attributes

@@ -12,6 +12,7 @@ import numpy as np
 from bnnsim.checks import FilePath, check_int
 from bnnsim.datasets.split import LabelledImages
 from bnnsim.faults.protocol import Fault, apply_read, check_fault, when_drawn
+from bnnsim.files.brief import Brief
 from bnnsim.packed.blocks import check_labelled
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.seeding import RandomSource, root_seed
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 PARTS = 10
 
 
-@dataclass(frozen=True, eq=False)
-class HardImages:
+@dataclass(frozen=True, eq=False, repr=False)
+class HardImages(Brief):
     """How often each image fails that is right without errors, by its lead.
 
     Attributes

@@ -13,6 +13,7 @@ import numpy as np
 
 import bnnsim.packed.blocks as blocks
 from bnnsim.checks import FilePath, check_probability
+from bnnsim.files.brief import Brief
 from bnnsim.files.html_text import Tabled
 from bnnsim.kernels.analysis.margins import FIXED, add_margins
 from bnnsim.packed.network import PackedNetwork
@@ -26,8 +27,8 @@ BINS = 4096
 
 # ---------------------------------------------------------------- margins
 
-@dataclass(frozen=True, eq=False)
-class LayerMargins:
+@dataclass(frozen=True, eq=False, repr=False)
+class LayerMargins(Brief):
     """Margins |h - s| of one layer, over all images, positions (before pooling) and units.
 
     Attributes
@@ -75,8 +76,8 @@ class LayerMargins:
         return float(self.over_spread.mean()) / float(np.sqrt(p * (1 - p)))
 
 
-@dataclass(frozen=True, eq=False)
-class Margins(Tabled):
+@dataclass(frozen=True, eq=False, repr=False)
+class Margins(Tabled, Brief):
     """Margins of all hidden layers: ``layers``, a tuple of LayerMargins, over ``n_images`` images."""
 
     layers: tuple[LayerMargins, ...]

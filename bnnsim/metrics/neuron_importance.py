@@ -13,6 +13,7 @@ import bnnsim.kernels.analysis.ablation as ablation
 import bnnsim.packed.blocks as blocks
 from bnnsim.checks import FilePath, check_choice
 from bnnsim.datasets.split import LabelledImages
+from bnnsim.files.brief import Brief
 from bnnsim.files.html_text import Tabled
 from bnnsim.metrics.split_halves import PARTS, Reliability, means_of, parts_of, reliability_of, sums_by
 from bnnsim.packed.layer import PackedLayer
@@ -81,8 +82,8 @@ class Inversions:
 
 # ---------------------------------------------------------------- results
 
-@dataclass(frozen=True, eq=False)
-class LayerImportance:
+@dataclass(frozen=True, eq=False, repr=False)
+class LayerImportance(Brief):
     """Importance of the neurons of one hidden layer.
 
     Attributes
@@ -116,8 +117,8 @@ class LayerImportance:
         return reliability_of(self.parts)
 
 
-@dataclass(frozen=True, eq=False)
-class Importance(Tabled):
+@dataclass(frozen=True, eq=False, repr=False)
+class Importance(Tabled, Brief):
     """Importance of neurons: ``layers``, a tuple of LayerImportance, by ``method`` over ``n_images`` images."""
 
     layers: tuple[LayerImportance, ...]

@@ -13,6 +13,7 @@ import numpy as np
 import bnnsim.kernels.analysis.tolerance as kernels
 import bnnsim.packed.blocks as blocks
 from bnnsim.checks import FilePath, check_array, check_finite
+from bnnsim.files.brief import Brief
 from bnnsim.files.html_text import Tabled
 from bnnsim.kernels.analysis.margins import FIXED
 from bnnsim.packed.network import PackedNetwork
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from bnnsim.figures.style import Drawn, Width
 
 
-@dataclass(frozen=True, eq=False)
-class LayerTolerance:
+@dataclass(frozen=True, eq=False, repr=False)
+class LayerTolerance(Brief):
     """Tolerance T of one hidden layer.
 
     Attributes
@@ -69,8 +70,8 @@ class LayerTolerance:
         return int(filled[0]) if len(filled) else None
 
 
-@dataclass(frozen=True, eq=False)
-class Tolerance(Tabled):
+@dataclass(frozen=True, eq=False, repr=False)
+class Tolerance(Tabled, Brief):
     """Bit error tolerance: ``layers``, a tuple of LayerTolerance, over ``n_images`` images."""
 
     layers: tuple[LayerTolerance, ...]

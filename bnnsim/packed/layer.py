@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bnnsim.files.brief import Brief
 from bnnsim.kernels.forward.geometry import Pool
 from bnnsim.packed.forward import NO_PADDING, Pair, Sides
 from bnnsim.packed.memory import RowsOfBits
@@ -22,8 +23,8 @@ HIDDEN = {"threshold": np.dtype(np.int32), "inverted": np.dtype(bool)}
 OUTPUT = {"mean": np.dtype(np.float64), "scale": np.dtype(np.float64), "shift": np.dtype(np.float64)}
 
 
-@dataclass(frozen=True, eq=False)
-class PackedLayer(RowsOfBits):
+@dataclass(frozen=True, eq=False, repr=False)
+class PackedLayer(RowsOfBits, Brief):
     """One stored layer, with the fields of `bnnsim.packed.schema`; `bnnsim.packed.stages` says what it computes.
 
     One integer for a pair, or for the four sides of a padding, stands for each of them; windows of a max-pool lie side

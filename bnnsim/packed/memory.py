@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 import numpy as np
 
+from bnnsim.files.brief import Brief
+
 if TYPE_CHECKING:
     from bnnsim.training.model import Graph
 
@@ -75,8 +77,8 @@ class RowsOfBits:
         return self.units * self.fan_in
 
 
-@dataclass(frozen=True, eq=False)
-class StoredBits(RowsOfBits):
+@dataclass(frozen=True, eq=False, repr=False)
+class StoredBits(RowsOfBits, Brief):
     """Bits of one layer as the memory holds them.
 
     Parameters

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnsim.checks import FilePath, check_bool, check_images, check_int, check_labels, check_sequence
+from bnnsim.files.brief import Brief
 from bnnsim.packed.blocks import check_scores
 from bnnsim.packed.network import PackedNetwork
 from bnnsim.proofs.bounds import BLOCK_IMAGES, BlockBounds
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 FLIPS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
-@dataclass(frozen=True, eq=False)
-class Certificates:
+@dataclass(frozen=True, eq=False, repr=False)
+class Certificates(Brief):
     """Flips that cannot change the class of each image.
 
     Attributes

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bnnsim.checks import FilePath, check_int, check_labels, check_probability, check_split
+from bnnsim.files.brief import Brief
 from bnnsim.packed.blocks import check_scores, reads
 from bnnsim.packed.forward import affine_scores
 from bnnsim.packed.network import PackedNetwork
@@ -27,8 +28,8 @@ FULL_SCALE = 2**15                  # slopes become integers up to this, whose s
 BLOCK_IMAGES = 16
 
 
-@dataclass(frozen=True, eq=False)
-class ProgressiveFlips:
+@dataclass(frozen=True, eq=False, repr=False)
+class ProgressiveFlips(Brief):
     """Flips in the order in which they were chosen.
 
     Attributes

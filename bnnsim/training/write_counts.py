@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bnnsim.files.brief import Brief
+
 from bnnsim.checks import check_real
 
 
-@dataclass(frozen=True, eq=False)
-class WriteCounts:
+@dataclass(frozen=True, eq=False, repr=False)
+class WriteCounts(Brief):
     """How often each stored bit of a network was written in a training.
 
     Parameters
