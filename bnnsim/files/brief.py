@@ -31,7 +31,7 @@ def shown(value: object) -> str:
         return f"<{value.dtype} {' x '.join(map(str, value.shape)) or 'number'}>"
     if isinstance(value, (list, tuple, dict, range)) and len(value) > FEW:
         return f"<{type(value).__name__} of {len(value)}>"
-    if type(value) in (list, tuple) and value:
+    if isinstance(value, (list, tuple)) and value and not hasattr(value, "_fields"):
         items = ", ".join(map(shown, value))
         return f"[{items}]" if isinstance(value, list) else f"({items}{',' if len(value) == 1 else ''})"
     return repr(value)
