@@ -36,11 +36,16 @@ def is_expected(error: BaseException) -> bool:
     return _is_ours(frame) and statement.lstrip().startswith("raise ")
 
 
+def _words(error: BaseException) -> str:
+    """What an error says; of the system's without their numbers, "[Errno 13]"."""
+    return re.sub(r"^\[(Errno|WinError) -?[0-9]+\] ", "", str(error)) if isinstance(error, OSError) else str(error)
+
+
 def report(error: BaseException, program: str, debug: bool,
            as_given: Callable[[str], str] = str) -> tuple[int, str]:
     """(exit code, text for standard error) of whatever ended a command; `as_given` names options in it."""
     shown = "".join(traceback.format_exception(error)) if debug else ""
-    said = as_given(" ".join(str(error).split()))
+    said = as_given(" ".join(_words(error).split()))
     if is_expected(error):
         return getattr(error, "exit_code", BAD_INPUT), f"{shown}{program}: error: {said}\n"
     frame = next(filter(_is_ours, reversed(_frames(error))))

@@ -19,7 +19,7 @@ def interrupted():
 
 @pytest.mark.parametrize("main, code, line", [
     (refused, 2, "mine.py: error: n must be >= 1, got 0"),
-    (lambda: open("no/such/file"), 2, "mine.py: error: [Errno 2] No such file or directory: 'no/such/file'"),
+    (lambda: open("no/such/file"), 2, "mine.py: error: No such file or directory: 'no/such/file'"),
     (interrupted, 130, "mine.py: interrupted"),
 ])
 def test_what_was_foreseen_is_one_line(main, code, line, monkeypatch, capsys):

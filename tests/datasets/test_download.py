@@ -100,8 +100,12 @@ def tiny_cifar(server, monkeypatch):
     return publish, [(tarfile.TarInfo(f"batches/{name}"), content) for name, content in contents.items()]
 
 
-def test_what_is_nowhere_is_downloaded_once_and_then_found(tiny_fashion, tmp_path, monkeypatch):
+@pytest.mark.parametrize("offline", [None, "", "0"])
+def test_what_is_nowhere_is_downloaded_once_and_then_found(offline, tiny_fashion, tmp_path, monkeypatch):
+    """BNNSIM_OFFLINE= and =0 forbid nothing."""
     monkeypatch.delenv("BNNSIM_OFFLINE")
+    if offline is not None:
+        monkeypatch.setenv("BNNSIM_OFFLINE", offline)
     train, test = load_dataset("fashion")
     assert (len(train), len(test), train.origin) == (20, 10, str(tmp_path / "cache/bnnsim/fashion"))
     assert sorted(os.listdir(train.origin)) == sorted(IDX_NAMES), "no temporary file is left"
