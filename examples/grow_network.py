@@ -1,22 +1,22 @@
 """Begin a wider network with the first layers of a packed one, train it on crops and flips, and pack it.
 
-    python examples/grow_network.py                                        # hours on a laptop; Ctrl-C is safe
-    python examples/grow_network.py --resume                               # goes on, to the bytes of an unbroken run
-    python examples/grow_network.py --start fashion_cnn --network "C64 MP2 C64 MP2 FC256 FC10" --keep 2 \\
-        --dataset fashion-subset --images 500 --epochs 1                   # a quick look
+    python examples/grow_network.py                    # hours on a laptop; Ctrl-C is safe, and --resume goes on
+    python examples/grow_network.py --dataset fashion-subset --start fashion_cnn --keep 2 --images 500 --epochs 1 \\
+        --network "C64 MP2 C64 MP2 FC256 FC10"         # a quick look
 
-The first layers of an image classifier are much the same whatever follows, and cost most of its training. Those kept
-have to be the same in both networks; the others begin anew. The test set is looked at once, at the end.
+The layers kept have to be the same in both networks; the others begin anew. With --tolerant 4 a sibling is trained on.
 """
 
 import argparse
 import shlex
 import sys
+from pathlib import Path
 
 import bnnsim
 from bnnsim.commands.scripts import count, made_folder, run
 
 WIDE = "C128 C128 MP2 C256 C256 MP2 C512 C512 MP2 FC512 FC10"
+RATE = 0.05                         # of bit errors, for a tolerant network; its thresholds are for half of it
 FOR_NORMS = 10_000                  # training images whose statistics the kept layers' batch norms begin with
 
 
@@ -28,6 +28,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--dataset", default="cifar10")
     parser.add_argument("--images", type=count, help="only the first IMAGES of each half")
     parser.add_argument("--epochs", type=count, default=18)
+    parser.add_argument("--tolerant", type=count, metavar="EPOCHS", help="then train so long with bit errors, too")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
     parser.add_argument("--out", type=made_folder, default="out/grown", help="folder for all that is written")
@@ -41,9 +42,19 @@ def grown(start: bnnsim.Sequential, fresh: bnnsim.Sequential, n_kept: int) -> bn
     at = fresh.layers.index(fresh.weighted[n_kept])
     for old, new, was, wanted in zip(start.layers[:at], fresh.layers[:at], start.shapes, fresh.shapes):
         if type(old) is not type(new) or was != wanted:
-            raise SystemExit(f"--start has {type(old).__name__} to {was} where --network has {type(new).__name__} to "
-                             f"{wanted}: what both begin with is less than --keep {n_kept}")
+            raise SystemExit(f"--start has {type(old).__name__} {was} where --network has {type(new).__name__} {wanted}"
+                             f": less than --keep {n_kept}")
     return bnnsim.Sequential([*start.layers[:at], *fresh.layers[at:]], fresh.input_shape)
+
+
+def keep(model: bnnsim.Sequential, test: bnnsim.Split, path: Path, told: dict[str, str]) -> None:
+    """Store the packed network with its accuracy."""
+    accuracy = bnnsim.pack(model).accuracy(test)
+    told = {"holdout": "0", "test_accuracy": f"{accuracy:.4f}", "test_images": str(len(test)),
+            "command": shlex.join(["python", "examples/grow_network.py", *sys.argv[1:]])} | told
+    network = bnnsim.pack(model, told)
+    network.save(path)
+    print(f"{network.summary()}\n{path.name}: {100 * accuracy:.2f} % of all {len(test):,} test images")
 
 
 def main() -> None:
@@ -52,17 +63,16 @@ def main() -> None:
     packed = bnnsim.load_network(options.start)
     fresh = bnnsim.architectures.build(options.network, packed.input_shape, packed.input_offset, rng=options.seed)
     model = grown(bnnsim.unpack(packed, train[:FOR_NORMS]), fresh, options.keep)
-    bnnsim.fit(model, train, options.epochs, rng=options.seed, batch_size=128, augment=True,
-               checkpoint=options.out / "checkpoint.h5", resume=options.resume)
-
-    accuracy = bnnsim.pack(model).accuracy(test)
-    before = f"its first {options.keep} layers, of {options.start}, trained before"
-    network = bnnsim.pack(model, {"holdout": "0", "test_accuracy": f"{accuracy:.4f}", "test_images": str(len(test)),
-                                  "seed": str(options.seed), "trained_before": before,
-                                  "command": shlex.join(["python", "examples/grow_network.py", *sys.argv[1:]])})
-    network.save(options.out / "network.h5")
-    print(network.summary())
-    print(f"{100 * accuracy:.2f} % of all {len(test):,} test images; checkpoint and network are in {options.out}/")
+    how = {"rng": options.seed, "batch_size": 128, "augment": True, "resume": options.resume}
+    bnnsim.fit(model, train, options.epochs, checkpoint=options.out / "checkpoint.h5", **how)
+    before = f"the training of network {packed.checksum[:12]}, whose first {options.keep} layers it began with"
+    keep(model, test, options.out / "network.h5", {"seed": str(options.seed), "trained_before": before})
+    if options.tolerant:
+        path, before = options.out / "tolerant_checkpoint.h5", f"{options.epochs} epochs without errors"
+        bnnsim.fit(model, train, options.tolerant, flip_rate=RATE, checkpoint=path, **how)
+        keep(bnnsim.rescale_thresholds(model, RATE, RATE / 2), test, options.out / "tolerant.h5", {
+            "seed": str(options.seed), "trained_before": before, "rescaled_for": f"{RATE / 2:g}"})
+    print(f"checkpoints and networks are in {options.out}/")
 
 
 if __name__ == "__main__":
