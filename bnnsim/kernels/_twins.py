@@ -34,10 +34,12 @@ BASELINE = {"neon"} if platform.machine().lower() in ("aarch64", "arm64") else s
 @functools.cache
 def _may_use_matrices() -> bool:
     """Whether Linux lets this process, and those that it forks, use the registers of AMX: it wants to be asked."""
-    if not sys.platform.startswith("linux") or platform.machine() != "x86_64":
+    if not sys.platform.startswith("linux") or platform.machine() != "x86_64" or sys.maxsize < 2**32:
         return False
-    arch_prctl, request, tile_data = 158, 0x1023, 18            # ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
-    return ctypes.CDLL(None).syscall(arch_prctl, request, tile_data) == 0
+    arch_prctl, get, request, tile_data = map(ctypes.c_long, (158, 0x1022, 0x1023, 18))    # ARCH_REQ_XCOMP_PERM ...
+    call, permitted = ctypes.CDLL(None).syscall, ctypes.c_uint64(0)
+    call(arch_prctl, request, tile_data)
+    return call(arch_prctl, get, ctypes.byref(permitted)) == 0 and bool(permitted.value >> tile_data.value & 1)
 
 
 @functools.cache
@@ -45,12 +47,12 @@ def target_has(feature: str) -> bool:
     """Whether Numba compiles for a CPU with `feature`: this one, unless NUMBA_CPU_NAME and the like say otherwise."""
     if feature in BASELINE:
         return True
-    if feature.startswith("amx") and not _may_use_matrices():
-        return False
     if NUMBA.CPU_FEATURES is not None:
-        return f"+{feature}" in NUMBA.CPU_FEATURES.split(",")
-    refused = feature.startswith("avx") and not NUMBA.ENABLE_AVX
-    return not refused and binding.get_host_cpu_features().get(feature, False)
+        has = f"+{feature}" in NUMBA.CPU_FEATURES.split(",")
+    else:
+        refused = feature.startswith("avx") and not NUMBA.ENABLE_AVX
+        has = not refused and binding.get_host_cpu_features().get(feature, False)
+    return has and (not feature.startswith("amx") or _may_use_matrices())
 
 
 class Tile(NamedTuple):

@@ -140,7 +140,7 @@ def conv_dx(dh: Gradient, words: np.ndarray, n_channels: int, geometry: Geometry
     With groups, C = groups * n_channels of whole words, and each group of dX is that of its part of K.
     """
     entries, (n_units, kh, kw, n_column_words), reads = _entries(dh), words.shape, reads_of(geometry)
-    if groups == 1 and _without_zeros(entries, kh * kw, precision):
+    if groups == 1 and not _by_matrices(precision) and _without_zeros(entries, kh * kw, precision):
         signs = np.empty(64 * words.size + pooled_conv.LINE, np.uint8)
         split(pooled_conv.spread_weights, 2 * n_column_words, words, reads, signs)
         out = empty((len(entries[0]), geometry.height * geometry.width, n_channels), np.float32)

@@ -4,10 +4,12 @@ A new operation fails until it has its row in twin_arguments; a new tile of an o
 """
 
 import functools
+from pathlib import Path
 
 import numba
 import numpy as np
 import pytest
+from own_process import run
 from twin_arguments import ARGUMENTS
 
 import bnnsim.kernels._twins as twins
@@ -118,6 +120,28 @@ def test_the_choice_is_by_what_the_cpu_has(features, in_use, monkeypatch):
     assert chosen is in_use.code if in_use else chosen() == 5
     monkeypatch.setattr(twins, "JIT_OFF", True)
     assert twins.twin_of(FAST, MEDIUM)(plain)() == 5
+
+
+REFUSE = """
+import ctypes
+class Stack(ctypes.Structure):
+    _fields_ = [("start", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t)]
+room = ctypes.create_string_buffer(8192)
+if {small}:                                             # for what AMX's registers would be saved in
+    assert ctypes.CDLL(None).sigaltstack(ctypes.byref(Stack(ctypes.addressof(room), 0, 8192)), None) == 0
+import bnnsim.kernels._twins as twins
+import bnnsim.kernels.gradients.byte_tile as byte_tile
+print(twins.target_has("amx-int8"), byte_tile.USED)
+"""
+
+
+@COMPILED
+@pytest.mark.skipif(not twins.target_has("amx-int8"), reason="no AMX here, or none that this process may use")
+@pytest.mark.parametrize("small, has", [(False, True), (True, False)])
+def test_where_linux_refuses_the_registers_of_amx_nothing_uses_them(small, has):
+    """It would end in an illegal instruction. Linux refuses where a stack for signals is too small."""
+    package = Path(twins.__file__).parents[2]
+    assert run(REFUSE.format(small=small), package) == [str(has), str(has)]
 
 
 @pytest.mark.jit_off

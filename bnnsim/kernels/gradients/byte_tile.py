@@ -8,8 +8,8 @@ times what `five_lookup` finds by shuffles.
     signs          int8, blocks of 1,024: 64 rows of the summed axis x 16 columns, (16, 16, 4) by fours of rows
     sums           int32, (2, 16, 16): of h and of l
 
-Who adds up more than `MAX_ITEMS` of l widens the sums in time. Four of the eight registers are in use: with all, two
-loads of three could be saved, but where another thread works on the same core, six and eight took two to four times as
+Who adds up more than `MAX_ITEMS` of l widens the sums in time. Four of the eight registers are in use: with all, one
+load of three could be saved, but where another thread works on the same core, six and eight took two to four times as
 long an instruction (Intel Emerald Rapids).
 """
 
@@ -81,7 +81,7 @@ def _byte_products(_, high, low, h_off, l_off, stride, steps, n_steps, signs, s_
 
 
 _PRODUCTS = Tile(_byte_products, needs=NEEDS)
-USED = _PRODUCTS.runs_here and not JIT_OFF
+USED = not JIT_OFF and _PRODUCTS.runs_here
 
 
 @twin_of(_PRODUCTS)

@@ -69,7 +69,7 @@ def chunk_runs(first, n_rows, g, runs):
 
 @leaf
 def fix_chunk(dout, winner, size, first, n_rows, inverse, ones, places, rows, fixed, n_wide):
-    """dH of output positions first.., n_rows of them -> fixed (6 M, CHUNK) int16, transposed; 0 up to n_wide.
+    """dH of output positions first.., n_rows of them -> fixed (., CHUNK or more) int16, transposed; 0 up to n_wide.
 
     What stands behind a max-pool is fixed a window at a time, into the last of `rows` (17, K), and spread as int16.
     """

@@ -1,4 +1,4 @@
-"""Gradients of a convolution of stride 1 by products of byte matrices: see `byte_tile`; others: `conv`, `conv_dx`.
+"""Gradients of a convolution by products of byte matrices, see `byte_tile`: dW of any, dX of those that `fits_dx`.
 
 dH (N, OH, OW, K) float32, possibly behind a max-pool, as in `conv`; x (N, H, W, Cw), C input channels in Cw words, K
 output channels, T = kh * kw taps, g a `geometry.Geometry`. Sums are those of `conv` and `conv_dx`, exactly.
@@ -16,27 +16,32 @@ from bnnsim.kernels.gradients.byte_tile import (BLOCK, MAX_ITEMS, SIDE, STEP, SU
                                                 keep_bytes, scale_sums, split_bytes, spread_four)
 from bnnsim.kernels.gradients.conv import chunk_runs, fix_chunk, window_places, words_of_runs
 from bnnsim.kernels.gradients.conv_dx import find_units
-from bnnsim.kernels.gradients.lookup_tile import MAX_ITEMS as MOST_PRODUCTS
+from bnnsim.kernels.gradients.lookup_tile import MAX_ITEMS as MOST_TERMS
 
 CHUNK, WORDS = 1920, 4              # of dW: positions whose sums stay in registers, whole steps; columns' words a time
+MOST_PLACES = 4                     # of dX: with its zeros, an image's gradient is at most so many times as large
 
 
 def fits_dx(g, n_units):
-    """Whether `conv_dx` takes a convolution: of stride 1, padded by less than a kernel's size, of few enough terms."""
-    high, wide = (g.kernel_height - 1) * g.row_step, (g.kernel_width - 1) * g.column_step
-    return g.row_stride == g.column_stride == 1 and max(g.top, g.bottom) <= high and max(g.left, g.right) <= wide \
-        and n_units * g.kernel_height * g.kernel_width <= MOST_PRODUCTS
+    """Whether `conv_dx` takes a convolution: of stride 1, padded by less than a kernel's size, of few enough terms.
+
+    And of not too many zeros: where the kernel is as large as the map, lookups pass over most of its taps.
+    """
+    rows, columns = (g.kernel_height - 1) * g.row_step, (g.kernel_width - 1) * g.column_step
+    return g.row_stride == g.column_stride == 1 and max(g.top, g.bottom) <= rows and max(g.left, g.right) <= columns \
+        and (g.height + rows) * (g.width + columns) <= MOST_PLACES * g.out_height * g.out_width \
+        and n_units * g.kernel_height * g.kernel_width <= MOST_TERMS
 
 
 @both
-def steps_of(n_units):
-    """Steps of 64 that take K output channels."""
-    return (n_units + STEP - 1) // STEP
+def steps_of(n_terms):
+    """Steps of 64 that sum so many."""
+    return (n_terms + STEP - 1) // STEP
 
 
 @inline
-def room(size, kind):
-    """An array with room for `size` items, all 0, from where it is `aligned`: rows across cache lines load slowly."""
+def room_for(size, kind):
+    """Zeros, `size` of them from where the array is `aligned`: rows across cache lines load slowly."""
     return zeros(size + 64, kind)
 
 
@@ -63,11 +68,11 @@ def _fix_to_bytes(values, v_off, n_values, inverse, high, low, h_off, l_off):
 
 
 @leaf
-def _spread_window(winner, at, n_units, size, high, low, h_off, l_off, n_wide, n_across):
+def _spread_window(winner, at, n_units, size, high, low, h_off, l_off, n_bytes, n_across):
     """The first n_units bytes of high and low -> the places of a window, each where it won; zeros elsewhere."""
     whole = n_units // SIDE * SIDE
     for entry in range(size * size):
-        step = (entry // size * n_across + entry % size) * n_wide
+        step = (entry // size * n_across + entry % size) * n_bytes
         for k in range(0, whole, SIDE):
             keep_bytes(winner, at + k, np.uint8(entry), high, low, k, h_off + step + k, l_off + step + k)
         for k in range(whole, n_units):
@@ -76,20 +81,20 @@ def _spread_window(winner, at, n_units, size, high, low, h_off, l_off, n_wide, n
 
 
 @leaf
-def _lay_out(dout, winner, size, n, inverse, g, n_wide, high, low, h_off, l_off):
+def _lay_out(dout, winner, size, n, inverse, g, n_bytes, high, low, h_off, l_off):
     """dH of image n in bytes, at its places among the zeros."""
-    n_high, n_across, n_units = dout.shape[1], g.width + (g.kernel_width - 1) * g.column_step, dout.shape[3]
+    n_windows, n_across, n_units = dout.shape[1], g.width + (g.kernel_width - 1) * g.column_step, dout.shape[3]
     flat = flattened(winner)
-    for i in range(n_high):
+    for i in range(n_windows):
         for j in range(dout.shape[2]):
             row = size * i + (g.kernel_height - 1) * g.row_step - g.top
-            place = (row * n_across + size * j + (g.kernel_width - 1) * g.column_step - g.left) * n_wide
-            at = ((n * n_high + i) * dout.shape[2] + j) * n_units
+            place = (row * n_across + size * j + (g.kernel_width - 1) * g.column_step - g.left) * n_bytes
+            at = ((n * n_windows + i) * dout.shape[2] + j) * n_units
             if size == 1:
                 _fix_to_bytes(dout, at, n_units, inverse, high, low, h_off + place, l_off + place)
             else:
                 _fix_to_bytes(dout, at, n_units, inverse, high, low, 0, 0)
-                _spread_window(flat, at, n_units, size, high, low, h_off + place, l_off + place, n_wide, n_across)
+                _spread_window(flat, at, n_units, size, high, low, h_off + place, l_off + place, n_bytes, n_across)
 
 
 @leaf
@@ -107,28 +112,29 @@ def conv_dx(dout, winner, size, signs, g, out, start, stop):
     """dH and `spread_weights` -> out (N, H * W, C) float32. Runs over images."""
     n_units, n_channels = dout.shape[3], out.shape[2]
     n_steps, n_taps = steps_of(n_units), g.kernel_height * g.kernel_width
-    n_wide, n_across = n_steps * STEP, g.width + (g.kernel_width - 1) * g.column_step
+    n_bytes, n_across = n_steps * STEP, g.width + (g.kernel_width - 1) * g.column_step
     n_rows = (g.height + (g.kernel_height - 1) * g.row_step + 1) * n_across + SIDE
-    high, low, sums = room((n_rows + 1) * n_wide, np.int8), room((n_rows + 1) * n_wide, np.uint8), room(SUMS, np.int32)
-    h_off, l_off, s_off, w_off = aligned(high) + n_wide, aligned(low) + n_wide, aligned(sums), aligned(signs)
+    high, low = room_for((n_rows + 1) * n_bytes, np.int8), room_for((n_rows + 1) * n_bytes, np.uint8)
+    sums = room_for(SUMS, np.int32)
+    h_off, l_off, s_off, w_off = aligned(high) + n_bytes, aligned(low) + n_bytes, aligned(sums), aligned(signs)
     largest, scale, inverse = empty(1, np.int32), empty(1, np.float64), empty(1, np.float64)
     places, steps, kind = empty(SIDE, np.int64), empty(n_taps * n_steps, np.int64), empty(1, np.int16)
     for tap in range(n_taps):
         a, b = tap // g.kernel_width, tap % g.kernel_width
         place = (g.kernel_height - 1 - a) * g.row_step * n_across + (g.kernel_width - 1 - b) * g.column_step
         for step in range(n_steps):
-            steps[tap * n_steps + step] = place * n_wide + STEP * step
-    n_positions, size_of_block = g.height * n_across, len(steps) * BLOCK
+            steps[tap * n_steps + step] = place * n_bytes + STEP * step
+    n_positions, of_columns = g.height * n_across, len(steps) * BLOCK
     for n in range(start, stop):
         find_units(dout[n], kind, largest, scale, inverse)
-        _lay_out(dout, winner, size, n, inverse[0], g, n_wide, high, low, h_off, l_off)
+        _lay_out(dout, winner, size, n, inverse[0], g, n_bytes, high, low, h_off, l_off)
         for first in range(0, n_positions, SIDE):
             for r in range(SIDE):
                 i, j = (first + r) // n_across, (first + r) % n_across
                 places[r] = ((n * g.height + i) * g.width + j) * n_channels if i < g.height and j < g.width else -1
             for column in range(0, n_channels, SIDE):
-                byte_products(high, low, h_off + first * n_wide, l_off + first * n_wide, n_wide, steps, len(steps),
-                              signs, w_off + column // SIDE * size_of_block, sums, s_off, False)
+                byte_products(high, low, h_off + first * n_bytes, l_off + first * n_bytes, n_bytes, steps, len(steps),
+                              signs, w_off + column // SIDE * of_columns, sums, s_off, False)
                 if column + SIDE <= n_channels:
                     scale_sums(sums, s_off, scale[0], out, places)
                 else:
@@ -158,8 +164,8 @@ def conv_dweight(dout, winner, size, inverse, x, n_channels, fill, zero_pad, g, 
     rows, ones = zeros((SIDE + 1, dout.shape[3]), np.int16), empty(dout.shape[3], np.float64)
     ones[:] = 1.0
     fixed = zeros((SIDE * n_blocks, CHUNK), np.int16)
-    high, low, signs = room(fixed.size, np.int8), room(fixed.size, np.uint8), room(WORDS * STEP * CHUNK, np.int8)
-    sums = room(4 * SUMS * n_blocks * n_columns, np.int32)
+    high, low = room_for(fixed.size, np.int8), room_for(fixed.size, np.uint8)
+    signs, sums = room_for(WORDS * STEP * CHUNK, np.int8), room_for(4 * SUMS * n_blocks * n_columns, np.int32)
     h_off, l_off, w_off, s_off = aligned(high), aligned(low), aligned(signs), aligned(sums)
     words, runs = empty((n_columns + 1, CHUNK), np.uint64), empty((5, CHUNK), np.int64)
     places, steps = window_places(size, g), empty(CHUNK // STEP, np.int64)
@@ -168,19 +174,21 @@ def conv_dweight(dout, winner, size, inverse, x, n_channels, fill, zero_pad, g, 
     for chunk in range(start, stop):
         n_rows = min(CHUNK, n_all - chunk * CHUNK)
         n_runs = chunk_runs(chunk * CHUNK, n_rows, g, runs)
-        fix_chunk(dout, winner, size, chunk * CHUNK, n_rows, inverse, ones, places, rows, fixed, CHUNK)
-        split_bytes(flattened(fixed), fixed.size, high, low, h_off, l_off)
+        n_steps = steps_of(n_rows)
+        fix_chunk(dout, winner, size, chunk * CHUNK, n_rows, inverse, ones, places, rows, fixed, n_steps * STEP)
+        for k in range(dout.shape[3]):
+            split_bytes(fixed[k], n_steps * STEP, high, low, h_off + CHUNK * k, l_off + CHUNK * k)
         words_of_runs(x, n_channels, runs, n_runs, fill, zero_pad, g, words)
         for first in range(0, n_columns, WORDS):
             last = min(first + WORDS, n_columns)
             for column in range(first, last):
-                for q in range(0, CHUNK, 4):
+                for q in range(0, n_steps * STEP, 4):
                     spread_four(words, column * CHUNK + q, 1, signs,
                                 w_off + ((column - first) * 4 * CHUNK + q) * SIDE, CHUNK * SIDE)
             for m in range(n_blocks):
                 at = SIDE * m * CHUNK
                 for quarter in range(4 * first, 4 * last):
-                    byte_products(high, low, h_off + at, l_off + at, CHUNK, steps, len(steps), signs,
+                    byte_products(high, low, h_off + at, l_off + at, CHUNK, steps, n_steps, signs,
                                   w_off + (quarter - 4 * first) * CHUNK * SIDE, sums,
                                   s_off + (4 * m * n_columns + quarter) * SUMS, True)
         if (chunk - start + 1) % (MAX_ITEMS // CHUNK) == 0 or chunk + 1 == stop:
