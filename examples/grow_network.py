@@ -51,7 +51,7 @@ def keep(model: bnnsim.Sequential, test: bnnsim.Split, path: Path, told: dict[st
     """Store the packed network with its accuracy."""
     accuracy = bnnsim.pack(model).accuracy(test)
     told = {"holdout": "0", "test_accuracy": f"{accuracy:.4f}", "test_images": str(len(test)),
-            "command": shlex.join(["python", "examples/grow_network.py", *sys.argv[1:]])} | told
+            "command": shlex.join(["python", *(word for word in sys.argv if word != "--resume")])} | told
     network = bnnsim.pack(model, told)
     network.save(path)
     print(f"{network.summary()}\n{path.name}: {100 * accuracy:.2f} % of all {len(test):,} test images")
