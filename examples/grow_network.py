@@ -1,8 +1,7 @@
 """Begin a wider network with the first layers of a packed one, train it on crops and flips, and pack it.
 
     python examples/grow_network.py                    # hours on a laptop; Ctrl-C is safe, and --resume goes on
-    python examples/grow_network.py --dataset fashion-subset --start fashion_cnn --keep 2 --images 500 --epochs 1 \\
-        --network "C64 MP2 C64 MP2 FC256 FC10"         # a quick look
+    python examples/grow_network.py --dataset fashion --start fashion_cnn --keep 2 --network "C64 MP2 C64 MP2 FC10"
 
 The layers kept have to be the same in both networks; the others begin anew. With --tolerant 4 a sibling is trained on.
 """
@@ -17,7 +16,6 @@ from bnnsim.commands.scripts import count, made_folder, run
 
 WIDE = "C128 C128 MP2 C256 C256 MP2 C512 C512 MP2 FC512 FC10"
 RATE = 0.05                         # of bit errors, for a tolerant network; its thresholds are for half of it
-FOR_NORMS = 10_000                  # training images whose statistics the kept layers' batch norms begin with
 
 
 def arguments() -> argparse.Namespace:
@@ -27,7 +25,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--keep", type=count, default=4, help="layers with weights that it begins with, default 4")
     parser.add_argument("--dataset", default="cifar10")
     parser.add_argument("--images", type=count, help="only the first IMAGES of each half")
-    parser.add_argument("--epochs", type=count, default=18)
+    parser.add_argument("--epochs", type=count, nargs="+", default=[18], help="of each part, which anneals anew")
     parser.add_argument("--tolerant", type=count, metavar="EPOCHS", help="then train so long with bit errors, too")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
@@ -52,9 +50,8 @@ def keep(model: bnnsim.Sequential, test: bnnsim.Split, path: Path, told: dict[st
     accuracy = bnnsim.pack(model).accuracy(test)
     told = {"holdout": "0", "test_accuracy": f"{accuracy:.4f}", "test_images": str(len(test)),
             "command": shlex.join(["python", *(word for word in sys.argv if word != "--resume")])} | told
-    network = bnnsim.pack(model, told)
-    network.save(path)
-    print(f"{network.summary()}\n{path.name}: {100 * accuracy:.2f} % of all {len(test):,} test images")
+    bnnsim.pack(model, told).save(path)
+    print(f"{bnnsim.pack(model).summary()}\n{path.name}: {100 * accuracy:.2f} % of all {len(test):,} test images")
 
 
 def main() -> None:
@@ -62,14 +59,17 @@ def main() -> None:
     train, test = (split[:options.images] for split in bnnsim.load_dataset(options.dataset))
     packed = bnnsim.load_network(options.start)
     fresh = bnnsim.architectures.build(options.network, packed.input_shape, packed.input_offset, rng=options.seed)
-    model = grown(bnnsim.unpack(packed, train[:FOR_NORMS]), fresh, options.keep)
-    how = {"rng": options.seed, "batch_size": 128, "augment": True, "resume": options.resume}
-    bnnsim.fit(model, train, options.epochs, checkpoint=options.out / "checkpoint.h5", **how)
-    before = f"the training of network {packed.checksum[:12]}, whose first {options.keep} layers it began with"
+    model = grown(bnnsim.unpack(packed, train[:10_000]), fresh, options.keep)
+    how = {"batch_size": 128, "augment": True, "resume": options.resume}
+    for i, n_epochs in enumerate(options.epochs):
+        part = {"rng": options.seed + i, "checkpoint": options.out / f"part{i}.h5"}
+        bnnsim.fit(model, train, n_epochs, optimizer=bnnsim.optimizers.Adam(5e-4 if i else 1e-3), **part, **how)
+    kept = f"network {packed.checksum[:12]} in its first {options.keep} layers"
+    before = " and ".join([kept, *(f"{n_epochs} epochs" for n_epochs in options.epochs[:-1])])
     keep(model, test, options.out / "network.h5", {"seed": str(options.seed), "trained_before": before})
     if options.tolerant:
-        path, before = options.out / "tolerant_checkpoint.h5", f"{options.epochs} epochs without errors"
-        bnnsim.fit(model, train, options.tolerant, flip_rate=RATE, checkpoint=path, **how)
+        path, before = options.out / "tolerant_checkpoint.h5", f"{sum(options.epochs)} epochs without errors"
+        bnnsim.fit(model, train, options.tolerant, rng=options.seed, flip_rate=RATE, checkpoint=path, **how)
         keep(bnnsim.rescale_thresholds(model, RATE, RATE / 2), test, options.out / "tolerant.h5", {
             "seed": str(options.seed), "trained_before": before, "rescaled_for": f"{RATE / 2:g}"})
     print(f"checkpoints and networks are in {options.out}/")

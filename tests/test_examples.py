@@ -39,8 +39,8 @@ SMALL = {                                                         # options, and
     "fragile_blocks": ("--images 50 --trials 2 --epochs 1", "out/fragile.png"),
     "low_supply": ("--images 50 --chips 2 --reads 1 --volts 1.2 0.62", "out/supply.json out/supply.png"),
     "grow_network": ("--start fashion_cnn --network 'C64 MP2 C64 MP2 FC32 FC10' --keep 2 --dataset fashion-subset "
-                     "--images 256 --epochs 1 --tolerant 1 --out out",
-                     "out/checkpoint.h5 out/network.h5 out/tolerant_checkpoint.h5 out/tolerant.h5"),
+                     "--images 256 --epochs 1 1 --tolerant 1 --out out",
+                     "out/part0.h5 out/part1.h5 out/network.h5 out/tolerant_checkpoint.h5 out/tolerant.h5"),
     "map_stuck_cells": ("--images 50 --trials 1 --few 1 --shares 0.3", "out/mapping.json out/mapping.png"),
     "instrument_csvs": ("--images 50", ""),
     "own_data": ("--examples 120 --epochs 2 --trials 2", "out/own_data.pdf out/own_data.png"),
