@@ -206,6 +206,16 @@ def behind_pool(rng, image, channels, kernel, stride, padding, size):
     return x, weights, dout, winner, whole
 
 
+def check_behind_a_pool(rng, dx, dweight, image, channels, kernel, stride, padding, pad_value, size):
+    """Both gradients are those of the scattered gradient."""
+    x, weights, dout, winner, whole = behind_pool(rng, image, channels, kernel, stride, padding, size)
+    dh = naive.max_pool_backward(dout, winner, size, whole).astype(np.int64)
+    same(in_threads(dx, dout, winner, size, weights, x.shape, stride, padding),
+         naive.conv_dx(dh, weights, x.shape, stride, padding).astype(np.float32))
+    same(in_threads(dweight, dout, winner, size, x, kernel, stride, padding, pad_value),
+         naive.conv_dweight(dh, x, kernel, stride, padding, pad_value))
+
+
 POOLED_SMALL = [((1, 5, 7), (65, 3), (3, 3), 1, 1, 0, 2), ((2, 7, 10), (1, 7), (2, 2), 1, 1, -1, 3)]
 POOLED = [((n, height + 4, width + 6), *rest, size)
           for ((n, height, width), *rest), size in zip(conv_cases(SIZES), cycle((2, 3)))]
@@ -216,12 +226,8 @@ WIDE_ROWS = [((1, 4, 600), (3, 7), (2, 2), 1, 1, 0, 2)]
 @rows(CONV_NAMES + ", size", POOLED_SMALL, POOLED + LARGE_WINDOWS + WIDE_ROWS)
 def test_conv_gradients_behind_a_max_pool(rng, image, channels, kernel, stride, padding, pad_value, size):
     """Entries that win in no unit or in all, remainders that no window takes, many chunks of rows or one a row."""
-    x, weights, dout, winner, whole = behind_pool(rng, image, channels, kernel, stride, padding, size)
-    dh = naive.max_pool_backward(dout, winner, size, whole).astype(np.int64)
-    same(in_threads(calls.pooled_conv_dx, dout, winner, size, weights, x.shape, stride, padding),
-         naive.conv_dx(dh, weights, x.shape, stride, padding).astype(np.float32))
-    same(in_threads(calls.pooled_conv_dweight, dout, winner, size, x, kernel, stride, padding, pad_value),
-         naive.conv_dweight(dh, x, kernel, stride, padding, pad_value))
+    check_behind_a_pool(rng, calls.pooled_conv_dx, calls.pooled_conv_dweight, image, channels, kernel, stride, padding,
+                        pad_value, size)
 
 
 @pytest.mark.jit_off

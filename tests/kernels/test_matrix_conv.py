@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from llvmlite import binding
 from kernel_calls import geometry, gradients, in_threads, pack, rows, signs
-from test_gradients import CONV_NAMES, FULL, SIZES, behind_pool, conv_cases, same
+from test_gradients import CONV_NAMES, FULL, SIZES, behind_pool, check_behind_a_pool, conv_cases, same
 
 import bnnsim.kernels.gradients.byte_tile as byte_tile
 import bnnsim.kernels.gradients.matrix_conv as matrix_conv
@@ -48,12 +48,8 @@ def test_conv_gradients(rng, image, channels, kernel, stride, padding, pad_value
       [((n, height + 4, width + 6), *rest, size)
        for ((n, height, width), *rest), size in zip(OF_STRIDE_1, cycle((2, 3)))])
 def test_conv_gradients_behind_a_max_pool(rng, image, channels, kernel, stride, padding, pad_value, size):
-    x, weights, dout, winner, whole = behind_pool(rng, image, channels, kernel, stride, padding, size)
-    dh = naive.max_pool_backward(dout, winner, size, whole).astype(np.int64)
-    same(in_threads(calls.matrix_conv_dx, dout, winner, size, weights, x.shape, stride, padding),
-         naive.conv_dx(dh, weights, x.shape, stride, padding).astype(np.float32))
-    same(in_threads(calls.matrix_conv_dweight, dout, winner, size, x, kernel, stride, padding, pad_value),
-         naive.conv_dweight(dh, x, kernel, stride, padding, pad_value))
+    check_behind_a_pool(rng, calls.matrix_conv_dx, calls.matrix_conv_dweight, image, channels, kernel, stride, padding,
+                        pad_value, size)
 
 
 @pytest.mark.parametrize("n_units, n_taps", [(65_535, 1), (7281, 9)])
