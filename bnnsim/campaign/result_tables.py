@@ -66,22 +66,29 @@ def rows(result: "SweepResult") -> list[Row]:
             for s, name in enumerate(result.names) for r, rate in enumerate(result.rates)]
 
 
+def places(result: "SweepResult") -> list[float | str]:
+    """What people read for each number on the axis: it, or the name of a device card's condition."""
+    numbers, names = result.rates.tolist(), result.conditions
+    return [names[int(number)] for number in numbers] if names else numbers
+
+
 def table(result: "SweepResult") -> str:
-    """Text: a line a series and rate; accuracies in percent, rates and wrong bits as shares of 1.
+    """Text: a line a series and rate; accuracies in percent, rates and wrong bits as shares of 1, conditions by name.
 
     Scores that were no finite numbers, of all chips of a rate, stand in a column of their own, where there were any.
     """
     width, axis = max(len("network"), *(len(name) for name in result.names)), in_words(result.axis)
-    wide = max(9, len(axis))
+    texts = [place if isinstance(place, str) else f"{place:.3g}" for place in places(result)]
+    wide = max(9, len(axis), *map(len, texts))
     counts = [] if result.n_nonfinite is None else result.n_nonfinite.clip(0).sum(axis=2).reshape(-1).tolist()
     lines = [f"{'network'.ljust(width)}  {axis:>{wide}}  {'wrong bits':>10}  {'chips':>5}  {'mean %':>7}  "
              f"{'95 % interval':>15}  {'std':>5}  {'min %':>6}  {'max %':>6}{'  no numbers' * bool(counts)}"]
     for i, row in enumerate(rows(result)):
         alone = row["trials"] == 1 and row["high"] > row["low"]              # one chip tells nothing of others
         interval = "" if alone else f"{100 * row['low']:.2f}..{100 * row['high']:.2f}"
-        lines.append(f"{row['network'].ljust(width)}  {row['rate']:{wide}.3g}  {row['ber']:10.3g}  {row['trials']:5}  "
-                     f"{100 * row['mean']:7.2f}  {interval:>15}  {100 * row['std']:5.2f}  {100 * row['min']:6.2f}  "
-                     f"{100 * row['max']:6.2f}" + (f"  {counts[i]:10,}" if counts else ""))
+        lines.append(f"{row['network'].ljust(width)}  {texts[i % len(texts)]:>{wide}}  {row['ber']:10.3g}  "
+                     f"{row['trials']:5}  {100 * row['mean']:7.2f}  {interval:>15}  {100 * row['std']:5.2f}  "
+                     f"{100 * row['min']:6.2f}  {100 * row['max']:6.2f}" + (f"  {counts[i]:10,}" if counts else ""))
     card = result.provenance.get("card")
     return "\n".join([*lines, "", str(card)] if card else lines)
 
@@ -89,9 +96,9 @@ def table(result: "SweepResult") -> str:
 def html(result: "SweepResult") -> str:
     """What notebooks show: a line a series and place, accuracies in percent."""
     head = ("series", in_words(result.axis), "wrong bits", "chips", "mean %", "95 % interval", "min %", "max %")
-    lines = [(row["network"], row["rate"], row["ber"], row["trials"], f"{100 * row['mean']:.2f}",
+    lines = [(row["network"], place, row["ber"], row["trials"], f"{100 * row['mean']:.2f}",
               f"{100 * row['low']:.2f}..{100 * row['high']:.2f}", f"{100 * row['min']:.2f}", f"{100 * row['max']:.2f}")
-             for row in rows(result)]
+             for row, place in zip(rows(result), len(result.names) * places(result))]
     caption = f"SweepResult: {result.split}, {result.n_images:,} images, seed {result.seed}"
     return html_text.table(caption, lines, head, str(result.provenance.get("card", "")))
 
