@@ -14,7 +14,7 @@ from pathlib import Path
 import bnnsim
 from bnnsim.commands.scripts import count, made_folder, run
 
-RATE = 0.05                         # of bit errors, for a tolerant network; its batch norm is for half of it
+RATE = 0.05                         # of bit errors, for a tolerant network; its thresholds are for half of it
 
 
 def arguments() -> argparse.Namespace:
@@ -65,12 +65,11 @@ def main() -> None:
         schedule = bnnsim.schedules.Cosine() if i + 1 == len(options.epochs) else bnnsim.schedules.Constant()
         bnnsim.fit(model, train, n, rng=seed + i, schedule=schedule, checkpoint=out / f"part{i}.h5", **how)
     before = "".join(f" and {n} epochs" for n in options.epochs[:-1])
-    found = bnnsim.reestimate_batch_norm(model, train, rng=seed)        # images as they are: crops have black edges
-    keep(found, test, out / "network.h5", seed, f"{options.keep} layers of network {packed.checksum[:12]}{before}")
+    keep(model, test, out / "network.h5", seed, f"{options.keep} layers of network {packed.checksum[:12]}{before}")
     if options.tolerant:
         how |= {"flip_rate": RATE, "checkpoint": out / "tolerant_checkpoint.h5"}
         bnnsim.fit(model, train, options.tolerant, rng=seed, **how)
-        found = bnnsim.reestimate_batch_norm(model, train, bnnsim.faults.BitFlips(RATE / 2), seed)
+        found = bnnsim.rescale_thresholds(model, RATE, RATE / 2)
         keep(found, test, out / "tolerant.h5", seed, f"{sum(options.epochs)} epochs without errors")
     print(f"checkpoints and networks are in {out}/")
 

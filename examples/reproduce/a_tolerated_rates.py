@@ -10,9 +10,10 @@ setting of its own ("against") asks that at 4e-2 the adapted network is less tha
 errors, and better than the other at 4e-2. (That setting came when rows were in view.) One point is coarse where few
 images are wrong: the notes say by what share errors grow, and where the standard network stays within a point at 4e-2
 as well. The paper's data are MNIST and CIFAR-10; Fashion-MNIST stands beside. Adapted is flip training at the rate
-named, straight-through, or native, the paper's own form. Of CIFAR-10 it goes on from the standard network, and is
-compared with one that does so without errors ("more"). Networks that others trained on MNIST and published are asked
-the first alone.
+named, straight-through, or native, by arXiv:2002.00909, which believes so, the paper's own form [R]; the FCNN's at 0.1
+is 2.5 times the rate of use, and what goes wrong with it need not at 0.05. Of CIFAR-10 it goes on from the standard
+network, and is compared with one that does so without errors ("more"). Networks that others trained on MNIST and
+published are asked the first alone.
 """
 
 import json

@@ -5,9 +5,10 @@
 Criterion. "Flip regularization improves the accuracy when bit errors are introduced": at BER p the network trained at p
 is better than the standard one. "We can trade": trained at 0.2 a network is worse without errors and better at BER 0.2
 than one trained at 0.1. "This effect is stronger for FCNNs": of what the standard network loses at p, flip training at
-p gives back a larger share in the FCNN than in the CNN, of the papers' lengths of training and of short ones. A share,
-since a network that loses more has more to gain; and only at rates where both standard networks have lost a point,
-since a share of less is noise, and still have half of their accuracy, since below that it measures a collapse.
+p gives back a larger share in the FCNN than in the CNN, trained long (the FCNN 100 epochs, as in the authors' code [C],
+the CNN 60 of their 100) and shortly. A share, since a network that loses more has more to gain; and only at rates where
+both standard networks have lost a point, since a share of less is noise, and still have half of their accuracy, since
+below that it measures a collapse.
 """
 
 import numpy as np

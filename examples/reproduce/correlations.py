@@ -41,9 +41,13 @@ def distinct(trainings: Sequence[list[Row]]) -> list[list[Row]]:
     return [trainings[i] for i in sorted(kept)]
 
 
-def by_layer(rows: Sequence[Row]) -> str:
+def layers(rows: Sequence[Row]) -> np.ndarray:
     """T of each hidden layer, mean over seeds."""
-    return ", ".join(f"{value:.1f}" for value in np.mean([[t for t, _ in row["T"]["layers"]] for row in rows], axis=0))
+    return np.array([[t for t, _ in row["T"]["layers"]] for row in rows]).mean(axis=0)
+
+
+def by_layer(rows: Sequence[Row]) -> str:
+    return ", ".join(f"{value:.1f}" for value in layers(rows))
 
 
 def tolerance(rows: Sequence[Row]) -> np.ndarray:
@@ -80,6 +84,16 @@ def of_order(trainings: Sequence[Sequence[Row]], draws: int = 2000) -> tuple[flo
     ranks = np.array([(drawn(), drawn()) for _ in range(draws)]).argsort(-1).argsort(-1)      # without ties: Spearman's
     rank = 1 - 6 * ((ranks[:, 0] - ranks[:, 1]) ** 2).sum(-1) / (len(found) ** 3 - len(found))
     return float(rank.mean()), float(np.quantile(rank, 0.95)), float(np.arctanh(np.clip(rank, -0.999, 0.999)).std())
+
+
+def at_each_length(trainings: Sequence[Sequence[Row]]) -> str:
+    """The correlation of trainings that differ by arm alone, where there are three, usual latent weights alone."""
+    by_length: dict[tuple[Any, ...], list[Sequence[Row]]] = {}
+    for rows in trainings:
+        if rows[0]["clip"] and rows[0]["scale"] == 1:
+            by_length.setdefault(factors(rows), []).append(rows)
+    return ", ".join(f"{net}, {epochs} epochs ({schedule}) {spearmanr(*of_both(some)).statistic:.2f} of {len(some)}"
+                     for (net, epochs, schedule, *_), some in by_length.items() if len(some) > 2) or "too few trainings"
 
 
 def between(trainings: Sequence[Sequence[Row]]) -> str:

@@ -167,6 +167,6 @@ def in_words(settings: Iterable[str]) -> str:
 
 
 def _of_codes(told: tuple[str, list[str]]) -> str:
-    what, codes = told
+    what, codes = told[0].replace(", ", " with "), told[1]
     words = " and ".join([codes[0], *(code.removeprefix("code ") for code in codes[1:])])
     return f"{what} ({words})" if what else words

@@ -1,26 +1,29 @@
-"""The tolerance T correlates with accuracy over BER for the FCNN and the CIFAR-10 CNN, and not for the Fashion CNN.
+"""T correlates with accuracy over BER for the FCNN and the CIFAR-10 CNN, not for the Fashion CNN; CNNs have less of it.
 
     python examples/reproduce/d_tolerance_correlates.py --full
 
-Criterion. Spearman's rank correlation of T, eqs. (2) to (6), and the mean accuracy over BER 0.05 to 0.2, over trainings
-of one architecture and input code: a training is the mean of its seeds, which are no trainings of their own. The paper
-says it of networks "trained with our flip-regularization", straight-through, of several rates and lengths; settings of
-their own ask the same with native gradients as well, and of all kinds, other losses, widths and the direct regulariser
-among them, which the paper does not claim. At least 12 trainings. T and accuracy may both rise with the rate of
-training, from the standard network on: by that order alone, increasing sequences as these are, drawn at random, have
+Criterion. Spearman's rank correlation of T, eqs. (2) to (6), of which (2) and (6) are [R], and the mean accuracy over
+BER 0.05 to 0.2, over trainings of one architecture and input code: a training is the mean of its seeds, which are no
+trainings of their own. The paper says it of networks "trained with our flip-regularization", straight-through, of
+several rates and one length. Here are lengths, widths and initial weights beside, to have 12 trainings, and the notes
+tell the order at each length; settings of their own ask the same with native gradients as well, and of all kinds, other
+losses and the direct regulariser among them, which the paper does not claim. T and accuracy may both rise with the rate
+of training, from the standard network on: by that order alone, increasing sequences as these are, drawn at random, have
 the correlation that the notes tell. It correlates where Fisher's z is above that of 0.5 [R], and above what order alone
 gives in the mean, by an error that is the larger one of Fisher's and of the spread of z by order alone; it does not
 where z is below 0.5's. Noted is what is left within lengths and widths (trainings less the mean of those of their
 length, initial weights and width), and within trainings, where the order is gone: seeds less their mean. "CNNs are more
-brittle ... this difference is also reflected in the T values": T of the CNN is below that of the FCNN with which the
-plan compares it; notes tell T by layer. The CIFAR-10 part would need as many trainings, of hours each.
+brittle ... this difference is also reflected in the" values of T (the stored text has lost the letter): T, the mean
+over neurons, of the CNN is below that of the FCNN with which the plan compares it; notes tell T by layer, on whose
+weights the sign hangs. The CIFAR-10 part would need as many trainings, of hours each.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from correlations import between, by_layer, distinct, fisher, high, kind, of_both, of_order, tolerance, within
+from correlations import (at_each_length, between, by_layer, distinct, fisher, high, kind, layers, of_both, of_order,
+                          tolerance, within)
 from networks import Row, run
 from plan import CODES, STAGES, Recipe
 from study import NOT_TRAINED, Study, label
@@ -68,7 +71,7 @@ def main() -> None:
                 study.notes.append(
                     f"{setting}: rank correlation {math.tanh(z):.2f} over {len(rows)} trainings; order alone "
                     f"{order:.2f}, in 5 % of draws more than {most:.2f}; within lengths and widths {between(rows)}; "
-                    f"within trainings {within(rows)}.")
+                    f"within trainings {within(rows)}; at each length alone {at_each_length(rows)}.")
                 rest = [one for one in rows if kind(one[0]) != "regulariser"]
                 if LEAST <= len(rest) < len(rows):
                     study.notes.append(f"{setting}: without the regularisers, whose T brings no accuracy by the "
@@ -86,7 +89,9 @@ def main() -> None:
             if fcnn:
                 study.ask_difference(*asked, tolerance(cnn[arm]), tolerance(fcnn[arm]), "<", 0)
                 study.notes.append(f"{setting}, {arm}: T by layer {by_layer(cnn[arm])} of the CNN, whose dense layers "
-                                   f"have most of its neurons, and {by_layer(fcnn[arm])} of the FCNN.")
+                                   f"have most of its neurons, and {by_layer(fcnn[arm])} of the FCNN; of layers that "
+                                   f"weigh alike the means are {layers(cnn[arm]).mean():.1f} and "
+                                   f"{layers(fcnn[arm]).mean():.1f}.")
             else:
                 study.leave(*asked, "<", 0, why_open=NOT_TRAINED)
     axes.set_xlabel("T, mean over hidden neurons and images (flips)")

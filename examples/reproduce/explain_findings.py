@@ -210,9 +210,9 @@ def larger_margin_loses_less(pairs: list[Compared]) -> dict[str, list[bool]]:
     return found
 
 
-def rate_beats_margin(pairs: list[Compared]) -> list[bool]:
-    """Of pairs of one loss where the network with the smaller margin was trained at the higher rate: it loses less."""
-    return [bool((one.more > 0).all()) for one in pairs
+def disagreeing(pairs: list[Compared]) -> list[Compared]:
+    """Pairs of one loss where the network with the smaller margin was trained at the higher rate."""
+    return [one for one in pairs
             if loss_of(one.arms[0]) == loss_of(one.arms[1]) and rate_of(one.arms[0]) < rate_of(one.arms[1])]
 
 
@@ -254,6 +254,12 @@ def gradients() -> list[Gradients]:
 def stale_overfits(code: int) -> list[bool]:
     """A value a gradient, rate and setting, by means of seeds."""
     return [bool(rise > OVERFITS) for one in gradients() if one.code == code for rise in one.rise[:, 0].mean(axis=-1)]
+
+
+def overfit(way: int) -> tuple[int, int]:
+    """How many networks trained with errors do, of how many."""
+    rises = np.concatenate([one.rise[:, way].ravel() for one in gradients()])
+    return int((rises > OVERFITS).sum()), len(rises)
 
 
 def refitted_none_overfits(ways: slice = REFITTED) -> list[Case]:

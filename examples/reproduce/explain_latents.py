@@ -67,7 +67,7 @@ def clipped_told() -> str:
     pairs = [pair for some in groups().values() for pair in some if not pair.other["clip"]]
     changed = dict.fromkeys(f"{pair.kind[2]} with code {pair.kind[3]}" for pair in pairs if not pair.is_same)
     told = f"in {sum(pair.is_same for pair in pairs)} of {len(pairs)} pairs of networks"
-    return told + (f", not in {', '.join(changed)}" if changed else ", whose latent weights never leave [-1, 1]")
+    return told + (f", not in {', '.join(changed)}" if changed else ": they are the same bits")
 
 
 def latents_told() -> str:
@@ -76,7 +76,8 @@ def latents_told() -> str:
     if not found:
         return ""
     worse = {kind: -np.mean([pair.better()[0, 1] for pair in some]) for kind, some in found.items()}
-    lost = [f"{some[0].other['scale']:g} times as large, of {kind[1]} {worse[kind]:.1f}"
+    lost = [f"{some[0].other['scale']:g} times as large, {with_seeds(kind[1], len(some))}, code {kind[3]}, "
+            f"{worse[kind]:.1f}"
             for kind, some in found.items() if some[0].other["clip"] and kind[2] == "standard"]
     return ("* State how large latent weights begin: where they begin larger, the network is worse under errors, "
             f"re-estimated too {share(larger_are_worse())}. Points that the standard one is worse by at BER "

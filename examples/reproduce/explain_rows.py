@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 from explain_words import with_seeds
 from networks import Row, kept
-from plan import CODES
-from study import at, curves
+from plan import CODES, FULL, STAGES
+from study import DATA, at, curves
 
 ADAPTED = {"FCNN": "flips 0.1", "MLP": "flips 0.04", "CIFAR-10 CNN": "flips 0.05", "narrow CIFAR-10 CNN": "flips 0.05",
            "small CIFAR-10 CNN": "flips 0.05", "CNN": "flips 0.05"}                                             # of (a)
@@ -31,6 +31,12 @@ def settings(*nets: str) -> list[str]:
     found = {setting_of(row): (list(ADAPTED).index(row["net"]), row["epochs"]) for row in kept().values()
              if row["net"] in (nets or ADAPTED)}
     return sorted(filter(None, found), key=lambda one: found[one])
+
+
+def re_estimated_on() -> str:
+    """How many training images."""
+    few = {DATA[recipe.data]: n for stage in STAGES for recipe in stage.recipes if (n := FULL.reestimated_on(recipe))}
+    return ", ".join(["all", *(f"of {data} {n:,}" for data, n in few.items())])
 
 
 class Group:

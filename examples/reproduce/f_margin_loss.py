@@ -2,15 +2,16 @@
 
     python examples/reproduce/f_margin_loss.py --full
 
-Criterion. It "trains bit error tolerance without injecting faults and beats flip training": a network that was trained
-with it tolerates a higher bit error rate than flip training's best of three rates, best in the same networks, which is
-in its favour. What is tolerated is not said [R]: here, by one check each, the rate at which a point of the network's
-own accuracy without errors is lost, which asks for an accuracy that stays, and the rate at which five points of the
-standard network's are lost, which asks for one that is of use. Rates above 0.2 are not measured: where the best flip
-training reaches that, a network with MHL that reaches it as well decides nothing. Each margin b is a setting, since one
-that serves is enough: 128, the authors' [C], as it is (a share of 1/16 of the last fan-in; 1/2 and 1 beside), and with
-logits times a learnt scale, as the authors' code has it [C], where the margin that it enforces is b over the scale (b
-of 32 and 512 beside). Mean accuracies over BER 0 to 0.2 and single rates stand in the notes.
+Criterion. It "enables the possibility for BNNs to tolerate higher bit error rates than with bit flip training",
+"without any bit flip injections": a network that was trained with it tolerates a higher bit error rate than flip
+training's best of three rates, best in the same networks, which is in its favour. What is tolerated is not said [R]:
+here, by one check each, the rate at which a point of the network's own accuracy without errors is lost, which asks for
+an accuracy that stays, and the rate at which five points of the standard network's are lost, which asks for one that is
+of use. Rates above 0.2 are not measured: where the best flip training reaches that, a network with MHL that reaches it
+as well decides nothing. Each margin b is a setting, since one that serves is enough: 128, the authors' [C], as it is (a
+share of 1/16 of the last fan-in; 1/2 and 1 beside), and with logits times a learnt scale, as the authors' code has it
+[C], where the margin that it enforces is b over the scale (b of 32 and 512 beside). Mean accuracies over BER 0 to 0.2
+and single rates stand in the notes.
 """
 
 import numpy as np

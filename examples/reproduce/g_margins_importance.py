@@ -2,12 +2,14 @@
 
     python examples/reproduce/g_margins_importance.py --full
 
-Criterion. Margins: of each hidden layer the mean of m / (2 fan-in), flip-trained at 0.1 over standard, grows; a layer
-is a setting, since layers may differ. Importance by `ablate` (accuracy lost where a neuron's output is inverted) in all
-hidden layers, and by `readout` of the last: its variance within each layer without sampling noise, times the square of
-the layer's width, mean over layers [R], since layers of different widths would make most of it otherwise; the logarithm
-of the ratio below 0. Where the mean reliability of shares is below 0.5 in either network, most of what all test images
-tell is noise: it would take more test images, or many more networks, and the check is not decided.
+Criterion. The abstract says that both metrics "are strongly related to bit error tolerance", not how: larger margins
+and a lower variance are what one expects [R]. Margins: of each hidden layer the mean of m / (2 fan-in), flip-trained at
+0.1 over standard, grows; a layer is a setting, since layers may differ. Importance by `ablate` (accuracy lost where a
+neuron's output is inverted) in all hidden layers, and by `readout` of the last: its variance within each layer without
+sampling noise, times the square of the layer's width, mean over layers [R], since layers of different widths would make
+most of it otherwise; the logarithm of the ratio below 0. Where the mean reliability of shares is below 0.5 in either
+network, most of what all test images tell is noise: it would take more test images, or many more networks, and the
+check is not decided.
 """
 
 import numpy as np
@@ -47,7 +49,7 @@ def pairs_of(arms: Arms) -> list[tuple[Row, Row]]:
 
 
 def main() -> None:
-    study = Study("g", __doc__, "Buschjaeger et al. 2021, arXiv:2102.01344, abstract [V]; scores and norm [R]")
+    study = Study("g", __doc__, "Buschjaeger et al. 2021, arXiv:2102.01344, abstract [V]; directions, scores, norm [R]")
     figure, axes = new_axes(height=5.4)
     drawn: dict[str, list[np.ndarray]] = {}
     n_layers = max(n_hidden(study, net) for net in ("FCNN", "CNN"))

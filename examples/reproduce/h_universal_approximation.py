@@ -1,4 +1,4 @@
-"""One hidden layer represents binary inputs, two approximate Lipschitz functions, and one does not do for real inputs.
+"""One hidden layer does for binary inputs, two do for Lipschitz functions, and one does not do for real inputs.
 
     python examples/reproduce/h_universal_approximation.py --full
 
@@ -26,7 +26,7 @@ def lipschitz_function(seed: int) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def main() -> None:
-    study = Study("h", __doc__, "Yayla et al. 2021, arXiv:2102.02631 [V]; constructions [D]")
+    study = Study("h", __doc__, "Yayla et al. 2021, arXiv:2102.02631, abstract [V]; constructions [D]")
     full, seeds = study.size.name == "full", range(3)
     wrong, d, worst_of = [], 10 if full else 6, f"worst of {len(seeds)} functions"
     for seed in seeds:
@@ -34,6 +34,11 @@ def main() -> None:
         wrong.append(np.sum((universal.values(universal.boolean(table, d), universal.vertices(d)) > 0) != table))
     study.check_worst(f"Boolean functions of {d} inputs", "one hidden layer",
                       f"vertices where one is wrong, {worst_of}", max(wrong), "<", 1)
+    tables = [np.random.default_rng(seed).random(2**d) for seed in seeds]
+    far = [np.abs(universal.values(universal.on_vertices(table, d, 0.1), universal.vertices(d)) - table).max()
+           for table in tables]
+    study.check_worst(f"real functions of {d} binary inputs", "one hidden layer", f"largest error, eps 0.1, {worst_of}",
+                      max(far), "<", 0.1)
     every, errors, sizes = ((0.4, 0.2, 0.1, 0.05) if full else (0.4, 0.2)), {}, []
     for eps in every:
         networks = [universal.lipschitz(lipschitz_function(seed), 1.0, eps, [(0, 1)] * 2) for seed in seeds]

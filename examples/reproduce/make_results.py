@@ -43,7 +43,10 @@ over its chips, for that network only; other quantities are open. The interval i
 "decides" is the distance from the claimed number that this design decides even as Holm's strictest check. "Points" are
 percent points of accuracy; [V] was read in the paper, [C] in the authors' code, [R] is reconstructed, [D] derived.
 
-{networks} networks, trained in {hours} hours in sum, on machines that did other work beside it (commits {commits}).
+Criteria are the scripts'. Those of (a), (d), (e), (f) and (g) were revised when rows were in view.
+
+{networks} networks, {distinct} without those that are another one bit for bit, trained in {hours} hours in sum, on
+machines that did other work beside it (commits {commits}).
 
 """
 CLAIMS = "abcdefgh"
@@ -119,6 +122,7 @@ def page(records: Sequence[Record]) -> str:
     rows = [(f"({record['claim']})", record["text"], record["verdict"], counted(record)) for record in records]
     networks = {name: told for record in records for name, told in record["networks"].items()}
     head = HEAD.format(script=min(path.name for path in HERE.glob("a_*.py")), networks=len(networks),
+                       distinct=len({told[4] for told in networks.values()}),
                        hours=f"{sum(told[0] for told in networks.values()) / 3600:.1f}",
                        commits=", ".join(sorted({told[1] for told in networks.values()})))
     return (head + table(("", "claim", "verdict", "checks"), rows, "5 35 45 15") + "".join(map(section, records))

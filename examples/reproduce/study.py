@@ -146,11 +146,20 @@ class Study:
 
     # ------------------------------------------------------------------------------------------ the record
 
+    def _same(self) -> list[str]:
+        """Networks that are one another, bit for bit: each is counted."""
+        found: dict[str, list[str]] = {}
+        for (_, seed), row in self.used.items():
+            found.setdefault(row["checksum"], []).append(f"{label(row)}, seed {seed}")
+        return [f"One network, bit for bit, and counted each time: {'; '.join(names)}." for names in found.values()
+                if len(names) > 1]
+
     def finish(self, figure: Figure) -> None:
         """Write the record and the figure into the folder; print the verdicts."""
         folder = self.options.folder / self.size.name
         folder.mkdir(parents=True, exist_ok=True)
         decide(self.checks)
+        self.notes += self._same()
         record: dict[str, Any] = {
             "claim": self.claim, "text": self.text, "criterion": self.criterion, "source": self.source,
             "size": self.size.name, "checks": [asdict(check) for check in self.checks],
@@ -158,7 +167,7 @@ class Study:
             "commit": commit(), "cpu": cpu_name(), "figure": f"{self.claim}.png",
             "chips": sorted({row["chips"] for row in self.used.values()}), "tables": self.tables,
             "networks": {f"{name}-seed-{seed}": [row[key] for key in ("training_seconds", "commit", "data_sha256",
-                                                                      "images")]
+                                                                      "images", "checksum")]
                          for (name, seed), row in self.used.items()},
             "seconds": round(time.perf_counter() - self.start)}
         save_figure(figure, folder / record["figure"])
