@@ -3,10 +3,10 @@
     python examples/reproduce/e_direct_regulariser.py --full
 
 Criterion. "It effectively increases T": T over the standard network's is above 1. "Decreases accuracy at any error
-rate": so does the accuracy at the rate that is best for it, of each seed that at which the other seeds are best; and,
-weaker, the mean accuracy over all rates of this study, most of which are small. lambda and T* are lost; here are two
-pairs [R], the same for all seeds, neither of which is so weak that the network stays near the standard one: what the
-paper says of small lambda is not tested.
+rate": at the rate that is best for it, of each seed that at which the other seeds are best, its accuracy is below the
+standard network's; and so is, which is weaker, its mean accuracy over all rates of this study, most of which are small.
+lambda and T* are lost; here are two pairs [R], the same for all seeds, neither of which is so weak that the network
+stays near the standard one: what the paper says of small lambda is not tested.
 """
 
 import numpy as np

@@ -45,8 +45,8 @@ percent points of accuracy; [V] was read in the paper, [C] in the authors' code,
 
 Criteria are the scripts'. Those of (a), (d), (e), (f) and (g) were revised when rows were in view.
 
-{networks} networks, {distinct} without those that are another one bit for bit, trained in {hours} hours in sum, on
-machines that did other work beside it (commits {commits}).
+{networks} networks, {distinct} without those that are another one bit for bit (which count once in (d), and each time
+elsewhere), trained in {hours} hours in sum, on machines that did other work beside it (commits {commits}).
 
 """
 CLAIMS = "abcdefgh"

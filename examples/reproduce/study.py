@@ -147,11 +147,11 @@ class Study:
     # ------------------------------------------------------------------------------------------ the record
 
     def _same(self) -> list[str]:
-        """Networks that are one another, bit for bit: each is counted."""
+        """Networks that are one another, bit for bit."""
         found: dict[str, list[str]] = {}
         for (_, seed), row in self.used.items():
             found.setdefault(row["checksum"], []).append(f"{label(row)}, seed {seed}")
-        return [f"One network, bit for bit, and counted each time: {'; '.join(names)}." for names in found.values()
+        return [f"One network, bit for bit: {'; '.join(names)}." for names in found.values()
                 if len(names) > 1]
 
     def finish(self, figure: Figure) -> None:
