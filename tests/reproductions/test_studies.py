@@ -71,6 +71,19 @@ def test_within_lengths_what_lengths_differ_by_is_gone():
     assert correlations.between(rows(1)).startswith("1.00 (") and correlations.between(rows(-1)).startswith("-1.00 (")
     assert "8 trainings of 2 groups" in correlations.between(rows(1))
     assert correlations.between(rows(1)[:2]) == "too few trainings"
+    assert correlations.at_each_length(rows(1)) == ", ".join(
+        f"FCNN, {epochs} epochs (cosine) 1.00 of 4" for epochs in (10, 20))
+    assert correlations.at_each_length(rows(-1)[:6]) == "FCNN, 10 epochs (cosine) -1.00 of 4", "two have no order"
+
+
+def test_networks_that_are_one_are_noted():
+    """Latent weights that no clip ever meets: another recipe, the same bits."""
+    one = study.Study("a", "A claim.\n\n    command\n\nCriterion. None.", "nobody", [])
+    recipe = {"data": "fashion", "net": "FCNN", "arm": "standard", "epochs": 30, "schedule": "cosine", "code": 0}
+    one.used = {(name, 0): {**recipe, "clip": name != "free", "checksum": bits}
+                for name, bits in (("usual", "a"), ("free", "a"), ("other", "b"))}
+    note, = one._same()
+    assert note.startswith("One network, bit for bit: ") and note.count("seed 0") == 2 and "not clipped" in note
 
 
 def test_what_a_plan_cannot_reach_is_not_called_open():
