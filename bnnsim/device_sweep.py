@@ -11,6 +11,7 @@ what --out left: printed and drawn again.
 """
 
 import argparse
+import bisect
 import os
 import sys
 from collections.abc import Sequence
@@ -160,7 +161,16 @@ def _tolerated_line(one: "CardTolerated", found: "CardSweep", drop: float) -> st
                      for place in (one["place"], one["place_low"], one["place_high"]))
     interval = f" (95 %: {low} to {high}, straight between the places run)" if low else ""
     place = f"{found.axis} {at}{interval}, BER of cells {one['ber']:.2g}"
-    return said(f"{name}: a loss of {drop:g} {points} at {place}", one["mark"])
+    return said(f"{name}: a loss of {drop:g} {points} at {place}", one["mark"]) + _coarse(one, found, drop)
+
+
+def _coarse(one: "CardTolerated", found: "CardSweep", drop: float) -> str:
+    """A line that says to run more places, where the loss between two of them grows by more than what is asked."""
+    places = sorted(float(place) for place in found.places)
+    behind = min(bisect.bisect_right(places, one["place"] or 0.0), len(places) - 1)
+    return (f"\n  from one place run to the next the loss grows there by {100 * one['step']:.1f} points, along a line "
+            f"that need not be straight: run more,  --values {places[behind - 1]:g}:{places[behind]:g}:9"
+            ) if 100 * one["step"] > drop else ""
 
 
 def work(options: argparse.Namespace) -> None:

@@ -79,6 +79,7 @@ class CardTolerated(CardSeries):
     place_high: float | None
     where: str
     mark: str
+    step: float
 
 
 @dataclass(frozen=True, repr=False)
@@ -196,8 +197,9 @@ class CardSweep:
         list of dict
             One a series: its names, ber (of the cells), place, place_low, place_high (ascending; None where the data
             of the card or the places run set no bound, or where rates rise and fall along the axis, so that no one
-            place belongs to a rate), where ("inside", "at least", "below": of the rates run) and mark, the weakest of
-            the rates run.
+            place belongs to a rate), where ("inside", "at least", "below": of the rates run), mark, the weakest of
+            the rates run, and step, by how much the mean drop grows from one place run to the next there: where it is
+            larger than `drop`, run more places between.
         """
         if self.axis == "condition":
             raise ValueError("tolerated needs an axis with an order, not conditions")
@@ -227,7 +229,8 @@ class CardSweep:
         bounds = [place for place in (self._place(s, found.low), self._place(s, found.high)) if place is not None]
         low, high = sorted(bounds) if len(bounds) == 2 else (None, None)
         return {**self.series[s], "ber": found.rate, "place": self._place(s, found.rate), "where": found.where,
-                "place_low": low, "place_high": high, "mark": weakest(row["rate_mark"] for row in self._rows_of(s))}
+                "place_low": low, "place_high": high, "mark": weakest(row["rate_mark"] for row in self._rows_of(s)),
+                "step": found.step}
 
     def _place(self, s: int, ber: float) -> float | None:
         """Where the card has this bit error rate, between the places run; None where it is not there, or twice."""

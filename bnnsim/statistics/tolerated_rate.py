@@ -33,6 +33,10 @@ class Tolerated(NamedTuple):
         smallest positive rate run, and already too high.
     axis : str
         What the rates are: bit error rates, or of a `SweepResult` along another axis its name.
+    step : float
+        By how much the mean drop grows from the rate run before `rate` to the one behind it; 0 where `rate` is not
+        between two. Where it is larger than `drop` the straight line decides, and `low` and `high` do not know: run
+        more rates there.
     """
     low: float
     high: float
@@ -40,6 +44,7 @@ class Tolerated(NamedTuple):
     n: int
     where: str
     axis: str = "bit_error_rate"
+    step: float = 0.0
 
 
 def tolerated(rates: npt.ArrayLike, accuracies: npt.ArrayLike, clean: float, drop: float = 0.01, level: float = 0.95,
@@ -50,7 +55,7 @@ def tolerated(rates: npt.ArrayLike, accuracies: npt.ArrayLike, clean: float, dro
     between two rates, and read where it crosses `drop`. The interval holds every place, from the first to the last, at
     which the interval of the mean drop (`mean_interval`, of each chip's own curve, straight between two rates) holds
     `drop`: it covers at least as often as that does, with 2 chips as with 50. What a coarse grid of rates hides is not
-    in it.
+    in it: `step` tells how coarse it is.
 
     Parameters
     ----------
@@ -86,12 +91,15 @@ def tolerated(rates: npt.ArrayLike, accuracies: npt.ArrayLike, clean: float, dro
     clean, drop, level = check_probability("clean", clean), check_probability("drop", drop), check_level(level)
     n_images = None if n_images is None else check_int("n_images", n_images, 1)
     log_rates = np.log10(positive)
-    log_rate = float(_crossings(clean - np.nanmean(curve, axis=1)[None], log_rates, drop)[0])
+    drops = clean - np.nanmean(curve, axis=1)[None]
+    log_rate = float(_crossings(drops, log_rates, drop)[0])
     where = "below" if log_rate == -math.inf else "at least" if log_rate == math.inf else "inside"
     rate = float(min(max(10**log_rate, positive[0]), positive[-1]))
     low, high = _limits(log_rates, curve, clean - drop - SLACK, level, n_images)
     n_chips = int((~np.isnan(curve)).any(axis=0).sum())
-    return Tolerated(min(low, rate), max(high, rate), rate, n_chips, where)
+    behind = min(int(np.searchsorted(log_rates, log_rate, "right")), len(log_rates) - 1)
+    step = float(np.diff(_isotonic(drops)[0])[behind - 1]) if where == "inside" else 0.0
+    return Tolerated(min(low, rate), max(high, rate), rate, n_chips, where, step=step)
 
 
 def _limits(log_rates: np.ndarray, curve: np.ndarray, least: float, level: float, n_images: int | None

@@ -290,7 +290,11 @@ def test_the_command_draws_and_prints_how_far_the_axis_goes(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "a loss of 1 point at voltage 0.5" in out and "secded(8,4)" in out
     assert out.count("BER of cells") == 4 and out.count("(synthetic)") == 4 and "BER after code: " in out
+    assert out.count("run more,  --values 0.5:0.55:9") == 3, "a coarse grid told 16 mV too much, and 95 % of it"
     assert all((tmp_path / name).stat().st_size > 5_000 for name in ("curves.png", "pareto.png", "volts.h5"))
+    assert device_sweep.main(["sram_synthetic", "--values", "0.5:0.55:9", "--trials", "2", "--quiet", "--networks",
+                              "fashion_fcnn_flip"]) == 0
+    assert "run more" not in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -70,14 +70,15 @@ def test_reads_a_line_in_log_rate():
     two_chips = np.repeat([[0.89], [0.88], [0.84]], 2, axis=1)
     found = tolerated([1e-4, 1e-3, 1e-2], two_chips, 0.9, 0.03)
     rate = pytest.approx(10**-2.75)
-    assert found[2:5] == (rate, 2, "inside")
+    assert found[2:5] == (rate, 2, "inside") and found.step == pytest.approx(0.04)
     step = 10 ** (1 / tolerated_rate.POINTS)
     assert found.rate / step <= found.low <= found.high <= found.rate * step * (1 + 1e-9)       # chips that agree
 
 
 def test_a_drop_met_exactly_is_tolerated():
     """In float64 0.9 - 0.89 is more than 0.01."""
-    assert tolerated([1e-3, 1e-2], [[0.89], [0.8]], 0.9, 0.01).rate == pytest.approx(1e-3)
+    found = tolerated([1e-3, 1e-2], [[0.89], [0.8]], 0.9, 0.01)
+    assert found.rate == pytest.approx(1e-3) and found.step == pytest.approx(0.09), "to the rate behind it"
     assert tolerated([1e-3, 1e-2], [[0.9], [0.89]], 0.9, 0.01).where == "at least"
 
 
@@ -91,9 +92,9 @@ def test_a_dip_by_chance_does_not_end_the_tolerated_range():
 def test_edges(rng):
     noise = rng.normal(0, 0.002, (2, 8))
     never = tolerated([1e-3, 1e-2], 0.89 + noise, 0.9, 0.05)
-    assert never[:5] == (1e-2, math.inf, 1e-2, 8, "at least")
+    assert never[:5] == (1e-2, math.inf, 1e-2, 8, "at least") and never.step == 0
     below = tolerated([1e-3, 1e-2], 0.7 + noise, 0.9, 0.05)
-    assert below[:5] == (0, 1e-3, 1e-3, 8, "below")
+    assert below[:5] == (0, 1e-3, 1e-3, 8, "below") and below.step == 0
     unsure = tolerated([1e-3, 1e-2], 0.85 + 0 * noise + np.array([[0.03], [-0.001]]) + 10 * noise, 0.9, 0.05)
     assert 0 <= unsure.low < 1e-2 and unsure.high == math.inf
     assert tolerated([1e-3, 1e-2], [[0.89], [0.8]], 0.9, 0.05)[:2] == (0, math.inf)        # one chip
