@@ -12,6 +12,7 @@ what --out left: printed and drawn again.
 
 import argparse
 import bisect
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -166,11 +167,18 @@ def _tolerated_line(one: "CardTolerated", found: "CardSweep", drop: float) -> st
 
 def _coarse(one: "CardTolerated", found: "CardSweep", drop: float) -> str:
     """A line that says to run more places, where the loss between two of them grows by more than what is asked."""
-    places = sorted(float(place) for place in found.places)
-    behind = min(bisect.bisect_right(places, one["place"] or 0.0), len(places) - 1)
+    from bnnsim.devices import AXES
+
+    if 100 * one["step"] <= drop:
+        return ""
+    of = one["network"], one["cell"], one["code"]
+    rates = sorted((row["ber"], float(row["place"])) for row in found.rows
+                   if row["ber"] > 0 and (row["network"], row["cell"], row["code"]) == of)
+    behind = min(bisect.bisect_right(rates, (one["ber"], math.inf)), len(rates) - 1)
+    low, high = sorted(place for _, place in rates[behind - 1:behind + 1])
+    typed = f" and {high!r}" if low <= 0 and AXES[found.axis].log else f" and {high!r},  --values {low!r}:{high!r}:9"
     return (f"\n  from one place run to the next the loss grows there by {100 * one['step']:.1f} points, along a line "
-            f"that need not be straight: run more,  --values {places[behind - 1]:g}:{places[behind]:g}:9"
-            ) if 100 * one["step"] > drop else ""
+            f"that need not be straight: run more between {low!r}{typed}")
 
 
 def work(options: argparse.Namespace) -> None:

@@ -138,7 +138,8 @@ def in_short(reports: Sequence[Json]) -> str:
     rows = [(name, *(cell for _, cells in columns for cell in cells[name])) for name in SHORT]
     header = [f"{instructions_of(report)}: {name}" for report, (names, _) in zip(reports, columns) for name in names]
     text = table(("work", *header), rows) + "\n" + "\n".join(map(where, reports))
-    text += "\nRatio: the last peer's time divided by bnnsim's, median over the pairs." * any(report["comparison"] for report in reports)
+    if any(report["comparison"] for report in reports):
+        text += "\nRatio: the last peer's time divided by bnnsim's, median over the pairs."
     return text + r" \* extrapolated from a part of the work." * (r"\*" in table(header, rows)) + "\n"
 
 

@@ -198,8 +198,8 @@ class CardSweep:
             One a series: its names, ber (of the cells), place, place_low, place_high (ascending; None where the data
             of the card or the places run set no bound, or where rates rise and fall along the axis, so that no one
             place belongs to a rate), where ("inside", "at least", "below": of the rates run), mark, the weakest of
-            the rates run, and step, by how much the mean drop grows from one place run to the next there: where it is
-            larger than `drop`, run more places between.
+            the rates run, and step, by how much the mean drop grows between the two rates run on both sides (0 unless
+            "inside"): where it is larger than `drop`, run more places between.
         """
         if self.axis == "condition":
             raise ValueError("tolerated needs an axis with an order, not conditions")

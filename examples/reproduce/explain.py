@@ -23,7 +23,7 @@ from explain_figure import draw
 from explain_latents import latent_part, latents_told, unusual
 from explain_rows import ADAPTED, OVERFITS, PAPERS, RATES, STANDARD, TRAINED, WAYS, Group, setting_of, settings
 from explain_words import filled, listed, numbers, paragraphs, share, simple, support, where
-from plan import CODES, control
+from plan import CODES, PAIRS, control
 from study import percent
 
 import bnnsim
@@ -158,7 +158,12 @@ def given_back() -> str:
     """Of what the standard FCNN and CNN lose at a rate, what flip training at it gives back."""
     told = []
     for one in (one for one in find.gains() if one.group.net == "CNN" and one.arm.startswith("flips")):
-        beside = next(other for other in find.gains() if other.group.net == "FCNN" and other.arm == one.arm)
+        alike = {f"{cnn.net} {cnn.epochs} {cnn.schedule}": f"{fcnn.net} {fcnn.epochs} {fcnn.schedule}"
+                 for fcnn, cnn in PAIRS}
+        beside = next((other for other in find.gains() if other.group.setting == alike.get(one.group.setting)
+                       and other.arm == one.arm), None)
+        if beside is None:
+            continue
         shares = [[f"{100 * part:.0f} %" for part in each.gained / each.loss] for each in (beside, one)]
         told.append(f"of what is lost as trained, {one.arm} gives back " + " and ".join(
             f"{fcnn} (FCNN) and {cnn} (CNN) with code {code}" for code, fcnn, cnn in zip(CODES, *shares)) +
@@ -166,16 +171,23 @@ def given_back() -> str:
     return "; ".join(told) or "open"
 
 
+def overfitters() -> str:
+    """The networks that are asked whether they overfit: rates and settings."""
+    found = dict.fromkeys(one.group.setting for one in find.gradients())
+    return f"{' and '.join(f'{p:g}' for p in TRAINED)} ({', '.join(found)})"
+
+
 def trained_nearer() -> str:
     """By how much networks that were trained nearest to the rate of use are better there, by seed."""
     told = []
-    for arm, words in (("flips 0.05", "straight-through"), ("native 0.05", "native")):
+    for arm, words in (("flips 0.05", "straight-through"), ("native 0.05", "native gradients")):
         for group in (group for code in CODES for group in explain_rows.groups((arm, code), ("standard", code))):
             key, other = group.rows
             if group.net == "FCNN":
                 points = numbers(group.right(key, 0.04) - group.right(other, 0.04), ".2f")
-                told.append(f"{words} by {', '.join(points)} ({group.name}, code {key[1]})")
-    return "trained at 0.05 it is better than the standard one, by seed, " + "; ".join(told)
+                told.append(f"{words} {', '.join(points)} ({group.name}, code {key[1]})")
+    words = f" Trained at 0.05, points by which it is better than the standard one, by seed: {'; '.join(told)}."
+    return words if told else ""
 
 
 def less_lost_and_no_better() -> str:
@@ -360,7 +372,7 @@ What explains what
 
 The papers' sentences and our results (``examples/reproduce/RESULTS.rst``) differ in places. Three things that papers
 seldom state explain part of that: the number that black enters as, thresholds, which fit the one bit error rate (BER)
-of training, and the length of training. In short: of {n} networks trained with errors {stale} are better at half
+of training, and the length of training. In short: of {n} networks trained at {overfitters()} {stale} are better at half
 their rate of training than without errors, by more than {OVERFITS:g} points, {rescaled} with thresholds rescaled for
 the rate of use, and {reestimated} with thresholds re-estimated at it; refitted either way, the input code's effect is
 smaller at high rates {both(find.refitting_brings_codes_closer)}, and less than a tenth of it is left in few
@@ -399,7 +411,7 @@ re-estimate: rescaling, which knows two rates alone, can make a network worse (b
 another schedule, is the less accurate one at high rates {share(find.longer_is_worse(refitted=True))}; stale ones can
 reverse that.
 
-* "Overfits to the rate" is about thresholds: as trained {stale} of {n} networks do, more of code 128, rescaled
+* "Overfits to the rate" is about thresholds: as trained {stale} of those {n} networks do, more of code 128, rescaled
 {rescaled}, and re-estimated {reestimated}. Refitted, straight-through gradients
 still beat native ones where weights flip {share(find.straight_through_wins())}, and where none flips the standard
 network is best and native gradients worst {share(find.errors_in_training_cost())}.
@@ -409,8 +421,8 @@ code 128 {share(find.thresholds_give_more_of_code_128())}.
 
 * Compare accuracies at the rate of use, not what is lost of each network's own: training with errors spoils that. At
 BER 0.04 the adapted network loses less than its control in every seed, and is in none the more accurate one:
-{less_lost_and_no_better()}. Of FCNN that is one trained at {ADAPTED["FCNN"].split()[1]}, more than the rate of use;
-{trained_nearer()}.
+{less_lost_and_no_better()}. Adapted FCNNs were trained at {ADAPTED["FCNN"].split()[1]}, which is more than the rate of
+use.{trained_nearer()}
 
 * Larger margins of the first layer go with smaller losses of points where both follow the rate of training; of one
 rate they tell little, and where the two disagree the rate is right (few pairs: below). They do not say how much

@@ -8,7 +8,7 @@ or not, and ends with `Study.finish`. At quick size it trains what it needs; at 
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, fields
 from datetime import date
 from pathlib import Path
@@ -46,8 +46,10 @@ class Study:
 
     # ------------------------------------------------------------------------------------------ rows
 
-    def groups(self, net: str, *arms: str) -> Iterator[tuple[str, Arms]]:
+    def groups(self, net: str, *arms: str, only: Collection[str] = ()) -> Iterator[tuple[str, Arms]]:
         """(setting, arms) of every setting for which the plan has all these arms of a network; {} where one is left.
+
+        Or of settings that are in `only`.
 
         Seeds are those that all arms have.
         """
@@ -58,9 +60,9 @@ class Study:
             for recipe in map(self.size.of, stage.recipes):
                 if recipe.net == net and recipe.arm in arms:
                     planned.setdefault(recipe.setting, {}).setdefault(recipe.arm, (recipe, self.size.n_seeds(stage)))
-        for setting, found in planned.items():
-            if set(found) == set(arms):
-                yield self.words(found[arms[0]][0]), self._rows({arm: found[arm] for arm in arms})
+        for found in planned.values():
+            if set(found) == set(arms) and ((setting := self.words(found[arms[0]][0])) in only or not only):
+                yield setting, self._rows({arm: found[arm] for arm in arms})
 
     def words(self, recipe: Recipe) -> str:
         """The setting of a recipe, with its network and data."""
@@ -69,7 +71,8 @@ class Study:
 
     def pairs(self, *arms: str) -> Iterator[tuple[str, Arms, Arms]]:
         """(setting, the FCNN's arms, the CNN's) as the plan pairs them; {} and {} where one is left."""
-        fcnn, cnn = (dict(self.groups(net, *arms)) for net in ("FCNN", "CNN"))
+        wanted = [self.words(self.size.of(recipe)) for two in PAIRS for recipe in two]
+        fcnn, cnn = (dict(self.groups(net, *arms, only=wanted)) for net in ("FCNN", "CNN"))
         for one, other in dict.fromkeys((self.size.of(a), self.size.of(b)) for a, b in PAIRS):
             found, its = fcnn.get(self.words(one), {}), cnn.get(self.words(other), {})
             setting = (f"FCNN, {one.epochs} epochs ({one.schedule}), against CNN, {other.epochs} epochs "

@@ -1,6 +1,7 @@
 """From a device card to accuracy: each row against the pieces that it is made of, the command line, the figures."""
 
 import json
+import types
 
 import numpy as np
 import pytest
@@ -290,11 +291,26 @@ def test_the_command_draws_and_prints_how_far_the_axis_goes(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "a loss of 1 point at voltage 0.5" in out and "secded(8,4)" in out
     assert out.count("BER of cells") == 4 and out.count("(synthetic)") == 4 and "BER after code: " in out
-    assert out.count("run more,  --values 0.5:0.55:9") == 3, "a coarse grid told 16 mV too much, and 95 % of it"
+    assert out.count("run more between 0.5 and 0.55,  --values 0.5:0.55:9") == 3
     assert all((tmp_path / name).stat().st_size > 5_000 for name in ("curves.png", "pareto.png", "volts.h5"))
     assert device_sweep.main(["sram_synthetic", "--values", "0.5:0.55:9", "--trials", "2", "--quiet", "--networks",
                               "fashion_fcnn_flip"]) == 0
     assert "run more" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("axis, places, ber, typed", [
+    ("time", [0.0, 1e6, 31556952.0], 0.02, "1000000.0 and 31556952.0,  --values 1000000.0:31556952.0:9"),
+    ("time", [0.0, 1e6, 31556952.0], 0.005, "0.0 and 1000000.0"),
+    ("voltage", [0.6, 0.56, 0.54], 0.004, "0.56 and 0.6,  --values 0.56:0.6:9"),
+    ("voltage", [0.6, 0.56, 0.54], 0.01, "0.54 and 0.56,  --values 0.54:0.56:9")])
+def test_places_to_run_are_those_around_the_rate_and_can_be_typed(axis, places, ber, typed):
+    """Rounded ends lay outside of the card's data, 0 is on no log axis, a rate met exactly was on the other side."""
+    series = {"network": "n", "cell": "c", "code": "none"}
+    rows = [{**series, "place": place, "ber": rate} for place, rate in zip(places, (0.003, 0.01, 0.1))]
+    one = {**series, "step": 0.043, "ber": ber}
+    said = device_sweep._coarse(one, types.SimpleNamespace(axis=axis, rows=rows), 1.0)
+    assert said.endswith(f"by 4.3 points, along a line that need not be straight: run more between {typed}")
+    assert device_sweep._coarse({**one, "step": 0.01}, None, 1.0) == ""
 
 
 @pytest.mark.slow

@@ -30,7 +30,13 @@ def perfect(row):
     row["rescaled"] = np.full_like(row["rescaled"], row["images"]).tolist()
 
 
+def lost_at_last(row):
+    row["rescaled"][-1] = [0] * row["chips"]
+
+
 @pytest.mark.parametrize("part, which, change, refused", [
+    ("page", ("native 0.1", 128, 10), stale, "hardly a network overfits"),
+    ("gain_part", ("native 0.1", 0, 10), lost_at_last, "disagree, it is right"),
     ("standard_part", ("standard", 128, 10), stale, "codes differ less"),
     ("standard_part", ("standard", 0, 100), clean_at(0.1), "the longer training is worse"),
     ("gain_part", ("standard", 0, 10), perfect, "larger share"),

@@ -73,6 +73,8 @@ def test_within_lengths_what_lengths_differ_by_is_gone():
     assert correlations.between(rows(1)[:2]) == "too few trainings"
     assert correlations.at_each_length(rows(1)) == ", ".join(
         f"FCNN, {epochs} epochs (cosine) 1.00 of 4" for epochs in (10, 20))
+    unusual = [[{**row, "scale": 10.0} for row in some] for some in rows(-1)[:2]]
+    assert correlations.at_each_length(rows(1)[:4] + unusual) == "FCNN, 10 epochs (cosine) 1.00 of 4"
     assert correlations.at_each_length(rows(-1)[:6]) == "FCNN, 10 epochs (cosine) -1.00 of 4", "two have no order"
 
 
