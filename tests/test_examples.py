@@ -177,6 +177,19 @@ def test_an_unknown_data_set_is_one_line(path, tmp_path, monkeypatch, capsys):
     assert printed.out == "" and printed.err.startswith(("usage: ", said))         # argparse shows its usage before it
 
 
+@pytest.mark.parametrize("words, message", [
+    (["--keep", "9"], "--keep must be below 8, got 9"),
+    (["--keep", "3", "--network", "C64 MP2 C64 MP2 FC32 FC10"],
+     "--start has Dense (2048,) where --network has Dense (32,): give less than --keep 3")])
+def test_layers_that_cannot_be_kept_are_told_before_the_work(words, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = ["--start", "fashion_cnn", "--dataset", "fashion-subset", *words]
+    monkeypatch.setattr(sys, "argv", ["grow_network.py", *given])
+    with pytest.raises(SystemExit, match=re.escape(f"grow_network.py: error: {message}")):
+        runpy.run_path(str(EXAMPLES / "grow_network.py"), run_name="__main__")
+    assert not list(Path("out/grown").iterdir())
+
+
 def test_every_example_is_run_here():
     assert {path.stem for path in EXAMPLES.glob("*.py")} == set(SMALL)
 
